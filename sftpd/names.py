@@ -1,0 +1,99 @@
+"""Typed names, identifiers and the virtual paths that partners speak of."""
+
+import base64
+import re
+import secrets
+from dataclasses import dataclass
+from datetime import datetime
+from typing import NewType, Self
+
+from sftpd.errors import ContainmentError, InvalidNameError
+
+LinkName = NewType("LinkName", str)
+AccountName = NewType("AccountName", str)
+RemoteName = NewType("RemoteName", str)
+RouteName = NewType("RouteName", str)
+TransferId = NewType("TransferId", str)
+
+NAME_PATTERN = r"[a-z0-9][a-z0-9_-]{0,62}"
+"""The form of link, account, remote and route names: safe in paths, URLs, unit names and log origins."""
+
+_NAME = re.compile(NAME_PATTERN)
+_COMPONENT_LIMIT = 255
+_PATH_LIMIT = 4096
+_BASE32 = str.maketrans("ABCDEFGHIJKLMNOPQRSTUVWXYZ234567", "0123456789abcdefghjkmnpqrstvwxyz")
+
+
+def parse_name(raw: str) -> str:
+    """Return `raw` if it has the form of a name.
+
+    Raises InvalidNameError otherwise.
+    """
+    if _NAME.fullmatch(raw) is None:
+        raise InvalidNameError(
+            f"{raw!r} is not a name", expected="1 to 63 of a-z, 0-9, '-' and '_', a letter or digit first"
+        )
+    return raw
+
+
+def new_id(now: datetime) -> str:
+    """Return a fresh 26-character identifier that sorts by time (48 bits of milliseconds, 80 random)."""
+    stamp = int(now.timestamp() * 1000).to_bytes(6, "big")
+    return base64.b32encode(stamp + secrets.token_bytes(10)).decode().rstrip("=").translate(_BASE32)
+
+
+@dataclass(frozen=True, slots=True)
+class VirtualPath:
+    """An absolute path as a partner names it: `/upload/report.csv`.
+
+    Components are bytes, because POSIX names are; none is empty, `.` or `..`, or holds `/` or NUL.
+    A VirtualPath says nothing about the disk: `files.beneath` alone maps it there.
+    """
+
+    parts: tuple[bytes, ...] = ()
+
+    @classmethod
+    def parse(cls, raw: bytes, *, clamp: bool = False) -> Self:
+        """Read a path from the wire; relative ones start at the root.
+
+        Raises ContainmentError when `..` climbs above the root, unless `clamp` (where `/..` is `/`, as in
+        POSIX), and InvalidNameError for NUL bytes and over-long names.
+        """
+        if b"\0" in raw or len(raw) > _PATH_LIMIT:
+            raise InvalidNameError(
+                "path holds a NUL byte or is over-long", expected=f"at most {_PATH_LIMIT} bytes, no NUL"
+            )
+        parts: list[bytes] = []
+        for part in raw.split(b"/"):
+            if part == b"..":
+                if parts:
+                    parts.pop()
+                elif not clamp:
+                    raise ContainmentError("path leaves the root", where=repr(raw))
+            elif part not in (b"", b"."):
+                if len(part) > _COMPONENT_LIMIT:
+                    raise InvalidNameError(
+                        "file name is over-long", expected=f"at most {_COMPONENT_LIMIT} bytes"
+                    )
+                parts.append(part)
+        return cls(tuple(parts))
+
+    @property
+    def name(self) -> bytes:
+        """The last component, empty for the root."""
+        return self.parts[-1] if self.parts else b""
+
+    @property
+    def parent(self) -> Self:
+        """The path without its last component; the root is its own parent."""
+        return type(self)(self.parts[:-1])
+
+    def joined(self, name: bytes) -> Self:
+        """The path of `name` in this directory."""
+        return type(self)((*self.parts, name))
+
+    def __bytes__(self) -> bytes:
+        return b"/" + b"/".join(self.parts)
+
+    def __str__(self) -> str:
+        return bytes(self).decode("utf-8", "backslashreplace")
