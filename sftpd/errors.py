@@ -11,7 +11,7 @@ class SftpdError(Exception):
     """
 
     code: ClassVar[str] = "ERROR"
-    exit_code: ClassVar[int] = 1
+    exit_code: int = 1
 
     def __init__(
         self, what: str, *, where: str | None = None, expected: str | None = None, remedy: str | None = None

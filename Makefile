@@ -1,0 +1,99 @@
+# make run | test | check | bench | lock | clean. Everything installed lives in .venv; nothing else is touched.
+
+PYTHON ?= python3
+UV ?= uv
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
+PACKAGES = $(shell sed 's/\#.*//' packages.apt)
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.ONESHELL:
+.SILENT:
+.NOTPARALLEL:
+.DEFAULT_GOAL := run
+.PHONY: run test check bench lock clean venv runtime dev packages
+
+run: runtime
+	test -f demo/sftpd.toml || $(BIN)/sftpd init demo
+	exec $(BIN)/sftpd serve --config demo/sftpd.toml --announce demo/CONNECT.txt
+
+test: packages dev
+	exec $(BIN)/python -m pytest $(ARGS)
+
+check: dev
+	$(BIN)/ruff format --check --quiet .
+	$(BIN)/ruff check --quiet .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+bench: dev
+	exec $(BIN)/python -m bench $(ARGS)
+
+# The development lock comes first and constrains the other, so that both fit in one .venv.
+COMPILE := $(UV) pip compile pyproject.toml --quiet --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-header --no-annotate --group build
+lock:
+	$(COMPILE) --group dev --output-file requirements-dev.lock
+	$(COMPILE) --constraint requirements-dev.lock --output-file requirements.lock
+
+# Instances are data, so demo/ stays.
+clean:
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Shell function: install the Debian packages named, or say how.
+define INSTALLER
+debian_install() {
+	if [ "$$(id -u)" != 0 ]; then
+		echo "These Debian packages are missing. Run:" >&2
+		echo "  sudo apt-get update && sudo apt-get install -y --no-install-recommends $$*" >&2
+		return 1
+	fi
+	echo "Installing Debian packages: $$*"
+	apt-get update -qq
+	DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$$@" >/dev/null
+}
+endef
+
+packages:
+	$(INSTALLER)
+	if ! command -v dpkg-query >/dev/null; then
+		echo "Not a Debian system: the tests need what these packages hold: $(PACKAGES)" >&2
+		exit 0
+	fi
+	installed=$$(dpkg-query -W -f '$${db:Status-Status} $${Package}\n' $(PACKAGES) 2>/dev/null | sed -n 's/^installed //p') || true
+	missing=$$(comm -13 <(sort <<<"$$installed") <(printf '%s\n' $(PACKAGES) | sort))
+	[ -z "$$missing" ] || debian_install $$missing
+
+# A .venv serves as long as it was made here, by this python, and still starts.
+venv:
+	$(INSTALLER)
+	identity=$$($(PYTHON) -c 'import sys; print(sys.version, sys.base_prefix); sys.exit(sys.version_info < (3, 11))') || {
+		echo "$(PYTHON) is missing or older than 3.11; name another with: make PYTHON=/path/to/python3" >&2
+		exit 1
+	}
+	identity="$$identity $(CURDIR)"
+	if [ "$$(cat .venv/made-by 2>/dev/null)" = "$$identity" ] && $(BIN)/python -c 'import pip' 2>/dev/null; then
+		exit 0
+	fi
+	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || debian_install python3-venv
+	rm -rf .venv
+	$(PYTHON) -m venv .venv
+	printf '%s\n' "$$identity" > .venv/made-by
+
+# Shell text: install the lock file $(1) and the project, unless this was done with these very files.
+define INSTALL
+	key=$$(cat $(1) pyproject.toml | sha256sum)
+	[ "$$(cat .venv/$(1).installed 2>/dev/null)" != "$$key" ] || exit 0
+	echo "Installing $(1) into .venv"
+	$(PIP) install --require-hashes --requirement $(1)
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	printf '%s\n' "$$key" > .venv/$(1).installed
+endef
+
+runtime: venv
+	$(call INSTALL,requirements.lock)
+
+dev: venv
+	$(call INSTALL,requirements-dev.lock)

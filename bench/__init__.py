@@ -1,0 +1,1 @@
+"""What we measure, with peers beside us in one interleaved run."""

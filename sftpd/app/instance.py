@@ -1,0 +1,179 @@
+"""An instance: all that works with and without a running daemon — ledger, audit logs, links, desks."""
+
+import fcntl
+import functools
+import os
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Self
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+
+from sftpd import logs
+from sftpd.app.keys import signing_key
+from sftpd.app.links import build_link, build_rules
+from sftpd.audit.event import seal
+from sftpd.clock import Clock
+from sftpd.config.load import Config
+from sftpd.erasure.desk import ErasureDesk
+from sftpd.erasure.readers import Readers
+from sftpd.erasure.search import Folder
+from sftpd.errors import SftpdError
+from sftpd.files.beneath import Parts
+from sftpd.ledger.ledger import Ledger
+from sftpd.ledger.outbox import SYSTEM_LOG
+from sftpd.link.model import Link
+from sftpd.link.register import LinkRegister
+from sftpd.process.pool import Children
+from sftpd.retention import holds
+from sftpd.retention.desk import RetentionDesk
+from sftpd.retention.rule import Kept, covers
+from sftpd.service.sequencer import Sequencer
+
+PRELOAD = ("sftpd.ssh.session", "sftpd.ssh.courier", "sftpd.erasure.reader", "sftpd.process.command")
+"""What every child may need, loaded once in the zygote."""
+
+
+class Instance:
+    """One instance, open in this process and in no other."""
+
+    def __init__(self, config: Config, clock: Clock) -> None:
+        """Open the instance.
+
+        Raises SftpdError when another process has it, LedgerError or AuditError when its state is unusable.
+        """
+        self.config = config
+        self.clock = clock
+        about = config.instance.about
+        self.name = about.name
+        self.audit_folder = about.state / "audit"
+        self._undo = ExitStack()
+        with ExitStack() as undo:
+            undo.callback(os.close, _lock(about.state))
+            self.key = signing_key(config)
+            source = f"sftpd://{about.name}"
+            self.ledger = Ledger.open(
+                ledger_url(config), clock=clock, seal=functools.partial(seal, source=source)
+            )
+            undo.callback(self.ledger.close)
+            self.sequencer = Sequencer(
+                self.audit_folder, instance=about.name, key=self.key, ledger=self.ledger
+            )
+            undo.callback(self.sequencer.close)
+            self.register = LinkRegister(self.build_links(config), self.ledger, clock)
+            self.register.enrol()
+            self.sequencer.open([SYSTEM_LOG, *self.register.links])
+            self.adopt_rules(config)
+            self._undo = undo.pop_all()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Take what is in the outbox into the logs and let the instance go."""
+        with self._undo:
+            self.sequencer.stop()
+
+    @functools.cached_property
+    def children(self) -> Children:
+        """The zygote and its children; started when first wanted."""
+        logs.inherit()
+        children = Children.start(PRELOAD)
+        self._undo.callback(children.stop, 0)
+        return children
+
+    @functools.cached_property
+    def erasure(self) -> ErasureDesk:
+        """The desk for deletion requests."""
+        readers = Readers(self.children)
+        self._undo.callback(readers.close)
+        return ErasureDesk(self.ledger, readers, _ErasureLinks(self), self.key)
+
+    def adopt(self, config: Config) -> None:
+        """Work with another configuration from now on."""
+        self.config = config
+        self.register.adopt(self.build_links(config))
+        self.sequencer.open(self.register.links)
+        self.adopt_rules(config)
+
+    def adopt_rules(self, config: Config) -> None:
+        """Work with the retention rules of `config` from now on."""
+        self.retention = RetentionDesk(self.ledger, build_rules(config), self.folder, self.clock)
+
+    def build_links(self, config: Config) -> list[Link]:
+        """The links that `config` describes."""
+        return [build_link(config, file, self.audit_folder / file.name) for file in config.links]
+
+    def folder(self, link: str, folder: str) -> Path:
+        """The path of a folder of a link."""
+        return self.register.get(link).folders.by_name()[folder]
+
+    def held(self, link: str, folder: str, path: bytes) -> str | None:
+        """The reason of the legal hold on a file, None when there is none."""
+        now = self.clock.now()
+        file = Kept(id="", link=link, folder=folder, path=path, source="", received_at=now)
+        with self.ledger.read() as conn:
+            standing = [hold for hold in holds.listed(conn, link) if hold.stands(now) and covers(hold, file)]
+        return standing[0].reason if standing else None
+
+
+class _ErasureLinks:
+    """What deletion requests must know of links."""
+
+    def __init__(self, instance: Instance) -> None:
+        self._instance = instance
+
+    def zone(self, link: str) -> ZoneInfo:
+        """The link's time zone."""
+        return self._instance.register.get(link).zone
+
+    def folders(self, link: str) -> Sequence[Folder]:
+        """Every folder with files of the link, and those that its configuration adds."""
+        known = self._instance.register.get(link)
+        own = known.folders.by_name()
+        watched = {route.folder for route in known.outbound}
+        also = next(f.erasure.also_search for f in self._instance.config.links if f.name == link)
+        return [
+            *(Folder(name, path) for name, path in own.items()),
+            *(Folder(path.name, path) for path in sorted(watched)),
+            *(Folder(str(path), path) for path in also),
+        ]
+
+    def hold(self, link: str, folder: str, path: Parts) -> str | None:
+        """The reason of the legal hold on a file."""
+        return self._instance.held(link, folder, b"/".join(path))
+
+
+def ledger_url(config: Config) -> str:
+    """The URL of the ledger's database, its password filled in."""
+    about = config.instance.about
+    if about.ledger is None:
+        return f"sqlite:///{about.state / 'ledger.db'}"
+    url = sa.make_url(about.ledger)
+    if about.ledger_password is not None:
+        url = url.set(password=about.ledger_password.text())
+    return url.render_as_string(hide_password=False)
+
+
+def _lock(state: Path) -> int:
+    """Take the instance for this process."""
+    try:
+        state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        fd = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise SftpdError(f"cannot open: {error.strerror}", where=str(state)) from error
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(fd)
+        raise SftpdError(
+            "another sftpd has this instance open",
+            where=str(state),
+            remedy="stop it, or use its control socket",
+        ) from None
+    return fd

@@ -1,0 +1,129 @@
+"""From a link's configuration to the plain values that the rest of sftpd works with."""
+
+from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
+
+from sftpd.config.link_model import (
+    AccountSection,
+    FilePolicySection,
+    InboundSection,
+    LinkFile,
+    OutboundSection,
+)
+from sftpd.config.load import Config
+from sftpd.link.model import Account, Backoff, Folders, Inbound, Link, Outbound, Readiness, Remote, Terms
+from sftpd.names import AccountName, LinkName, RemoteName, RouteName
+from sftpd.retention.rule import Rule
+
+
+def build_link(config: Config, file: LinkFile, audit: Path) -> Link:
+    """The link that `file` describes; `audit` is the folder of its audit log."""
+    name = LinkName(file.name)
+    folders = Folders(config.instance.about.links / name)
+    terms = file.about.terms
+    return Link(
+        name=name,
+        counterparty=file.about.counterparty,
+        zone=config.zone(file),
+        folders=folders,
+        audit=audit / "public",
+        terms=None if terms is None else Terms(terms.document, terms.version, terms.sha256, terms.effective),
+        accounts=tuple(_account(account, config, file) for account in file.accounts),
+        remotes=tuple(
+            Remote(
+                name=RemoteName(remote.name),
+                link=name,
+                host=remote.host,
+                port=remote.port,
+                user=remote.user,
+                host_keys=tuple(str(key) for key in remote.host_keys),
+                connect_timeout=remote.connect_timeout,
+            )
+            for remote in file.remotes
+        ),
+        outbound=tuple(_outbound(route, config, name, folders) for route in file.outbound),
+        inbound=tuple(_inbound(route, name) for route in file.inbound),
+        upload_policy=_policy(file.policy),
+    )
+
+
+def build_rules(config: Config) -> list[Rule]:
+    """The retention rules of all links."""
+    return [
+        Rule(
+            id=rule.name,
+            version=rule.version,
+            link=file.name,
+            folder=rule.folder,
+            glob=rule.glob,
+            period=rule.period,
+            action="dispose",
+            mandate=rule.mandate,
+            zone=config.zone(file),
+        )
+        for file in config.links
+        for rule in file.retention
+    ]
+
+
+def _account(account: AccountSection, config: Config, file: LinkFile) -> Account:
+    expires = None
+    if account.expires is not None:
+        # The day named is the last one on which it may log in.
+        midnight = datetime.combine(account.expires + timedelta(days=1), time(), config.zone(file))
+        expires = midnight.astimezone(UTC)
+    return Account(
+        name=AccountName(account.name),
+        link=LinkName(file.name),
+        keys=frozenset(key.blob for key in account.keys),
+        password_hash=None if account.password is None else account.password.text(),
+        permissions=frozenset(account.permissions),
+        denied=frozenset(account.deny),
+        networks=account.networks,
+        expires=expires,
+    )
+
+
+def _outbound(route: OutboundSection, config: Config, link: LinkName, folders: Folders) -> Outbound:
+    return Outbound(
+        name=RouteName(route.name),
+        link=link,
+        folder=folders.root / route.folder,
+        remote=None if route.remote is None else RemoteName(route.remote),
+        remote_path=route.remote_path,
+        after=route.after,
+        readiness=Readiness(
+            settle=route.settle,
+            zero_byte=route.zero_byte,
+            include=route.include,
+            exclude=route.exclude,
+            rescan=config.instance.scheduler.rescan_every,
+        ),
+        backoff=Backoff(
+            base=timedelta(seconds=route.backoff.base),
+            cap=timedelta(seconds=route.backoff.cap),
+            attempts=route.attempts,
+        ),
+        policy=_policy(route.policy),
+    )
+
+
+def _inbound(route: InboundSection, link: LinkName) -> Inbound:
+    every = route.every
+    return Inbound(
+        name=RouteName(route.name),
+        link=link,
+        remote=RemoteName(route.remote),
+        remote_path=route.remote_path,
+        schedule=every.cron or timedelta(seconds=every.seconds or 0),
+        then=route.then.action,
+        move_to=route.then.folder,
+        include=route.include,
+        exclude=route.exclude,
+        policy=_policy(route.policy),
+    )
+
+
+def _policy(policy: FilePolicySection) -> dict[str, object]:
+    plain: dict[str, object] = policy.model_dump(mode="json")
+    return plain

@@ -1,0 +1,52 @@
+"""Every verb of the instance, bound to it: what the control socket and the offline command line serve."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+from sftpd import __version__
+from sftpd.app.instance import Instance
+from sftpd.app.verbs import audit, erasure, host_keys, links, retention, transfers
+from sftpd.app.verbs.verb import Arguments
+from sftpd.exchange import records
+from sftpd.ledger import outbox
+from sftpd.service.control import Operation
+from sftpd.service.schedule import last_runs
+
+Live = Callable[[], dict[str, object]]
+"""What only a running daemon can tell."""
+
+_SUBJECTS = (
+    audit.VERBS,
+    erasure.VERBS,
+    host_keys.VERBS,
+    links.VERBS,
+    retention.VERBS,
+    transfers.VERBS,
+)
+
+
+def operations(instance: Instance, live: Live | None = None) -> dict[str, Operation]:
+    """Every verb and what it does; `live` is None where no daemon runs."""
+    bound: dict[str, Operation] = {
+        verb: partial(work, instance) for verbs in _SUBJECTS for verb, work in verbs.items()
+    }
+    return bound | {"status": partial(_status, instance, live)}
+
+
+def _status(instance: Instance, live: Live | None, _: Arguments) -> dict[str, Any]:
+    with instance.ledger.read() as conn:
+        waiting = len(outbox.pending(conn, 10_000))
+        jobs = last_runs(conn)
+        by_state = records.count_by_state(conn)
+    return {
+        "running": live is not None,
+        "version": __version__,
+        "instance": instance.name,
+        "links": {name: instance.register.standing(name).state for name in sorted(instance.register.links)},
+        "logs": instance.sequencer.sizes(),
+        "outbox": waiting,
+        "jobs": jobs,
+        "transfers": by_state,
+        **({} if live is None else live()),
+    }

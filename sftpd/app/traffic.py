@@ -1,0 +1,158 @@
+"""The traffic of one link while the daemon runs: who takes files in, sends them, watches and collects."""
+
+from collections.abc import Mapping
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+
+from sftpd.app.instance import Instance
+from sftpd.app.keys import remote_logins
+from sftpd.exchange.changes import Changes
+from sftpd.exchange.collect import Collector
+from sftpd.exchange.deliver import Bring, Offer
+from sftpd.exchange.partner import Partner, Ports
+from sftpd.exchange.places import Places
+from sftpd.exchange.queue import OutboundQueue
+from sftpd.exchange.receive import Receiver
+from sftpd.exchange.recovery import Recovery
+from sftpd.exchange.screening import Screening
+from sftpd.exchange.send import Sender, Tools
+from sftpd.files.beneath import Root
+from sftpd.link.model import Account, Inbound, Link, Outbound
+from sftpd.service.schedule import Job
+from sftpd.ssh.remotes import CourierRemotes
+from sftpd.watch.settling import EmptyFiles, Policy
+from sftpd.watch.tree import Selection
+from sftpd.watch.watcher import Pace, WatchedFolder, Watcher
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What the traffic of all links shares."""
+
+    instance: Instance
+    screening: Screening
+    queue: OutboundQueue
+    workers: Executor
+
+
+class Traffic:
+    """One link's receiver, senders, watchers and collectors."""
+
+    def __init__(self, link: Link, places: Places, shared: Shared) -> None:
+        self.link = link
+        self._places = places
+        self._shared = shared
+        instance = shared.instance
+        self._receiver = Receiver(
+            link.name,
+            places,
+            ledger=instance.ledger,
+            screening=shared.screening,
+            workers=shared.workers,
+            acknowledge_within=instance.config.instance.screening.acknowledge_within,
+        )
+        self._changes = Changes(link.name, places, instance.ledger, instance.held)
+        self._remotes = CourierRemotes(instance.children, remote_logins(link, instance.config))
+        self._sources = {str(route.name): _open_watched(route) for route in link.outbound}
+        self._senders = {str(route.name): self._sender(route) for route in link.outbound}
+        self._watchers = [self._watcher(route) for route in link.outbound]
+
+    def recover(self) -> int:
+        """Finish what a crash left half done; returns how many transfers that were. For the start alone."""
+        return self._recovery().run(self._shared.queue, self._senders)
+
+    def resume(self) -> int:
+        """Go on with sending, as a reload does while sessions receive; returns how many transfers wait."""
+        return self._recovery().resume_sending(self._shared.queue, self._senders)
+
+    def _recovery(self) -> Recovery:
+        policies: Mapping[str, object] = {
+            "upload": self.link.upload_policy,
+            **{route.name: route.policy for route in self.link.inbound},
+        }
+        return Recovery(
+            self.link.name,
+            self._places,
+            ledger=self._shared.instance.ledger,
+            receiver=self._receiver,
+            changes=self._changes,
+            policies=policies,
+        )
+
+    def start(self) -> None:
+        """Begin to watch."""
+        for watcher in self._watchers:
+            watcher.start()
+
+    def stop(self) -> None:
+        """Watch no more."""
+        for watcher in self._watchers:
+            watcher.stop()
+
+    def hang_up(self) -> None:
+        """End every connection to a remote; whatever goes on over one fails."""
+        self._remotes.close()
+
+    def close(self) -> None:
+        """Let connections and watched folders go; no sender may be at work."""
+        self._remotes.close()
+        for root in self._sources.values():
+            root.close()
+
+    def partner(self, account: Account) -> Partner:
+        """What a session of `account` may do here."""
+        instance = self._shared.instance
+        ports = Ports(instance.ledger, self._receiver, self._changes, instance.register.require_open)
+        return Partner(account, self.link, self._places, ports)
+
+    def jobs(self) -> list[Job]:
+        """What is to be done for the link regularly."""
+        return [self._collection(route) for route in self.link.inbound]
+
+    def _collection(self, route: Inbound) -> Job:
+        instance = self._shared.instance
+        collector = Collector(
+            route,
+            self._places,
+            receiver=self._receiver,
+            remotes=self._remotes,
+            ledger=instance.ledger,
+            clock=instance.clock,
+        )
+
+        def work() -> None:
+            instance.register.require_open(route.link)
+            collector.collect()
+
+        return Job(f"collect {route.link}/{route.name}", work, route.schedule, self.link.zone)
+
+    def _sender(self, route: Outbound) -> Sender:
+        instance = self._shared.instance
+        delivery = (
+            Offer(self._places)
+            if route.remote is None
+            else Bring(self._remotes, route.remote, route.remote_path)
+        )
+        tools = Tools(instance.ledger, self._shared.screening, instance.clock)
+        return Sender(route, self._places, self._sources[route.name], delivery, tools)
+
+    def _watcher(self, route: Outbound) -> Watcher:
+        ready = route.readiness
+        folder = WatchedFolder(
+            name=f"{route.link}-{route.name}",
+            root=route.folder,
+            selection=Selection(ready.include, ready.exclude),
+            policy=Policy(stable_for=ready.settle, empty=EmptyFiles(ready.zero_byte)),
+            pace=Pace(rescan=ready.rescan),
+        )
+        sender = self._senders[route.name]
+        return Watcher(
+            folder, lambda parts: self._shared.queue.offer(sender, parts), clock=self._shared.instance.clock
+        )
+
+
+def _open_watched(route: Outbound) -> Root:
+    if not route.folder.is_dir():
+        route.folder.mkdir(mode=0o770, parents=True)
+    return Root.at(Path(route.folder))

@@ -1,0 +1,87 @@
+"""Links, accounts and remotes."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sftpd.app.instance import Instance
+from sftpd.app.verbs.verb import Arguments, Verb
+from sftpd.link.lifecycle import LinkStep
+
+
+def _link_list(instance: Instance, _: Arguments) -> list[dict[str, Any]]:
+    return [_link(instance, name) for name in sorted(instance.register.links)]
+
+
+def _link_show(instance: Instance, arguments: Arguments) -> dict[str, Any]:
+    link = instance.register.get(arguments["link"])
+    return _link(instance, link.name) | {
+        "time_zone": str(link.zone),
+        "folder": str(link.folders.root),
+        "accounts": [account.name for account in link.accounts],
+        "remotes": [remote.name for remote in link.remotes],
+        "routes": [*(route.name for route in link.outbound), *(route.name for route in link.inbound)],
+        "terms": None if link.terms is None else f"{link.terms.document} {link.terms.version}",
+    }
+
+
+def _link(instance: Instance, name: str) -> dict[str, Any]:
+    standing = instance.register.standing(name)
+    return {
+        "link": name,
+        "counterparty": instance.register.get(name).counterparty,
+        "state": standing.state,
+        "since": standing.since.isoformat(),
+        "reason": standing.reason,
+    }
+
+
+def _link_step(instance: Instance, arguments: Arguments) -> dict[str, Any]:
+    instance.register.move(
+        arguments["link"], LinkStep(arguments["step"]), by=arguments["by"], reason=arguments.get("reason")
+    )
+    return _link(instance, arguments["link"])
+
+
+def _link_accept(instance: Instance, arguments: Arguments) -> dict[str, Any]:
+    terms = instance.register.accept(arguments["link"], by=arguments["by"])
+    return _link(instance, arguments["link"]) | {"document": terms.document, "version": terms.version}
+
+
+def _account_list(instance: Instance, _: Arguments) -> list[dict[str, Any]]:
+    return [
+        {
+            "account": account.name,
+            "link": account.link,
+            "keys": len(account.keys),
+            "password": account.password_hash is not None,
+            "permissions": sorted(account.permissions),
+            "networks": [str(network) for network in account.networks],
+            "expires": None if account.expires is None else account.expires.isoformat(),
+        }
+        for _, link in sorted(instance.register.links.items())
+        for account in link.accounts
+    ]
+
+
+def _remote_list(instance: Instance, _: Arguments) -> list[dict[str, Any]]:
+    return [
+        {
+            "remote": remote.name,
+            "link": remote.link,
+            "host": remote.host,
+            "port": remote.port,
+            "user": remote.user,
+        }
+        for _, link in sorted(instance.register.links.items())
+        for remote in link.remotes
+    ]
+
+
+VERBS: Mapping[str, Verb] = {
+    "link.list": _link_list,
+    "link.show": _link_show,
+    "link.step": _link_step,
+    "link.accept": _link_accept,
+    "account.list": _account_list,
+    "remote.list": _remote_list,
+}

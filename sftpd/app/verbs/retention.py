@@ -1,0 +1,103 @@
+"""Retention and legal holds."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any
+
+from sftpd.app.instance import Instance
+from sftpd.app.verbs.verb import Arguments, Verb
+from sftpd.errors import UsageError
+from sftpd.retention import holds
+from sftpd.retention.holds import HoldRequest
+from sftpd.retention.rule import Hold
+
+
+def _retention_plan(instance: Instance, arguments: Arguments) -> dict[str, Any]:
+    return instance.retention.plan(arguments.get("link")).as_json()
+
+
+def _retention_run(instance: Instance, arguments: Arguments) -> dict[str, Any]:
+    results = instance.retention.run(arguments["plan"])
+    rows = instance.retention.report(plan_hash=arguments["plan"])
+    return {
+        "plan": arguments["plan"],
+        "results": {file: result.value for file, result in results.items()},
+        "items": [row.as_json() for row in rows],
+    }
+
+
+def _retention_explain(instance: Instance, arguments: Arguments) -> dict[str, Any]:
+    folder, _, path = arguments["file"].partition("/")
+    return instance.retention.explain(
+        arguments["link"], folder, path.encode("utf-8", "surrogateescape")
+    ).as_json()
+
+
+def _retention_report(instance: Instance, arguments: Arguments) -> list[dict[str, Any]]:
+    return [row.as_json() for row in instance.retention.report(arguments.get("link"), arguments.get("plan"))]
+
+
+def _hold_add(instance: Instance, arguments: Arguments) -> dict[str, Any]:
+    until = arguments.get("until")
+    link = instance.register.get(arguments["link"])
+    folder = arguments.get("folder")
+    folders = [*link.folders.by_name(), *sorted({route.folder.name for route in link.outbound})]
+    if folder is not None and folder not in folders:
+        raise UsageError(f"no folder {folder!r}", where=f"link {link.name}", expected=", ".join(folders))
+    request = HoldRequest(
+        link=link.name,
+        folder=folder,
+        glob=arguments.get("glob"),
+        reason=arguments["reason"],
+        placed_by=arguments["by"],
+        until=None if until is None else _instant(until),
+    )
+    return {"id": holds.place(instance.ledger, request)}
+
+
+def _hold_list(instance: Instance, arguments: Arguments) -> list[dict[str, Any]]:
+    now = instance.clock.now()
+    with instance.ledger.read() as conn:
+        return [_hold(hold, now) for hold in holds.listed(conn, arguments.get("link"))]
+
+
+def _hold(hold: Hold, now: datetime) -> dict[str, Any]:
+    return {
+        "id": hold.id,
+        "link": hold.link,
+        "folder": hold.folder,
+        "glob": hold.glob,
+        "reason": hold.reason,
+        "placed_by": hold.placed_by,
+        "placed_at": hold.placed_at.isoformat(),
+        "until": None if hold.until is None else hold.until.isoformat(),
+        "stands": hold.stands(now),
+    }
+
+
+def _hold_release(instance: Instance, arguments: Arguments) -> dict[str, Any]:
+    holds.release(instance.ledger, arguments["id"], arguments["by"])
+    return {"id": arguments["id"]}
+
+
+def _instant(text: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise UsageError(
+            f"{text!r} is no time", expected="ISO 8601, such as 2027-01-31T00:00:00+01:00"
+        ) from None
+    if moment.tzinfo is None:
+        raise UsageError(f"{text!r} has no time zone", expected="an offset, such as +01:00")
+    return moment
+
+
+VERBS: Mapping[str, Verb] = {
+    "retention.plan": _retention_plan,
+    "retention.run": _retention_run,
+    "retention.explain": _retention_explain,
+    "retention.report": _retention_report,
+    "hold.add": _hold_add,
+    "hold.list": _hold_list,
+    "hold.release": _hold_release,
+}

@@ -1,0 +1,81 @@
+"""Events as leaves: a CloudEvents 1.0 envelope in canonical JSON that holds no private value."""
+
+import base64
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from sftpd.audit.canonical import JSON, canonical
+from sftpd.audit.commitment import Opening, commit, new_opening
+from sftpd.audit.tiles import LEAF_LIMIT
+from sftpd.errors import AuditError
+
+COMMITMENTS = "commitments"
+"""The key in `data` under which the commitments stand, so no public field may have this name."""
+
+_TYPE = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
+_FIELD = re.compile(r"[a-z][a-z0-9_]*")
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """An event ready for the log, and what opens its commitments."""
+
+    leaf: bytes
+    openings: tuple[Opening, ...]
+
+
+def seal(
+    *,
+    event_id: str,
+    type: str,
+    time: datetime,
+    link: str | None,
+    source: str,
+    public: Mapping[str, JSON],
+    private: Mapping[str, JSON],
+) -> Sealed:
+    """Turn an event into a leaf that holds `public` values as they are and commitments to `private` ones.
+
+    `time` is aware; `link` becomes the envelope's subject. Raises AuditError for a type or field name of the
+    wrong form, a field that is both public and private, a value outside JSON, a naive time, or a leaf over
+    65,535 bytes.
+    """
+    _check_names(type, public, private)
+    if time.tzinfo is None:
+        raise AuditError("event time has no time zone", where=type, expected="an aware datetime")
+    openings = tuple(new_opening(name, value) for name, value in private.items())
+    commitments = {opening.field: base64.b64encode(commit(opening)).decode() for opening in openings}
+    envelope: dict[str, JSON] = {
+        "specversion": "1.0",
+        "id": event_id,
+        "source": source,
+        "type": type,
+        "time": time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        "datacontenttype": "application/json",
+        "data": {**public, COMMITMENTS: commitments},
+    }
+    if link is not None:
+        envelope["subject"] = link
+    leaf = canonical(envelope)
+    if len(leaf) > LEAF_LIMIT:
+        raise AuditError(
+            f"event takes {len(leaf)} bytes", where=type, expected=f"at most {LEAF_LIMIT} in a leaf"
+        )
+    return Sealed(leaf, openings)
+
+
+def _check_names(event_type: str, public: Mapping[str, JSON], private: Mapping[str, JSON]) -> None:
+    if _TYPE.fullmatch(event_type) is None:
+        raise AuditError(
+            f"{event_type!r} is not an event type", expected="lower-case words such as transfer.received"
+        )
+    for name in (*public, *private):
+        if _FIELD.fullmatch(name) is None or name == COMMITMENTS:
+            raise AuditError(
+                f"{name!r} cannot name a field", where=event_type, expected="a-z, 0-9 and '_', a letter first"
+            )
+    both = sorted(public.keys() & private.keys())
+    if both:
+        raise AuditError(f"{', '.join(both)}: both public and private", where=event_type)

@@ -1,0 +1,58 @@
+"""Asking the instance: the running daemon over its control socket, or the same verb on its files."""
+
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sftpd.errors import SftpdError
+
+if TYPE_CHECKING:
+    from sftpd.config.load import Config
+
+
+def ask(config: Path, verb: str, **arguments: Any) -> Any:
+    """Carry out `verb` on the instance of `config` and return its JSON; arguments that are None are left out.
+
+    Raises ConfigError, what the verb raises, DaemonError where the daemon refuses, and SftpdError when
+    neither a daemon answers nor this process may open the instance.
+    """
+    from sftpd.config.load import load
+
+    loaded = load(config)
+    given = {name: value for name, value in arguments.items() if value is not None}
+    with suppress(ConnectionError):
+        return ask_daemon(loaded, verb, given)
+    return _ask_files(loaded, verb, given)
+
+
+def ask_daemon(config: "Config", verb: str, arguments: Mapping[str, Any]) -> Any:
+    """Have the running daemon carry out `verb`.
+
+    Raises ConnectionError when none runs, DaemonError where it refuses, SftpdError when it ends meanwhile.
+    """
+    from sftpd.service.control import call
+
+    try:
+        return call(config.instance.control_socket, verb, arguments)
+    except ConnectionError as error:
+        if error.__cause__ is not None:
+            raise  # there was nobody to connect to
+        raise SftpdError(
+            "the daemon ended before it answered",
+            where=str(config.instance.control_socket),
+            remedy="look whether it has done what was asked before asking again",
+        ) from error
+
+
+def _ask_files(config: "Config", verb: str, arguments: Mapping[str, Any]) -> Any:
+    from sftpd import logs
+    from sftpd.app.instance import Instance
+    from sftpd.app.operations import operations
+    from sftpd.clock import SystemClock
+
+    logs.configure("warning", "console")
+    with Instance(config, SystemClock()) as instance:
+        # What was committed last must stand in the logs before anybody reads them.
+        instance.sequencer.drain()
+        return operations(instance)[verb](arguments)

@@ -1,0 +1,168 @@
+"""`sftpd audit`: reading the audit logs, verifying and proving them."""
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from sftpd.cli.ask import ask
+from sftpd.cli.common import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    JsonOption,
+    brief,
+    print_json,
+    print_table,
+    show_fields,
+)
+from sftpd.cli.evidence import KeyOption, LogFiles, own_logs, verifier_key
+from sftpd.errors import AuditError, SftpdError, UsageError
+
+group = typer.Typer()
+
+LogOption = Annotated[
+    str | None,
+    typer.Option(
+        "--link", metavar="LINK", help="The log of this link; the system's if left out.", show_default=False
+    ),
+]
+IndexArgument = Annotated[int, typer.Argument(metavar="INDEX", min=0, show_default=False)]
+
+
+@group.command("tail")
+def tail(
+    link: LogOption = None,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many events.")] = 20,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the newest events of a log, oldest first."""
+    _show_events(ask(config, "audit.tail", link=link, count=count), as_json)
+
+
+@group.command("show")
+def show(
+    index: IndexArgument,
+    link: LogOption = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one event, and the leaf that stands for it in the log."""
+    show_fields(ask(config, "audit.show", index=index, link=link), as_json=as_json)
+
+
+@group.command("search")
+def search(
+    text: Annotated[str, typer.Argument(metavar="TEXT", show_default=False)],
+    link: LogOption = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the events of a log in which TEXT occurs."""
+    _show_events(ask(config, "audit.search", text=text, link=link), as_json)
+
+
+@group.command("prove")
+def prove(
+    index: IndexArgument,
+    link: LogOption = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Print the proof that an event is in a log. Its form is c2sp.org/tlog-proof@v1."""
+    proven = ask(config, "audit.prove", index=index, link=link)
+    if as_json:
+        print_json(proven)
+    else:
+        print(proven["proof"], end="")
+
+
+@group.command("verify")
+def verify(
+    link: Annotated[
+        str | None,
+        typer.Option("--link", metavar="LINK", help="The log of this link alone.", show_default=False),
+    ] = None,
+    folder: Annotated[
+        Path | None,
+        typer.Option("--folder", metavar="DIR", help="A copy of a partner's /audit.", show_default=False),
+    ] = None,
+    origin: Annotated[
+        str | None,
+        typer.Option("--origin", metavar="ORIGIN", help="The origin of the copied log.", show_default=False),
+    ] = None,
+    kept: Annotated[
+        Path | None,
+        typer.Option(
+            "--kept",
+            metavar="FILE",
+            help="A checkpoint kept from before: the log must only have grown since.",
+            show_default=False,
+        ),
+    ] = None,
+    key: KeyOption = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Verify logs from their files alone. Exit with 1 and the place where one differs."""
+    logs = _chosen(link, folder, origin, key, config)
+    if kept is not None and len(logs) > 1:
+        raise UsageError("--kept is about one log", remedy="name it by --link")
+    verifier = verifier_key(key, config)
+    try:
+        rows = [_verified(log, verifier, kept) for log in logs]
+    except AuditError as error:
+        if not as_json:
+            raise
+        print_json({"valid": False, "fault": str(error)})
+        raise typer.Exit(1) from None
+    if as_json:
+        print_json({"valid": True, "key": str(verifier), "logs": rows})
+    else:
+        print_table(("log", "size", "root"), ([row["log"], row["size"], row["root"]] for row in rows))
+        print(f"valid, signed by {verifier}")
+
+
+def _chosen(
+    link: str | None, folder: Path | None, origin: str | None, key: str | None, config: Path
+) -> list[LogFiles]:
+    """The logs to verify: our own, or the one copied to `folder`, which needs no configuration."""
+    if folder is None and origin is None:
+        return own_logs(config, link)
+    if folder is None or origin is None or key is None or link is not None:
+        raise UsageError("a copied log is named by --folder, --origin and --key, and by these alone")
+    return [LogFiles(origin, folder)]
+
+
+def _verified(log: LogFiles, key: Any, kept: Path | None) -> dict[str, Any]:
+    """Verify one log and say what it is."""
+    from base64 import b64encode
+
+    from sftpd.audit.verify import verify_consistency, verify_log
+
+    found = verify_log(log.public, [key], origin=log.origin, journal=log.journal)
+    if kept is not None:
+        verify_consistency(_read(kept), log.public, [key], origin=log.origin)
+    root = b64encode(found.root).decode()
+    return {"log": log.name, "origin": log.origin, "size": found.size, "root": root}
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise SftpdError(f"cannot read: {error.strerror}", where=str(file)) from None
+
+
+def _show_events(events: list[dict[str, Any]], as_json: bool) -> None:
+    if as_json:
+        print_json(events)
+        return
+    rows = ((event["index"], brief("time", event["time"]), event["type"], _told(event)) for event in events)
+    print_table(("index", "time", "event", "what"), rows)
+
+
+def _told(event: dict[str, Any]) -> str:
+    """All that an event says, on one line; what was erased as such."""
+    values = {**event["public"], **event["private"], **dict.fromkeys(event["erased"], "(erased)")}
+    return ", ".join(f"{name} {brief(name, value)}" for name, value in values.items() if value is not None)

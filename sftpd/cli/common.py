@@ -1,0 +1,114 @@
+"""What commands share: their common options, and output for people and for programs."""
+
+import getpass
+import json
+import os
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+DEFAULT_CONFIG = Path("/etc/sftpd/sftpd.toml")
+_PIPE_WIDTH = 250
+_INSTANTS = frozenset(
+    {"closed", "done_at", "due", "expires", "placed_at", "received", "since", "time", "until"}
+)
+"""The keys under which verbs give an instant in ISO 8601; people are shown it in their own time zone."""
+
+ConfigOption = Annotated[
+    Path,
+    typer.Option("--config", envvar="SFTPD_CONFIG", metavar="FILE", help="The instance file, sftpd.toml."),
+]
+"""`--config FILE`, else `$SFTPD_CONFIG`; its default is DEFAULT_CONFIG."""
+
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
+"""`--json`; its default is False."""
+
+LinkOption = Annotated[
+    str | None, typer.Option("--link", metavar="LINK", help="Of this link alone.", show_default=False)
+]
+"""`--link LINK`, to narrow what is listed; its default is None."""
+
+
+def login_name() -> str:
+    """The name under which the user of this process is logged in."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        return f"uid {os.getuid()}"
+
+
+ByOption = Annotated[
+    str,
+    typer.Option(
+        "--by",
+        metavar="NAME",
+        default_factory=login_name,
+        show_default="your login name",
+        help="Who does it.",
+    ),
+]
+"""`--by NAME`: the person who stands for what is done."""
+
+
+def print_json(document: object) -> None:
+    """Print `document` as JSON; what JSON does not know (paths, times) becomes text."""
+    print(json.dumps(document, indent=2, ensure_ascii=False, default=str))
+
+
+def print_table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> None:
+    """Print `rows` under the heads `columns`; a value's control characters are shown, not obeyed."""
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(*columns, box=None, pad_edge=False, header_style="bold")
+    for row in rows:
+        table.add_row(*(Text(printable(value)) for value in row))
+    Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH).print(table)
+
+
+def show_rows(rows: Iterable[Mapping[str, Any]], columns: Sequence[str], *, as_json: bool) -> None:
+    """Print what a verb lists: all of it as JSON, or the keys `columns` of each as a table."""
+    if as_json:
+        print_json(rows)
+    else:
+        print_table(columns, ([brief(name, row[name]) for name in columns] for row in rows))
+
+
+def show_fields(document: Mapping[str, Any], *, as_json: bool) -> None:
+    """Print what a verb shows: as JSON, or a line for each key that has a value."""
+    if as_json:
+        print_json(document)
+        return
+    width = max(map(len, document))
+    for name, value in document.items():
+        text = brief(name, value)
+        if text:
+            print(f"{name:<{width}}  {printable(text)}")
+
+
+def brief(name: str, value: object) -> str:
+    """The value under the key `name` as people read it on one line; nothing for None."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {brief(key, inner)}" for key, inner in value.items())
+    if isinstance(value, list):
+        return ", ".join(map(str, value))
+    if name in _INSTANTS:
+        return datetime.fromisoformat(str(value)).astimezone().isoformat(" ", "seconds")
+    return str(value)
+
+
+def printable(value: object) -> str:
+    """`value` as text in which nothing steers the terminal: names of files come from outside."""
+    text = "" if value is None else str(value)
+    return "".join(
+        c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text
+    )

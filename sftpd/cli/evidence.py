@@ -1,0 +1,82 @@
+"""Verifying evidence from files alone: by which key, and which logs lie where."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sftpd.errors import AuditError, UsageError
+
+if TYPE_CHECKING:
+    from sftpd.audit.checkpoint import VerifierKey
+
+KeyOption = Annotated[
+    str | None,
+    typer.Option(
+        "--key",
+        metavar="KEY",
+        help="The verifier key, NAME+ID+BASE64; the public half of the configured key if left out.",
+        show_default=False,
+    ),
+]
+"""`--key KEY`; its default is None."""
+
+
+@dataclass(frozen=True, slots=True)
+class LogFiles:
+    """A log to verify: its origin, its public folder, and our journal if it is ours."""
+
+    origin: str
+    public: Path
+    journal: Path | None = None
+
+    @property
+    def name(self) -> str:
+        """The link, or `system`."""
+        return self.origin.rpartition("/")[2]
+
+
+def verifier_key(text: str | None, config: Path) -> "VerifierKey":
+    """The key `text` says, or that of the configuration.
+
+    Raises UsageError for a text of another form, ConfigError and SecretError.
+    """
+    from sftpd.audit.checkpoint import VerifierKey
+
+    if text is None:
+        from sftpd.app.keys import signing_key
+        from sftpd.config.load import load
+
+        return signing_key(load(config)).verifier
+    try:
+        return VerifierKey.parse(text)
+    except AuditError as error:
+        raise UsageError(error.what, where="--key", expected=error.expected) from None
+
+
+def own_logs(config: Path, link: str | None) -> list[LogFiles]:
+    """The log of one link, or each log that the instance has or should have.
+
+    Raises ConfigError, and UsageError for a link that has none.
+    """
+    from sftpd.config.load import load
+    from sftpd.ledger.outbox import SYSTEM_LOG
+
+    loaded = load(config)
+    about = loaded.instance.about
+    folder = about.state / "audit"
+    # A log whose folder is gone must be missed; one whose link is gone is still evidence.
+    names = {SYSTEM_LOG, *(file.name for file in loaded.links), *_folders(folder)}
+    if link is not None and link not in names:
+        raise UsageError(f"no log of {link!r}", where="--link", expected=f"one of {', '.join(sorted(names))}")
+    chosen = sorted(names) if link is None else [link]
+    return [
+        LogFiles(f"{about.name}/{name}", folder / name / "public", folder / name / "journal")
+        for name in chosen
+    ]
+
+
+def _folders(folder: Path) -> Iterator[str]:
+    return (path.name for path in folder.glob("*") if path.is_dir())

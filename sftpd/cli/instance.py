@@ -1,0 +1,68 @@
+"""`sftpd init` and `sftpd check`: making an instance, and checking its configuration."""
+
+import dataclasses
+import shlex
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sftpd.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, print_json
+from sftpd.cli.new_instance import create_instance, greeting
+from sftpd.config.load import Config, load
+from sftpd.config.values import parse_address
+from sftpd.errors import ConfigError, UsageError
+
+
+def init(
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A folder that is empty or does not exist.")
+    ],
+    listen: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="The address to listen on; port 0 picks a free one.")
+    ] = "127.0.0.1:2222",
+    as_json: JsonOption = False,
+) -> None:
+    """Make a complete instance in DIR: configuration, keys, and a link `demo` with one account."""
+    try:
+        address = parse_address(listen)
+    except ValueError as error:
+        raise UsageError(str(error), where="--listen") from None
+    made = create_instance(directory, address)
+    if as_json:
+        print_json(dataclasses.asdict(made))
+        return
+    print(f"An instance with the link {made.link} is in {directory}.")
+    print(f"Serve it:                     sftpd serve --config {shlex.quote(made.config)}")
+    print(greeting(made), end="")
+
+
+def check(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """Check the configuration: print that it is valid, or one line for each fault and exit with 2."""
+    try:
+        loaded = load(config)
+    except ConfigError as error:
+        if as_json:
+            print_json({"valid": False, "faults": error.faults})
+        else:
+            print("\n".join(error.faults), file=sys.stderr)
+        raise typer.Exit(error.exit_code) from None
+    counts = _counts(loaded)
+    if as_json:
+        print_json({"valid": True, "faults": [], "digest": loaded.digest, **counts})
+    else:
+        print(f"config is valid: {', '.join(_counted(number, noun) for noun, number in counts.items())}")
+
+
+def _counts(config: Config) -> dict[str, int]:
+    return {
+        "links": len(config.links),
+        "accounts": sum(len(link.accounts) for link in config.links),
+        "remotes": sum(len(link.remotes) for link in config.links),
+        "routes": sum(len(link.routes) for link in config.links),
+    }
+
+
+def _counted(number: int, plural: str) -> str:
+    return f"{number} {plural.removesuffix('s') if number == 1 else plural}"

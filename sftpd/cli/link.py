@@ -1,0 +1,72 @@
+"""`sftpd link`: links and the steps of their life."""
+
+from collections.abc import Callable
+from typing import Annotated
+
+import typer
+
+from sftpd.cli.ask import ask
+from sftpd.cli.common import (
+    DEFAULT_CONFIG,
+    ByOption,
+    ConfigOption,
+    JsonOption,
+    show_fields,
+    show_rows,
+)
+
+group = typer.Typer()
+
+LinkArgument = Annotated[str, typer.Argument(metavar="LINK", show_default=False)]
+ReasonOption = Annotated[
+    str | None, typer.Option("--reason", metavar="TEXT", help="Why; it is recorded.", show_default=False)
+]
+
+_STEPS = {
+    "register": "Enter a draft into the register of links.",
+    "activate": "Open a registered link for exchange.",
+    "suspend": "Stop the exchange for a while; retention and deletion go on.",
+    "resume": "Open a suspended link again.",
+    "close": "End the exchange for good.",
+}
+
+
+@group.command("list")
+def list_links(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """List the links and how each stands."""
+    columns = ("link", "counterparty", "state", "since", "reason")
+    show_rows(ask(config, "link.list"), columns, as_json=as_json)
+
+
+@group.command("show")
+def show(link: LinkArgument, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """Show a link with its accounts, remotes and routes."""
+    show_fields(ask(config, "link.show", link=link), as_json=as_json)
+
+
+@group.command("accept")
+def accept(
+    link: LinkArgument,
+    by: ByOption,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Record that the terms are accepted. A link that waited for that becomes active."""
+    show_fields(ask(config, "link.accept", link=link, by=by), as_json=as_json)
+
+
+def _taking(step: str) -> Callable[..., None]:
+    def take(
+        link: LinkArgument,
+        by: ByOption,
+        reason: ReasonOption = None,
+        config: ConfigOption = DEFAULT_CONFIG,
+        as_json: JsonOption = False,
+    ) -> None:
+        show_fields(ask(config, "link.step", link=link, step=step, by=by, reason=reason), as_json=as_json)
+
+    return take
+
+
+for _step, _summary in _STEPS.items():
+    group.command(_step, help=_summary)(_taking(_step))

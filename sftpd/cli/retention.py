@@ -1,0 +1,93 @@
+"""`sftpd retention`: planning, running, explaining and reporting disposals."""
+
+import os
+import shlex
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sftpd.cli.ask import ask
+from sftpd.cli.common import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    JsonOption,
+    LinkOption,
+    print_json,
+    show_fields,
+    show_rows,
+)
+from sftpd.errors import UsageError
+
+group = typer.Typer()
+
+_REPORTED = ("link", "folder", "path", "rule", "due", "done_at", "result")
+
+
+@group.command("plan")
+def plan(link: LinkOption = None, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """Show what is to become of each file, why and when."""
+    document = ask(config, "retention.plan", link=link)
+    if as_json:
+        print_json(document)
+        return
+    show_rows(document["items"], ("link", "path", "action", "due", "reason"), as_json=False)
+    count = sum(item["action"] == "dispose" for item in document["items"])
+    print(f"\nTo dispose of: {count}. Run exactly that:")
+    print(f"sftpd retention run --plan {document['plan']}{_naming(config)}")
+
+
+@group.command("run")
+def run(
+    plan: Annotated[
+        str | None, typer.Option("--plan", metavar="HASH", help="The plan to run.", show_default=False)
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Dispose of what a plan says. Exit with 1 if it no longer holds, or a file cannot be removed."""
+    if plan is None:
+        raise UsageError(
+            "a run needs the hash of a plan",
+            remedy="see `sftpd retention plan`, then pass its hash by --plan",
+        )
+    document = ask(config, "retention.run", plan=plan)
+    if as_json:
+        print_json(document)
+    else:
+        show_rows(document["items"], _REPORTED, as_json=False)
+    if "failed" in document["results"].values():
+        raise typer.Exit(1)
+
+
+@group.command("explain")
+def explain(
+    file: Annotated[
+        str,
+        typer.Argument(metavar="FILE", help="As the plan names it: inbound/report.csv.", show_default=False),
+    ],
+    link: Annotated[str, typer.Option("--link", metavar="LINK", help="Its link.", show_default=False)],
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Say what is to become of one file, and why."""
+    show_fields(ask(config, "retention.explain", link=link, file=file), as_json=as_json)
+
+
+@group.command("report")
+def report(
+    link: LinkOption = None,
+    plan: Annotated[
+        str | None, typer.Option("--plan", metavar="HASH", help="Of this plan alone.", show_default=False)
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Report what was disposed of, oldest first."""
+    show_rows(ask(config, "retention.report", link=link, plan=plan), _REPORTED, as_json=as_json)
+
+
+def _naming(config: Path) -> str:
+    """The option that names `config` to another sftpd, if it needs one."""
+    usual = os.environ.get("SFTPD_CONFIG", str(DEFAULT_CONFIG))
+    return "" if str(config) == usual else f" --config {shlex.quote(str(config))}"

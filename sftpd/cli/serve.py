@@ -1,0 +1,35 @@
+"""`sftpd serve`: the daemon in the foreground, as systemd and `make run` start it."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sftpd import __version__, logs
+from sftpd.app.daemon import Daemon
+from sftpd.app.instance import Instance
+from sftpd.cli.common import DEFAULT_CONFIG, ConfigOption
+from sftpd.clock import SystemClock
+from sftpd.config.load import load
+from sftpd.service.notify import ServiceManager
+
+
+def serve(
+    config: ConfigOption = DEFAULT_CONFIG,
+    announce: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A text to print once the daemon serves.")
+    ] = None,
+) -> None:
+    """Run the daemon until SIGTERM or Ctrl-C; SIGHUP reloads the configuration."""
+    loaded = load(config)
+    logs.configure(loaded.instance.log.level, loaded.instance.log.format)
+    addresses = ", ".join(str(address) for address in loaded.instance.server.listen)
+
+    def greet() -> None:
+        print(f"sftpd {__version__} serves {loaded.instance.about.name} on {addresses}", flush=True)
+        if announce is not None:
+            print(announce.read_text(), flush=True)
+
+    with Instance(loaded, SystemClock()) as instance:
+        Daemon(instance, config, ServiceManager(os.environ)).run(greet)

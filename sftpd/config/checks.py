@@ -1,0 +1,68 @@
+"""Checks that need more than one key: names used twice, references to nothing, folders in each other."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import PurePath
+
+from sftpd.config.faults import Finding, dotted
+from sftpd.config.link_model import OWN_FOLDERS, LinkFile
+from sftpd.config.model import InstanceFile
+from sftpd.config.positions import KeyPath
+
+
+def check_instance(instance: InstanceFile) -> Iterator[Finding]:
+    """What is wrong with the instance file as a whole."""
+    if _overlap(instance.about.state, instance.about.links):
+        path: KeyPath = ("instance", "links")
+        yield Finding(path, path, "lies in the state folder or around it, allowed: a folder apart from it")
+
+
+def check_link(link: LinkFile, stem: str) -> Iterator[Finding]:
+    """What is wrong with the file of one link, `stem` being its name without `.toml`."""
+    if link.name != stem:
+        path: KeyPath = ("link", "name")
+        yield Finding(path, path, f'found "{link.name}", allowed: "{stem}", the name of the file')
+    for table, sections in (("remote", link.remotes), ("route", link.routes), ("retention", link.retention)):
+        yield from _unique(table, [section.name for section in sections])
+    known = {remote.name for remote in link.remotes}
+    for index, route in enumerate(link.routes):
+        if route.remote is not None and route.remote not in known:
+            key = "to" if route.direction == "outbound" else "from"
+            path = ("route", index, key)
+            names = ", ".join(sorted(known)) or "none, for the link has no [[remote]]"
+            yield Finding(path, path, f'unknown remote "{route.remote}", allowed: {names}')
+    yield from _folders(link)
+
+
+def check_accounts(links: Mapping[str, LinkFile]) -> Iterator[tuple[str, Finding]]:
+    """Accounts that two links or one define twice, by file; `links` is keyed by file."""
+    first: dict[str, str] = {}
+    for file, link in links.items():
+        for index, account in enumerate(link.accounts):
+            path: KeyPath = ("account", index, "name")
+            place = first.setdefault(account.name, f"{dotted(path[:-1])} in {file}")
+            if place != f"{dotted(path[:-1])} in {file}":
+                yield file, Finding(path, path, f'found "{account.name}", which is already {place}')
+
+
+def _unique(table: str, names: list[str]) -> Iterator[Finding]:
+    for index, name in enumerate(names):
+        if name in names[:index]:
+            path: KeyPath = (table, index, "name")
+            yield Finding(path, path, f'found "{name}", which is already {table}[{names.index(name)}]')
+
+
+def _folders(link: LinkFile) -> Iterator[Finding]:
+    """Watched folders that overlap each other or a folder that sftpd fills: files would go in circles."""
+    taken = [(PurePath(name), f'"{name}", which sftpd fills') for name in OWN_FOLDERS]
+    for index, route in enumerate(link.routes):
+        if route.direction != "outbound":
+            continue
+        path: KeyPath = ("route", index, "folder")
+        for folder, owner in taken:
+            if _overlap(folder, PurePath(route.folder)):
+                yield Finding(path, path, f'found "{route.folder}", which overlaps {owner}')
+        taken.append((PurePath(route.folder), f'the folder of route "{route.name}"'))
+
+
+def _overlap(one: PurePath, other: PurePath) -> bool:
+    return one.is_relative_to(other) or other.is_relative_to(one)

@@ -1,0 +1,303 @@
+"""The configuration of a link: the tables and keys of `links.d/<name>.toml`, and what each is for.
+
+The text below a key is its documentation in `etc/` and `docs/configuration.md`. Times are in seconds, sizes
+in bytes.
+"""
+
+from datetime import date
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from sftpd.config.model import Section
+from sftpd.config.values import (
+    IN_SAMPLE,
+    AfterPull,
+    AnySecret,
+    ByteCount,
+    CalendarPeriod,
+    ConfigPath,
+    Count,
+    Day,
+    Destination,
+    FileType,
+    Flag,
+    Folder,
+    Glob,
+    Name,
+    Network,
+    NotEmpty,
+    PasswordHash,
+    Port,
+    PrivateKey,
+    PublicKey,
+    RemoteReference,
+    Schedule,
+    Seconds,
+    Sha256,
+    Text,
+    Then,
+    Zone,
+    fault,
+)
+
+OWN_FOLDERS = ("inbound", "quarantine", "failed", "sent")
+"""The folders of a link that sftpd fills; no route sends from them."""
+
+
+class Permission(StrEnum):
+    """What an account may be allowed to do in `/upload` and `/download`."""
+
+    LIST = "list"
+    READ = "read"
+    WRITE = "write"
+    DELETE = "delete"
+    RENAME = "rename"
+    MKDIR = "mkdir"
+    SETSTAT = "setstat"
+    SYMLINK = "symlink"
+    HARDLINK = "hardlink"
+
+
+USUAL_PERMISSIONS = tuple(p for p in Permission if p not in (Permission.SYMLINK, Permission.HARDLINK))
+
+RequestName = Literal[
+    "open", "read", "write", "lstat", "fstat", "setstat", "fsetstat", "opendir", "readdir", "remove", "mkdir",
+    "rmdir", "realpath", "stat", "rename", "readlink", "symlink", "posix-rename", "statvfs", "fstatvfs",
+    "fsync", "hardlink", "limits", "home-directory",
+]  # fmt: skip
+"""The requests that can be denied, by the names that OpenSSH gives them."""
+
+
+class TermsSection(Section):
+    """The counterparty's terms that apply to this link."""
+
+    document: Text = Field(examples=["Terms of the exchange"])
+    """The title of the document."""
+    version: Text = Field(examples=["2026-01"])
+    """Its version."""
+    sha256: Sha256 = Field(examples=["0" * 64])
+    """The SHA-256 of the document's file, in hexadecimal."""
+    effective: Day = Field(examples=[date(2026, 1, 1)])
+    """The day from which it applies."""
+
+
+class LinkSection(Section):
+    """The agreement with the counterparty."""
+
+    name: Name = Field(examples=["example"])
+    """The name of the link, which is also the name of this file."""
+    counterparty: Text = Field(examples=["Example Partner B.V."])
+    """The counterparty, as people call it."""
+    time_zone: Zone | None = Field(default=None, examples=["Europe/Amsterdam"])
+    """The IANA time zone in which periods of this link end; the instance's if left out."""
+    personal_data: Flag = Field(examples=[True])
+    """Whether files with personal data cross this link; then `purpose` and `legal_basis` are required."""
+    purpose: Annotated[Text | None, IN_SAMPLE] = Field(default=None, examples=["Exchange of work orders"])
+    """What the personal data is used for."""
+    legal_basis: Annotated[Text | None, IN_SAMPLE] = Field(default=None, examples=["GDPR 6(1)(b), contract"])
+    """The ground in law for using it."""
+    terms: TermsSection | None = None
+    """The counterparty's terms that apply to this link."""
+
+    @model_validator(mode="after")
+    def _lawful(self) -> "LinkSection":
+        absent = [key for key in ("purpose", "legal_basis") if getattr(self, key) is None]
+        if self.personal_data and absent:
+            raise fault(f"personal_data is true, so {' and '.join(absent)} must be given")
+        return self
+
+
+class FilePolicySection(Section):
+    """Which files may cross, as the shipped file-policy hooks judge it; patterns ignore letter case."""
+
+    allow: tuple[Glob, ...] = ("*",)
+    """Patterns of the names that may pass."""
+    deny: tuple[Glob, ...] = ()
+    """Patterns of the names that may not, even if allowed."""
+    max_size: ByteCount | None = Field(default=None, examples=["1 GiB"])
+    """The largest file that may pass: bytes, or a text with a unit; no limit if left out."""
+    types: tuple[FileType, ...] = Field(default=(), examples=[["csv", "json", "pdf"]])
+    """The types that may pass, by extension and, where the type has a signature, by content; all if empty."""
+
+
+class AccountSection(Section):
+    """A login of the counterparty at our server; it needs a key or a password."""
+
+    name: Name = Field(examples=["example"])
+    """The login name, unique among all links."""
+    keys: Annotated[tuple[PublicKey, ...], IN_SAMPLE] = Field(
+        default=(), examples=[["file:keys/example.pub"]]
+    )
+    """The public keys that may log in, as OpenSSH lines or `file:` paths."""
+    password: PasswordHash | None = Field(default=None, examples=["file:keys/example.argon2id"])
+    """The Argon2id hash of the account's password, by reference."""
+    permissions: tuple[Permission, ...] = USUAL_PERMISSIONS
+    """What the account may do."""
+    deny: tuple[RequestName, ...] = ()
+    """Requests that are refused whatever the permissions say, by OpenSSH's names for them."""
+    networks: tuple[Network, ...] = Field(default=(), examples=[["192.0.2.0/24"]])
+    """The networks it may log in from; any if empty."""
+    expires: Day | None = Field(default=None, examples=[date(2027, 12, 31)])
+    """The last day on which it may log in, in the link's time zone."""
+
+    @model_validator(mode="after")
+    def _can_log_in(self) -> "AccountSection":
+        if not self.keys and self.password is None:
+            raise fault("no way to log in, allowed: keys, password or both")
+        return self
+
+
+class RemoteSection(Section):
+    """The counterparty's SFTP server, to which we log in; it needs a key or a password."""
+
+    name: Name = Field(examples=["partner"])
+    """The name by which routes refer to it."""
+    host: Text = Field(examples=["sftp.partner.example"])
+    """Its host name or address."""
+    port: Port = 22
+    """Its TCP port."""
+    user: Text = Field(examples=["ourname"])
+    """The login name we use there."""
+    key: Annotated[PrivateKey | None, IN_SAMPLE] = Field(default=None, examples=["file:keys/partner_ed25519"])
+    """The private key we log in with."""
+    password: AnySecret | None = Field(default=None, examples=["credential:partner-password"])
+    """The password we log in with."""
+    host_keys: Annotated[tuple[PublicKey, ...], NotEmpty] = Field(examples=[["file:keys/partner_host.pub"]])
+    """The host keys it may show; any other ends the connection."""
+    connect_timeout: Annotated[Seconds, Field(gt=0)] = 30.0
+    """How long connecting and logging in may take."""
+
+    @model_validator(mode="after")
+    def _can_log_in(self) -> "RemoteSection":
+        if self.key is None and self.password is None:
+            raise fault("no way to log in, allowed: key, password or both")
+        return self
+
+
+class BackoffSection(Section):
+    """How long to wait before the next try: `base`, doubled after each failure up to `cap`, with jitter."""
+
+    base: Annotated[Seconds, Field(gt=0)] = 1.0
+    """The first wait."""
+    cap: Annotated[Seconds, Field(gt=0)] = 600.0
+    """The longest wait."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "BackoffSection":
+        if self.base > self.cap:
+            raise fault(f"base is {self.base:g}, allowed: at most cap, {self.cap:g}")
+        return self
+
+
+class RouteSection(Section):
+    """One direction of the link."""
+
+    include: tuple[Glob, ...] = ("*",)
+    """Patterns of the file names that are taken."""
+    exclude: tuple[Glob, ...] = ()
+    """Patterns of the file names that are left, even if included."""
+    policy: FilePolicySection = FilePolicySection()
+    """Which files may cross."""
+
+
+class OutboundSection(RouteSection):
+    """A watched folder whose files go to the counterparty."""
+
+    name: Name = Field(examples=["out"])
+    """The name of the route, unique in this link."""
+    direction: Literal["outbound"] = Field(examples=["outbound"])
+    """`outbound`: files leave us."""
+    folder: Folder = "outbound"
+    """The watched folder, in the folder of the link."""
+    remote: Destination = Field(alias="to", examples=["download"])
+    """`download`, where the counterparty fetches files from us, or `remote:NAME`, to which we bring them."""
+    remote_path: Text = "."
+    """The folder at the remote; a relative path starts where the remote puts us after login."""
+    settle: Seconds = 1.0
+    """How long a file must not change before it is taken."""
+    zero_byte: Literal["send", "hold"] = "send"
+    """What happens to empty files: they are sent, or wait until they have content."""
+    after: Literal["archive", "remove"] = "archive"
+    """What happens to the local file once it is delivered: it moves to `sent/`, or is removed."""
+    attempts: Count = 1000
+    """How often a file is tried; one that still fails goes to `failed/`."""
+    backoff: BackoffSection = BackoffSection()
+    """How long to wait before the next try."""
+
+
+class InboundSection(RouteSection):
+    """A folder at a remote whose files are fetched."""
+
+    name: Name = Field(examples=["in"])
+    """The name of the route, unique in this link."""
+    direction: Literal["inbound"] = Field(examples=["inbound"])
+    """`inbound`: files come to us."""
+    remote: RemoteReference = Field(alias="from", examples=["remote:partner"])
+    """`remote:NAME`, the remote that files are fetched from."""
+    remote_path: Text = "."
+    """The folder at the remote; a relative path starts where the remote puts us after login."""
+    every: Schedule = Field(examples=["PT1M"])
+    """How often the remote is looked at: a duration, or five cron fields in the link's time zone."""
+    then: AfterPull = Then("leave")
+    """What becomes of a fetched file at the remote: `leave`, `delete` or `{ move = "FOLDER" }`."""
+
+
+class RetentionSection(Section):
+    """A rule for how long files are kept after their receipt."""
+
+    name: Name = Field(examples=["inbound-90-days"])
+    """The name of the rule, unique in this link."""
+    version: Count = 1
+    """Its version, to be raised with each change; the audit log names it."""
+    folder: Literal["inbound", "quarantine", "sent", "failed"] = Field(examples=["inbound"])
+    """The folder whose files it governs."""
+    glob: Glob = "*"
+    """The pattern of the file names it governs, or of their paths in the folder if it has a slash."""
+    period: CalendarPeriod = Field(examples=["P90D"])
+    """How long files are kept, as an ISO 8601 period; days, months and years end with the last civil day."""
+    action: Literal["delete"] = "delete"
+    """What happens when the period has passed."""
+    mandate: Text = Field(examples=["Agreement with the counterparty, article 5"])
+    """What the rule is based on."""
+
+
+class ErasureSection(Section):
+    """Deletion requests on this link."""
+
+    require_second_person: Flag = False
+    """Whether a request must be approved by another person than the one who opened it."""
+    also_search: tuple[ConfigPath, ...] = Field(default=(), examples=[["/srv/reports"]])
+    """Further folders with copies of received files, which are searched too."""
+
+
+Route = Annotated[OutboundSection | InboundSection, Field(discriminator="direction")]
+
+
+class LinkFile(Section):
+    """A link's file, `links.d/<name>.toml`."""
+
+    about: LinkSection = Field(alias="link")
+    policy: FilePolicySection = FilePolicySection()
+    """Which files the counterparty may upload."""
+    accounts: tuple[AccountSection, ...] = Field(default=(), alias="account")
+    remotes: tuple[RemoteSection, ...] = Field(default=(), alias="remote")
+    routes: tuple[Route, ...] = Field(default=(), alias="route")
+    retention: tuple[RetentionSection, ...] = ()
+    erasure: ErasureSection = ErasureSection()
+
+    @property
+    def name(self) -> str:
+        """The name of the link."""
+        return self.about.name
+
+    @property
+    def outbound(self) -> tuple[OutboundSection, ...]:
+        """The routes by which files leave us."""
+        return tuple(route for route in self.routes if isinstance(route, OutboundSection))
+
+    @property
+    def inbound(self) -> tuple[InboundSection, ...]:
+        """The routes by which files are fetched."""
+        return tuple(route for route in self.routes if isinstance(route, InboundSection))

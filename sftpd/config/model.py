@@ -1,0 +1,166 @@
+"""The instance's configuration: the tables and keys of `sftpd.toml`, and what each is for.
+
+The text below a key is its documentation in `etc/` and `docs/configuration.md`. Times are in seconds, sizes
+in bytes.
+"""
+
+from collections.abc import Iterator
+from datetime import time
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args
+from zoneinfo import ZoneInfo
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from sftpd.config.values import (
+    Address,
+    AnySecret,
+    ConfigPath,
+    Count,
+    HarmlessText,
+    Kind,
+    Listen,
+    NotEmpty,
+    OneAsList,
+    Origin,
+    PrivateKey,
+    Seconds,
+    SigningKey,
+    TimeOfDay,
+    Zone,
+    fault,
+)
+
+
+class Section(BaseModel):
+    """A table of the configuration: it cannot change, and a key it does not know is a fault."""
+
+    model_config = ConfigDict(
+        frozen=True,
+        extra="forbid",
+        validate_default=True,
+        use_attribute_docstrings=True,
+        hide_input_in_errors=True,
+    )
+
+
+def _ledger_url(url: str) -> str:
+    scheme, _, rest = url.partition("://")
+    if scheme.partition("+")[0] not in ("sqlite", "postgresql") or not rest:
+        raise fault("not a ledger URL, allowed: sqlite:///PATH or postgresql+psycopg://USER@HOST/DATABASE")
+    user, at, _ = rest.rpartition("@")
+    if (at and ":" in user) or "password=" in rest:
+        raise fault("a password in the URL, allowed: the URL without it, and ledger_password")
+    return url
+
+
+def sections_in(annotation: Any) -> Iterator[type[Section]]:
+    """The sections that a value annotated so can be or hold."""
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        yield annotation
+    for argument in get_args(annotation):
+        yield from sections_in(argument)
+
+
+class InstanceSection(Section):
+    """Who this instance is and where it keeps its files."""
+
+    name: Origin = Field(examples=["sftp.example.org"])
+    """The name of this instance, which its audit logs carry as their origin: a host name, lower case."""
+    time_zone: Zone = ZoneInfo("Europe/Amsterdam")
+    """The IANA time zone of schedules, and of links that name none."""
+    state: ConfigPath = Path("state")
+    """The folder of the ledger and the audit logs; relative paths start at the folder of this file."""
+    links: ConfigPath = Path("links")
+    """The folder with one folder a link, for the exchanged files."""
+    hooks: ConfigPath | None = Field(default=None, examples=["hooks"])
+    """The folder with hooks, `pre-receive.d/` and so on; the hooks shipped with sftpd if left out."""
+    ledger: Annotated[str, AfterValidator(_ledger_url), Kind("URL")] | None = Field(
+        default=None, examples=["postgresql+psycopg://sftpd@db.example.org/sftpd"]
+    )
+    """The ledger's database, without a password; an SQLite file in `state` if left out."""
+    ledger_password: AnySecret | None = Field(default=None, examples=["credential:ledger"])
+    """The password for the ledger's database."""
+
+
+class ServerSection(Section):
+    """The SFTP server that partners log in to."""
+
+    listen: Annotated[tuple[Listen, ...], OneAsList, NotEmpty] = (Address("127.0.0.1", 2222),)
+    """The addresses to listen on: `HOST:PORT`, or a list of them."""
+    host_keys: Annotated[tuple[PrivateKey, ...], NotEmpty] = Field(examples=[["file:keys/host_ed25519"]])
+    """The private keys by which partners know this server."""
+    banner: HarmlessText = ""
+    """A text shown to partners before they log in; it must not claim another party's name."""
+    login_grace: Annotated[Seconds, Field(gt=0)] = 120.0
+    """How long a connection may take to log in."""
+    idle_timeout: Annotated[Seconds, Field(gt=0)] = 900.0
+    """How long a session may be silent."""
+    max_sessions: Count = 200
+    """How many sessions there may be at once."""
+    max_sessions_per_account: Count = 10
+    """How many sessions one account may have at once."""
+
+
+class AuditSection(Section):
+    """The audit log."""
+
+    key: SigningKey = Field(examples=["file:keys/audit_ed25519"])
+    """The Ed25519 private key that signs checkpoints and certificates."""
+
+
+class ScreeningSection(Section):
+    """The gate hooks that look at each file before it moves."""
+
+    deadline: Annotated[Seconds, Field(gt=0)] = 60.0
+    """How long the gate hooks may take for one file; after that it does not pass."""
+    acknowledge_within: Seconds = 10.0
+    """How long a partner waits for the verdict; a slower file is acknowledged before it is screened."""
+
+    @model_validator(mode="after")
+    def _acknowledged_in_time(self) -> "ScreeningSection":
+        if self.acknowledge_within > self.deadline:
+            raise fault(f"acknowledge_within is longer than the deadline, {self.deadline:g} seconds")
+        return self
+
+
+class LogSection(Section):
+    """The operators' log on standard error or in the journal."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe event that is logged."""
+    format: Literal["console", "json"] = "console"
+    """Lines for people, or one JSON object a line."""
+
+
+class SchedulerSection(Section):
+    """What is done regularly; times of day are in the instance's time zone."""
+
+    retention_at: TimeOfDay = time(3, 15)
+    """When due files are disposed of, each day."""
+    rescan_every: Annotated[Seconds, Field(ge=1)] = 30.0
+    """How often watched folders are listed in full, because a file system may not tell of every change."""
+
+
+class ControlSection(Section):
+    """The socket by which the command line speaks to the running daemon."""
+
+    socket: ConfigPath | None = Field(default=None, examples=["state/control.sock"])
+    """The path of the socket; `control.sock` in `state` if left out."""
+
+
+class InstanceFile(Section):
+    """The instance file, `sftpd.toml`."""
+
+    about: InstanceSection = Field(alias="instance")
+    server: ServerSection
+    audit: AuditSection
+    screening: ScreeningSection = ScreeningSection()
+    log: LogSection = LogSection()
+    scheduler: SchedulerSection = SchedulerSection()
+    control: ControlSection = ControlSection()
+
+    @property
+    def control_socket(self) -> Path:
+        """The path of the control socket."""
+        return self.control.socket or self.about.state / "control.sock"

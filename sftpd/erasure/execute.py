@@ -1,0 +1,194 @@
+"""Carrying a plan out, file by file: intent on record, the file replaced or removed, the outcome on record.
+
+Every step may be repeated: after a crash the same plan runs again, finds what is done, and does the rest.
+"""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from functools import partial
+
+from sftpd.erasure import records, traces
+from sftpd.erasure.messages import Found, Redact, Unsearchable
+from sftpd.erasure.plan import Action, Place
+from sftpd.erasure.readers import Readers
+from sftpd.erasure.records import Item, Request
+from sftpd.erasure.search import look_into
+from sftpd.errors import ContainmentError
+from sftpd.files import durable
+from sftpd.files.beneath import Parts, Root
+from sftpd.files.fingerprint import Fingerprint, Snapshot, fingerprint, identity, snapshot
+from sftpd.ledger.ledger import Ledger
+from sftpd.ledger.outbox import Event
+from sftpd.ledger.writer import Unit
+
+Held = Callable[[str, Parts], str | None]
+"""The reason of the legal hold on a file, given its folder's name and its path; None when there is none."""
+
+_CHANGED = "it is not what was approved any more"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one step; a file that was replaced has a `new` content and was `seen` in its place."""
+
+    done: bool
+    records: int = 0
+    reason: str | None = None
+    old: Fingerprint | None = None
+    new: Fingerprint | None = None
+    seen: Snapshot | None = None
+
+
+class Executor:
+    """Carries out the removals of one approved request; `roots` are its folders by name."""
+
+    def __init__(
+        self, ledger: Ledger, readers: Readers, request: Request, roots: Mapping[str, Root], held: Held
+    ) -> None:
+        self._ledger = ledger
+        self._readers = readers
+        self._request = request
+        self._roots = roots
+        self._held = held
+
+    def carry_out(self, items: Sequence[Item]) -> None:
+        """Carry out what is not done yet; what cannot be done as approved goes back to `planned`, with why.
+
+        Raises ProcessError when no reader can be started, and LedgerError.
+        """
+        for item in items:
+            if item.is_undone:
+                self._ledger.write(partial(self._intend, item))
+                self._ledger.write(partial(self._conclude, item, self._remove(item)))
+
+    def _intend(self, item: Item, unit: Unit) -> None:
+        records.intend(unit, self._request.id, item.seq)
+        unit.record(Event("erasure.intended", self._request.link, self._public(item)))
+
+    def _conclude(self, item: Item, outcome: Outcome, unit: Unit) -> None:
+        place: Place = (item.step.folder, item.step.path)
+        link = self._request.link
+        if outcome.new is not None and outcome.seen is not None:
+            traces.redacted(unit, link, place, outcome.old, outcome.new, outcome.seen)
+        elif outcome.done and outcome.records:
+            traces.erased(unit, link, place, outcome.old)
+        removed = outcome.records if outcome.done else None
+        records.conclude(unit, self._request.id, item.seq, removed, outcome.reason)
+        public = {**self._public(item), "records": outcome.records}
+        unit.record(Event("erasure.removed" if outcome.done else "erasure.left", link, public))
+
+    def _public(self, item: Item) -> dict[str, str | int]:
+        return {
+            "request": self._request.id,
+            "item": item.seq,
+            "folder": item.step.folder,
+            "action": item.step.action,
+        }
+
+    def _remove(self, item: Item) -> Outcome:
+        root, path = self._roots[item.step.folder], item.step.path
+        hold = self._held(item.step.folder, path)
+        if hold is not None:
+            return Outcome(done=False, reason=f"legal hold: {hold}")
+        try:
+            _drop(root, self._draft(item))
+            fd = root.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        except (FileNotFoundError, NotADirectoryError):
+            return _nothing_left(item, "it was not there any more")
+        except (OSError, ContainmentError):
+            return Outcome(done=False, reason=_CHANGED)
+        try:
+            # A shared lock is refused while somebody writes the file under the lock that staging takes.
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            return self._delete(item, fd) if item.step.action is Action.DELETE else self._redact(item, fd)
+        except BlockingIOError:
+            return Outcome(done=False, reason="it is being written")
+        except OSError as fault:
+            return Outcome(done=False, reason=f"the file system does not allow it: {fault.strerror}")
+        finally:
+            os.close(fd)
+
+    def _delete(self, item: Item, fd: int) -> Outcome:
+        root, path = self._roots[item.step.folder], item.step.path
+        before, old = identity(fd), fingerprint(fd)
+        answer = look_into(fd, path[-1], self._request.identifiers, self._readers)
+        if isinstance(answer, Found) and not answer.records:
+            return Outcome(done=True, reason="it did not carry the person any more")
+        if not (isinstance(answer, Found) and answer.whole and _is_still(root, path, before)):
+            return Outcome(done=False, reason=_CHANGED)
+        root.unlink(path)
+        durable.sync_parent(root, path)
+        return Outcome(True, answer.records, _other_names(fd), old)
+
+    def _redact(self, item: Item, fd: int) -> Outcome:
+        root, path, draft = self._roots[item.step.folder], item.step.path, self._draft(item)
+        before, old = identity(fd), fingerprint(fd)
+        question = Redact(path[-1], tuple(known.plain() for known in self._request.identifiers))
+        with _new_file(root, draft) as out:
+            answer = self._readers.ask(question, [fd, out])
+            if isinstance(answer, Unsearchable) or answer.whole:
+                return Outcome(done=False, reason=_CHANGED)
+            if not answer.records:
+                nothing = _nothing_left(item, "it did not carry the person any more")
+                return replace(nothing, new=old, seen=before) if nothing.records else nothing
+            _dress(out, os.fstat(fd))
+            os.fsync(out)
+            new, seen = fingerprint(out), identity(out)
+            if not _is_still(root, path, before):
+                return Outcome(done=False, reason=_CHANGED)
+            root.rename(draft, root, path, replace=True)
+            durable.sync_parent(root, path)
+        return Outcome(True, answer.records, _other_names(fd), old, new, seen)
+
+    def _draft(self, item: Item) -> Parts:
+        """The new file's name until it is whole: hidden, and the same after a crash."""
+        name = f".erasure-{self._request.id}-{item.seq}.tmp".encode()
+        return (*item.step.path[:-1], name)
+
+
+def _nothing_left(item: Item, reason: str) -> Outcome:
+    """The outcome where there is nothing to remove: a run before this one did, where it left its intent."""
+    if item.state == "intended":
+        return Outcome(True, item.step.records, "finished after an interruption")
+    return Outcome(done=True, reason=reason)
+
+
+@contextmanager
+def _new_file(root: Root, path: Parts) -> Iterator[int]:
+    """A new file at `path`, open for writing; it is gone afterwards unless it was renamed."""
+    fd = root.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+        _drop(root, path)
+
+
+def _drop(root: Root, path: Parts) -> None:
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+        root.unlink(path)
+
+
+def _dress(fd: int, like: os.stat_result) -> None:
+    """Give a new file the mode and times of the one it replaces, and its owner where we may."""
+    with contextlib.suppress(PermissionError):
+        os.fchown(fd, like.st_uid, like.st_gid)
+    os.fchmod(fd, like.st_mode & 0o7777)
+    os.utime(fd, ns=(like.st_atime_ns, like.st_mtime_ns))
+
+
+def _is_still(root: Root, path: Parts, before: Snapshot) -> bool:
+    try:
+        return snapshot(root.stat(path, follow=False)) == before
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+
+
+def _other_names(fd: int) -> str | None:
+    """What to say of a file that has names left after the one that was removed."""
+    others = os.fstat(fd).st_nlink
+    return f"{others} other hard links keep the old content" if others else None

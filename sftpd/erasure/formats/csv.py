@@ -1,0 +1,118 @@
+"""CSV as RFC 4180 has it, with `,`, `;` or tab between the fields: a record with the identifier goes whole.
+
+Nothing is written anew: a record is a span of bytes, its line end included, and what stays stays as it was.
+"""
+
+import re
+from array import array
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from sftpd.erasure.formats.decoding import decode
+from sftpd.erasure.formats.model import CutsSpans, Match, UnsearchableError
+from sftpd.erasure.identifiers import Identifier, carries
+
+_DELIMITERS = (",", ";", "\t")
+_FIELD = {
+    delimiter: re.compile(
+        rf'(?:"([^"]*+(?:""[^"]*+)*+)"|([^"{delimiter}\r\n]*+))({delimiter}|\r?\n|\Z)',
+    )
+    for delimiter in _DELIMITERS
+}
+
+
+class Record(NamedTuple):
+    """One record: its span of characters, line end included, and its fields unquoted."""
+
+    start: int
+    end: int
+    fields: list[str]
+
+
+class Layout(NamedTuple):
+    """How a text reads with one delimiter: its columns, and the character at which each record starts."""
+
+    delimiter: str
+    columns: int
+    starts: "array[int]"
+
+
+class Csv(CutsSpans):
+    """Records separated by line ends; the first is the header unless it carries the identifier itself."""
+
+    name = "csv"
+
+    def find(self, data: bytes, identifiers: Sequence[Identifier]) -> list[Match]:
+        """Return the records that carry an identifier."""
+        decoded = decode(data)
+        delimiter = layout(decoded.text).delimiter
+        found = _matching(_records(decoded.text, delimiter), identifiers)
+        return list(decoded.in_bytes(found))
+
+
+def layout(text: str) -> Layout:
+    """Return how `text` reads: the delimiter that gives most columns among those that read it strictly.
+
+    Where none does, its lines are its records if that reads strictly: a quote would stand out of place.
+    Raises UnsearchableError where nothing does, or where two delimiters disagree on where records start.
+    """
+    layouts: list[Layout] = []
+    faults: list[UnsearchableError] = []
+    first_line = text.partition("\n")[0]
+    absent = [delimiter for delimiter in _DELIMITERS if delimiter not in text]
+    present = [delimiter for delimiter in _DELIMITERS if delimiter in text]
+    for delimiter in [*sorted(present, key=first_line.count, reverse=True), *absent[:1]]:
+        if delimiter in absent and layouts:
+            break
+        try:
+            layouts.append(_strict_layout(text, delimiter))
+        except UnsearchableError as fault:
+            faults.append(fault)
+    if not layouts:
+        raise faults[0]
+    best = max(layouts, key=lambda reading: reading.columns)
+    if any(reading.starts != best.starts for reading in layouts):
+        raise UnsearchableError("its delimiter is ambiguous")
+    return best
+
+
+def _strict_layout(text: str, delimiter: str) -> Layout:
+    columns = 0
+    starts: array[int] = array("Q")
+    for record in _records(text, delimiter):
+        starts.append(record.start)
+        if record.fields == [""]:
+            continue
+        columns = columns or len(record.fields)
+        if len(record.fields) != columns:
+            raise UnsearchableError(
+                f"record {len(starts)} has {len(record.fields)} fields where the first has {columns}"
+            )
+    return Layout(delimiter, columns, starts)
+
+
+def _records(text: str, delimiter: str) -> Iterator[Record]:
+    match_field = _FIELD[delimiter].match
+    fields: list[str] = []
+    number = 1
+    start = position = 0
+    while position < len(text) or fields:
+        field = match_field(text, position)
+        if field is None:
+            raise UnsearchableError(f"record {number} has a quote or a carriage return out of place")
+        quoted, bare, terminator = field.groups()
+        fields.append(bare if quoted is None else quoted.replace('""', '"'))
+        position = field.end()
+        if terminator != delimiter:
+            yield Record(start, position, fields)
+            fields, start, number = [], position, number + 1
+
+
+def _matching(records: Iterator[Record], identifiers: Sequence[Identifier]) -> Iterator[Match]:
+    labels: list[str] = []
+    for number, record in enumerate(records, 1):
+        columns = labels if len(labels) == len(record.fields) else [""] * len(record.fields)
+        if any(carries(identifiers, *field) for field in zip(record.fields, columns, strict=True)):
+            yield Match(f"record {number}", record.start, record.end)
+        elif number == 1:
+            labels = record.fields

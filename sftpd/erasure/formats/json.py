@@ -1,0 +1,157 @@
+"""JSON: the smallest element that carries the identifier goes, with exactly one comma.
+
+The element is the innermost element of an array around the place, or the member of an object whose very name
+is the identifier; a match with no array around it takes the whole file. An array of nothing but the person's
+identifiers (`"emails": [...]`) describes the element that holds it, so that one goes instead.
+"""
+
+from collections.abc import Sequence
+
+from sftpd.erasure.formats.decoding import decode
+from sftpd.erasure.formats.json_tokens import Kind, Token, tokens
+from sftpd.erasure.formats.model import CutsSpans, Match
+from sftpd.erasure.identifiers import Identifier, carries
+
+_LOCATOR_LIMIT = 200
+
+
+class Json(CutsSpans):
+    """One JSON document."""
+
+    name = "json"
+
+    def find(self, data: bytes, identifiers: Sequence[Identifier]) -> list[Match]:
+        """Return the elements that carry an identifier, or the whole file."""
+        decoded = decode(data)
+        survey = _Survey(identifiers)
+        survey.read(decoded.text, 0, len(decoded.text))
+        if survey.whole:
+            return [Match("whole document", 0, len(data), whole=True)]
+        return list(decoded.in_bytes(sorted(survey.matches, key=lambda match: match.start)))
+
+
+def document_carries(text: str, start: int, end: int, identifiers: Sequence[Identifier]) -> bool:
+    """Whether the document in `text[start:end]` carries an identifier anywhere."""
+    survey = _Survey(identifiers)
+    survey.read(text, start, end)
+    return survey.whole or bool(survey.matches)
+
+
+class _Container:
+    """An open array or object: the element being read, and the cuts among its elements."""
+
+    def __init__(self, label: str, *, is_array: bool) -> None:
+        self.label = label
+        self.is_array = is_array
+        self.position = "0"
+        self.start = 0
+        self.hit = False
+        self.all_scalar = True
+        self.kept_end: int | None = None
+        self._index = -1
+        self._run: list[Match] = []
+
+    def begin(self, start: int, key: str | None = None) -> None:
+        self.start, self.hit = start, False
+        self._index += 1
+        self.position = str(self._index) if key is None else key.replace("~", "~0").replace("/", "~1")
+
+    def drop(self, locator: str, end: int) -> None:
+        """Note that the element just read goes."""
+        self._run.append(Match(locator, self.start, end))
+
+    def keep(self, end: int) -> list[Match]:
+        """Note that the element just read stays; return the cuts that this settles."""
+        cuts = self.cuts(self.start)
+        self.kept_end = end
+        return cuts
+
+    def cuts(self, next_start: int | None) -> list[Match]:
+        """Settle the dropped elements since the last kept one; `next_start` is None at the container's end.
+
+        Each takes the comma before it, or the one after it where nothing before it stays.
+        """
+        run, self._run = self._run, []
+        if self.kept_end is not None:
+            ends = [self.kept_end, *(match.end for match in run)]
+            return [match._replace(start=before) for match, before in zip(run, ends, strict=False)]
+        starts = [match.start for match in run[1:]] + ([] if next_start is None else [next_start])
+        return [match._replace(end=after) for match, after in zip(run, starts, strict=False)] + run[
+            len(starts) :
+        ]
+
+    @property
+    def lists_only_the_person(self) -> bool:
+        return self.is_array and self.all_scalar and self.kept_end is None and bool(self._run)
+
+
+class _Survey:
+    """The walk over one document's tokens that collects what must go."""
+
+    def __init__(self, identifiers: Sequence[Identifier]) -> None:
+        self.matches: list[Match] = []
+        self.whole = False
+        self._identifiers = identifiers
+        self._open: list[_Container] = []
+
+    def read(self, text: str, start: int, end: int) -> None:
+        """Walk through the document in `text[start:end]`."""
+        for token in tokens(text, start, end):
+            self._take(token)
+
+    def _take(self, token: Token) -> None:
+        top = self._open[-1] if self._open else None
+        if token.kind is Kind.KEY and top is not None:
+            top.begin(token.start, token.value)
+            top.hit = carries(self._identifiers, token.value)
+            return
+        if token.kind is Kind.END:
+            self._close(token.end)
+            return
+        if top is not None and top.is_array:
+            top.begin(token.start)
+        if token.kind is Kind.SCALAR:
+            if carries(self._identifiers, token.value, self._label()):
+                self._mark()
+            self._element_done(token.end)
+        else:
+            self._open.append(_Container(self._label(), is_array=token.kind is Kind.BEGIN_ARRAY))
+
+    def _label(self) -> str:
+        """The key that the next value stands under, with the key around it."""
+        if not self._open:
+            return ""
+        top = self._open[-1]
+        if top.is_array:
+            return top.label
+        return f"{top.label.rpartition('.')[2]}.{top.position}"
+
+    def _mark(self) -> None:
+        """Note that the innermost array element around here carries the identifier."""
+        for container in reversed(self._open):
+            if container.is_array:
+                container.hit = True
+                return
+        self.whole = True
+
+    def _close(self, end: int) -> None:
+        container = self._open.pop()
+        if container.lists_only_the_person and any(outer.is_array for outer in self._open):
+            self._mark()
+        else:
+            self.matches += container.cuts(None)
+        if self._open:
+            self._open[-1].all_scalar = False
+        self._element_done(end)
+
+    def _element_done(self, end: int) -> None:
+        if not self._open:
+            return
+        top = self._open[-1]
+        if not top.hit:
+            self.matches += top.keep(end)
+            return
+        while self.matches and self.matches[-1].start >= top.start:
+            self.matches.pop()
+        pointer = "".join("/" + container.position for container in self._open)
+        top.drop(pointer[:_LOCATOR_LIMIT], end)

@@ -1,0 +1,136 @@
+"""A strict JSON reader (RFC 8259) that says of each token where it stands."""
+
+import json
+import re
+from collections.abc import Iterator
+from enum import Enum, auto
+from typing import NamedTuple
+
+from sftpd.erasure.formats.model import UnsearchableError
+
+DEPTH_LIMIT = 512
+
+_TOKEN = re.compile(
+    r"[ \t\r\n]*+(?:"
+    r'(?P<string>"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+")'
+    r"|(?P<scalar>-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?|true|false|null)"
+    r"|(?P<mark>[\[\]{},:])"
+    r"|(?P<end>\Z))"
+)
+
+
+class Kind(Enum):
+    """What a token is."""
+
+    BEGIN_ARRAY = auto()
+    BEGIN_OBJECT = auto()
+    END = auto()
+    KEY = auto()
+    SCALAR = auto()
+
+
+class Token(NamedTuple):
+    """A token, its span of characters, and what a key or scalar says, escapes decoded."""
+
+    kind: Kind
+    start: int
+    end: int
+    value: str = ""
+
+
+class _Expected(Enum):
+    VALUE = auto()
+    FIRST_VALUE = auto()
+    KEY = auto()
+    FIRST_KEY = auto()
+    COLON = auto()
+    COMMA = auto()
+    NOTHING = auto()
+
+
+_OPENS = {
+    "[": (Kind.BEGIN_ARRAY, _Expected.FIRST_VALUE, "]"),
+    "{": (Kind.BEGIN_OBJECT, _Expected.FIRST_KEY, "}"),
+}
+_MAY_CLOSE = {_Expected.COMMA: "]}", _Expected.FIRST_VALUE: "]", _Expected.FIRST_KEY: "}"}
+_TAKES_VALUE = (_Expected.VALUE, _Expected.FIRST_VALUE)
+_TAKES_KEY = (_Expected.KEY, _Expected.FIRST_KEY)
+
+
+def tokens(text: str, start: int, end: int) -> Iterator[Token]:
+    """Yield the tokens of the one document in `text[start:end]`.
+
+    Raises UnsearchableError where it is not JSON, or is nested deeper than DEPTH_LIMIT.
+    """
+    reader = _Reader()
+    position = start
+    while position < end or not reader.complete:
+        found = _TOKEN.match(text, position, end)
+        if found is None or found.lastgroup is None or not reader.accepts(found.lastgroup, found):
+            raise UnsearchableError(f"it is not JSON at character {position + 1}")
+        position = found.end()
+        if reader.token is not None:
+            yield reader.token
+
+
+class _Reader:
+    """The grammar: what may come next, and which containers are open."""
+
+    def __init__(self) -> None:
+        self.token: Token | None = None
+        self._expected = _Expected.VALUE
+        self._closers: list[str] = []
+
+    @property
+    def complete(self) -> bool:
+        return self._expected is _Expected.NOTHING
+
+    def accepts(self, group: str, found: re.Match[str]) -> bool:
+        """Take one token; `token` then holds it unless it is a mere separator."""
+        self.token = None
+        start, end = found.span(group)
+        raw = found.group(group)
+        if group == "end":
+            return self.complete
+        if group == "mark":
+            return self._mark(raw, start, end)
+        value = _decoded(raw) if group == "string" else raw
+        if group == "string" and self._expected in _TAKES_KEY:
+            self.token, self._expected = Token(Kind.KEY, start, end, value), _Expected.COLON
+            return True
+        if self._expected not in _TAKES_VALUE:
+            return False
+        self.token = Token(Kind.SCALAR, start, end, value)
+        self._value_done()
+        return True
+
+    def _mark(self, mark: str, start: int, end: int) -> bool:
+        if mark in _OPENS and self._expected in _TAKES_VALUE:
+            return self._open(mark, start, end)
+        if self._closers and mark == self._closers[-1] and mark in _MAY_CLOSE.get(self._expected, ""):
+            self._closers.pop()
+            self.token = Token(Kind.END, start, end)
+            self._value_done()
+            return True
+        if mark == ":" and self._expected is _Expected.COLON:
+            self._expected = _Expected.VALUE
+            return True
+        if mark == "," and self._expected is _Expected.COMMA:
+            self._expected = _Expected.VALUE if self._closers[-1] == "]" else _Expected.KEY
+            return True
+        return False
+
+    def _open(self, mark: str, start: int, end: int) -> bool:
+        if len(self._closers) == DEPTH_LIMIT:
+            raise UnsearchableError(f"it is nested deeper than {DEPTH_LIMIT} levels")
+        kind, self._expected, closer = _OPENS[mark]
+        self._closers.append(closer)
+        self.token = Token(kind, start, end)
+        return True
+
+    def _value_done(self) -> None:
+        self._expected = _Expected.COMMA if self._closers else _Expected.NOTHING
+
+
+def _decoded(raw: str) -> str:
+    return str(json.loads(raw)) if "\\" in raw else raw[1:-1]

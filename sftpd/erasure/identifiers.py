@@ -1,0 +1,201 @@
+"""Typed identifiers of a person: how they are normalised, and when a text carries one.
+
+A text carries an identifier only where it stands alone: `xjan@example.nl` and `jan@example.nl.com` are other
+people than `jan@example.nl`. Texts are compared folded (Unicode NFKC, case-folded).
+"""
+
+import hashlib
+import hmac
+import re
+import unicodedata
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from sftpd.errors import InvalidNameError, UsageError
+
+Finder = Callable[[str, str], bool]
+"""Says whether a folded text, under a folded label (its column or key), carries one identifier."""
+
+_HOME_COUNTRY = "31"
+_LONGEST = 320
+_LOCAL_PART = 64
+_EMAIL = re.compile(r"[^\s@,;:<>()\[\]\"\\]{1,64}@(?:[^\W_](?:[\w-]*[^\W_])?\.)+[^\W_](?:[\w-]*[^\W_])?")
+_BEFORE_EMAIL = re.compile(r"[\w.+'&~-]*+\Z")
+_AFTER_EMAIL = re.compile(r"(?:\.|-++|_)?[^\W_]|@")
+_SEPARATORS = re.compile(r"[\s().\-/]")
+_IBAN = re.compile(r"[a-z]{2}[0-9]{2}[a-z0-9]{11,30}")
+_NUMBER_WORD = r"(?:[\s_.-]*+(?:nummer|number|code|id|key|nr|no))?"
+
+
+def fold(text: str) -> str:
+    """Return `text` as it is compared: compatible forms made one, case folded away."""
+    return text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
+
+
+@dataclass(frozen=True, slots=True)
+class Identifier:
+    """One thing a person is known by: its kind and its normalised value, which `repr` never shows."""
+
+    kind: str
+    value: str = field(repr=False)
+    _finder: Finder = field(repr=False, compare=False)
+
+    def matches(self, text: str, label: str = "") -> bool:
+        """Whether `text`, a field under `label` or free text, carries this identifier."""
+        return self._finder(fold(text), fold(label))
+
+    def matches_folded(self, text: str, label: str) -> bool:
+        """As `matches`, for what is folded already."""
+        return self._finder(text, label)
+
+    def digest(self, key: bytes) -> str:
+        """HMAC-SHA256 over `kind‖0x00‖value`, in hexadecimal."""
+        return hmac.new(key, f"{self.kind}\0{self.value}".encode(), hashlib.sha256).hexdigest()
+
+    def plain(self) -> str:
+        """The form that `parse_identifier` reads; it shows the value."""
+        return f"{self.kind}={self.value}"
+
+
+def carries(identifiers: Iterable[Identifier], text: str, label: str = "") -> bool:
+    """Whether `text`, under the column or key `label`, carries any of the identifiers."""
+    text, label = fold(text), fold(label)
+    return any(identifier.matches_folded(text, label) for identifier in identifiers)
+
+
+def parse_identifier(raw: str) -> Identifier:
+    """Read `TYPE=VALUE`, such as `email=jan@example.nl`.
+
+    Raises UsageError for an unknown type and InvalidNameError for a value that cannot be of its type; neither
+    repeats the value.
+    """
+    kind, separator, value = raw.partition("=")
+    if not separator or kind not in _KINDS:
+        raise UsageError(
+            "an identifier is written TYPE=VALUE", expected=f"a TYPE among {', '.join(sorted(_KINDS))}"
+        )
+    normalise, finder, form = _KINDS[kind]
+    normal = normalise(fold(value).strip()) if len(value) <= _LONGEST else None
+    if not normal:
+        raise InvalidNameError(f"the value is not a valid {kind}", where="identifier", expected=form)
+    return Identifier(kind, normal, finder(normal))
+
+
+def _email(value: str) -> str | None:
+    return value if _EMAIL.fullmatch(value) else None
+
+
+def _email_finder(value: str) -> Finder:
+    def stands_alone(text: str, start: int) -> bool:
+        before = _BEFORE_EMAIL.search(text[max(0, start - _LOCAL_PART) : start])
+        run = before.group().rpartition("..")[2] if before else ""
+        return not any(map(str.isalnum, run)) and not _AFTER_EMAIL.match(text, start + len(value))
+
+    def found(text: str, _label: str) -> bool:
+        start = text.find(value)
+        while start >= 0 and not stands_alone(text, start):
+            start = text.find(value, start + 1)
+        return start >= 0
+
+    return found
+
+
+def _phone(value: str) -> str | None:
+    digits = _SEPARATORS.sub("", value.replace("(0)", ""))
+    if digits.startswith("+"):
+        digits = digits[1:]
+    elif digits.startswith("00"):
+        digits = digits[2:]
+    elif digits.startswith("0"):
+        digits = _HOME_COUNTRY + digits[1:]
+    else:
+        return None
+    fits = digits.isascii() and digits.isdigit() and not digits.startswith("0") and 8 <= len(digits) <= 15
+    return "+" + digits if fits else None
+
+
+def _phone_finder(value: str) -> Finder:
+    """National numbers are read as Dutch; a number without any prefix is not taken for a telephone number."""
+    gap = r"[\s().\-/]{0,3}"
+    international = rf"(?:\+|00)?{gap}{gap.join(value[1:])}"
+    forms = [international]
+    if value.startswith("+" + _HOME_COUNTRY):
+        national = gap.join(value[1 + len(_HOME_COUNTRY) :])
+        forms = [rf"(?:(?:\+|00)?{gap}{gap.join(_HOME_COUNTRY)}{gap}0?|0){gap}{national}"]
+    return _pattern_finder(rf"(?<![\w+])(?<!\d[-./])(?:{'|'.join(forms)})(?![-./]?\w)")
+
+
+def _bsn(value: str) -> str | None:
+    digits = re.sub(r"[\s.]", "", value).zfill(9)
+    if len(digits) != 9 or not (digits.isascii() and digits.isdigit()) or digits == "0" * 9:
+        return None
+    weights = (9, 8, 7, 6, 5, 4, 3, 2, -1)
+    sound = sum(int(digit) * weight for digit, weight in zip(digits, weights, strict=True)) % 11 == 0
+    return digits if sound else None
+
+
+def _bsn_finder(value: str) -> Finder:
+    """A number column may have lost its leading zero; an amount such as `123456782,50` is no BSN."""
+    digits = r"[\s.]?".join(value)
+    if value.startswith("0"):
+        digits = "(?:" + digits.replace("0", "0?", 1) + ")"
+    return _pattern_finder(rf"(?<!\w)(?<!\d\.){digits}(?!\w)(?![.,]\d{{1,2}}(?!\d))")
+
+
+def _iban(value: str) -> str | None:
+    packed = re.sub(r"[\s.\-]", "", value)
+    if _IBAN.fullmatch(packed) is None:
+        return None
+    number = "".join(str(int(character, 36)) for character in packed[4:] + packed[:4])
+    return packed if int(number) % 97 == 1 else None
+
+
+def _iban_finder(value: str) -> Finder:
+    characters = r"[\s.\-]?".join(value)
+    return _pattern_finder(rf"(?<!\w){characters}(?!\w)")
+
+
+def _name(value: str) -> str | None:
+    words = " ".join(value.split())
+    return words if len(words) > 1 and any(map(str.isalpha, words)) else None
+
+
+def _name_finder(value: str) -> Finder:
+    words = r"\s+".join(map(re.escape, value.split()))
+    return _pattern_finder(rf"(?<!\w)(?<!\w-){words}(?!-?\w)")
+
+
+def _number(value: str) -> str | None:
+    return value if re.fullmatch(r"\w[\w./-]*", value) and any(map(str.isdigit, value)) else None
+
+
+def _number_finder(*words: str) -> Callable[[str], Finder]:
+    """Numbers of our own making look like any other number: they count only beside a word that says whose."""
+
+    def build(value: str) -> Finder:
+        stem = rf"(?<![^\W_])(?:{'|'.join(words)}){_NUMBER_WORD}"
+        pattern = re.compile(rf"{stem}[\s:#=]*+{re.escape(value)}(?!-?\w)(?![.,]\d)")
+        return lambda text, label: value in text and pattern.search(f"{label}: {text}") is not None
+
+    return build
+
+
+def _pattern_finder(pattern: str) -> Finder:
+    compiled = re.compile(pattern)
+    return lambda text, _label: compiled.search(text) is not None
+
+
+_KINDS: dict[str, tuple[Callable[[str], str | None], Callable[[str], Finder], str]] = {
+    "bsn": (_bsn, _bsn_finder, "9 digits that pass the eleven test"),
+    "customer": (_number, _number_finder("klant", "customer", "client", "debiteur"), "a customer number"),
+    "email": (_email, _email_finder, "an address such as name@example.nl"),
+    "employee": (
+        _number,
+        _number_finder("medewerker", "werknemer", "personeels", "employee", "staff"),
+        "an employee number",
+    ),
+    "iban": (_iban, _iban_finder, "an IBAN whose check digits are right"),
+    "name": (_name, _name_finder, "a name of at least two characters"),
+    "phone": (_phone, _phone_finder, "a number such as +31612345678 or 0612345678"),
+}
+"""For each type: how to normalise a folded value, how to find it, and what a valid one looks like."""

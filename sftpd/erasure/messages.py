@@ -1,0 +1,44 @@
+"""What the monitor asks of a reader, and what a reader answers."""
+
+from sftpd.process.messages import Message
+
+
+class Search(Message, frozen=True):
+    """Search the file whose descriptor comes along for identifiers, each written TYPE=VALUE."""
+
+    name: bytes
+    identifiers: tuple[str, ...]
+
+
+class Redact(Message, frozen=True):
+    """Write the first file that comes along, without what carries an identifier, to the second.
+
+    Nothing is written where the answer is not a Found with records, or is one of the whole file.
+    """
+
+    name: bytes
+    identifiers: tuple[str, ...]
+
+
+class Answer(Message, frozen=True):
+    """Base of what a reader answers."""
+
+
+class Found(Answer, frozen=True):
+    """The records that carry an identifier; `whole` when the file itself is the record."""
+
+    format: str
+    records: int
+    locators: tuple[str, ...] = ()
+    """Where they are, the first of them."""
+    whole: bool = False
+
+
+class Unsearchable(Answer, frozen=True):
+    """The content cannot be read with certainty."""
+
+    reason: str
+
+
+Question = Search | Redact
+Finding = Found | Unsearchable

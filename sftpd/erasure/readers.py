@@ -1,0 +1,80 @@
+"""The small pool of readers: who is asked, and what becomes of a file that a reader does not survive."""
+
+import contextlib
+import queue
+from collections.abc import Sequence
+
+from sftpd.erasure import reader
+from sftpd.erasure.messages import Answer, Finding, Found, Question, Unsearchable
+from sftpd.errors import ProcessError
+from sftpd.process.child import Child
+from sftpd.process.pool import Children
+
+SIZE = 2
+"""Readers at work at the same time."""
+
+_PATIENCE = 900.0
+"""Seconds that one file may take."""
+_LAST_WORDS, _BURIAL = 1.0, 10.0
+
+
+class Readers:
+    """Readers for any thread; each is kept for one file after another and replaced when it ends."""
+
+    def __init__(self, children: Children, *, patience: float = _PATIENCE) -> None:
+        self._children = children
+        self._patience = patience
+        self._places: queue.LifoQueue[Child | None] = queue.LifoQueue()
+        for _ in range(SIZE):
+            self._places.put(None)
+
+    def ask(self, question: Question, fds: Sequence[int]) -> Finding:
+        """Have a reader look at a file; `fds` stay the caller's.
+
+        A file that a fresh reader does not survive is unsearchable; one that fails in a used reader gets a
+        fresh one. Raises ProcessError when no reader can be started.
+        """
+        child = self._places.get()
+        try:
+            if child is not None:
+                with contextlib.suppress(ProcessError, TimeoutError):
+                    return self._call(child, question, fds)
+                _end(child)
+                child = None
+            child = self._spawn()
+            try:
+                return self._call(child, question, fds)
+            except (ProcessError, TimeoutError) as fault:
+                ended, child = _end(child), None
+                if isinstance(fault, TimeoutError):
+                    return Unsearchable(f"a reader was not through it in {self._patience:g} seconds")
+                return Unsearchable(f"a reader did not survive it ({ended})")
+        finally:
+            self._places.put(child)
+
+    def close(self) -> None:
+        """End the readers; nobody may be asking."""
+        for child in [self._places.get() for _ in range(SIZE)]:
+            if child is not None:
+                _end(child)
+            self._places.put(None)
+
+    def _spawn(self) -> Child:
+        return self._children.spawn(
+            reader.ENTRY, kind="reader", sandbox=reader.sandbox(), accepts=Found | Unsearchable
+        )
+
+    def _call(self, child: Child, question: Question, fds: Sequence[int]) -> Finding:
+        answer = child.channel.call(question, Answer, fds, timeout=self._patience)
+        assert isinstance(answer, Found | Unsearchable)
+        return answer
+
+
+def _end(child: Child) -> str:
+    """End a reader, which ends by itself unless it is at work, and say how it ended."""
+    child.channel.close()
+    for patience in (_LAST_WORDS, _BURIAL):
+        with contextlib.suppress(TimeoutError):
+            child.wait(patience)
+        child.kill()
+    return str(child.ended)

@@ -1,0 +1,215 @@
+"""Deletion requests as rows of the ledger."""
+
+import hashlib
+import hmac
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from sftpd.erasure import traces
+from sftpd.erasure.identifiers import Identifier, parse_identifier
+from sftpd.erasure.plan import REMOVALS, Action, Parts, Place, Step
+from sftpd.erasure.request import State, Trigger, step
+from sftpd.errors import NotFoundError
+from sftpd.ledger import tables
+from sftpd.ledger.writer import Unit
+
+_request = tables.erasure_request
+_item = tables.erasure_item
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A deletion request; `secret` keys its digests, and `identifiers` is empty once it is closed."""
+
+    id: str
+    link: str
+    state: State
+    received_at: datetime
+    due_at: datetime
+    identifiers: tuple[Identifier, ...]
+    secret: bytes
+    approved_by: str | None = None
+    approved_at: datetime | None = None
+    closed_at: datetime | None = None
+    certificate: str | None = None
+
+    def digest(self, place: Place) -> str:
+        """A name for a file that tells nobody without `secret` which it is: 128 bits of HMAC-SHA256."""
+        folder, path = place
+        message = folder.encode() + b"\0" + b"/".join(path)
+        return hmac.new(self.secret, message, hashlib.sha256).hexdigest()[:32]
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """A step of a request's plan, how far it is, and what reports call its file.
+
+    It is `planned`, then `intended` and `done`; what cannot be done as approved is `planned` again.
+    """
+
+    seq: int
+    step: Step
+    state: str
+    file: str
+
+    @property
+    def is_undone(self) -> bool:
+        """Whether it is a removal that is not done."""
+        return self.step.action in REMOVALS and self.state != "done"
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it is a removal that is done."""
+        return self.step.action in REMOVALS and self.state == "done"
+
+
+def insert(unit: Unit, request: Request) -> None:
+    """Enter a request."""
+    unit.conn.execute(
+        _request.insert().values(
+            id=request.id,
+            link=request.link,
+            state=request.state,
+            received_at=request.received_at,
+            due_at=request.due_at,
+            identifiers=_identifiers(request.identifiers, request.secret),
+        )
+    )
+
+
+def get(conn: sa.Connection, request_id: str) -> Request:
+    """The request of that id. Raises NotFoundError."""
+    row = conn.execute(sa.select(_request).where(_request.c.id == request_id)).one_or_none()
+    if row is None:
+        raise NotFoundError("there is no such deletion request", where=request_id)
+    return Request(
+        id=row.id,
+        link=row.link,
+        state=State(row.state),
+        received_at=row.received_at,
+        due_at=row.due_at,
+        identifiers=tuple(map(parse_identifier, row.identifiers["plain"])),
+        secret=bytes.fromhex(row.identifiers["secret"]),
+        approved_by=row.approved_by,
+        approved_at=row.approved_at,
+        closed_at=row.closed_at,
+        certificate=row.certificate,
+    )
+
+
+def listed(conn: sa.Connection, link: str | None) -> list[Request]:
+    """The requests of one link or of all, oldest first."""
+    query = sa.select(_request.c.id).order_by(_request.c.received_at, _request.c.id)
+    if link is not None:
+        query = query.where(_request.c.link == link)
+    return [get(conn, request_id) for request_id in conn.scalars(query)]
+
+
+def ids(conn: sa.Connection, *states: State) -> list[str]:
+    """The ids of requests in any of the states, oldest first."""
+    query = sa.select(_request.c.id).where(_request.c.state.in_(states)).order_by(_request.c.id)
+    return list(conn.scalars(query))
+
+
+def advance(unit: Unit, request_id: str, trigger: Trigger, **values: Any) -> Request:
+    """Take a request a step further, with new column values, and return it as it was before.
+
+    Raises RefusedError where the step is not allowed, NotFoundError when there is no such request.
+    """
+    before = get(unit.conn, request_id)
+    after = step(before.state, trigger)
+    unit.conn.execute(_request.update().where(_request.c.id == request_id).values(state=after, **values))
+    return before
+
+
+def forget(unit: Unit, request: Request) -> None:
+    """Drop a closed request's identifiers, its files' paths and where in them the person was."""
+    identifiers = _identifiers((), request.secret)
+    row = _request.update().where(_request.c.id == request.id)
+    unit.conn.execute(row.values(identifiers=identifiers, findings=None))
+    unit.conn.execute(_item.update().where(_item.c.request == request.id).values(path=None))
+
+
+def next_epoch(conn: sa.Connection) -> int:
+    """The number of the next request to be closed; a restored state must replay those above its own."""
+    return 1 + (conn.scalar(sa.select(sa.func.max(_request.c.epoch))) or 0)
+
+
+def replace_plan(unit: Unit, request: Request, steps: Sequence[Step], files: Mapping[str, int]) -> None:
+    """Put a new plan in the place of what is left of the old one; removals that are done stay on record.
+
+    `files` says how many files of each folder the search behind the plan looked into.
+    """
+    done = sa.and_(_item.c.action.in_(REMOVALS), _item.c.state == "done")
+    unit.conn.execute(_item.delete().where(_item.c.request == request.id, sa.not_(done)))
+    highest = unit.conn.scalar(sa.select(sa.func.max(_item.c.seq)).where(_item.c.request == request.id))
+    numbered = list(enumerate(steps, (highest or 0) + 1))
+    if numbered:
+        unit.conn.execute(_item.insert(), [_row(request.id, seq, planned) for seq, planned in numbered])
+    notes = _findings(unit.conn, request.id).get("notes", {})
+    for seq, planned in numbered:
+        place = (planned.folder, planned.path)
+        file = traces.reference(unit.conn, request.link, place) or request.digest(place)
+        notes[str(seq)] = {"file": file, "locators": planned.locators}
+    row = _request.update().where(_request.c.id == request.id)
+    unit.conn.execute(row.values(findings={"files": dict(files), "notes": notes}))
+
+
+def files_searched(conn: sa.Connection, request_id: str) -> dict[str, int]:
+    """Files of each folder that the search behind the plan looked into; empty once the request is closed."""
+    return dict(_findings(conn, request_id).get("files", {}))
+
+
+def items(conn: sa.Connection, request_id: str) -> list[Item]:
+    """The steps of a request, in order; without paths and locators once it is closed."""
+    notes = _findings(conn, request_id).get("notes", {})
+    rows = conn.execute(sa.select(_item).where(_item.c.request == request_id).order_by(_item.c.seq))
+    return [_read_item(row, notes.get(str(row.seq), {})) for row in rows]
+
+
+def intend(unit: Unit, request_id: str, seq: int) -> None:
+    """Note that a step is about to be carried out."""
+    unit.conn.execute(_update_item(request_id, seq).values(state="intended"))
+
+
+def conclude(unit: Unit, request_id: str, seq: int, records: int | None, reason: str | None) -> None:
+    """Note that a step is done and how many records went, or with None that it is planned still."""
+    values = {"state": "planned"} if records is None else {"state": "done", "records": records}
+    unit.conn.execute(_update_item(request_id, seq).values(reason=reason, **values))
+
+
+def _update_item(request_id: str, seq: int) -> sa.Update:
+    return _item.update().where(_item.c.request == request_id, _item.c.seq == seq)
+
+
+def _findings(conn: sa.Connection, request_id: str) -> dict[str, Any]:
+    return conn.scalar(sa.select(_request.c.findings).where(_request.c.id == request_id)) or {}
+
+
+def _row(request_id: str, seq: int, planned: Step) -> dict[str, Any]:
+    return {
+        "request": request_id,
+        "seq": seq,
+        "folder": planned.folder,
+        "path": b"/".join(planned.path),
+        "action": planned.action,
+        "format": planned.format,
+        "records": planned.records,
+        "state": "planned",
+        "reason": planned.reason,
+    }
+
+
+def _read_item(row: sa.Row[Any], note: Mapping[str, Any]) -> Item:
+    path: Parts = tuple(row.path.split(b"/")) if row.path else ()
+    locators = tuple(note.get("locators", ()))
+    planned = Step(row.folder, path, Action(row.action), row.format, row.records, row.reason, locators)
+    return Item(row.seq, planned, row.state, note.get("file", ""))
+
+
+def _identifiers(identifiers: Iterable[Identifier], secret: bytes) -> dict[str, Any]:
+    return {"plain": [identifier.plain() for identifier in identifiers], "secret": secret.hex()}

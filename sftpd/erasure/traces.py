@@ -1,0 +1,63 @@
+"""What the ledger keeps of a file's name and content, and how it follows when they go."""
+
+import json
+
+import sqlalchemy as sa
+
+from sftpd.erasure.plan import Place
+from sftpd.files.fingerprint import Fingerprint, Snapshot
+from sftpd.ledger import tables
+from sftpd.ledger.writer import Unit
+
+_file = tables.kept_file
+_opening = tables.opening
+
+
+def reference(conn: sa.Connection, link: str, place: Place) -> str | None:
+    """The id under which the file at this place was received; None for a file that was not."""
+    return conn.scalar(sa.select(_file.c.id).where(*_at(link, place)))
+
+
+def erased(unit: Unit, link: str, place: Place, old: Fingerprint | None) -> None:
+    """Note that a file is gone: its name and hash leave the ledger and cannot be opened in the audit log."""
+    received = _drop_openings(unit, link, place, old, "sha256", "path")
+    unit.conn.execute(
+        _file.update()
+        .where(_file.c.id.in_(received))
+        .values(state="erased", path=b"", sha256="", changed_at=unit.now)
+    )
+    transfers = tables.transfer.update().where(tables.transfer.c.id.in_(received))
+    unit.conn.execute(transfers.values(path=b"", placed_as=None, sha256=""))
+
+
+def redacted(
+    unit: Unit, link: str, place: Place, old: Fingerprint | None, new: Fingerprint, seen: Snapshot
+) -> None:
+    """Note what a received file is now; nothing opens its old hash in the audit log any more."""
+    received = _drop_openings(unit, link, place, old, "sha256")
+    unit.conn.execute(
+        _file.update()
+        .where(_file.c.id.in_(received))
+        .values(source=str(seen), size=new.size, sha256=new.sha256.hex())
+    )
+
+
+def _at(link: str, place: Place) -> tuple[sa.ColumnElement[bool], ...]:
+    folder, path = place
+    at = (_file.c.link == link, _file.c.folder == folder, _file.c.path == b"/".join(path))
+    return (*at, _file.c.state == "present")
+
+
+def _drop_openings(unit: Unit, link: str, place: Place, old: Fingerprint | None, *fields: str) -> list[str]:
+    """Forget what opens the commitments of the events that tell of this content; returns the file's ids.
+
+    A small file can be guessed from its hash, so the hash is personal data while it can be opened.
+    """
+    rows = list(unit.conn.execute(sa.select(_file.c.id, _file.c.sha256).where(*_at(link, place))))
+    hashes = {row.sha256 for row in rows} | ({old.sha256.hex()} if old else set())
+    events = sa.select(_opening.c.event).where(
+        _opening.c.field == "sha256", _opening.c.value.in_([json.dumps(value) for value in hashes])
+    )
+    told = list(unit.conn.scalars(events))
+    unit.conn.execute(_opening.delete().where(_opening.c.event.in_(told), _opening.c.field.in_(fields)))
+    return [row.id for row in rows]

@@ -1,0 +1,163 @@
+"""Changes to received files that a partner asks for: intended in the ledger, done on disk, finished there.
+
+Recovery ends what was intended and not finished: it removes, and takes back a rename that did not happen.
+"""
+
+import errno
+from collections.abc import Callable, Mapping
+from functools import partial
+from typing import Any, NamedTuple
+
+import msgspec
+import sqlalchemy as sa
+import structlog
+
+from sftpd.errors import ContainmentError, RefusedError, SftpdError
+from sftpd.exchange.places import Places, is_at
+from sftpd.exchange.records import Parts, join, split
+from sftpd.files import durable
+from sftpd.files.beneath import Root
+from sftpd.files.fingerprint import snapshot
+from sftpd.ledger import tables
+from sftpd.ledger.ledger import Ledger
+from sftpd.ledger.outbox import Event
+from sftpd.ledger.writer import Unit
+
+Held = Callable[[str, str, bytes], str | None]
+"""(link, folder, path) → the reason of the legal hold that covers the file, or None."""
+
+_file = tables.kept_file
+_log = structlog.get_logger()
+
+
+class Published(NamedTuple):
+    """A published path: the ledger's name of its folder, that folder, and the path in it."""
+
+    folder: str
+    root: Root
+    parts: Parts
+
+
+class Changes:
+    """Removes and renames published files of one link."""
+
+    def __init__(self, link: str, places: Places, ledger: Ledger, held: Held) -> None:
+        self._link = link
+        self._places = places
+        self._ledger = ledger
+        self._held = held
+
+    def refuse_held(self, folder: str, parts: Parts) -> None:
+        """Pass unless a legal hold covers the file; raises RefusedError."""
+        if self._held(self._link, folder, join(parts)) is not None:
+            raise RefusedError("the file is kept for a legal reason", reason="HELD")
+
+    def remove(self, at: Published, private: Mapping[str, str]) -> None:
+        """Delete a file."""
+        event = Event("file.withdrawn", self._link, {"folder": at.folder}, private)
+        with self._places.alone(at.folder, at.parts):
+            self.refuse_held(at.folder, at.parts)
+            self._intend(at, event, state="withdrawing")
+            try:
+                at.root.unlink(at.parts)
+            except (OSError, ContainmentError):
+                self._ledger.write(partial(self._take_back, at, event))
+                raise
+            durable.sync_parent(at.root, at.parts)
+            self._ledger.defer(partial(self._finish, at, state="withdrawn"))
+
+    def rename(self, at: Published, to: Parts, private: Mapping[str, str], *, replace: bool) -> None:
+        """Rename a file, or an empty directory."""
+        event = Event("file.renamed", self._link, {"folder": at.folder}, private)
+        with self._places.alone(at.folder, at.parts, to):
+            self.refuse_held(at.folder, at.parts)
+            self.refuse_held(at.folder, to)
+            if not replace and at.root.exists(to):
+                raise FileExistsError(errno.EEXIST, "the new name is taken")
+            self._intend(at, event, state="renaming", renamed_to=join(to))
+            try:
+                durable.rename(at.root, at.parts, at.root, to, replace=replace)
+            except (OSError, ContainmentError):
+                self._ledger.write(partial(self._take_back, at, event))
+                raise
+            self._ledger.write(partial(self._renamed, at, to))
+
+    def set_attributes(
+        self, at: Published, private: Mapping[str, str], *, mode: int | None, times: tuple[int, int] | None
+    ) -> None:
+        """Set permission bits, and access and modification time in nanoseconds.
+
+        The ledger goes on knowing the file by its new time: a partner that sets it evades no retention.
+        """
+        event = Event("file.attributes_set", self._link, {"folder": at.folder}, private)
+        with self._places.alone(at.folder, at.parts):
+            seen = snapshot(at.root.stat(at.parts))
+            then = seen if times is None else msgspec.structs.replace(seen, mtime_ns=times[1])
+
+            def work(unit: Unit) -> None:
+                row = self._row(at, "present").where(_file.c.source == str(seen))
+                unit.conn.execute(row.values(source=str(then)))
+                unit.record(event)
+
+            self._ledger.write(work)
+            if mode is not None:
+                at.root.chmod(at.parts, mode)
+            if times is not None:
+                at.root.utime(at.parts, times)
+
+    def finish_all(self) -> None:
+        """After a crash: end what was intended and not finished."""
+        query = sa.select(_file).where(
+            _file.c.link == self._link, _file.c.state.in_(("withdrawing", "renaming"))
+        )
+        with self._ledger.read() as conn:
+            rows = list(conn.execute(query))
+        for row in rows:
+            try:
+                self._end(row)
+            except (OSError, SftpdError) as error:
+                # One file must not keep the daemon from starting; the next start tries again.
+                _log.error("recovery_failed", link=self._link, file=row.id, error=str(error))
+
+    def _end(self, row: sa.Row[Any]) -> None:
+        at = Published(row.folder, self._places[row.folder], split(row.path))
+        there = is_at(at.root, at.parts, row.source)
+        if row.state == "renaming" and there:
+            # Nobody was told that it happened, and by now something may lie where it was to go.
+            path = row.path.decode("utf-8", "backslashreplace")
+            event = Event("file.renamed", self._link, {"folder": at.folder}, {"path": path})
+            self._ledger.write(partial(self._take_back, at, event))
+        elif row.state == "renaming":
+            self._ledger.write(partial(self._renamed, at, split(row.renamed_to)))
+        else:
+            if there:
+                at.root.unlink(at.parts)
+                durable.sync_parent(at.root, at.parts)
+            self._ledger.write(partial(self._finish, at, state="withdrawn"))
+
+    def _intend(self, at: Published, event: Event, **values: object) -> None:
+        def work(unit: Unit) -> None:
+            # Looked at in here, so that a name that is not there fails before anything is recorded.
+            at.root.stat(at.parts, follow=False)
+            unit.conn.execute(self._row(at, "present").values(changed_at=unit.now, **values))
+            unit.record(event)
+
+        self._ledger.write(work)
+
+    def _finish(self, at: Published, unit: Unit, **values: object) -> None:
+        unit.conn.execute(self._row(at, "withdrawing", "renaming").values(changed_at=unit.now, **values))
+
+    def _take_back(self, at: Published, event: Event, unit: Unit) -> None:
+        """Record that a change was not made after all."""
+        self._finish(at, unit, state="present", renamed_to=None)
+        public = {**event.public, "change": event.type}
+        unit.record(Event("file.change_failed", self._link, public, event.private))
+
+    def _renamed(self, at: Published, to: Parts, unit: Unit) -> None:
+        replaced = at._replace(parts=to)
+        unit.conn.execute(self._row(replaced, "present").values(state="replaced", changed_at=unit.now))
+        self._finish(at, unit, state="present", path=join(to), renamed_to=None)
+
+    def _row(self, at: Published, *states: str) -> sa.Update:
+        where = (_file.c.link == self._link, _file.c.folder == at.folder, _file.c.path == join(at.parts))
+        return _file.update().where(*where, _file.c.state.in_(states))

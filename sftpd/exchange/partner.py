@@ -1,0 +1,214 @@
+"""What an account does to the files of its link, as its session asks for it: checked, recorded, then done.
+
+The session has checked the account's permissions and has shown the partner a view; nothing here relies on
+that. A path counts only in the folders that are open to the step, and only the monitor changes them.
+"""
+
+import errno
+import stat
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+from sftpd.errors import LedgerError, RefusedError
+from sftpd.exchange.changes import Changes, Published
+from sftpd.exchange.places import OWN_MODE, Places
+from sftpd.exchange.receive import Answer, Arrival, Receiver
+from sftpd.files import durable
+from sftpd.files.beneath import DIRECTORY_MODE, Root
+from sftpd.files.staging import Staging
+from sftpd.ledger.ledger import Ledger
+from sftpd.ledger.outbox import Event
+from sftpd.link.model import Account, Link
+from sftpd.names import TransferId, VirtualPath
+
+FolderName = Literal["upload", "download", "requests", "receipts", "audit"]
+
+_UPLOADS: Mapping[bytes, Literal["inbound", "requests"]] = MappingProxyType(
+    {b"upload": "inbound", b"requests": "requests"}
+)
+"""The folders that take uploads, and what they are called on our side."""
+
+_PUBLISHED: Mapping[bytes, str] = MappingProxyType({**_UPLOADS, b"download": "download"})
+"""The folders in which a partner may change what is published."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What a partner's steps need."""
+
+    ledger: Ledger
+    receiver: Receiver
+    changes: Changes
+    require_open: Callable[[str], None]
+
+
+class Partner:
+    """One logged-in account."""
+
+    def __init__(self, account: Account, link: Link, places: Places, ports: Ports) -> None:
+        self.account = account
+        self.link = link
+        self._places = places
+        self._ledger = ports.ledger
+        self._receiver = ports.receiver
+        self._require_open = ports.require_open
+        self._changes = ports.changes
+        self._staging = {name: self._make_staging(name) for name in _UPLOADS}
+
+    def close(self) -> None:
+        """Let the account's folders go."""
+        for root in self._staging.values():
+            root.close()
+
+    def folders(self) -> dict[FolderName, tuple[Path, Path | None]]:
+        """Where the folders of the partner's view lie: (published, staging or None)."""
+        own = self.link.folders
+        return {
+            "upload": (own.inbound, self._staging_path(b"upload")),
+            "download": (own.download, None),
+            "requests": (own.requests, self._staging_path(b"requests")),
+            "receipts": (own.receipts, None),
+            "audit": (self.link.audit, None),
+        }
+
+    def begin(self, path: VirtualPath) -> None:
+        """Pass if an upload to `path` may begin.
+
+        Raises RefusedError when the link may not be used now or the place takes no uploads.
+        """
+        self._require_open(self.link.name)
+        _taking_uploads(path)
+
+    def complete(self, transfer: TransferId, path: VirtualPath, size: int, sha256: str | None) -> Answer:
+        """Take in the staged file at `path`, which its session has made durable and closed.
+
+        Raises RefusedError when it is rejected, OSError when it is not there.
+        """
+        self._require_open(self.link.name)
+        folder = _taking_uploads(path)
+        self._changes.refuse_held(folder, path.parts[1:])
+        staging = self._staging[path.parts[0]]
+        answer = self._receiver.complete(
+            Arrival(
+                transfer=transfer,
+                route=path.parts[0].decode(),
+                peer=self.account.name,
+                folder=folder,
+                source=staging,
+                parts=path.parts[1:],
+                path=path.parts[1:],
+                size=size,
+                sha256=sha256,
+                policy=self.link.upload_policy if folder == "inbound" else {},
+            )
+        )
+        Staging(staging).prune(path.parts[1:])
+        return answer
+
+    def remove(self, path: VirtualPath) -> None:
+        """Delete a published file. Raises RefusedError under a legal hold, OSError as the kernel does."""
+        published = self._published(path)
+        _require_file(published)
+        self._changes.remove(published, self._private(path))
+
+    def rename(self, old: VirtualPath, new: VirtualPath, *, replace: bool) -> None:
+        """Rename a published file, or an empty directory, within its folder.
+
+        Raises RefusedError under a legal hold or across folders, OSError as the kernel does.
+        """
+        source, target = self._published(old), self._published(new)
+        if source.folder != target.folder:
+            raise RefusedError("a published file stays in its folder", reason="OTHER_FOLDER")
+        _require_no_content(source)
+        self._changes.rename(source, target.parts, self._private(old, new), replace=replace)
+
+    def make_directory(self, path: VirtualPath) -> None:
+        """Make a directory. Raises OSError as the kernel does."""
+        folder, root, parts = self._published(path)
+        root.mkdir(parts, DIRECTORY_MODE)
+        durable.sync_parent(root, parts)
+        try:
+            self._record("folder.created", folder, path)
+        except LedgerError:
+            root.rmdir(parts)
+            raise
+
+    def remove_directory(self, path: VirtualPath) -> None:
+        """Remove an empty directory. Raises OSError as the kernel does."""
+        folder, root, parts = self._published(path)
+        root.rmdir(parts)
+        durable.sync_parent(root, parts)
+        try:
+            self._record("folder.removed", folder, path)
+        except LedgerError:
+            root.mkdir(parts, DIRECTORY_MODE)
+            raise
+
+    def set_attributes(
+        self, path: VirtualPath, *, mode: int | None, atime: int | None, mtime: int | None
+    ) -> None:
+        """Set permission bits and times (seconds) of a published file. Raises OSError as the kernel does."""
+        bits = None if mode is None else mode & 0o777
+        times = None
+        if mtime is not None:
+            times = (mtime if atime is None else atime) * 10**9, mtime * 10**9
+        self._changes.set_attributes(self._published(path), self._private(path), mode=bits, times=times)
+
+    def fetched(self, path: VirtualPath, size: int, *, complete: bool) -> None:
+        """Record that the account read a file of ours."""
+        public = {"size": size, "complete": complete}
+        event = Event("file.fetched", self.link.name, public, self._private(path))
+        self._ledger.defer(lambda unit: unit.record(event))
+
+    def abandoned(self, path: VirtualPath, size: int) -> None:
+        """Record that an upload was broken off; its part stays for resume."""
+        event = Event("transfer.interrupted", self.link.name, {"size": size}, self._private(path))
+        self._ledger.defer(lambda unit: unit.record(event))
+
+    def _private(self, *paths: VirtualPath) -> dict[str, str]:
+        named = dict(zip(("path", "new_path"), map(str, paths), strict=False))
+        return {**named, "account": self.account.name}
+
+    def _record(self, type: str, folder: str, path: VirtualPath) -> None:
+        event = Event(type, self.link.name, {"folder": folder}, self._private(path))
+        self._ledger.write(lambda unit: unit.record(event))
+
+    def _published(self, path: VirtualPath) -> Published:
+        folder = _PUBLISHED.get(path.parts[0]) if len(path.parts) > 1 else None
+        if folder is None:
+            raise RefusedError("nothing can be changed there", reason="READ_ONLY")
+        return Published(folder, self._places[folder], path.parts[1:])
+
+    def _staging_path(self, name: bytes) -> Path:
+        return self.link.folders.staging / self.account.name / name.decode()
+
+    def _make_staging(self, name: bytes) -> Root:
+        path = self._staging_path(name)
+        path.mkdir(mode=OWN_MODE, parents=True, exist_ok=True)
+        return Root.at(path)
+
+
+def _taking_uploads(path: VirtualPath) -> Literal["inbound", "requests"]:
+    folder = _UPLOADS.get(path.parts[0]) if len(path.parts) > 1 else None
+    if folder is None:
+        raise RefusedError("no uploads there", reason="NO_UPLOADS")
+    return folder
+
+
+def _require_file(published: Published) -> None:
+    _, root, parts = published
+    if stat.S_ISDIR(root.stat(parts, follow=False).st_mode):
+        raise IsADirectoryError(errno.EISDIR, "is a directory")
+
+
+def _require_no_content(published: Published) -> None:
+    """Pass for a file and for an empty directory: what is in a directory has rows of its own."""
+    _, root, parts = published
+    if not stat.S_ISDIR(root.stat(parts, follow=False).st_mode):
+        return
+    with root.scan(parts) as listing:
+        if next(listing, None) is not None:
+            raise OSError(errno.ENOTEMPTY, "directory is not empty")

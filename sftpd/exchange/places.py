@@ -1,0 +1,119 @@
+"""The folders of one link, opened once, and the moves between them that crash recovery can repeat."""
+
+import os
+import stat
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Self
+
+from sftpd.exchange.records import Parts, Transfer
+from sftpd.files import durable
+from sftpd.files.beneath import Root
+from sftpd.files.fingerprint import snapshot
+from sftpd.files.naming import move_aside
+from sftpd.link.model import Folders
+
+LOCAL_MODE = 0o770
+"""Folders that local people work in."""
+OWN_MODE = 0o700
+"""Folders that are sftpd's alone."""
+
+
+def create_folders(folders: Folders) -> None:
+    """Make the folders of a link that are missing."""
+    for path, mode in (
+        (folders.root, 0o750),
+        (folders.own, OWN_MODE),
+        *(
+            (path, OWN_MODE if folders.own in path.parents else LOCAL_MODE)
+            for path in folders.by_name().values()
+        ),
+    ):
+        if not path.is_dir():
+            path.mkdir(parents=True)
+            path.chmod(mode)
+
+
+class Places:
+    """A root for each folder of a link, and the watched folders of its routes."""
+
+    def __init__(self, folders: Folders) -> None:
+        create_folders(folders)
+        self.folders = folders
+        self._roots = {name: Root.at(path) for name, path in folders.by_name().items()}
+        self._changed = threading.Condition()
+        self._changing: set[tuple[str, Parts]] = set()
+
+    def __getitem__(self, folder: str) -> Root:
+        return self._roots[folder]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let every folder go."""
+        for root in self._roots.values():
+            root.close()
+
+    @contextmanager
+    def alone(self, folder: str, *paths: Parts) -> Iterator[None]:
+        """Change these paths of a folder while nobody else does: ledger and disk see one order of changes."""
+        wanted = {(folder, path) for path in paths}
+        with self._changed:
+            self._changed.wait_for(lambda: self._changing.isdisjoint(wanted))
+            self._changing |= wanted
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._changing -= wanted
+                self._changed.notify_all()
+
+    def put_aside(self, transfer: Transfer, source: Root, parts: Parts, folder: str) -> Parts | None:
+        """Move a transfer's file into `folder` under a free name and return where it then is.
+
+        May be repeated after a crash: a file that is there already is found by its snapshot. None when it
+        is neither at its source nor there.
+        """
+        if is_at(source, parts, transfer.source):
+            return move_aside(source, parts, self[folder], transfer.path)
+        return find(self[folder], transfer.source)
+
+    def note_reason(self, folder: str, parts: Parts, reason: str) -> None:
+        """Write the reason beside a file that was put aside."""
+        with self[folder].sub(parts[:-1]) as parent:
+            name = parts[-1][:240] + b".reason.txt"
+            durable.write_atomically(parent.fileno(), name, reason.encode() + b"\n")
+
+
+def is_at(root: Root, parts: Parts, source: str) -> bool:
+    """Whether the file at `parts` is the one the snapshot was made of, unchanged."""
+    try:
+        seen = root.stat(parts, follow=False)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return str(snapshot(seen)) == source
+
+
+def find(root: Root, source: str, parts: Parts = ()) -> Parts | None:
+    """Where beneath `root` the file lies that the snapshot was made of."""
+    with root.scan(parts) as listing:
+        entries = list(listing)
+    for entry in entries:
+        place = (*parts, entry.name)
+        if stat.S_ISDIR(entry.stat.st_mode):
+            found = find(root, source, place)
+            if found is not None:
+                return found
+        elif str(snapshot(entry.stat)) == source:
+            return place
+    return None
+
+
+def file_at(root: Root, parts: Parts) -> str:
+    """A path under which a hook can open the file at `parts` in a trusted root."""
+    return os.fsdecode(b"/".join((os.fsencode(root.label), *parts)))

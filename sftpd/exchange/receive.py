@@ -1,0 +1,260 @@
+"""Receiving: a whole file, uploaded or fetched, becomes a received file or is held back."""
+
+import fcntl
+import os
+import signal
+import stat
+from collections.abc import Mapping
+from concurrent.futures import Executor, Future
+from concurrent.futures import TimeoutError as NotYet
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+import structlog
+
+from sftpd.errors import ContainmentError, RefusedError
+from sftpd.exchange import records
+from sftpd.exchange.places import Places, file_at
+from sftpd.exchange.records import Parts, Transfer
+from sftpd.exchange.screening import Screening
+from sftpd.exchange.transfer import Outcome
+from sftpd.files import durable
+from sftpd.files.beneath import Root
+from sftpd.files.fingerprint import Snapshot, fingerprint, identity
+from sftpd.hooks.verdict import Ruling, Verdict
+from sftpd.ledger.ledger import Ledger
+from sftpd.ledger.outbox import Event
+from sftpd.ledger.writer import Unit
+from sftpd.names import TransferId
+
+Answer = Literal["published", "quarantined", "screening"]
+REJECTED = "REJECTED"
+"""The reason of a refusal by a gate; the file is in quarantine then."""
+
+_IN_THE_WAY = Verdict(Ruling.REJECT, "a file or folder of that name is in the way")
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """A file that has come in whole: `source` and `parts` say where it lies, durable and closed."""
+
+    transfer: TransferId
+    route: str
+    peer: str
+    folder: Literal["inbound", "requests"]
+    source: Root
+    parts: Parts
+    path: Parts
+    """Its path relative to `folder`."""
+    size: int
+    sha256: str | None
+    """In hexadecimal, as whoever wrote the file computed it; None: not computed."""
+    policy: Mapping[str, Any]
+    origin: str | None = None
+    """What a fetched file was at the remote, by which it is known when seen there again."""
+
+
+class Receiver:
+    """Takes arrivals of one link in: screening, then one transaction, then one rename."""
+
+    def __init__(
+        self,
+        link: str,
+        places: Places,
+        *,
+        ledger: Ledger,
+        screening: Screening,
+        workers: Executor,
+        acknowledge_within: float,
+    ) -> None:
+        self._link = link
+        self._places = places
+        self._ledger = ledger
+        self._screening = screening
+        self._workers = workers
+        self._acknowledge_within = acknowledge_within
+
+    def complete(self, arrival: Arrival) -> Answer:
+        """Screen an arrival and publish it or put it in quarantine.
+
+        A verdict that takes longer than the limit is not waited for: the file is then recorded as received
+        and screened on. Raises RefusedError with the gate's reason when the file is rejected, or when it is
+        not what its sender says it is.
+        """
+        transfer = self._take_over(arrival)
+        screened: Future[Verdict] = self._workers.submit(self._screen, transfer, arrival.policy)
+        try:
+            verdict = screened.result(self._acknowledge_within)
+        except NotYet:
+            self._ledger.write(lambda unit: records.insert(unit, transfer, folder=arrival.folder))
+            screened.add_done_callback(partial(self._settle_late, transfer, arrival.folder))
+            return "screening"
+        return self.settle(transfer, arrival.folder, verdict, entered=False)
+
+    def settle(self, transfer: Transfer, folder: str, verdict: Verdict, *, entered: bool) -> Answer:
+        """Carry a verdict out on a file that waits in the screening folder.
+
+        `entered`: the ledger has the transfer already. Raises RefusedError when the file is rejected.
+        """
+        if verdict.accepted:
+            try:
+                return self._publish(transfer, folder, entered=entered)
+            except (OSError, ContainmentError) as error:
+                _log.error("publish_failed", link=self._link, transfer=transfer.id, error=str(error))
+                verdict, entered = _IN_THE_WAY, True
+        self._quarantine(transfer, verdict, entered=entered)
+        if verdict.ruling is Ruling.REJECT:
+            raise RefusedError(verdict.reason, reason=REJECTED)
+        return "quarantined"
+
+    def publish_again(self, transfer: Transfer) -> None:
+        """After a crash: do the rename that was due, if it was not done."""
+        assert transfer.folder is not None
+        if self._places["screening"].exists((transfer.id.encode(),)):
+            try:
+                self._rename(transfer, transfer.folder)
+            except (OSError, ContainmentError) as error:
+                _log.error("publish_failed", link=self._link, transfer=transfer.id, error=str(error))
+                self._quarantine(transfer, _IN_THE_WAY, entered=True)
+                return
+        self._ledger.write(lambda unit: records.move(unit, transfer.id, Outcome.PLACED, Outcome.PUT_AWAY))
+
+    def quarantine_again(self, transfer: Transfer) -> None:
+        """After a crash: finish putting a file in quarantine."""
+        self._put_aside(transfer)
+
+    def screen_again(self, transfer: Transfer, policy: Mapping[str, Any]) -> None:
+        """After a crash: screen a file that was acknowledged before its verdict."""
+        assert transfer.folder is not None
+        self._settle_acknowledged(transfer, transfer.folder, self._screen(transfer, policy))
+
+    def _settle_late(self, transfer: Transfer, folder: str, screened: Future[Verdict]) -> None:
+        try:
+            self._settle_acknowledged(transfer, folder, screened.result())
+        except Exception:
+            # Nobody waits for this one; the ledger has it, and the next start finishes it.
+            _log.exception("settling_failed", link=self._link, transfer=transfer.id)
+
+    def _settle_acknowledged(self, transfer: Transfer, folder: str, verdict: Verdict) -> None:
+        try:
+            self.settle(transfer, folder, verdict, entered=True)
+        except RefusedError as refusal:
+            _log.info("rejected_after_acknowledgement", transfer=transfer.id, reason=refusal.what)
+
+    def _take_over(self, arrival: Arrival) -> Transfer:
+        """Move the file where its sender cannot reach it, and see that it is what it is said to be.
+
+        What is not goes back. The move is durable before the ledger tells of it.
+        """
+        screening, place = self._places["screening"], (arrival.transfer.encode(),)
+        fetched = arrival.source is screening
+        if not fetched:
+            durable.rename(arrival.source, arrival.parts, screening, place, replace=False)
+        try:
+            seen, sha256 = _examine(screening, place, arrival)
+        except Exception:
+            if not fetched:
+                screening.rename(place, arrival.source, arrival.parts, replace=False)
+            raise
+        return Transfer(
+            id=arrival.transfer,
+            link=self._link,
+            direction="inbound",
+            route=arrival.route,
+            peer=arrival.peer,
+            path=arrival.path,
+            source=str(seen),
+            size=seen.size,
+            sha256=sha256,
+            origin=arrival.origin,
+        )
+
+    def _screen(self, transfer: Transfer, policy: Mapping[str, Any]) -> Verdict:
+        file = Path(file_at(self._places["screening"], (transfer.id.encode(),)))
+        return self._screening.screen(transfer, file, policy)
+
+    def _publish(self, transfer: Transfer, folder: str, *, entered: bool) -> Answer:
+        def work(unit: Unit) -> None:
+            outcomes = (Outcome.ACCEPTED, Outcome.VERIFIED)
+            if entered:
+                records.move(unit, transfer.id, *outcomes, folder=folder)
+            else:
+                records.insert(unit, transfer, *outcomes, folder=folder)
+            records.keep(unit, transfer, folder, transfer.path)
+            unit.record(
+                Event("transfer.received", self._link, transfer.public | {"folder": folder}, transfer.private)
+            )
+
+        with self._places.alone(folder, transfer.path):
+            self._ledger.write(work)
+            self._rename(transfer, folder)
+        self._ledger.defer(lambda unit: records.move(unit, transfer.id, Outcome.PLACED, Outcome.PUT_AWAY))
+        with suppress(RuntimeError):  # raised once sftpd is stopping; the file is published all the same
+            file = Path(file_at(self._places[folder], transfer.path))
+            self._workers.submit(self._screening.tell, transfer, file)
+        return "published"
+
+    def _rename(self, transfer: Transfer, folder: str) -> None:
+        place = (transfer.id.encode(),)
+        durable.publish(self._places["screening"], place, self._places[folder], transfer.path, replace=True)
+
+    def _quarantine(self, transfer: Transfer, verdict: Verdict, *, entered: bool) -> None:
+        def work(unit: Unit) -> None:
+            values = {"folder": "quarantine", "reason": verdict.reason}
+            if entered:
+                records.move(unit, transfer.id, Outcome.BLOCKED, **values)
+            else:
+                records.insert(unit, transfer, Outcome.BLOCKED, **values)
+            public = transfer.public | {"ruling": verdict.ruling.value}
+            unit.record(
+                Event("transfer.blocked", self._link, public, transfer.private | {"reason": verdict.reason})
+            )
+
+        self._ledger.write(work)
+        self._put_aside(transfer)
+
+    def _put_aside(self, transfer: Transfer) -> None:
+        waiting = (transfer.id.encode(),)
+        place = self._places.put_aside(transfer, self._places["screening"], waiting, "quarantine")
+
+        def work(unit: Unit) -> None:
+            if place is None:
+                records.move(unit, transfer.id, Outcome.PUT_AWAY)
+                return
+            records.move(unit, transfer.id, Outcome.PUT_AWAY, placed_as=records.join(place))
+            records.keep(unit, transfer, "quarantine", place)
+
+        self._ledger.write(work)
+
+
+def _examine(screening: Root, place: Parts, arrival: Arrival) -> tuple[Snapshot, str]:
+    fd = screening.open(place, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        _require_settled(fd, arrival)
+        return identity(fd), arrival.sha256 or fingerprint(fd).sha256.hex()
+    finally:
+        os.close(fd)
+
+
+def _require_settled(fd: int, arrival: Arrival) -> None:
+    """See that nobody can change the file any more, so that what is screened is what is published."""
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
+        raise RefusedError("the file has another name or is no file", reason="NOT_A_PLAIN_FILE")
+    if status.st_size != arrival.size:
+        raise RefusedError("the file's size is not what was written", reason="SIZE_DIFFERS")
+    try:
+        # A read lease is granted only while no descriptor anywhere is open for writing (fcntl(2)).
+        # Whoever opens one now breaks it and has us sent a signal: SIGIO would end us, SIGURG is ignored.
+        fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+    except BlockingIOError:
+        raise RefusedError("the file is still being written", reason="STILL_OPEN") from None
+    except OSError as error:
+        _log.debug("leases_unsupported", error=str(error))

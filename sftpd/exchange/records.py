@@ -1,0 +1,178 @@
+"""Transfers and received files as rows of the ledger."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+import sqlalchemy as sa
+
+from sftpd.errors import NotFoundError
+from sftpd.exchange.transfer import FINAL, Outcome, TransferState, step
+from sftpd.ledger import tables
+from sftpd.ledger.writer import Unit
+from sftpd.names import TransferId
+
+Direction = Literal["inbound", "outbound"]
+Parts = tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Transfer:
+    """One file crossing a link, once."""
+
+    id: TransferId
+    link: str
+    direction: Direction
+    route: str
+    peer: str
+    """The account or the remote; empty for `/download`, which every account of the link may read."""
+    path: Parts
+    source: str
+    size: int
+    sha256: str
+    origin: str | None = None
+    state: TransferState = TransferState.SCREENING
+    folder: str | None = None
+    placed_as: Parts | None = None
+    reason: str | None = None
+    attempts: int = 0
+    not_before: datetime | None = None
+
+    @property
+    def public(self) -> dict[str, Any]:
+        """What an audit leaf may say of it openly."""
+        return {"transfer": self.id, "direction": self.direction, "route": self.route, "size": self.size}
+
+    @property
+    def private(self) -> dict[str, Any]:
+        """What an audit leaf only commits to."""
+        path = b"/".join(self.path).decode("utf-8", "backslashreplace")
+        return {"path": path, "sha256": self.sha256, "peer": self.peer}
+
+
+def join(parts: Parts) -> bytes:
+    """A relative path as the ledger keeps it."""
+    return b"/".join(parts)
+
+
+def split(path: bytes) -> Parts:
+    """The components of a path from the ledger."""
+    return tuple(path.split(b"/"))
+
+
+def insert(unit: Unit, transfer: Transfer, *outcomes: Outcome, **values: Any) -> None:
+    """Enter a transfer, in the state that `outcomes` lead to from the start."""
+    unit.conn.execute(
+        tables.transfer.insert().values(
+            id=transfer.id,
+            link=transfer.link,
+            direction=transfer.direction,
+            route=transfer.route,
+            peer=transfer.peer,
+            path=join(transfer.path),
+            source=transfer.source,
+            size=transfer.size,
+            sha256=transfer.sha256,
+            origin=transfer.origin,
+            state=step(TransferState.SCREENING, *outcomes),
+            began_at=unit.now,
+            changed_at=unit.now,
+            **values,
+        )
+    )
+
+
+def move(unit: Unit, transfer_id: TransferId, *outcomes: Outcome, **values: Any) -> None:
+    """Take a transfer through `outcomes`.
+
+    Raises LedgerError when they cannot happen where it stands, NotFoundError when there is no such transfer.
+    """
+    transfer = tables.transfer
+    state = unit.conn.scalar(sa.select(transfer.c.state).where(transfer.c.id == transfer_id))
+    if state is None:
+        raise NotFoundError(f"no transfer {transfer_id}")
+    after = step(TransferState(state), *outcomes)
+    row = transfer.update().where(transfer.c.id == transfer_id)
+    unit.conn.execute(row.values(state=after, changed_at=unit.now, **values))
+
+
+def get(conn: sa.Connection, transfer_id: TransferId) -> Transfer:
+    """The transfer of that id.
+
+    Raises NotFoundError.
+    """
+    found = find(conn, tables.transfer.c.id == transfer_id)
+    if not found:
+        raise NotFoundError(f"no transfer {transfer_id}")
+    return found[0]
+
+
+def find(conn: sa.Connection, *where: sa.ColumnElement[bool], limit: int | None = None) -> list[Transfer]:
+    """Transfers that meet the conditions, oldest first."""
+    t = tables.transfer.c
+    query = sa.select(tables.transfer).where(*where).order_by(t.began_at, t.id).limit(limit)
+    return [_transfer(row) for row in conn.execute(query)]
+
+
+def count_by_state(conn: sa.Connection) -> dict[str, int]:
+    """How many transfers are in each state that any is in."""
+    t = tables.transfer.c
+    query = sa.select(t.state, sa.func.count()).group_by(t.state).order_by(t.state)
+    return {row[0]: row[1] for row in conn.execute(query)}
+
+
+def unfinished(conn: sa.Connection, link: str) -> list[Transfer]:
+    """The link's transfers that are not in a final state, oldest first."""
+    t = tables.transfer.c
+    return find(conn, t.link == link, t.state.not_in(FINAL))
+
+
+def keep(unit: Unit, transfer: Transfer, folder: str, path: Parts) -> None:
+    """Take a transfer's file into our care; one at the same place before it counts as replaced."""
+    file = tables.kept_file
+    unit.conn.execute(file.delete().where(file.c.id == transfer.id))
+    unit.conn.execute(
+        file.update()
+        .where(
+            file.c.link == transfer.link,
+            file.c.folder == folder,
+            file.c.path == join(path),
+            file.c.state == "present",
+        )
+        .values(state="replaced", changed_at=unit.now)
+    )
+    unit.conn.execute(
+        file.insert().values(
+            id=transfer.id,
+            link=transfer.link,
+            folder=folder,
+            path=join(path),
+            source=transfer.source,
+            size=transfer.size,
+            sha256=transfer.sha256,
+            received_at=unit.now,
+            state="present",
+            changed_at=unit.now,
+        )
+    )
+
+
+def _transfer(row: sa.Row[Any]) -> Transfer:
+    return Transfer(
+        id=TransferId(row.id),
+        link=row.link,
+        direction=row.direction,
+        route=row.route,
+        peer=row.peer,
+        path=split(row.path),
+        source=row.source,
+        size=row.size,
+        sha256=row.sha256,
+        origin=row.origin,
+        state=TransferState(row.state),
+        folder=row.folder,
+        placed_as=None if row.placed_as is None else split(row.placed_as),
+        reason=row.reason,
+        attempts=row.attempts,
+        not_before=row.not_before,
+    )

@@ -1,0 +1,68 @@
+"""The port to a counterparty's SFTP server: what the exchange needs of it and nothing more."""
+
+import os
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from sftpd.names import RemoteName
+
+Proof = Literal["sha256", "size"]
+"""How it is known that the remote has the bytes: it was read back and hashed, or its size was asked for."""
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteFile:
+    """A regular file in a remote listing; `mtime` in seconds since 1970."""
+
+    name: bytes
+    size: int
+    mtime: int
+
+
+def in_directory(directory: str) -> bytes:
+    """A remote directory from the configuration as the beginning of paths in it."""
+    return os.fsencode(directory).rstrip(b"/") + b"/"
+
+
+class Remote(Protocol):
+    """A logged-in connection to a remote.
+
+    Every method raises RemoteError when trying again may help and RemoteRefusedError when it will not.
+    Paths are the remote's own.
+    """
+
+    def upload(self, fd: int, path: bytes, *, size: int, sha256: str) -> Proof:
+        """Write the file open at `fd` to `path`, replacing what is there, and prove that it arrived.
+
+        Creates the directories above it. The offset of `fd` does not matter.
+        """
+        ...
+
+    def place(self, temporary: bytes, final: bytes) -> None:
+        """Rename in one step where the server can, replacing what is at `final`."""
+        ...
+
+    def size(self, path: bytes) -> int | None:
+        """The size of the file at `path`, None when there is none."""
+        ...
+
+    def list(self, path: bytes) -> list[RemoteFile]:
+        """The regular files in a directory, in the order of their names."""
+        ...
+
+    def download(self, path: bytes, fd: int) -> tuple[int, str]:
+        """Write the remote file into `fd`; returns its size and SHA-256 (hex)."""
+        ...
+
+    def remove(self, path: bytes) -> None:
+        """Delete a file."""
+        ...
+
+
+class Remotes(Protocol):
+    """Where connections come from."""
+
+    def borrow(self, name: RemoteName) -> AbstractContextManager[Remote]:
+        """A connection to use for a while; one that raised RemoteError is not used again."""
+        ...

@@ -1,0 +1,235 @@
+"""Sending: a file in a watched folder is claimed, screened and brought to its place, once."""
+
+import dataclasses
+import os
+import random
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import sqlalchemy as sa
+import structlog
+
+from sftpd.clock import Clock
+from sftpd.errors import RemoteError
+from sftpd.exchange import records
+from sftpd.exchange.deliver import Delivery
+from sftpd.exchange.places import Places, file_at, is_at
+from sftpd.exchange.records import Parts, Transfer
+from sftpd.exchange.screening import Screening
+from sftpd.exchange.transfer import FINAL, Outcome, TransferState
+from sftpd.files import durable
+from sftpd.files.beneath import Root
+from sftpd.files.fingerprint import fingerprint, identity
+from sftpd.hooks.verdict import Verdict
+from sftpd.ledger import tables
+from sftpd.ledger.ledger import Ledger
+from sftpd.ledger.outbox import Event
+from sftpd.ledger.writer import Unit
+from sftpd.link.model import Outbound
+from sftpd.names import TransferId, new_id
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What every sender works with."""
+
+    ledger: Ledger
+    screening: Screening
+    clock: Clock
+
+
+class Sender:
+    """Brings the files of one outbound route to their place.
+
+    Each step is recorded before the next begins, and each may be repeated: after a crash the state in the
+    ledger and where the file lies say together what is left to do.
+    """
+
+    def __init__(
+        self, route: Outbound, places: Places, source: Root, delivery: Delivery, tools: Tools
+    ) -> None:
+        """`source` is the watched folder."""
+        self.route = route
+        self._places = places
+        self._source = source
+        self._delivery = delivery
+        self._ledger = tools.ledger
+        self._screening = tools.screening
+        self._clock = tools.clock
+
+    def claim(self, parts: Parts) -> TransferId | None:
+        """Screen a settled file and enter it in the ledger; None when there is nothing to send.
+
+        There is nothing to send when the file is gone, is on its way already, or was held back.
+        """
+        transfer = self._describe(parts)
+        if transfer is None or self._under_way(transfer):
+            return None
+        verdict = self._screening.screen(transfer, self._file(transfer), self.route.policy)
+        entered = self._ledger.write(
+            lambda unit: self._is_there(transfer) and _enter(unit, transfer, verdict)
+        )
+        if entered and not verdict.accepted:
+            self._put_aside(transfer, "quarantine")
+        return transfer.id if entered and verdict.accepted else None
+
+    def advance(self, transfer_id: TransferId) -> None:
+        """Take a transfer from wherever it stands to its end.
+
+        Raises RemoteError when the remote could not be reached or refused; the transfer stays where it got.
+        """
+        with self._ledger.read() as conn:
+            transfer = records.get(conn, transfer_id)
+        match transfer.state:
+            case TransferState.QUARANTINING:
+                self._put_aside(transfer, "quarantine")
+            case TransferState.FAILING:
+                self._put_aside(transfer, "failed")
+            case TransferState.PLACED:
+                self._put_away(transfer)
+            case TransferState.PLACING:
+                self._place(transfer)
+            case TransferState.SENDING | TransferState.WAITING:
+                self._send(transfer)
+
+    def postpone(self, transfer_id: TransferId, error: RemoteError) -> float | None:
+        """Record a failed try; returns the seconds until the next one, or None when there is none."""
+        with self._ledger.read() as conn:
+            transfer = records.get(conn, transfer_id)
+        attempts = transfer.attempts + 1
+        # In PLACING nothing is given up: the rename may have happened, and only asking again can tell.
+        if attempts >= self.route.backoff.attempts and transfer.state is not TransferState.PLACING:
+            self._give_up(transfer, str(error))
+            return None
+        wait = self.route.backoff.wait(attempts, random.random())
+        values = {"attempts": attempts, "not_before": self._clock.now() + wait, "reason": str(error)}
+        self._ledger.write(lambda unit: records.move(unit, transfer_id, Outcome.UNREACHABLE, **values))
+        return wait.total_seconds()
+
+    def _describe(self, parts: Parts) -> Transfer | None:
+        try:
+            fd = self._source.open(parts, os.O_RDONLY | os.O_NOFOLLOW)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
+            _log.info("not_taken", route=self.route.name, error=error.strerror)
+            return None
+        try:
+            before = identity(fd)
+            content = fingerprint(fd)
+            if identity(fd) != before:
+                return None  # still being written: the watcher will see it settle again
+        finally:
+            os.close(fd)
+        return Transfer(
+            id=TransferId(new_id(self._clock.now())),
+            link=self.route.link,
+            direction="outbound",
+            route=self.route.name,
+            peer=self.route.remote or "",
+            path=parts,
+            source=str(before),
+            size=content.size,
+            sha256=content.sha256.hex(),
+        )
+
+    def _under_way(self, transfer: Transfer) -> bool:
+        with self._ledger.read() as conn:
+            return _on_its_way(conn, transfer)
+
+    def _is_there(self, transfer: Transfer) -> bool:
+        """Whether the file still is what it was described as: another thread may have ended its transfer."""
+        return is_at(self._source, transfer.path, transfer.source)
+
+    def _file(self, transfer: Transfer) -> Path:
+        return Path(file_at(self._source, transfer.path))
+
+    def _send(self, transfer: Transfer) -> None:
+        if not self._is_there(transfer):
+            return self._lose(transfer)
+        proof = self._delivery.bring(transfer, self._source)
+        if not self._is_there(transfer):
+            return self._lose(transfer)
+        values = {"folder": self._delivery.folder, "reason": None}
+        self._ledger.write(lambda unit: records.move(unit, transfer.id, Outcome.VERIFIED, **values))
+        return self._place(transfer, proof)
+
+    def _place(self, transfer: Transfer, proof: str = "size") -> None:
+        self._delivery.place(transfer, self._source)
+
+        def work(unit: Unit) -> None:
+            records.move(unit, transfer.id, Outcome.PLACED)
+            public = transfer.public | {"proof": proof}
+            unit.record(Event("transfer.delivered", transfer.link, public, transfer.private))
+
+        self._ledger.write(work)
+        offered = self._delivery.folder
+        file = self._file(transfer) if offered is None else file_at(self._places[offered], transfer.path)
+        self._screening.tell(transfer, Path(file))
+        self._put_away(transfer)
+
+    def _put_away(self, transfer: Transfer) -> None:
+        """Archive or remove the source, unless it is another file by now."""
+        if self._delivery.folder is not None:
+            # The dropped file itself was placed; what lies at its old path now is another one.
+            self._ledger.defer(lambda unit: records.move(unit, transfer.id, Outcome.PUT_AWAY))
+        elif self.route.after == "archive":
+            place = self._places.put_aside(transfer, self._source, transfer.path, "sent")
+            self._ledger.defer(partial(_close, transfer, "sent", place))
+        else:
+            if self._is_there(transfer):
+                self._source.unlink(transfer.path)
+                durable.sync_parent(self._source, transfer.path)
+            self._ledger.defer(lambda unit: records.move(unit, transfer.id, Outcome.PUT_AWAY))
+
+    def _lose(self, transfer: Transfer) -> None:
+        self._delivery.withdraw(transfer)
+        _log.warning("source_changed", route=self.route.name, transfer=transfer.id)
+        reason = "the file was changed or taken away before it was sent"
+        self._ledger.write(lambda unit: records.move(unit, transfer.id, Outcome.GONE, reason=reason))
+
+    def _give_up(self, transfer: Transfer, reason: str) -> None:
+        def work(unit: Unit) -> None:
+            records.move(unit, transfer.id, Outcome.GAVE_UP, reason=reason)
+            private = transfer.private | {"reason": reason}
+            unit.record(Event("transfer.failed", transfer.link, transfer.public, private))
+
+        self._ledger.write(work)
+        self._put_aside(dataclasses.replace(transfer, reason=reason), "failed")
+
+    def _put_aside(self, transfer: Transfer, folder: str) -> None:
+        place = self._places.put_aside(transfer, self._source, transfer.path, folder)
+        if place is not None and folder == "failed":
+            self._places.note_reason(folder, place, transfer.reason or "unknown")
+        self._ledger.write(partial(_close, transfer, folder, place))
+
+
+def _close(transfer: Transfer, folder: str, place: Parts | None, unit: Unit) -> None:
+    """End a transfer whose file was put aside, and keep the file; `place` None: it was no longer there."""
+    if place is None:
+        records.move(unit, transfer.id, Outcome.PUT_AWAY)
+        return
+    records.move(unit, transfer.id, Outcome.PUT_AWAY, folder=folder, placed_as=records.join(place))
+    records.keep(unit, transfer, folder, place)
+
+
+def _enter(unit: Unit, transfer: Transfer, verdict: Verdict) -> bool:
+    """Enter a transfer unless its file is on its way already; says whether it did."""
+    if _on_its_way(unit.conn, transfer):
+        return False
+    if verdict.accepted:
+        records.insert(unit, transfer, Outcome.ACCEPTED)
+    else:
+        records.insert(unit, transfer, Outcome.BLOCKED, folder="quarantine", reason=verdict.reason)
+        public = transfer.public | {"ruling": verdict.ruling.value}
+        private = transfer.private | {"reason": verdict.reason}
+        unit.record(Event("transfer.blocked", transfer.link, public, private))
+    return True
+
+
+def _on_its_way(conn: sa.Connection, transfer: Transfer) -> bool:
+    """Whether an unfinished transfer has this very file; finished ones have put theirs away."""
+    t = tables.transfer.c
+    same = (t.link == transfer.link, t.route == transfer.route, t.path == records.join(transfer.path))
+    return bool(records.find(conn, *same, t.source == transfer.source, t.state.not_in(FINAL), limit=1))

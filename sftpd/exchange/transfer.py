@@ -1,0 +1,77 @@
+"""The life of a transfer, as a table. Pure.
+
+A transfer enters the ledger with its first lasting decision, in SCREENING if that decision takes long.
+PLACING is the state around the one rename that makes a file visible: whoever finds a transfer there after a
+crash can tell from where the file lies whether the rename has happened.
+"""
+
+from enum import StrEnum
+
+from sftpd.errors import LedgerError
+
+
+class TransferState(StrEnum):
+    """Where a transfer stands."""
+
+    SCREENING = "screening"
+    SENDING = "sending"
+    WAITING = "waiting"
+    PLACING = "placing"
+    PLACED = "placed"
+    DONE = "done"
+    QUARANTINING = "quarantining"
+    QUARANTINED = "quarantined"
+    FAILING = "failing"
+    FAILED = "failed"
+    VANISHED = "vanished"
+
+
+class Outcome(StrEnum):
+    """What happened to a transfer."""
+
+    ACCEPTED = "accepted"
+    BLOCKED = "blocked"
+    VERIFIED = "verified"
+    UNREACHABLE = "unreachable"
+    GAVE_UP = "gave_up"
+    PLACED = "placed"
+    PUT_AWAY = "put_away"
+    GONE = "gone"
+
+
+STEPS: dict[tuple[TransferState, Outcome], TransferState] = {
+    (TransferState.SCREENING, Outcome.ACCEPTED): TransferState.SENDING,
+    (TransferState.SCREENING, Outcome.BLOCKED): TransferState.QUARANTINING,
+    (TransferState.SENDING, Outcome.VERIFIED): TransferState.PLACING,
+    (TransferState.SENDING, Outcome.UNREACHABLE): TransferState.WAITING,
+    (TransferState.SENDING, Outcome.GAVE_UP): TransferState.FAILING,
+    (TransferState.SENDING, Outcome.GONE): TransferState.VANISHED,
+    (TransferState.WAITING, Outcome.VERIFIED): TransferState.PLACING,
+    (TransferState.WAITING, Outcome.UNREACHABLE): TransferState.WAITING,
+    (TransferState.WAITING, Outcome.GAVE_UP): TransferState.FAILING,
+    (TransferState.WAITING, Outcome.GONE): TransferState.VANISHED,
+    (TransferState.PLACING, Outcome.UNREACHABLE): TransferState.PLACING,
+    (TransferState.PLACING, Outcome.BLOCKED): TransferState.QUARANTINING,
+    (TransferState.PLACING, Outcome.PLACED): TransferState.PLACED,
+    (TransferState.PLACED, Outcome.PUT_AWAY): TransferState.DONE,
+    (TransferState.QUARANTINING, Outcome.PUT_AWAY): TransferState.QUARANTINED,
+    (TransferState.FAILING, Outcome.PUT_AWAY): TransferState.FAILED,
+}
+
+FINAL = frozenset(
+    {TransferState.DONE, TransferState.QUARANTINED, TransferState.FAILED, TransferState.VANISHED}
+)
+"""States that nothing leads out of."""
+
+
+def step(state: TransferState, *outcomes: Outcome) -> TransferState:
+    """The state after `outcomes`, one after the other.
+
+    Raises LedgerError for an outcome that cannot happen there.
+    """
+    for outcome in outcomes:
+        after = STEPS.get((state, outcome))
+        if after is None:
+            raise LedgerError(f"a transfer that is {state} cannot be {outcome}")
+        state = after
+    return state

@@ -1,0 +1,1 @@
+"""Files on disk: contained paths, durable writes, the staging area, and what identifies a file's content."""

@@ -1,0 +1,97 @@
+"""The one place for durable change: what has returned from here survives power loss."""
+
+import os
+import secrets
+from pathlib import Path
+
+from sftpd.files.beneath import FILE_MODE, Parts, Root
+
+
+def sync_directory(directory: int) -> None:
+    """Make the names in a directory durable; `directory` may be an O_PATH descriptor."""
+    fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def sync_parent(root: Root, parts: Parts) -> None:
+    """Make durable that `parts` was created, renamed or removed."""
+    with root.sub(parts[:-1]) as parent:
+        sync_directory(parent.fileno())
+
+
+def write_atomically(directory: int, name: bytes, data: bytes, mode: int = FILE_MODE) -> None:
+    """Put `data` at `name` in an open directory: a reader sees the old content or the new, never a part.
+
+    On any failure the old content stays and nothing is left behind. Raises OSError.
+    """
+    draft = b".%s.tmp" % secrets.token_hex(8).encode()
+    try:
+        _write_new(directory, draft, data, mode)
+        os.rename(draft, name, src_dir_fd=directory, dst_dir_fd=directory)
+    except BaseException:
+        _unlink_quietly(directory, draft)
+        raise
+    sync_directory(directory)
+
+
+def write_file(path: Path, data: bytes, mode: int = FILE_MODE) -> None:
+    """`write_atomically` at a trusted path."""
+    with Root.at(path.parent) as folder:
+        write_atomically(folder.fileno(), os.fsencode(path.name), data, mode)
+
+
+def sync_file(root: Root, parts: Parts) -> None:
+    """Make the content of a file durable."""
+    fd = root.open(parts, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def make_directories(root: Root, parts: Parts) -> None:
+    """Create the missing directories above `parts`, durably."""
+    for created in root.make_parents(parts):
+        sync_parent(root, created)
+
+
+def rename(source: Root, parts: Parts, target: Root, target_parts: Parts, *, replace: bool) -> None:
+    """Rename durably: both directories are synced, the new name first.
+
+    Raises FileExistsError where the new name is taken and `replace` is not set.
+    """
+    source.rename(parts, target, target_parts, replace=replace)
+    sync_parent(target, target_parts)
+    sync_parent(source, parts)
+
+
+def publish(source: Root, parts: Parts, target: Root, target_parts: Parts, *, replace: bool = False) -> None:
+    """Move a finished file whole to where others look: its content is durable before its name is.
+
+    Creates the directories it needs. Raises FileExistsError where the name is taken and `replace` is not set.
+    """
+    sync_file(source, parts)
+    make_directories(target, target_parts)
+    rename(source, parts, target, target_parts, replace=replace)
+
+
+def _write_new(directory: int, name: bytes, data: bytes, mode: int) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    fd = os.open(name, flags, mode, dir_fd=directory)
+    try:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(fd, rest) :]
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def _unlink_quietly(directory: int, name: bytes) -> None:
+    try:
+        os.unlink(name, dir_fd=directory)
+    except FileNotFoundError:
+        return

@@ -1,0 +1,119 @@
+"""The staging area of one account: unpublished parts, in the shape of the tree the partner writes to."""
+
+import fcntl
+import os
+import stat
+from collections.abc import Iterator
+
+from sftpd.errors import RefusedError
+from sftpd.files.beneath import FILE_MODE, Listing, Parts, Root
+
+_TEMPORARY = (b".part", b".filepart", b".partial", b".tmp", b"~")
+_TRIES = 16
+
+
+def looks_temporary(name: bytes) -> bool:
+    """Whether a client means to rename this file when it is whole (DESIGN §5)."""
+    return name.lower().endswith(_TEMPORARY)
+
+
+class Staging:
+    """Parts beneath one root. At most one descriptor at a time, in any process, writes a part."""
+
+    def __init__(self, root: Root) -> None:
+        self.root = root
+
+    def open_part(self, parts: Parts, flags: int, mode: int = FILE_MODE) -> int:
+        """Open a part for writing, creating the folders above it, and return its descriptor.
+
+        The descriptor holds the part's lock until it is closed; O_TRUNC takes effect once it is held.
+        Raises RefusedError `PART_IN_USE` where another writer has it, OSError as the kernel does.
+        """
+        for _ in range(_TRIES):
+            try:
+                fd = self._open(parts, flags & ~os.O_TRUNC, mode)
+            except FileNotFoundError:
+                if not flags & os.O_CREAT:
+                    raise
+                continue
+            try:
+                _lock(fd, parts)
+                if self._is_at(fd, parts):
+                    if flags & os.O_TRUNC:
+                        os.ftruncate(fd, 0)
+                    return fd
+            except BaseException:
+                os.close(fd)
+                raise
+            os.close(fd)
+        raise _in_use(parts)
+
+    def read_part(self, parts: Parts) -> int:
+        """Open a part for reading, whoever writes it."""
+        return self.root.open(parts, os.O_RDONLY)
+
+    def stat(self, parts: Parts) -> os.stat_result:
+        """The attributes of a part or of a folder of the area."""
+        return self.root.stat(parts)
+
+    def rename(self, parts: Parts, new_parts: Parts, *, replace: bool) -> None:
+        """Give a part another name in the area. Raises FileExistsError unless free or to be replaced."""
+        self.root.make_parents(new_parts)
+        self.root.rename(parts, self.root, new_parts, replace=replace)
+        self.prune(parts)
+
+    def remove(self, parts: Parts) -> None:
+        """Drop a part and the folders it leaves empty."""
+        self.root.unlink(parts)
+        self.prune(parts)
+
+    def prune(self, parts: Parts) -> None:
+        """Remove the folders above `parts` that are empty."""
+        for depth in range(len(parts) - 1, 0, -1):
+            try:
+                self.root.rmdir(parts[:depth])
+            except FileNotFoundError:
+                continue
+            except OSError:
+                return
+
+    def entries(self, parts: Parts = ()) -> Listing:
+        """What lies in one folder of the area."""
+        return self.root.scan(parts)
+
+    def walk(self, parts: Parts = ()) -> Iterator[tuple[Parts, os.stat_result]]:
+        """Every part in a folder of the area and in the folders beneath it; links are not followed."""
+        folders = []
+        with self.entries(parts) as entries:
+            for entry in entries:
+                path = (*parts, entry.name)
+                if stat.S_ISDIR(entry.stat.st_mode):
+                    folders.append(path)
+                else:
+                    yield path, entry.stat
+        for folder in folders:
+            yield from self.walk(folder)
+
+    def _open(self, parts: Parts, flags: int, mode: int) -> int:
+        if flags & os.O_CREAT:
+            self.root.make_parents(parts)
+        return self.root.open(parts, flags, mode)
+
+    def _is_at(self, fd: int, parts: Parts) -> bool:
+        """Whether the name still leads to the locked file: its last writer may have renamed it meanwhile."""
+        try:
+            return os.path.samestat(os.fstat(fd), self.root.stat(parts))
+        except FileNotFoundError:
+            return False
+
+
+def _lock(fd: int, parts: Parts) -> None:
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as fault:
+        raise _in_use(parts) from fault
+
+
+def _in_use(parts: Parts) -> RefusedError:
+    name = repr(b"/".join(parts))
+    return RefusedError("another session is writing this file", reason="PART_IN_USE", where=name)

@@ -1,0 +1,65 @@
+"""The two system calls that the standard library lacks: openat2(2) and renameat2(2)."""
+
+import ctypes
+import errno
+import os
+import platform
+
+from sftpd.errors import ContainmentError
+
+_OPENAT2 = 437
+_RENAMEAT2 = {"x86_64": 316, "aarch64": 276}
+_RENAME_NOREPLACE = 1
+_RESOLVE_NO_MAGICLINKS = 0x02
+_RESOLVE_BENEATH = 0x08
+_RACES_BORNE = 64
+_ESCAPES = {
+    errno.EXDEV: "path leaves the folder",
+    errno.ELOOP: "path goes through a link that may not be followed",
+}
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class _OpenHow(ctypes.Structure):
+    """`struct open_how` of linux/openat2.h."""
+
+    _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
+
+
+def open_beneath(directory: int, path: bytes, flags: int, mode: int = 0) -> int:
+    """Open `path`, resolved by the kernel strictly beneath `directory`, and return the descriptor.
+
+    No component, `..`, absolute link or /proc magic link can lead outside. A rename that races with the
+    resolution makes the kernel say EAGAIN; that is tried again a bounded number of times.
+    Raises ContainmentError (its cause has the errno) for a path that leaves, OSError otherwise.
+    """
+    how = _OpenHow(flags=flags | os.O_CLOEXEC, mode=mode, resolve=_RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS)
+    for _ in range(_RACES_BORNE):
+        fd: int = _libc.syscall(
+            ctypes.c_long(_OPENAT2), directory, path, ctypes.byref(how), ctypes.c_size_t(ctypes.sizeof(how))
+        )
+        if fd >= 0:
+            return fd
+        number = ctypes.get_errno()
+        if number not in (errno.EAGAIN, errno.EINTR):
+            break
+    fault = OSError(number, os.strerror(number), path)
+    if number in _ESCAPES:
+        raise ContainmentError(_ESCAPES[number], where=repr(path)) from fault
+    raise fault
+
+
+def rename_without_replacing(directory: int, name: bytes, other_directory: int, other_name: bytes) -> None:
+    """Rename in one step that fails with FileExistsError where the new name is taken (RENAME_NOREPLACE)."""
+    result = _libc.syscall(
+        ctypes.c_long(_RENAMEAT2[platform.machine()]),
+        directory,
+        name,
+        other_directory,
+        other_name,
+        ctypes.c_uint(_RENAME_NOREPLACE),
+    )
+    if result != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), name, None, other_name)

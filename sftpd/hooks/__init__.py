@@ -1,0 +1,1 @@
+"""Executables of the operator that screen files (gates) or are told of them (observers)."""

@@ -1,0 +1,93 @@
+"""What lies in the hooks directory: which files are hooks of which event, which cannot run, and why not."""
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from sftpd.errors import HookError
+from sftpd.hooks.spec import EVENTS, HookEvent
+
+_HOOK_NAME = re.compile(r"[A-Za-z0-9_-]+")
+"""The names run-parts accepts; other visible names are more likely a mistake than a comment."""
+
+
+@dataclass(frozen=True, slots=True)
+class HookFile:
+    """A file in the hooks directory; `fault` says why it cannot run, None that it can.
+
+    `event` is empty for a file that belongs to no event.
+    """
+
+    event: str
+    path: Path
+    fault: str | None = None
+
+    @property
+    def usable(self) -> bool:
+        """Whether the file can run as a hook."""
+        return self.fault is None
+
+
+def list_event(directory: Path, event: HookEvent) -> list[HookFile]:
+    """The hooks of one event in the order they run; an absent directory means there are none.
+
+    Editor backups (`*~`), dotfiles and README stand for nothing and are left out.
+    Raises HookError when the directory is there and cannot be read.
+    """
+    home = directory / event.directory
+    return [HookFile(event.name, path, _fault(path)) for path in _visible(home)]
+
+
+def list_all(directory: Path) -> list[HookFile]:
+    """Every hook of every event, then whatever else lies beside the event directories, as faulty.
+
+    Raises HookError when a directory cannot be read.
+    """
+    rows = [hook for event in EVENTS.values() for hook in list_event(directory, event)]
+    known = {event.directory for event in EVENTS.values()}
+    expected = ", ".join(sorted(known))
+    strays = (path for path in _visible(directory) if path.name not in known)
+    return rows + [HookFile("", path, f"belongs to no event; events are {expected}") for path in strays]
+
+
+def check(directory: Path) -> list[HookFile]:
+    """The hooks in `directory`, all of them usable.
+
+    Raises HookError naming every file that is not: a hook that silently does not run guards nothing.
+    """
+    rows = list_all(directory)
+    faults = [f"{row.path}: {row.fault}" for row in rows if not row.usable]
+    if faults:
+        raise HookError("\n".join(faults), where=str(directory), remedy="mend or remove them")
+    return rows
+
+
+def _visible(directory: Path) -> Iterator[Path]:
+    try:
+        paths = sorted(directory.iterdir(), key=lambda path: os.fsencode(path.name))
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise HookError(f"cannot be read: {error.strerror}", where=str(directory)) from error
+    for path in paths:
+        if not (path.name.startswith(("README", ".")) or path.name.endswith("~")):
+            yield path
+
+
+def _fault(path: Path) -> str | None:
+    if _HOOK_NAME.fullmatch(path.name) is None:
+        return "name has characters other than A-Z, a-z, 0-9, '-' and '_'"
+    try:
+        status = path.stat()
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    if not stat.S_ISREG(status.st_mode):
+        return "is not a file"
+    if status.st_mode & stat.S_IWOTH:
+        return "may be changed by every user"
+    if not os.access(path, os.X_OK):
+        return "is not executable"
+    return None

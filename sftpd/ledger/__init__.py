@@ -1,0 +1,1 @@
+"""The database of transfers, received files, holds, requests and acceptances, with the outbox of events."""

@@ -1,0 +1,66 @@
+"""Opening the ledger's database: driver settings, migrations, connections for readers."""
+
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from sftpd.errors import LedgerError
+
+_MIGRATIONS = Path(__file__).parent / "migrations"
+
+
+def open_engine(url: str) -> sa.Engine:
+    """Connect to the database at `url` and set it up for durable commits.
+
+    SQLite runs in WAL mode with `synchronous=FULL`: a commit that was answered survives power loss.
+    """
+    engine = sa.create_engine(url)
+    if engine.dialect.name == "sqlite":
+        sa.event.listen(engine, "connect", _prepare_sqlite)
+        sa.event.listen(engine, "begin", _begin_sqlite)
+    return engine
+
+
+def for_writing(engine: sa.Engine) -> sa.Engine:
+    """The same database, where each transaction is a writer's from its beginning.
+
+    A SQLite transaction that reads first cannot turn into a writer once another process has written.
+    """
+    return engine.execution_options(begin_writing=True)
+
+
+def migrate(engine: sa.Engine) -> None:
+    """Bring the schema to the newest version.
+
+    Raises LedgerError when the database was written by a newer sftpd or cannot be changed.
+    """
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    try:
+        with for_writing(engine).begin() as conn:
+            config.attributes["connection"] = conn
+            command.upgrade(config, "head")
+    except Exception as error:
+        raise LedgerError(
+            f"could not bring the schema up to date: {error}",
+            where=engine.url.render_as_string(hide_password=True),
+            remedy="run the newest sftpd, or restore the ledger that belongs to this version",
+        ) from error
+
+
+def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+    # The driver would begin transactions on its own terms; BEGIN is ours to send (see _begin_sqlite).
+    connection.isolation_level = None
+    cursor = connection.cursor()
+    for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin_sqlite(connection: sa.Connection) -> None:
+    writing = connection.get_execution_options().get("begin_writing", False)
+    connection.exec_driver_sql("BEGIN IMMEDIATE" if writing else "BEGIN")

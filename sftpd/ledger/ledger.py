@@ -1,0 +1,76 @@
+"""The ledger: one object to write through and read from."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from contextlib import contextmanager
+from typing import Self, TypeVar
+
+import sqlalchemy as sa
+import structlog
+
+from sftpd.clock import Clock
+from sftpd.ledger.database import migrate, open_engine
+from sftpd.ledger.outbox import Seal
+from sftpd.ledger.writer import Unit, Writer
+
+T = TypeVar("T")
+_log = structlog.get_logger()
+
+
+class Ledger:
+    """The database of transfers, received files, holds and requests, and the outbox of their events."""
+
+    def __init__(self, engine: sa.Engine, *, clock: Clock, seal: Seal) -> None:
+        self._engine = engine
+        self._listeners: list[Callable[[], None]] = []
+        self._writer = Writer(engine, clock=clock, seal=seal, committed=self._tell)
+
+    @classmethod
+    def open(cls, url: str, *, clock: Clock, seal: Seal) -> Self:
+        """Open the database at `url`, bringing its schema up to date.
+
+        Raises LedgerError when that is not possible.
+        """
+        engine = open_engine(url)
+        migrate(engine)
+        return cls(engine, clock=clock, seal=seal)
+
+    def write(self, work: Callable[[Unit], T]) -> T:
+        """Run a unit of work in a transaction and return its result once the commit is durable.
+
+        Raises what the work raises (nothing of it is then kept), or LedgerError when the commit fails.
+        """
+        return self._writer.submit(work).result()
+
+    def submit(self, work: Callable[[Unit], T]) -> Future[T]:
+        """As `write`, without waiting."""
+        return self._writer.submit(work)
+
+    def defer(self, work: Callable[[Unit], object]) -> None:
+        """As `submit`, for what nobody waits for: a failure is logged, and recovery will find the rest."""
+        self._writer.submit(work).add_done_callback(_log_failure)
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """A connection that sees one consistent state; writing through it is a programming error."""
+        with self._engine.connect() as conn:
+            yield conn
+
+    def on_commit(self, listener: Callable[[], None]) -> None:
+        """Have `listener` called, briefly and on the writer's thread, after each commit."""
+        self._listeners.append(listener)
+
+    def close(self) -> None:
+        """Commit what is queued and close every connection."""
+        self._writer.close()
+        self._engine.dispose()
+
+    def _tell(self) -> None:
+        for listener in self._listeners:
+            listener()
+
+
+def _log_failure(done: Future[object]) -> None:
+    error = done.exception()
+    if error is not None:
+        _log.error("deferred_write_failed", error=str(error))

@@ -1,0 +1,123 @@
+"""Events on their way to the audit log: written beside the state they tell of, taken by the sequencer."""
+
+import json
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+
+from sftpd.ledger import tables
+
+SYSTEM_LOG = "system"
+"""The log of events that belong to no link."""
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A fact to record: public values stand in the audit leaf, private ones are only committed to."""
+
+    type: str
+    link: str | None = None
+    public: Mapping[str, Any] = field(default_factory=dict)
+    private: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def log(self) -> str:
+        """The name of the log the event belongs to."""
+        return self.link or SYSTEM_LOG
+
+
+class Opening(Protocol):
+    """What opens one commitment."""
+
+    @property
+    def field(self) -> str:
+        """The name of the private field."""
+        ...
+
+    @property
+    def nonce(self) -> bytes:
+        """The random key of the commitment."""
+        ...
+
+    @property
+    def value(self) -> Any:
+        """The value committed to, as JSON has it."""
+        ...
+
+
+class Sealed(Protocol):
+    """An event in the form the audit log keeps."""
+
+    @property
+    def leaf(self) -> bytes:
+        """The bytes the log hashes."""
+        ...
+
+    @property
+    def openings(self) -> Sequence[Opening]:
+        """What opens the leaf's commitments."""
+        ...
+
+
+class Seal(Protocol):
+    """Makes a leaf and the openings of its commitments out of an event."""
+
+    def __call__(
+        self,
+        *,
+        event_id: str,
+        type: str,
+        time: datetime,
+        link: str | None,
+        public: Mapping[str, Any],
+        private: Mapping[str, Any],
+    ) -> Sealed:
+        """Seal one event."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """An event in the outbox."""
+
+    seq: int
+    log: str
+    event_id: str
+    leaf: bytes
+
+
+def put(conn: sa.Connection, event: Event, event_id: str, sealed: Sealed) -> None:
+    """Add a sealed event to the outbox and keep its openings."""
+    conn.execute(tables.outbox.insert().values(log=event.log, event=event_id, leaf=sealed.leaf))
+    if sealed.openings:
+        rows = [
+            {"event": event_id, "field": o.field, "nonce": o.nonce, "value": json.dumps(o.value)}
+            for o in sealed.openings
+        ]
+        conn.execute(tables.opening.insert(), rows)
+
+
+def pending(conn: sa.Connection, limit: int, without: Collection[str] = ()) -> list[Pending]:
+    """The oldest events not yet in their log, at most `limit`, in the order they were committed.
+
+    Those of the logs in `without` are left out.
+    """
+    outbox = tables.outbox.c
+    query = sa.select(outbox.seq, outbox.log, outbox.event, outbox.leaf).where(outbox.log.not_in(without))
+    query = query.order_by(outbox.seq).limit(limit)
+    return [Pending(*row) for row in conn.execute(query)]
+
+
+def remove(conn: sa.Connection, events: Iterable[Pending]) -> None:
+    """Take events out that their log now holds durably."""
+    conn.execute(tables.outbox.delete().where(tables.outbox.c.seq.in_([e.seq for e in events])))
+
+
+def openings(conn: sa.Connection, event_id: str) -> dict[str, tuple[bytes, Any]]:
+    """The openings that are left of an event: field → (nonce, value)."""
+    opening = tables.opening.c
+    query = sa.select(opening.field, opening.nonce, opening.value).where(opening.event == event_id)
+    return {name: (nonce, json.loads(value)) for name, nonce, value in conn.execute(query)}

@@ -1,0 +1,209 @@
+"""The tables of the ledger, for SQLite and PostgreSQL alike."""
+
+from datetime import UTC, datetime, timedelta
+
+import sqlalchemy as sa
+from sqlalchemy.types import TypeDecorator
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MICROSECOND = timedelta(microseconds=1)
+
+metadata = sa.MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+
+class Instant(TypeDecorator[datetime]):
+    """An aware datetime, kept as microseconds since 1970 UTC so that it sorts and compares everywhere."""
+
+    impl = sa.BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, _dialect: sa.Dialect) -> int | None:
+        """Turn an aware datetime into microseconds."""
+        return None if value is None else (value - _EPOCH) // _MICROSECOND
+
+    def process_result_value(self, value: int | None, _dialect: sa.Dialect) -> datetime | None:
+        """Turn microseconds into an aware datetime in UTC."""
+        return None if value is None else _EPOCH + value * _MICROSECOND
+
+
+link = sa.Table(
+    "link",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("since", Instant, nullable=False),
+    sa.Column("reason", sa.Text),
+)
+"""The life cycle of each link; the rest of a link is configuration."""
+
+acceptance = sa.Table(
+    "acceptance",
+    metadata,
+    sa.Column("link", sa.Text, primary_key=True),
+    sa.Column("document", sa.Text, primary_key=True),
+    sa.Column("sha256", sa.Text, primary_key=True),
+    sa.Column("version", sa.Text, nullable=False),
+    sa.Column("accepted_at", Instant, nullable=False),
+    sa.Column("accepted_by", sa.Text, nullable=False),
+)
+"""Which version of which terms was accepted for a link, when and by whom."""
+
+transfer = sa.Table(
+    "transfer",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("link", sa.Text, nullable=False),
+    sa.Column("direction", sa.Text, nullable=False),  # inbound | outbound
+    sa.Column("route", sa.Text, nullable=False),
+    sa.Column("peer", sa.Text, nullable=False),  # account or remote
+    sa.Column("path", sa.LargeBinary, nullable=False),  # relative to the route's folder
+    sa.Column("source", sa.Text, nullable=False),  # snapshot of our file: inode, size, mtime
+    sa.Column("origin", sa.Text),  # what a fetched file was at the remote: size, mtime
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("sha256", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("folder", sa.Text),  # where the file lies once it is at its place
+    sa.Column("placed_as", sa.LargeBinary),  # its path there, when it is not `path`
+    sa.Column("reason", sa.Text),
+    sa.Column("attempts", sa.Integer, nullable=False, default=0),
+    sa.Column("not_before", Instant),
+    sa.Column("began_at", Instant, nullable=False),
+    sa.Column("changed_at", Instant, nullable=False),
+    sa.Index(None, "link", "route", "path"),
+    sa.Index(None, "state", "not_before"),
+)
+"""Each file crossing a link, once."""
+
+kept_file = sa.Table(
+    "kept_file",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),  # its transfer
+    sa.Column("link", sa.Text, nullable=False),
+    sa.Column("folder", sa.Text, nullable=False),  # inbound | quarantine | requests | sent | failed
+    sa.Column("path", sa.LargeBinary, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("sha256", sa.Text, nullable=False),
+    sa.Column("received_at", Instant, nullable=False),
+    # present | withdrawing | renaming | replaced | withdrawn | disposed | erased | absent
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("renamed_to", sa.LargeBinary),  # while it is being renamed
+    sa.Column("changed_at", Instant, nullable=False),
+    sa.Index(None, "link", "folder", "path"),
+    sa.Index(None, "state", "received_at"),
+)
+"""Files under our care until they are disposed of: received ones, and our copies of sent and failed ones."""
+
+hold = sa.Table(
+    "hold",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("link", sa.Text, nullable=False),
+    sa.Column("folder", sa.Text),  # none: every folder
+    sa.Column("glob", sa.Text),  # none: every file
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("placed_by", sa.Text, nullable=False),
+    sa.Column("placed_at", Instant, nullable=False),
+    sa.Column("until", Instant),
+    sa.Column("released_by", sa.Text),
+    sa.Column("released_at", Instant),
+    sa.Index(None, "link"),
+)
+"""Legal holds; nothing they cover is disposed of or erased until they are released."""
+
+disposal = sa.Table(
+    "disposal",
+    metadata,
+    sa.Column("plan", sa.Text, primary_key=True),
+    sa.Column("file", sa.Text, primary_key=True),
+    sa.Column("link", sa.Text, nullable=False),
+    sa.Column("folder", sa.Text, nullable=False),
+    sa.Column("path", sa.LargeBinary, nullable=False),
+    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("rule", sa.Text, nullable=False),
+    sa.Column("rule_version", sa.Integer, nullable=False),
+    sa.Column("due", Instant, nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("intended_at", Instant, nullable=False),
+    sa.Column("done_at", Instant),
+    sa.Column("result", sa.Text),
+    sa.Index(None, "done_at"),
+)
+"""What retention set out to dispose of, under which rule, and what came of it."""
+
+erasure_request = sa.Table(
+    "erasure_request",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("link", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("received_at", Instant, nullable=False),
+    sa.Column("due_at", Instant, nullable=False),
+    sa.Column("identifiers", sa.JSON),  # emptied when the request is closed
+    sa.Column("approved_by", sa.Text),
+    sa.Column("approved_at", Instant),
+    sa.Column("closed_at", Instant),
+    sa.Column("findings", sa.JSON),
+    sa.Column("certificate", sa.Text),
+    sa.Column("epoch", sa.Integer, nullable=False, default=0),
+)
+"""Deletion requests and their certificates."""
+
+erasure_item = sa.Table(
+    "erasure_item",
+    metadata,
+    sa.Column("request", sa.Text, primary_key=True),
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("folder", sa.Text, nullable=False),
+    sa.Column("path", sa.LargeBinary),  # emptied when the request is closed
+    sa.Column("action", sa.Text, nullable=False),  # delete | redact | keep | wait | unsearchable
+    sa.Column("format", sa.Text),
+    sa.Column("records", sa.Integer, nullable=False, default=0),
+    sa.Column("state", sa.Text, nullable=False),  # planned | intended | done
+    sa.Column("reason", sa.Text),
+)
+"""What a deletion request does to each file."""
+
+lease = sa.Table(
+    "lease",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("owner", sa.Text, nullable=False),
+    sa.Column("expires", Instant, nullable=False),
+)
+"""Who may do what only one may do at a time, and until when."""
+
+tick = sa.Table(
+    "tick",
+    metadata,
+    sa.Column("job", sa.Text, primary_key=True),
+    sa.Column("last", Instant, nullable=False),
+)
+"""When each scheduled job last ran to its end."""
+
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=True),
+    sa.Column("log", sa.Text, nullable=False),
+    sa.Column("event", sa.Text, nullable=False),
+    sa.Column("leaf", sa.LargeBinary, nullable=False),
+    sqlite_autoincrement=True,
+)
+"""Events that are committed and not yet in their audit log."""
+
+opening = sa.Table(
+    "opening",
+    metadata,
+    sa.Column("event", sa.Text, primary_key=True),
+    sa.Column("field", sa.Text, primary_key=True),
+    sa.Column("nonce", sa.LargeBinary, nullable=False),
+    sa.Column("value", sa.Text, nullable=False),  # JSON
+)
+"""What opens the commitments of an event's leaf; erasure deletes rows here and leaves the leaf valid."""

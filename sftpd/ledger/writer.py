@@ -1,0 +1,136 @@
+"""The one writer of the ledger: units of work from many threads, grouped into few commits."""
+
+import queue
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+import structlog
+
+from sftpd.clock import Clock
+from sftpd.errors import LedgerError
+from sftpd.ledger.database import for_writing
+from sftpd.ledger.outbox import Event, Seal, put
+from sftpd.names import new_id
+
+T = TypeVar("T")
+
+_GROUP_LIMIT = 128
+_log = structlog.get_logger()
+
+
+class Unit:
+    """A unit of work inside the writer's transaction: what it changes and the events that tell of it."""
+
+    def __init__(self, conn: sa.Connection, now: datetime, seal: Seal) -> None:
+        self.conn = conn
+        self.now = now
+        self._seal = seal
+
+    def record(self, event: Event) -> str:
+        """Put an event in the outbox, in this transaction; returns its id."""
+        event_id = new_id(self.now)
+        sealed = self._seal(
+            event_id=event_id,
+            type=event.type,
+            time=self.now,
+            link=event.link,
+            public=event.public,
+            private=event.private,
+        )
+        put(self.conn, event, event_id, sealed)
+        return event_id
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    work: Callable[[Unit], Any]
+    done: Future[Any]
+
+
+class Writer:
+    """A thread that runs units of work and answers each only after its commit is on disk."""
+
+    def __init__(self, engine: sa.Engine, *, clock: Clock, seal: Seal, committed: Callable[[], None]) -> None:
+        self._engine = for_writing(engine)
+        self._clock = clock
+        self._seal = seal
+        self._committed = committed
+        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._gate = threading.Lock()
+        self._closed = False
+        self._thread = threading.Thread(target=self._run, name="sftpd-ledger", daemon=True)
+        self._thread.start()
+
+    def submit(self, work: Callable[[Unit], T]) -> Future[T]:
+        """Queue a unit of work; the future is resolved once it is committed, or failed alone."""
+        done: Future[T] = Future()
+        done.set_running_or_notify_cancel()  # it cannot be cancelled: what is queued is done
+        with self._gate:
+            if self._closed:
+                raise LedgerError("the ledger is closed")
+            self._jobs.put(_Job(work, done))
+        return done
+
+    def close(self) -> None:
+        """Commit what is queued and end the thread."""
+        with self._gate:
+            if self._closed:
+                return
+            self._closed = True
+            self._jobs.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        while True:
+            group = self._take()
+            if group:
+                self._commit(group)
+            if group is None:
+                return
+
+    def _take(self) -> list[_Job] | None:
+        first = self._jobs.get()
+        if first is None:
+            return None
+        group = [first]
+        while len(group) < _GROUP_LIMIT:
+            try:
+                job = self._jobs.get_nowait()
+            except queue.Empty:
+                break
+            if job is None:
+                self._jobs.put(None)
+                break
+            group.append(job)
+        return group
+
+    def _commit(self, group: list[_Job]) -> None:
+        try:
+            with self._engine.begin() as conn:
+                outcomes = [self._try(conn, job) for job in group]
+        except Exception as error:
+            fault = LedgerError(f"could not commit: {error}", remedy="check the disk that holds the ledger")
+            for job in group:
+                job.done.set_exception(fault)
+            _log.error("ledger_commit_failed", error=str(error), units=len(group))
+            return
+        for job, result, failure in outcomes:
+            if failure is None:
+                job.done.set_result(result)
+            else:
+                job.done.set_exception(failure)
+        self._committed()
+
+    def _try(self, conn: sa.Connection, job: _Job) -> tuple[_Job, Any, BaseException | None]:
+        try:
+            with conn.begin_nested():
+                return job, job.work(Unit(conn, self._clock.now(), self._seal)), None
+        except sa.exc.OperationalError:
+            raise  # the database itself is in trouble: nobody in the group may be told "done"
+        except Exception as error:
+            return job, None, error

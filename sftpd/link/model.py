@@ -1,0 +1,208 @@
+"""What belongs to a link, as the rest of sftpd sees it: plain values, read from the configuration once."""
+
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from ipaddress import IPv4Network, IPv6Network
+from pathlib import Path
+from typing import Any, Literal
+from zoneinfo import ZoneInfo
+
+from sftpd.names import AccountName, LinkName, RemoteName, RouteName
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """A login of the counterparty at our server; names are unique in the whole instance."""
+
+    name: AccountName
+    link: LinkName
+    keys: frozenset[bytes]
+    """Public keys in SSH wire form (RFC 4253 §6.6)."""
+    password_hash: str | None
+    """An Argon2id hash in PHC form."""
+    permissions: frozenset[str]
+    denied: frozenset[str]
+    """Names of SFTP requests that are refused whatever the permissions say."""
+    networks: tuple[IPv4Network | IPv6Network, ...]
+    """Where it may come from; empty means anywhere."""
+    expires: datetime | None
+
+    def __repr__(self) -> str:
+        return f"Account({self.name})"
+
+
+@dataclass(frozen=True, slots=True)
+class Remote:
+    """The counterparty's SFTP server, to which we log in."""
+
+    name: RemoteName
+    link: LinkName
+    host: str
+    port: int
+    user: str
+    host_keys: tuple[str, ...]
+    """Pinned public keys in OpenSSH form; any other ends the connection."""
+    connect_timeout: float
+    """Seconds, for each step until the login is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class Backoff:
+    """When to try again, and how often."""
+
+    base: timedelta
+    cap: timedelta
+    attempts: int
+
+    def wait(self, attempts: int, jitter: float) -> timedelta:
+        """How long to wait after so many failed tries; `jitter`, 0 to 1, spreads it over its upper half."""
+        doubled: timedelta = self.base * 2 ** min(attempts - 1, 32)
+        return min(doubled, self.cap) * (1 + jitter) / 2
+
+
+@dataclass(frozen=True, slots=True)
+class Readiness:
+    """When a file in a watched folder is taken to be complete."""
+
+    settle: float
+    """Seconds for which size and times must stand still."""
+    zero_byte: Literal["send", "hold"]
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+    rescan: float
+    """Seconds between full looks, which catch what events miss."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outbound:
+    """A watched local folder whose files go to the counterparty."""
+
+    name: RouteName
+    link: LinkName
+    folder: Path
+    remote: RemoteName | None
+    """None: to `/download`, where the counterparty fetches them."""
+    remote_path: str
+    after: Literal["archive", "remove"]
+    readiness: Readiness
+    backoff: Backoff
+    policy: dict[str, Any]
+    """What the gate hooks are told; they alone understand it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Inbound:
+    """Files that we fetch from a remote on a schedule."""
+
+    name: RouteName
+    link: LinkName
+    remote: RemoteName
+    remote_path: str
+    schedule: timedelta | str
+    """An interval, or a cron expression in the link's time zone."""
+    then: Literal["leave", "delete", "move"]
+    move_to: str | None
+    include: tuple[str, ...]
+    exclude: tuple[str, ...]
+    policy: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """A document that must be accepted before the link may be used."""
+
+    document: str
+    version: str
+    sha256: str
+    effective: date
+
+
+@dataclass(frozen=True, slots=True)
+class Folders:
+    """Where the files of one link lie; all on one file system, so that a rename publishes."""
+
+    root: Path
+
+    @property
+    def inbound(self) -> Path:
+        """Received files, for the local consumer."""
+        return self.root / "inbound"
+
+    @property
+    def quarantine(self) -> Path:
+        """Files that a gate held back."""
+        return self.root / "quarantine"
+
+    @property
+    def failed(self) -> Path:
+        """Outbound files that could not be delivered, each with its reason."""
+        return self.root / "failed"
+
+    @property
+    def sent(self) -> Path:
+        """Outbound files that were delivered."""
+        return self.root / "sent"
+
+    @property
+    def own(self) -> Path:
+        """Folders of sftpd itself."""
+        return self.root / ".sftpd"
+
+    @property
+    def staging(self) -> Path:
+        """Uploads under way, a folder an account."""
+        return self.own / "staging"
+
+    @property
+    def screening(self) -> Path:
+        """Whole files that are not published yet, named by their transfer."""
+        return self.own / "screening"
+
+    @property
+    def download(self) -> Path:
+        """What the partner sees as `/download`."""
+        return self.own / "download"
+
+    @property
+    def requests(self) -> Path:
+        """What the partner has put into `/requests`."""
+        return self.own / "requests"
+
+    @property
+    def receipts(self) -> Path:
+        """What the partner sees as `/receipts`."""
+        return self.own / "receipts"
+
+    def by_name(self) -> dict[str, Path]:
+        """Each folder that holds files of the link, by the name that the ledger and reports use."""
+        names = (
+            "inbound",
+            "quarantine",
+            "failed",
+            "sent",
+            "staging",
+            "screening",
+            "download",
+            "requests",
+            "receipts",
+        )
+        return {name: getattr(self, name) for name in names}
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """The agreement with one counterparty and all that belongs to it."""
+
+    name: LinkName
+    counterparty: str
+    zone: ZoneInfo
+    folders: Folders
+    audit: Path
+    """The public part of its audit log, which the partner sees as `/audit`."""
+    terms: Terms | None
+    accounts: tuple[Account, ...]
+    remotes: tuple[Remote, ...]
+    outbound: tuple[Outbound, ...]
+    inbound: tuple[Inbound, ...]
+    upload_policy: dict[str, Any]
+    """What the pre-receive hooks are told of files that accounts upload."""

@@ -1,0 +1,117 @@
+"""ISO 8601 periods: read, written, and added to an instant by the civil calendar of a time zone."""
+
+import calendar
+import re
+from dataclasses import dataclass, fields
+from datetime import UTC, date, datetime, time, timedelta
+from typing import ClassVar, Self
+from zoneinfo import ZoneInfo
+
+from sftpd.errors import SftpdError
+
+_PERIOD = re.compile(
+    r"P(?=\d|T\d)(?:(?P<years>\d{1,4})Y)?(?:(?P<months>\d{1,5})M)?(?:(?P<weeks>\d{1,5})W)?(?:(?P<days>\d{1,6})D)?"
+    r"(?:T(?=\d)(?:(?P<hours>\d{1,7})H)?(?:(?P<minutes>\d{1,9})M)?(?:(?P<seconds>\d{1,9}(?:\.\d{1,6})?)S)?)?",
+    re.ASCII,
+)
+_LIMIT_DAYS = 1000 * 366
+_DAYS_A_YEAR, _DAYS_A_MONTH = 366, 31
+
+
+class PeriodError(SftpdError, ValueError):
+    """A text is no ISO 8601 period, or the period is too long to be meant."""
+
+    code = "PERIOD"
+
+
+@dataclass(frozen=True, slots=True)
+class Period:
+    """A length of calendar time: `P7Y`, `P1M15D`, `PT5S`.
+
+    Years and months have no fixed length, so a period is not a number of seconds until it is added to an
+    instant. `P30D` and `PT720H` differ: the first counts civil days, the second elapsed time.
+    """
+
+    years: int = 0
+    months: int = 0
+    weeks: int = 0
+    days: int = 0
+    hours: int = 0
+    minutes: int = 0
+    seconds: float = 0
+
+    _DESIGNATORS: ClassVar[str] = "YMWDHMS"
+
+    def __post_init__(self) -> None:
+        days = self.years * _DAYS_A_YEAR + self.months * _DAYS_A_MONTH + self.weeks * 7 + self.days
+        if days * 86400 + self._time_seconds() > _LIMIT_DAYS * 86400:
+            raise PeriodError("period is too long", expected="at most 1000 years")
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read an ISO 8601 duration; only seconds may have a fraction, to the microsecond.
+
+        Raises PeriodError.
+        """
+        match = _PERIOD.fullmatch(text)
+        if match is None:
+            raise PeriodError(
+                f"{text!r} is no period", expected="an ISO 8601 period such as P7Y, P30D or PT5S"
+            )
+        given = {unit: number for unit, number in match.groupdict().items() if number is not None}
+        seconds = float(given.pop("seconds", 0))
+        return cls(**{unit: int(number) for unit, number in given.items()}, seconds=seconds)
+
+    @property
+    def has_date_parts(self) -> bool:
+        """Whether it counts years, months, weeks or days."""
+        return any((self.years, self.months, self.weeks, self.days))
+
+    @property
+    def has_time_parts(self) -> bool:
+        """Whether it counts hours, minutes or seconds."""
+        return any((self.hours, self.minutes, self.seconds))
+
+    def total_seconds(self) -> float:
+        """The length in seconds, a day being 24 hours.
+
+        Raises PeriodError for years and months, which have no fixed length.
+        """
+        if self.years or self.months:
+            raise PeriodError(
+                f"{self} has no fixed length", expected="weeks, days, hours, minutes or seconds"
+            )
+        return (self.weeks * 7 + self.days) * 86400 + self._time_seconds()
+
+    def due(self, start: datetime, zone: ZoneInfo) -> datetime:
+        """The instant, in UTC, at which this period after `start` has passed.
+
+        Date parts count civil days in `zone`, months clamp to the month's end, and a period of date parts
+        alone ends with the last day: at the midnight that follows it. Time parts are elapsed time.
+        """
+        moment = start.astimezone(UTC)
+        if self.has_date_parts:
+            local = start.astimezone(zone)
+            day = self._shifted(local.date())
+            wall = local.timetz() if self.has_time_parts else time(0, tzinfo=zone)
+            end = day if self.has_time_parts else day + timedelta(days=1)
+            moment = datetime.combine(end, wall).astimezone(UTC)
+        return moment + timedelta(seconds=self._time_seconds())
+
+    def _shifted(self, day: date) -> date:
+        months = day.year * 12 + day.month - 1 + self.years * 12 + self.months
+        year, month = months // 12, months % 12 + 1
+        last = calendar.monthrange(year, month)[1]
+        return date(year, month, min(day.day, last)) + timedelta(weeks=self.weeks, days=self.days)
+
+    def _time_seconds(self) -> float:
+        return self.hours * 3600 + self.minutes * 60 + self.seconds
+
+    def __str__(self) -> str:
+        numbers = [getattr(self, field.name) for field in fields(self)]
+        parts = [
+            f"{number:.6f}".rstrip("0").rstrip(".") + letter if number else ""
+            for number, letter in zip(numbers, self._DESIGNATORS, strict=True)
+        ]
+        clock = "".join(parts[4:])
+        return f"P{''.join(parts[:4])}{'T' + clock if clock else ''}" if any(parts) else "PT0S"

@@ -1,0 +1,1 @@
+"""How every child process is started, sandboxed, spoken with, watched and ended."""

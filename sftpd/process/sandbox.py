@@ -1,0 +1,127 @@
+"""What a child is left with: folders, ports, resources. It can be narrowed again and never widened."""
+
+import ctypes
+import os
+import resource
+import sys
+import sysconfig
+from pathlib import Path
+
+import msgspec
+
+from sftpd.errors import ProcessError
+from sftpd.process import landlock
+
+_PR_SET_NO_NEW_PRIVS = 38
+
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class Sandbox(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What remains allowed. Every path named must exist; those beneath it are included.
+
+    `read` opens and lists; `execute` reads and runs; `write` reads, writes, creates, renames and removes.
+    `connect_ports` None leaves the network alone; otherwise TCP connects to these ports only and binds
+    nowhere (UDP and named Unix sockets are not covered by Landlock). `memory` is bytes of data, `cpu`
+    seconds; None sets no limit. Abstract Unix sockets and signals to processes outside are always denied.
+    """
+
+    read: tuple[str, ...] = ()
+    write: tuple[str, ...] = ()
+    execute: tuple[str, ...] = ()
+    connect_ports: tuple[int, ...] | None = ()
+    files: int = 256
+    memory: int | None = None
+    processes: int | None = None
+    cpu: int | None = None
+    core: int = 0
+
+
+class Applied(msgspec.Struct, frozen=True):
+    """What could be applied: without an ABI the kernel has no Landlock, and paths and ports stay open."""
+
+    landlock_abi: int | None
+
+    @property
+    def unprotected(self) -> str | None:
+        """What the kernel leaves open, in one clause for the log; None when nothing."""
+        if self.landlock_abi is None:
+            return "paths, network and signals: this kernel has no Landlock"
+        gaps = [what for since, what in _GAPS if self.landlock_abi < since]
+        return f"{', '.join(gaps)}: this kernel's Landlock is version {self.landlock_abi}" if gaps else None
+
+
+_GAPS = (
+    (2, "moves between folders (always denied)"),
+    (3, "truncation"),
+    (4, "TCP"),
+    (5, "device controls"),
+    (6, "signals and abstract sockets"),
+)
+
+
+def kernel_support() -> Applied:
+    """What `apply` will be able to say here, for the one warning line at start."""
+    return Applied(landlock.abi())
+
+
+def apply(sandbox: Sandbox) -> Applied:
+    """Restrict this process, which must be single-threaded, and all it starts.
+
+    A second call narrows what the first has left. Raises ProcessError where a path is missing or the
+    kernel refuses; the process must then end.
+    """
+    try:
+        _no_new_privileges()
+        version = landlock.abi()
+        if version is not None:
+            paths = [(path, landlock.READ) for path in sandbox.read]
+            paths += [(path, landlock.EXECUTE) for path in sandbox.execute]
+            paths += [(path, landlock.WRITE) for path in sandbox.write]
+            landlock.restrict(version, paths, sandbox.connect_ports)
+        _limit(sandbox)
+    except OSError as fault:
+        raise ProcessError(f"sandbox cannot be applied: {fault.strerror}", where=fault.filename) from fault
+    return Applied(version)
+
+
+def interpreter_paths() -> tuple[str, ...]:
+    """What Python reads while it runs, as far as it exists: libraries, time zones, the random device."""
+    places = {
+        sys.prefix,
+        sys.base_prefix,
+        sysconfig.get_path("stdlib"),
+        sysconfig.get_path("platstdlib"),
+        *(path for path in sys.path if path and Path(path).is_absolute()),
+        "/usr/lib",
+        "/usr/lib64",
+        "/lib",
+        "/lib64",
+        "/etc/ld.so.cache",
+        "/etc/localtime",
+        "/usr/share/zoneinfo",
+        "/dev/urandom",
+        "/dev/null",
+    }
+    return tuple(sorted(place for place in places if Path(place).exists()))
+
+
+def _no_new_privileges() -> None:
+    if _libc.prctl(_PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), "no_new_privs")
+
+
+def _limit(sandbox: Sandbox) -> None:
+    limits = (
+        (resource.RLIMIT_CORE, sandbox.core),
+        (resource.RLIMIT_NOFILE, sandbox.files),
+        (resource.RLIMIT_DATA, sandbox.memory),
+        (resource.RLIMIT_NPROC, sandbox.processes),
+        (resource.RLIMIT_CPU, sandbox.cpu),
+    )
+    for kind, wanted in limits:
+        if wanted is not None:
+            _, ceiling = resource.getrlimit(kind)
+            value = wanted if ceiling == resource.RLIM_INFINITY else min(wanted, ceiling)
+            resource.setrlimit(kind, (value, value))

@@ -1,0 +1,136 @@
+"""Disposals as rows of the ledger: intended, then done, each with its event."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any
+
+import sqlalchemy as sa
+
+from sftpd.ledger import tables
+from sftpd.ledger.outbox import Event
+from sftpd.ledger.writer import Unit
+from sftpd.retention.rule import Kept
+from sftpd.retention.schedule import Item
+
+
+class Result(Enum):
+    """What came of an intent."""
+
+    DISPOSED = "disposed"
+    LINKED = "disposed, other hard links remain"
+    ABSENT = "absent"
+    """The file was no longer there: its consumer took it."""
+    GONE = "gone"
+    """The file was no longer there after a crash; it was removed by us then, or taken."""
+    CHANGED = "changed"
+    """What lies there is not what was received; it stays."""
+    HELD = "held"
+    """A hold was placed since; it stays."""
+    FAILED = "failed"
+    """The file system did not let it be removed; the log says why."""
+
+
+_STATE_AFTER = {
+    Result.DISPOSED: "disposed",
+    Result.LINKED: "disposed",
+    Result.ABSENT: "absent",
+    Result.GONE: "disposed",
+}
+REMOVED = _STATE_AFTER.keys()
+"""The results after which the file is no longer at its place."""
+
+
+@dataclass(frozen=True, slots=True)
+class Intent:
+    """A file to dispose of under a plan, entered before it is touched."""
+
+    plan: str
+    file: Kept
+    rule: str
+    rule_version: int
+
+    @property
+    def public(self) -> dict[str, Any]:
+        """What an audit leaf may say of it openly."""
+        return {
+            "plan": self.plan,
+            "file": self.file.id,
+            "rule": self.rule,
+            "rule_version": self.rule_version,
+        }
+
+
+def kept_files(conn: sa.Connection, link: str | None = None) -> list[Kept]:
+    """The received files that are still present, of one link or of all."""
+    file = tables.kept_file.c
+    query = sa.select(*(file[name] for name in Kept.__dataclass_fields__)).where(file.state == "present")
+    if link is not None:
+        query = query.where(file.link == link)
+    return [Kept(*row) for row in conn.execute(query)]
+
+
+def intend(unit: Unit, plan: str, items: Sequence[Item]) -> list[Intent]:
+    """Enter the disposal of `items` with one event a file.
+
+    A plan that was run before and left files in place may be run again: their rows begin anew.
+    """
+    disposal = tables.disposal
+    files = [item.file.id for item in items]
+    unit.conn.execute(disposal.delete().where(disposal.c.plan == plan, disposal.c.file.in_(files)))
+    intents = []
+    for item in items:
+        rule, due = item.decision.rule, item.decision.due
+        assert rule is not None
+        assert due is not None
+        intent = Intent(plan, item.file, rule.id, rule.version)
+        unit.conn.execute(
+            disposal.insert().values(
+                plan=plan,
+                file=item.file.id,
+                link=item.file.link,
+                folder=item.file.folder,
+                path=item.file.path,
+                source=item.file.source,
+                rule=rule.id,
+                rule_version=rule.version,
+                due=due,
+                reason=item.decision.reason,
+                intended_at=unit.now,
+            )
+        )
+        public = {**intent.public, "due": due.isoformat()}
+        unit.record(Event("retention.intended", item.file.link, public, {"path": item.file.place}))
+        intents.append(intent)
+    return intents
+
+
+def conclude(unit: Unit, results: Iterable[tuple[Intent, Result]]) -> None:
+    """Enter what came of intents, with one event a file."""
+    disposal, received = tables.disposal, tables.kept_file
+    for intent, result in results:
+        unit.conn.execute(
+            disposal.update()
+            .where(disposal.c.plan == intent.plan, disposal.c.file == intent.file.id)
+            .values(done_at=unit.now, result=result.value)
+        )
+        if result in _STATE_AFTER:
+            unit.conn.execute(
+                received.update()
+                .where(received.c.id == intent.file.id)
+                .values(state=_STATE_AFTER[result], changed_at=unit.now)
+            )
+        public = {**intent.public, "result": result.value}
+        unit.record(Event("retention.done", intent.file.link, public, {"path": intent.file.place}))
+
+
+def unfinished(conn: sa.Connection) -> list[Intent]:
+    """The intents that were never concluded, oldest first."""
+    d, f = tables.disposal.c, tables.kept_file.c
+    query = (
+        sa.select(d.plan, d.file, d.link, d.folder, d.path, d.source, f.received_at, d.rule, d.rule_version)
+        .join_from(tables.disposal, tables.kept_file, d.file == f.id)
+        .where(d.done_at.is_(None))
+        .order_by(d.intended_at, d.file)
+    )
+    return [Intent(row[0], Kept(*row[1:7]), row[7], row[8]) for row in conn.execute(query)]

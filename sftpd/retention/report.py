@@ -1,0 +1,51 @@
+"""The report on disposals: a row a file, with the rule, its trigger, when it was due and what came of it."""
+
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+import sqlalchemy as sa
+
+from sftpd.ledger import tables
+
+
+@dataclass(frozen=True, slots=True)
+class ReportRow:
+    """What was intended for one file and what came of it; unfinished, it has no `result`."""
+
+    plan: str
+    file: str
+    link: str
+    folder: str
+    path: bytes
+    rule: str
+    rule_version: int
+    received_at: datetime
+    due: datetime
+    reason: str
+    intended_at: datetime
+    done_at: datetime | None
+    result: str | None
+
+    def as_json(self) -> dict[str, Any]:
+        """The row as `sftpd retention report --json` prints it; instants in ISO 8601, UTC."""
+        row = asdict(self) | {"path": self.path.decode("utf-8", "backslashreplace")}
+        return {
+            key: value.isoformat() if isinstance(value, datetime) else value for key, value in row.items()
+        }
+
+
+def report(conn: sa.Connection, link: str | None = None, plan: str | None = None) -> list[ReportRow]:
+    """The disposals of one link or plan, or of all, oldest first."""
+    disposal, received = tables.disposal, tables.kept_file
+    columns = {**received.c, **disposal.c}
+    query = (
+        sa.select(*(columns[name] for name in ReportRow.__dataclass_fields__))
+        .join_from(disposal, received, disposal.c.file == received.c.id)
+        .order_by(disposal.c.intended_at, disposal.c.file)
+    )
+    if link is not None:
+        query = query.where(disposal.c.link == link)
+    if plan is not None:
+        query = query.where(disposal.c.plan == plan)
+    return [ReportRow(*row) for row in conn.execute(query)]

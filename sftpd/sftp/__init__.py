@@ -1,0 +1,1 @@
+"""The SFTP protocol, version 3, without I/O: bytes in, requests out; replies in, bytes out."""

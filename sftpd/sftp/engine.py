@@ -1,0 +1,117 @@
+"""The receiving side of the protocol: bytes in, events out."""
+
+from collections.abc import Iterator
+
+import msgspec
+
+from sftpd.sftp.requests import EXTENDED, EXTENSIONS, INIT, REQUESTS, Request, RequestSpec
+from sftpd.sftp.wire import MAX_PACKET, ProtocolError, Reader
+
+_LENGTH = 4
+
+
+class Init(msgspec.Struct, frozen=True):
+    """The client opens the protocol; it is answered with VERSION, whatever `version` it named."""
+
+    version: int
+    extensions: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class Requested(msgspec.Struct, frozen=True):
+    """A request that waits for a reply with the same id."""
+
+    id: int
+    request: Request
+
+
+class Malformed(msgspec.Struct, frozen=True):
+    """A request whose fields do not fit; to be answered with BAD_MESSAGE."""
+
+    id: int
+
+
+class Unsupported(msgspec.Struct, frozen=True):
+    """A request of an unknown type or extension; to be answered with OP_UNSUPPORTED."""
+
+    id: int
+
+
+Event = Init | Requested | Malformed | Unsupported
+
+
+class Engine:
+    """Cuts one client's bytes into packets and packets into events.
+
+    It holds at most one packet that has not arrived whole. INIT must come first, and once.
+    """
+
+    def __init__(self, *, max_packet: int = MAX_PACKET) -> None:
+        self._max_packet = max_packet
+        self._partial = bytearray()
+        self._initialised = False
+
+    def receive(self, data: bytes | memoryview) -> Iterator[Event]:
+        """Yield the events that `data` completes, each when it is asked for.
+
+        Take them all before the next call. A Write's data is a window on `data` or on the engine's own
+        copy: it is good until the next event is taken. Raises ProtocolError where the bytes cannot be cut
+        into packets or INIT is missing or comes again; the connection must then end.
+        """
+        rest = memoryview(data)
+        while rest:
+            packet, rest = self._next_packet(rest)
+            if packet is not None:
+                yield self._event(packet)
+
+    def _next_packet(self, rest: memoryview) -> tuple[memoryview | None, memoryview]:
+        if not self._partial and len(rest) >= _LENGTH:
+            end = _LENGTH + self._length(bytes(rest[:_LENGTH]))
+            if len(rest) >= end:
+                return rest[_LENGTH:end], rest[end:]
+        return self._collect(rest)
+
+    def _collect(self, rest: memoryview) -> tuple[memoryview | None, memoryview]:
+        rest = self._fill(_LENGTH, rest)
+        if len(self._partial) < _LENGTH:
+            return None, rest
+        end = _LENGTH + self._length(bytes(self._partial[:_LENGTH]))
+        rest = self._fill(end, rest)
+        if len(self._partial) < end:
+            return None, rest
+        whole, self._partial = self._partial, bytearray()
+        return memoryview(whole)[_LENGTH:], rest
+
+    def _fill(self, size: int, rest: memoryview) -> memoryview:
+        missing = max(size - len(self._partial), 0)
+        self._partial += rest[:missing]
+        return rest[missing:]
+
+    def _length(self, header: bytes) -> int:
+        length = int.from_bytes(header, "big")
+        if not 1 <= length <= self._max_packet:
+            raise ProtocolError(f"packet of {length} bytes", expected=f"1 to {self._max_packet} bytes")
+        return length
+
+    def _event(self, packet: memoryview) -> Event:
+        reader = Reader(packet)
+        kind = reader.uint8()
+        if kind == INIT and not self._initialised:
+            self._initialised = True
+            return Init(reader.uint32(), tuple(_pairs(reader)))
+        if kind == INIT or not self._initialised:
+            raise ProtocolError("INIT is missing or comes again", expected="INIT first, and once")
+        request_id = reader.uint32()
+        try:
+            spec = _spec(kind, reader)
+            return Unsupported(request_id) if spec is None else Requested(request_id, spec.decode(reader))
+        except ProtocolError:
+            return Malformed(request_id)
+
+
+def _spec(kind: int, reader: Reader) -> "RequestSpec[Request] | None":
+    return EXTENSIONS.get(reader.string()) if kind == EXTENDED else REQUESTS.get(kind)
+
+
+def _pairs(reader: Reader) -> Iterator[tuple[bytes, bytes]]:
+    while not reader.at_end:
+        yield reader.string(), reader.string()

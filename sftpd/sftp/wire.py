@@ -1,0 +1,90 @@
+"""The primitives of SFTP packets: integers, strings and frames."""
+
+import struct
+from typing import ClassVar
+
+from sftpd.errors import SftpdError
+
+MAX_PACKET = 256 * 1024
+"""The longest packet, in bytes after the length field, that is read; OpenSSH's limit too."""
+
+MAX_DATA = MAX_PACKET - 1024
+"""The most bytes of a file that one READ or WRITE carries; leaves room for the packet's other fields."""
+
+UINT32_MAX = 0xFFFF_FFFF
+
+_UINT32 = struct.Struct(">I")
+_UINT64 = struct.Struct(">Q")
+
+
+class ProtocolError(SftpdError):
+    """The peer's bytes are not SFTP version 3."""
+
+    code: ClassVar[str] = "PROTOCOL"
+
+
+class Reader:
+    """Takes the fields of one packet in order; raises ProtocolError where the packet ends too soon.
+
+    Bytes behind the last field that is asked for are ignored, as OpenSSH does; rclone sends some.
+    """
+
+    __slots__ = ("_at", "_data")
+
+    def __init__(self, data: memoryview) -> None:
+        self._data = data
+        self._at = 0
+
+    @property
+    def at_end(self) -> bool:
+        """Whether every byte has been taken."""
+        return self._at == len(self._data)
+
+    def uint8(self) -> int:
+        """Take one byte."""
+        return self._take(1)[0]
+
+    def uint32(self) -> int:
+        """Take an unsigned integer of 4 bytes, big-endian."""
+        value: int = _UINT32.unpack(self._take(4))[0]
+        return value
+
+    def uint64(self) -> int:
+        """Take an unsigned integer of 8 bytes, big-endian."""
+        value: int = _UINT64.unpack(self._take(8))[0]
+        return value
+
+    def string(self) -> bytes:
+        """Take a string: its length in 4 bytes, then a copy of its bytes."""
+        return bytes(self.view())
+
+    def view(self) -> memoryview:
+        """Take a string without a copy: a window on the packet, good for as long as the packet is."""
+        return self._take(self.uint32())
+
+    def _take(self, count: int) -> memoryview:
+        start, end = self._at, self._at + count
+        if end > len(self._data):
+            raise ProtocolError("packet ends inside a field", expected=f"{count} more bytes")
+        self._at = end
+        return self._data[start:end]
+
+
+def uint32(value: int) -> bytes:
+    """`value` as 4 bytes, big-endian."""
+    return _UINT32.pack(value)
+
+
+def uint64(value: int) -> bytes:
+    """`value` as 8 bytes, big-endian."""
+    return _UINT64.pack(value)
+
+
+def string(value: bytes) -> bytes:
+    """`value` behind its length."""
+    return _UINT32.pack(len(value)) + value
+
+
+def frame(kind: int, *fields: bytes | memoryview) -> bytes:
+    """One packet: length, type `kind`, and the fields, which are encoded already."""
+    return b"".join((_UINT32.pack(1 + sum(map(len, fields))), bytes((kind,)), *fields))

@@ -1,0 +1,52 @@
+"""How a session asks the monitor, and how errors cross between them."""
+
+import errno
+from typing import Protocol, TypeVar
+
+from sftpd.errors import ContainmentError, NotFoundError, RefusedError
+from sftpd.process.channel import CallFailedError
+from sftpd.process.messages import Message
+
+M = TypeVar("M", bound=Message)
+
+
+class Monitor(Protocol):
+    """The session's end of its channel to the monitor."""
+
+    def call(self, body: Message, expect: type[M]) -> M:
+        """Send a request and return its reply. Raises CallFailedError for a failure."""
+        ...
+
+    def notify(self, body: Message) -> None:
+        """Send a notice."""
+        ...
+
+
+def ask(monitor: Monitor, body: Message, expect: type[M]) -> M:
+    """Send a request and return its reply. Raises OSError or RefusedError as `error_for` has it."""
+    try:
+        return monitor.call(body, expect)
+    except CallFailedError as failed:
+        raise error_for(failed) from failed
+
+
+def failure_for(error: Exception) -> tuple[str, str]:
+    """Code and message of the Failure that tells a session of `error`; nothing of our inside is in it."""
+    match error:
+        case RefusedError():
+            return error.reason, error.what
+        case NotFoundError():
+            return "ENOENT", ""
+        case ContainmentError():
+            return "EACCES", ""
+        case OSError():
+            return errno.errorcode.get(error.errno or 0, "EIO"), ""
+    return "EIO", ""
+
+
+def error_for(failed: CallFailedError) -> OSError | RefusedError:
+    """The error that `failure_for` told of, as far as it was told."""
+    number = getattr(errno, failed.failure_code, None) if failed.failure_code.startswith("E") else None
+    if isinstance(number, int):
+        return OSError(number, "")
+    return RefusedError(failed.message or "refused", reason=failed.failure_code)

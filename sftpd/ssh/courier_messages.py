@@ -1,0 +1,162 @@
+"""What the monitor and a courier say to each other; what a courier says is not trusted."""
+
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from sftpd.process.messages import Message
+
+SIZE_LIMIT = 2**63 - 1
+NAME_LIMIT = 255
+"""Bytes of a file's name that can be stored here too."""
+
+Proof = Literal["sha256", "size"]
+Path = Annotated[bytes, Meta(min_length=1, max_length=8192)]
+"""A path as the remote takes it: bytes without a known encoding."""
+Key = Annotated[bytes, Meta(max_length=16 * 1024)]
+"""A public key as on the wire (RFC 4253 §6.6)."""
+Name = Annotated[bytes, Meta(min_length=1, max_length=NAME_LIMIT)]
+Word = Annotated[str, Meta(max_length=255)]
+Text = Annotated[str, Meta(max_length=1024)]
+Size = Annotated[int, Meta(ge=0, le=SIZE_LIMIT)]
+Count = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+
+TEXT_LIMIT = 1024
+"""Characters of a fault's text that a courier may send."""
+
+BATCH = 500
+"""Files in one part of a listing: with the longest names they still fit a message."""
+
+
+class Connect(Message, frozen=True):
+    """Notice, the first: log in at this remote; answered by the notice LoggedIn or LoginFailed."""
+
+    host: str
+    port: int
+    user: str
+    host_keys: tuple[Key, ...]
+    """The pinned host keys."""
+    timeout: float
+    """Seconds for each step."""
+    key: Key | None
+    """The public key to log in with; its signature is asked for by SignLogin."""
+    password: str | None
+    idle: float
+    """Seconds without a request after which the courier leaves."""
+
+    def __repr__(self) -> str:
+        return f"Connect({self.user!r} at {self.host!r} port {self.port})"
+
+
+class SignLogin(Message, frozen=True):
+    """Sign the request for the login (RFC 4252 §7); answered with LoginSignature."""
+
+    data: Annotated[bytes, Meta(max_length=32 * 1024)]
+    algorithm: Word
+
+
+class LoginSignature(Message, frozen=True):
+    """A signature as on the wire: algorithm and blob."""
+
+    signature: bytes
+
+
+class LoggedIn(Message, frozen=True):
+    """Notice: the remote takes requests."""
+
+
+class LoginFailed(Message, frozen=True):
+    """Notice: there is no login, and why: the code of an error and its text."""
+
+    code: Word
+    message: Text
+
+
+class Upload(Message, frozen=True):
+    """Write the file whose descriptor comes along to `path`; answered with Uploaded."""
+
+    path: Path
+    size: Size
+    sha256: Sha256
+
+
+class Uploaded(Message, frozen=True):
+    """The remote has the bytes, and how that is known."""
+
+    proof: Proof
+
+
+class Place(Message, frozen=True):
+    """Rename, replacing what is there; answered with Done."""
+
+    temporary: Path
+    final: Path
+
+
+class AskSize(Message, frozen=True):
+    """Ask for the size of a file; answered with FileSize."""
+
+    path: Path
+
+
+class FileSize(Message, frozen=True):
+    """A file's size, None when there is no file."""
+
+    size: Size | None
+
+
+class ListDirectory(Message, frozen=True):
+    """Ask for the regular files in a directory; answered with Listing."""
+
+    path: Path
+
+
+class ListMore(Message, frozen=True):
+    """Ask for the next part of the last listing; answered with Listing."""
+
+
+class Entry(msgspec.Struct, frozen=True, array_like=True):
+    """One regular file; `mtime` in seconds since 1970."""
+
+    name: Name
+    size: Size
+    mtime: Count
+
+
+class Listing(Message, frozen=True):
+    """A part of a listing; `left_out` counts the files that it does not and will not name."""
+
+    files: Annotated[tuple[Entry, ...], Meta(max_length=BATCH)]
+    more: bool
+    left_out: Count
+
+
+class Download(Message, frozen=True):
+    """Write the remote file into the one whose descriptor comes along; answered with Downloaded."""
+
+    path: Path
+
+
+class Downloaded(Message, frozen=True):
+    """What was written."""
+
+    size: Size
+    sha256: Sha256
+
+
+class Remove(Message, frozen=True):
+    """Delete a file; answered with Done."""
+
+    path: Path
+
+
+class Probe(Message, frozen=True):
+    """Ask whether the remote still answers; answered with Done."""
+
+
+ToCourier = (
+    Connect | LoginSignature | Upload | Place | AskSize | ListDirectory | ListMore | Download | Remove | Probe
+)
+FromCourier = SignLogin | LoggedIn | LoginFailed | Uploaded | FileSize | Listing | Downloaded

@@ -1,0 +1,118 @@
+"""The session's side of logging in: it asks the monitor, and opens SFTP channels for whom that lets in."""
+
+import threading
+from collections.abc import Callable
+
+import paramiko
+import structlog
+from paramiko.common import (
+    AUTH_FAILED,
+    AUTH_SUCCESSFUL,
+    OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED,
+    OPEN_SUCCEEDED,
+)
+
+from sftpd.errors import ProcessError
+from sftpd.process.channel import Channel
+from sftpd.ssh.messages import (
+    Admitted,
+    Allowed,
+    CheckPassword,
+    CheckPublicKey,
+    Decision,
+    VerifySignature,
+)
+from sftpd.ssh.transport import ClientKey
+
+_CHANNEL_LIMIT = 8
+_NAME_LIMIT = 255
+_PASSWORD_LIMIT = 1024
+
+_log = structlog.get_logger()
+
+
+class Doorman(paramiko.ServerInterface):
+    """Answers what paramiko asks while a client logs in and opens channels.
+
+    `on_admitted` runs in paramiko's thread as soon as the client is let in, before it can ask for anything.
+    Everything but SFTP is refused: shell, exec, pty, forwarding of ports, agents and X11.
+    """
+
+    def __init__(self, monitor: Channel, banner: str, on_admitted: Callable[[Admitted], None]) -> None:
+        self.logged_in = threading.Event()
+        self.admitted: Admitted | None = None
+        self._monitor = monitor
+        self._banner = banner
+        self._on_admitted = on_admitted
+        self._sftp: set[int] = set()
+        self._changed = threading.Condition()
+
+    def get_banner(self) -> tuple[str | None, str | None]:
+        """The text shown before the login."""
+        return (self._banner, "en") if self._banner else (None, None)
+
+    def get_allowed_auths(self, username: str) -> str:
+        """The same for everybody: who exists is not told."""
+        del username
+        return "publickey,password"
+
+    def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
+        """Whether the key may be tried; `verify` decides."""
+        assert isinstance(key, ClientKey)
+        if self.admitted is not None or not 0 < len(username) <= _NAME_LIMIT:
+            return AUTH_FAILED
+        key.user = username
+        question = CheckPublicKey(username, key.algorithm, key.blob)
+        return AUTH_SUCCESSFUL if self._monitor.call(question, Allowed).yes else AUTH_FAILED
+
+    def verify(self, key: ClientKey, signed: bytes, signature: bytes) -> bool:
+        """Whether the signature logs the key's user in."""
+        return self._enter(VerifySignature(key.user, key.algorithm, key.blob, signed, signature))
+
+    def check_auth_password(self, username: str, password: str) -> int:
+        """Whether the password logs the user in."""
+        acceptable = isinstance(password, str) and len(password) <= _PASSWORD_LIMIT
+        if not acceptable or not 0 < len(username) <= _NAME_LIMIT:
+            return AUTH_FAILED
+        return AUTH_SUCCESSFUL if self._enter(CheckPassword(username, password)) else AUTH_FAILED
+
+    def check_channel_request(self, kind: str, chanid: int) -> int:
+        """Sessions only, and not too many at once."""
+        del chanid
+        if kind == "session" and self.admitted is not None and len(self._sftp) < _CHANNEL_LIMIT:
+            return OPEN_SUCCEEDED
+        return OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
+
+    def check_channel_subsystem_request(self, channel: paramiko.Channel, name: str) -> bool:
+        """SFTP only, once a channel."""
+        with self._changed:
+            if name != "sftp" or channel.get_id() in self._sftp:
+                return False
+            self._sftp.add(channel.get_id())
+            self._changed.notify_all()
+        return True
+
+    def wait_for_sftp(self, channel: paramiko.Channel, patience: float) -> bool:
+        """Whether the client asks for SFTP on the channel in time."""
+        with self._changed:
+            return self._changed.wait_for(lambda: channel.get_id() in self._sftp, patience)
+
+    def forget(self, channel: paramiko.Channel) -> None:
+        """Make room for another channel."""
+        with self._changed:
+            self._sftp.discard(channel.get_id())
+
+    def _enter(self, question: VerifySignature | CheckPassword) -> bool:
+        if self.admitted is not None:
+            return False
+        try:
+            answer = self._monitor.call(question, Decision)
+        except ProcessError as error:
+            _log.warning("login_undecided", error=str(error))
+            return False
+        if not isinstance(answer, Admitted):
+            return False
+        self._on_admitted(answer)
+        self.admitted = answer
+        self.logged_in.set()
+        return True

@@ -1,0 +1,308 @@
+"""Answers each SFTP request of a session: one permission check, one operation on the view, one reply."""
+
+import secrets
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar, NamedTuple
+
+import structlog
+
+from sftpd.clock import Clock
+from sftpd.errors import ProcessError, RefusedError, SftpdError
+from sftpd.names import VirtualPath
+from sftpd.sftp import attributes, replies, requests
+from sftpd.sftp.attributes import Attributes
+from sftpd.sftp.engine import Event, Init, Malformed, Requested, Unsupported
+from sftpd.sftp.extensions import ADVERTISED, limits_body, statvfs_body
+from sftpd.sftp.replies import Name, NameBatches, reply_status
+from sftpd.sftp.requests import EXTENSIONS, SPECS, Request
+from sftpd.sftp.status import Status, StatusError, status_for
+from sftpd.sftp.wire import MAX_DATA
+from sftpd.ssh.folder import Directory
+from sftpd.ssh.messages import Admitted
+from sftpd.ssh.open_file import Fetch, Upload, told
+from sftpd.ssh.place import Place
+from sftpd.ssh.view import View
+
+_log = structlog.get_logger()
+
+_HANDLE_BYTES = 8
+_PATHS = ("path", "old", "new")
+
+
+class Listing(NamedTuple):
+    """An open directory: its entries yet to be told; the root has nothing to close."""
+
+    place: Place
+    batches: NameBatches
+    directory: Directory | None
+
+
+Opened = Fetch | Upload | Listing
+
+
+class Handler:
+    """One SFTP channel of an admitted account. Not for several threads at once."""
+
+    def __init__(self, view: View, admitted: Admitted, clock: Clock) -> None:
+        self._view = view
+        self._admitted = admitted
+        self._denied = frozenset(admitted.denied_requests)
+        self._clock = clock
+        self._opened: dict[bytes, Opened] = {}
+        self._remarks: list[str] = []
+
+    def answer(self, event: Event) -> bytes:
+        """The reply to an event of the engine. Raises ProcessError when the monitor is gone."""
+        match event:
+            case Init():
+                offered = (pair for pair in ADVERTISED if EXTENSIONS[pair[0]].name not in self._denied)
+                return replies.reply_version(offered)
+            case Malformed():
+                return reply_status(event.id, Status.BAD_MESSAGE, "bad message")
+            case Unsupported():
+                return reply_status(event.id, Status.OP_UNSUPPORTED, "operation not supported")
+            case Requested():
+                return self.handle(event.id, event.request)
+
+    def handle(self, request_id: int, request: Request) -> bytes:
+        """Carry a request out and return its reply. Raises ProcessError when the monitor is gone."""
+        try:
+            self._authorise(request)
+            return self._OPERATIONS[type(request)](self, request_id, request)
+        except ProcessError:
+            raise
+        except Exception as error:
+            status, message = status_for(error)
+            if isinstance(error, RefusedError):
+                self._remarks.append(message)
+            name = SPECS[type(request)].name
+            if isinstance(error, SftpdError | OSError | OverflowError):
+                _log.debug("request_refused", request=name, status=status.name, error=str(error))
+            else:
+                _log.exception("request_failed", request=name)
+            return reply_status(request_id, status, message)
+
+    def take_remarks(self) -> list[str]:
+        """The reasons of refusals since the last call, for clients that show their user the status alone."""
+        remarks, self._remarks = self._remarks, []
+        return remarks
+
+    @property
+    def uploading(self) -> bool:
+        """Whether an upload is open."""
+        return any(isinstance(opened, Upload) for opened in tuple(self._opened.values()))
+
+    def end(self) -> None:
+        """Close what the client left open: uploads stay parts, and nothing is published."""
+        for opened in self._opened.values():
+            if isinstance(opened, Listing):
+                _close_listing(opened)
+            else:
+                self._view.abandon(opened)
+        self._opened.clear()
+
+    def _authorise(self, request: Request) -> None:
+        """The one permission check: what the table says is needed, in the folder of each place named."""
+        spec = SPECS[type(request)]
+        if spec.name in self._denied:
+            raise StatusError(Status.PERMISSION_DENIED, f"{spec.name} is not allowed for this account")
+        needed = spec.permissions(request)
+        for place in self._places(request) if needed else ():
+            for missing in sorted(needed - place.permissions):
+                raise StatusError(Status.PERMISSION_DENIED, f"{missing} is not allowed here")
+
+    def _places(self, request: Request) -> Iterator[Place]:
+        for field in request.__struct_fields__:
+            if field in _PATHS:
+                yield self._view.place(getattr(request, field))
+            elif field == "handle":
+                yield self._at(getattr(request, field)).place
+
+    def _at(self, handle: bytes) -> Opened:
+        try:
+            return self._opened[handle]
+        except KeyError:
+            raise StatusError(Status.FAILURE, "no such handle") from None
+
+    def _file(self, handle: bytes) -> Fetch | Upload:
+        opened = self._at(handle)
+        if isinstance(opened, Listing):
+            raise StatusError(Status.FAILURE, "handle is a directory's")
+        return opened
+
+    def _upload(self, handle: bytes) -> Upload:
+        opened = self._at(handle)
+        if not isinstance(opened, Upload):
+            raise StatusError(Status.FAILURE, "file is not open for writing")
+        return opened
+
+    def _keep(self, request_id: int, opened: Opened) -> bytes:
+        handle = secrets.token_bytes(_HANDLE_BYTES)
+        self._opened[handle] = opened
+        return replies.reply_handle(request_id, handle)
+
+    def _require_room(self) -> None:
+        if len(self._opened) >= self._admitted.max_handles:
+            raise StatusError(Status.FAILURE, "too many open handles")
+
+    def _open(self, request_id: int, request: requests.Open) -> bytes:
+        self._require_room()
+        place = self._view.place(request.path)
+        return self._keep(request_id, self._view.open(place, request.flags, request.attributes.size))
+
+    def _close(self, request_id: int, request: requests.Close) -> bytes:
+        opened = self._at(request.handle)
+        del self._opened[request.handle]
+        if isinstance(opened, Listing):
+            _close_listing(opened)
+        else:
+            self._view.finish(opened)
+        return reply_status(request_id, Status.OK)
+
+    def _read(self, request_id: int, request: requests.Read) -> bytes:
+        data = self._file(request.handle).read(request.offset, min(request.length, MAX_DATA))
+        if not data:
+            raise StatusError(Status.EOF, "end of file")
+        return replies.reply_data(request_id, data)
+
+    def _write(self, request_id: int, request: requests.Write) -> bytes:
+        self._upload(request.handle).write(request.offset, request.data)
+        return reply_status(request_id, Status.OK)
+
+    def _lstat(self, request_id: int, request: requests.Lstat) -> bytes:
+        place = self._view.place(request.path)
+        return replies.reply_attrs(request_id, self._view.attributes(place, follow=False))
+
+    def _stat(self, request_id: int, request: requests.Stat) -> bytes:
+        place = self._view.place(request.path)
+        return replies.reply_attrs(request_id, self._view.attributes(place, follow=True))
+
+    def _fstat(self, request_id: int, request: requests.Fstat) -> bytes:
+        return replies.reply_attrs(request_id, self._file(request.handle).attributes())
+
+    def _setstat(self, request_id: int, request: requests.Setstat) -> bytes:
+        self._view.set_attributes(self._view.place(request.path), request.attributes)
+        return reply_status(request_id, Status.OK)
+
+    def _fsetstat(self, request_id: int, request: requests.Fsetstat) -> bytes:
+        file = self._file(request.handle)
+        if isinstance(file, Upload):
+            file.set_attributes(request.attributes)
+        else:
+            self._view.set_attributes(file.place, request.attributes)
+        return reply_status(request_id, Status.OK)
+
+    def _opendir(self, request_id: int, request: requests.Opendir) -> bytes:
+        self._require_room()
+        place = self._view.place(request.path)
+        directory = self._view.scan(place) if place.path.parts else None
+        entries = self._view.top() if directory is None else directory
+        names = (self._name(entry.name, told(entry.stat)) for entry in entries)
+        return self._keep(request_id, Listing(place, NameBatches(names), directory))
+
+    def _readdir(self, request_id: int, request: requests.Readdir) -> bytes:
+        opened = self._at(request.handle)
+        if not isinstance(opened, Listing):
+            raise StatusError(Status.FAILURE, "handle is not a directory's")
+        reply = opened.batches.next_reply(request_id)
+        if reply is None:
+            raise StatusError(Status.EOF, "end of directory")
+        return reply
+
+    def _remove(self, request_id: int, request: requests.Remove) -> bytes:
+        self._view.remove(self._view.place(request.path))
+        return reply_status(request_id, Status.OK)
+
+    def _mkdir(self, request_id: int, request: requests.Mkdir) -> bytes:
+        self._view.mkdir(self._view.place(request.path))
+        return reply_status(request_id, Status.OK)
+
+    def _rmdir(self, request_id: int, request: requests.Rmdir) -> bytes:
+        self._view.rmdir(self._view.place(request.path))
+        return reply_status(request_id, Status.OK)
+
+    def _realpath(self, request_id: int, request: requests.Realpath) -> bytes:
+        return _path_reply(request_id, VirtualPath.parse(request.path, clamp=True))
+
+    def _rename(self, request_id: int, request: requests.Rename) -> bytes:
+        old, new = self._view.place(request.old), self._view.place(request.new)
+        self._view.rename(old, new, replace=False)
+        return reply_status(request_id, Status.OK)
+
+    def _posix_rename(self, request_id: int, request: requests.PosixRename) -> bytes:
+        old, new = self._view.place(request.old), self._view.place(request.new)
+        self._view.rename(old, new, replace=True)
+        return reply_status(request_id, Status.OK)
+
+    def _readlink(self, request_id: int, request: requests.Readlink) -> bytes:
+        target = self._view.readlink(self._view.place(request.path))
+        return replies.reply_name(request_id, [Name(target, target, Attributes())])
+
+    def _symlink(self, request_id: int, request: requests.Symlink) -> bytes:
+        self._view.symlink(request.target, self._view.place(request.path))
+        return reply_status(request_id, Status.OK)
+
+    def _hardlink(self, request_id: int, request: requests.Hardlink) -> bytes:
+        self._view.hardlink(self._view.place(request.old), self._view.place(request.new))
+        return reply_status(request_id, Status.OK)
+
+    def _statvfs(self, request_id: int, request: requests.Statvfs) -> bytes:
+        figures = self._view.statvfs(self._view.place(request.path))
+        return replies.reply_extended(request_id, statvfs_body(figures))
+
+    def _fstatvfs(self, request_id: int, request: requests.Fstatvfs) -> bytes:
+        figures = self._view.statvfs(self._at(request.handle).place)
+        return replies.reply_extended(request_id, statvfs_body(figures))
+
+    def _fsync(self, request_id: int, request: requests.Fsync) -> bytes:
+        self._upload(request.handle).sync()
+        return reply_status(request_id, Status.OK)
+
+    def _limits(self, request_id: int, _request: requests.Limits) -> bytes:
+        return replies.reply_extended(request_id, limits_body(self._admitted.max_handles))
+
+    def _home_directory(self, request_id: int, _request: requests.HomeDirectory) -> bytes:
+        return _path_reply(request_id, VirtualPath())
+
+    def _name(self, name: bytes, known: Attributes) -> Name:
+        line = attributes.longname(
+            name, known, user=self._admitted.account, group=self._admitted.link, now=self._clock.now()
+        )
+        return Name(name, line, known)
+
+    _OPERATIONS: ClassVar[dict[type[Request], Callable[["Handler", int, Any], bytes]]] = {
+        requests.Open: _open,
+        requests.Close: _close,
+        requests.Read: _read,
+        requests.Write: _write,
+        requests.Lstat: _lstat,
+        requests.Fstat: _fstat,
+        requests.Setstat: _setstat,
+        requests.Fsetstat: _fsetstat,
+        requests.Opendir: _opendir,
+        requests.Readdir: _readdir,
+        requests.Remove: _remove,
+        requests.Mkdir: _mkdir,
+        requests.Rmdir: _rmdir,
+        requests.Realpath: _realpath,
+        requests.Stat: _stat,
+        requests.Rename: _rename,
+        requests.Readlink: _readlink,
+        requests.Symlink: _symlink,
+        requests.PosixRename: _posix_rename,
+        requests.Statvfs: _statvfs,
+        requests.Fstatvfs: _fstatvfs,
+        requests.Fsync: _fsync,
+        requests.Hardlink: _hardlink,
+        requests.Limits: _limits,
+        requests.HomeDirectory: _home_directory,
+    }
+
+
+def _path_reply(request_id: int, path: VirtualPath) -> bytes:
+    return replies.reply_name(request_id, [Name(bytes(path), bytes(path), Attributes())])
+
+
+def _close_listing(listing: Listing) -> None:
+    if listing.directory is not None:
+        listing.directory.close()

@@ -1,0 +1,194 @@
+"""What a session and the monitor say to each other. The session is not trusted: every field has a bound."""
+
+from typing import Annotated, Literal
+
+from msgspec import Meta
+
+from sftpd.process.messages import Message
+
+Path = Annotated[bytes, Meta(min_length=1, max_length=4097)]
+"""A virtual path, absolute, as `bytes(VirtualPath)` gives it."""
+Word = Annotated[str, Meta(max_length=255)]
+User = Annotated[str, Meta(max_length=1024)]
+Key = Annotated[bytes, Meta(max_length=16 * 1024)]
+"""A public key as on the wire (RFC 4253 §6.6)."""
+SIZE_MAX = 2**63 - 1
+Size = Annotated[int, Meta(ge=0, le=SIZE_MAX)]
+Seconds = Annotated[int, Meta(ge=0, le=2**32 - 1)]
+Mode = Annotated[int, Meta(ge=0, le=0o777)]
+Sha256 = Annotated[bytes, Meta(min_length=32, max_length=32)]
+FolderName = Literal["upload", "download", "requests", "receipts", "audit"]
+
+
+class Sign(Message, frozen=True):
+    """Sign a key exchange with a host key; answered with Signature."""
+
+    data: Annotated[bytes, Meta(max_length=64)]
+    algorithm: Word
+
+
+class Signature(Message, frozen=True):
+    """A signature as on the wire: algorithm and blob."""
+
+    blob: Annotated[bytes, Meta(max_length=16 * 1024)]
+
+
+class CheckPublicKey(Message, frozen=True):
+    """May this key be tried for this user; answered with Allowed."""
+
+    user: User
+    algorithm: Word
+    key: Key
+
+
+class Allowed(Message, frozen=True):
+    """Whether a key may be tried; says nothing of who holds it."""
+
+    yes: bool
+
+
+class VerifySignature(Message, frozen=True):
+    """Did this key sign `signed`; answered with Admitted or Denied."""
+
+    user: User
+    algorithm: Word
+    key: Key
+    signed: Annotated[bytes, Meta(max_length=64 * 1024)]
+    signature: Annotated[bytes, Meta(max_length=16 * 1024)]
+
+
+class CheckPassword(Message, frozen=True):
+    """Is this the user's password; answered with Admitted or Denied."""
+
+    user: User
+    password: Annotated[str, Meta(max_length=1024)]
+
+    def __repr__(self) -> str:
+        return f"CheckPassword(user={self.user!r}, password='***')"
+
+
+class Folder(Message, frozen=True):
+    """One folder of the partner's view and where it lies on disk; `staging` where it may be written."""
+
+    name: FolderName
+    published: Annotated[str, Meta(max_length=4096)]
+    staging: Annotated[str, Meta(max_length=4096)] | None
+    permissions: Annotated[tuple[Word, ...], Meta(max_length=16)]
+
+
+class Decision(Message, frozen=True):
+    """Whether the user is let in: Admitted or Denied."""
+
+
+class Admitted(Decision, frozen=True):
+    """The user is who it says: its account, what it may see and what it may do."""
+
+    account: Word
+    link: Word
+    folders: Annotated[tuple[Folder, ...], Meta(max_length=16)]
+    permissions: Annotated[tuple[Word, ...], Meta(max_length=16)]
+    denied_requests: Annotated[tuple[Word, ...], Meta(max_length=64)]
+    max_handles: Annotated[int, Meta(ge=1, le=65_536)]
+
+
+class Denied(Decision, frozen=True):
+    """The user is not let in; why is not said."""
+
+
+class Begin(Message, frozen=True):
+    """May an upload to `path` begin; answered with Begun or a failure. `size_hint` in bytes."""
+
+    path: Path
+    size_hint: Size | None
+
+
+class Begun(Message, frozen=True):
+    """The upload may begin and is this transfer."""
+
+    transfer_id: Word
+
+
+class Complete(Message, frozen=True):
+    """The staged file at `path` is whole, durable and closed; answered with Completed or a failure."""
+
+    transfer_id: Word
+    path: Path
+    size: Size
+    sha256: Sha256 | None
+
+
+class Completed(Message, frozen=True):
+    """The file is recorded and where its verdict sends it."""
+
+    verdict: Literal["published", "quarantined", "screening"]
+
+
+class Remove(Message, frozen=True):
+    """Remove a published file; answered with Done or a failure, as are the next four."""
+
+    path: Path
+
+
+class Rename(Message, frozen=True):
+    """Rename a published file or directory."""
+
+    old: Path
+    new: Path
+    replace: bool
+
+
+class MakeDirectory(Message, frozen=True):
+    """Make a published directory."""
+
+    path: Path
+
+
+class RemoveDirectory(Message, frozen=True):
+    """Remove an empty published directory."""
+
+    path: Path
+
+
+class SetAttributes(Message, frozen=True):
+    """Change a published file's mode or times; None leaves them. Times in seconds since 1970."""
+
+    path: Path
+    mode: Mode | None
+    mtime: Seconds | None
+    atime: Seconds | None
+
+
+class Fetched(Message, frozen=True):
+    """Notice: a published file was read; `complete` when without a gap up to its end."""
+
+    path: Path
+    size: Size
+    complete: bool
+
+
+class Abandoned(Message, frozen=True):
+    """Notice: the session ends with this upload open; its part of `size` bytes stays for resume."""
+
+    path: Path
+    size: Size
+
+
+BeforeLogin = CheckPublicKey | VerifySignature | CheckPassword
+"""What a session may ask until somebody has logged in; it may have a key exchange signed at any time."""
+
+ToMonitor = (
+    Sign
+    | CheckPublicKey
+    | VerifySignature
+    | CheckPassword
+    | Begin
+    | Complete
+    | Remove
+    | Rename
+    | MakeDirectory
+    | RemoveDirectory
+    | SetAttributes
+    | Fetched
+    | Abandoned
+)
+ToSession = Signature | Allowed | Admitted | Denied | Begun | Completed

@@ -1,0 +1,223 @@
+"""The monitor's side of a session: what a process that nobody trusts may ask, and when."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import paramiko
+import structlog
+
+from sftpd.clock import Clock
+from sftpd.errors import RefusedError
+from sftpd.exchange.partner import Partner
+from sftpd.ledger.ledger import Ledger
+from sftpd.ledger.outbox import Event
+from sftpd.link.model import Account
+from sftpd.names import TransferId, VirtualPath, new_id
+from sftpd.process.child import Child
+from sftpd.process.messages import Done, Message
+from sftpd.ssh import messages as m
+from sftpd.ssh import signing
+from sftpd.ssh.auth import Authenticator
+
+_HANDLES = 256
+_TRIES = 6
+_HASH_LENGTHS = frozenset({32, 48, 64})
+"""Lengths of an exchange hash in bytes; nothing that a login signs is that short."""
+
+FOLDER_PERMISSIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "upload": ("list", "read", "write", "delete", "rename", "mkdir", "setstat", "symlink", "hardlink"),
+        "download": ("list", "read", "delete"),
+        "requests": ("list", "read", "write"),
+        "receipts": ("list", "read"),
+        "audit": ("list", "read"),
+    }
+)
+"""The most that anybody may do in each folder; an account's own permissions narrow it."""
+
+_BEGUN_LIMIT = 1024
+"""Uploads that may be begun and not completed; the oldest is forgotten then."""
+
+_Handlers = dict[type[Message], Callable[["SessionGuard", Any], Message]]
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """What the monitor's side of every session works with."""
+
+    host_keys: Mapping[str, paramiko.PKey]
+    """By signature algorithm."""
+    authenticator: Authenticator
+    enter: Callable[[Account], Partner]
+    """Let an account in; raises RefusedError when its link may not be used or it has too many sessions."""
+    ledger: Ledger
+    clock: Clock
+
+
+class SessionGuard:
+    """Answers one session. Its handler is called for one message at a time."""
+
+    def __init__(self, address: str, ports: Ports) -> None:
+        """`address` is where the client comes from."""
+        self.address = address
+        self.partner: Partner | None = None
+        self._ports = ports
+        self._session_id: bytes | None = None
+        self._tries = 0
+        self._begun: dict[str, None] = {}
+
+    def __call__(self, child: Child, message: Message, fds: tuple[int, ...]) -> Message:
+        """Answer a message. Raises RefusedError for one that has no place here or is refused."""
+        del child, fds
+        if isinstance(message, m.Sign):
+            return self._sign(message)
+        handlers = self._BEFORE_LOGIN if self.partner is None else self._AFTER_LOGIN
+        handler = handlers.get(type(message))
+        if handler is None:
+            raise RefusedError("message out of turn", reason="OUT_OF_TURN")
+        return handler(self, message)
+
+    def end(self) -> None:
+        """The session has ended."""
+        if self.partner is not None:
+            self._record("session.closed", {}, {})
+            self.partner.close()
+
+    def _sign(self, message: m.Sign) -> Message:
+        key = self._ports.host_keys.get(message.algorithm)
+        if key is None or len(message.data) not in _HASH_LENGTHS:
+            raise RefusedError("not an exchange hash", reason=signing.SIGNATURE_REFUSED)
+        if self._session_id is None:
+            # RFC 4253 §7.2: the first exchange hash identifies the session for good.
+            self._session_id = message.data
+        return m.Signature(signing.sign(key, message.data, message.algorithm))
+
+    def _check_key(self, message: m.CheckPublicKey) -> Message:
+        known = self._ports.authenticator.may_try(message.user, message.algorithm, message.key, self.address)
+        return m.Allowed(known)
+
+    def _verify_signature(self, message: m.VerifySignature) -> Message:
+        account = None
+        if self._session_id is not None and self._may_try():
+            account = self._ports.authenticator.by_signature(message, self._session_id, self.address)
+        return self._decide(account, message.user, signing.fingerprint(message.key))
+
+    def _check_password(self, message: m.CheckPassword) -> Message:
+        account = None
+        if self._may_try():
+            account = self._ports.authenticator.by_password(message.user, message.password, self.address)
+        return self._decide(account, message.user, "password")
+
+    def _may_try(self) -> bool:
+        self._tries += 1
+        return self._tries <= _TRIES
+
+    def _decide(self, account: Account | None, user: str, proof: str) -> Message:
+        try:
+            if account is None:
+                raise RefusedError("no account with that proof", reason="NOT_AUTHENTICATED")
+            self.partner = self._ports.enter(account)
+        except RefusedError as refusal:
+            _log.info("login_refused", user=user, address=self.address, reason=refusal.reason)
+            private = {"user": user, "address": self.address, "proof": proof}
+            link = None if account is None else account.link
+            event = Event("session.refused", link, {"reason": refusal.reason}, private)
+            self._ports.ledger.write(lambda unit: unit.record(event))
+            return m.Denied()
+        self._record("session.opened", {}, {"proof": proof})
+        return self._admitted(account, self.partner)
+
+    def _admitted(self, account: Account, partner: Partner) -> m.Admitted:
+        folders = tuple(
+            m.Folder(
+                name, str(published), None if staging is None else str(staging), FOLDER_PERMISSIONS[name]
+            )
+            for name, (published, staging) in partner.folders().items()
+        )
+        return m.Admitted(
+            account=account.name,
+            link=account.link,
+            folders=folders,
+            permissions=tuple(sorted(account.permissions)),
+            denied_requests=tuple(sorted(account.denied)),
+            max_handles=_HANDLES,
+        )
+
+    def _begin(self, message: m.Begin) -> Message:
+        path = VirtualPath.parse(message.path)
+        self._in.begin(path)
+        if len(self._begun) >= _BEGUN_LIMIT:
+            self._begun.pop(next(iter(self._begun)))
+        transfer = TransferId(new_id(self._ports.clock.now()))
+        self._begun[transfer] = None
+        return m.Begun(transfer)
+
+    def _complete(self, message: m.Complete) -> Message:
+        if message.transfer_id not in self._begun:
+            raise RefusedError("no such upload was begun", reason="NOT_BEGUN")
+        path = VirtualPath.parse(message.path)
+        sha256 = None if message.sha256 is None else message.sha256.hex()
+        answer = self._in.complete(TransferId(message.transfer_id), path, message.size, sha256)
+        del self._begun[message.transfer_id]
+        return m.Completed(answer)
+
+    def _remove(self, message: m.Remove) -> Message:
+        self._in.remove(VirtualPath.parse(message.path))
+        return Done()
+
+    def _rename(self, message: m.Rename) -> Message:
+        old, new = VirtualPath.parse(message.old), VirtualPath.parse(message.new)
+        self._in.rename(old, new, replace=message.replace)
+        return Done()
+
+    def _make_directory(self, message: m.MakeDirectory) -> Message:
+        self._in.make_directory(VirtualPath.parse(message.path))
+        return Done()
+
+    def _remove_directory(self, message: m.RemoveDirectory) -> Message:
+        self._in.remove_directory(VirtualPath.parse(message.path))
+        return Done()
+
+    def _set_attributes(self, message: m.SetAttributes) -> Message:
+        path = VirtualPath.parse(message.path)
+        self._in.set_attributes(path, mode=message.mode, atime=message.atime, mtime=message.mtime)
+        return Done()
+
+    def _fetched(self, message: m.Fetched) -> Message:
+        self._in.fetched(VirtualPath.parse(message.path), message.size, complete=message.complete)
+        return Done()
+
+    def _abandoned(self, message: m.Abandoned) -> Message:
+        self._in.abandoned(VirtualPath.parse(message.path), message.size)
+        return Done()
+
+    @property
+    def _in(self) -> Partner:
+        assert self.partner is not None
+        return self.partner
+
+    def _record(self, type: str, public: dict[str, Any], private: dict[str, Any]) -> None:
+        account = self._in.account
+        who = {"account": account.name, "address": self.address}
+        event = Event(type, account.link, public, private | who)
+        self._ports.ledger.write(lambda unit: unit.record(event))
+
+    _BEFORE_LOGIN: ClassVar[_Handlers] = {
+        m.CheckPublicKey: _check_key,
+        m.VerifySignature: _verify_signature,
+        m.CheckPassword: _check_password,
+    }
+    _AFTER_LOGIN: ClassVar[_Handlers] = {
+        m.Begin: _begin,
+        m.Complete: _complete,
+        m.Remove: _remove,
+        m.Rename: _rename,
+        m.MakeDirectory: _make_directory,
+        m.RemoveDirectory: _remove_directory,
+        m.SetAttributes: _set_attributes,
+        m.Fetched: _fetched,
+        m.Abandoned: _abandoned,
+    }

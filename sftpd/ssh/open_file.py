@@ -1,0 +1,137 @@
+"""Files that a session holds open: one being fetched, one being uploaded."""
+
+import errno
+import hashlib
+import os
+
+from sftpd.files.fingerprint import fingerprint
+from sftpd.sftp.attributes import Attributes
+from sftpd.ssh.folder import fault
+from sftpd.ssh.place import Place
+
+
+class Fetch:
+    """A file open for reading only. Takes over `fd`."""
+
+    def __init__(self, fd: int, place: Place, *, staged: bool) -> None:
+        self.fd = fd
+        self.place = place
+        self.staged = staged
+        self._seen: int | None = None
+
+    def read(self, offset: int, length: int) -> bytes:
+        """At most `length` bytes at `offset`, none at the end of the file."""
+        data = os.pread(self.fd, length, offset)
+        if self._seen is None or offset <= self._seen:
+            self._seen = max(self._seen or 0, offset + len(data))
+        return data
+
+    def attributes(self) -> Attributes:
+        """The file's attributes."""
+        return told(os.fstat(self.fd))
+
+    @property
+    def complete(self) -> bool:
+        """Whether it was read without a gap, from wherever a resumed fetch began, up to its end."""
+        return self._seen is not None and self._seen >= os.fstat(self.fd).st_size
+
+    def close(self) -> None:
+        """Let the file go."""
+        os.close(self.fd)
+
+
+class Upload:
+    """A staged file open for writing. Takes over `fd`, which holds the part's lock.
+
+    SHA-256 is kept while writes come in order from the start; else `sha256` reads the file.
+    """
+
+    def __init__(
+        self, fd: int, place: Place, transfer_id: str, *, copied: bool, readable: bool, append: bool
+    ) -> None:
+        self.fd = fd
+        self.place = place
+        self.transfer_id = transfer_id
+        self.whole = True
+        """False once a write failed: the file is then not what its sender meant."""
+        self.unchanged_copy = copied
+        """Whether the file still is the copy of a published one that it began as."""
+        self._readable = readable
+        self._append = append
+        self._digest = hashlib.sha256()
+        self._hashed = 0
+
+    def read(self, offset: int, length: int) -> bytes:
+        """At most `length` bytes at `offset`. Raises OSError(EBADF) unless it was opened for reading too."""
+        if not self._readable:
+            raise fault(errno.EBADF)
+        return os.pread(self.fd, length, offset)
+
+    def write(self, offset: int, data: memoryview) -> None:
+        """Write all of `data` at `offset`, or at the end where the file was opened to append."""
+        if self._append:
+            offset = os.fstat(self.fd).st_size
+        self.unchanged_copy = False
+        rest, at = data, offset
+        try:
+            while rest:
+                written = os.pwrite(self.fd, rest, at)
+                rest, at = rest[written:], at + written
+        except OSError:
+            self.whole = False
+            raise
+        self._note(offset, data)
+
+    def truncate(self, size: int) -> None:
+        """Cut or extend the file to `size` bytes."""
+        self.unchanged_copy = False
+        os.ftruncate(self.fd, size)
+        if size < self._hashed:
+            self._hashed = -1
+
+    def attributes(self) -> Attributes:
+        """The file's attributes."""
+        return told(os.fstat(self.fd))
+
+    def set_attributes(self, wanted: Attributes) -> None:
+        """Change size, mode or times. Raises OSError(EPERM) for a change of owner."""
+        if wanted.owner is not None:
+            raise fault(errno.EPERM)
+        self.unchanged_copy = False
+        if wanted.size is not None:
+            self.truncate(wanted.size)
+        set_by_descriptor(self.fd, wanted)
+
+    def sync(self) -> None:
+        """Make durable what was written."""
+        os.fsync(self.fd)
+
+    def sha256(self) -> bytes:
+        """The hash of what the file holds."""
+        if self._hashed == os.fstat(self.fd).st_size:
+            return self._digest.digest()
+        return fingerprint(self.fd).sha256
+
+    def close(self) -> None:
+        """Let the file and its lock go."""
+        os.close(self.fd)
+
+    def _note(self, offset: int, data: memoryview) -> None:
+        if offset == self._hashed:
+            self._digest.update(data)
+            self._hashed += len(data)
+        elif offset < self._hashed:
+            self._hashed = -1
+
+
+def told(found: os.stat_result) -> Attributes:
+    """The attributes that a partner is told of a file."""
+    return Attributes.of(size=found.st_size, mode=found.st_mode, atime=found.st_atime, mtime=found.st_mtime)
+
+
+def set_by_descriptor(fd: int, wanted: Attributes) -> None:
+    """Set mode and times of an open file; its owner, who is us, always keeps read and write."""
+    if wanted.permissions is not None:
+        os.fchmod(fd, wanted.permissions & 0o777 | 0o600)
+    if wanted.times is not None:
+        os.utime(fd, wanted.times)

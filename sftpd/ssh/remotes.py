@@ -1,0 +1,290 @@
+"""The monitor's side of couriers: logs them in, lends them out, and keeps a few for the next borrower."""
+
+import base64
+import binascii
+import contextlib
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+import paramiko
+import structlog
+
+from sftpd.errors import (
+    HostKeyError,
+    NotFoundError,
+    ProcessError,
+    RefusedError,
+    RemoteError,
+    RemoteRefusedError,
+)
+from sftpd.exchange.remote import Proof, Remote, RemoteFile
+from sftpd.link import model
+from sftpd.names import RemoteName
+from sftpd.process.channel import CallFailedError, close_all
+from sftpd.process.child import Child
+from sftpd.process.deadline import Deadline
+from sftpd.process.messages import Done, Failure, Message, Notice, Request
+from sftpd.process.pool import Children
+from sftpd.ssh import courier, signing
+from sftpd.ssh import courier_messages as m
+
+_IDLE_SECONDS = 60.0
+_IDLE_LIMIT = 4
+_LOGIN_STEPS = 6
+"""Name, connection, identification, key exchange, login, SFTP: each may take `connect_timeout`."""
+_STEP_PATIENCE = 300.0
+_TRANSFER_PATIENCE = 24 * 3600.0
+_PROBE_PATIENCE = 10.0
+
+_log = structlog.get_logger()
+
+M = TypeVar("M", bound=Message)
+
+_ERRORS = {kind.code: kind for kind in (RemoteError, RemoteRefusedError, HostKeyError)}
+
+
+@dataclass(frozen=True, slots=True)
+class RemoteLogin:
+    """A remote and how to log in there: a private key, a password, or both; only the monitor has the key."""
+
+    remote: model.Remote
+    key: paramiko.PKey | None = field(repr=False)
+    password: Callable[[], str] | None = field(repr=False)
+
+
+class CourierRemotes:
+    """Connections to remotes, each through a courier of its own; for any thread."""
+
+    def __init__(
+        self,
+        children: Children,
+        remotes: Mapping[RemoteName, RemoteLogin],
+        *,
+        idle_seconds: float = _IDLE_SECONDS,
+    ) -> None:
+        self._children = children
+        self._remotes = remotes
+        self._idle_seconds = idle_seconds
+        self._lock = threading.Lock()
+        self._idle: defaultdict[RemoteName, list[_Connection]] = defaultdict(list)
+        self._lent: set[_Connection] = set()
+        self._closed = False
+
+    @contextlib.contextmanager
+    def borrow(self, name: RemoteName) -> Iterator[Remote]:
+        """A logged-in connection to use for a while; one that failed at anything is not used again.
+
+        Raises NotFoundError for a remote that is not configured, and RemoteError, RemoteRefusedError or
+        HostKeyError when there is no login.
+        """
+        if name not in self._remotes:
+            raise NotFoundError("no such remote", where=name)
+        connection = self._take(name) or self._connect(self._remotes[name])
+        try:
+            yield connection
+        finally:
+            self._give_back(name, connection)
+
+    def close(self) -> None:
+        """End all couriers; those who use one get RemoteError."""
+        with self._lock:
+            self._closed = True
+            connections = [*self._lent, *(one for idle in self._idle.values() for one in idle)]
+            self._idle.clear()
+        for connection in connections:
+            connection.close()
+
+    def _take(self, name: RemoteName) -> "_Connection | None":
+        """An idle connection that still answers."""
+        while True:
+            with self._lock:
+                if not self._idle[name]:
+                    return None
+                connection = self._idle[name].pop()
+                self._lent.add(connection)
+            if connection.answers():
+                return connection
+            self._give_back(name, connection)
+
+    def _connect(self, login: RemoteLogin) -> "_Connection":
+        name = login.remote.name
+        try:
+            child = self._children.spawn(
+                courier.ENTRY,
+                kind="courier",
+                sandbox=courier.sandbox(login.remote.port),
+                accepts=m.FromCourier,
+            )
+        except ProcessError as fault:
+            raise RemoteError(str(fault), where=name) from fault
+        connection = _Connection(name, child)
+        with self._lock:
+            self._lent.add(connection)
+            closed = self._closed
+        try:
+            if closed:
+                raise RemoteError("sftpd is stopping", where=name)
+            connection.log_in(login, self._idle_seconds)
+        except BaseException:
+            self._give_back(name, connection)
+            raise
+        return connection
+
+    def _give_back(self, name: RemoteName, connection: "_Connection") -> None:
+        with self._lock:
+            self._lent.discard(connection)
+            keep = connection.usable and not self._closed and len(self._idle[name]) < _IDLE_LIMIT
+            if keep:
+                self._idle[name].append(connection)
+        if not keep:
+            connection.close()
+
+
+class _Connection:
+    """A Remote: each method is one call to the courier, which may fail once and is then of no more use."""
+
+    def __init__(self, name: RemoteName, child: Child) -> None:
+        self._name = name
+        self._child = child
+        self.usable = False
+
+    def log_in(self, login: RemoteLogin, idle_seconds: float) -> None:
+        """Have the courier log in, and sign what it may have signed.
+
+        No switchboard attends the channel: while it logs in, and only then, a courier is listened to here.
+        """
+        remote, channel = login.remote, self._child.channel
+        key = None if login.key is None else login.key.asbytes()
+        password = None if login.password is None else login.password()
+        pinned = tuple(_blob(line, remote.name) for line in remote.host_keys)
+        deadline = Deadline(_LOGIN_STEPS * remote.connect_timeout)
+        with self._told():
+            channel.notify(
+                m.Connect(
+                    remote.host,
+                    remote.port,
+                    remote.user,
+                    host_keys=pinned,
+                    timeout=remote.connect_timeout,
+                    key=key,
+                    password=password,
+                    idle=idle_seconds,
+                )
+            )
+            while not self.usable:
+                envelope, fds = channel.receive(deadline.remaining())
+                close_all(fds)
+                match envelope:
+                    case Request(body=m.SignLogin() as wanted):
+                        self._sign(envelope, wanted, login)
+                    case Notice(body=m.LoginFailed(code=code, message=message)):
+                        raise self._error(code, message)
+                    case Notice(body=m.LoggedIn()):
+                        self.usable = True
+
+    def answers(self) -> bool:
+        """Whether the remote is still there."""
+        try:
+            self._call(m.Probe(), Done, patience=_PROBE_PATIENCE)
+        except RemoteError:
+            return False
+        return True
+
+    def close(self) -> None:
+        """End the courier, and the connection with it."""
+        self._child.kill()
+        self._child.wait()
+        self._child.channel.close()
+
+    def upload(self, fd: int, path: bytes, *, size: int, sha256: str) -> Proof:
+        """As Remote says."""
+        order = m.Upload(path, size, sha256)
+        return self._call(order, m.Uploaded, [fd], patience=_TRANSFER_PATIENCE).proof
+
+    def place(self, temporary: bytes, final: bytes) -> None:
+        """As Remote says."""
+        self._call(m.Place(temporary, final), Done)
+
+    def size(self, path: bytes) -> int | None:
+        """As Remote says."""
+        return self._call(m.AskSize(path), m.FileSize).size
+
+    def list(self, path: bytes) -> list[RemoteFile]:
+        """As Remote says; at most `courier.LISTING_LIMIT` files, the first by name."""
+        listing = self._call(m.ListDirectory(path), m.Listing)
+        files = [*listing.files]
+        while listing.more and len(files) < courier.LISTING_LIMIT:
+            listing = self._call(m.ListMore(), m.Listing)
+            files += listing.files
+        if listing.left_out:
+            _log.warning("remote_listing_cut", remote=self._name, left_out=listing.left_out)
+        if not all(_is_name(file.name) for file in files):
+            self.usable = False
+            raise RemoteError("courier lists a name that is none", where=self._name)
+        return [RemoteFile(file.name, file.size, file.mtime) for file in files]
+
+    def download(self, path: bytes, fd: int) -> tuple[int, str]:
+        """As Remote says."""
+        got = self._call(m.Download(path), m.Downloaded, [fd], patience=_TRANSFER_PATIENCE)
+        return got.size, got.sha256
+
+    def remove(self, path: bytes) -> None:
+        """As Remote says."""
+        self._call(m.Remove(path), Done)
+
+    def _call(
+        self,
+        order: Message,
+        expect: type[M],
+        fds: Sequence[int] = (),
+        patience: float = _STEP_PATIENCE,
+    ) -> M:
+        if not self.usable:
+            raise RemoteError("connection has failed before", where=self._name)
+        self.usable = False
+        with self._told():
+            answer = self._child.channel.call(order, expect, fds, timeout=patience)
+        self.usable = True
+        return answer
+
+    def _sign(self, request: Request[Message], wanted: m.SignLogin, login: RemoteLogin) -> None:
+        channel = self._child.channel
+        try:
+            if login.key is None:
+                raise RefusedError("this remote has no key", reason=signing.SIGNATURE_REFUSED)
+            blob = signing.sign_login(login.key, login.remote.user, wanted.data, wanted.algorithm)
+        except RefusedError as refusal:
+            _log.error("login_signature_refused", remote=self._name, fault=str(refusal))
+            channel.send(Failure(request.id, refusal.reason, ""))
+        else:
+            channel.reply(request, m.LoginSignature(blob))
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Turn what a channel raises into RemoteError and its kinds."""
+        try:
+            yield
+        except CallFailedError as failure:
+            raise self._error(failure.failure_code, failure.message) from failure
+        except TimeoutError as fault:
+            raise RemoteError("courier did not get done in time", where=self._name) from fault
+        except ProcessError as fault:
+            raise RemoteError(f"courier has ended: {fault}", where=self._name) from fault
+
+    def _error(self, code: str, message: str) -> RemoteError:
+        return _ERRORS.get(code, RemoteError)(message[: m.TEXT_LIMIT], where=self._name)
+
+
+def _blob(line: str, remote: RemoteName) -> bytes:
+    """The wire form of a public key in OpenSSH form."""
+    try:
+        return base64.b64decode(line.split()[1], validate=True)
+    except (IndexError, binascii.Error) as fault:
+        raise HostKeyError("pinned host key is none", where=remote, expected="TYPE BASE64") from fault
+
+
+def _is_name(name: bytes) -> bool:
+    return name not in (b"", b".", b"..") and b"/" not in name and b"\0" not in name

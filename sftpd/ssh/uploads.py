@@ -1,0 +1,204 @@
+"""Uploads of one session: from the first byte in the staging area to the monitor's verdict."""
+
+import contextlib
+import errno
+import os
+import stat
+from typing import NamedTuple
+
+from sftpd.errors import SftpdError
+from sftpd.files import durable
+from sftpd.files.fingerprint import Snapshot, identity
+from sftpd.files.staging import looks_temporary
+from sftpd.names import VirtualPath
+from sftpd.sftp.attributes import Attributes
+from sftpd.sftp.requests import OpenFlag
+from sftpd.ssh import messages
+from sftpd.ssh.asking import Monitor, ask
+from sftpd.ssh.folder import fault
+from sftpd.ssh.open_file import Upload, told
+from sftpd.ssh.place import Place
+from sftpd.ssh.recent import Recent
+
+_COPY_CHUNK = 1 << 20
+_READ_WRITE = os.O_RDWR | os.O_NOFOLLOW
+
+
+class Part(NamedTuple):
+    """A part that is whole and durable: the hash holds while the snapshot does."""
+
+    transfer_id: str
+    snapshot: Snapshot
+    sha256: bytes
+
+
+class Uploads:
+    """Begins, finishes and renames parts. Methods raise OSError, RefusedError and ContainmentError."""
+
+    def __init__(self, monitor: Monitor) -> None:
+        self._monitor = monitor
+        self._waiting: Recent[Part] = Recent()
+        self.completed: Recent[Attributes] = Recent()
+        """The files that this session completed, as they were: their consumers may have taken them."""
+
+    def begin(self, place: Place, flags: int, size_hint: int | None) -> Upload:
+        """Open a part for writing; without TRUNCATE one of a published file begins as a copy of it."""
+        place.require_parent()
+        if size_hint is not None and size_hint > messages.SIZE_MAX:
+            raise fault(errno.EFBIG)
+        staging, parts = place.folder.staging, place.parts
+        copied = (
+            not flags & OpenFlag.TRUNCATE
+            and place.folder.staged(parts) is None
+            and place.folder.public(parts) is not None
+        )
+        begun = ask(self._monitor, messages.Begin(bytes(place.path), size_hint), messages.Begun)
+        truncate = os.O_TRUNC if flags & OpenFlag.TRUNCATE else 0
+        fd = staging.open_part(parts, _READ_WRITE | os.O_CREAT | truncate)
+        self._waiting.pop(place.path)
+        if copied:
+            _fill_from_published(fd, place)
+        return Upload(
+            fd,
+            place,
+            begun.transfer_id,
+            copied=copied,
+            readable=bool(flags & OpenFlag.READ),
+            append=bool(flags & OpenFlag.APPEND),
+        )
+
+    def copy(self, source: int, new: Place) -> None:
+        """Upload the content of an open file as `new`."""
+        upload = self.begin(new, OpenFlag.CREATE, os.fstat(source).st_size)
+        try:
+            _copy(source, upload.fd)
+        except OSError:
+            self.abandon(upload)
+            raise
+        self.finish(upload)
+
+    def finish(self, upload: Upload) -> None:
+        """Close a part on its client's word: with a final name it is whole now.
+
+        When this returns it is durable and recorded, or waits durably under its temporary name. When it
+        raises, the part stays for another try, unless the monitor has taken it.
+        """
+        try:
+            part = _seal(upload)
+        finally:
+            upload.close()
+        if upload.unchanged_copy:
+            upload.place.folder.staging.remove(upload.place.parts)
+        elif looks_temporary(upload.place.path.name):
+            self._waiting.put(upload.place.path, part)
+        else:
+            self._complete(upload.place, part)
+
+    def abandon(self, upload: Upload) -> None:
+        """Close a part that is not whole; it stays for resume."""
+        size = os.fstat(upload.fd).st_size
+        upload.close()
+        self._monitor.notify(messages.Abandoned(bytes(upload.place.path), size))
+
+    def truncate(self, place: Place, size: int) -> None:
+        """Cut or extend what is at a path: a part stays a part, a published file is uploaded anew."""
+        if place.folder.staged(place.parts) is not None:
+            fd = place.folder.staging.open_part(place.parts, _READ_WRITE)
+            try:
+                os.ftruncate(fd, size)
+            finally:
+                os.close(fd)
+        elif place.folder.public(place.parts) is None:
+            raise fault(errno.ENOENT)
+        else:
+            upload = self.begin(place, OpenFlag.WRITE, size)
+            upload.truncate(size)
+            self.finish(upload)
+
+    def rename(self, old: Place, new: Place, *, replace: bool) -> None:
+        """Rename a part; one with a temporary name is whole once it gets a final name.
+
+        A part of a final name is not: nobody said that it is whole, and it stays a part.
+        """
+        regular = _is_regular(old)
+        if regular and looks_temporary(old.path.name) and not looks_temporary(new.path.name):
+            self._publish(old, new, replace=replace)
+            return
+        if regular:
+            # Whoever is still writing it holds the lock, and must not find it elsewhere.
+            os.close(old.folder.staging.open_part(old.parts, _READ_WRITE))
+        self._move(old, new, replace=replace)
+
+    def forget(self, path: VirtualPath) -> None:
+        """Know nothing of a path any more."""
+        self._waiting.pop(path)
+        self.completed.pop(path)
+
+    def _publish(self, old: Place, new: Place, *, replace: bool) -> None:
+        known = self._waiting.get(old.path)
+        begun = known or ask(self._monitor, messages.Begin(bytes(new.path), None), messages.Begun)
+        fd = old.folder.staging.open_part(old.parts, _READ_WRITE)
+        upload = Upload(fd, old, begun.transfer_id, copied=False, readable=False, append=False)
+        try:
+            part = known if known and known.snapshot == identity(fd) else _seal(upload)
+        finally:
+            upload.close()
+        self._move(old, new, replace=replace)
+        try:
+            self._complete(new, part)
+        except (OSError, SftpdError):
+            with contextlib.suppress(OSError):
+                new.folder.staging.rename(new.parts, old.parts, replace=False)
+            raise
+
+    def _move(self, old: Place, new: Place, *, replace: bool) -> None:
+        old.folder.staging.rename(old.parts, new.parts, replace=replace)
+        self.forget(new.path)
+        if (known := self._waiting.pop(old.path)) is not None:
+            self._waiting.put(new.path, known)
+
+    def _complete(self, place: Place, part: Part) -> None:
+        staged = place.folder.staged(place.parts)
+        request = messages.Complete(part.transfer_id, bytes(place.path), part.snapshot.size, part.sha256)
+        ask(self._monitor, request, messages.Completed)
+        self._waiting.pop(place.path)
+        if staged is not None:
+            self.completed.put(place.path, told(staged))
+        place.folder.staging.prune(place.parts)
+
+
+def _seal(upload: Upload) -> Part:
+    """Make a part durable. Raises OSError where it is not what its client wrote, or is gone."""
+    if not upload.whole:
+        raise fault(errno.EIO)
+    upload.sync()
+    at_path = upload.place.folder.staged(upload.place.parts)
+    if at_path is None or not os.path.samestat(at_path, os.fstat(upload.fd)):
+        raise fault(errno.ENOENT)
+    durable.sync_parent(upload.place.folder.staging.root, upload.place.parts)
+    return Part(upload.transfer_id, identity(upload.fd), upload.sha256())
+
+
+def _fill_from_published(fd: int, place: Place) -> None:
+    """Copy the published file into the new part `fd`; where that fails there is no part."""
+    try:
+        source = place.folder.published.open(place.parts, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            _copy(source, fd)
+        finally:
+            os.close(source)
+    except BaseException:
+        os.close(fd)
+        place.folder.staging.remove(place.parts)
+        raise
+
+
+def _copy(source: int, target: int) -> None:
+    offset = 0
+    while count := os.sendfile(target, source, offset, _COPY_CHUNK):
+        offset += count
+
+
+def _is_regular(place: Place) -> bool:
+    found = place.folder.staged(place.parts)
+    return found is not None and stat.S_ISREG(found.st_mode)

@@ -1,0 +1,141 @@
+"""An instance in use: real files, a real daemon, and the command line asked about it."""
+
+import contextlib
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from sftpd.cli.main import run
+
+_PATIENCE = 60.0
+_TERMS = f"""
+[link.terms]
+document = "Terms of the exchange"
+version = "2026-01"
+sha256 = "{"0" * 64}"
+effective = 2020-01-01
+
+[policy]"""
+_REMOTE = """
+[[remote]]
+name = "far"
+host = "127.0.0.1"
+user = "us"
+key = "file:keys/demo_partner_ed25519"
+host_keys = ["file:keys/demo_partner_ed25519.pub"]
+"""
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a command printed and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.out)
+
+
+@dataclass(frozen=True)
+class Scene:
+    """An instance whose link `demo` has terms, a remote, and a retention of one second."""
+
+    made: dict[str, Any]
+
+    @property
+    def root(self) -> Path:
+        return Path(self.made["config"]).parent
+
+    def ask(self, *arguments: str | Path) -> Asked:
+        """Run a command in this process."""
+        out, err = io.StringIO(), io.StringIO()
+        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+            code = run([*map(str, arguments), "--config", self.made["config"]])
+        return Asked(code, out.getvalue(), err.getvalue())
+
+    def json(self, *arguments: str | Path) -> Any:
+        """The document of a command that succeeds."""
+        asked = self.ask(*arguments, "--json")
+        assert (asked.code, asked.err) == (0, ""), (arguments, asked)
+        return asked.json
+
+    def process(self, *arguments: str | Path) -> Asked:
+        """Run a command as a process of its own."""
+        return sftpd(*arguments, "--config", self.made["config"])
+
+    def upload(self, name: str, content: str) -> None:
+        """Put a file as the partner does."""
+        local = self.root / name
+        local.write_text(content)
+        made = self.made
+        options = ["-o", "IdentitiesOnly=yes", "-o", f"UserKnownHostsFile={made['known_hosts']}"]
+        subprocess.run(
+            ["sftp", "-q", "-b", "-", "-P", str(made["port"]), "-i", made["identity_file"], *options,
+             f"{made['user']}@{made['host']}"],
+            input=f"put {local} /upload/{name}\n",
+            text=True, check=True, capture_output=True, timeout=_PATIENCE,
+        )  # fmt: skip
+
+
+def sftpd(*arguments: str | Path) -> Asked:
+    """Run `sftpd` as a process of its own, without an instance in its environment."""
+    environment = {name: value for name, value in os.environ.items() if name != "SFTPD_CONFIG"}
+    ended = subprocess.run(
+        [sys.executable, "-m", "sftpd", *arguments],
+        env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=_PATIENCE,
+    )  # fmt: skip
+    return Asked(ended.returncode, ended.stdout, ended.stderr)
+
+
+@contextlib.contextmanager
+def instance() -> Iterator[Scene]:
+    """Make the instance, in a folder whose name is short enough for the control socket."""
+    folder = Path(tempfile.mkdtemp(prefix="cli-"))
+    try:
+        scene = Scene(sftpd("init", folder / "i", "--listen", "127.0.0.1:0", "--json").json)
+        link = scene.root / "links.d/demo.toml"
+        text = link.read_text()
+        link.write_text(text.replace("\n[policy]", _TERMS, 1).replace("P90D", "PT1S") + _REMOTE)
+        yield scene
+    finally:
+        shutil.rmtree(folder)
+
+
+@contextlib.contextmanager
+def serving(scene: Scene) -> Iterator[None]:
+    """Run the daemon on the instance; it must end by itself when told to."""
+    with (scene.root / "serve.log").open("ab") as log:
+        daemon = subprocess.Popen(
+            [sys.executable, "-m", "sftpd", "serve", "--config", scene.made["config"]],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+        )
+    try:
+        until(lambda: daemon.poll() is not None or scene.ask("status").code == 0)
+        yield
+        daemon.terminate()
+        assert daemon.wait(_PATIENCE) == 0, (scene.root / "serve.log").read_text()
+    finally:
+        daemon.kill()
+        daemon.wait()
+
+
+def until(condition: Any) -> None:
+    """Wait for a condition to hold."""
+    deadline = time.monotonic() + _PATIENCE
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)

@@ -1,0 +1,122 @@
+"""A link with files and a ledger, for the tests of erasure and for a process that is killed in one."""
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from sftpd.audit.checkpoint import SigningKey
+from sftpd.audit.event import seal
+from sftpd.clock import SystemClock
+from sftpd.erasure.desk import ErasureDesk
+from sftpd.erasure.readers import Readers
+from sftpd.erasure.search import Folder
+from sftpd.ledger import tables
+from sftpd.ledger.ledger import Ledger
+from sftpd.process.pool import Children
+
+RECEIVED = datetime(2026, 1, 31, 10, tzinfo=UTC)
+KEY = SigningKey("test/demo", Ed25519PrivateKey.from_private_bytes(b"\1" * 32))
+FOLDERS = ("inbound", "sent", "staging", "screening")
+JAN = "jan@example.nl"
+
+
+class Links:
+    """One link, `demo`, whose holds are set by the test."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        self.holds = {}
+
+    def zone(self, link):
+        return ZoneInfo("Europe/Amsterdam")
+
+    def folders(self, link):
+        return [Folder(name, self.root / name) for name in FOLDERS]
+
+    def hold(self, link, folder, path):
+        return self.holds.get((folder, b"/".join(path)))
+
+
+class Scene:
+    def __init__(self, root: Path, children: Children, **readers):
+        for name in FOLDERS:
+            (root / name).mkdir(exist_ok=True)
+        self.root = root
+        self.links = Links(root)
+        self.ledger = Ledger.open(
+            f"sqlite:///{root}/ledger.db", clock=SystemClock(), seal=partial(seal, source="sftpd://test")
+        )
+        self.readers = Readers(children, **readers)
+        self.desk = ErasureDesk(self.ledger, self.readers, self.links, KEY)
+
+    def close(self):
+        self.readers.close()
+        self.ledger.close()
+
+    def put(self, place: str, content: str | bytes) -> Path:
+        path = self.root / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    def approved(self, *identifiers: str) -> str:
+        """A request for Jan that is searched for and approved."""
+        request = self.desk.open("demo", identifiers or [f"email={JAN}"], RECEIVED)
+        self.desk.find(request)
+        self.desk.approve(request, "operator")
+        return request
+
+    def rows(self, table):
+        with self.ledger.read() as conn:
+            return [row._mapping for row in conn.execute(table.select())]
+
+    def events(self):
+        return b"\n".join(row["leaf"] for row in self.rows(tables.outbox))
+
+
+@contextmanager
+def scene(root: Path, **readers):
+    with Children.start(["sftpd.erasure.reader"]) as children:
+        made = Scene(root, children, **readers)
+        try:
+            yield made
+        finally:
+            made.close()
+
+
+def die_at(step: int) -> Callable[[], int]:
+    """Have this process kill itself at the given step of all that touches disk or ledger from now on.
+
+    Returns what tells how many steps there were.
+    """
+    taken = 0
+
+    def counted(action):
+        def wrapper(*args, **kwargs):
+            nonlocal taken
+            if taken == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+            taken += 1
+            return action(*args, **kwargs)
+
+        return wrapper
+
+    for name in ("fsync", "rename", "unlink", "fchmod"):
+        setattr(os, name, counted(getattr(os, name)))
+    Ledger.write = counted(Ledger.write)
+    return lambda: taken
+
+
+if __name__ == "__main__":
+    with scene(Path(sys.argv[1])) as here:
+        steps_taken = die_at(int(sys.argv[3]))
+        here.desk.run(sys.argv[2])
+        print(steps_taken())

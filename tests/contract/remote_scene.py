@@ -1,0 +1,64 @@
+"""What the tests of remotes share: logins at a server, files to send, and the one courier at work."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import paramiko
+from sshd import Sshd
+
+from sftpd.link.model import Remote
+from sftpd.names import LinkName, RemoteName
+from sftpd.process.pool import Children
+from sftpd.ssh.remotes import CourierRemotes, RemoteLogin
+
+NAME = RemoteName("partner")
+
+
+def login_at(server: Sshd, **changes: object) -> RemoteLogin:
+    """A login that works, but for the changes: to a field of Remote, or `key` and `password`."""
+    key = changes.pop("key", None) or paramiko.PKey.from_path(server.key_path)
+    password = changes.pop("password", None)
+    fields = {
+        "name": NAME,
+        "link": LinkName("demo"),
+        "host": "127.0.0.1",
+        "port": server.port,
+        "user": server.user,
+        "host_keys": (server.host_public_key,),
+        "connect_timeout": 20.0,
+    }
+    return RemoteLogin(Remote(**(fields | changes)), key, password)
+
+
+def remotes_for(children: Children, login: RemoteLogin, **options: float) -> CourierRemotes:
+    return CourierRemotes(children, {NAME: login}, **options)
+
+
+class LocalFile:
+    """A file with content, open for as long as the test's folder is used."""
+
+    def __init__(self, path: Path, content: bytes) -> None:
+        path.write_bytes(content)
+        self.path = path
+        self.size = len(content)
+        self.sha256 = hashlib.sha256(content).hexdigest()
+
+    def upload(self, remote, path: bytes) -> str:
+        fd = os.open(self.path, os.O_RDONLY)
+        try:
+            return remote.upload(fd, path, size=self.size, sha256=self.sha256)
+        finally:
+            os.close(fd)
+
+
+def download(remote, path: bytes, target: Path) -> tuple[int, str]:
+    fd = os.open(target, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        return remote.download(path, fd)
+    finally:
+        os.close(fd)
+
+
+def couriers(children: Children) -> list:
+    return [child for child in children.running() if child.kind == "courier"]

@@ -1,0 +1,90 @@
+"""A link with received files on disk and in a ledger, for the tests of retention and for a child to sweep."""
+
+import os
+import sys
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+from sftpd.audit.event import seal
+from sftpd.clock import SystemClock
+from sftpd.ledger import tables
+from sftpd.ledger.ledger import Ledger
+from sftpd.names import new_id
+from sftpd.periods import Period
+from sftpd.retention.desk import RetentionDesk
+from sftpd.retention.rule import Rule
+
+RECEIVED = datetime(2026, 1, 1, tzinfo=UTC)
+OLD = RECEIVED + timedelta(days=1000)
+ZONE = ZoneInfo("Europe/Amsterdam")
+RULES = [
+    Rule("short", 1, "demo", "inbound", "*", Period.parse("PT5S"), "dispose", "agreement", ZONE),
+    Rule("long", 2, "demo", "inbound", "*.keep", Period.parse("P7Y"), "dispose", "agreement", ZONE),
+]
+
+
+class At(SystemClock):
+    """A clock whose civil time stands still until it is moved."""
+
+    def __init__(self, now=OLD):
+        self.time = now
+
+    def now(self):
+        return self.time
+
+
+class Scene:
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.inbound = folder / "inbound"
+        self.inbound.mkdir(exist_ok=True)
+        self.clock = At()
+        self.ledger = Ledger.open(
+            f"sqlite:///{folder}/ledger.db", clock=self.clock, seal=partial(seal, source="sftpd://test")
+        )
+        self.desk = RetentionDesk(self.ledger, RULES, lambda link, name: folder / name, self.clock)
+
+    def receive(self, *names: bytes) -> None:
+        rows = []
+        for name in names:
+            path = self.inbound / os.fsdecode(name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(name)
+            status = path.stat()
+            rows.append(
+                {
+                    "id": new_id(RECEIVED),
+                    "link": "demo",
+                    "folder": "inbound",
+                    "path": name,
+                    "source": f"{status.st_ino}:{status.st_size}:{status.st_mtime_ns}",
+                    "size": status.st_size,
+                    "sha256": "00" * 32,
+                    "received_at": RECEIVED,
+                    "state": "present",
+                    "changed_at": RECEIVED,
+                }
+            )
+        self.ledger.write(lambda unit: unit.conn.execute(tables.kept_file.insert(), rows))
+
+    def run(self) -> dict[str, str]:
+        """Plan and run; returns path → result."""
+        results = self.desk.run(self.desk.plan().hash)
+        paths = {row.file: row.path.decode() for row in self.desk.report()}
+        return {paths[file]: result.value for file, result in results.items()}
+
+    def left(self) -> set[bytes]:
+        root = os.fsencode(self.inbound)
+        return {
+            os.path.relpath(os.path.join(directory, name), root)
+            for directory, _, names in os.walk(root)
+            for name in names
+        }
+
+
+if __name__ == "__main__":
+    scene = Scene(Path(sys.argv[1]))
+    scene.desk.run(scene.desk.plan().hash)
+    scene.ledger.close()

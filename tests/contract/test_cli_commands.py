@@ -1,0 +1,242 @@
+"""Every command on an instance in use, with its daemon; and what `docs/cli.md` says of each."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+from cli_scene import Scene, instance, serving, until
+
+from sftpd.cli import main
+
+DOCS = (Path(__file__).parents[2] / "docs/cli.md").read_text()
+SECTIONS = {
+    name: text
+    for name, _, text in (
+        section.partition("\n") for section in re.split(r"^### sftpd ", DOCS, flags=re.MULTILINE)[1:]
+    )
+}
+
+
+@pytest.fixture(scope="module")
+def documents() -> dict[str, Any]:
+    """The JSON document of each command, in the order of a day's work; variants are named after a colon."""
+    with instance() as scene:
+        made: dict[str, Any] = {"init": scene.made, "check": scene.json("check")}
+        made["status:without a daemon"] = scene.ask("status", "--json").json
+        with serving(scene):
+            made |= _links(scene)
+            scene.upload("customers.csv", "name,email\nJan,jan@example.org\nAnna,anna@example.org\n")
+            scene.upload("old.csv", "name\nPiet\n")
+            made |= _looking(scene)
+            made |= _erasure(scene)
+            made |= _retention(scene)
+            made |= _audit(scene)
+            made["status"] = scene.json("status")
+        link = scene.root / "links.d/demo.toml"
+        link.write_text(link.read_text().replace("[policy]", "[policies]", 1))
+        made["check:with faults"] = scene.ask("check", "--json").json
+    return made
+
+
+def _links(scene: Scene) -> dict[str, Any]:
+    made = {"link accept": scene.json("link", "accept", "demo", "--by", "Ina")}
+    made |= {
+        f"link {step}": scene.json("link", step, "demo", "--reason", "test") for step in ("suspend", "resume")
+    }
+    made |= {f"link {verb}": scene.json("link", verb, *of) for verb, of in (("list", []), ("show", ["demo"]))}
+    return made
+
+
+def _looking(scene: Scene) -> dict[str, Any]:
+    made = {f"{noun} list": scene.json(noun, "list") for noun in ("account", "remote", "host-key", "hook")}
+    made["transfer list"] = scene.json("transfer", "list", "--state", "done")
+    made["transfer show"] = scene.json("transfer", "show", made["transfer list"][0]["id"])
+    file = scene.root / "links/demo/inbound/old.csv"
+    made["hook test"] = scene.json("hook", "test", "pre-receive", file)
+    return made
+
+
+def _erasure(scene: Scene) -> dict[str, Any]:
+    identifier = ["--identifier", "email=jan@example.org"]
+    made = {"erasure open": scene.json("erasure", "open", "--link", "demo", *identifier)}
+    made["erasure deny"] = scene.json("erasure", "deny", made["erasure open"]["id"], "--reason", "test")
+    request = scene.json("erasure", "open", "--link", "demo", *identifier)["id"]
+    for verb in ("find", "approve"):
+        made[f"erasure {verb}"] = scene.json("erasure", verb, request)
+    made["erasure list"] = scene.json("erasure", "list")
+    for verb in ("run", "show", "certificate"):
+        made[f"erasure {verb}"] = scene.json("erasure", verb, request)
+    file = scene.root / "certificate.json"
+    scene.ask("erasure", "certificate", request, "--output", file)
+    made["erasure verify"] = scene.json("erasure", "verify", file)
+    file.write_text(file.read_text().replace('"link":"demo"', '"link":"demi"'))
+    made["erasure verify:if it does not hold"] = scene.ask("erasure", "verify", file, "--json").json
+    return made
+
+
+def _retention(scene: Scene) -> dict[str, Any]:
+    hold = ["--link", "demo", "--glob", "customers.csv", "--reason", "court"]
+    made = {"hold add": scene.json("hold", "add", *hold), "hold list": scene.json("hold", "list")}
+
+    def plan() -> Any:
+        return scene.json("retention", "plan")
+
+    until(lambda: any(item["action"] == "dispose" for item in plan()["items"]))
+    made["retention plan"] = plan()
+    made["retention explain"] = scene.json("retention", "explain", "inbound/old.csv", "--link", "demo")
+    made["retention run"] = scene.json("retention", "run", "--plan", made["retention plan"]["plan"])
+    made["retention report"] = scene.json("retention", "report")
+    made["hold release"] = scene.json("hold", "release", made["hold add"]["id"])
+    return made
+
+
+def _audit(scene: Scene) -> dict[str, Any]:
+    of = ["--link", "demo"]
+    made = {
+        "audit tail": scene.json("audit", "tail", *of, "--count", "50"),
+        "audit show": scene.json("audit", "show", "0", *of),
+        "audit search": scene.json("audit", "search", "old.csv", *of),
+        "audit prove": scene.json("audit", "prove", "0", *of),
+        "audit verify": scene.json("audit", "verify"),
+    }
+    wrong = scene.ask("audit", "verify", "--key", "other+00000000+x", "--json")
+    assert wrong.code == 2
+    copy = scene.root / "copy"
+    copy.mkdir()
+    key = made["audit verify"]["key"]
+    absent = ["--folder", copy, "--origin", "demo.local/demo", "--key", key]
+    made["audit verify:if one does not hold"] = scene.ask("audit", "verify", *absent, "--json").json
+    return made
+
+
+def test_uploads_were_done_and_are_in_the_lists(documents: dict[str, Any]) -> None:
+    assert [(t["path"], t["state"]) for t in documents["transfer list"]] == [
+        ("customers.csv", "done"),
+        ("old.csv", "done"),
+    ]
+    assert documents["hook test"] == {"event": "pre-receive", "verdict": "accept", "reason": ""}
+
+
+def test_a_link_goes_through_its_life(documents: dict[str, Any]) -> None:
+    states = [documents[f"link {step}"]["state"] for step in ("accept", "suspend", "resume")]
+    assert states == ["active", "suspended", "active"]
+    by = [event["private"]["by"] for event in documents["audit tail"] if event["type"] == "link.accepted"]
+    assert by == ["Ina"]
+
+
+def test_an_erasure_is_certified_and_a_changed_certificate_does_not_hold(documents: dict[str, Any]) -> None:
+    assert [item["path"] for item in documents["erasure find"]["items"]] == ["customers.csv"]
+    assert documents["erasure run"]["state"] == "closed"
+    assert documents["erasure verify"]["valid"] is True
+    assert documents["erasure verify:if it does not hold"]["valid"] is False
+
+
+def test_a_plan_disposes_of_what_is_due_and_not_of_what_is_held(documents: dict[str, Any]) -> None:
+    plan = {item["path"]: item["action"] for item in documents["retention plan"]["items"]}
+    assert plan == {"inbound/customers.csv": "keep", "inbound/old.csv": "dispose"}
+    assert list(documents["retention run"]["results"].values()) == ["disposed"]
+    assert [row["path"] for row in documents["retention report"]] == ["old.csv"]
+
+
+def test_all_logs_verify(documents: dict[str, Any]) -> None:
+    assert [(log["log"], log["origin"]) for log in documents["audit verify"]["logs"]] == [
+        ("demo", "demo.local/demo"),
+        ("system", "demo.local/system"),
+    ]
+
+
+def test_a_search_finds_the_events_of_a_file(documents: dict[str, Any]) -> None:
+    found = [event["type"] for event in documents["audit search"]]
+    assert (found[0], found[-1]) == ("transfer.received", "retention.done")
+
+
+def commands() -> dict[str, Any]:
+    """Every command as typer has made it, by its name below `sftpd`."""
+    found = {}
+    for name, (place, _) in main.COMMANDS.items():
+        application = typer.Typer(add_completion=False)
+        loaded = main._load(place)
+        if isinstance(loaded, typer.Typer):
+            application.add_typer(loaded, name=name)
+            group = typer.main.get_group(application).commands[name]
+            found |= {f"{name} {verb}": command for verb, command in group.commands.items()}
+        else:
+            application.command(name)(loaded)
+            found[name] = typer.main.get_command(application)
+    return found
+
+
+def parameters(command: Any) -> dict[str, bool]:
+    """The arguments and long options of a command, and whether each is required."""
+    found = {}
+    for parameter in command.params:
+        options = [name for name in parameter.opts if name.startswith("--")]
+        found[options[0] if options else parameter.metavar] = parameter.required
+    return found
+
+
+def parameters_in(synopsis: str) -> dict[str, bool]:
+    """The same as a synopsis has them: `FILE --link LINK [--json]`."""
+    without_values = re.sub(r"(--[a-z]+) [A-Z:=]+", r"\1", synopsis)
+    return {word.strip("[]"): not word.startswith("[") for word in without_values.split()}
+
+
+def test_every_command_is_documented_and_no_other() -> None:
+    assert sorted(SECTIONS) == sorted(commands())
+
+
+@pytest.mark.parametrize(("name", "command"), commands().items())
+def test_a_synopsis_has_the_parameters_of_its_command(name: str, command: Any) -> None:
+    synopsis = re.search(rf"^    sftpd {name}\b(.*)$", SECTIONS[name], re.MULTILINE)
+    assert synopsis is not None
+    real = parameters(command)
+    if name == "retention run":
+        real["--plan"] = True  # the command itself asks for it, so that it can say where a hash comes from
+    assert parameters_in(synopsis[1]) == real
+
+
+def flat(document: Any, at: str = "") -> Iterator[str]:
+    """Where each value of a document is: `items[].path`."""
+    if isinstance(document, dict) and document:
+        for key, value in document.items():
+            yield from flat(value, f"{at}.{key}" if at else key)
+    elif isinstance(document, list) and document:
+        for element in document:
+            yield from flat(element, f"{at}[]")
+    else:
+        yield at.removesuffix("[]")
+
+
+def documented_keys(name: str, variant: str) -> set[str]:
+    """The keys that the docs list for a command, or for a variant of its outcome."""
+    head = f"{variant.capitalize()}:" if variant else "JSON"
+    paragraphs = SECTIONS[name].split("\n\n")
+    line = next((p for p in paragraphs if p.startswith(head)), None)
+    if line is None:
+        return documented_keys("link register", variant)  # which speaks for the steps after it
+    same = re.search(r"the keys of `sftpd ([a-z ]+)`", line)
+    return documented_keys(same[1], variant) if same else set(re.findall(r"`([a-z0-9_.*\[\]]+)`", line))
+
+
+def matcher(key: str) -> re.Pattern[str]:
+    """What a documented key stands for: `links.*` for any key of `links`, and for none."""
+    base, rest = re.fullmatch(r"(.*?)(\.\*)?(?:\[\])?", key).groups()
+    return re.compile(re.escape(base) + (r"(\..+)?" if rest else ""))
+
+
+def test_the_json_keys_are_as_documented(documents: dict[str, Any]) -> None:
+    for title, document in documents.items():
+        name, _, variant = title.partition(":")
+        real = set(flat(document))
+        documented = {key: matcher(key) for key in documented_keys(name, variant)}
+        unknown = {at for at in real if not any(pattern.fullmatch(at) for pattern in documented.values())}
+        absent = {key for key, pattern in documented.items() if not any(map(pattern.fullmatch, real))}
+        assert (unknown, absent) == (set(), set()), title
+
+
+def test_the_documents_are_of_all_commands_that_print_one(documents: dict[str, Any]) -> None:
+    not_asked = {"serve", "link register", "link activate", "link close"}
+    assert {title.partition(":")[0] for title in documents} == set(SECTIONS) - not_asked

@@ -1,0 +1,272 @@
+"""Deletion requests over real files, a real ledger and real readers."""
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import erasure_scene
+import pytest
+from corpus import build
+from erasure_scene import JAN, KEY, RECEIVED, Scene
+
+from sftpd.audit.commitment import new_opening
+from sftpd.erasure.certificate import verify
+from sftpd.erasure.plan import Action
+from sftpd.erasure.request import State
+from sftpd.errors import NotFoundError, RefusedError, UsageError
+from sftpd.ledger import tables
+from sftpd.process.pool import Children
+
+TABLE = f"naam;mail\nJan;{JAN}\nPiet;x{JAN}\n"
+TABLE_AFTER = f"naam;mail\nPiet;x{JAN}\n"
+ROWS = f'[{{"m": "{JAN}"}}, {{"m": "{JAN}.com"}}]'
+ROWS_AFTER = f'[{{"m": "{JAN}.com"}}]'
+
+
+@pytest.fixture
+def scene(tmp_path):
+    with erasure_scene.scene(tmp_path) as made:
+        yield made
+
+
+def certificate(scene: Scene, request: str):
+    return verify(scene.desk.show(request).certificate.encode(), KEY.verifier)
+
+
+def test_an_erasure_over_the_corpus_leaves_every_other_record_as_it_was(scene):
+    corpus = build(scene.root / "inbound")
+    request = scene.approved(*corpus.identifiers)
+    assert scene.desk.run(request).state is State.CLOSED
+    left = {path.name: path.read_bytes() for path in (scene.root / "inbound").iterdir()}
+    assert left == corpus.expected
+    signed = certificate(scene, request)
+    assert sum(entry.records for entry in signed.removed) == corpus.records
+    assert (signed.second_search.remaining, signed.unsearchable, signed.held) == (0, (), ())
+    again = scene.desk.open("demo", corpus.identifiers, RECEIVED)
+    assert scene.desk.find(again) == []
+
+
+def test_every_folder_is_searched_and_each_file_loses_as_little_as_can_be(scene):
+    scene.put("inbound/deep/a.csv", TABLE)
+    scene.put("sent/b.json", ROWS)
+    scene.put("staging/acme/brief.txt", f"Beste {JAN},\n")
+    scene.put(f"sent/{JAN}.csv", "a;b\n1;2\n")
+    scene.put("inbound/other.csv", TABLE_AFTER)
+    request = scene.approved()
+    scene.desk.run(request)
+    assert (scene.root / "inbound/deep/a.csv").read_text() == TABLE_AFTER
+    assert (scene.root / "sent/b.json").read_text() == ROWS_AFTER
+    assert (scene.root / "inbound/other.csv").read_text() == TABLE_AFTER
+    assert sorted(path.name for path in scene.root.glob("s*/**/*") if path.is_file()) == ["b.json"]
+    counts = {count.folder: count.files for count in certificate(scene, request).searched}
+    assert counts == {"inbound": 2, "sent": 2, "staging": 1, "screening": 0}
+
+
+def test_a_redacted_file_keeps_its_mode_and_time(scene):
+    path = scene.put("inbound/a.csv", TABLE)
+    path.chmod(0o604)
+    os.utime(path, ns=(1, 2_000_000_001))
+    scene.desk.run(scene.approved())
+    assert path.read_text() == TABLE_AFTER
+    assert stat.S_IMODE(path.stat().st_mode) == 0o604
+    assert path.stat().st_mtime_ns == 2_000_000_001
+    assert [entry.name for entry in path.parent.iterdir()] == ["a.csv"]
+
+
+def test_links_are_not_followed(scene, tmp_path):
+    outside = tmp_path / "outside.csv"
+    outside.write_text(TABLE)
+    (scene.root / "inbound/link.csv").symlink_to(outside)
+    (scene.root / "inbound/loop").symlink_to(scene.root / "inbound")
+    scene.desk.run(scene.approved())
+    assert outside.read_text() == TABLE
+
+
+def test_what_cannot_be_searched_is_listed_and_left_alone(scene):
+    broken = scene.put("inbound/broken.json", f'[{{"m": "{JAN}"')
+    archive = scene.put("inbound/a.zip", b"PK\3\4\0\0")
+    request = scene.approved()
+    assert scene.desk.run(request).state is State.CLOSED
+    reasons = {entry.reason for entry in certificate(scene, request).unsearchable}
+    assert len(reasons) == 2
+    assert broken.exists()
+    assert archive.exists()
+
+
+def test_a_held_file_stays_until_the_hold_is_released(scene):
+    held = scene.put("inbound/held.csv", TABLE)
+    free = scene.put("inbound/free.csv", TABLE)
+    scene.links.holds["inbound", b"held.csv"] = "case 7"
+    request = scene.approved()
+    assert scene.desk.run(request).state is State.PARTIAL
+    assert (held.read_text(), free.read_text()) == (TABLE, TABLE_AFTER)
+    first = certificate(scene, request)
+    assert [entry.reason for entry in first.held] == ["legal hold: case 7"]
+    assert first.remains_until is not None
+    scene.links.holds.clear()
+    scene.desk.find(request)
+    scene.desk.approve(request, "operator")
+    assert scene.desk.run(request).state is State.CLOSED
+    assert held.read_text() == TABLE_AFTER
+    assert len(certificate(scene, request).removed) == 2
+
+
+def test_a_hold_placed_after_approval_still_holds(scene):
+    held = scene.put("inbound/held.csv", TABLE)
+    request = scene.approved()
+    scene.links.holds["inbound", b"held.csv"] = "case 7"
+    assert scene.desk.run(request).state is State.PARTIAL
+    assert held.read_text() == TABLE
+
+
+def test_what_was_not_approved_is_not_removed(scene):
+    path = scene.put("inbound/a.csv", TABLE)
+    brief = scene.put("inbound/brief.txt", JAN)
+    request = scene.approved()
+    brief.write_text("niets")
+    path.unlink()
+    path.with_name("a.csv").write_text(TABLE)
+    late = scene.put("inbound/late.csv", TABLE)
+    with pytest.raises(RefusedError) as refused:
+        scene.desk.run(request)
+    assert refused.value.reason == "ERASURE_REMAINS"
+    assert (late.read_text(), brief.read_text()) == (TABLE, "niets")
+    assert scene.desk.show(request).state is State.SCOPING
+    scene.desk.find(request)
+    scene.desk.approve(request, "operator")
+    assert scene.desk.run(request).state is State.CLOSED
+    assert late.read_text() == TABLE_AFTER
+
+
+def test_a_file_approved_as_a_whole_is_not_deleted_once_others_are_in_it(scene):
+    brief = scene.put("inbound/brief.txt", JAN)
+    request = scene.approved()
+    others = f"naam;mail;tel\n{JAN};1;2\nPiet;3;4\n"
+    brief.write_text(others)
+    with pytest.raises(RefusedError):
+        scene.desk.run(request)
+    assert brief.read_text() == others
+
+
+def test_a_file_that_is_being_written_or_moved_waits(scene):
+    part = scene.put("staging/acme/a.csv", TABLE)
+    scene.put("screening/b.csv", TABLE)
+    request = scene.approved()
+    with part.open("r+b") as writer:
+        fcntl.flock(writer, fcntl.LOCK_EX)
+        with pytest.raises(RefusedError, match="2 files"):
+            scene.desk.run(request)
+    assert part.read_text() == TABLE
+
+
+def test_nothing_runs_unapproved_and_nothing_is_approved_unsearched(scene):
+    request = scene.desk.open("demo", [f"email={JAN}"], RECEIVED)
+    with pytest.raises(RefusedError):
+        scene.desk.approve(request, "operator")
+    scene.desk.find(request)
+    with pytest.raises(RefusedError):
+        scene.desk.run(request)
+    scene.desk.deny(request, "operator", "not the person")
+    with pytest.raises(RefusedError):
+        scene.desk.find(request)
+    with pytest.raises(NotFoundError):
+        scene.desk.show("none")
+    with pytest.raises(UsageError):
+        scene.desk.open("demo", [], RECEIVED)
+
+
+def test_a_closed_request_knows_the_person_no_more(scene):
+    scene.put(f"inbound/{JAN}/x.csv", "a;b\n")
+    scene.put(f"inbound/{JAN}.csv", TABLE)
+    request = scene.approved()
+    scene.desk.run(request)
+    scene.desk.show(request)
+    for table in (tables.erasure_request, tables.erasure_item, tables.opening):
+        assert JAN not in repr(scene.rows(table))
+        assert JAN.encode() not in scene.events()
+    assert scene.desk.items(request)[0].step.action is Action.DELETE
+    assert scene.rows(tables.erasure_request)[0]["epoch"] == 1
+
+
+def test_the_ledger_follows_a_file_that_was_redacted(scene):
+    path = scene.put("inbound/a.csv", TABLE)
+    gone = scene.put("inbound/b.txt", JAN)
+    receive(scene, "r1", path)
+    receive(scene, "r2", gone)
+    scene.desk.run(scene.approved())
+    first, second = sorted(scene.rows(tables.kept_file), key=lambda row: row["id"])
+    seen = path.stat()
+    assert first["source"] == f"{seen.st_ino}:{seen.st_size}:{seen.st_mtime_ns}"
+    assert first["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
+    assert (second["state"], second["path"]) == ("erased", b"")
+    assert {(row["event"], row["field"]) for row in scene.rows(tables.opening)} & {
+        ("r1", "path"),
+        ("r1", "sha256"),
+        ("r2", "path"),
+        ("r2", "sha256"),
+    } == {("r1", "path")}
+
+
+def receive(scene: Scene, file: str, path: Path) -> None:
+    seen = path.stat()
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    row = {
+        "id": file,
+        "link": "demo",
+        "folder": path.parent.name,
+        "path": path.name.encode(),
+        "source": f"{seen.st_ino}:{seen.st_size}:{seen.st_mtime_ns}",
+        "size": seen.st_size,
+        "sha256": digest,
+        "received_at": RECEIVED,
+        "state": "present",
+        "changed_at": RECEIVED,
+    }
+    openings = [
+        {"event": file, "field": known.field, "nonce": known.nonce, "value": json.dumps(known.value)}
+        for known in (new_opening("path", path.name), new_opening("sha256", digest))
+    ]
+    scene.ledger.write(lambda unit: unit.conn.execute(tables.kept_file.insert(), [row]))
+    scene.ledger.write(lambda unit: unit.conn.execute(tables.opening.insert(), openings))
+
+
+def test_kill_9_at_any_step_of_a_run_is_finished_by_the_next(tmp_path):
+    """Each step of the run is the last of a process of its own, on a copy of the same beginning."""
+    beginning = tmp_path / "beginning"
+    beginning.mkdir()
+    with erasure_scene.scene(beginning) as scene:
+        scene.put("inbound/a.csv", TABLE)
+        scene.put("inbound/b.txt", JAN)
+        scene.put("inbound/other.csv", TABLE_AFTER)
+        request = scene.approved()
+    steps = int(run(beginning, tmp_path / "whole", request, step=-1))
+    with ThreadPoolExecutor(4) as workers:
+        places = [tmp_path / str(step) for step in range(steps)]
+        list(workers.map(lambda step: run(beginning, places[step], request, step), range(steps)))
+    assert steps > 10
+    with Children.start(["sftpd.erasure.reader"]) as children:
+        for place in places:
+            scene = Scene(place, children)
+            for interrupted in scene.desk.interrupted() or [request]:
+                scene.desk.run(interrupted)
+            assert sum(entry.records for entry in certificate(scene, request).removed) == 2
+            scene.close()
+            files = {path.name: path.read_text() for path in (place / "inbound").iterdir()}
+            assert files == {"a.csv": TABLE_AFTER, "other.csv": TABLE_AFTER}
+
+
+def run(beginning: Path, place: Path, request: str, step: int) -> bytes:
+    """Run the request on a copy of a scene in a process that is killed at `step`; returns what it printed."""
+    shutil.copytree(beginning, place)
+    command = [sys.executable, erasure_scene.__file__, str(place), request, str(step)]
+    done = subprocess.run(command, capture_output=True)
+    assert done.returncode == (0 if step < 0 else -signal.SIGKILL), done.stderr
+    return done.stdout

@@ -1,0 +1,109 @@
+"""Readers: sandboxed, expendable, and asked again when one dies."""
+
+import os
+
+import pytest
+
+from sftpd.erasure import reader
+from sftpd.erasure.messages import Found, Redact, Search, Unsearchable
+from sftpd.erasure.readers import Readers
+from sftpd.process.pool import Children
+
+JAN = ("email=jan@example.nl",)
+
+
+@pytest.fixture
+def children():
+    with Children.start(["sftpd.erasure.reader"]) as started:
+        yield started
+
+
+@pytest.fixture
+def readers(children):
+    made = Readers(children)
+    yield made
+    made.close()
+
+
+def ask(readers, path, question=None):
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        return readers.ask(question or Search(b"a.csv", JAN), [fd])
+    finally:
+        os.close(fd)
+
+
+@pytest.fixture
+def table(tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_bytes(b"a;b\r\nx;jan@example.nl\r\n")
+    return path
+
+
+def test_a_reader_finds_and_redacts(readers, table):
+    assert ask(readers, table) == Found("csv", 1, ("record 2",))
+    draft = table.with_name("draft")
+    with table.open("rb") as source, draft.open("wb") as out:
+        answer = readers.ask(Redact(b"a.csv", JAN), [source.fileno(), out.fileno()])
+    assert answer == Found("csv", 1, ("record 2",))
+    assert draft.read_bytes() == b"a;b\r\n"
+
+
+def test_readers_are_kept_and_a_dead_one_is_replaced(readers, children, table):
+    ask(readers, table)
+    (first,) = children.running()
+    ask(readers, table)
+    assert children.running() == (first,)
+    first.kill()
+    assert ask(readers, table) == Found("csv", 1, ("record 2",))
+
+
+def test_a_file_that_no_reader_survives_is_unsearchable_and_the_next_is_read(
+    children, table, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(reader, "_CPU_LIMIT", 1)
+    slow = tmp_path / "slow.csv"
+    slow.write_bytes(b"a;b\n" + b"jan@example.nl;jan@example.nl.com\n" * 2_000_000)
+    readers = Readers(children)
+    answer = ask(readers, slow)
+    assert isinstance(answer, Unsearchable)
+    assert "SIGXCPU" in answer.reason or "SIGKILL" in answer.reason
+    assert ask(readers, table) == Found("csv", 1, ("record 2",))
+    readers.close()
+
+
+def test_memory_is_limited(children, tmp_path, monkeypatch):
+    monkeypatch.setattr(reader, "_MEMORY_LIMIT", 64 << 20)
+    big = tmp_path / "big.csv"
+    big.write_bytes(b"a;b\n" + b"x" * (100 << 20))
+    readers = Readers(children)
+    answer = ask(readers, big)
+    readers.close()
+    assert answer == Unsearchable("it takes more memory than a reader has")
+
+
+def test_a_file_over_the_limit_is_not_read(readers, tmp_path):
+    huge = tmp_path / "huge.csv"
+    with huge.open("wb") as file:
+        file.truncate(reader.SIZE_LIMIT + 1)
+    answer = ask(readers, huge)
+    assert isinstance(answer, Unsearchable)
+    assert "more than" in answer.reason
+
+
+def test_a_reader_that_takes_too_long_is_ended(children, tmp_path):
+    slow = tmp_path / "slow.csv"
+    slow.write_bytes(b"a;b\n" + b"x;jan@example.nl.com\n" * 2_000_000)
+    readers = Readers(children, patience=0.05)
+    answer = ask(readers, slow)
+    readers.close()
+    assert isinstance(answer, Unsearchable)
+    assert "0.05 seconds" in answer.reason
+    assert children.running() == ()
+
+
+def test_a_reader_loads_every_encoding_it_needs_inside_its_sandbox(readers, tmp_path):
+    for encoding in ("utf-8", "utf-8-sig", "cp1252", "utf-16"):
+        path = tmp_path / f"{encoding}.csv"
+        path.write_bytes("naam;mail\nZoë;jan@example.nl\n".encode(encoding))
+        assert ask(readers, path) == Found("csv", 1, ("record 2",)), encoding

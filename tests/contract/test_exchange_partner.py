@@ -1,0 +1,249 @@
+import threading
+
+import pytest
+import sqlalchemy as sa
+from exchange_scene import Crash, Fuse, Scene, contents, crash_at_every_step, quick_folder
+
+from sftpd.errors import LedgerError, RefusedError
+from sftpd.exchange.places import is_at
+from sftpd.files import durable
+from sftpd.files.beneath import Root
+from sftpd.ledger import tables
+from sftpd.names import VirtualPath
+
+
+@pytest.fixture
+def tmp_path():
+    with quick_folder() as folder:
+        yield folder
+
+
+@pytest.fixture
+def scene(tmp_path):
+    with Scene(tmp_path) as scene:
+        scene.upload("upload/report.csv", b"content")
+        yield scene
+
+
+def path(text):
+    return VirtualPath.parse(text.encode())
+
+
+def rows(scene):
+    scene.flush()
+    f = tables.kept_file.c
+    with scene.ledger.read() as conn:
+        return [(row.path.decode(), row.state) for row in conn.execute(sa.select(f.path, f.state))]
+
+
+def test_a_removed_file_is_withdrawn(scene):
+    scene.partner.remove(path("/upload/report.csv"))
+    assert contents(scene.folders.inbound) == {}
+    assert rows(scene) == [("report.csv", "withdrawn")]
+    assert scene.events()["file.withdrawn"] == 1
+
+
+def test_a_renamed_file_keeps_its_row(scene):
+    scene.partner.rename(path("/upload/report.csv"), path("/upload/other.csv"), replace=False)
+    assert contents(scene.folders.inbound) == {"other.csv": b"content"}
+    assert rows(scene) == [("other.csv", "present")]
+    assert scene.events()["file.renamed"] == 1
+
+
+def test_a_rename_over_another_replaces_it(scene):
+    scene.upload("upload/other.csv", b"other")
+    scene.partner.rename(path("/upload/report.csv"), path("/upload/other.csv"), replace=True)
+    assert contents(scene.folders.inbound) == {"other.csv": b"content"}
+    assert sorted(rows(scene)) == [("other.csv", "present"), ("other.csv", "replaced")]
+
+
+def test_a_rename_onto_a_taken_name_fails_and_is_recorded_nowhere(scene):
+    scene.upload("upload/other.csv", b"other")
+    with pytest.raises(FileExistsError):
+        scene.partner.rename(path("/upload/report.csv"), path("/upload/other.csv"), replace=False)
+    assert sorted(rows(scene)) == [("other.csv", "present"), ("report.csv", "present")]
+    assert "file.renamed" not in scene.events()
+
+
+def test_a_change_that_fails_on_disk_is_recorded_as_failed(scene):
+    with pytest.raises(FileNotFoundError):
+        scene.partner.rename(path("/upload/report.csv"), path("/upload/none/x"), replace=False)
+    assert rows(scene) == [("report.csv", "present")]
+    assert scene.leaves()[-1]["type"] == "file.change_failed"
+    assert scene.leaves()[-1]["data"]["change"] == "file.renamed"
+
+
+def test_what_is_not_there_cannot_be_removed_and_leaves_no_event(scene):
+    with pytest.raises(FileNotFoundError):
+        scene.partner.remove(path("/upload/none"))
+    assert "file.withdrawn" not in scene.events()
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda partner: partner.remove(path("/upload/report.csv")),
+        lambda partner: partner.rename(path("/upload/report.csv"), path("/upload/x"), replace=True),
+        lambda partner: partner.rename(path("/upload/free.csv"), path("/upload/report.csv"), replace=True),
+    ],
+)
+def test_a_held_file_stays_where_and_what_it_is(scene, change):
+    scene.upload("upload/free.csv", b"free")
+    scene.held.add(b"report.csv")
+    with pytest.raises(RefusedError) as refusal:
+        change(scene.partner)
+    assert refusal.value.reason == "HELD"
+    assert contents(scene.folders.inbound) == {"report.csv": b"content", "free.csv": b"free"}
+    assert scene.events() == {"transfer.received": 2}
+
+
+def test_under_a_hold_elsewhere_directories_can_be_made_and_removed(scene):
+    scene.held.add(b"report.csv")
+    scene.partner.make_directory(path("/upload/a"))
+    scene.partner.rename(path("/upload/a"), path("/upload/b"), replace=False)
+    scene.partner.remove_directory(path("/upload/b"))
+    assert not (scene.folders.inbound / "b").exists()
+    wanted = {"folder.created": 1, "file.renamed": 1, "folder.removed": 1}
+    assert wanted.items() <= scene.events().items()
+
+
+def test_a_directory_with_files_is_not_renamed(scene):
+    scene.upload("upload/a/report.csv")
+    with pytest.raises(OSError, match="not empty"):
+        scene.partner.rename(path("/upload/a"), path("/upload/b"), replace=False)
+
+
+def test_a_directory_that_cannot_be_recorded_is_not_made(scene, monkeypatch):
+    def fail(work):
+        raise LedgerError("disk full")
+
+    monkeypatch.setattr(scene.ledger, "write", fail)
+    with pytest.raises(LedgerError):
+        scene.partner.make_directory(path("/upload/a"))
+    assert not (scene.folders.inbound / "a").exists()
+
+
+@pytest.mark.parametrize("place", ["/receipts/x", "/audit/x", "/upload", "/", "/other/x"])
+def test_other_places_are_read_only(scene, place):
+    for change in (scene.partner.remove, scene.partner.make_directory, scene.partner.begin):
+        with pytest.raises(RefusedError):
+            change(path(place))
+
+
+def test_a_published_file_stays_in_its_folder(scene):
+    with pytest.raises(RefusedError) as refusal:
+        scene.partner.rename(path("/upload/report.csv"), path("/download/x"), replace=True)
+    assert refusal.value.reason == "OTHER_FOLDER"
+
+
+def test_a_new_time_does_not_make_the_ledger_lose_sight_of_the_file(scene):
+    """Clients set the time of what they have uploaded; retention must still know the file."""
+    scene.partner.set_attributes(path("/upload/report.csv"), mode=0o600, atime=1, mtime=1_000_000_000)
+    status = (scene.folders.inbound / "report.csv").stat()
+    assert status.st_mtime == 1_000_000_000
+    assert status.st_mode & 0o777 == 0o600
+    f = tables.kept_file.c
+    with scene.ledger.read() as conn:
+        source = conn.scalar(sa.select(f.source))
+    assert is_at(scene.places["inbound"], (b"report.csv",), source)
+
+
+def test_attributes_of_what_is_not_there_leave_no_event(scene):
+    with pytest.raises(FileNotFoundError):
+        scene.partner.set_attributes(path("/upload/none"), mode=0o600, atime=None, mtime=None)
+    assert "file.attributes_set" not in scene.events()
+
+
+def test_of_many_that_remove_one_file_one_succeeds(scene):
+    outcomes = []
+
+    def remove():
+        try:
+            scene.partner.remove(path("/upload/report.csv"))
+        except FileNotFoundError:
+            outcomes.append("not there")
+        else:
+            outcomes.append("removed")
+
+    threads = [threading.Thread(target=remove) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(outcomes) == ["not there"] * 7 + ["removed"]
+    assert rows(scene) == [("report.csv", "withdrawn")]
+    assert scene.events()["file.withdrawn"] == 1
+
+
+@pytest.mark.parametrize("replace", [False, True])
+def test_a_rename_that_was_cut_off_leaves_one_file_and_its_row_at_one_place(tmp_path, monkeypatch, replace):
+    def act(scene):
+        scene.upload("upload/report.csv", b"content")
+        scene.partner.rename(path("/upload/report.csv"), path("/upload/other.csv"), replace=replace)
+
+    def check(folder, crashed):
+        with Scene(folder) as scene:
+            scene.recovery.run(scene.queue, {})
+            published = contents(scene.folders.inbound)
+            assert len(published) <= 1
+            assert [("inbound", name) for name in published] == scene.received()
+            assert crashed or published == {"other.csv": b"content"}
+
+    assert crash_at_every_step(tmp_path, monkeypatch, act, check) > 8
+
+
+def test_recovery_replaces_nothing_with_a_rename_that_had_not_happened(tmp_path, monkeypatch):
+    with Scene(tmp_path) as scene:
+        scene.upload("upload/a", b"a")
+        with monkeypatch.context() as patched:
+            patched.setattr(durable, "rename", _never(scene.fuse))
+            with pytest.raises(Crash):
+                scene.partner.rename(path("/upload/a"), path("/upload/b"), replace=False)
+        scene.fuse.blown = False
+        (scene.folders.inbound / "b").write_bytes(b"b")
+    with Scene(tmp_path) as scene:
+        assert rows(scene) == [("a", "renaming")]
+        scene.recovery.run(scene.queue, {})
+        assert contents(scene.folders.inbound) == {"a": b"a", "b": b"b"}
+        assert rows(scene) == [("a", "present")]
+
+
+def test_a_removal_that_was_cut_off_is_done(tmp_path, monkeypatch):
+    def act(scene):
+        scene.upload("upload/report.csv", b"content")
+        scene.partner.remove(path("/upload/report.csv"))
+
+    def check(folder, crashed):
+        with Scene(folder) as scene:
+            scene.recovery.run(scene.queue, {})
+            assert [("inbound", name) for name in contents(scene.folders.inbound)] == scene.received()
+            if scene.events()["file.withdrawn"]:
+                assert contents(scene.folders.inbound) == {}
+
+    assert crash_at_every_step(tmp_path, monkeypatch, act, check) > 8
+
+
+def test_one_change_that_cannot_be_ended_does_not_keep_the_next_from_it(scene, monkeypatch):
+    scene.upload("upload/other.csv")
+    scene.ledger.write(lambda unit: unit.conn.execute(tables.kept_file.update().values(state="withdrawing")))
+    refused = []
+
+    def unlink(self, parts):
+        if parts == (b"report.csv",):
+            refused.append(parts)
+            raise PermissionError
+        real(self, parts)
+
+    real = Root.unlink
+    monkeypatch.setattr(Root, "unlink", unlink)
+    scene.recovery.run(scene.queue, {})
+    assert refused
+    assert sorted(rows(scene)) == [("other.csv", "withdrawn"), ("report.csv", "withdrawing")]
+
+
+def _never(fuse: Fuse):
+    def rename(*args, **options):
+        fuse.blown = True
+        raise Crash
+
+    return rename

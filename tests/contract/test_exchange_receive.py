@@ -1,0 +1,252 @@
+import hashlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+
+import pytest
+from exchange_scene import Scene, contents, poll, quick_folder
+
+from sftpd.errors import ContainmentError, RefusedError
+from sftpd.exchange.receive import Arrival
+from sftpd.names import VirtualPath
+
+
+@pytest.fixture
+def tmp_path():
+    with quick_folder() as folder:
+        yield folder
+
+
+@pytest.fixture
+def scene(tmp_path):
+    with Scene(tmp_path) as scene:
+        yield scene
+
+
+def test_an_accepted_file_is_published_byte_for_byte(scene):
+    content = os.urandom(100_000)
+    assert scene.upload("upload/a/b/report.bin", content) == "published"
+    assert contents(scene.folders.inbound) == {"a/b/report.bin": content}
+    assert not contents(scene.folders.staging)
+    assert scene.states() == ["done"]
+    assert scene.received() == [("inbound", "a/b/report.bin")]
+    assert scene.events() == {"transfer.received": 1}
+
+
+def test_it_is_out_of_sight_until_the_gate_has_spoken_and_whole_then(scene, tmp_path):
+    scene.hook("pre-receive", f"echo >{tmp_path}/asked; while [ ! -e {tmp_path}/go ]; do sleep 0.01; done")
+    scene.stage("upload/report.csv", b"whole")
+    upload = threading.Thread(target=scene.complete, args=("upload/report.csv",))
+    upload.start()
+    poll((tmp_path / "asked").exists)
+    assert not contents(scene.folders.inbound)
+    (tmp_path / "go").touch()
+    upload.join()
+    assert contents(scene.folders.inbound) == {"report.csv": b"whole"}
+
+
+def test_the_hook_reads_the_content_and_is_told_the_hash(scene, tmp_path):
+    scene.hook("pre-receive", f'cat >{tmp_path}/message; grep -q "a;b" {scene.folders.screening}/*')
+    assert scene.upload("upload/report.csv", b"a;b\n") == "published"
+    digest = hashlib.sha256(b"a;b\n").hexdigest()
+    assert scene.transfers()[0].sha256 == digest
+    assert json.loads((tmp_path / "message").read_text())["sha256"] == digest
+
+
+def test_a_rejected_file_is_refused_with_the_reason_and_kept_in_quarantine(scene):
+    scene.hook("pre-receive", "echo 'no macros here'; exit 20")
+    with pytest.raises(RefusedError, match="no macros here") as refusal:
+        scene.upload("upload/report.xlsm", b"x")
+    assert refusal.value.reason == "REJECTED"
+    assert contents(scene.folders.inbound) == {}
+    assert contents(scene.folders.quarantine) == {"report.xlsm": b"x"}
+    assert scene.events() == {"transfer.blocked": 1}
+    assert scene.states() == ["quarantined"]
+    assert scene.received() == [("quarantine", "report.xlsm")]
+
+
+def test_quarantine_is_an_answer_and_no_refusal(scene):
+    scene.hook("pre-receive", "exit 10")
+    assert scene.upload("upload/report.csv") == "quarantined"
+    assert scene.upload("upload/report.csv") == "quarantined"
+    assert contents(scene.folders.inbound) == {}
+    assert contents(scene.folders.quarantine).keys() == {"report.csv", "report.1.csv"}
+    assert scene.events() == {"transfer.blocked": 2}
+
+
+@pytest.mark.parametrize("body", ["exit 3", "kill -9 $$", "exec /no/such/program"])
+def test_a_gate_that_fails_lets_nothing_through(scene, body):
+    scene.hook("pre-receive", body)
+    assert scene.upload("upload/report.csv") == "quarantined"
+    assert contents(scene.folders.inbound) == {}
+
+
+@pytest.mark.parametrize(
+    ("status", "folder", "event", "state"),
+    [(0, "inbound", "received", "done"), (20, "quarantine", "blocked", "quarantined")],
+)
+def test_a_slow_gate_is_not_waited_for(tmp_path, status, folder, event, state):
+    with Scene(tmp_path, acknowledge_within=0.01) as scene:
+        scene.hook("pre-receive", f"while [ ! -e {tmp_path}/go ]; do sleep 0.01; done; exit {status}")
+        assert scene.upload("upload/report.csv", b"x") == "screening"
+        assert scene.states() == ["screening"]
+        assert contents(scene.folders.inbound) == {}
+        (tmp_path / "go").touch()
+        poll(lambda: scene.states() == [state])
+        assert scene.received() == [(folder, "report.csv")]
+        assert contents(scene.folders.by_name()[folder]) == {"report.csv": b"x"}
+        assert scene.events() == {f"transfer.{event}": 1}
+
+
+@pytest.mark.parametrize("kind", ["memory", "disk"])
+def test_a_file_that_is_open_for_writing_is_refused_and_staged_again(kind, tmp_path, tmp_path_factory):
+    with Scene(tmp_path if kind == "memory" else tmp_path_factory.mktemp("disk")) as scene:
+        _refuse_while_open(scene)
+
+
+def _refuse_while_open(scene):
+    staged = scene.stage("upload/report.csv", b"half")
+    with staged.open("ab"):
+        with pytest.raises(RefusedError) as refusal:
+            scene.complete("upload/report.csv")
+        assert refusal.value.reason == "STILL_OPEN"
+        assert staged.read_bytes() == b"half"
+    assert contents(scene.folders.inbound) == {}
+    assert scene.events() == {}
+    assert scene.complete("upload/report.csv") == "published"
+
+
+def test_one_that_opens_it_for_writing_while_it_is_looked_at_does_not_end_us(tmp_path):
+    """The kernel tells the holder of a lease by a signal that it is broken."""
+    program = """if True:
+        import fcntl, os, sys
+        from pathlib import Path
+        from types import SimpleNamespace
+        from sftpd.exchange import receive
+        real = fcntl.fcntl
+        def slow(fd, command, argument):
+            real(fd, command, argument)
+            if command == fcntl.F_SETLEASE and argument == fcntl.F_RDLCK:
+                if os.fork() == 0:
+                    try:
+                        os.open(sys.argv[1], os.O_WRONLY | os.O_NONBLOCK)
+                    finally:
+                        os._exit(0)
+                os.wait()
+        receive.fcntl.fcntl = slow
+        fd = os.open(sys.argv[1], os.O_RDONLY)
+        receive._require_settled(fd, SimpleNamespace(size=0))
+    """
+    file = tmp_path / "file"
+    file.touch()
+    ended = subprocess.run([sys.executable, "-c", program, str(file)], stderr=subprocess.PIPE)
+    assert ended.returncode != -signal.SIGIO
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_a_file_with_a_second_name_is_refused(scene):
+    staged = scene.stage("upload/report.csv")
+    os.link(staged, staged.with_name("other"))
+    with pytest.raises(RefusedError) as refusal:
+        scene.complete("upload/report.csv")
+    assert refusal.value.reason == "NOT_A_PLAIN_FILE"
+    assert staged.exists()
+    assert contents(scene.folders.inbound) == {}
+
+
+def test_a_file_of_another_size_than_was_written_is_refused(scene):
+    staged = scene.stage("upload/report.csv", b"1234")
+    with pytest.raises(RefusedError) as refusal:
+        scene.partner.complete(scene.new_id(), _path("/upload/report.csv"), 3, None)
+    assert refusal.value.reason == "SIZE_DIFFERS"
+    assert staged.exists()
+
+
+@pytest.mark.parametrize(
+    ("make", "error"),
+    [
+        (lambda path: path.mkdir(), IsADirectoryError),
+        (os.mkfifo, OSError),
+        (lambda path: path.symlink_to("/etc/passwd"), ContainmentError),
+    ],
+)
+def test_what_is_no_file_goes_back_and_leaves_nothing_behind(scene, make, error):
+    staged = scene.stage("upload/x")
+    staged.unlink()
+    make(staged)
+    with pytest.raises(error):
+        scene.complete("upload/x", size=0)
+    assert os.path.lexists(staged)
+    assert not list(scene.folders.screening.iterdir())
+
+
+def test_overwriting_an_unconsumed_file_marks_the_old_one_replaced(scene):
+    scene.upload("upload/report.csv", b"old")
+    scene.upload("upload/report.csv", b"new")
+    assert contents(scene.folders.inbound) == {"report.csv": b"new"}
+    assert scene.received() == [("inbound", "report.csv")]
+    assert scene.received(state="replaced") == [("inbound", "report.csv")]
+
+
+def test_ledger_and_disk_agree_on_which_of_many_uploads_came_last(scene):
+    accounts = 8
+    for number in range(accounts):
+        scene.stage(f"upload/{number}", b"%d" % number)
+
+    def publish(number):
+        staged = (b"%d" % number,)
+        arrival = _arrival(scene, staged, (b"same",))
+        scene.receiver.complete(arrival)
+
+    threads = [threading.Thread(target=publish, args=(number,)) for number in range(accounts)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert scene.received() == [("inbound", "same")]
+    left = (scene.folders.inbound / "same").stat()
+    present = next(t for t in scene.transfers() if t.source.startswith(f"{left.st_ino}:"))
+    assert scene.received_ids() == [present.id]
+
+
+@pytest.mark.parametrize("obstacle", ["directory", "parent", "link"])
+def test_a_name_in_the_way_puts_the_file_in_quarantine(scene, obstacle):
+    inbound = scene.folders.inbound
+    if obstacle == "directory":
+        (inbound / "a" / "b").mkdir(parents=True)
+    elif obstacle == "parent":
+        (inbound / "a").write_bytes(b"file")
+    else:
+        (inbound / "a").symlink_to("/tmp")
+    with pytest.raises(RefusedError, match="in the way"):
+        scene.upload("upload/a/b", b"x")
+    assert contents(scene.folders.quarantine) == {"a/b": b"x"}
+    assert scene.received() == [("quarantine", "a/b")]
+    assert scene.states() == ["quarantined"]
+
+
+def test_a_held_file_is_not_overwritten(scene):
+    scene.upload("upload/report.csv", b"old")
+    scene.held.add(b"report.csv")
+    with pytest.raises(RefusedError) as refusal:
+        scene.upload("upload/report.csv", b"new")
+    assert refusal.value.reason == "HELD"
+    assert contents(scene.folders.inbound) == {"report.csv": b"old"}
+
+
+def test_no_leaf_tells_the_name(scene):
+    scene.upload("upload/geheim.csv")
+    assert "geheim" not in str(scene.leaves())
+
+
+def _path(text):
+    return VirtualPath.parse(text.encode())
+
+
+def _arrival(scene, parts, path):
+    size = len(parts[0])
+    staging = scene.partner._staging[b"upload"]
+    return Arrival(scene.new_id(), "upload", "alice", "inbound", staging, parts, path, size, None, {})

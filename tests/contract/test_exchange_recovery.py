@@ -1,0 +1,175 @@
+import os
+
+import pytest
+from exchange_scene import Crash, Scene, contents, crash_at_every_step, quick_folder, take_all
+
+from sftpd.exchange.receive import Receiver
+
+CONTENT = b"a;b\n"
+
+
+@pytest.fixture
+def tmp_path():
+    with quick_folder() as folder:
+        yield folder
+
+
+def test_an_upload_is_neither_lost_nor_doubled_wherever_it_is_cut_off(tmp_path, monkeypatch):
+    told = []
+
+    def act(scene):
+        told.clear()
+        told.append(scene.upload("upload/a/report.csv", CONTENT))
+
+    def check(folder, crashed):
+        consumed = []
+        take_all(folder / "link" / "inbound", consumed)
+        with Scene(folder) as scene:
+            scene.recovery.run(scene.queue, {})
+            take_all(scene.folders.inbound, consumed)
+            assert len(consumed) <= 1
+            assert scene.states() == ["done"] * len(consumed)
+            assert scene.events() == ({"transfer.received": 1} if consumed else {})
+            assert not list(scene.folders.screening.iterdir())
+            if told:
+                assert consumed == [("a/report.csv", CONTENT)]
+            elif not consumed:
+                assert scene.upload("upload/a/report.csv", CONTENT) == "published"
+
+    assert crash_at_every_step(tmp_path, monkeypatch, act, check) >= 8
+
+
+def test_an_upload_under_slow_screening_is_settled_after_a_crash(tmp_path, monkeypatch):
+    def act(scene):
+        scene.hook("pre-receive", "sleep 0.05")
+        assert scene.upload("upload/report.csv", CONTENT) == "screening"
+
+    def check(folder, crashed):
+        consumed = []
+        take_all(folder / "link" / "inbound", consumed)
+        with Scene(folder) as scene:
+            scene.recovery.run(scene.queue, {})
+            take_all(scene.folders.inbound, consumed)
+            assert len(consumed) <= 1
+            assert scene.states() == ["done"] * len(consumed)
+            assert crashed or consumed == [("report.csv", CONTENT)]
+
+    assert crash_at_every_step(tmp_path, monkeypatch, act, check, acknowledge_within=0.001) >= 8
+
+
+def test_a_blocked_upload_ends_in_quarantine_once(tmp_path, monkeypatch):
+    def act(scene):
+        scene.hook("pre-receive", "exit 10")
+        assert scene.upload("upload/report.csv", CONTENT) == "quarantined"
+
+    def check(folder, crashed):
+        with Scene(folder) as scene:
+            scene.recovery.run(scene.queue, {})
+            kept = contents(scene.folders.quarantine)
+            assert scene.received() == [("quarantine", name) for name in kept]
+            assert scene.states() == ["quarantined"] * len(kept)
+            assert scene.events() == ({"transfer.blocked": 1} if kept else {})
+            assert contents(scene.folders.inbound) == {}
+            assert crashed or kept == {"report.csv": CONTENT}
+
+    assert crash_at_every_step(tmp_path, monkeypatch, act, check) >= 8
+
+
+@pytest.mark.parametrize("route", ["download", "remote"])
+def test_a_dropped_file_is_delivered_once_wherever_it_is_cut_off(tmp_path, monkeypatch, route):
+    def act(scene):
+        transfer = scene.senders[route].claim(scene.drop("a/report.csv", CONTENT))
+        scene.senders[route].advance(transfer)
+
+    def check(folder, crashed):
+        place = folder / ("link/.sftpd/download" if route == "download" else "remote/out")
+        fetched = []
+        with Scene(folder) as scene:
+            if (place / "a/report.csv").exists():
+                take_all(place, fetched)
+            scene.recover(route)
+            take_all(place, fetched)
+            assert fetched == [("a/report.csv", CONTENT)]
+            assert contents(scene.outbound) == {}
+            assert scene.states() == ["done"]
+            assert scene.events() == {"transfer.delivered": 1}
+            if route == "remote":
+                assert contents(scene.folders.sent) == {"a/report.csv": CONTENT}
+
+    assert crash_at_every_step(tmp_path, monkeypatch, act, check) >= 7
+
+
+def test_a_blocked_drop_ends_in_quarantine_once(tmp_path, monkeypatch):
+    def act(scene):
+        scene.hook("pre-send", "exit 10")
+        assert scene.senders["remote"].claim(scene.drop("report.csv", CONTENT)) is None
+
+    def check(folder, crashed):
+        with Scene(folder) as scene:
+            scene.recover("remote")
+            assert contents(scene.folders.quarantine) == {"report.csv": CONTENT}
+            assert contents(scene.outbound) == {}
+            assert scene.states() == ["quarantined"]
+            assert scene.events() == {"transfer.blocked": 1}
+
+    assert crash_at_every_step(tmp_path, monkeypatch, act, check) >= 4
+
+
+@pytest.mark.parametrize("then", ["leave", "delete", "move"])
+def test_a_file_that_is_fetched_comes_once_wherever_it_is_cut_off(tmp_path, monkeypatch, then):
+    def act(scene):
+        file = scene.remote.folder / "in" / "report.csv"
+        file.write_bytes(CONTENT)
+        os.utime(file, (1_700_000_000, 1_700_000_000))
+        scene.collector.collect()
+
+    def check(folder, crashed):
+        consumed = []
+        take_all(folder / "link" / "inbound", consumed)
+        with Scene(folder, then=then) as scene:
+            scene.recovery.run(scene.queue, {})
+            scene.collector.collect()
+            take_all(scene.folders.inbound, consumed)
+            assert consumed == [("report.csv", CONTENT)]
+            assert scene.states() == ["done"]
+            assert scene.events() == {"transfer.received": 1}
+            assert not list(scene.folders.screening.iterdir())
+            assert contents(scene.remote.folder / "in") == (
+                {"report.csv": CONTENT} if then == "leave" else {}
+            )
+
+    assert crash_at_every_step(tmp_path, monkeypatch, act, check, then=then) >= 8
+
+
+def test_a_name_that_came_in_the_way_meanwhile_does_not_keep_the_next_file_waiting(tmp_path, monkeypatch):
+    with Scene(tmp_path) as scene, monkeypatch.context() as patched:
+        patched.setattr(Receiver, "_rename", _never)
+        for name in ("report.csv", "other.csv"):
+            with pytest.raises(Crash):
+                scene.upload(f"upload/{name}")
+    (tmp_path / "link/inbound/report.csv").mkdir()
+    with Scene(tmp_path) as scene:
+        scene.recovery.run(scene.queue, {})
+        assert contents(scene.folders.inbound).keys() == {"other.csv"}
+        assert contents(scene.folders.quarantine).keys() == {"report.csv"}
+
+
+def test_what_no_transfer_tells_of_is_discarded_whatever_it_is(tmp_path):
+    with Scene(tmp_path) as scene:
+        (scene.folders.screening / "orphan").touch()
+        (scene.folders.screening / "directory").mkdir()
+        assert scene.recovery.run(scene.queue, {}) == 0
+        assert not (scene.folders.screening / "orphan").exists()
+
+
+def test_a_reload_leaves_inbound_transfers_to_their_sessions(tmp_path):
+    with Scene(tmp_path, acknowledge_within=0.01) as scene:
+        scene.hook("pre-receive", f"while [ ! -e {tmp_path}/go ]; do sleep 0.01; done")
+        scene.upload("upload/report.csv")
+        assert scene.recovery.resume_sending(scene.queue, scene.senders) == 0
+        assert list(scene.folders.screening.iterdir())
+        (tmp_path / "go").touch()
+
+
+def _never(*_):
+    raise Crash

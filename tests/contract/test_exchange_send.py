@@ -1,0 +1,168 @@
+import os
+
+import pytest
+from exchange_scene import LocalRemote, Scene, contents, poll, quick_folder
+
+from sftpd.errors import RefusedError, RemoteError, RemoteRefusedError
+from sftpd.exchange.queue import OutboundQueue
+
+
+@pytest.fixture
+def tmp_path():
+    with quick_folder() as folder:
+        yield folder
+
+
+@pytest.fixture
+def scene(tmp_path):
+    with Scene(tmp_path) as scene:
+        yield scene
+
+
+def offer(scene, route, name="report.csv", content=b"a;b\n"):
+    scene.queue.offer(scene.senders[route], scene.drop(name, content))
+    scene.run_queue()
+
+
+def at_remote(scene):
+    return contents(scene.remote.folder / "out")
+
+
+def test_a_dropped_file_moves_to_download(scene):
+    offer(scene, "download", "a/report.csv", b"whole")
+    assert contents(scene.folders.download) == {"a/report.csv": b"whole"}
+    assert contents(scene.outbound) == {}
+    assert scene.states() == ["done"]
+    assert scene.events() == {"transfer.delivered": 1}
+
+
+def test_a_dropped_file_is_brought_to_the_remote_and_archived(scene):
+    content = os.urandom(10_000)
+    offer(scene, "remote", "a/report.csv", content)
+    assert at_remote(scene) == {"a/report.csv": content}
+    assert contents(scene.folders.sent) == {"a/report.csv": content}
+    assert contents(scene.outbound) == {}
+    assert [(str(t.state), t.folder, t.placed_as) for t in scene.transfers()] == [
+        ("done", "sent", (b"a", b"report.csv"))
+    ]
+    assert scene.events() == {"transfer.delivered": 1}
+    assert scene.leaves()[0]["data"]["proof"] == "sha256"
+
+
+def test_a_thousand_offers_of_one_file_deliver_it_once(scene):
+    scene.queue.start()
+    parts = scene.drop("report.csv")
+    for _ in range(1000):
+        scene.queue.offer(scene.senders["remote"], parts)
+    scene.run_queue()
+    assert scene.events() == {"transfer.delivered": 1}
+    assert scene.remote.calls["place"] == 1
+
+
+def test_a_blocked_file_is_not_sent(scene):
+    scene.hook("pre-send", "echo secret; exit 20")
+    offer(scene, "remote")
+    assert at_remote(scene) == {}
+    assert contents(scene.folders.quarantine) == {"report.csv": b"a;b\n"}
+    assert scene.states() == ["quarantined"]
+    assert scene.transfers()[0].reason == "secret"
+    assert scene.events() == {"transfer.blocked": 1}
+
+
+@pytest.mark.parametrize("step", ["borrow", "upload", "size", "place"])
+def test_a_remote_that_fails_a_few_times_gets_the_file_once(scene, step):
+    scene.remote.faults[step] = [RemoteError("try later")] * 4
+    offer(scene, "remote")
+    assert at_remote(scene) == {"report.csv": b"a;b\n"}
+    assert scene.events() == {"transfer.delivered": 1}
+    assert scene.transfers()[0].attempts == 4
+
+
+@pytest.mark.parametrize("step", ["upload", "place"])
+def test_an_answer_that_was_lost_does_not_deliver_twice(scene, step):
+    scene.remote.lost_answers[step] = 1
+    offer(scene, "remote")
+    assert at_remote(scene) == {"report.csv": b"a;b\n"}
+    assert scene.remote.calls["place"] == 1
+    assert scene.events() == {"transfer.delivered": 1}
+
+
+def test_what_cannot_be_delivered_ends_in_failed_with_its_reason(tmp_path):
+    with Scene(tmp_path, attempts=3) as scene:
+        scene.remote.faults["upload"] = [RemoteRefusedError("quota exceeded")] * 3
+        offer(scene, "remote")
+        failed = contents(scene.folders.failed)
+        assert failed["report.csv"] == b"a;b\n"
+        assert b"quota exceeded" in failed["report.csv.reason.txt"]
+        assert contents(scene.outbound) == {}
+        assert scene.states() == ["failed"]
+        assert scene.events() == {"transfer.failed": 1}
+
+
+def test_after_the_upload_nothing_is_given_up(tmp_path):
+    """The rename may have happened: only asking again can tell."""
+    with Scene(tmp_path, attempts=2) as scene:
+        scene.remote.faults["place"] = [RemoteError("try later")] * 6
+        offer(scene, "remote")
+        assert at_remote(scene) == {"report.csv": b"a;b\n"}
+        assert scene.events() == {"transfer.delivered": 1}
+
+
+def test_a_source_that_changes_while_it_is_sent_is_not_delivered_but_its_later_version_is(scene):
+    def change():
+        scene.remote.during_upload = lambda: None
+        scene.queue.offer(scene.senders["remote"], scene.drop("report.csv", b"later version"))
+
+    scene.remote.during_upload = change
+    offer(scene, "remote", content=b"early")
+    assert at_remote(scene) == {"report.csv": b"later version"}
+    assert scene.states() == ["vanished", "done"]
+    assert scene.events() == {"transfer.delivered": 1}
+
+
+def test_a_source_that_goes_while_the_remote_is_away_leaves_nothing_there(scene):
+    def take_away():
+        (scene.outbound / "report.csv").unlink()
+
+    scene.remote.during_upload = take_away
+    scene.remote.lost_answers["upload"] = 1
+    offer(scene, "remote")
+    assert at_remote(scene) == {}
+    assert scene.states() == ["vanished"]
+
+
+def test_a_file_that_is_gone_is_nothing_to_send(scene):
+    assert scene.senders["remote"].claim((b"gone",)) is None
+    assert scene.transfers() == []
+
+
+def test_a_file_of_the_same_name_is_another_transfer(scene):
+    offer(scene, "remote", content=b"monday")
+    offer(scene, "remote", content=b"tuesday")
+    assert at_remote(scene) == {"report.csv": b"tuesday"}
+    assert contents(scene.folders.sent) == {"report.csv": b"monday", "report.1.csv": b"tuesday"}
+    assert scene.events() == {"transfer.delivered": 2}
+
+
+def test_while_the_gate_is_closed_nothing_is_claimed(scene, tmp_path):
+    asked = []
+
+    def closed(link):
+        asked.append(link)
+        raise RefusedError("not now", reason="LINK_NOT_ACTIVE")
+
+    queue = OutboundQueue(workers=1, clock=scene.clock, require_open=closed)
+    queue.offer(scene.senders["remote"], scene.drop("report.csv"))
+    queue.start()
+    poll(lambda: asked)
+    queue.stop()
+    assert queue.depth() == 1
+    assert scene.transfers() == []
+    assert contents(scene.outbound) == {"report.csv": b"a;b\n"}
+
+
+def test_the_double_behaves_as_the_port_says(tmp_path):
+    remote = LocalRemote(tmp_path)
+    assert remote.size(b"/x") is None
+    with pytest.raises(RemoteError):
+        remote.remove(b"/x")

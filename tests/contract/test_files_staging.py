@@ -1,0 +1,138 @@
+import os
+import subprocess
+import sys
+
+import pytest
+
+from sftpd.errors import ContainmentError, RefusedError
+from sftpd.files import durable
+from sftpd.files.beneath import Root
+from sftpd.files.staging import Staging
+
+WRITE = os.O_WRONLY | os.O_CREAT
+
+
+@pytest.fixture
+def folder(tmp_path):
+    path = tmp_path / "staging"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def staging(folder):
+    with Root.at(folder) as root:
+        yield Staging(root)
+
+
+def put(staging, *parts, data=b"part"):
+    fd = staging.open_part(parts, WRITE)
+    os.write(fd, data)
+    os.close(fd)
+
+
+HOLD = """
+import os, sys
+from pathlib import Path
+from sftpd.files.beneath import Root
+from sftpd.files.staging import Staging
+Staging(Root.at(Path(sys.argv[1]))).open_part((b"in", b"file"), os.O_WRONLY | os.O_CREAT)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_two_processes_never_write_one_part(staging, folder):
+    other = subprocess.Popen(
+        [sys.executable, "-c", HOLD, str(folder)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    with other:
+        assert other.stdout.readline() == "held\n"
+        (folder / "in/file").write_bytes(b"theirs")
+        with pytest.raises(RefusedError) as refused:
+            staging.open_part((b"in", b"file"), WRITE | os.O_TRUNC)
+        assert refused.value.reason == "PART_IN_USE"
+        assert (folder / "in/file").read_bytes() == b"theirs"
+        os.close(staging.read_part((b"in", b"file")))
+        other.kill()
+    put(staging, b"in", b"file", data=b"ours, ")
+    assert (folder / "in/file").read_bytes() == b"ours, "
+
+
+def test_a_part_is_truncated_only_when_asked(staging, folder):
+    put(staging, b"file", data=b"12345")
+    put(staging, b"file", data=b"ab")
+    assert (folder / "file").read_bytes() == b"ab345"
+    os.close(staging.open_part((b"file",), os.O_WRONLY | os.O_TRUNC))
+    assert (folder / "file").read_bytes() == b""
+
+
+def test_a_missing_part_is_not_made_unless_asked(staging, folder):
+    with pytest.raises(FileNotFoundError):
+        staging.open_part((b"in", b"file"), os.O_WRONLY)
+    assert os.listdir(folder) == []
+    put(staging, b"file")
+    with pytest.raises(FileExistsError):
+        staging.open_part((b"file",), WRITE | os.O_EXCL)
+
+
+def test_a_part_renamed_before_it_was_locked_is_not_mistaken_for_its_successor(staging, folder, monkeypatch):
+    """Between our open and our lock the name went to another file: we must hold that one."""
+    put(staging, b"file", data=b"old")
+    root_open, rename = staging.root.open, os.rename
+
+    def late(parts, flags, mode):
+        monkeypatch.undo()
+        fd = root_open(parts, flags, mode)
+        rename(folder / "file", folder / "published")
+        return fd
+
+    monkeypatch.setattr(staging.root, "open", late)
+    put(staging, b"file", data=b"new")
+    assert (folder / "published").read_bytes() == b"old"
+    assert (folder / "file").read_bytes() == b"new"
+
+
+def test_renaming_moves_a_part_and_prunes_what_it_leaves(staging, folder):
+    put(staging, b"a", b"b", b"file.part")
+    put(staging, b"c", b"other")
+    staging.rename((b"a", b"b", b"file.part"), (b"c", b"file"), replace=False)
+    assert sorted(parts for parts, _ in staging.walk()) == [(b"c", b"file"), (b"c", b"other")]
+    assert os.listdir(folder) == ["c"]
+    with pytest.raises(FileExistsError):
+        staging.rename((b"c", b"file"), (b"c", b"other"), replace=False)
+
+
+def test_removing_prunes_up_to_what_is_still_used(staging, folder):
+    put(staging, b"a", b"b", b"c", b"file")
+    put(staging, b"a", b"other")
+    staging.remove((b"a", b"b", b"c", b"file"))
+    assert os.listdir(folder / "a") == ["other"]
+
+
+def test_parts_are_listed_and_described(staging):
+    put(staging, b"a", b"one", data=b"1")
+    put(staging, b"two", data=b"22")
+    with staging.entries() as entries:
+        assert sorted(entry.name for entry in entries) == [b"a", b"two"]
+    assert {parts: stat.st_size for parts, stat in staging.walk()} == {(b"a", b"one"): 1, (b"two",): 2}
+    assert staging.stat((b"two",)).st_size == 2
+
+
+def test_walking_does_not_follow_links(staging, folder, tmp_path):
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside/file").write_bytes(b"x")
+    (folder / "link").symlink_to("../outside")
+    assert [parts for parts, _ in staging.walk()] == [(b"link",)]
+    with pytest.raises(ContainmentError):
+        put(staging, b"link", b"file")
+
+
+def test_publishing_out_of_staging_leaves_no_folders_behind(staging, folder, tmp_path):
+    put(staging, b"a", b"b", b"file")
+    (tmp_path / "inbound").mkdir()
+    with Root.at(tmp_path / "inbound") as inbound:
+        durable.publish(staging.root, (b"a", b"b", b"file"), inbound, (b"a", b"b", b"file"))
+    staging.prune((b"a", b"b", b"file"))
+    assert (tmp_path / "inbound/a/b/file").read_bytes() == b"part"
+    assert os.listdir(folder) == []

@@ -1,0 +1,199 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from sftpd.clock import SystemClock
+from sftpd.hooks.commands import SandboxedCommands
+from sftpd.hooks.runner import HookRunner
+from sftpd.hooks.spec import EVENTS
+from sftpd.hooks.verdict import ACCEPTED, HOOK_FAILED, Ruling, Verdict
+from sftpd.process.pool import Children
+from sftpd.process.sandbox import kernel_support
+
+PAYLOAD = {
+    "link": "demo",
+    "route": "in",
+    "direction": "inbound",
+    "path": "/upload/report.csv",
+    "size": 3,
+    "sha256": "00" * 32,
+    "transfer": "t1",
+    "account": "demo",
+}
+GATED = {**PAYLOAD, "policy": {}}
+
+
+@pytest.fixture
+def hooks(tmp_path):
+    return tmp_path / "hooks"
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "staged"
+    path.write_bytes(b"a;b")
+    return path
+
+
+def add(hooks, name, body, event="pre-receive", mode=0o755, interpreter="/bin/sh"):
+    folder = hooks / f"{event}.d"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / name
+    path.write_text(f"#!{interpreter}\n{body}\n")
+    path.chmod(mode)
+
+
+class Recorder:
+    """Runs commands for real, and keeps how each ended."""
+
+    def __init__(self, children):
+        self._commands = SandboxedCommands(children)
+        self.ended = []
+
+    def run(self, argv, **options):
+        completed = self._commands.run(argv, **options)
+        self.ended.append((argv[0].rsplit("/", 1)[-1], completed))
+        return completed
+
+    @property
+    def names(self):
+        return [name for name, _ in self.ended]
+
+
+@pytest.fixture(scope="module")
+def children():
+    with Children.start(["sftpd.process.command"]) as children:
+        yield children
+
+
+@pytest.fixture
+def commands(children):
+    return Recorder(children)
+
+
+@pytest.fixture
+def screen(hooks, file, commands):
+    def screen(payload=GATED, *, event="pre-receive", deadline=20.0):
+        return HookRunner(hooks, commands, deadline, SystemClock()).screen(event, payload, file)
+
+    return screen
+
+
+def test_without_gates_a_file_passes(hooks, screen):
+    assert screen() == ACCEPTED
+
+
+def test_accepting_gates_let_it_pass(hooks, screen):
+    add(hooks, "10-a", "exit 0")
+    add(hooks, "20-b", "cat >/dev/null; exit 0")
+    assert screen() == ACCEPTED
+
+
+def test_a_rejecting_gate_gives_its_reason_and_ends_the_round(hooks, screen, commands):
+    add(hooks, "10-a", "echo 'not this one'; exit 20")
+    add(hooks, "20-b", "exit 0")
+    assert screen() == Verdict(Ruling.REJECT, "not this one")
+    assert commands.names == ["10-a"]
+
+
+def test_a_gate_can_send_to_quarantine(hooks, screen):
+    add(hooks, "10-a", "echo suspicious; exit 10")
+    assert screen() == Verdict(Ruling.QUARANTINE, "suspicious")
+
+
+@pytest.mark.parametrize(
+    ("body", "how"),
+    [
+        ("exit 3", {}),
+        ("kill -SEGV $$", {}),
+        ("exit 0", {"mode": 0o644}),
+        ("exit 0", {"interpreter": "/no/such/interpreter"}),
+        ("exit 0", {"interpreter": "/usr/bin/env no-such-program"}),
+    ],
+    ids=["crash", "signal", "not executable", "missing interpreter", "missing program"],
+)
+def test_a_gate_that_gives_no_verdict_lets_nothing_through(hooks, screen, body, how):
+    add(hooks, "10-a", body, **how)
+    assert screen() == HOOK_FAILED
+
+
+def test_a_hanging_gate_lets_nothing_through(hooks, screen):
+    add(hooks, "10-a", "sleep 600")
+    assert screen(deadline=1.0) == HOOK_FAILED
+
+
+def test_an_acceptance_after_the_deadline_is_none(hooks, screen):
+    add(hooks, "10-a", "trap 'exit 0' TERM; sleep 600 & wait")
+    assert screen(deadline=0.5) == HOOK_FAILED
+
+
+def test_the_deadline_is_for_all_gates_together(hooks, screen):
+    add(hooks, "10-a", "sleep 0.7")
+    add(hooks, "20-b", "sleep 600")
+    assert screen(deadline=1.0) == HOOK_FAILED
+
+
+def test_an_unusable_gate_keeps_those_before_it_from_running(hooks, screen, commands):
+    add(hooks, "10-a", "exit 0")
+    add(hooks, "20-b", "exit 0", mode=0o644)
+    assert screen() == HOOK_FAILED
+    assert commands.names == []
+
+
+def test_huge_output_does_not_stop_a_gate(hooks, screen):
+    add(hooks, "10-a", "head -c 5000000 /dev/zero | tr '\\0' x; exit 20")
+    verdict = screen()
+    assert verdict.ruling is Ruling.REJECT
+    assert set(verdict.reason) == {"x"}
+
+
+def test_a_payload_with_other_keys_is_not_screened_with(hooks, screen):
+    add(hooks, "10-a", "exit 0")
+    assert screen(PAYLOAD) == HOOK_FAILED
+
+
+@pytest.mark.parametrize("event", ["pre-receive", "pre-send"])
+def test_a_gate_gets_the_keys_of_the_table_on_one_line(hooks, file, screen, commands, event):
+    add(hooks, "10-a", "cat; env >&2; pwd >&2", event=event)
+    assert screen(event=event) == ACCEPTED
+    ((_, completed),) = commands.ended
+    assert completed.stdout.count(b"\n") == 1
+    message = json.loads(completed.stdout)
+    assert message.keys() == EVENTS[event].keys
+    assert message["event"] == event
+    assert message["file"] == str(file)
+    said = completed.stderr.decode().splitlines()
+    assert f"SFTPD_EVENT={event}" in said
+    assert said[-1] == "/"
+
+
+def test_a_hook_can_read_the_file_and_use_its_temporary_directory(hooks, file, screen, commands):
+    add(hooks, "10-a", f'cp {file} "$TMPDIR/copy" && cat "$TMPDIR/copy"')
+    assert screen() == ACCEPTED
+    assert commands.ended[0][1].stdout == file.read_bytes()
+
+
+@pytest.mark.skipif(kernel_support().landlock_abi is None, reason="this kernel has no Landlock")
+def test_a_hook_cannot_change_the_file_or_anything_else(hooks, file, screen, tmp_path):
+    add(hooks, "10-a", f"echo x >>{file} || touch {tmp_path}/new || rm {file} || exit 20")
+    assert screen().ruling is Ruling.REJECT
+    assert file.read_bytes() == b"a;b"
+    assert not (tmp_path / "new").exists()
+
+
+def test_observers_all_run_and_their_failure_goes_no_further(hooks, file, commands):
+    add(hooks, "10-a", "exit 1", event="post-receive")
+    add(hooks, "20-b", "exit 0", event="post-receive", mode=0o644)
+    add(hooks, "30-c", "cat", event="post-receive")
+    HookRunner(hooks, commands, 20.0, SystemClock()).observe("post-receive", PAYLOAD, file)
+    assert commands.names == ["10-a", "30-c"]
+    assert json.loads(commands.ended[-1][1].stdout).keys() == EVENTS["post-receive"].keys
+
+
+def test_the_shipped_gate_runs_in_the_sandbox(file, commands):
+    shipped = Path(__file__).parents[2] / "hooks"
+    runner = HookRunner(shipped, commands, 20.0, SystemClock())
+    assert runner.screen("pre-receive", {**GATED, "policy": {"types": ["csv"]}}, file) == ACCEPTED
+    rejected = runner.screen("pre-receive", {**GATED, "policy": {"types": ["xlsx"]}}, file)
+    assert rejected == Verdict(Ruling.REJECT, "file type is not allowed")

@@ -1,0 +1,88 @@
+import subprocess
+import sys
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.migration import MigrationContext
+
+from sftpd.errors import LedgerError
+from sftpd.ledger.database import migrate, open_engine
+from sftpd.ledger.tables import metadata
+
+
+@pytest.fixture
+def engine(tmp_path):
+    engine = open_engine(f"sqlite:///{tmp_path}/ledger.db")
+    migrate(engine)
+    yield engine
+    engine.dispose()
+
+
+def schema_version(engine):
+    with engine.connect() as conn:
+        return conn.scalar(sa.text("PRAGMA schema_version"))
+
+
+def test_the_migrations_make_exactly_the_tables(engine):
+    with engine.connect() as conn:
+        context = MigrationContext.configure(
+            conn, opts={"compare_type": True, "compare_server_default": True}
+        )
+        assert compare_metadata(context, metadata) == []
+
+
+def test_the_comparison_would_notice(engine):
+    with engine.begin() as conn:
+        conn.execute(sa.text("DROP INDEX ix_hold_link"))
+        assert compare_metadata(MigrationContext.configure(conn), metadata) != []
+
+
+def test_a_second_opening_changes_nothing(engine):
+    before = schema_version(engine)
+    migrate(engine)
+    assert schema_version(engine) == before
+
+
+def test_events_never_get_a_number_again(engine):
+    """The sequencer removes by number, so one that was removed must not come back."""
+    with engine.begin() as conn:
+        insert = sa.text("INSERT INTO outbox (log, event, leaf) VALUES ('a', 'b', x'00') RETURNING seq")
+        first = conn.scalar(insert)
+        conn.execute(sa.text("DELETE FROM outbox"))
+        assert conn.scalar(insert) > first
+
+
+def test_a_ledger_of_a_newer_sftpd_is_refused_in_words(engine):
+    with engine.begin() as conn:
+        conn.execute(sa.text("UPDATE alembic_version SET version_num = '9999'"))
+    with pytest.raises(LedgerError, match=r"ledger\.db.*9999.*run the newest sftpd"):
+        migrate(engine)
+
+
+def test_what_is_no_database_is_refused_in_words(tmp_path):
+    (tmp_path / "ledger.db").write_bytes(b"not a database" * 1000)
+    engine = open_engine(f"sqlite:///{tmp_path}/ledger.db")
+    with pytest.raises(LedgerError, match="not a database"):
+        migrate(engine)
+    engine.dispose()
+
+
+def test_of_two_that_make_the_schema_at_once_both_get_it(tmp_path):
+    program = (
+        "import sys; from sftpd.ledger.database import *; engine = open_engine(sys.argv[1]);"
+        "sys.stdin.read(); migrate(engine)"
+    )
+    argv = [sys.executable, "-c", program, f"sqlite:///{tmp_path}/ledger.db"]
+    makers = [subprocess.Popen(argv, stdin=subprocess.PIPE) for _ in range(2)]
+    for maker in makers:
+        maker.stdin.close()
+    assert [maker.wait() for maker in makers] == [0, 0]
+
+
+def test_a_password_in_the_url_is_not_in_the_error(tmp_path):
+    engine = open_engine(f"sqlite:///{tmp_path}/no/such/folder/ledger.db?password=hunter2")
+    with pytest.raises(LedgerError) as error:
+        migrate(engine)
+    assert "hunter2" not in str(error.value)
+    engine.dispose()

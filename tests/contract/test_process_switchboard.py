@@ -1,0 +1,243 @@
+import os
+import signal
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from process_entries import Number, Slow, Text, poll
+from structlog.testing import capture_logs
+
+from sftpd.errors import NotFoundError, RefusedError
+from sftpd.process.channel import Answer, CallFailedError, Channel, channel_pair
+from sftpd.process.child import Child
+from sftpd.process.messages import MESSAGE_LIMIT, Done, Reply, Request
+from sftpd.process.pool import Children
+from sftpd.process.switchboard import Switchboard
+
+TESTS = Path(__file__).parent
+
+
+@pytest.fixture(scope="module")
+def children():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", str(TESTS), prepend=os.pathsep)
+        with Children.start(["process_entries"]) as started:
+            yield started
+
+
+@pytest.fixture
+def switchboard():
+    with Switchboard(workers=4) as board:
+        yield board
+
+
+@pytest.fixture
+def peer():
+    """A child handle without a process, and the channel that its process would have."""
+    ours, theirs = channel_pair()
+    with Channel(theirs, Text | Number | Slow) as channel:
+        yield Child(1, "test", Channel(ours, Text | Number | Slow), None), channel
+
+
+def test_requests_are_answered_and_notices_heard(children, switchboard):
+    notices = []
+
+    def handle(child, body, fds):
+        if body.number == sum(range(10)) * 2:
+            notices.append(body)
+        return Number(body.number * 2)
+
+    with children.spawn("process_entries:ask", kind="test", sandbox=None, accepts=Number) as child:
+        switchboard.attach(child, handle)
+        assert child.wait(10).well
+        assert poll(lambda: notices)
+
+
+def test_children_are_called_while_they_are_attended(children, switchboard):
+    with children.spawn("process_entries:echo", kind="test", sandbox=None, accepts=Number) as child:
+        switchboard.attach(child, lambda *_: Done())
+        with ThreadPoolExecutor(8) as pool:
+            replies = pool.map(lambda n: child.channel.call(Number(n), Number, timeout=30), range(500))
+            assert [reply.number for reply in replies] == list(range(500))
+
+
+def test_a_child_that_breaks_the_protocol_is_killed_and_logged(children, switchboard):
+    with (
+        capture_logs() as logs,
+        children.spawn("process_entries:speak_nonsense", kind="test", sandbox=None) as child,
+    ):
+        switchboard.attach(child, lambda *_: Done())
+        assert child.wait(10).signal == signal.SIGKILL
+    assert [line["event"] for line in logs] == ["child_broke_protocol"]
+
+
+def test_a_channel_closed_on_our_side_frees_its_place_for_the_next(children, switchboard):
+    for _ in range(20):
+        with children.spawn("process_entries:echo", kind="test", sandbox=None, accepts=Text) as child:
+            switchboard.attach(child, lambda *_: Done())
+            assert child.channel.call(Text("x"), Text, timeout=10) == Text("x")
+        assert poll(lambda gone=child: gone.channel.fileno() == -1)
+
+
+def test_messages_of_one_child_are_handled_in_order_one_at_a_time(peer, switchboard):
+    child, channel = peer
+    handled, at_once = [], []
+
+    def handle(_, body, fds):
+        at_once.append(body)
+        handled.append(body.number)
+        at_once.remove(body)
+        assert not at_once
+        return Done()
+
+    switchboard.attach(child, handle)
+    for number in range(500):
+        channel.notify(Number(number))
+    assert poll(lambda: len(handled) == 500)
+    assert handled == list(range(500))
+
+
+def test_a_concurrent_kind_does_not_hold_up_the_others(peer, switchboard):
+    child, channel = peer
+    go_on = threading.Event()
+
+    def handle(_, body, fds):
+        if isinstance(body, Slow):
+            assert go_on.wait(10)
+        return body
+
+    switchboard.attach(child, handle, concurrent=(Slow,))
+    with ThreadPoolExecutor(1) as pool:
+        slow = pool.submit(channel.call, Slow("slow"), Slow, timeout=10)
+        assert channel.call(Text("quick"), Text, timeout=10) == Text("quick")
+        assert not slow.done()
+        go_on.set()
+        assert slow.result(10) == Slow("slow")
+
+
+def test_one_child_does_not_keep_the_workers_from_another(children, switchboard):
+    go_on = threading.Event()
+    ours, theirs = channel_pair()
+    with Channel(theirs, Text) as flooding:
+        switchboard.attach(Child(2, "test", Channel(ours, Text), None), lambda *_: go_on.wait(10) and Done())
+        for _ in range(60):
+            flooding.notify(Text("x"))
+        with children.spawn("process_entries:ask", kind="test", sandbox=None, accepts=Number) as child:
+            switchboard.attach(child, lambda _, body, fds: body)
+            assert child.wait(10).well
+        go_on.set()
+
+
+def test_a_child_that_sends_too_much_is_not_read_until_it_is_caught_up_with(peer, switchboard):
+    child, channel = peer
+    go_on, handled = threading.Event(), []
+
+    def handle(_, body, fds):
+        assert go_on.wait(30)
+        handled.append(body.number)
+        return Done()
+
+    switchboard.attach(child, handle)
+    with ThreadPoolExecutor(1) as pool:
+        flood = pool.submit(lambda: [channel.notify(Number(number)) for number in range(5000)])
+        poll(lambda: False, patience=0.2)
+        assert not flood.done(), "five thousand messages fit neither the socket nor the queue"
+        go_on.set()
+        flood.result(30)
+    assert poll(lambda: len(handled) == 5000)
+
+
+def test_a_child_that_floods_with_replies_keeps_nobody_from_another(peer, children, switchboard):
+    child, channel = peer
+    switchboard.attach(child, lambda *_: Done())
+    over = threading.Event()
+
+    def flood():
+        while not over.is_set():
+            channel.send(Reply(1, Done()))
+
+    with ThreadPoolExecutor(1) as pool:
+        flooding = pool.submit(flood)
+        with children.spawn("process_entries:ask", kind="test", sandbox=None, accepts=Number) as other:
+            switchboard.attach(other, lambda _, body, fds: body)
+            assert other.wait(20).well
+        over.set()
+        flooding.result(10)
+
+
+def test_an_error_tells_the_child_its_code_and_nothing_else(peer, switchboard):
+    child, channel = peer
+
+    def refuse(_, body, fds):
+        raise NotFoundError("no row", where="/internal/path")
+
+    switchboard.attach(child, refuse)
+    with pytest.raises(CallFailedError) as failed:
+        channel.call(Text("x"), Done, timeout=10)
+    assert (failed.value.failure_code, failed.value.message) == ("NOT_FOUND", "")
+
+
+def test_the_caller_decides_what_an_error_may_tell(peer):
+    child, channel = peer
+
+    def refuse(_, body, fds):
+        raise RefusedError("the file type is not allowed", reason="TYPE")
+
+    with Switchboard(workers=1, failure_text=lambda fault: (fault.reason, fault.what)) as switchboard:
+        switchboard.attach(child, refuse)
+        with pytest.raises(CallFailedError) as failed:
+            channel.call(Text("x"), Done, timeout=10)
+    assert (failed.value.failure_code, failed.value.message) == ("TYPE", "the file type is not allowed")
+
+
+def test_a_fault_of_ours_is_a_bare_error_to_the_child_and_logged(peer, switchboard):
+    child, channel = peer
+
+    def fail(_, body, fds):
+        raise KeyError("secret")
+
+    switchboard.attach(child, fail)
+    with capture_logs() as logs, pytest.raises(CallFailedError) as failed:
+        channel.call(Text("x"), Done, timeout=10)
+    assert (failed.value.failure_code, failed.value.message) == ("ERROR", "")
+    assert [line["event"] for line in logs] == ["message_handler_failed"]
+
+
+def test_a_reply_that_is_too_long_fails_the_call_and_not_the_child(peer, switchboard):
+    child, channel = peer
+    switchboard.attach(child, lambda *_: Text("x" * MESSAGE_LIMIT))
+    with pytest.raises(CallFailedError):
+        channel.call(Text("x"), Text, timeout=10)
+
+
+def test_descriptors_go_both_ways_and_are_closed_behind(peer, switchboard):
+    child, channel = peer
+    reader, writer = os.pipe()
+
+    def handle(_, body, fds):
+        os.write(fds[0], b"got it")
+        return Answer(body, (os.open("/dev/null", os.O_RDONLY),))
+
+    switchboard.attach(child, handle)
+    _, (null,) = channel.call_for_fds(Text("x"), Text, [writer], 10)
+    os.close(writer)
+    os.close(null)
+    assert os.read(reader, 100) == b"got it"
+    assert os.read(reader, 100) == b""
+    os.close(reader)
+
+
+def test_closing_lets_go_of_what_still_waits(peer):
+    child, channel = peer
+    go_on = threading.Event()
+    switchboard = Switchboard(workers=1)
+    switchboard.attach(child, lambda *_: go_on.wait(10) and Done())
+    for number in range(5):
+        channel.send(Request(number, Number(number)), [0])
+    poll(lambda: False, patience=0.1)
+    closing = threading.Thread(target=switchboard.close)
+    closing.start()
+    go_on.set()
+    closing.join(10)
+    assert child.channel.fileno() == -1

@@ -1,0 +1,201 @@
+"""Every method of Remote against a real OpenSSH server."""
+
+import hashlib
+import os
+from pathlib import Path
+
+import pytest
+from remote_scene import NAME, LocalFile, download, login_at, remotes_for
+from sshd import sshd
+
+from sftpd.errors import RemoteError, RemoteRefusedError
+from sftpd.exchange.remote import RemoteFile
+from sftpd.process.pool import Children
+
+ODD_NAME = b"caf\xe9 \xff\n.csv"
+MEGABYTE = 1 << 20
+
+
+@pytest.fixture(scope="module")
+def children():
+    with Children.start(["sftpd.ssh.courier"]) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory):
+    with sshd(tmp_path_factory.mktemp("sshd")) as running:
+        yield running
+
+
+@pytest.fixture
+def root(server, tmp_path):
+    """A fresh folder at the remote."""
+    folder = server.root / tmp_path.name
+    folder.mkdir()
+    return os.fsencode(folder)
+
+
+@pytest.fixture
+def remote(children, server):
+    remotes = remotes_for(children, login_at(server))
+    with remotes.borrow(NAME) as borrowed:
+        yield borrowed
+    remotes.close()
+
+
+def content(path):
+    return Path(os.fsdecode(path)).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("size", "proof"),
+    [(0, "sha256"), (1, "sha256"), (32 * 1024, "sha256"), (MEGABYTE, "sha256"), (5 * MEGABYTE + 1, "size")],
+)
+def test_upload_and_download_keep_every_byte(remote, root, tmp_path, size, proof):
+    file = LocalFile(tmp_path / "file", os.urandom(size))
+
+    assert file.upload(remote, root + b"/there") == proof
+    assert download(remote, root + b"/there", tmp_path / "back") == (size, file.sha256)
+    assert (tmp_path / "back").read_bytes() == file.path.read_bytes()
+
+
+def test_upload_makes_the_directories_above(remote, root, tmp_path):
+    LocalFile(tmp_path / "file", b"deep").upload(remote, root + b"/a/b/c/file")
+
+    assert content(root + b"/a/b/c/file") == b"deep"
+
+
+def test_upload_replaces_a_longer_file(remote, root, tmp_path):
+    LocalFile(tmp_path / "long", b"x" * 100_000).upload(remote, root + b"/there")
+    LocalFile(tmp_path / "short", b"y").upload(remote, root + b"/there")
+
+    assert content(root + b"/there") == b"y"
+
+
+def test_upload_of_a_file_that_is_not_what_was_announced_is_an_error(remote, root, tmp_path):
+    file = LocalFile(tmp_path / "file", b"announced")
+    file.path.write_bytes(b"different")
+
+    with pytest.raises(RemoteError, match="changed while it was sent"):
+        file.upload(remote, root + b"/there")
+
+
+def test_upload_ignores_the_offset_of_the_descriptor(remote, root, tmp_path):
+    file = LocalFile(tmp_path / "file", b"whole")
+    fd = os.open(file.path, os.O_RDONLY)
+    os.lseek(fd, 3, os.SEEK_SET)
+    remote.upload(fd, root + b"/there", size=file.size, sha256=file.sha256)
+    os.close(fd)
+
+    assert content(root + b"/there") == b"whole"
+
+
+def test_names_that_are_not_utf8_work_everywhere(remote, root, tmp_path):
+    LocalFile(tmp_path / "file", b"odd").upload(remote, root + b"/part")
+    remote.place(root + b"/part", root + b"/" + ODD_NAME)
+
+    assert [file.name for file in remote.list(root + b"/")] == [ODD_NAME]
+    assert remote.size(root + b"/" + ODD_NAME) == 3
+    assert download(remote, root + b"/" + ODD_NAME, tmp_path / "back")[0] == 3
+    remote.remove(root + b"/" + ODD_NAME)
+    assert remote.size(root + b"/" + ODD_NAME) is None
+
+
+def test_place_replaces_what_is_there(remote, root, tmp_path):
+    LocalFile(tmp_path / "old", b"old").upload(remote, root + b"/final")
+    LocalFile(tmp_path / "new", b"new").upload(remote, root + b"/part")
+    remote.place(root + b"/part", root + b"/final")
+
+    assert content(root + b"/final") == b"new"
+    assert os.listdir(root) == [b"final"]
+
+
+def test_size_of_nothing_is_none(remote, root):
+    assert remote.size(root + b"/nothing") is None
+    assert remote.size(root + b"/no/such/folder") is None
+
+
+def test_list_names_regular_files_in_order(remote, root):
+    names = sorted(b"%04d.csv" % number for number in range(1200))
+    for name in names:
+        with open(root + b"/" + name, "wb") as file:
+            file.write(name)
+        os.utime(root + b"/" + name, (0, 1_600_000_000))
+    os.mkdir(root + b"/folder")
+    os.symlink(b"0001.csv", root + b"/link")
+
+    assert remote.list(root + b"/") == [RemoteFile(name, 8, 1_600_000_000) for name in names]
+
+
+def test_list_of_an_empty_directory_is_empty(remote, root):
+    assert remote.list(root) == []
+
+
+@pytest.mark.parametrize(
+    "act",
+    [
+        lambda remote, path, target: remote.list(path),
+        lambda remote, path, target: remote.remove(path),
+        lambda remote, path, target: remote.place(path, path + b"2"),
+        download,
+    ],
+)
+def test_what_is_not_there_is_an_error_that_says_so(remote, root, tmp_path, act):
+    with pytest.raises(RemoteError, match=r"partner: .*No such file") as caught:
+        act(remote, root + b"/nothing", tmp_path / "target")
+    assert not isinstance(caught.value, RemoteRefusedError)
+
+
+def test_a_connection_that_failed_is_refused_to_its_borrower(remote, root):
+    with pytest.raises(RemoteError):
+        remote.remove(root + b"/nothing")
+    with pytest.raises(RemoteError, match="failed before"):
+        remote.list(root)
+
+
+def test_what_the_account_may_not_do_is_refused_for_good(children, tmp_path):
+    read_only = "Match all\nForceCommand internal-sftp -R"
+    with sshd(tmp_path / "sshd") as server:
+        server.config.write_text(server.config.read_text() + read_only)
+        server.kill()
+        server.start()
+        remotes = remotes_for(children, login_at(server))
+        with pytest.raises(RemoteRefusedError, match="PERMISSION_DENIED"), remotes.borrow(NAME) as remote:
+            LocalFile(tmp_path / "file", b"x").upload(remote, os.fsencode(server.root / "file"))
+        remotes.close()
+
+
+def test_a_server_without_extensions_gets_plain_requests(children, tmp_path):
+    with sshd(tmp_path / "sshd") as server:
+        denied = "posix-rename,fsync"
+        server.config.write_text(
+            server.config.read_text().replace("internal-sftp", f"internal-sftp -P {denied}")
+        )
+        server.kill()
+        server.start()
+        remotes = remotes_for(children, login_at(server))
+        root = os.fsencode(server.root)
+        with remotes.borrow(NAME) as remote:
+            LocalFile(tmp_path / "old", b"old").upload(remote, root + b"/final")
+            LocalFile(tmp_path / "new", b"new").upload(remote, root + b"/part")
+            remote.place(root + b"/part", root + b"/final")
+        remotes.close()
+        assert (server.root / "final").read_bytes() == b"new"
+
+
+@pytest.mark.parametrize("key_type", ["rsa", "ecdsa"])
+def test_other_kinds_of_key_log_in(children, tmp_path, key_type):
+    with sshd(tmp_path / "sshd", key_type=key_type) as server:
+        remotes = remotes_for(children, login_at(server))
+        with remotes.borrow(NAME) as remote:
+            assert remote.list(os.fsencode(server.root)) == []
+        remotes.close()
+
+
+def test_downloaded_hash_is_of_the_bytes(remote, root, tmp_path):
+    with open(root + b"/file", "wb") as file:
+        file.write(b"content" * 100_000)
+    _, sha256 = download(remote, root + b"/file", tmp_path / "back")
+
+    assert sha256 == hashlib.sha256((tmp_path / "back").read_bytes()).hexdigest()

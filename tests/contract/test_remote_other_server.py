@@ -1,0 +1,93 @@
+"""Remotes that are not OpenSSH, and couriers that are not ours."""
+
+import contextlib
+import os
+
+import paramiko
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from remote_hostile_courier import FORGED
+from remote_other_server import CONTENT, MTIME, PASSWORD, other_server
+from remote_scene import NAME, couriers, download, login_at, remotes_for
+from sshd import make_key
+from structlog.testing import capture_logs
+
+from sftpd.errors import RemoteError, RemoteRefusedError
+from sftpd.exchange.remote import RemoteFile
+from sftpd.process.pool import Children
+from sftpd.ssh import courier
+from sftpd.ssh.remotes import RemoteLogin
+
+
+@pytest.fixture(scope="module")
+def children():
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONPATH", os.path.dirname(__file__), prepend=os.pathsep)
+        with Children.start(["sftpd.ssh.courier", "remote_hostile_courier"]) as started:
+            yield started
+
+
+@pytest.fixture(scope="module")
+def host_key():
+    return paramiko.ECDSAKey.generate(ec.SECP256R1())
+
+
+@pytest.fixture
+def borrow(children, tmp_path, host_key):
+    """Borrow a connection to such a server, with this password and no key."""
+
+    @contextlib.contextmanager
+    def borrowing(password=PASSWORD, **options):
+        with other_server(tmp_path, host_key, **options) as server:
+            login = RemoteLogin(login_at(server, key="none").remote, None, lambda: password)
+            with contextlib.closing(remotes_for(children, login)) as remotes, remotes.borrow(NAME) as remote:
+                yield remote
+
+    return borrowing
+
+
+@pytest.mark.parametrize("interactive", [False, True])
+def test_a_password_logs_in(borrow, interactive):
+    with borrow(interactive=interactive) as remote:
+        assert remote.size(b"/nothing") is None
+
+
+def test_a_wrong_password_is_refused(borrow):
+    with pytest.raises(RemoteRefusedError, match="refuses the login"), borrow("wrong"):
+        pass
+
+
+def test_no_password_is_shown(borrow):
+    login = RemoteLogin(None, None, lambda: PASSWORD)
+    assert "lambda" not in repr(login)
+    with capture_logs() as lines, borrow() as remote:
+        remote.list(b"/")
+    assert PASSWORD not in repr(lines)
+
+
+def test_short_reads_are_put_together(borrow, tmp_path):
+    with borrow() as remote:
+        assert download(remote, b"/content", tmp_path / "back")[0] == len(CONTENT)
+    assert (tmp_path / "back").read_bytes() == CONTENT
+
+
+def test_a_listing_brings_no_name_that_is_a_path_and_says_how_many(borrow):
+    with capture_logs() as lines, borrow() as remote:
+        assert remote.list(b"/") == [RemoteFile(b"fine.csv", len(CONTENT), MTIME)]
+    assert [line["left_out"] for line in lines] == [4]
+
+
+def test_a_courier_that_asks_for_other_signatures_gets_none(children, tmp_path, host_key, monkeypatch):
+    monkeypatch.setattr(courier, "ENTRY", "remote_hostile_courier:main")
+    make_key(tmp_path / "key", "ed25519")
+    with other_server(tmp_path, host_key) as server:
+        login = login_at(server, key=paramiko.PKey.from_path(tmp_path / "key"))
+        with (
+            capture_logs() as lines,
+            contextlib.closing(remotes_for(children, login)) as remotes,
+            pytest.raises(RemoteError, match=f"{FORGED} refused"),
+            remotes.borrow(NAME),
+        ):
+            pass
+    assert [line["event"] for line in lines] == ["login_signature_refused"] * FORGED
+    assert couriers(children) == []

@@ -1,0 +1,434 @@
+"""One link for the tests of the exchange: real folders, ledger and hooks, and a remote in a directory."""
+
+import contextlib
+import hashlib
+import itertools
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
+from functools import cache, partial
+from pathlib import Path
+from zoneinfo import ZoneInfo
+
+import sqlalchemy as sa
+
+from sftpd.audit.event import seal
+from sftpd.clock import SystemClock
+from sftpd.errors import RemoteError
+from sftpd.exchange import records
+from sftpd.exchange.changes import Changes
+from sftpd.exchange.collect import Collector
+from sftpd.exchange.deliver import Bring, Offer
+from sftpd.exchange.partner import Partner, Ports
+from sftpd.exchange.places import Places
+from sftpd.exchange.queue import OutboundQueue
+from sftpd.exchange.receive import Receiver
+from sftpd.exchange.recovery import Recovery
+from sftpd.exchange.remote import RemoteFile
+from sftpd.exchange.screening import Screening
+from sftpd.exchange.send import Sender, Tools
+from sftpd.files.beneath import Root
+from sftpd.hooks.runner import HookRunner
+from sftpd.ledger import tables
+from sftpd.ledger.database import migrate, open_engine
+from sftpd.ledger.ledger import Ledger
+from sftpd.link.model import Account, Backoff, Folders, Inbound, Link, Outbound, Readiness
+from sftpd.names import TransferId, VirtualPath, new_id
+from sftpd.process.command import Completed
+
+PATIENCE = 20.0
+
+
+class Crash(BaseException):
+    """The process is killed here; no `except Exception` of the code under test may see it."""
+
+
+class Fuse:
+    """Blows at its `at`-th step, and from then on at every one: a dead process does nothing."""
+
+    def __init__(self, at: int | None = None):
+        self.at = at
+        self.steps = 0
+        self.blown = False
+
+    def step(self) -> None:
+        if self.blown or self.steps == self.at:
+            self.blown = True
+            raise Crash
+        self.steps += 1
+
+    def around(self, work):
+        """`work` with a step before and after it."""
+
+        def guarded(*args, **options):
+            self.step()
+            result = work(*args, **options)
+            self.step()
+            return result
+
+        return guarded
+
+
+class FusedLedger(Ledger):
+    """A ledger whose commits are steps of a fuse."""
+
+    fuse = Fuse()
+
+    def write(self, work):
+        return self.fuse.around(super().write)(work)
+
+    def defer(self, work):
+        self.fuse.step()
+        super().write(work)
+        self.fuse.step()
+
+
+class ShellCommands:
+    """Runs hooks as plain child processes."""
+
+    def run(self, argv, *, stdin, deadline, env):
+        done = subprocess.run(argv, input=stdin, timeout=deadline, env=dict(env), capture_output=True)
+        return Completed(
+            done.returncode, None, "", done.stdout, done.stderr, truncated=False, timed_out=False
+        )
+
+
+class LocalRemote:
+    """A remote that keeps its files in a directory, and fails as it is told to."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        self.fuse = Fuse()
+        self.calls: Counter[str] = Counter()
+        self.faults: dict[str, list[Exception]] = {}
+        self.lost_answers: Counter[str] = Counter()
+        self.during_upload = lambda: None
+        self.before_download = lambda name: None
+
+    @contextlib.contextmanager
+    def borrow(self, name):
+        self._call("borrow")
+        yield self
+
+    def upload(self, fd, path, *, size, sha256):
+        self._call("upload")
+        target = self._at(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes(os.pread(fd, 1 << 20, 0))
+        self.during_upload()
+        self._answer("upload")
+        return "sha256"
+
+    def place(self, temporary, final):
+        self._call("place")
+        self._at(final).parent.mkdir(parents=True, exist_ok=True)
+        self._at(temporary).replace(self._at(final))
+        self._answer("place")
+
+    def size(self, path):
+        self._call("size")
+        target = self._at(path)
+        return target.stat().st_size if target.exists() else None
+
+    def list(self, path):
+        self._call("list")
+        files = [entry for entry in self._at(path).iterdir() if entry.is_file()]
+        stats = [(os.fsencode(file.name), file.stat()) for file in sorted(files)]
+        return [RemoteFile(name, stat.st_size, int(stat.st_mtime)) for name, stat in stats]
+
+    def download(self, path, fd):
+        self._call("download")
+        self.before_download(path.rsplit(b"/", 1)[-1])
+        content = self._at(path).read_bytes()
+        os.pwrite(fd, content, 0)
+        self._answer("download")
+        return len(content), hashlib.sha256(content).hexdigest()
+
+    def remove(self, path):
+        self._call("remove")
+        if not self._at(path).exists():
+            raise RemoteError("no such file")
+        self._at(path).unlink()
+        self._answer("remove")
+
+    def _call(self, name):
+        self.fuse.step()
+        self.calls[name] += 1
+        if self.faults.get(name):
+            raise self.faults[name].pop(0)
+
+    def _answer(self, name):
+        self.fuse.step()
+        if self.lost_answers[name]:
+            self.lost_answers[name] -= 1
+            raise RemoteError("connection lost")
+
+    def _at(self, path: bytes) -> Path:
+        return self.folder / os.fsdecode(path).lstrip("/")
+
+
+class Scene:
+    """One link put together as the daemon does; another Scene in the same folder is a restart."""
+
+    def __init__(self, folder: Path, *, fuse=None, acknowledge_within=PATIENCE, then="leave", attempts=50):
+        self.folder = folder
+        self.fuse = fuse or Fuse()
+        self.clock = SystemClock()
+        self.folders = Folders(folder / "link")
+        self.hooks = folder / "hooks"
+        self.remote = LocalRemote(folder / "remote")
+        (folder / "remote" / "out").mkdir(parents=True, exist_ok=True)
+        (folder / "remote" / "in").mkdir(exist_ok=True)
+        (folder / "outbound").mkdir(exist_ok=True)
+        self.outbound = folder / "outbound"
+        self.held: set[bytes] = set()
+        self.ledger = open_ledger(folder / "ledger.db", self.clock)
+        self.workers = ThreadPoolExecutor(4)
+        self.places = Places(self.folders)
+        self.source = Root.at(self.outbound)
+        screening = Screening(HookRunner(self.hooks, ShellCommands(), PATIENCE, self.clock))
+        self.receiver = Receiver(
+            "demo",
+            self.places,
+            ledger=self.ledger,
+            screening=screening,
+            workers=self.workers,
+            acknowledge_within=acknowledge_within,
+        )
+        self.changes = Changes(
+            "demo",
+            self.places,
+            self.ledger,
+            lambda link, folder, path: "claim" if path in self.held else None,
+        )
+        tools = Tools(self.ledger, screening, self.clock)
+        self.senders = {
+            "download": self._sender("download", Offer(self.places), tools, attempts),
+            "remote": self._sender("remote", Bring(self.remote, "peer", "/out"), tools, attempts),
+        }
+        self.collector = Collector(
+            _inbound(then),
+            self.places,
+            receiver=self.receiver,
+            remotes=self.remote,
+            ledger=self.ledger,
+            clock=self.clock,
+            pause=lambda seconds: None,
+        )
+        self.queue = OutboundQueue(workers=2, clock=self.clock, require_open=lambda link: None)
+        self.recovery = Recovery(
+            "demo",
+            self.places,
+            ledger=self.ledger,
+            receiver=self.receiver,
+            changes=self.changes,
+            policies={"upload": {}, "fetch": {}},
+        )
+        account = _account()
+        link = _link(self.folders, (account,))
+        ports = Ports(self.ledger, self.receiver, self.changes, lambda link: None)
+        self.partner = Partner(account, link, self.places, ports)
+        self.ledger.fuse = self.remote.fuse = self.fuse
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self) -> None:
+        self.queue.stop()
+        self.workers.shutdown()
+        self.ledger.close()
+        self.partner.close()
+        self.source.close()
+        self.places.close()
+
+    def _sender(self, name, delivery, tools, attempts):
+        route = Outbound(
+            name=name,
+            link="demo",
+            folder=self.outbound,
+            remote=None if name == "download" else "peer",
+            remote_path="/out",
+            after="archive",
+            readiness=Readiness(0.1, "send", (), (), 60.0),
+            backoff=Backoff(timedelta(milliseconds=2), timedelta(milliseconds=10), attempts),
+            policy={},
+        )
+        return Sender(route, self.places, self.source, delivery, tools)
+
+    def hook(self, event: str, body: str) -> None:
+        path = self.hooks / f"{event}.d" / "10-test"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"#!/bin/sh\n{body}\n")
+        path.chmod(0o755)
+
+    def staged(self, path: str) -> Path:
+        return self.folders.staging / "alice" / path
+
+    def stage(self, path: str, content: bytes = b"a;b\n") -> Path:
+        """What a session leaves when its client has closed a file: /upload/… in the staging folder."""
+        staged = self.staged(path)
+        staged.parent.mkdir(parents=True, exist_ok=True)
+        staged.write_bytes(content)
+        return staged
+
+    def complete(self, path: str, size: int | None = None):
+        size = self.staged(path).stat().st_size if size is None else size
+        return self.partner.complete(self.new_id(), VirtualPath.parse(path.encode()), size, None)
+
+    def upload(self, path: str, content: bytes = b"a;b\n"):
+        self.stage(path, content)
+        return self.complete(path)
+
+    def drop(self, name: str, content: bytes = b"a;b\n") -> tuple[bytes, ...]:
+        path = self.outbound / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+        return tuple(name.encode().split(b"/"))
+
+    def new_id(self) -> TransferId:
+        return TransferId(new_id(self.clock.now()))
+
+    def run_queue(self) -> None:
+        """Let the queue work until nothing is left to do."""
+        with contextlib.suppress(RuntimeError):
+            self.queue.start()
+        poll(lambda: self.queue.depth() == 0)
+        self.flush()
+
+    def recover(self, route: str) -> None:
+        """Start as the daemon does: recovery, and what lies in the watched folder is offered."""
+        self.recovery.run(self.queue, {route: self.senders[route]})
+        for name in contents(self.outbound):
+            self.queue.offer(self.senders[route], tuple(name.encode().split(b"/")))
+        self.run_queue()
+
+    def flush(self) -> None:
+        """Wait for the observers and for what was deferred."""
+        self.ledger.write(lambda unit: None)
+
+    def transfers(self) -> list[records.Transfer]:
+        self.flush()
+        with self.ledger.read() as conn:
+            return records.find(conn)
+
+    def states(self) -> list[str]:
+        return [str(transfer.state) for transfer in self.transfers()]
+
+    def received(self, *, state: str = "present") -> list[tuple[str, str]]:
+        self.flush()
+        f = tables.kept_file.c
+        with self.ledger.read() as conn:
+            rows = conn.execute(sa.select(f.folder, f.path).where(f.state == state).order_by(f.path))
+            return [(row.folder, row.path.decode()) for row in rows]
+
+    def received_ids(self) -> list[str]:
+        f = tables.kept_file.c
+        with self.ledger.read() as conn:
+            return list(conn.scalars(sa.select(f.id).where(f.state == "present")))
+
+    def leaves(self) -> list[dict]:
+        with self.ledger.read() as conn:
+            rows = conn.scalars(sa.select(tables.outbox.c.leaf).order_by(tables.outbox.c.seq))
+            return [json.loads(leaf) for leaf in rows]
+
+    def events(self) -> Counter[str]:
+        self.flush()
+        return Counter(leaf["type"] for leaf in self.leaves())
+
+
+def open_ledger(path: Path, clock) -> FusedLedger:
+    if not path.exists():
+        path.write_bytes(_empty_ledger())
+    return FusedLedger.open(f"sqlite:///{path}", clock=clock, seal=partial(seal, source="sftpd://test"))
+
+
+@cache
+def _empty_ledger() -> bytes:
+    """A database with its schema; to make it anew for each test would take most of their time."""
+    with tempfile.TemporaryDirectory() as folder:
+        engine = open_engine(f"sqlite:///{folder}/ledger.db")
+        migrate(engine)
+        engine.dispose()
+        return (Path(folder) / "ledger.db").read_bytes()
+
+
+@contextlib.contextmanager
+def quick_folder():
+    """A folder in memory where there is one: what is tested there is the order of steps and not the disk."""
+    memory = "/dev/shm"
+    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
+        yield Path(folder)
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    """Every file beneath a folder: relative path → content."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def take_all(folder: Path, into: list[tuple[str, bytes]]) -> None:
+    """What a consumer does: take every file away."""
+    into += contents(folder).items()
+    for entry in folder.iterdir():
+        if entry.is_dir():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def poll(condition) -> None:
+    deadline = time.monotonic() + PATIENCE
+    pause = threading.Event()
+    while not condition():
+        assert time.monotonic() < deadline, "it never came to that"
+        pause.wait(0.002)
+
+
+def crash_at_every_step(folder: Path, monkeypatch, act, check, **options) -> int:
+    """Run `act(scene)` in one folder after another, each time killed one step later, until it ends by itself.
+
+    `check(folder, crashed)` sees what each run left. Returns how many steps there are.
+    """
+    for at in itertools.count():
+        fuse = Fuse(at)
+        place = folder / str(at)
+        place.mkdir()
+        scene = Scene(place, fuse=fuse, **options)
+        with monkeypatch.context() as patched:
+            for name in ("rename", "unlink"):
+                patched.setattr(Root, name, _stepping(fuse, getattr(Root, name)))
+            with scene, contextlib.suppress(Crash):
+                act(scene)
+        check(place, fuse.blown)
+        if not fuse.blown:
+            return at
+    raise AssertionError
+
+
+def _stepping(fuse, method):
+    def stepped(self, *args, **options):
+        return fuse.around(partial(method, self))(*args, **options)
+
+    return stepped
+
+
+def _account() -> Account:
+    return Account("alice", "demo", frozenset(), None, frozenset(), frozenset(), (), None)
+
+
+def _inbound(then: str) -> Inbound:
+    return Inbound("fetch", "demo", "peer", "/in", timedelta(hours=1), then, "/done", ("*",), ("*.tmp",), {})
+
+
+def _link(folders: Folders, accounts: tuple[Account, ...]) -> Link:
+    zone = ZoneInfo("Europe/Amsterdam")
+    return Link("demo", "ACME", zone, folders, folders.root / "audit", None, accounts, (), (), (), {})

@@ -1,0 +1,79 @@
+"""What a process holds that a test must not leave behind: threads, child processes, descriptors."""
+
+import gc
+import os
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+_GRACE = 5.0
+_PAUSE = 0.02
+
+
+@dataclass(frozen=True)
+class Holdings:
+    """Threads by identity, descendant processes by pid, descriptors by number, each with a description."""
+
+    threads: dict[int, str]
+    processes: dict[int, str]
+    descriptors: dict[int, str]
+
+
+def holdings() -> Holdings:
+    return Holdings(threads(), processes(), descriptors())
+
+
+def threads() -> dict[int, str]:
+    return {id(thread): thread.name for thread in threading.enumerate()}
+
+
+def processes(ancestor: int | None = None) -> dict[int, str]:
+    """All living descendants of a process, this one unless told; zombies count."""
+    parents: dict[int, tuple[int, str]] = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            head, _, tail = stat.read_text().rpartition(") ")
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        pid, _, name = head.partition(" (")
+        state, parent = tail.split()[:2]
+        parents[int(pid)] = (int(parent), f"{name} ({state})")
+    found: dict[int, str] = {}
+    newest = {ancestor or os.getpid()}
+    while newest:
+        newest = {pid for pid, (parent, _) in parents.items() if parent in newest}
+        found |= {pid: parents[pid][1] for pid in newest}
+    return found
+
+
+def descriptors() -> dict[int, str]:
+    found = {}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
+        except FileNotFoundError:
+            continue  # the listing's own
+    return found
+
+
+def leaked(before: Holdings, after: Holdings) -> list[str]:
+    """One line for each thing more than before; what only took another's place is no leak."""
+    lines = []
+    for what in ("threads", "processes", "descriptors"):
+        old, new = getattr(before, what), getattr(after, what)
+        if len(new) > len(old):
+            lines += [f"{what}: {key} {new[key]}" for key in new if new[key] != old.get(key)]
+    return lines
+
+
+def await_release(before: Holdings) -> list[str]:
+    """What is leaked after a grace period in which things may still end."""
+    lines = leaked(before, holdings())
+    if lines:
+        gc.collect()
+    deadline = time.monotonic() + _GRACE
+    while lines and time.monotonic() < deadline:
+        time.sleep(_PAUSE)
+        lines = leaked(before, holdings())
+    return lines

@@ -1,0 +1,47 @@
+"""The table of a request's states."""
+
+import pytest
+
+from sftpd.erasure.request import TRANSITIONS, State, Trigger, step
+from sftpd.errors import RefusedError
+
+STRAIGHT = [
+    (Trigger.SEARCH, State.SCOPING),
+    (Trigger.FINDINGS, State.REVIEW),
+    (Trigger.APPROVE, State.APPROVED),
+    (Trigger.RUN, State.EXECUTING),
+    (Trigger.CARRIED_OUT, State.VERIFYING),
+    (Trigger.NOTHING_LEFT, State.CLOSED),
+]
+
+
+def test_a_request_goes_straight_through() -> None:
+    state = State.RECEIVED
+    for trigger, expected in STRAIGHT:
+        state = step(state, trigger)
+        assert state is expected
+
+
+def test_what_a_crash_interrupts_can_be_done_again() -> None:
+    assert step(State.SCOPING, Trigger.SEARCH) is State.SCOPING
+    assert step(State.EXECUTING, Trigger.RUN) is State.EXECUTING
+    assert step(State.VERIFYING, Trigger.RUN) is State.VERIFYING
+
+
+def test_nothing_runs_without_approval() -> None:
+    allowing = {state for state, allowed in TRANSITIONS.items() if Trigger.RUN in allowed}
+    assert allowing == {State.APPROVED, State.EXECUTING, State.VERIFYING}
+    assert [state for state, allowed in TRANSITIONS.items() if Trigger.APPROVE in allowed] == [State.REVIEW]
+
+
+def test_a_new_search_voids_an_approval() -> None:
+    assert step(State.APPROVED, Trigger.SEARCH) is State.SCOPING
+
+
+@pytest.mark.parametrize("state", State)
+def test_an_illegal_step_names_what_is_allowed(state: State) -> None:
+    for trigger in set(Trigger) - set(TRANSITIONS[state]):
+        with pytest.raises(RefusedError) as refused:
+            step(state, trigger)
+        assert refused.value.reason == "ERASURE_STATE"
+        assert all(allowed in str(refused.value) for allowed in TRANSITIONS[state])

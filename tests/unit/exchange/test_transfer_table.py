@@ -1,0 +1,52 @@
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sftpd.errors import LedgerError
+from sftpd.exchange.transfer import FINAL, STEPS, Outcome, TransferState, step
+
+
+def reachable(start):
+    seen, new = {start}, {start}
+    while new:
+        new = {after for (at, _), after in STEPS.items() if at in new} - seen
+        seen |= new
+    return seen
+
+
+def test_every_state_is_reached_from_the_first():
+    assert reachable(TransferState.SCREENING) == set(TransferState)
+
+
+@pytest.mark.parametrize("state", set(TransferState) - FINAL)
+def test_every_unfinished_state_can_come_to_an_end(state):
+    assert reachable(state) & FINAL
+
+
+@pytest.mark.parametrize("state", FINAL)
+def test_nothing_leads_out_of_a_final_state(state):
+    assert reachable(state) == {state}
+
+
+def test_every_outcome_happens_somewhere():
+    assert {outcome for _, outcome in STEPS} == set(Outcome)
+
+
+def test_a_file_that_was_placed_is_never_blocked_given_up_or_sent_again():
+    assert reachable(TransferState.PLACED) == {TransferState.PLACED, TransferState.DONE}
+
+
+def test_what_may_have_been_renamed_is_never_given_up():
+    assert (TransferState.PLACING, Outcome.GAVE_UP) not in STEPS
+
+
+@given(st.sampled_from(TransferState), st.lists(st.sampled_from(Outcome), max_size=4))
+def test_outcomes_follow_the_table_one_after_the_other(state, outcomes):
+    expected = state
+    for outcome in outcomes:
+        expected = None if expected is None else STEPS.get((expected, outcome))
+    if expected is None:
+        with pytest.raises(LedgerError):
+            step(state, *outcomes)
+    else:
+        assert step(state, *outcomes) is expected

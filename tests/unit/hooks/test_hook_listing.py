@@ -1,0 +1,80 @@
+import os
+
+import pytest
+
+from sftpd.errors import HookError
+from sftpd.hooks.listing import check, list_all, list_event
+from sftpd.hooks.spec import EVENTS
+
+GATE = EVENTS["pre-receive"]
+
+
+@pytest.fixture
+def gate_folder(tmp_path):
+    folder = tmp_path / GATE.directory
+    folder.mkdir()
+    return folder
+
+
+def add(folder, name, mode=0o755):
+    path = folder / name
+    path.write_text("#!/bin/sh\n")
+    path.chmod(mode)
+    return path
+
+
+def test_no_directory_means_no_hooks(tmp_path):
+    assert check(tmp_path / "absent") == []
+
+
+def test_hooks_come_in_the_order_of_their_names(tmp_path, gate_folder):
+    for name in ("20-b", "10-a", "9-c"):
+        add(gate_folder, name)
+    assert [hook.path.name for hook in check(tmp_path)] == ["10-a", "20-b", "9-c"]
+
+
+@pytest.mark.parametrize("name", ["10-a~", ".10-a", "README", "README.md"])
+def test_backups_dotfiles_and_readmes_stand_for_nothing(tmp_path, gate_folder, name):
+    add(gate_folder, name, 0o644)
+    assert list_all(tmp_path) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "mode", "fault"),
+    [
+        ("10-scan", 0o644, "not executable"),
+        ("10-scan", 0o757, "every user"),
+        ("10 scan", 0o755, "characters other than"),
+        ("10-scan.bak", 0o755, "characters other than"),
+    ],
+)
+def test_a_file_that_cannot_run_says_why(tmp_path, gate_folder, name, mode, fault):
+    add(gate_folder, name, mode)
+    (hook,) = list_event(tmp_path, GATE)
+    assert not hook.usable
+    assert fault in hook.fault
+
+
+def test_a_dangling_link_and_a_directory_are_no_hooks(tmp_path, gate_folder):
+    os.symlink("nowhere", gate_folder / "10-link")
+    (gate_folder / "20-folder").mkdir()
+    assert [hook.usable for hook in list_event(tmp_path, GATE)] == [False, False]
+
+
+def test_a_misspelt_event_is_a_fault(tmp_path):
+    (tmp_path / "pre-recieve.d").mkdir()
+    with pytest.raises(HookError, match=r"pre-recieve\.d: belongs to no event"):
+        check(tmp_path)
+
+
+def test_a_gate_directory_that_is_a_file_is_a_fault(tmp_path):
+    (tmp_path / GATE.directory).write_text("")
+    with pytest.raises(HookError):
+        check(tmp_path)
+
+
+def test_every_fault_is_named_at_once(tmp_path, gate_folder):
+    add(gate_folder, "10-a", 0o644)
+    add(gate_folder, "20-b", 0o644)
+    with pytest.raises(HookError, match=r"10-a[^\n]*\n.*20-b"):
+        check(tmp_path)

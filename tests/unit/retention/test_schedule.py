@@ -1,0 +1,155 @@
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sftpd.periods import Period
+from sftpd.retention.holds import exactly
+from sftpd.retention.rule import Hold, Kept, Rule, covers
+from sftpd.retention.schedule import decide, plan
+
+ZONE = ZoneInfo("Europe/Amsterdam")
+RECEIVED = datetime(2026, 3, 28, 12, 0, tzinfo=UTC)
+FILE = Kept("f1", "demo", "inbound", b"reports/a.csv", "1:2:3", RECEIVED)
+LATER = RECEIVED + timedelta(days=4000)
+
+
+def rule(name="r", period="P1D", folder="inbound", glob="*", action="dispose", version=1):
+    return Rule(name, version, "demo", folder, glob, Period.parse(period), action, "agreement", ZONE)
+
+
+def hold(folder=None, glob=None, **values):
+    return Hold("h1", "demo", folder, glob, "court case", "jan", RECEIVED, **values)
+
+
+moments = st.integers(-50_000, 50_000).map(lambda hours: RECEIVED + timedelta(hours=hours))
+rules = st.builds(
+    rule,
+    st.sampled_from(["r1", "r2", "r3"]),
+    st.sampled_from(["PT5S", "P1D", "P1M", "P7Y"]),
+    st.sampled_from([None, "inbound", "quarantine"]),
+    st.sampled_from(["*", "*.csv", "a.csv", "reports/*", "[ab].csv"]),
+    st.sampled_from(["dispose", "review"]),
+)
+files = st.builds(
+    Kept,
+    st.sampled_from(["f1", "f2", "f3"]),
+    st.just("demo"),
+    st.sampled_from(["inbound", "quarantine"]),
+    st.sampled_from([b"a.csv", b"reports/b.csv", b"\xff.txt"]),
+    st.just("1:2:3"),
+    moments,
+)
+
+
+def test_without_a_rule_a_file_is_kept():
+    decision = decide(FILE, [], [], LATER)
+    assert (decision.action, decision.due, decision.reason) == ("keep", None, "no rule")
+
+
+def test_a_file_is_due_at_the_end_of_its_last_civil_day():
+    # The day after receipt is the night the clocks go forward in Amsterdam.
+    due = datetime(2026, 3, 29, 22, 0, tzinfo=UTC)
+    assert decide(FILE, [rule()], [], due - timedelta(microseconds=1)).action == "keep"
+    decision = decide(FILE, [rule()], [], due)
+    assert (decision.action, decision.due) == ("dispose", due)
+
+
+def test_the_reason_tells_rule_receipt_period_and_end():
+    reason = decide(FILE, [rule("fiscal", "PT5S", version=3)], [], LATER).reason
+    for fact in ("fiscal version 3", "2026-03-28T12:00:00", "PT5S", "2026-03-28T12:00:05", "due"):
+        assert fact in reason
+
+
+@pytest.mark.parametrize(
+    ("general", "specific"),
+    [
+        (rule("a", folder=None, glob="*.csv"), rule("b")),
+        (rule("a", glob="*"), rule("b", glob="*.csv")),
+        (rule("a", glob="*.csv"), rule("b", glob="a.csv")),
+    ],
+)
+def test_the_more_specific_rule_governs(general, specific):
+    for either in ([general, specific], [specific, general]):
+        assert decide(FILE, either, [], LATER).rule is specific
+
+
+def test_among_equals_the_longest_period_governs_then_review():
+    short, long, review = rule("a", "P1D"), rule("b", "P7Y"), rule("a2", "P7Y", action="review")
+    assert decide(FILE, [short, long], [], LATER).rule is long
+    assert decide(FILE, [review, long], [], LATER).action == "review"
+
+
+def test_a_rule_of_another_link_says_nothing():
+    assert decide(replace(FILE, link="other"), [rule()], [], LATER).reason == "no rule"
+
+
+@pytest.mark.parametrize(
+    "held", [hold(), hold("inbound"), hold(None, "*.csv"), hold("inbound", exactly("reports/a.csv"))]
+)
+def test_a_hold_beats_every_rule(held):
+    decision = decide(FILE, [rule()], [held], LATER)
+    assert decision.action == "keep"
+    assert "hold h1: court case" in decision.reason
+
+
+@pytest.mark.parametrize(
+    "past",
+    [
+        hold("quarantine"),
+        hold(None, "*.xml"),
+        hold(released_by="jan", released_at=RECEIVED),
+        hold(until=LATER),
+    ],
+)
+def test_a_hold_on_other_files_or_one_that_is_over_stops_nothing(past):
+    assert decide(FILE, [rule()], [past], LATER).action == "dispose"
+
+
+def test_a_hold_on_one_file_takes_its_name_literally():
+    odd = replace(FILE, path=b"reports/[a]*.csv")
+    assert covers(hold(None, exactly("reports/[a]*.csv")), odd)
+    assert not covers(hold(None, exactly("reports/[a]*.csv")), FILE)
+
+
+@given(files, st.lists(rules), moments)
+def test_nothing_is_disposed_of_before_its_rule_says(file, rules, now):
+    decision = decide(file, rules, [], now)
+    if decision.action != "keep":
+        assert decision.rule is not None
+        assert covers(decision.rule, file)
+        assert decision.rule.period.due(file.received_at, ZONE) == decision.due <= now
+
+
+@given(st.lists(files, unique_by=lambda f: f.id), st.lists(rules, unique_by=lambda r: r.id), moments)
+def test_held_files_are_never_planned_for_disposal(files, rules, now):
+    assert plan(files, rules, [hold()], now).disposals == ()
+
+
+@given(st.lists(files, unique_by=lambda f: f.id), st.lists(rules, unique_by=lambda r: r.id), moments)
+def test_a_plan_does_not_depend_on_order(files, rules, now):
+    assert plan(files, rules, [], now) == plan(files[::-1], rules[::-1], [], now)
+
+
+def test_the_hash_depends_on_the_disposals_and_not_on_the_moment():
+    files = [FILE, replace(FILE, id="f2", path=b"b.csv")]
+    first = plan(files, [rule()], [], LATER)
+    assert plan(files, [rule()], [], LATER + timedelta(days=1)).hash == first.hash
+    assert plan(files[:1], [rule()], [], LATER).hash != first.hash
+    assert plan(files, [rule(version=2)], [], LATER).hash != first.hash
+    assert plan(files, [rule()], [hold(None, "b.csv")], LATER).hash != first.hash
+
+
+def test_a_plan_as_json_has_the_keys_scripts_rely_on():
+    shown = plan(
+        [FILE, replace(FILE, id="f2", folder="quarantine")], [rule(period="PT5S")], [], LATER
+    ).as_json()
+    assert shown.keys() == {"plan", "items"}
+    assert [(item["path"], item["action"], item["due"]) for item in shown["items"]] == [
+        ("inbound/reports/a.csv", "dispose", "2026-03-28T12:00:05+00:00"),
+        ("quarantine/reports/a.csv", "keep", None),
+    ]
+    assert all(item["reason"] for item in shown["items"])
