@@ -2,8 +2,13 @@
 
 from collections.abc import Iterator
 
+import hypothesis
 import leaks
 import pytest
+
+# A busy machine must not fail a test: none asserts on wall time, hypothesis included.
+hypothesis.settings.register_profile("sftpd", deadline=None)
+hypothesis.settings.load_profile("sftpd")
 
 
 @pytest.fixture(autouse=True)

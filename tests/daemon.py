@@ -170,7 +170,7 @@ class Daemon:
     def sftp_command(self, *options: str, user: str | None = None, key: Path | None = None) -> list[str]:
         """OpenSSH's sftp with its commands from standard input."""
         where = ["-P", str(self.port), f"{user or self.user}@{self.host}"]
-        return ["sftp", "-q", "-b", "-", *self.ssh_options(key=key), *options, *where]
+        return ["sftp", "-b", "-", *self.ssh_options(key=key), *options, *where]
 
     def sftp_batch(
         self, *commands: str, options: tuple[str, ...] = (), user: str | None = None, key: Path | None = None

@@ -1,12 +1,10 @@
 """One link for the tests of the exchange: real folders, ledger and hooks, and a remote in a directory."""
 
 import contextlib
-import hashlib
 import itertools
 import json
 import os
 import shutil
-import subprocess
 import tempfile
 import threading
 import time
@@ -18,10 +16,10 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
+from exchange_doubles import Crash, Fuse, FusedLedger, LocalRemote, ShellCommands
 
 from sftpd.audit.event import seal
 from sftpd.clock import SystemClock
-from sftpd.errors import RemoteError
 from sftpd.exchange import records
 from sftpd.exchange.changes import Changes
 from sftpd.exchange.collect import Collector
@@ -31,147 +29,16 @@ from sftpd.exchange.places import Places
 from sftpd.exchange.queue import OutboundQueue
 from sftpd.exchange.receive import Receiver
 from sftpd.exchange.recovery import Recovery
-from sftpd.exchange.remote import RemoteFile
 from sftpd.exchange.screening import Screening
 from sftpd.exchange.send import Sender, Tools
 from sftpd.files.beneath import Root
 from sftpd.hooks.runner import HookRunner
 from sftpd.ledger import tables
 from sftpd.ledger.database import migrate, open_engine
-from sftpd.ledger.ledger import Ledger
 from sftpd.link.model import Account, Backoff, Folders, Inbound, Link, Outbound, Readiness
 from sftpd.names import TransferId, VirtualPath, new_id
-from sftpd.process.command import Completed
 
 PATIENCE = 20.0
-
-
-class Crash(BaseException):
-    """The process is killed here; no `except Exception` of the code under test may see it."""
-
-
-class Fuse:
-    """Blows at its `at`-th step, and from then on at every one: a dead process does nothing."""
-
-    def __init__(self, at: int | None = None):
-        self.at = at
-        self.steps = 0
-        self.blown = False
-
-    def step(self) -> None:
-        if self.blown or self.steps == self.at:
-            self.blown = True
-            raise Crash
-        self.steps += 1
-
-    def around(self, work):
-        """`work` with a step before and after it."""
-
-        def guarded(*args, **options):
-            self.step()
-            result = work(*args, **options)
-            self.step()
-            return result
-
-        return guarded
-
-
-class FusedLedger(Ledger):
-    """A ledger whose commits are steps of a fuse."""
-
-    fuse = Fuse()
-
-    def write(self, work):
-        return self.fuse.around(super().write)(work)
-
-    def defer(self, work):
-        self.fuse.step()
-        super().write(work)
-        self.fuse.step()
-
-
-class ShellCommands:
-    """Runs hooks as plain child processes."""
-
-    def run(self, argv, *, stdin, deadline, env):
-        done = subprocess.run(argv, input=stdin, timeout=deadline, env=dict(env), capture_output=True)
-        return Completed(
-            done.returncode, None, "", done.stdout, done.stderr, truncated=False, timed_out=False
-        )
-
-
-class LocalRemote:
-    """A remote that keeps its files in a directory, and fails as it is told to."""
-
-    def __init__(self, folder: Path):
-        self.folder = folder
-        self.fuse = Fuse()
-        self.calls: Counter[str] = Counter()
-        self.faults: dict[str, list[Exception]] = {}
-        self.lost_answers: Counter[str] = Counter()
-        self.during_upload = lambda: None
-        self.before_download = lambda name: None
-
-    @contextlib.contextmanager
-    def borrow(self, name):
-        self._call("borrow")
-        yield self
-
-    def upload(self, fd, path, *, size, sha256):
-        self._call("upload")
-        target = self._at(path)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(os.pread(fd, 1 << 20, 0))
-        self.during_upload()
-        self._answer("upload")
-        return "sha256"
-
-    def place(self, temporary, final):
-        self._call("place")
-        self._at(final).parent.mkdir(parents=True, exist_ok=True)
-        self._at(temporary).replace(self._at(final))
-        self._answer("place")
-
-    def size(self, path):
-        self._call("size")
-        target = self._at(path)
-        return target.stat().st_size if target.exists() else None
-
-    def list(self, path):
-        self._call("list")
-        files = [entry for entry in self._at(path).iterdir() if entry.is_file()]
-        stats = [(os.fsencode(file.name), file.stat()) for file in sorted(files)]
-        return [RemoteFile(name, stat.st_size, int(stat.st_mtime)) for name, stat in stats]
-
-    def download(self, path, fd):
-        self._call("download")
-        self.before_download(path.rsplit(b"/", 1)[-1])
-        content = self._at(path).read_bytes()
-        os.pwrite(fd, content, 0)
-        self._answer("download")
-        return len(content), hashlib.sha256(content).hexdigest()
-
-    def remove(self, path):
-        self._call("remove")
-        if not self._at(path).exists():
-            raise RemoteError("no such file")
-        self._at(path).unlink()
-        self._answer("remove")
-
-    def _call(self, name):
-        self.fuse.step()
-        self.calls[name] += 1
-        if self.faults.get(name):
-            raise self.faults[name].pop(0)
-
-    def _answer(self, name):
-        self.fuse.step()
-        if self.lost_answers[name]:
-            self.lost_answers[name] -= 1
-            raise RemoteError("connection lost")
-
-    def _at(self, path: bytes) -> Path:
-        return self.folder / os.fsdecode(path).lstrip("/")
 
 
 class Scene:

@@ -2,7 +2,6 @@
 
 import queue
 import signal
-import sysconfig
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,37 +13,28 @@ import structlog
 from sftpd.app.instance import Instance
 from sftpd.app.keys import host_keys
 from sftpd.app.operations import operations
-from sftpd.app.traffic import Shared, Traffic
+from sftpd.app.traffic import Traffic
+from sftpd.app.work import Work
 from sftpd.config.load import Config, load
 from sftpd.errors import ConfigError, RefusedError, SftpdError
 from sftpd.exchange.partner import Partner
 from sftpd.exchange.places import Places
-from sftpd.exchange.queue import OutboundQueue
-from sftpd.exchange.screening import Screening
-from sftpd.hooks import listing
-from sftpd.hooks.commands import SandboxedCommands
-from sftpd.hooks.runner import HookRunner
 from sftpd.ledger.outbox import Event
 from sftpd.link.model import Account
 from sftpd.process import sandbox
 from sftpd.process.switchboard import Switchboard, code_only
 from sftpd.service.control import ControlServer
 from sftpd.service.notify import ServiceManager
-from sftpd.service.schedule import Job, Schedule
 from sftpd.ssh.asking import failure_for
-from sftpd.ssh.auth import Authenticator
 from sftpd.ssh.identification import IDENTIFICATION
 from sftpd.ssh.listener import Host, Listener, bind
 from sftpd.ssh.monitor import Ports, SessionGuard
 from sftpd.ssh.session import Settings
 
 _SESSION_MEMORY = 512 * 1024 * 1024
-_SENDERS = 4
 _WORKERS = 8
 _DRAIN = 20.0
 """Seconds that sessions get to finish their uploads when the daemon stops."""
-_LAST_FILES = 10.0
-"""Seconds that files on their way to and from remotes get then; the next start begins with them anew."""
 _log = structlog.get_logger()
 
 
@@ -57,7 +47,6 @@ class Daemon:
         self._manager = manager
         self._signals: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._places: dict[str, Places] = {}
-        self._traffic: dict[str, Traffic] = {}
         self._undo = ExitStack()
 
     def run(self, announce: Callable[[], None]) -> None:
@@ -86,7 +75,7 @@ class Daemon:
             "listen": [str(address) for address in self.instance.config.instance.server.listen],
             "sessions": len(sessions),
             "accounts": sorted(partner.account.name for partner in sessions if partner is not None),
-            "queue": self._queue.depth(),
+            "queue": self._work.queue.depth(),
             "children": len(self.instance.children.running()),
         }
 
@@ -101,8 +90,9 @@ class Daemon:
         self._switchboard = Switchboard(workers=_WORKERS, failure_text=_told)
         self._listener = Listener(sockets, self._host())
         self._undo.callback(self._close_places)
-        self._begin(Traffic.recover)
-        self._undo.callback(self._end)
+        self._work = Work(instance, self._places_of, self._workers)
+        self._work.start(Traffic.recover)
+        self._undo.callback(self._stop_work)
         self._undo.callback(self._switchboard.close)
         self._recover_desks()
         instance.sequencer.start()
@@ -111,45 +101,6 @@ class Daemon:
         control = ControlServer(instance.config.instance.control_socket, operations(instance, self.live))
         control.start()
         self._undo.callback(control.stop)
-
-    def _begin(self, take_up: Callable[[Traffic], int]) -> None:
-        """Start what the links decide: traffic, taken up by `take_up`, then the schedule."""
-        instance = self.instance
-        self._screening = Screening(hook_runner(instance))
-        self._queue = OutboundQueue(
-            workers=_SENDERS, clock=instance.clock, require_open=instance.register.require_open
-        )
-        shared = Shared(instance, self._screening, self._queue, self._workers)
-        links = instance.register.links
-        self._authenticator = Authenticator(
-            [account for link in links.values() for account in link.accounts], instance.clock
-        )
-        self._traffic = {name: Traffic(link, self._places_of(name), shared) for name, link in links.items()}
-        _log.info("resumed", transfers=sum(map(take_up, self._traffic.values())))
-        self._schedule = Schedule(self._jobs(), instance.ledger)
-        self._queue.start()
-        for traffic in self._traffic.values():
-            traffic.start()
-        self._schedule.start()
-
-    def _end(self) -> None:
-        """Stop what `_begin` has started; files on their way get a while, for a remote may hang."""
-        cut = threading.Timer(_LAST_FILES, self._hang_up)
-        cut.start()
-        try:
-            self._schedule.stop()
-            for traffic in self._traffic.values():
-                traffic.stop()
-            self._queue.stop()
-        finally:
-            cut.cancel()
-            cut.join()
-        for traffic in self._traffic.values():
-            traffic.close()
-
-    def _hang_up(self) -> None:
-        for traffic in self._traffic.values():
-            traffic.hang_up()
 
     def _recover_desks(self) -> None:
         """Finish the disposals that a crash interrupted, and have a thread finish the erasures."""
@@ -173,16 +124,6 @@ class Daemon:
             else:
                 _log.info("erasure_recovered", request=request, state=state)
 
-    def _jobs(self) -> list[Job]:
-        config = self.instance.config.instance
-        retention = Job(
-            "retention",
-            lambda: self.instance.retention.run(self.instance.retention.plan().hash),
-            config.scheduler.retention_at,
-            config.about.time_zone,
-        )
-        return [retention, *(job for traffic in self._traffic.values() for job in traffic.jobs())]
-
     def _obey(self) -> None:
         while True:
             try:
@@ -197,24 +138,32 @@ class Daemon:
     def _reload(self) -> None:
         """Take the configuration anew; a bad one changes nothing."""
         self._manager.reloading()
+        instance, old = self.instance, self.instance.config
         try:
             config = load(self._config_path)
-            _require_same(self.instance.config, config)
-        except SftpdError as error:
-            faults = error.faults if isinstance(error, ConfigError) else [str(error)]
-            for fault in faults:
+            _require_same(old, config)
+            instance.adopt(config)
+            work = Work(instance, self._places_of, self._workers)
+        except (SftpdError, OSError) as error:
+            if instance.config is not old:
+                instance.adopt(old)
+            for fault in error.faults if isinstance(error, ConfigError) else [str(error)]:
                 _log.error("reload_refused", fault=fault)
         else:
-            self._end()
-            self.instance.adopt(config)
-            self._begin(Traffic.resume)
-            accounts = {
-                account for link in self.instance.register.links.values() for account in link.accounts
-            }
-            self._listener.end_sessions(lambda account: account not in accounts)
+            self._replace_work(work)
             self._record("daemon.reloaded")
             _log.info("reloaded", digest=config.digest)
         self._manager.ready(self._summary())
+
+    def _stop_work(self) -> None:
+        self._work.stop()
+
+    def _replace_work(self, work: Work) -> None:
+        """Go over to other work; accounts that are gone or not as they were must log in again."""
+        self._work.stop()
+        self._work = work
+        work.start(Traffic.resume)
+        self._listener.end_sessions(lambda account: account not in work.accounts)
 
     def _host(self) -> Host:
         instance, server = self.instance, self.instance.config.instance.server
@@ -235,7 +184,7 @@ class Daemon:
         )
 
         def guard(address: str) -> SessionGuard:
-            ports = Ports(keys, self._authenticator, self._enter, instance.ledger, instance.clock)
+            ports = Ports(keys, self._work.authenticator, self._enter, instance.ledger, instance.clock)
             return SessionGuard(address, ports)
 
         return Host(instance.children, self._switchboard, settings, guard, server.max_sessions)
@@ -248,7 +197,7 @@ class Daemon:
             raise RefusedError(
                 "too many sessions", reason="TOO_MANY_SESSIONS", where=f"account {account.name}"
             )
-        return self._traffic[account.link].partner(account)
+        return self._work.traffic[account.link].partner(account)
 
     def _places_of(self, link: str) -> Places:
         """The folders of a link; they outlive a reload, for sessions go on using them."""
@@ -266,23 +215,7 @@ class Daemon:
 
     def _summary(self) -> str:
         sessions = len(self._listener.sessions())
-        return f"{len(self._traffic)} links, {sessions} sessions, {self._queue.depth()} queued"
-
-
-def shipped_hooks() -> Path:
-    """The folder of the hooks that come with sftpd: beside the sources, or where it is installed."""
-    beside = Path(__file__).parents[2] / "hooks"
-    return beside if beside.is_dir() else Path(sysconfig.get_path("data")) / "share" / "sftpd" / "hooks"
-
-
-def hook_runner(instance: Instance) -> HookRunner:
-    """Runs the instance's hooks; those that cannot run are told of now, and let nothing through later."""
-    config = instance.config.instance
-    folder = config.about.hooks or shipped_hooks()
-    for hook in listing.list_all(folder):
-        if not hook.usable:
-            _log.error("hook_unusable", hook=str(hook.path), fault=hook.fault)
-    return HookRunner(folder, SandboxedCommands(instance.children), config.screening.deadline, instance.clock)
+        return f"{len(self._work.traffic)} links, {sessions} sessions, {self._work.queue.depth()} queued"
 
 
 def _told(fault: Exception) -> tuple[str, str]:

@@ -3,6 +3,7 @@
 import fcntl
 import functools
 import os
+import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -20,7 +21,7 @@ from sftpd.config.load import Config
 from sftpd.erasure.desk import ErasureDesk
 from sftpd.erasure.readers import Readers
 from sftpd.erasure.search import Folder
-from sftpd.errors import SftpdError
+from sftpd.errors import RefusedError, SftpdError
 from sftpd.files.beneath import Parts
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import SYSTEM_LOG
@@ -34,6 +35,10 @@ from sftpd.service.sequencer import Sequencer
 
 PRELOAD = ("sftpd.ssh.session", "sftpd.ssh.courier", "sftpd.erasure.reader", "sftpd.process.command")
 """What every child may need, loaded once in the zygote."""
+
+
+_PATIENCE = 3.0
+"""Seconds to wait for a command that works on the files, or for a daemon that is on its way out."""
 
 
 class Instance:
@@ -95,11 +100,12 @@ class Instance:
         return ErasureDesk(self.ledger, readers, _ErasureLinks(self), self.key)
 
     def adopt(self, config: Config) -> None:
-        """Work with another configuration from now on."""
-        self.config = config
-        self.register.adopt(self.build_links(config))
-        self.sequencer.open(self.register.links)
+        """Work with another configuration from now on. Raises SftpdError with nothing changed."""
+        links = self.build_links(config)
+        self.sequencer.open(link.name for link in links)
+        self.register.adopt(links)
         self.adopt_rules(config)
+        self.config = config
 
     def adopt_rules(self, config: Config) -> None:
         """Work with the retention rules of `config` from now on."""
@@ -144,6 +150,11 @@ class _ErasureLinks:
             *(Folder(str(path), path) for path in also),
         ]
 
+    def needs_second_person(self, link: str) -> bool:
+        """What the link's configuration says of approvals."""
+        files = self._instance.config.links
+        return next(file.erasure.require_second_person for file in files if file.name == link)
+
     def hold(self, link: str, folder: str, path: Parts) -> str | None:
         """The reason of the legal hold on a file."""
         return self._instance.held(link, folder, b"/".join(path))
@@ -167,13 +178,23 @@ def _lock(state: Path) -> int:
         fd = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise SftpdError(f"cannot open: {error.strerror}", where=str(state)) from error
+    deadline = time.monotonic() + _PATIENCE
+    while not _locked(fd):
+        if time.monotonic() > deadline:
+            os.close(fd)
+            raise RefusedError(
+                "another sftpd has this instance open",
+                reason="INSTANCE_IN_USE",
+                where=str(state),
+                remedy="stop it, or use its control socket",
+            )
+        time.sleep(0.05)
+    return fd
+
+
+def _locked(fd: int) -> bool:
     try:
         fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        os.close(fd)
-        raise SftpdError(
-            "another sftpd has this instance open",
-            where=str(state),
-            remedy="stop it, or use its control socket",
-        ) from None
-    return fd
+        return False
+    return True

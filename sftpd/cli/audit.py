@@ -1,7 +1,7 @@
 """`sftpd audit`: reading the audit logs, verifying and proving them."""
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -15,8 +15,11 @@ from sftpd.cli.common import (
     print_table,
     show_fields,
 )
-from sftpd.cli.evidence import KeyOption, LogFiles, own_logs, verifier_key
-from sftpd.errors import AuditError, SftpdError, UsageError
+from sftpd.cli.evidence import KeyOption, LogFiles, own_logs, read_file, verifier_key
+from sftpd.errors import AuditError, UsageError
+
+if TYPE_CHECKING:
+    from sftpd.audit.checkpoint import VerifierKey
 
 group = typer.Typer()
 
@@ -134,7 +137,7 @@ def _chosen(
     return [LogFiles(origin, folder)]
 
 
-def _verified(log: LogFiles, key: Any, kept: Path | None) -> dict[str, Any]:
+def _verified(log: LogFiles, key: "VerifierKey", kept: Path | None) -> dict[str, Any]:
     """Verify one log and say what it is."""
     from base64 import b64encode
 
@@ -142,16 +145,9 @@ def _verified(log: LogFiles, key: Any, kept: Path | None) -> dict[str, Any]:
 
     found = verify_log(log.public, [key], origin=log.origin, journal=log.journal)
     if kept is not None:
-        verify_consistency(_read(kept), log.public, [key], origin=log.origin)
+        verify_consistency(read_file(kept), log.public, [key], origin=log.origin)
     root = b64encode(found.root).decode()
     return {"log": log.name, "origin": log.origin, "size": found.size, "root": root}
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise SftpdError(f"cannot read: {error.strerror}", where=str(file)) from None
 
 
 def _show_events(events: list[dict[str, Any]], as_json: bool) -> None:

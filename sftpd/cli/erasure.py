@@ -16,7 +16,7 @@ from sftpd.cli.common import (
     show_fields,
     show_rows,
 )
-from sftpd.cli.evidence import KeyOption
+from sftpd.cli.evidence import KeyOption, read_file, verifier_key
 from sftpd.errors import AuditError, SftpdError
 
 group = typer.Typer()
@@ -38,11 +38,12 @@ def open_request(
             show_default=False,
         ),
     ],
+    by: ByOption,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
     """Enter a deletion request, received now, and print its id."""
-    opened = ask(config, "erasure.open", link=link, identifiers=identifier)
+    opened = ask(config, "erasure.open", link=link, identifiers=identifier, by=by)
     if as_json:
         print_json(opened)
     else:
@@ -126,10 +127,9 @@ def verify(
     as_json: JsonOption = False,
 ) -> None:
     """Verify a certificate, which needs its file and the key alone."""
-    from sftpd.cli.evidence import verifier_key
     from sftpd.erasure import certificate as certificates
 
-    document = _read(file).removesuffix(b"\n")
+    document = read_file(file).removesuffix(b"\n")
     try:
         signed = certificates.verify(document, verifier_key(key, config))
     except AuditError as error:
@@ -153,13 +153,6 @@ def _show(document: dict[str, Any], as_json: bool) -> None:
         print()
         columns = ("folder", "path", "action", "format", "records", "state", "reason")
         show_rows(document["items"], columns, as_json=False)
-
-
-def _read(file: Path) -> bytes:
-    try:
-        return file.read_bytes()
-    except OSError as error:
-        raise SftpdError(f"cannot read: {error.strerror}", where=str(file)) from None
 
 
 def _write(file: Path, text: str) -> None:

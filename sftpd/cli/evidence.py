@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sftpd.errors import AuditError, UsageError
+from sftpd.errors import AuditError, SftpdError, UsageError
 
 if TYPE_CHECKING:
     from sftpd.audit.checkpoint import VerifierKey
@@ -36,6 +36,14 @@ class LogFiles:
     def name(self) -> str:
         """The link, or `system`."""
         return self.origin.rpartition("/")[2]
+
+
+def read_file(file: Path) -> bytes:
+    """The content of a file of evidence. Raises SftpdError."""
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise SftpdError(f"cannot read: {error.strerror}", where=str(file)) from None
 
 
 def verifier_key(text: str | None, config: Path) -> "VerifierKey":

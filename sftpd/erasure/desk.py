@@ -43,6 +43,10 @@ class Links(Protocol):
         """Every folder that holds files of the link; no folder lies in another one."""
         ...
 
+    def needs_second_person(self, link: str) -> bool:
+        """Whether another person than the one who opened a request has to approve it."""
+        ...
+
     def hold(self, link: str, folder: str, path: Parts) -> str | None:
         """The reason of the legal hold on a file; None when there is none."""
         ...
@@ -58,7 +62,7 @@ class ErasureDesk:
         self._key = key
         self._working = threading.Lock()
 
-    def open(self, link: str, identifiers: Sequence[str], received: datetime) -> str:
+    def open(self, link: str, identifiers: Sequence[str], received: datetime, by: str) -> str:
         """Enter a request received at `received` for a person known by `TYPE=VALUE`…, and return its id.
 
         Raises UsageError and InvalidNameError for identifiers, NotFoundError for the link.
@@ -73,11 +77,13 @@ class ErasureDesk:
             due_at=due(received, self._links.zone(link)),
             identifiers=tuple(dict.fromkeys(map(parse_identifier, identifiers))),
             secret=secrets.token_bytes(_SECRET_SIZE),
+            opened_by=by,
         )
 
         def work(unit: Unit) -> None:
             records.insert(unit, request)
-            _record(unit, request, "erasure.opened", due=request.due_at.isoformat())
+            public = {"request": request.id, "due": request.due_at.isoformat()}
+            unit.record(Event("erasure.opened", link, public, {"operator": by}))
 
         self._ledger.write(work)
         return request.id
@@ -101,9 +107,20 @@ class ErasureDesk:
         return self.items(request_id)
 
     def approve(self, request_id: str, by: str) -> None:
-        """Approve the plan as it stands. Raises RefusedError `ERASURE_STATE`."""
+        """Approve the plan as it stands.
+
+        Raises RefusedError `ERASURE_STATE`, or `SECOND_PERSON` where the link wants another person to do it.
+        """
 
         def work(unit: Unit) -> None:
+            opened = records.get(unit.conn, request_id)
+            if by == opened.opened_by and self._links.needs_second_person(opened.link):
+                raise RefusedError(
+                    f"{by!r} opened the request and cannot approve it",
+                    reason="SECOND_PERSON",
+                    where=request_id,
+                    remedy="have another person approve it",
+                )
             request = records.advance(unit, request_id, Trigger.APPROVE, approved_by=by, approved_at=unit.now)
             unit.record(Event("erasure.approved", request.link, {"request": request.id}, {"operator": by}))
 

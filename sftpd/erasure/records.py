@@ -32,6 +32,7 @@ class Request:
     due_at: datetime
     identifiers: tuple[Identifier, ...]
     secret: bytes
+    opened_by: str
     approved_by: str | None = None
     approved_at: datetime | None = None
     closed_at: datetime | None = None
@@ -76,6 +77,7 @@ def insert(unit: Unit, request: Request) -> None:
             state=request.state,
             received_at=request.received_at,
             due_at=request.due_at,
+            opened_by=request.opened_by,
             identifiers=_identifiers(request.identifiers, request.secret),
         )
     )
@@ -94,6 +96,7 @@ def get(conn: sa.Connection, request_id: str) -> Request:
         due_at=row.due_at,
         identifiers=tuple(map(parse_identifier, row.identifiers["plain"])),
         secret=bytes.fromhex(row.identifiers["secret"]),
+        opened_by=row.opened_by,
         approved_by=row.approved_by,
         approved_at=row.approved_at,
         closed_at=row.closed_at,

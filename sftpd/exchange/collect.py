@@ -5,11 +5,11 @@ import time
 from collections.abc import Callable
 from fnmatch import fnmatchcase
 
+import sqlalchemy as sa
 import structlog
 
 from sftpd.clock import Clock
 from sftpd.errors import RefusedError, RemoteRefusedError
-from sftpd.exchange import records
 from sftpd.exchange.places import Places
 from sftpd.exchange.receive import REJECTED, Arrival, Receiver
 from sftpd.exchange.remote import Remote, RemoteFile, Remotes, in_directory
@@ -22,6 +22,8 @@ from sftpd.names import TransferId, new_id
 
 _SETTLE = 2.0
 """Seconds a file must not change at the remote: listings tell times in whole seconds."""
+_QUERY_LIMIT = 500
+"""Paths that one query asks for."""
 
 _log = structlog.get_logger()
 
@@ -55,7 +57,9 @@ class Collector:
         Raises RemoteError when the remote cannot be reached.
         """
         with self._remotes.borrow(self.route.remote) as remote:
-            fresh = [file for file in self._look(remote) if not self._seen(file)]
+            files = self._look(remote)
+            seen = self._seen(files)
+            fresh = [file for file in files if file not in seen]
             if fresh:
                 self._pause(_SETTLE)
                 still = set(self._look(remote))
@@ -73,11 +77,17 @@ class Collector:
         included = any(fnmatchcase(text, glob) for glob in self.route.include)
         return included and not any(fnmatchcase(text, glob) for glob in self.route.exclude)
 
-    def _seen(self, file: RemoteFile) -> bool:
+    def _seen(self, files: list[RemoteFile]) -> set[RemoteFile]:
+        """Those of `files` that the ledger has."""
         t = tables.transfer.c
+        route = (t.link == self.route.link, t.route == self.route.name)
+        seen: set[tuple[bytes, str | None]] = set()
         with self._ledger.read() as conn:
-            same = (t.link == self.route.link, t.route == self.route.name, t.path == file.name)
-            return bool(records.find(conn, *same, t.origin == _origin(file), limit=1))
+            for start in range(0, len(files), _QUERY_LIMIT):
+                paths = [file.name for file in files[start : start + _QUERY_LIMIT]]
+                rows = conn.execute(sa.select(t.path, t.origin).where(*route, t.path.in_(paths)))
+                seen.update((path, origin) for path, origin in rows)
+        return {file for file in files if (file.name, _origin(file)) in seen}
 
     def _fetch_or_leave(self, file: RemoteFile) -> bool:
         """Fetch a file; one that the remote does not give stays and keeps no other waiting."""
@@ -129,9 +139,19 @@ class Collector:
     def _dismiss_seen(self) -> None:
         """Dismiss what is here and unchanged at the remote: a newer file of that name is to be fetched."""
         with self._remotes.borrow(self.route.remote) as remote:
-            for file in self._look(remote):
-                if self._seen(file):
-                    self._dismiss(remote, file)
+            files = self._look(remote)
+        seen = self._seen(files)
+        for file in files:
+            if file in seen:
+                self._dismiss_or_leave(file)
+
+    def _dismiss_or_leave(self, file: RemoteFile) -> None:
+        """Dismiss a file; one that the remote keeps stays there and keeps no other waiting."""
+        with self._remotes.borrow(self.route.remote) as remote:
+            try:
+                self._dismiss(remote, file)
+            except RemoteRefusedError as refusal:
+                _log.warning("remote_file_stays", route=self.route.name, error=str(refusal))
 
     def _dismiss(self, remote: Remote, file: RemoteFile) -> None:
         """Do with a file that is safely here what the route says; repeated after a crash until it is done."""

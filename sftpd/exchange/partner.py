@@ -158,7 +158,12 @@ class Partner:
         self._changes.set_attributes(self._published(path), self._private(path), mode=bits, times=times)
 
     def fetched(self, path: VirtualPath, size: int, *, complete: bool) -> None:
-        """Record that the account read a file of ours."""
+        """Record that the account read a file of ours.
+
+        To read the audit log is no event: the log would grow by being read, and no copy be up to date.
+        """
+        if path.parts[0] == b"audit":
+            return
         public = {"size": size, "complete": complete}
         event = Event("file.fetched", self.link.name, public, self._private(path))
         self._ledger.defer(lambda unit: unit.record(event))

@@ -154,11 +154,16 @@ class Receiver:
         screening, place = self._places["screening"], (arrival.transfer.encode(),)
         fetched = arrival.source is screening
         if not fetched:
-            durable.rename(arrival.source, arrival.parts, screening, place, replace=False)
+            arrival.source.rename(arrival.parts, screening, place, replace=False)
+            durable.sync_parent(screening, place)
+            # Its folder may be gone: another session removes it as soon as it is empty.
+            with suppress(FileNotFoundError):
+                durable.sync_parent(arrival.source, arrival.parts)
         try:
             seen, sha256 = _examine(screening, place, arrival)
         except Exception:
             if not fetched:
+                arrival.source.make_parents(arrival.parts)
                 screening.rename(place, arrival.source, arrival.parts, replace=False)
             raise
         return Transfer(
@@ -257,4 +262,4 @@ def _require_settled(fd: int, arrival: Arrival) -> None:
     except BlockingIOError:
         raise RefusedError("the file is still being written", reason="STILL_OPEN") from None
     except OSError as error:
-        _log.debug("leases_unsupported", error=str(error))
+        _log.warning("leases_unsupported", error=str(error), unprotected="a writer may still change the file")

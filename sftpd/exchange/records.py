@@ -114,6 +114,13 @@ def find(conn: sa.Connection, *where: sa.ColumnElement[bool], limit: int | None 
     return [_transfer(row) for row in conn.execute(query)]
 
 
+def latest(conn: sa.Connection, *where: sa.ColumnElement[bool], limit: int) -> list[Transfer]:
+    """The newest transfers that meet the conditions, at most `limit`, oldest of them first."""
+    t = tables.transfer.c
+    query = sa.select(tables.transfer).where(*where).order_by(t.began_at.desc(), t.id.desc()).limit(limit)
+    return [_transfer(row) for row in conn.execute(query)][::-1]
+
+
 def count_by_state(conn: sa.Connection) -> dict[str, int]:
     """How many transfers are in each state that any is in."""
     t = tables.transfer.c

@@ -196,6 +196,7 @@ class Sender:
             unit.record(Event("transfer.failed", transfer.link, transfer.public, private))
 
         self._ledger.write(work)
+        self._delivery.withdraw(transfer)
         self._put_aside(dataclasses.replace(transfer, reason=reason), "failed")
 
     def _put_aside(self, transfer: Transfer, folder: str) -> None:

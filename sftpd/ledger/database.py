@@ -45,8 +45,10 @@ def migrate(engine: sa.Engine) -> None:
             config.attributes["connection"] = conn
             command.upgrade(config, "head")
     except Exception as error:
+        # SQLAlchemy's own text goes over several lines and ends in a link to its manual.
+        cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
         raise LedgerError(
-            f"could not bring the schema up to date: {error}",
+            f"could not bring the schema up to date: {cause}",
             where=engine.url.render_as_string(hide_password=True),
             remedy="run the newest sftpd, or restore the ledger that belongs to this version",
         ) from error
@@ -56,7 +58,13 @@ def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -
     # The driver would begin transactions on its own terms; BEGIN is ours to send (see _begin_sqlite).
     connection.isolation_level = None
     cursor = connection.cursor()
-    for pragma in ("busy_timeout=30000", "journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+    for pragma in (
+        "busy_timeout=30000",
+        "journal_mode=WAL",
+        "synchronous=FULL",
+        "foreign_keys=ON",
+        "secure_delete=ON",  # what an erasure removes shall not be read from the file's free pages
+    ):
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
 

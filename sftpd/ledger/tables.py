@@ -145,6 +145,7 @@ erasure_request = sa.Table(
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("received_at", Instant, nullable=False),
     sa.Column("due_at", Instant, nullable=False),
+    sa.Column("opened_by", sa.Text, nullable=False),
     sa.Column("identifiers", sa.JSON),  # emptied when the request is closed
     sa.Column("approved_by", sa.Text),
     sa.Column("approved_at", Instant),

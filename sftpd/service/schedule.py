@@ -12,9 +12,12 @@ from apscheduler.triggers.cron import CronTrigger
 from apscheduler.triggers.interval import IntervalTrigger
 
 from sftpd.errors import SftpdError
-from sftpd.ledger import tables
+from sftpd.ledger import leases, tables
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.writer import Unit
+
+_LEASE = timedelta(hours=1)
+"""For how long a job is kept from running elsewhere when its machine is gone."""
 
 _log = structlog.get_logger()
 
@@ -30,10 +33,12 @@ class Job:
 
 
 class Schedule:
-    """Runs jobs on a few threads; a job that is still running is not started again."""
+    """Runs jobs on a few threads; a job that is still running, here or elsewhere, is not started again."""
 
-    def __init__(self, jobs: list[Job], ledger: Ledger) -> None:
+    def __init__(self, jobs: list[Job], ledger: Ledger, owner: str) -> None:
+        """`owner` names this machine's instance in leases, the same after each restart."""
         self._ledger = ledger
+        self._owner = owner
         self._scheduler = BackgroundScheduler(timezone="UTC")
         for job in jobs:
             self._scheduler.add_job(
@@ -56,6 +61,16 @@ class Schedule:
             self._scheduler.shutdown()
 
     def _run(self, job: Job) -> None:
+        lease = f"job {job.name}"
+        if not self._ledger.write(lambda unit: leases.acquire(unit, lease, self._owner, _LEASE)):
+            _log.info("job_runs_elsewhere", job=job.name)
+            return
+        try:
+            self._work(job)
+        finally:
+            self._ledger.defer(lambda unit: leases.release(unit, lease, self._owner))
+
+    def _work(self, job: Job) -> None:
         try:
             job.work()
         except SftpdError as error:

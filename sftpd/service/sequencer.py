@@ -38,6 +38,8 @@ class Sequencer:
         self._ledger = ledger
         self._logs: dict[str, AuditLog] = {}
         self._recent: dict[str, set[str]] = {}
+        self._alone = threading.Lock()
+        """Held by whoever opens logs or appends: a reload opens new ones while the thread is at work."""
         self._hint = threading.Event()
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="sftpd-sequencer", daemon=True)
@@ -47,8 +49,9 @@ class Sequencer:
 
         Raises AuditError when one contradicts its checkpoint: nothing may then be signed.
         """
-        for name in names:
-            self._open(name)
+        with self._alone:
+            for name in names:
+                self._open(name)
 
     def start(self) -> None:
         """Begin to take events, and again after each commit."""
@@ -76,6 +79,13 @@ class Sequencer:
         A log that cannot be written keeps its events in the outbox and holds up no other. Raises AuditError
         for the first such log, LedgerError when the outbox cannot be read or emptied.
         """
+        with self._alone:
+            faults = self._drain()
+        if faults:
+            raise next(iter(faults.values()))
+
+    def _drain(self) -> dict[str, AuditError]:
+        """Take what can be taken; returns the faults of the logs that could not be written, by name."""
         faults: dict[str, AuditError] = {}
         while events := self._next(without=faults):
             for name, group in groupby(sorted(events, key=_log_of), key=_log_of):
@@ -86,12 +96,12 @@ class Sequencer:
                     faults[name] = fault
                 else:
                     self._ledger.write(partial(_remove, batch))
-        if faults:
-            raise next(iter(faults.values()))
+        return faults
 
     def sizes(self) -> dict[str, int]:
         """How many leaves each log has."""
-        return {name: log.size for name, log in sorted(self._logs.items())}
+        with self._alone:
+            return {name: log.size for name, log in sorted(self._logs.items())}
 
     def _run(self) -> None:
         patience = None

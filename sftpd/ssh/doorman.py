@@ -14,6 +14,7 @@ from paramiko.common import (
 
 from sftpd.errors import ProcessError
 from sftpd.process.channel import Channel
+from sftpd.process.deadline import Deadline
 from sftpd.ssh.messages import (
     Admitted,
     Allowed,
@@ -25,6 +26,9 @@ from sftpd.ssh.messages import (
 from sftpd.ssh.transport import ClientKey
 
 _CHANNEL_LIMIT = 8
+_LOOK = 0.2
+"""Seconds between looks at whether a channel was closed, of which paramiko does not tell."""
+
 _NAME_LIMIT = 255
 _PASSWORD_LIMIT = 1024
 
@@ -44,6 +48,7 @@ class Doorman(paramiko.ServerInterface):
         self._monitor = monitor
         self._banner = banner
         self._on_admitted = on_admitted
+        self._channels: set[int] = set()
         self._sftp: set[int] = set()
         self._changed = threading.Condition()
 
@@ -78,10 +83,11 @@ class Doorman(paramiko.ServerInterface):
 
     def check_channel_request(self, kind: str, chanid: int) -> int:
         """Sessions only, and not too many at once."""
-        del chanid
-        if kind == "session" and self.admitted is not None and len(self._sftp) < _CHANNEL_LIMIT:
-            return OPEN_SUCCEEDED
-        return OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
+        with self._changed:
+            if kind != "session" or self.admitted is None or len(self._channels) >= _CHANNEL_LIMIT:
+                return OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
+            self._channels.add(chanid)
+        return OPEN_SUCCEEDED
 
     def check_channel_subsystem_request(self, channel: paramiko.Channel, name: str) -> bool:
         """SFTP only, once a channel."""
@@ -93,13 +99,17 @@ class Doorman(paramiko.ServerInterface):
         return True
 
     def wait_for_sftp(self, channel: paramiko.Channel, patience: float) -> bool:
-        """Whether the client asks for SFTP on the channel in time."""
+        """Whether the client asks for SFTP on the channel in time, and before it closes it."""
+        deadline = Deadline(patience)
         with self._changed:
-            return self._changed.wait_for(lambda: channel.get_id() in self._sftp, patience)
+            while not (channel.get_id() in self._sftp or channel.closed or deadline.passed()):
+                self._changed.wait(_LOOK)
+            return channel.get_id() in self._sftp
 
     def forget(self, channel: paramiko.Channel) -> None:
         """Make room for another channel."""
         with self._changed:
+            self._channels.discard(channel.get_id())
             self._sftp.discard(channel.get_id())
 
     def _enter(self, question: VerifySignature | CheckPassword) -> bool:

@@ -11,6 +11,10 @@ from sftpd.files.staging import Staging
 from sftpd.sftp.requests import Permission
 from sftpd.ssh.messages import Folder
 
+_AUDIT = b"audit"
+"""The folder of the audit log: whoever copies it in the order told takes the checkpoint before the tiles, and
+so has every leaf that the checkpoint is about."""
+
 
 class FolderView:
     """A folder with its two layers and what the account may do in it.
@@ -59,7 +63,8 @@ class FolderView:
         found = self.staged(parts)
         staged = self.staging.root.scan(parts) if found is not None and stat.S_ISDIR(found.st_mode) else None
         try:
-            return Directory(staged, self.published.scan(parts))
+            published = self.published.scan(parts)
+            return Directory(staged, published, ordered=self.name == _AUDIT)
         except FileNotFoundError:
             if staged is None:
                 raise
@@ -75,16 +80,19 @@ class FolderView:
 class Directory:
     """An open directory of the view: what is staged in it, then what is published and not hidden by that."""
 
-    def __init__(self, staged: Listing | None, published: Listing | None) -> None:
+    def __init__(self, staged: Listing | None, published: Listing | None, *, ordered: bool = False) -> None:
+        """`ordered`: tell what is published in the order of its names; the whole listing is held for that."""
         self._staged = staged
         self._published = published
+        self._ordered = ordered
 
     def __iter__(self) -> Iterator[Entry]:
         hidden = set()
         for entry in self._staged or ():
             hidden.add(entry.name)
             yield entry
-        for entry in self._published or ():
+        published = self._published or ()
+        for entry in sorted(published, key=_name) if self._ordered else published:
             if entry.name not in hidden and is_shown(entry.stat):
                 yield entry
 
@@ -103,6 +111,10 @@ def fault(number: int) -> OSError:
 def is_shown(found: os.stat_result) -> bool:
     """Whether a published entry is for the partner's eyes."""
     return stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)
+
+
+def _name(entry: Entry) -> bytes:
+    return entry.name
 
 
 def _stat(root: Root, parts: Parts, *, follow: bool) -> os.stat_result | None:

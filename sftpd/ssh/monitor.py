@@ -97,6 +97,9 @@ class SessionGuard:
 
     def _check_key(self, message: m.CheckPublicKey) -> Message:
         known = self._ports.authenticator.may_try(message.user, message.algorithm, message.key, self.address)
+        if not known:
+            key = signing.fingerprint(message.key)
+            _log.info("key_not_accepted", user=message.user, address=self.address, key=key)
         return m.Allowed(known)
 
     def _verify_signature(self, message: m.VerifySignature) -> Message:

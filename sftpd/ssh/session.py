@@ -117,11 +117,12 @@ class Session:
                 return
 
     def _owes_an_answer(self) -> bool:
-        """Whether an upload is open, or a client has asked for something and does not have all of the reply."""
+        """Whether an upload is open, or a client has asked for what it was not told yet."""
         return bool(self._answering) or any(handler.uploading for handler in tuple(self._handlers))
 
     def _serve(self, channel: paramiko.Channel, admitted: Admitted) -> None:
         if not self._door.wait_for_sftp(channel, _PATIENCE):
+            self._door.forget(channel)
             _end(channel)
             return
         view = View(admitted.folders, admitted.permissions, self._monitor)

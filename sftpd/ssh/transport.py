@@ -10,13 +10,15 @@ from typing import Any
 
 import paramiko
 from paramiko.message import Message as Packet
+from paramiko.packet import Packetizer
 
 from sftpd.ssh import algorithms, signing
 from sftpd.ssh.signing import RemoteSigner
 
 _WINDOW = 2 * 1024 * 1024
 _MAX_PACKET = 255 * 1024
-
+_IDENTIFICATION_LIMIT = 1024
+"""Bytes within which a client must have named itself; RFC 4253 §4.2 gives it one line of 255."""
 
 Verify = Callable[["ClientKey", bytes, bytes], bool]
 """(key, signed data, signature) → whether the signature is that key's and the login is granted."""
@@ -50,6 +52,21 @@ class ClientKey(paramiko.PKey):
         return (self.algorithm, self.blob)
 
 
+class _Packetizer(Packetizer):
+    """Gives up on a client that goes on and on before its first packet."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        super().__init__(connection)
+        self._read_before_packets = 0
+
+    def _read_timeout(self, timeout: float) -> bytes:
+        if self._read_before_packets > _IDENTIFICATION_LIMIT:
+            raise paramiko.SSHException(": it is over-long")
+        data: bytes = super()._read_timeout(timeout)  # type: ignore[misc]  # private, so not in the stubs
+        self._read_before_packets += len(data)
+        return data
+
+
 class SessionTransport(paramiko.Transport):
     """The server's side of one connection; `verify` decides on logins by public key."""
 
@@ -57,7 +74,12 @@ class SessionTransport(paramiko.Transport):
         self, connection: socket.socket, identification: str, signers: Iterable[RemoteSigner], verify: Verify
     ) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        super().__init__(connection, default_window_size=_WINDOW, default_max_packet_size=_MAX_PACKET)
+        super().__init__(
+            connection,
+            default_window_size=_WINDOW,
+            default_max_packet_size=_MAX_PACKET,
+            packetizer_class=_Packetizer,
+        )
         self.local_version = identification
         algorithms.restrict(self.get_security_options())
         # What paramiko makes of the key in a login request, by its algorithm.

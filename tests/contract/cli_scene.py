@@ -125,6 +125,7 @@ def serving(scene: Scene) -> Iterator[None]:
         )
     try:
         until(lambda: daemon.poll() is not None or scene.ask("status").code == 0)
+        assert daemon.poll() is None, (scene.root / "serve.log").read_text()
         yield
         daemon.terminate()
         assert daemon.wait(_PATIENCE) == 0, (scene.root / "serve.log").read_text()

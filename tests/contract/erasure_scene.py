@@ -34,12 +34,16 @@ class Links:
     def __init__(self, root: Path):
         self.root = root
         self.holds = {}
+        self.second_person = False
 
     def zone(self, link):
         return ZoneInfo("Europe/Amsterdam")
 
     def folders(self, link):
         return [Folder(name, self.root / name) for name in FOLDERS]
+
+    def needs_second_person(self, link):
+        return self.second_person
 
     def hold(self, link, folder, path):
         return self.holds.get((folder, b"/".join(path)))
@@ -69,7 +73,7 @@ class Scene:
 
     def approved(self, *identifiers: str) -> str:
         """A request for Jan that is searched for and approved."""
-        request = self.desk.open("demo", identifiers or [f"email={JAN}"], RECEIVED)
+        request = self.desk.open("demo", identifiers or [f"email={JAN}"], RECEIVED, "opener")
         self.desk.find(request)
         self.desk.approve(request, "operator")
         return request

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +21,23 @@ SECTIONS = {
 }
 
 
+LISTS = (
+    "link list", "link show demo", "account list", "remote list", "host-key list", "hook list", "status",
+    "transfer list --link demo --limit 1", "retention plan", "retention report", "hold list", "erasure list",
+    "audit tail --link demo --count 50", "audit verify",
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Day:
+    """A day's work: the JSON document of each command, variants named after a colon; and texts for people."""
+
+    documents: dict[str, Any]
+    texts: dict[str, str]
+
+
 @pytest.fixture(scope="module")
-def documents() -> dict[str, Any]:
-    """The JSON document of each command, in the order of a day's work; variants are named after a colon."""
+def day() -> Day:
     with instance() as scene:
         made: dict[str, Any] = {"init": scene.made, "check": scene.json("check")}
         made["status:without a daemon"] = scene.ask("status", "--json").json
@@ -35,10 +50,24 @@ def documents() -> dict[str, Any]:
             made |= _retention(scene)
             made |= _audit(scene)
             made["status"] = scene.json("status")
+            texts = {words: _text(scene, *words.split()) for words in LISTS}
+            texts["erasure show"] = _text(scene, "erasure", "show", made["erasure run"]["id"])
+            texts["transfer show"] = _text(scene, "transfer", "show", made["transfer show"]["id"])
         link = scene.root / "links.d/demo.toml"
         link.write_text(link.read_text().replace("[policy]", "[policies]", 1))
         made["check:with faults"] = scene.ask("check", "--json").json
-    return made
+    return Day(made, texts)
+
+
+@pytest.fixture(scope="module")
+def documents(day: Day) -> dict[str, Any]:
+    return day.documents
+
+
+def _text(scene: Scene, *words: str) -> str:
+    asked = scene.ask(*words)
+    assert (asked.code, asked.err) == (0, ""), (words, asked)
+    return asked.out
 
 
 def _links(scene: Scene) -> dict[str, Any]:
@@ -55,7 +84,7 @@ def _looking(scene: Scene) -> dict[str, Any]:
     made["transfer list"] = scene.json("transfer", "list", "--state", "done")
     made["transfer show"] = scene.json("transfer", "show", made["transfer list"][0]["id"])
     file = scene.root / "links/demo/inbound/old.csv"
-    made["hook test"] = scene.json("hook", "test", "pre-receive", file)
+    made["hook test"] = scene.process("hook", "test", "pre-receive", file, "--json").json
     return made
 
 
@@ -151,6 +180,27 @@ def test_all_logs_verify(documents: dict[str, Any]) -> None:
 def test_a_search_finds_the_events_of_a_file(documents: dict[str, Any]) -> None:
     found = [event["type"] for event in documents["audit search"]]
     assert (found[0], found[-1]) == ("transfer.received", "retention.done")
+
+
+def test_people_are_shown_what_matters(day: Day) -> None:
+    for words, expected in (
+        ("link list", r"^demo +Demo Partner +active "),
+        ("link show demo", r"^terms +Terms of the exchange 2026-01$"),
+        ("account list", r"^demo +demo +1 +no +"),
+        ("remote list", r"^far +demo +127\.0\.0\.1 +22 +us *$"),
+        ("host-key list", r"^ssh-ed25519 +SHA256:\S+ +/"),
+        ("hook list", r"^pre-receive +/.*10-file-policy +yes"),
+        ("status", r"^running +yes$"),
+        ("transfer list --link demo --limit 1", r" old\.csv +10 +done"),
+        ("transfer show", r"^path +customers\.csv$"),
+        ("retention report", r"^demo +inbound +old\.csv .* disposed *$"),
+        ("hold list", r" customers\.csv +court .* no *$"),
+        ("erasure list", r" denied "),
+        ("erasure show", r"^inbound +redact +csv +1 +done"),
+        ("audit tail --link demo --count 50", r" transfer\.received +.*path old\.csv"),
+        ("audit verify", r"^valid, signed by demo\.local\+"),
+    ):
+        assert re.search(expected, day.texts[words], re.MULTILINE), (words, day.texts[words])
 
 
 def commands() -> dict[str, Any]:

@@ -50,7 +50,7 @@ def test_an_erasure_over_the_corpus_leaves_every_other_record_as_it_was(scene):
     signed = certificate(scene, request)
     assert sum(entry.records for entry in signed.removed) == corpus.records
     assert (signed.second_search.remaining, signed.unsearchable, signed.held) == (0, (), ())
-    again = scene.desk.open("demo", corpus.identifiers, RECEIVED)
+    again = scene.desk.open("demo", corpus.identifiers, RECEIVED, "opener")
     assert scene.desk.find(again) == []
 
 
@@ -168,7 +168,7 @@ def test_a_file_that_is_being_written_or_moved_waits(scene):
 
 
 def test_nothing_runs_unapproved_and_nothing_is_approved_unsearched(scene):
-    request = scene.desk.open("demo", [f"email={JAN}"], RECEIVED)
+    request = scene.desk.open("demo", [f"email={JAN}"], RECEIVED, "opener")
     with pytest.raises(RefusedError):
         scene.desk.approve(request, "operator")
     scene.desk.find(request)
@@ -180,7 +180,7 @@ def test_nothing_runs_unapproved_and_nothing_is_approved_unsearched(scene):
     with pytest.raises(NotFoundError):
         scene.desk.show("none")
     with pytest.raises(UsageError):
-        scene.desk.open("demo", [], RECEIVED)
+        scene.desk.open("demo", [], RECEIVED, "opener")
 
 
 def test_a_closed_request_knows_the_person_no_more(scene):
@@ -270,3 +270,14 @@ def run(beginning: Path, place: Path, request: str, step: int) -> bytes:
     done = subprocess.run(command, capture_output=True)
     assert done.returncode == (0 if step < 0 else -signal.SIGKILL), done.stderr
     return done.stdout
+
+
+def test_whoever_opened_a_request_cannot_approve_it_where_a_second_person_must(scene: Scene) -> None:
+    scene.links.second_person = True
+    request = scene.desk.open("demo", [f"email={JAN}"], RECEIVED, "opener")
+    scene.desk.find(request)
+    with pytest.raises(RefusedError) as refusal:
+        scene.desk.approve(request, "opener")
+    assert refusal.value.reason == "SECOND_PERSON"
+    scene.desk.approve(request, "another")
+    assert scene.desk.show(request).approved_by == "another"

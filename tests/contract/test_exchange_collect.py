@@ -53,6 +53,14 @@ def test_a_file_older_than_the_last_one_is_fetched_too(scene):
     assert scene.collector.collect() == 1
 
 
+def test_a_file_of_the_same_name_and_size_but_a_new_time_is_another(scene):
+    offered(scene, "report.csv", b"monday!")
+    scene.collector.collect()
+    offered(scene, "report.csv", b"tuesday", mtime=1_700_086_400)
+    assert scene.collector.collect() == 1
+    assert contents(scene.folders.inbound) == {"report.csv": b"tuesday"}
+
+
 def test_only_what_the_globs_want(scene):
     offered(scene, "a.tmp")
     assert scene.collector.collect() == 0

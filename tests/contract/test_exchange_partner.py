@@ -2,7 +2,8 @@ import threading
 
 import pytest
 import sqlalchemy as sa
-from exchange_scene import Crash, Fuse, Scene, contents, crash_at_every_step, quick_folder
+from exchange_doubles import Crash, Fuse
+from exchange_scene import Scene, contents, crash_at_every_step, quick_folder
 
 from sftpd.errors import LedgerError, RefusedError
 from sftpd.exchange.places import is_at

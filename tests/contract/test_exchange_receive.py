@@ -10,7 +10,7 @@ import pytest
 from exchange_scene import Scene, contents, poll, quick_folder
 
 from sftpd.errors import ContainmentError, RefusedError
-from sftpd.exchange.receive import Arrival
+from sftpd.exchange.receive import Arrival, Receiver
 from sftpd.names import VirtualPath
 
 
@@ -191,25 +191,27 @@ def test_overwriting_an_unconsumed_file_marks_the_old_one_replaced(scene):
     assert scene.received(state="replaced") == [("inbound", "report.csv")]
 
 
-def test_ledger_and_disk_agree_on_which_of_many_uploads_came_last(scene):
-    accounts = 8
-    for number in range(accounts):
-        scene.stage(f"upload/{number}", b"%d" % number)
+def test_ledger_and_disk_agree_on_which_of_two_uploads_came_last(scene, monkeypatch):
+    real, first, overtaken = Receiver._rename, threading.Lock(), threading.Event()
 
-    def publish(number):
-        staged = (b"%d" % number,)
-        arrival = _arrival(scene, staged, (b"same",))
-        scene.receiver.complete(arrival)
+    def rename(self, transfer, folder):
+        if first.acquire(blocking=False):
+            overtaken.wait(0.2)  # what the second upload would do if it were let past
+        real(self, transfer, folder)
+        overtaken.set()
 
-    threads = [threading.Thread(target=publish, args=(number,)) for number in range(accounts)]
+    monkeypatch.setattr(Receiver, "_rename", rename)
+    scene.stage("upload/a", b"a")
+    scene.stage("upload/b", b"b")
+    arrivals = [_arrival(scene, (name,), (b"same",)) for name in (b"a", b"b")]
+    threads = [threading.Thread(target=scene.receiver.complete, args=(arrival,)) for arrival in arrivals]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert scene.received() == [("inbound", "same")]
     left = (scene.folders.inbound / "same").stat()
-    present = next(t for t in scene.transfers() if t.source.startswith(f"{left.st_ino}:"))
-    assert scene.received_ids() == [present.id]
+    lying = [t.id for t in scene.transfers() if t.source.startswith(f"{left.st_ino}:")]
+    assert scene.received_ids() == lying
 
 
 @pytest.mark.parametrize("obstacle", ["directory", "parent", "link"])

@@ -1,7 +1,8 @@
 import os
 
 import pytest
-from exchange_scene import Crash, Scene, contents, crash_at_every_step, quick_folder, take_all
+from exchange_doubles import Crash
+from exchange_scene import Scene, contents, crash_at_every_step, quick_folder, take_all
 
 from sftpd.exchange.receive import Receiver
 

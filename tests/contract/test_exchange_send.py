@@ -1,7 +1,8 @@
 import os
 
 import pytest
-from exchange_scene import LocalRemote, Scene, contents, poll, quick_folder
+from exchange_doubles import LocalRemote
+from exchange_scene import Scene, contents, poll, quick_folder
 
 from sftpd.errors import RefusedError, RemoteError, RemoteRefusedError
 from sftpd.exchange.queue import OutboundQueue

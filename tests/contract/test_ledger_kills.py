@@ -46,7 +46,7 @@ def test_what_was_acknowledged_survives_and_rows_and_events_come_together(tmp_pa
         )
         writer.start()
         os.close(sink)
-        wanted = len(told) + rng.randrange(1, 4000)
+        wanted = len(told) + rng.randrange(1, 1500)
         with os.fdopen(source, "rb", buffering=0) as heard:
             while len(told) < wanted:
                 told += heard.read(64)

@@ -78,11 +78,3 @@ def test_of_two_that_make_the_schema_at_once_both_get_it(tmp_path):
     for maker in makers:
         maker.stdin.close()
     assert [maker.wait() for maker in makers] == [0, 0]
-
-
-def test_a_password_in_the_url_is_not_in_the_error(tmp_path):
-    engine = open_engine(f"sqlite:///{tmp_path}/no/such/folder/ledger.db?password=hunter2")
-    with pytest.raises(LedgerError) as error:
-        migrate(engine)
-    assert "hunter2" not in str(error.value)
-    engine.dispose()

@@ -46,8 +46,13 @@ class Halt:
     """Keeps the writer busy, so that what is submitted meanwhile makes one group."""
 
     def __init__(self, ledger):
-        self._go = threading.Event()
-        self._busy = ledger.submit(lambda unit: self._go.wait())
+        self._go, self._taken = threading.Event(), threading.Event()
+        self._busy = ledger.submit(self._wait)
+        self._taken.wait()
+
+    def _wait(self, unit):
+        self._taken.set()
+        self._go.wait()
 
     def release(self):
         self._go.set()

@@ -35,6 +35,7 @@ def make(tmp_path, ledger):
     yield make
     for sequencer in made:
         sequencer.stop()
+        sequencer.close()
 
 
 def record(ledger, number, link="demo", **private):
@@ -161,7 +162,7 @@ def test_stopping_takes_what_is_left(ledger, make, tmp_path):
     told = [record(ledger, number) for number in range(20)]
     sequencer.stop()
     assert waiting(ledger) == []
-    assert ids(make()) == told
+    assert ids(sequencer) == told
 
 
 def test_no_leaf_holds_a_private_value_and_each_can_be_opened(ledger, make):

@@ -28,7 +28,8 @@ def _show(instance: Instance, arguments: Arguments) -> dict[str, Any]:
     log, size = _log(instance, arguments)
     index = int(arguments["index"])
     if not 0 <= index < size:
-        raise NotFoundError(f"no event {index} in this log", expected=f"0 to {size - 1}")
+        held = f"0 to {size - 1}" if size else "none: the log is empty"
+        raise NotFoundError(f"no event {index} in this log", expected=held)
     leaf = next(iter(log.leaves(index, index + 1, size)))
     return _event(instance, index, leaf) | {"leaf": leaf.decode()}
 

@@ -13,7 +13,9 @@ from sftpd.errors import NotFoundError
 
 def _open(instance: Instance, arguments: Arguments) -> dict[str, Any]:
     link = instance.register.get(arguments["link"]).name
-    return {"id": instance.erasure.open(link, arguments["identifiers"], instance.clock.now())}
+    return {
+        "id": instance.erasure.open(link, arguments["identifiers"], instance.clock.now(), arguments["by"])
+    }
 
 
 def _list(instance: Instance, arguments: Arguments) -> list[dict[str, Any]]:
@@ -64,6 +66,7 @@ def _request(request: Request) -> dict[str, Any]:
         "received": request.received_at.isoformat(),
         "due": request.due_at.isoformat(),
         "identifiers": sorted({identifier.kind for identifier in request.identifiers}),
+        "opened_by": request.opened_by,
         "approved_by": request.approved_by,
         "closed": _time(request.closed_at),
     }
@@ -73,7 +76,7 @@ def _item(item: Item) -> dict[str, Any]:
     step = item.step
     return {
         "folder": step.folder,
-        "path": as_text(b"/".join(step.path)),
+        "path": as_text(b"/".join(step.path)) or None,
         "action": step.action,
         "format": step.format,
         "records": step.records,

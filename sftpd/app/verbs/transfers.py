@@ -9,6 +9,8 @@ from sftpd.exchange import records
 from sftpd.exchange.records import Transfer
 from sftpd.ledger import tables
 
+_LATEST = 100
+
 
 def _transfer_list(instance: Instance, arguments: Arguments) -> list[dict[str, Any]]:
     t = tables.transfer.c
@@ -18,8 +20,8 @@ def _transfer_list(instance: Instance, arguments: Arguments) -> list[dict[str, A
         if arguments.get(name)
     ]
     with instance.ledger.read() as conn:
-        found = records.find(conn, *wanted)
-    return [_transfer(transfer) for transfer in found[-int(arguments.get("limit") or 100) :]]
+        found = records.latest(conn, *wanted, limit=int(arguments.get("limit") or _LATEST))
+    return [_transfer(transfer) for transfer in found]
 
 
 def _transfer_show(instance: Instance, arguments: Arguments) -> dict[str, Any]:

@@ -83,6 +83,7 @@ def _erasure_request() -> None:
         sa.Column("state", sa.Text(), nullable=False),
         sa.Column("received_at", Instant(), nullable=False),
         sa.Column("due_at", Instant(), nullable=False),
+        sa.Column("opened_by", sa.Text(), nullable=False),
         sa.Column("identifiers", sa.JSON(), nullable=True),
         sa.Column("approved_by", sa.Text(), nullable=True),
         sa.Column("approved_at", Instant(), nullable=True),

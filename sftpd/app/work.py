@@ -1,0 +1,106 @@
+"""What the configuration decides while the daemon runs; a reload replaces it whole."""
+
+import platform
+import sysconfig
+import threading
+from collections.abc import Callable
+from concurrent.futures import Executor
+from contextlib import ExitStack
+from pathlib import Path
+
+import structlog
+
+from sftpd.app.instance import Instance
+from sftpd.app.traffic import Shared, Traffic
+from sftpd.exchange.places import Places
+from sftpd.exchange.queue import OutboundQueue
+from sftpd.exchange.screening import Screening
+from sftpd.hooks import listing
+from sftpd.hooks.commands import SandboxedCommands
+from sftpd.hooks.runner import HookRunner
+from sftpd.service.schedule import Job, Schedule
+from sftpd.ssh.auth import Authenticator
+
+_SENDERS = 4
+_LAST_FILES = 10.0
+"""Seconds that files on their way to and from remotes get when work stops; they are begun anew later."""
+
+_log = structlog.get_logger()
+
+
+class Work:
+    """Logins, the traffic of each link, the outbound queue and the schedule, as the instance stands now."""
+
+    def __init__(self, instance: Instance, places_of: Callable[[str], Places], workers: Executor) -> None:
+        """`places_of` gives the folders of a link. Raises SftpdError and OSError, and leaves nothing open."""
+        links = instance.register.links
+        self.accounts = frozenset(account for link in links.values() for account in link.accounts)
+        self.authenticator = Authenticator(self.accounts, instance.clock)
+        self.queue = OutboundQueue(
+            workers=_SENDERS, clock=instance.clock, require_open=instance.register.require_open
+        )
+        self.traffic: dict[str, Traffic] = {}
+        shared = Shared(instance, Screening(_hook_runner(instance)), self.queue, workers)
+        with ExitStack() as undo:
+            for name, link in links.items():
+                self.traffic[name] = Traffic(link, places_of(name), shared)
+                undo.callback(self.traffic[name].close)
+            jobs = [_retention(instance), *self._jobs()]
+            self._schedule = Schedule(jobs, instance.ledger, owner=f"{platform.node()}/{instance.name}")
+            undo.pop_all()
+
+    def start(self, take_up: Callable[[Traffic], int]) -> None:
+        """Begin, with each link's traffic taken up by `take_up`."""
+        _log.info("resumed", transfers=sum(map(take_up, self.traffic.values())))
+        self.queue.start()
+        for traffic in self.traffic.values():
+            traffic.start()
+        self._schedule.start()
+
+    def stop(self) -> None:
+        """Stop; files on their way get a while, for a remote may hang."""
+        cut = threading.Timer(_LAST_FILES, self._hang_up)
+        cut.start()
+        try:
+            self._schedule.stop()
+            for traffic in self.traffic.values():
+                traffic.stop()
+            self.queue.stop()
+        finally:
+            cut.cancel()
+            cut.join()
+        for traffic in self.traffic.values():
+            traffic.close()
+
+    def _hang_up(self) -> None:
+        for traffic in self.traffic.values():
+            traffic.hang_up()
+
+    def _jobs(self) -> list[Job]:
+        return [job for traffic in self.traffic.values() for job in traffic.jobs()]
+
+
+def shipped_hooks() -> Path:
+    """The folder of the hooks that come with sftpd: beside the sources, or where it is installed."""
+    beside = Path(__file__).parents[2] / "hooks"
+    return beside if beside.is_dir() else Path(sysconfig.get_path("data")) / "share" / "sftpd" / "hooks"
+
+
+def _retention(instance: Instance) -> Job:
+    config = instance.config.instance
+    return Job(
+        "retention",
+        lambda: instance.retention.run(instance.retention.plan().hash),
+        config.scheduler.retention_at,
+        config.about.time_zone,
+    )
+
+
+def _hook_runner(instance: Instance) -> HookRunner:
+    """Runs the instance's hooks; those that cannot run are told of now, and let nothing through later."""
+    config = instance.config.instance
+    folder = config.about.hooks or shipped_hooks()
+    for hook in listing.list_all(folder):
+        if not hook.usable:
+            _log.error("hook_unusable", hook=str(hook.path), fault=hook.fault)
+    return HookRunner(folder, SandboxedCommands(instance.children), config.screening.deadline, instance.clock)

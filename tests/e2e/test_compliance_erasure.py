@@ -1,0 +1,109 @@
+"""A deletion request over two hundred files of a live link, through a crash and around a legal hold."""
+
+import json
+import threading
+from pathlib import Path
+from typing import Any
+
+import corpus
+import pytest
+from daemon import PATIENCE, Daemon, eventually
+
+
+@pytest.mark.slow
+def test_an_erasure_by_email_removes_her_records_and_nothing_else(tmp_path: Path) -> None:
+    with Daemon(tmp_path / "instance") as daemon:
+        given = place(daemon)
+        request = approved(daemon, given)
+        done = erasure(daemon, "run", request)
+        assert done["state"] == "closed"
+        assert published(daemon) == given.expected
+        assert done["certificate"]["certificate"]["second_search"]["remaining"] == 0
+        assert sum(item["records"] for item in done["items"]) == given.records
+        again = erasure(daemon, "open", "--link", "demo", "--identifier", *given.identifiers)["id"]
+        assert erasure(daemon, "find", again)["items"] == []
+        erasure(daemon, "deny", again, "--by", "Privacy Officer", "--reason", "there is nothing left")
+        certificate = daemon.desk / "certificate"
+        daemon.cli("erasure", "certificate", request, "--output", str(certificate))
+        assert daemon.cli("erasure", "verify", str(certificate)).returncode == 0
+        certificate.write_text(certificate.read_text().replace('"remaining":0', '"remaining":1'))
+        assert daemon.cli("erasure", "verify", str(certificate)).returncode == 1
+        assert daemon.cli("audit", "verify").returncode == 0
+        daemon.stop()
+    files = [path for path in (daemon.root / "state").rglob("*") if path.is_file()]
+    assert [path for path in files if corpus.EMAIL.encode() in path.read_bytes()] == []
+    assert corpus.EMAIL not in daemon.log
+
+
+@pytest.mark.slow
+def test_a_daemon_killed_amid_an_erasure_finishes_it_by_itself(tmp_path: Path) -> None:
+    with Daemon(tmp_path / "instance") as daemon:
+        given = place(daemon)
+        request = approved(daemon, given)
+        before = published(daemon)
+        run = threading.Thread(target=daemon.cli, args=("erasure", "run", request))
+        run.start()
+        eventually(lambda: published(daemon) != before, daemon)
+        daemon.kill()
+        run.join(PATIENCE)
+        assert published(daemon) != given.expected
+        daemon.start()
+        eventually(lambda: "erasure_recovered" in daemon.log, daemon)
+        assert erasure(daemon, "show", request)["state"] == "closed"
+        assert published(daemon) == given.expected
+        assert daemon.cli("audit", "verify").returncode == 0
+
+
+def test_what_is_held_stays_and_the_request_stays_open(tmp_path: Path) -> None:
+    before = b"name,email\nJan,jan@example.org\nAnna,anna@example.org\n"
+    with Daemon(tmp_path / "instance") as daemon:
+        daemon.file("local", before)
+        daemon.sftp_done("put local /upload/free.csv", "put local /upload/held.csv")
+        scope = ("--link", "demo", "--folder", "inbound", "--glob", "held.csv")
+        placed = daemon.cli("hold", "add", *scope, "--reason", "Court order", "--by", "me", "--json")
+        opened = erasure(daemon, "open", "--link", "demo", "--identifier", "email=jan@example.org")
+        request = opened["id"]
+        found = {item["path"]: item for item in erasure(daemon, "find", request)["items"]}
+        assert found["held.csv"]["action"] == "keep"
+        assert "Court order" in found["held.csv"]["reason"]
+        erasure(daemon, "approve", request, "--by", "me")
+        assert erasure(daemon, "run", request)["state"] == "partial"
+        assert (daemon.inbound / "held.csv").read_bytes() == before
+        assert (daemon.inbound / "free.csv").read_bytes() == b"name,email\nAnna,anna@example.org\n"
+
+        daemon.cli("hold", "release", json.loads(placed.stdout)["id"], "--by", "me")
+        erasure(daemon, "find", request)
+        erasure(daemon, "approve", request, "--by", "me")
+        assert erasure(daemon, "run", request)["state"] == "closed"
+        assert (daemon.inbound / "held.csv").read_bytes() == b"name,email\nAnna,anna@example.org\n"
+
+
+def place(daemon: Daemon) -> corpus.Corpus:
+    """Upload the corpus as the partner would."""
+    (daemon.desk / "corpus").mkdir()
+    given = corpus.build(daemon.desk / "corpus")
+    daemon.sftp_done("put corpus/* /upload/")
+    assert len(published(daemon)) == corpus.FILES
+    return given
+
+
+def approved(daemon: Daemon, given: corpus.Corpus) -> str:
+    """A request for the corpus's person, with its plan approved."""
+    words = [word for identifier in given.identifiers for word in ("--identifier", identifier)]
+    request: str = erasure(daemon, "open", "--link", "demo", *words)["id"]
+    erasure(daemon, "find", request)
+    erasure(daemon, "approve", request, "--by", "Privacy Officer")
+    return request
+
+
+def erasure(daemon: Daemon, *words: str) -> dict[str, Any]:
+    """What a step of a request that must succeed prints."""
+    done = daemon.cli("erasure", *words, "--json")
+    assert done.returncode == 0, f"{done.stderr}\n{daemon.log}"
+    document: dict[str, Any] = json.loads(done.stdout)
+    return document
+
+
+def published(daemon: Daemon) -> dict[str, bytes]:
+    """What lies in `inbound/` now."""
+    return {path.name: path.read_bytes() for path in daemon.inbound.glob("export-*")}

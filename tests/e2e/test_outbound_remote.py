@@ -1,0 +1,66 @@
+"""Dropped files reach a real OpenSSH server, each once, whatever becomes of sftpd meanwhile."""
+
+import random
+
+import pytest
+from daemon import Daemon, eventually, holds
+from sshd import sshd
+from traffic_scene import Consumer, make_files, names, outbound, states, with_remote
+
+FILES = 1_000
+KILLS = 10
+PATIENCE = 240.0
+
+
+@pytest.fixture
+def server(tmp_path):
+    with sshd(tmp_path / "sshd") as running:
+        yield running
+
+
+@pytest.mark.slow
+def test_a_thousand_files_arrive_once_each_though_sftpd_is_killed_ten_times(tmp_path, server):
+    daemon = Daemon(tmp_path / "instance")
+    with_remote(daemon, server, outbound(server.root, 'after = "archive"'))
+    made = make_files(daemon.outbound, FILES, seed=2)
+    chance = random.Random(3)
+    # Killed each time so many files have come, and a moment more.
+    marks = sorted(chance.sample(range(FILES * 9 // 10), KILLS))
+
+    with Consumer(server.root, tmp_path / "consumed") as consumer:
+        daemon.start()
+        for mark in marks:
+            assert holds(lambda mark=mark: consumer.taken.total() > mark, PATIENCE), daemon.log
+            holds(lambda: False, chance.uniform(0, 0.3))
+            daemon.kill()
+            daemon.start()
+        assert holds(lambda: states(daemon) == {"done": FILES}, PATIENCE), f"{states(daemon)}\n{daemon.log}"
+        daemon.stop()
+
+    assert consumer.hashes == made
+    assert set(consumer.taken.values()) == {1}
+    assert names(server.root) == []
+    assert names(daemon.outbound) == []
+    assert names(daemon.link / "sent") == sorted(made)
+    delivered = [event["data"]["transfer"] for event in daemon.events_of("transfer.delivered")]
+    assert len(delivered) == len(set(delivered)) == FILES
+    assert len(daemon.events_of("transfer.blocked", "transfer.failed")) == 0
+
+
+def test_a_stopping_daemon_leaves_what_is_not_sent_for_the_next_start(tmp_path, server):
+    daemon = Daemon(tmp_path / "instance")
+    with_remote(daemon, server, outbound(server.root))
+    made = make_files(daemon.outbound, 100, seed=4)
+
+    with Consumer(server.root, tmp_path / "consumed") as consumer:
+        daemon.start()
+        eventually(lambda: consumer.taken.total() > 5, daemon)
+        daemon.stop()
+        # A daemon that was asked to stop finishes the step it is at, not the queue.
+        assert 0 < consumer.taken.total() < len(made)
+        daemon.start()
+        eventually(lambda: states(daemon) == {"done": len(made)}, daemon)
+        daemon.stop()
+
+    assert consumer.hashes == made
+    assert set(consumer.taken.values()) == {1}

@@ -1,0 +1,118 @@
+"""A scheduled pull from a real OpenSSH server: what is new comes in, each file once."""
+
+import random
+
+import pytest
+from daemon import Daemon, eventually, holds
+from sshd import sshd
+from traffic_scene import Consumer, inbound, make_files, names, states, with_remote
+
+FILES = 200
+KILLS = 3
+PATIENCE = 120.0
+
+
+@pytest.fixture
+def server(tmp_path):
+    with sshd(tmp_path / "sshd") as running:
+        yield running
+
+
+@pytest.fixture
+def offered(server):
+    """The folder at the remote that is looked at."""
+    folder = server.root / "out"
+    folder.mkdir()
+    return folder
+
+
+@pytest.fixture
+def daemon(tmp_path):
+    made = Daemon(tmp_path / "instance")
+    yield made
+    made.kill()
+
+
+@pytest.fixture
+def consumer(tmp_path, daemon):
+    with Consumer(daemon.inbound, tmp_path / "consumed") as running:
+        yield running
+
+
+def test_what_is_left_there_is_fetched_once_also_over_a_restart(daemon, server, offered, consumer):
+    with_remote(daemon, server, inbound(offered, '"leave"'))
+    made = make_files(offered, 5, seed=7)
+    daemon.start()
+    eventually(lambda: consumer.hashes == made, daemon)
+    daemon.stop()
+    daemon.start()
+
+    made |= make_files(offered, 1, seed=8, prefix="later")
+    eventually(lambda: consumer.hashes == made, daemon)
+
+    assert set(consumer.taken.values()) == {1}
+    assert names(offered) == sorted(made)
+    eventually(lambda: len(daemon.events_of("transfer.received")) == 6, daemon)
+
+
+def test_a_file_that_changed_there_is_fetched_again(daemon, server, offered, consumer):
+    with_remote(daemon, server, inbound(offered, '"leave"'))
+    (offered / "daily.csv").write_bytes(b"monday")
+    daemon.start()
+    eventually(lambda: consumer.taken["daily.csv"] == 1, daemon)
+
+    (offered / "daily.csv").write_bytes(b"tuesday, longer")
+
+    eventually(lambda: consumer.taken["daily.csv"] == 2, daemon)
+
+
+def test_what_is_fetched_is_deleted_there(daemon, server, offered, consumer):
+    with_remote(daemon, server, inbound(offered, '"delete"'))
+    made = make_files(offered, 5, seed=9)
+    daemon.start()
+
+    eventually(lambda: names(offered) == [], daemon)
+    assert consumer.hashes == made
+    assert set(consumer.taken.values()) == {1}
+
+
+def test_what_is_fetched_is_moved_there(daemon, server, offered, consumer):
+    with_remote(daemon, server, inbound(offered, f'{{ move = "{server.root}/done" }}'))
+    (server.root / "done").mkdir()
+    made = make_files(offered, 5, seed=10)
+    daemon.start()
+
+    eventually(lambda: names(server.root / "done") == sorted(made), daemon)
+    assert names(offered) == []
+    assert consumer.hashes == made
+    assert set(consumer.taken.values()) == {1}
+
+
+def test_only_what_the_route_wants_is_fetched(daemon, server, offered, consumer):
+    with_remote(daemon, server, inbound(offered, '"delete"', 'include = ["*.csv"]', 'exclude = ["draft*"]'))
+    for name in ("report.csv", "draft.csv", "report.txt"):
+        (offered / name).write_bytes(name.encode())
+    daemon.start()
+
+    eventually(lambda: names(offered) == ["draft.csv", "report.txt"], daemon)
+    assert consumer.taken == {"report.csv": 1}
+
+
+@pytest.mark.slow
+def test_each_file_comes_once_though_sftpd_is_killed(daemon, server, offered, consumer):
+    with_remote(daemon, server, inbound(offered, '"delete"'))
+    made = make_files(offered, FILES, seed=11)
+    chance = random.Random(12)
+    daemon.start()
+    for mark in sorted(chance.sample(range(FILES * 9 // 10), KILLS)):
+        assert holds(lambda mark=mark: consumer.taken.total() > mark, PATIENCE), daemon.log
+        holds(lambda: False, chance.uniform(0, 0.2))
+        daemon.kill()
+        daemon.start()
+
+    assert holds(lambda: names(offered) == [], PATIENCE), daemon.log
+    assert holds(lambda: states(daemon) == {"done": FILES}, PATIENCE), daemon.log
+    daemon.stop()
+    assert consumer.hashes == made
+    assert set(consumer.taken.values()) == {1}
+    assert len(daemon.events_of("transfer.received")) == FILES

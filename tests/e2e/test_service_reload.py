@@ -1,0 +1,106 @@
+"""SIGHUP: what a new configuration brings and takes, and how a bad one is refused."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+from daemon import Daemon, eventually
+from paramiko import SSHException
+from sshd import make_key
+
+
+def test_a_reload_brings_accounts_links_and_rules_and_leaves_sessions_alone(tmp_path: Path) -> None:
+    with Daemon(tmp_path / "instance") as daemon, daemon.sftp() as client:
+        with client.open("/upload/slow", "wb") as upload:
+            upload.write(b"before, ")
+            upload.flush()
+            key = new_key(daemon, "second")
+            daemon.add_account("second", f'keys = ["file:{key}.pub"]')
+            add_link(daemon, "other", key)
+            daemon.configure_link("[retention]", 'period = "P1Y"')
+            daemon.reload()
+            upload.write(b"after")
+        assert (daemon.inbound / "slow").read_bytes() == b"before, after"
+        daemon.sftp_done("ls /upload", user="second", key=key)
+        client.listdir("/upload")
+        assert "P1Y" in daemon.cli("retention", "plan", "--json").stdout
+        drop(daemon.root / "links/other/outbound", "news")
+        eventually(lambda: "news" in daemon.sftp_done("ls /download", user="other", key=key), daemon)
+        assert daemon.cli("audit", "verify").returncode == 0
+
+
+def test_an_account_that_is_taken_out_loses_its_session(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path / "instance")
+    key = new_key(daemon, "second")
+    before = daemon.link_config.read_text()
+    daemon.add_account("second", f'keys = ["file:{key}.pub"]')
+    with daemon, daemon.sftp() as stays, daemon.sftp("second", key_filename=str(key)) as goes:
+        goes.listdir("/upload")
+        daemon.link_config.write_text(before)
+        daemon.reload()
+        with pytest.raises((OSError, EOFError, SSHException)):
+            goes.listdir("/upload")
+        stays.listdir("/upload")
+        assert daemon.sftp_batch("ls /", user="second", key=key).returncode != 0
+        daemon.stop()
+
+
+def test_an_account_whose_permissions_change_must_log_in_again(tmp_path: Path) -> None:
+    with Daemon(tmp_path / "instance") as daemon, daemon.sftp() as client:
+        client.listdir("/upload")
+        daemon.configure_link("[account]", 'permissions = ["list"]')
+        daemon.reload()
+        with pytest.raises((OSError, EOFError, SSHException)):
+            client.listdir("/upload")
+        daemon.file("report", b"x")
+        assert daemon.sftp_batch("put report /upload/report").returncode != 0
+        daemon.sftp_done("ls /upload")
+
+
+def test_a_bad_configuration_changes_nothing_and_each_fault_is_logged(tmp_path: Path) -> None:
+    with Daemon(tmp_path / "instance") as daemon, daemon.sftp() as client:
+        daemon.configure("server", "max_sesions = 3", 'login_grace = "soon"')
+        daemon.configure_link("[account]", 'keys = ["file:keys/missing.pub"]')
+        os.kill(daemon.pid, signal.SIGHUP)
+        eventually(lambda: daemon.log.count("reload_refused") == 3, daemon)
+        for told in ("sftpd.toml", "max_sesions", "max_sessions", "login_grace", "missing.pub"):
+            assert told in daemon.log
+        client.listdir("/upload")
+        daemon.sftp_done("ls /upload")
+        assert daemon.events_of("daemon.reloaded", log="system") == []
+
+
+def test_what_needs_a_restart_is_refused_by_name(tmp_path: Path) -> None:
+    with Daemon(tmp_path / "instance") as daemon:
+        daemon.configure("server", "max_sessions = 3")
+        daemon.configure("log", 'level = "debug"')
+        os.kill(daemon.pid, signal.SIGHUP)
+        eventually(lambda: "reload_refused" in daemon.log, daemon)
+        line = next(line for line in daemon.log.splitlines() if "reload_refused" in line)
+        assert "server, log changed" in line
+        assert "restart" in line
+        daemon.sftp_done("ls /upload")
+        daemon.stop()
+
+
+def new_key(daemon: Daemon, name: str) -> Path:
+    """A key pair in the instance's folder of keys."""
+    path = daemon.root / "keys" / name
+    make_key(path, "ed25519")
+    return path
+
+
+def add_link(daemon: Daemon, name: str, key: Path) -> None:
+    """A second link like the demo one, with one account of the same name."""
+    text = daemon.link_config.read_text().partition("[[retention]]")[0]
+    text = text.partition('\n[[account]]\nname = "second"')[0]
+    text = text.replace('name = "demo"', f'name = "{name}"')
+    text = text.replace("file:keys/demo_partner_ed25519.pub", f"file:{key}.pub")
+    (daemon.root / "links.d" / f"{name}.toml").write_text(text)
+
+
+def drop(folder: Path, name: str) -> None:
+    """A file put into a watched folder whole."""
+    folder.with_name("scratch").write_bytes(b"fresh")
+    folder.with_name("scratch").rename(folder / name)

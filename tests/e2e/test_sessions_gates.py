@@ -1,0 +1,112 @@
+"""Gate hooks before a real client: what they do not accept is not published, and the client is told."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from daemon import Daemon, eventually
+
+SHELL = "#!/bin/sh\n"
+BLOCKED, RECEIVED = "transfer.blocked", "transfer.received"
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    made = Daemon(tmp_path_factory.mktemp("gates") / "instance")
+    made.configure("screening", "deadline = 2", "acknowledge_within = 1")
+    made.configure("instance", 'hooks = "hooks"')
+    made.file("local", b"local")
+    with made as running:
+        yield running
+
+
+@pytest.fixture
+def daemon(served: Daemon) -> Iterator[Daemon]:
+    """The daemon without hooks and with empty folders: both are looked at anew for each file."""
+    yield served
+    hooks = served.root / "hooks/pre-receive.d"
+    for path in (*hooks.iterdir(), *served.quarantine.iterdir(), *served.inbound.iterdir()):
+        path.unlink()
+
+
+def add_hook(daemon: Daemon, script: str, *, name: str = "50-gate", mode: int = 0o755) -> None:
+    path = daemon.root / "hooks/pre-receive.d" / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(script)
+    path.chmod(mode)
+
+
+def count(daemon: Daemon) -> int:
+    return len(daemon.events_of(BLOCKED, RECEIVED))
+
+
+def decided(daemon: Daemon, before: int) -> list[dict[str, Any]]:
+    """The one event on a file, when a file after it has its own too."""
+    eventually(lambda: count(daemon) > before, daemon)
+    for path in (daemon.root / "hooks/pre-receive.d").iterdir():
+        path.unlink()
+    daemon.sftp_done("put local /upload/after")
+    eventually(lambda: daemon.events_of(BLOCKED, RECEIVED)[-1]["type"] == RECEIVED, daemon)
+    return daemon.events_of(BLOCKED, RECEIVED)[before:-1]
+
+
+def assert_blocked_once(daemon: Daemon, before: int, ruling: str) -> None:
+    eventually(lambda: [path.read_bytes() for path in daemon.quarantine.iterdir()] == [b"local"], daemon)
+    assert not list(daemon.inbound.iterdir())
+    (event,) = decided(daemon, before)
+    assert (event["type"], event["data"]["ruling"]) == (BLOCKED, ruling)
+
+
+def test_a_rejected_file_is_a_failure_with_the_reason(daemon: Daemon) -> None:
+    before = count(daemon)
+    add_hook(daemon, f"{SHELL}echo 'contains a virus: Eicar'\nexit 20\n")
+    done = daemon.sftp_batch("put local /upload/bad")
+    assert done.returncode == 1
+    assert "sftpd: contains a virus: Eicar" in done.stderr
+    assert_blocked_once(daemon, before, "reject")
+
+
+def test_a_rename_to_the_final_name_is_screened_too(daemon: Daemon) -> None:
+    before = count(daemon)
+    add_hook(daemon, f"{SHELL}echo 'not this one'\nexit 20\n")
+    done = daemon.sftp_batch("put local /upload/f.part", "rename /upload/f.part /upload/f")
+    assert done.returncode == 1
+    assert "sftpd: not this one" in done.stderr
+    assert_blocked_once(daemon, before, "reject")
+
+
+def test_a_quarantined_file_is_taken_and_held_back(daemon: Daemon) -> None:
+    before = count(daemon)
+    add_hook(daemon, f"{SHELL}echo 'to be looked at'\nexit 10\n")
+    daemon.sftp_done("put local /upload/held")
+    assert_blocked_once(daemon, before, "quarantine")
+
+
+@pytest.mark.parametrize(
+    ("script", "mode"),
+    [
+        (f"{SHELL}exit 0\n", 0o644),
+        (f"{SHELL}kill -SEGV $$\n", 0o755),
+        (f"{SHELL}exit 3\n", 0o755),
+        ("#!/no/such/interpreter\n", 0o755),
+        ("no program at all", 0o755),
+        (f"{SHELL}exec sleep 1000\n", 0o755),
+    ],
+    ids=["not executable", "crashing", "unknown status", "no interpreter", "no program", "hanging"],
+)
+def test_a_hook_that_gives_no_verdict_lets_nothing_through(daemon: Daemon, script: str, mode: int) -> None:
+    before = count(daemon)
+    add_hook(daemon, f"{SHELL}exit 0\n", name="10-first")
+    add_hook(daemon, script, mode=mode)
+    daemon.sftp_done("put local /upload/file")
+    assert_blocked_once(daemon, before, "quarantine")
+
+
+def test_a_slow_hook_publishes_after_the_acknowledgement(daemon: Daemon) -> None:
+    before = count(daemon)
+    add_hook(daemon, f"{SHELL}sleep 1.3\nexit 0\n")
+    daemon.sftp_done("put local /upload/slow")
+    eventually((daemon.inbound / "slow").exists, daemon)
+    assert (daemon.inbound / "slow").read_bytes() == b"local"
+    (event,) = decided(daemon, before)
+    assert event["type"] == RECEIVED
