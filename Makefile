@@ -19,7 +19,7 @@ run: runtime
 	exec $(BIN)/sftpd serve --config demo/sftpd.toml --announce demo/CONNECT.txt
 
 test: packages dev
-	exec $(BIN)/python -m pytest $(ARGS)
+	exec $(BIN)/python -m pytest --numprocesses 4 --dist loadfile $(ARGS)
 
 check: dev
 	$(BIN)/ruff format --check --quiet .

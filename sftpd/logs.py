@@ -48,8 +48,8 @@ def _adopt_libraries(
 ) -> None:
     """Have what libraries log through the standard module look the same.
 
-    What they have to say beyond errors is noise here, and paramiko reports every broken connection as an
-    error of its own, which sessions report themselves.
+    What they have to say beyond errors is noise here. Paramiko reports every broken connection as an error
+    of its own, which sessions report themselves, and watchdog each watch that ends while reports come.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
@@ -59,4 +59,5 @@ def _adopt_libraries(
         )
     )
     logging.basicConfig(level=logging.ERROR, handlers=[handler], force=True)
-    logging.getLogger("paramiko").setLevel(logging.CRITICAL)
+    for library in ("paramiko", "watchdog"):
+        logging.getLogger(library).setLevel(logging.CRITICAL)

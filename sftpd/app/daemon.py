@@ -28,10 +28,13 @@ from sftpd.service.notify import ServiceManager
 from sftpd.ssh.asking import failure_for
 from sftpd.ssh.identification import IDENTIFICATION
 from sftpd.ssh.listener import Host, Listener, bind
-from sftpd.ssh.monitor import Ports, SessionGuard
+from sftpd.ssh.monitor import HANDLES, Ports, SessionGuard
 from sftpd.ssh.session import Settings
 
 _SESSION_MEMORY = 512 * 1024 * 1024
+_DESCRIPTORS_A_HANDLE = 4
+"""What an open directory takes: two layers, each with its listing."""
+_OTHER_DESCRIPTORS = 128
 _WORKERS = 8
 _DRAIN = 20.0
 """Seconds that sessions get to finish their uploads when the daemon stops."""
@@ -178,6 +181,7 @@ class Daemon:
                 execute=sandbox.interpreter_paths(),
                 write=(str(instance.config.instance.about.links),),
                 read=(str(instance.audit_folder),),
+                files=_DESCRIPTORS_A_HANDLE * HANDLES + _OTHER_DESCRIPTORS,
                 memory=_SESSION_MEMORY,
                 processes=None,
             ),

@@ -156,7 +156,11 @@ class Sender:
         return self._place(transfer, proof)
 
     def _place(self, transfer: Transfer, proof: str = "size") -> None:
-        self._delivery.place(transfer, self._source)
+        try:
+            self._delivery.place(transfer, self._source)
+        except (IsADirectoryError, NotADirectoryError, FileExistsError):
+            # A certain no: nothing was renamed, and nothing will be while that is there.
+            return self._set_aside(transfer, "a file or folder of that name is in the way")
 
         def work(unit: Unit) -> None:
             records.move(unit, transfer.id, Outcome.PLACED)
@@ -167,7 +171,7 @@ class Sender:
         offered = self._delivery.folder
         file = self._file(transfer) if offered is None else file_at(self._places[offered], transfer.path)
         self._screening.tell(transfer, Path(file))
-        self._put_away(transfer)
+        return self._put_away(transfer)
 
     def _put_away(self, transfer: Transfer) -> None:
         """Archive or remove the source, unless it is another file by now."""
@@ -198,6 +202,17 @@ class Sender:
         self._ledger.write(work)
         self._delivery.withdraw(transfer)
         self._put_aside(dataclasses.replace(transfer, reason=reason), "failed")
+
+    def _set_aside(self, transfer: Transfer, reason: str) -> None:
+        """Hold a file back that was let through and cannot be placed."""
+
+        def work(unit: Unit) -> None:
+            records.move(unit, transfer.id, Outcome.BLOCKED, folder="quarantine", reason=reason)
+            private = transfer.private | {"reason": reason}
+            unit.record(Event("transfer.blocked", transfer.link, transfer.public, private))
+
+        self._ledger.write(work)
+        self._put_aside(transfer, "quarantine")
 
     def _put_aside(self, transfer: Transfer, folder: str) -> None:
         place = self._places.put_aside(transfer, self._source, transfer.path, folder)

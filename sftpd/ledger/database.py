@@ -3,13 +3,16 @@
 from pathlib import Path
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from sftpd.errors import LedgerError
 
+NEWEST = "0001"
+"""The newest version of the schema, as its migration names it."""
+
+_VERSION = sa.Table("alembic_version", sa.MetaData(), sa.Column("version_num", sa.Text))
+"""Where Alembic keeps the version."""
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -38,12 +41,9 @@ def migrate(engine: sa.Engine) -> None:
 
     Raises LedgerError when the database was written by a newer sftpd or cannot be changed.
     """
-    config = Config()
-    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
     try:
-        with for_writing(engine).begin() as conn:
-            config.attributes["connection"] = conn
-            command.upgrade(config, "head")
+        if _revision(engine) != NEWEST:
+            _upgrade(engine)
     except Exception as error:
         # SQLAlchemy's own text goes over several lines and ends in a link to its manual.
         cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
@@ -52,6 +52,27 @@ def migrate(engine: sa.Engine) -> None:
             where=engine.url.render_as_string(hide_password=True),
             remedy="run the newest sftpd, or restore the ledger that belongs to this version",
         ) from error
+
+
+def _revision(engine: sa.Engine) -> str | None:
+    """The version of the schema, None where there is none yet."""
+    with engine.connect() as conn:
+        if not sa.inspect(conn).has_table(_VERSION.name):
+            return None
+        revision: str | None = conn.scalar(sa.select(_VERSION.c.version_num))
+        return revision
+
+
+def _upgrade(engine: sa.Engine) -> None:
+    # Alembic takes a tenth of a second to load, which every command would pay.
+    from alembic import command
+    from alembic.config import Config
+
+    config = Config()
+    config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))
+    with for_writing(engine).begin() as conn:
+        config.attributes["connection"] = conn
+        command.upgrade(config, "head")
 
 
 def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:

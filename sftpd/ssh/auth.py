@@ -15,9 +15,6 @@ from sftpd.sftp.wire import string
 from sftpd.ssh import messages as m
 from sftpd.ssh import signing
 
-_NOBODY = argon2.PasswordHasher().hash("no account has this password")
-"""What a password is compared with when there is no such account: the answer takes as long."""
-
 
 class Authenticator:
     """Checks what clients offer against the accounts; knows no reason but "no" for the client."""
@@ -26,6 +23,8 @@ class Authenticator:
         self._accounts = {str(account.name): account for account in accounts}
         self._clock = clock
         self._hasher = argon2.PasswordHasher()
+        # What a password is compared with when there is no such account: the answer takes as long.
+        self._nobody = self._hasher.hash("no account has this password")
 
     def may_try(self, user: str, algorithm: str, key: bytes, address: str) -> bool:
         """Whether a signature by this key would log the user in."""
@@ -48,7 +47,7 @@ class Authenticator:
         account = self._accounts.get(user)
         known = account.password_hash if account is not None else None
         try:
-            self._hasher.verify(known or _NOBODY, password)
+            self._hasher.verify(known or self._nobody, password)
         except (VerificationError, argon2.exceptions.InvalidHashError):
             return None
         return account if known and account is not None and self._welcome(account, address) else None

@@ -21,7 +21,9 @@ from sftpd.ssh import messages as m
 from sftpd.ssh import signing
 from sftpd.ssh.auth import Authenticator
 
-_HANDLES = 256
+HANDLES = 256
+"""Files and directories that a session may have open at once."""
+
 _TRIES = 6
 _HASH_LENGTHS = frozenset({32, 48, 64})
 """Lengths of an exchange hash in bytes; nothing that a login signs is that short."""
@@ -146,7 +148,7 @@ class SessionGuard:
             folders=folders,
             permissions=tuple(sorted(account.permissions)),
             denied_requests=tuple(sorted(account.denied)),
-            max_handles=_HANDLES,
+            max_handles=HANDLES,
         )
 
     def _begin(self, message: m.Begin) -> Message:

@@ -50,6 +50,14 @@ def test_a_dropped_file_is_brought_to_the_remote_and_archived(scene):
     assert scene.leaves()[0]["data"]["proof"] == "sha256"
 
 
+def test_a_folder_in_the_way_sends_the_file_to_quarantine(scene):
+    (scene.folders.download / "report.csv").mkdir()
+    offer(scene, "download", "report.csv", b"whole")
+    assert contents(scene.folders.quarantine) == {"report.csv": b"whole"}
+    assert scene.states() == ["quarantined"]
+    assert scene.events() == {"transfer.blocked": 1}
+
+
 def test_a_thousand_offers_of_one_file_deliver_it_once(scene):
     scene.queue.start()
     parts = scene.drop("report.csv")

@@ -1,12 +1,15 @@
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
+from alembic.script import ScriptDirectory
 
 from sftpd.errors import LedgerError
+from sftpd.ledger import database
 from sftpd.ledger.database import migrate, open_engine
 from sftpd.ledger.tables import metadata
 
@@ -36,6 +39,11 @@ def test_the_comparison_would_notice(engine):
     with engine.begin() as conn:
         conn.execute(sa.text("DROP INDEX ix_hold_link"))
         assert compare_metadata(MigrationContext.configure(conn), metadata) != []
+
+
+def test_the_newest_version_is_the_last_migration():
+    folder = Path(database.__file__).parent / "migrations"
+    assert ScriptDirectory(str(folder)).get_current_head() == database.NEWEST
 
 
 def test_a_second_opening_changes_nothing(engine):

@@ -71,6 +71,21 @@ def test_a_bad_configuration_changes_nothing_and_each_fault_is_logged(tmp_path: 
         assert daemon.events_of("daemon.reloaded", log="system") == []
 
 
+def test_a_configuration_that_cannot_be_put_into_force_changes_nothing(tmp_path: Path) -> None:
+    with Daemon(tmp_path / "instance") as daemon, daemon.sftp() as client:
+        key = new_key(daemon, "second")
+        add_link(daemon, "other", key)
+        (daemon.root / "links/other").write_text("where the folder of the link should be")
+        os.kill(daemon.pid, signal.SIGHUP)
+        eventually(lambda: "reload_refused" in daemon.log, daemon)
+        client.listdir("/upload")
+        assert daemon.sftp_batch("ls /", user="other", key=key).returncode != 0
+        (daemon.root / "links/other").unlink()
+        daemon.reload()
+        daemon.sftp_done("ls /upload", user="other", key=key)
+        daemon.stop()
+
+
 def test_what_needs_a_restart_is_refused_by_name(tmp_path: Path) -> None:
     with Daemon(tmp_path / "instance") as daemon:
         daemon.configure("server", "max_sessions = 3")

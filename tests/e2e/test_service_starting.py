@@ -4,7 +4,7 @@ import json
 import os
 import signal
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -86,7 +86,9 @@ def test_a_taken_port_is_named(tmp_path: Path) -> None:
     ],
     ids=["ledger damaged", "ledger a folder", "lock a folder", "audit a file", "control socket a folder"],
 )
-def test_a_state_folder_that_cannot_be_used_is_told_in_one_line(tmp_path: Path, spoil, told: str) -> None:
+def test_a_state_folder_that_cannot_be_used_is_told_in_one_line(
+    tmp_path: Path, spoil: Callable[[Path], object], told: str
+) -> None:
     daemon = Daemon(tmp_path / "instance")
     spoil(daemon.root / "state")
     refused = daemon.cli("serve")
@@ -127,11 +129,11 @@ def test_json_logs_are_one_object_a_line(tmp_path: Path) -> None:
             stranger.sendall(b"SSH-1.0-stranger\r\n")
             while stranger.recv(4096):
                 pass
+        eventually(lambda: "connection_failed" in daemon.log, daemon)
         with daemon.sftp() as client:
             client.listdir("/")
-            os.kill(daemon.sessions[0], signal.SIGKILL)
+            os.kill(daemon.sessions[-1], signal.SIGKILL)
             eventually(lambda: "session_died" in daemon.log, daemon)
-        eventually(lambda: "connection_failed" in daemon.log, daemon)
         daemon.stop()
     lines = [line for line in daemon.log.splitlines() if " serves " not in line]
     entries = [json.loads(line) for line in lines]

@@ -72,6 +72,7 @@ def test_verifier_key_round_trip(name):
         (" x" + str(KEY.verifier), "key ID"),
         ("a b+00000000+" + base64.b64encode(b"\1" + bytes(32)).decode(), "cannot name"),
     ],
+    ids=["form", "base64", "other-id", "type", "space-before", "space-within"],
 )
 def test_malformed_verifier_keys_are_refused(text, match):
     with pytest.raises(AuditError, match=match):
