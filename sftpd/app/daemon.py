@@ -153,7 +153,8 @@ class Daemon:
             for fault in error.faults if isinstance(error, ConfigError) else [str(error)]:
                 _log.error("reload_refused", fault=fault)
         else:
-            self._replace_work(work)
+            with self._manager.patience("reloading"):
+                self._replace_work(work)
             self._record("daemon.reloaded")
             _log.info("reloaded", digest=config.digest)
         self._manager.ready(self._summary())

@@ -11,6 +11,8 @@ from functools import partial
 from typing import Any, Protocol
 from zoneinfo import ZoneInfo
 
+import structlog
+
 from sftpd.audit.checkpoint import SigningKey
 from sftpd.erasure import records
 from sftpd.erasure.deadline import due
@@ -22,7 +24,7 @@ from sftpd.erasure.readers import Readers
 from sftpd.erasure.records import Item, Request
 from sftpd.erasure.request import State, Trigger
 from sftpd.erasure.search import Folder, search
-from sftpd.errors import RefusedError, UsageError
+from sftpd.errors import LedgerError, RefusedError, UsageError
 from sftpd.files.beneath import Parts, Root
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
@@ -30,6 +32,7 @@ from sftpd.ledger.writer import Unit
 from sftpd.names import new_id
 
 _SECRET_SIZE = 32
+_log = structlog.get_logger()
 
 
 class Links(Protocol):
@@ -203,6 +206,10 @@ class ErasureDesk:
                 remedy="find, approve and run the request again",
             )
         self._ledger.write(partial(self._close, request, searched, steps))
+        try:
+            self._ledger.compact()
+        except LedgerError as fault:
+            _log.warning("ledger_not_compacted", request=request.id, fault=str(fault))
 
     def _close(self, request: Request, searched: Searched, steps: Sequence[Step], unit: Unit) -> None:
         held = sum(step.action is Action.KEEP for step in steps)

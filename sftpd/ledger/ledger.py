@@ -9,6 +9,7 @@ import sqlalchemy as sa
 import structlog
 
 from sftpd.clock import Clock
+from sftpd.errors import LedgerError
 from sftpd.ledger.database import migrate, open_engine
 from sftpd.ledger.outbox import Seal
 from sftpd.ledger.writer import Unit, Writer
@@ -55,6 +56,25 @@ class Ledger:
         """A connection that sees one consistent state; writing through it is a programming error."""
         with self._engine.connect() as conn:
             yield conn
+
+    def compact(self) -> None:
+        """Leave nothing of deleted rows to be read: SQLite keeps old pages in its write-ahead log.
+
+        Raises LedgerError while a reader keeps that from being done.
+        """
+        if self._engine.dialect.name != "sqlite":
+            return
+        # On the driver's own connection: a transaction, as SQLAlchemy begins one, would be in the way itself.
+        connection = self._engine.raw_connection()
+        try:
+            cursor = connection.cursor()
+            cursor.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            busy = cursor.fetchall()[0][0]
+            cursor.close()
+        finally:
+            connection.close()
+        if busy:
+            raise LedgerError("the write-ahead log is in use", remedy="it is emptied when the daemon stops")
 
     def on_commit(self, listener: Callable[[], None]) -> None:
         """Have `listener` called, briefly and on the writer's thread, after each commit."""

@@ -2,8 +2,10 @@
 
 import os
 import socket
+import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 
 import structlog
 
@@ -30,6 +32,25 @@ class ServiceManager:
     def alive(self, status: str) -> None:
         """A sign of life."""
         self._send("WATCHDOG=1", f"STATUS={status}")
+
+    @contextmanager
+    def patience(self, status: str) -> Iterator[None]:
+        """Give signs of life by a thread while a step takes as long as it takes."""
+        done = threading.Event()
+
+        def beat() -> None:
+            while not done.wait(self.watchdog):
+                self.alive(status)
+
+        thread = threading.Thread(target=beat, name="sftpd-patience")
+        if self.watchdog:
+            thread.start()
+        try:
+            yield
+        finally:
+            done.set()
+            if self.watchdog:
+                thread.join()
 
     def stopping(self) -> None:
         """The daemon is on its way out."""

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import time
 from collections.abc import Collection, Iterable
 from functools import partial
 from itertools import groupby
@@ -20,6 +21,9 @@ from sftpd.ledger.writer import Unit
 _BATCH = 512
 _RETRY = 5.0
 """Seconds until a log that could not be written is tried again; its events wait in the outbox."""
+
+_LINGER = 0.1
+"""Seconds in which events gather for one checkpoint; each is durable in the outbox meanwhile."""
 
 _log = structlog.get_logger()
 
@@ -107,6 +111,8 @@ class Sequencer:
         patience = None
         while True:
             self._hint.wait(patience)
+            if not self._stopping:
+                time.sleep(_LINGER)
             self._hint.clear()
             stopping, patience = self._stopping, None
             try:

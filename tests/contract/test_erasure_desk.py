@@ -281,3 +281,14 @@ def test_whoever_opened_a_request_cannot_approve_it_where_a_second_person_must(s
     assert refusal.value.reason == "SECOND_PERSON"
     scene.desk.approve(request, "another")
     assert scene.desk.show(request).approved_by == "another"
+
+
+def test_a_closed_request_leaves_no_identifier_in_the_ledger_s_files(scene: Scene) -> None:
+    (scene.root / "inbound" / "list.csv").write_text(f"name,email\nJan,{JAN}\n")
+    request = scene.desk.open("demo", [f"email={JAN}"], RECEIVED, "opener")
+    files = list(scene.root.glob("ledger.db*"))
+    assert any(JAN.encode() in file.read_bytes() for file in files)
+    scene.desk.find(request)
+    scene.desk.approve(request, "officer")
+    scene.desk.run(request)
+    assert [file.name for file in files if JAN.encode() in file.read_bytes()] == []

@@ -52,6 +52,7 @@ def _log(instance: Instance, arguments: Arguments) -> tuple[PublishedLog, int]:
     name = arguments.get("link") or SYSTEM_LOG
     if name != SYSTEM_LOG:
         instance.register.get(name)
+    instance.sequencer.drain()
     log = PublishedLog(instance.audit_folder / name / "public")
     return log, parse_checkpoint(log.checkpoint()).size
 
