@@ -1,8 +1,8 @@
 """Uploads by real clients: whole or not at all, whatever the size, the name and the end of the session."""
 
+import contextlib
 import hashlib
 import io
-import contextlib
 import os
 import signal
 import subprocess
