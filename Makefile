@@ -15,7 +15,7 @@ SHELL := /bin/bash
 .PHONY: run test check bench lock clean venv runtime dev packages
 
 run: runtime
-	test -f demo/sftpd.toml || $(BIN)/sftpd init demo
+	test -f demo/sftpd.toml || $(BIN)/sftpd init demo >/dev/null
 	exec $(BIN)/sftpd serve --config demo/sftpd.toml --announce demo/CONNECT.txt
 
 test: packages dev

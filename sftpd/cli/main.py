@@ -31,6 +31,9 @@ COMMANDS = {
 NAME is a function, or a `typer.Typer` for a group. Only the module of the command asked for is imported.
 """
 
+_INTERRUPTED = 130
+"""The exit code of a command that SIGINT ended, as shells have it."""
+
 
 def main() -> None:
     """Run the command line of this process and exit: 0 done, 1 refused or failed, 2 bad usage or config."""
@@ -46,6 +49,8 @@ def run(arguments: list[str]) -> int:
         for line in str(error).splitlines():
             print(f"sftpd: {line}", file=sys.stderr)
         return error.exit_code
+    except KeyboardInterrupt:
+        return _INTERRUPTED
     except BrokenPipeError:
         # Whoever read our output has had enough; the interpreter would complain when it flushes at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
