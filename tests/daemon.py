@@ -17,6 +17,7 @@ import paramiko
 
 from sftpd.audit.checkpoint import parse_checkpoint
 from sftpd.audit.published import PublishedLog
+from sftpd.service.control import call
 
 SFTPD = Path(sys.executable).with_name("sftpd")
 PATIENCE = 30.0
@@ -137,7 +138,10 @@ class Daemon:
         return self._log.read_text(errors="replace") if self._log.exists() else ""
 
     def events(self, log: str = "demo") -> list[dict[str, Any]]:
-        """The leaves of an audit log, as far as they are published now."""
+        """The leaves of an audit log, with every event in it that was committed before the call."""
+        if self._process is not None:
+            socket = self.root / "state/control.sock"
+            eventually(lambda: call(socket, "status", {})["outbox"] == 0, self)
         published = PublishedLog(self.root / "state/audit" / log / "public")
         size = parse_checkpoint(published.checkpoint()).size
         return [json.loads(leaf) for leaf in published.leaves(0, size, size)]
