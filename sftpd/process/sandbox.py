@@ -17,6 +17,9 @@ _PR_SET_NO_NEW_PRIVS = 38
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+_LIBRARY_FOLDERS = ("site-packages", "dist-packages")
+
+
 class Sandbox(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What remains allowed. Every path named must exist; those beneath it are included.
 
@@ -92,7 +95,8 @@ def interpreter_paths() -> tuple[str, ...]:
         sys.base_prefix,
         sysconfig.get_path("stdlib"),
         sysconfig.get_path("platstdlib"),
-        *(path for path in sys.path if path and Path(path).is_absolute()),
+        # Not all of sys.path: the folder a program was started in may hold anything, keys included.
+        *(path for path in sys.path if Path(path).name in _LIBRARY_FOLDERS),
         "/usr/lib",
         "/usr/lib64",
         "/lib",

@@ -12,7 +12,7 @@ ROOT = Path(__file__).parents[2]
 MODULE_LINES = 400
 FUNCTION_LINES = 60
 
-# Only an absolute path counts: "demo/work/" and "~/home/" are fine. The pattern does not match itself.
+# Only an absolute path counts: "demo/home/" and "~/home/" are fine. The pattern does not match itself.
 BUILD_MACHINE_PATH = re.compile(rb"(?<![\w.~$})/-])/(?:root|work|home)/[\w.]")
 REGISTRY = re.compile(rb"https?://|pypi|pythonhosted|find-links", re.IGNORECASE)
 
