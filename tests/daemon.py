@@ -232,8 +232,11 @@ class Daemon:
         with self.connected(user, **login) as transport:
             client = paramiko.SFTPClient.from_transport(transport)
             assert client is not None
-            with client:
+            try:
                 yield client
+            finally:
+                with contextlib.suppress(EOFError, OSError):  # the test may have ended the session
+                    client.close()
 
     @property
     def _running(self) -> "subprocess.Popen[bytes]":
