@@ -25,10 +25,12 @@ from sftpd.process import sandbox
 from sftpd.process.switchboard import Switchboard, code_only
 from sftpd.service.control import ControlServer
 from sftpd.service.notify import ServiceManager
+from sftpd.ssh.admission import Rules
 from sftpd.ssh.asking import failure_for
 from sftpd.ssh.identification import IDENTIFICATION
 from sftpd.ssh.listener import Host, Listener, bind
 from sftpd.ssh.monitor import HANDLES, Ports, SessionGuard
+from sftpd.ssh.reception import Reception
 from sftpd.ssh.session import Settings
 
 _SESSION_MEMORY = 512 * 1024 * 1024
@@ -188,11 +190,20 @@ class Daemon:
             ),
         )
 
-        def guard(address: str) -> SessionGuard:
+        def guard(address: str, may_log_in: Callable[[], bool]) -> SessionGuard:
             ports = Ports(keys, self._work.authenticator, self._enter, instance.ledger, instance.clock)
-            return SessionGuard(address, ports)
+            return SessionGuard(address, ports, may_log_in)
 
-        return Host(instance.children, self._switchboard, settings, guard, server.max_sessions)
+        rules = Rules(
+            sessions=server.max_sessions,
+            guests=server.unauthenticated_total,
+            guests_per_address=server.unauthenticated_per_address,
+            guests_per_network=server.unauthenticated_per_network,
+            penalties=server.penalties,
+            exempt=server.penalty_exempt,
+        )
+        reception = Reception(rules, instance.ledger, instance.clock)
+        return Host(instance.children, self._switchboard, settings, guard, reception)
 
     def _enter(self, account: Account) -> Partner:
         self.instance.register.require_open(account.link)

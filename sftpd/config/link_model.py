@@ -65,9 +65,10 @@ USUAL_PERMISSIONS = tuple(p for p in Permission if p not in (Permission.SYMLINK,
 RequestName = Literal[
     "open", "read", "write", "lstat", "fstat", "setstat", "fsetstat", "opendir", "readdir", "remove", "mkdir",
     "rmdir", "realpath", "stat", "rename", "readlink", "symlink", "posix-rename", "statvfs", "fstatvfs",
-    "fsync", "hardlink", "limits", "home-directory",
+    "fsync", "hardlink", "lsetstat", "limits", "expand-path", "copy-data", "home-directory",
+    "check-file-handle", "check-file-name", "space-available",
 ]  # fmt: skip
-"""The requests that can be denied, by the names that OpenSSH gives them."""
+"""The requests that can be denied, by the names that OpenSSH gives them, or the draft where it has none."""
 
 
 class TermsSection(Section):

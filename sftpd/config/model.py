@@ -6,6 +6,7 @@ in bytes.
 
 from collections.abc import Iterator
 from datetime import time
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 from zoneinfo import ZoneInfo
@@ -17,9 +18,11 @@ from sftpd.config.values import (
     AnySecret,
     ConfigPath,
     Count,
+    Flag,
     HarmlessText,
     Kind,
     Listen,
+    Network,
     NotEmpty,
     OneAsList,
     Origin,
@@ -100,6 +103,16 @@ class ServerSection(Section):
     """How many sessions there may be at once."""
     max_sessions_per_account: Count = 10
     """How many sessions one account may have at once."""
+    unauthenticated_per_address: Count = 32
+    """How many connections of one address, or IPv6 /64, may be there without a login; more are refused."""
+    unauthenticated_per_network: Count = 64
+    """The same for an IPv4 /24 or IPv6 /48."""
+    unauthenticated_total: Count = 100
+    """The same in all, at most half of `max_sessions`; one more ends one of the most crowded source."""
+    penalties: Flag = True
+    """Whether an address with many failed logins, or connections without one, is refused for a time."""
+    penalty_exempt: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
+    """The networks that no penalty is given to; behind a proxy on this machine everybody comes from one."""
 
 
 class AuditSection(Section):

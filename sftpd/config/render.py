@@ -131,7 +131,7 @@ def _plain(value: Any) -> Any:
 def _toml(value: object) -> str:
     if isinstance(value, list):
         return f"[{', '.join(map(_toml, value))}]"
-    return value.isoformat() if isinstance(value, date) else json.dumps(value)
+    return value.isoformat() if isinstance(value, date) else json.dumps(value, default=str)
 
 
 def _reference() -> str:

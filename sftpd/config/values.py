@@ -114,6 +114,8 @@ def _date(raw: object) -> date:
 
 
 def _network(raw: object) -> IPv4Network | IPv6Network:
+    if isinstance(raw, IPv4Network | IPv6Network):
+        return raw
     try:
         return ip_network(raw if isinstance(raw, str) else "")
     except ValueError:

@@ -1,7 +1,7 @@
 """The requests of SFTP version 3 and the table that says of each its name, its fields and what it needs."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from enum import IntFlag, StrEnum
 from typing import Any, Generic, TypeVar
 
@@ -209,6 +209,58 @@ class HomeDirectory(Request, frozen=True):
     user: bytes
 
 
+class Lsetstat(Request, frozen=True):
+    """Change a path's attributes; symbolic links are not followed."""
+
+    path: bytes
+    attributes: Attributes
+
+
+class ExpandPath(Request, frozen=True):
+    """Tell the absolute form of a path that may begin with `~` or `~user`."""
+
+    pattern: bytes
+
+
+class CopyData(Request, frozen=True):
+    """Copy `length` bytes, 0 for all up to the end, from one open file to another."""
+
+    read_handle: bytes
+    read_offset: int
+    length: int
+    write_handle: bytes
+    write_offset: int
+
+
+class SpaceAvailable(Request, frozen=True):
+    """Tell how much room there is on the device that holds a path, and for this user."""
+
+    path: bytes
+
+
+class CheckFileHandle(Request, frozen=True):
+    """Hash an open file; `algorithms` is a list with commas, the best one first.
+
+    `length` 0 is all up to the end; `block_size` 0 is one hash of all, else there is one of each block.
+    """
+
+    handle: bytes
+    algorithms: bytes
+    start: int
+    length: int
+    block_size: int
+
+
+class CheckFileName(Request, frozen=True):
+    """Hash the file at a path; the other fields are those of CheckFileHandle."""
+
+    path: bytes
+    algorithms: bytes
+    start: int
+    length: int
+    block_size: int
+
+
 R = TypeVar("R", bound=Request)
 Permissions = frozenset[Permission]
 
@@ -225,13 +277,15 @@ class RequestSpec(Generic[R]):
     fields: tuple[Callable[[Reader], Any], ...]
     permissions: Callable[[R], Permissions]
     """What a request needs in the folder of each path or handle it names."""
+    besides: Mapping[str, Permissions] = field(default_factory=dict)
+    """What it needs besides in the folder of one of them, by the field that names it."""
 
     def decode(self, reader: Reader) -> R:
         """Take a request from `reader`, which stands behind the request's id and extension name.
 
         Raises ProtocolError where a field is cut short.
         """
-        return self.kind(*[field(reader) for field in self.fields])
+        return self.kind(*[take(reader) for take in self.fields])
 
 
 def _needs(*permissions: Permission) -> Callable[[Request], Permissions]:
@@ -249,6 +303,8 @@ def _open_needs(request: Open) -> Permissions:
 _P = Permission
 _string, _uint32, _uint64, _view = Reader.string, Reader.uint32, Reader.uint64, Reader.view
 _attributes = attributes.decode
+_range = (_string, _uint64, _uint64, _uint32)
+_copying = {"read_handle": frozenset({_P.READ}), "write_handle": frozenset({_P.WRITE})}
 
 REQUESTS: dict[int, RequestSpec[Any]] = {
     3: RequestSpec("open", Open, (_string, _uint32, _attributes), _open_needs),
@@ -280,8 +336,18 @@ EXTENSIONS: dict[bytes, RequestSpec[Any]] = {
     b"fstatvfs@openssh.com": RequestSpec("fstatvfs", Fstatvfs, (_string,), _needs(_P.LIST)),
     b"fsync@openssh.com": RequestSpec("fsync", Fsync, (_string,), _needs(_P.WRITE)),
     b"hardlink@openssh.com": RequestSpec("hardlink", Hardlink, (_string, _string), _needs(_P.HARDLINK)),
+    b"lsetstat@openssh.com": RequestSpec("lsetstat", Lsetstat, (_string, _attributes), _needs(_P.SETSTAT)),
     b"limits@openssh.com": RequestSpec("limits", Limits, (), _needs()),
+    b"expand-path@openssh.com": RequestSpec("expand-path", ExpandPath, (_string,), _needs()),
+    b"copy-data": RequestSpec(
+        "copy-data", CopyData, (_string, _uint64, _uint64, _string, _uint64), _needs(), _copying
+    ),
     b"home-directory": RequestSpec("home-directory", HomeDirectory, (_string,), _needs()),
+    b"check-file-handle": RequestSpec(
+        "check-file-handle", CheckFileHandle, (_string, *_range), _needs(_P.READ)
+    ),
+    b"check-file-name": RequestSpec("check-file-name", CheckFileName, (_string, *_range), _needs(_P.READ)),
+    b"space-available": RequestSpec("space-available", SpaceAvailable, (_string,), _needs(_P.LIST)),
 }
 """Every extended request that is served, by its name on the wire."""
 

@@ -62,6 +62,10 @@ class Reader:
         """Take a string without a copy: a window on the packet, good for as long as the packet is."""
         return self._take(self.uint32())
 
+    def rest(self) -> memoryview:
+        """Take all that is left: a window, as `view` has it."""
+        return self._take(len(self._data) - self._at)
+
     def _take(self, count: int) -> memoryview:
         start, end = self._at, self._at + count
         if end > len(self._data):

@@ -22,6 +22,7 @@ from sftpd.sftp.attributes import Attributes
 from sftpd.sftp.status import Status
 from sftpd.ssh import courier_messages as m
 from sftpd.ssh.courier_login import log_in
+from sftpd.ssh.courier_proof import Ranges, prove
 from sftpd.ssh.courier_sftp import POSIX_RENAME, Client, StatusReply, chunks_of, errors_told
 
 ENTRY = "sftpd.ssh.courier:main"
@@ -29,7 +30,6 @@ ENTRY = "sftpd.ssh.courier:main"
 LISTING_LIMIT = 10_000
 """Files that one listing names: the first by name."""
 
-_PROOF_LIMIT = 1 << 20
 _MEMORY_LIMIT = 1 << 30
 _RESOLVER = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf")
 
@@ -120,32 +120,17 @@ class Work:
                 raise
             self._make_parents(order.path)
             sent = self._send(order, fd)
-        if sent != order.sha256:
+        if sent.sha256 != order.sha256:
             raise RemoteError("the file changed while it was sent")
         size = self._client.size(order.path)
         if size != order.size:
             raise RemoteError(f"{order.size} bytes were sent, the server has {size}")
-        return self._proof(order)
+        return prove(self._client, order.path, sent)
 
-    def _send(self, order: m.Upload, fd: int) -> str:
-        digest = hashlib.sha256()
-        self._client.write_file(order.path, chunks_of(fd, order.size, digest.update))
-        return digest.hexdigest()
-
-    def _proof(self, order: m.Upload) -> m.Proof:
-        if order.size > _PROOF_LIMIT:
-            return "size"
-        digest = hashlib.sha256()
-        try:
-            for chunk in self._client.read_file(order.path):
-                digest.update(chunk)
-        except StatusReply as reply:
-            if reply.status is Status.PERMISSION_DENIED:  # a letter box: write only
-                return "size"
-            raise
-        if digest.hexdigest() != order.sha256:
-            raise RemoteError("the server has other bytes than were sent")
-        return "sha256"
+    def _send(self, order: m.Upload, fd: int) -> Ranges:
+        sent = Ranges()
+        self._client.write_file(order.path, chunks_of(fd, order.size, sent.update))
+        return sent
 
     def _make_parents(self, path: bytes) -> None:
         """Make the directories above `path`; those that cannot be made may be there already."""

@@ -17,6 +17,7 @@ import paramiko
 from sftpd.errors import RemoteError, RemoteRefusedError
 from sftpd.sftp import attributes
 from sftpd.sftp.attributes import Attributes
+from sftpd.sftp.extensions import CHECK_FILE
 from sftpd.sftp.replies import PROTOCOL_VERSION
 from sftpd.sftp.requests import EXTENDED, INIT, OpenFlag
 from sftpd.sftp.status import Status
@@ -34,6 +35,7 @@ _FINAL = (Status.PERMISSION_DENIED, Status.OP_UNSUPPORTED)
 
 POSIX_RENAME = b"posix-rename@openssh.com"
 FSYNC = b"fsync@openssh.com"
+_CHECK_FILE_NAME = b"check-file-name"
 
 
 class _Ask(IntEnum):
@@ -58,6 +60,7 @@ class _Reply(IntEnum):
     DATA = 103
     NAME = 104
     ATTRS = 105
+    EXTENDED_REPLY = 201
 
 
 class _Answer(NamedTuple):
@@ -174,6 +177,30 @@ class Client:
                 asked, length = position, len(data) if position < size else length
         self._drop(under_way)
         self._do(_Ask.CLOSE, string(handle))
+
+    def hash_of(
+        self, path: bytes, algorithm: bytes, *, start: int = 0, length: int = 0, patience: float
+    ) -> bytes | None:
+        """The server's hash of `length` bytes of a file, 0 for all up to its end; None if it tells none.
+
+        It may take `patience` seconds more than other answers. Some servers put the name of the extension
+        before that of the algorithm.
+        """
+        if self.extensions.isdisjoint((CHECK_FILE, _CHECK_FILE_NAME)):
+            return None
+        range_ = uint64(start) + uint64(length) + uint32(0)
+        number = self._send(EXTENDED, string(_CHECK_FILE_NAME), string(path), string(algorithm), range_)
+        usual = self._channel.gettimeout()
+        self._channel.settimeout(None if usual is None else usual + patience)
+        answer = self._await(number)
+        self._channel.settimeout(usual)
+        if answer.kind == _Reply.STATUS:
+            return None
+        body = _expect(answer, _Reply.EXTENDED_REPLY)
+        used = body.string()
+        if used == CHECK_FILE:
+            used = body.string()
+        return bytes(body.rest()) if used == algorithm else None
 
     def _data(self, number: int, length: int) -> bytes:
         """The data of a read, empty at the end of the file."""

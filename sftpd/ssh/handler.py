@@ -12,11 +12,12 @@ from sftpd.names import VirtualPath
 from sftpd.sftp import attributes, replies, requests
 from sftpd.sftp.attributes import Attributes
 from sftpd.sftp.engine import Event, Init, Malformed, Requested, Unsupported
-from sftpd.sftp.extensions import ADVERTISED, limits_body, statvfs_body
+from sftpd.sftp.extensions import check_file_body, limits_body, offered, space_body, statvfs_body
 from sftpd.sftp.replies import Name, NameBatches, reply_status
-from sftpd.sftp.requests import EXTENSIONS, SPECS, Request
+from sftpd.sftp.requests import SPECS, Request
 from sftpd.sftp.status import Status, StatusError, status_for
 from sftpd.sftp.wire import MAX_DATA
+from sftpd.ssh import checksums
 from sftpd.ssh.folder import Directory
 from sftpd.ssh.messages import Admitted
 from sftpd.ssh.open_file import Fetch, Upload, told
@@ -27,6 +28,8 @@ _log = structlog.get_logger()
 
 _HANDLE_BYTES = 8
 _PATHS = ("path", "old", "new")
+_HANDLES = ("handle", "read_handle", "write_handle")
+_NONE: requests.Permissions = frozenset()
 
 
 class Listing(NamedTuple):
@@ -55,8 +58,7 @@ class Handler:
         """The reply to an event of the engine. Raises ProcessError when the monitor is gone."""
         match event:
             case Init():
-                offered = (pair for pair in ADVERTISED if EXTENSIONS[pair[0]].name not in self._denied)
-                return replies.reply_version(offered)
+                return replies.reply_version(offered(self._denied))
             case Malformed():
                 return reply_status(event.id, Status.BAD_MESSAGE, "bad message")
             case Unsupported():
@@ -106,17 +108,18 @@ class Handler:
         spec = SPECS[type(request)]
         if spec.name in self._denied:
             raise StatusError(Status.PERMISSION_DENIED, f"{spec.name} is not allowed for this account")
-        needed = spec.permissions(request)
-        for place in self._places(request) if needed else ():
+        everywhere = spec.permissions(request)
+        for field, place in self._places(request) if everywhere or spec.besides else ():
+            needed = everywhere | spec.besides.get(field, _NONE)
             for missing in sorted(needed - place.permissions):
                 raise StatusError(Status.PERMISSION_DENIED, f"{missing} is not allowed here")
 
-    def _places(self, request: Request) -> Iterator[Place]:
+    def _places(self, request: Request) -> Iterator[tuple[str, Place]]:
         for field in request.__struct_fields__:
             if field in _PATHS:
-                yield self._view.place(getattr(request, field))
-            elif field == "handle":
-                yield self._at(getattr(request, field)).place
+                yield field, self._view.place(getattr(request, field))
+            elif field in _HANDLES:
+                yield field, self._at(getattr(request, field)).place
 
     def _at(self, handle: bytes) -> Opened:
         try:
@@ -258,11 +261,47 @@ class Handler:
         self._upload(request.handle).sync()
         return reply_status(request_id, Status.OK)
 
+    def _lsetstat(self, request_id: int, request: requests.Lsetstat) -> bytes:
+        self._view.set_own_attributes(self._view.place(request.path), request.attributes)
+        return reply_status(request_id, Status.OK)
+
+    def _copy_data(self, request_id: int, request: requests.CopyData) -> bytes:
+        self._upload(request.write_handle).copy(
+            self._file(request.read_handle),
+            read_at=request.read_offset,
+            length=request.length,
+            write_at=request.write_offset,
+        )
+        return reply_status(request_id, Status.OK)
+
+    def _check_file_name(self, request_id: int, request: requests.CheckFileName) -> bytes:
+        with self._view.reading(self._view.place(request.path)) as fd:
+            return replies.reply_extended(request_id, check_file_body(*checksums.check(fd, request)))
+
+    def _check_file_handle(self, request_id: int, request: requests.CheckFileHandle) -> bytes:
+        try:
+            fd = self._file(request.handle).readable_fd
+        except OSError:  # what the draft has for this, where a READ is told the file is not open
+            raise StatusError(Status.PERMISSION_DENIED, "file is not open for reading") from None
+        return replies.reply_extended(request_id, check_file_body(*checksums.check(fd, request)))
+
+    def _space_available(self, request_id: int, request: requests.SpaceAvailable) -> bytes:
+        figures = self._view.statvfs(self._view.place(request.path))
+        return replies.reply_extended(request_id, space_body(figures))
+
     def _limits(self, request_id: int, _request: requests.Limits) -> bytes:
         return replies.reply_extended(request_id, limits_body(self._admitted.max_handles))
 
     def _home_directory(self, request_id: int, _request: requests.HomeDirectory) -> bytes:
         return _path_reply(request_id, VirtualPath())
+
+    def _expand_path(self, request_id: int, request: requests.ExpandPath) -> bytes:
+        head, _, rest = request.pattern.partition(b"/")
+        if not head.startswith(b"~"):
+            return _path_reply(request_id, VirtualPath.parse(request.pattern, clamp=True))
+        if head not in (b"~", b"~" + self._admitted.account.encode()):
+            raise StatusError(Status.NO_SUCH_FILE, "no such user")
+        return _path_reply(request_id, VirtualPath.parse(rest, clamp=True))
 
     def _name(self, name: bytes, known: Attributes) -> Name:
         line = attributes.longname(
@@ -296,6 +335,12 @@ class Handler:
         requests.Hardlink: _hardlink,
         requests.Limits: _limits,
         requests.HomeDirectory: _home_directory,
+        requests.Lsetstat: _lsetstat,
+        requests.ExpandPath: _expand_path,
+        requests.CopyData: _copy_data,
+        requests.CheckFileHandle: _check_file_handle,
+        requests.CheckFileName: _check_file_name,
+        requests.SpaceAvailable: _space_available,
     }
 
 

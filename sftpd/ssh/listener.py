@@ -1,10 +1,12 @@
 """Accepts connections and gives each a session process of its own."""
 
 import selectors
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 
 import msgspec
 import structlog
@@ -12,10 +14,13 @@ import structlog
 from sftpd.errors import ProcessError, SftpdError
 from sftpd.link.model import Account
 from sftpd.process.child import Child
+from sftpd.process.control import Ended
 from sftpd.process.pool import Children
 from sftpd.process.switchboard import Switchboard
 from sftpd.ssh.messages import Sign, ToMonitor
 from sftpd.ssh.monitor import SessionGuard
+from sftpd.ssh.penalties import Offence
+from sftpd.ssh.reception import Reception
 from sftpd.ssh.session import Settings
 
 _BACKLOG = 128
@@ -29,9 +34,33 @@ class Host:
     children: Children
     switchboard: Switchboard
     settings: Settings
-    guard: Callable[[str], SessionGuard]
-    """Makes the monitor's side of a session, given where its client comes from."""
-    max_sessions: int
+    guard: Callable[[str, Callable[[], bool]], SessionGuard]
+    """Makes the monitor's side of a session: of where its client comes from, and what to ask at its login."""
+    reception: Reception
+
+
+@dataclass(slots=True)
+class _Session:
+    guard: SessionGuard
+    child: Child
+    displaced: bool = False
+
+
+class _Parting:
+    """Has `then` run once a session's process has ended and all that it asked for has been answered."""
+
+    def __init__(self, then: Callable[[], None]) -> None:
+        self._then = then
+        self._lock = threading.Lock()
+        self._awaited = 2
+
+    def happened(self) -> None:
+        """One of the two has come about."""
+        with self._lock:
+            self._awaited -= 1
+            is_last = not self._awaited
+        if is_last:
+            self._then()
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -56,7 +85,7 @@ class Listener:
     def __init__(self, sockets: Iterable[socket.socket], host: Host) -> None:
         self._sockets = tuple(sockets)
         self._host = host
-        self._sessions: dict[int, SessionGuard] = {}
+        self._sessions: dict[int, _Session] = {}
         self._changed = threading.Condition()
         self._wake, self._waker = socket.socketpair()
         self._thread = threading.Thread(target=self._run, name="sftpd-listener", daemon=True)
@@ -87,24 +116,20 @@ class Listener:
     def end_sessions(self, of: Callable[[Account], bool]) -> None:
         """End at once the sessions of the accounts that `of` picks."""
         with self._changed:
-            ended = {
-                number
-                for number, guard in self._sessions.items()
-                if guard.partner is not None and of(guard.partner.account)
-            }
-        for child in self._host.children.running():
-            if child.id in ended:
-                child.kill()
+            sessions = list(self._sessions.values())
+        for session in sessions:
+            partner = session.guard.partner
+            if partner is not None and of(partner.account):
+                session.child.kill()
 
     def sessions(self) -> list[SessionGuard]:
         """The sessions there are now."""
         with self._changed:
-            return list(self._sessions.values())
+            return [session.guard for session in self._sessions.values()]
 
     def _session_processes(self) -> list[Child]:
         with self._changed:
-            ids = set(self._sessions)
-        return [child for child in self._host.children.running() if child.id in ids]
+            return [session.child for session in self._sessions.values()]
 
     def _run(self) -> None:
         with selectors.DefaultSelector() as selector:
@@ -124,16 +149,38 @@ class Listener:
             _log.warning("accept_failed", error=str(error))
             return
         with connection:
-            if len(self._sessions) >= self._host.max_sessions:
-                _log.warning("too_many_sessions", address=peer[0], limit=self._host.max_sessions)
+            admitted = self._host.reception.receive(peer[0])
+            if admitted is None:
                 return
+            if admitted.displaced is not None:
+                self._displace(admitted.displaced)
             try:
-                self._begin(connection, peer[0])
+                self._begin(connection, peer[0], admitted.number)
             except ProcessError as error:
+                self._host.reception.leave(admitted.number, None)
                 _log.error("session_not_started", address=peer[0], error=str(error))
 
-    def _begin(self, connection: socket.socket, address: str) -> None:
-        guard = self._host.guard(address)
+    def _displace(self, number: int) -> None:
+        with self._changed:
+            session = self._sessions.get(number)
+            if session is not None:
+                session.displaced = True
+        if session is not None:
+            session.child.kill()
+
+    def _begin(self, connection: socket.socket, address: str, number: int) -> None:
+        reception = self._host.reception
+        guard = self._host.guard(address, partial(reception.log_in, number))
+        parting = _Parting(lambda: reception.leave(number, _offence(guard, child.ended)))
+
+        def ended(child: Child) -> None:
+            self._ended(number, child)
+            parting.happened()
+
+        def over() -> None:
+            parting.happened()
+            guard.end()
+
         child = self._host.children.spawn(
             "sftpd.ssh.session:main",
             kind="session",
@@ -141,16 +188,27 @@ class Listener:
             sandbox=self._host.settings.limits,
             fds=[connection.fileno()],
             accepts=ToMonitor,
-            on_end=self._ended,
+            on_end=ended,
         )
         with self._changed:
             if child.ended is None:
-                self._sessions[child.id] = guard
-        self._host.switchboard.attach(child, guard, concurrent=(Sign,), on_over=guard.end)
+                self._sessions[number] = _Session(guard, child)
+        self._host.switchboard.attach(child, guard, concurrent=(Sign,), on_over=over)
 
-    def _ended(self, child: Child) -> None:
+    def _ended(self, number: int, child: Child) -> None:
         with self._changed:
-            self._sessions.pop(child.id, None)
+            session = self._sessions.pop(number, None)
             self._changed.notify_all()
-        if child.ended is not None and not child.ended.well:
+        was_displaced = session is not None and session.displaced
+        if child.ended is not None and not child.ended.well and not was_displaced:
             _log.warning("session_died", pid=child.pid, ended=str(child.ended))
+
+
+def _offence(guard: SessionGuard, ended: Ended | None) -> Offence | None:
+    """What the client of a session that has ended is to blame for, if it had not logged in.
+
+    SIGKILL comes from us or the kernel's own need, and tells nothing of the client.
+    """
+    if ended is None or ended.well or ended.signal == signal.SIGKILL:
+        return guard.offence
+    return Offence.GRACE_EXCEEDED if ended.signal == signal.SIGALRM else Offence.CRASH

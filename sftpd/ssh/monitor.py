@@ -20,6 +20,7 @@ from sftpd.process.messages import Done, Message
 from sftpd.ssh import messages as m
 from sftpd.ssh import signing
 from sftpd.ssh.auth import Authenticator
+from sftpd.ssh.penalties import Offence
 
 HANDLES = 256
 """Files and directories that a session may have open at once."""
@@ -62,11 +63,14 @@ class Ports:
 class SessionGuard:
     """Answers one session. Its handler is called for one message at a time."""
 
-    def __init__(self, address: str, ports: Ports) -> None:
-        """`address` is where the client comes from."""
+    def __init__(self, address: str, ports: Ports, may_log_in: Callable[[], bool]) -> None:
+        """`address` is where the client comes from; `may_log_in` is asked when nothing else is in the way."""
         self.address = address
         self.partner: Partner | None = None
+        self.offence: Offence | None = Offence.NO_TRY
+        """What the client is to blame for if it leaves now; None once it has proven who it is."""
         self._ports = ports
+        self._may_log_in = may_log_in
         self._session_id: bytes | None = None
         self._tries = 0
         self._begun: dict[str, None] = {}
@@ -102,6 +106,7 @@ class SessionGuard:
         if not known:
             key = signing.fingerprint(message.key)
             _log.info("key_not_accepted", user=message.user, address=self.address, key=key)
+            self._has_failed()
         return m.Allowed(known)
 
     def _verify_signature(self, message: m.VerifySignature) -> Message:
@@ -120,11 +125,17 @@ class SessionGuard:
         self._tries += 1
         return self._tries <= _TRIES
 
+    def _has_failed(self) -> None:
+        if self.offence is not None:
+            self.offence = Offence.FAILED_LOGIN
+
     def _decide(self, account: Account | None, user: str, proof: str) -> Message:
         try:
             if account is None:
+                self._has_failed()
                 raise RefusedError("no account with that proof", reason="NOT_AUTHENTICATED")
-            self.partner = self._ports.enter(account)
+            self.offence = None
+            self.partner = self._enter(account)
         except RefusedError as refusal:
             _log.info("login_refused", user=user, address=self.address, reason=refusal.reason)
             private = {"user": user, "address": self.address, "proof": proof}
@@ -134,6 +145,13 @@ class SessionGuard:
             return m.Denied()
         self._record("session.opened", {}, {"proof": proof})
         return self._admitted(account, self.partner)
+
+    def _enter(self, account: Account) -> Partner:
+        partner = self._ports.enter(account)
+        if not self._may_log_in():
+            partner.close()
+            raise RefusedError("it had to make room for others", reason="DISPLACED")
+        return partner
 
     def _admitted(self, account: Account, partner: Partner) -> m.Admitted:
         folders = tuple(

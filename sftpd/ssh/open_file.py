@@ -6,6 +6,9 @@ import os
 
 from sftpd.files.fingerprint import fingerprint
 from sftpd.sftp.attributes import Attributes
+from sftpd.sftp.status import Status, StatusError
+from sftpd.ssh import messages
+from sftpd.ssh.copying import copy_range
 from sftpd.ssh.folder import fault
 from sftpd.ssh.place import Place
 
@@ -18,6 +21,11 @@ class Fetch:
         self.place = place
         self.staged = staged
         self._seen: int | None = None
+
+    @property
+    def readable_fd(self) -> int:
+        """The descriptor, for what reads the file but does not fetch it."""
+        return self.fd
 
     def read(self, offset: int, length: int) -> bytes:
         """At most `length` bytes at `offset`, none at the end of the file."""
@@ -61,11 +69,16 @@ class Upload:
         self._digest = hashlib.sha256()
         self._hashed = 0
 
-    def read(self, offset: int, length: int) -> bytes:
-        """At most `length` bytes at `offset`. Raises OSError(EBADF) unless it was opened for reading too."""
+    @property
+    def readable_fd(self) -> int:
+        """The descriptor. Raises OSError(EBADF) unless the file was opened for reading too."""
         if not self._readable:
             raise fault(errno.EBADF)
-        return os.pread(self.fd, length, offset)
+        return self.fd
+
+    def read(self, offset: int, length: int) -> bytes:
+        """At most `length` bytes at `offset`. Raises OSError(EBADF) unless it was opened for reading too."""
+        return os.pread(self.readable_fd, length, offset)
 
     def write(self, offset: int, data: memoryview) -> None:
         """Write all of `data` at `offset`, or at the end where the file was opened to append."""
@@ -81,6 +94,32 @@ class Upload:
             self.whole = False
             raise
         self._note(offset, data)
+
+    def copy(self, source: "Fetch | Upload", *, read_at: int, length: int, write_at: int) -> None:
+        """Copy `length` bytes of another open file, 0 for all up to its end, as writes would have them.
+
+        Raises StatusError for the same file under any name, and with EOF where `source` ends too soon. A copy
+        that fails leaves a file that is not whole: clients close it nevertheless.
+        """
+        try:
+            self._require_other(source)
+            if self._append:
+                write_at = os.fstat(self.fd).st_size
+            self.unchanged_copy = False
+            copied = copy_range(
+                source.readable_fd,
+                self.fd,
+                read_at=read_at,
+                length=length or messages.SIZE_MAX,
+                write_at=write_at,
+            )
+        except (OSError, OverflowError, StatusError):
+            self.whole = False
+            raise
+        if write_at <= self._hashed:
+            self._hashed = -1
+        if copied < length:
+            raise StatusError(Status.EOF, "end of file")
 
     def truncate(self, size: int) -> None:
         """Cut or extend the file to `size` bytes."""
@@ -115,6 +154,11 @@ class Upload:
     def close(self) -> None:
         """Let the file and its lock go."""
         os.close(self.fd)
+
+    def _require_other(self, source: "Fetch | Upload") -> None:
+        same_place = source.place.path == self.place.path
+        if same_place or os.path.samestat(os.fstat(source.fd), os.fstat(self.fd)):
+            raise StatusError(Status.FAILURE, "a file is not copied to itself")
 
     def _note(self, offset: int, data: memoryview) -> None:
         if offset == self._hashed:

@@ -63,6 +63,8 @@ class Session:
         self._door = Doorman(monitor, settings.banner, self._narrow)
         signers = [RemoteSigner(blob, self._sign) for blob in settings.host_keys]
         self._transport = SessionTransport(connection, settings.identification, signers, self._door.verify)
+        # The alarm alone limits the login: paramiko's 15 s are short for a person who compares host keys.
+        self._transport.banner_timeout = self._transport.handshake_timeout = 2 * settings.login_grace
         self._handlers: set[Handler] = set()
         self._answering: set[Handler] = set()
         self._draining = threading.Event()

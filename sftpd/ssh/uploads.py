@@ -15,12 +15,12 @@ from sftpd.sftp.attributes import Attributes
 from sftpd.sftp.requests import OpenFlag
 from sftpd.ssh import messages
 from sftpd.ssh.asking import Monitor, ask
+from sftpd.ssh.copying import copy_range
 from sftpd.ssh.folder import fault
 from sftpd.ssh.open_file import Upload, told
 from sftpd.ssh.place import Place
 from sftpd.ssh.recent import Recent
 
-_COPY_CHUNK = 1 << 20
 _READ_WRITE = os.O_RDWR | os.O_NOFOLLOW
 
 
@@ -71,7 +71,7 @@ class Uploads:
         """Upload the content of an open file as `new`."""
         upload = self.begin(new, OpenFlag.CREATE, os.fstat(source).st_size)
         try:
-            _copy(source, upload.fd)
+            copy_range(source, upload.fd, read_at=0, length=messages.SIZE_MAX, write_at=0)
         except OSError:
             self.abandon(upload)
             raise
@@ -184,19 +184,13 @@ def _fill_from_published(fd: int, place: Place) -> None:
     try:
         source = place.folder.published.open(place.parts, os.O_RDONLY | os.O_NOFOLLOW)
         try:
-            _copy(source, fd)
+            copy_range(source, fd, read_at=0, length=messages.SIZE_MAX, write_at=0)
         finally:
             os.close(source)
     except BaseException:
         os.close(fd)
         place.folder.staging.remove(place.parts)
         raise
-
-
-def _copy(source: int, target: int) -> None:
-    offset = 0
-    while count := os.sendfile(target, source, offset, _COPY_CHUNK):
-        offset += count
 
 
 def _is_regular(place: Place) -> bool:

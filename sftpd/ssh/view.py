@@ -3,6 +3,7 @@
 The session writes to its staging area alone; what changes a published tree is asked of the monitor.
 """
 
+import contextlib
 import errno
 import os
 import stat
@@ -93,11 +94,17 @@ class View:
         the gates.
         """
         new.require_free()
-        source, _ = old.folder.open_reading(old.parts)
-        try:
+        with self.reading(old) as source:
             self._uploads.copy(source, new)
+
+    @contextlib.contextmanager
+    def reading(self, place: Place) -> Iterator[int]:
+        """A descriptor of a file, for what reads it but does not fetch it."""
+        fd, _ = place.folder.open_reading(place.parts)
+        try:
+            yield fd
         finally:
-            os.close(source)
+            os.close(fd)
 
     def mkdir(self, place: Place) -> None:
         """Make a directory."""
@@ -163,6 +170,21 @@ class View:
             self._uploads.completed.put(place.path, _merged(remembered, wanted))
         else:
             raise fault(errno.ENOENT)
+
+    def set_own_attributes(self, place: Place, wanted: Attributes) -> None:
+        """Change mode or times of a path, of a link itself: a link has no size and no mode to change."""
+        if wanted.size is not None:
+            raise fault(errno.EINVAL)
+        staged = place.folder.staged(place.parts)
+        if staged is None or not stat.S_ISLNK(staged.st_mode):
+            self.set_attributes(place, wanted)
+        elif wanted.owner is not None:
+            raise fault(errno.EPERM)
+        elif wanted.permissions is not None:
+            raise fault(errno.EOPNOTSUPP)
+        elif wanted.times is not None:
+            atime, mtime = wanted.times
+            place.folder.staging.root.utime(place.parts, (atime * 10**9, mtime * 10**9), follow=False)
 
     def open(self, place: Place, flags: int, size_hint: int | None) -> Fetch | Upload:
         """Open a file as the OpenFlags in `flags` say; `size_hint` in bytes."""

@@ -21,7 +21,7 @@ INIT = b"\0\0\0\x05\x01\0\0\0\x03"
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     made = Daemon(tmp_path_factory.mktemp("hostile") / "instance")
-    made.configure("server", "login_grace = 8")
+    made.configure("server", "login_grace = 8", "penalties = false")
     made.file("local", b"local")
     with made as running:
         yield running

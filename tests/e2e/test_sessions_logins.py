@@ -21,7 +21,7 @@ KEY_TYPES = ("ed25519", "ecdsa", "rsa")
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     made = Daemon(tmp_path_factory.mktemp("logins") / "instance")
-    made.configure("server", "max_sessions_per_account = 2")
+    made.configure("server", "max_sessions_per_account = 2", "penalties = false")
     for key_type in KEY_TYPES:
         sshd.make_key(made.desk / key_type, key_type)
         made.add_account(f"by-{key_type}", f'keys = ["file:{made.desk / key_type}.pub"]')

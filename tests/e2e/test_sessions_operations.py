@@ -154,10 +154,6 @@ def test_what_lies_in_download_can_be_fetched(daemon: Daemon) -> None:
     assert (daemon.desk / "fetched").read_bytes() == b"for you"
 
 
-def test_a_copy_by_a_denied_extension_is_refused_clearly(daemon: Daemon) -> None:
-    assert "does not support copy-data" in refusal(daemon, "put one /upload/c", "cp /upload/c /upload/c2")
-
-
 def contents(tree: Path) -> dict[str, bytes | None]:
     return {
         str(path.relative_to(tree)): path.read_bytes() if path.is_file() else None for path in tree.rglob("*")

@@ -14,7 +14,9 @@ from sftpd import __version__
 
 @pytest.fixture(scope="module")
 def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
-    with Daemon(tmp_path_factory.mktemp("refused") / "instance") as running:
+    made = Daemon(tmp_path_factory.mktemp("refused") / "instance")
+    made.configure("server", "penalties = false", "unauthenticated_per_address = 30")
+    with made as running:
         yield running
 
 

@@ -81,7 +81,7 @@ def test_init_tells_the_client_s_version_and_extensions() -> None:
 
 
 def test_unknown_types_and_extensions_are_unsupported() -> None:
-    unknown = frame(99, uint32(1)) + frame(101, uint32(2)) + frame(200, uint32(3), string(b"copy-data"))
+    unknown = frame(99, uint32(1)) + frame(101, uint32(2)) + frame(200, uint32(3), string(b"copy-file"))
     assert list(Engine().receive(INIT + unknown))[1:] == [Unsupported(1), Unsupported(2), Unsupported(3)]
 
 

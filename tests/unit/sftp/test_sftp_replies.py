@@ -69,3 +69,12 @@ def test_statvfs_hides_the_file_system_s_id_and_linux_flags() -> None:
     told = os.statvfs_result((1, 2, 3, 4, 5, 6, 7, 8, 0x1001, 10, 99))
     assert told.f_fsid == 99
     assert struct.unpack(">11Q", extensions.statvfs_body(told)) == (1, 2, 3, 4, 5, 6, 7, 8, 0, 1, 10)
+
+
+def test_space_is_four_numbers_of_bytes_and_the_size_of_a_unit() -> None:
+    told = (4096, 1024, 100, 40, 30, 0, 0, 0, 0, 255)
+    assert struct.unpack(">4QI", extensions.space_body(told)) == (102_400, 40_960, 92_160, 30_720, 1024)
+
+
+def test_a_check_is_the_name_of_the_algorithm_and_bare_hashes() -> None:
+    assert extensions.check_file_body("md5", [b"one", b"two"]) == b"\0\0\0\x03md5onetwo"

@@ -1,16 +1,20 @@
 """The request table: complete, decodable, and with the right permission for each request."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from sftp_samples import INIT, STRINGS, UINT32, any_request, encode
 
 from sftpd.sftp.attributes import Attributes
 from sftpd.sftp.engine import Engine, Malformed, Requested
-from sftpd.sftp.extensions import ADVERTISED
+from sftpd.sftp.extensions import ADVERTISED, STANDS_FOR, offered
 from sftpd.sftp.requests import (
     EXTENSIONS,
     REQUESTS,
     SPECS,
+    CheckFileName,
+    CopyData,
     Limits,
     Open,
     OpenFlag,
@@ -20,6 +24,8 @@ from sftpd.sftp.requests import (
     Write,
 )
 from sftpd.sftp.wire import frame
+
+DOCS = (Path(__file__).parents[3] / "docs/sftp.md").read_text()
 
 
 def events(packet: bytes) -> list[object]:
@@ -31,7 +37,22 @@ def test_every_code_of_version_3_is_in_the_table() -> None:
 
 
 def test_advertised_extensions_and_the_table_are_the_same() -> None:
-    assert {name for name, _ in ADVERTISED} == set(EXTENSIONS)
+    requests = [request for name, _ in ADVERTISED for request in STANDS_FOR.get(name, (name,))]
+    assert sorted(requests) == sorted(EXTENSIONS)
+
+
+@pytest.mark.parametrize(
+    ("denied", "missing"),
+    [
+        ((), set()),
+        (("copy-data", "stat"), {b"copy-data"}),
+        (("lsetstat",), {b"lsetstat@openssh.com"}),
+        (("check-file-handle",), {b"check-file"}),
+        (("check-file-name",), {b"check-file"}),
+    ],
+)
+def test_what_is_denied_is_not_offered(denied: tuple[str, ...], missing: set[bytes]) -> None:
+    assert set(ADVERTISED) - set(offered(denied)) == {pair for pair in ADVERTISED if pair[0] in missing}
 
 
 def test_every_request_class_has_one_row_with_its_own_name() -> None:
@@ -71,6 +92,12 @@ def test_what_open_needs_follows_from_its_flags(flags: OpenFlag, needed: set[Per
     assert SPECS[Open].permissions(Open(b"/f", flags, Attributes())) == needed
 
 
+def test_a_copy_needs_to_read_here_and_to_write_there() -> None:
+    spec = SPECS[CopyData]
+    assert spec.permissions(CopyData(b"r", 0, 0, b"w", 0)) == set()
+    assert spec.besides == {"read_handle": {Permission.READ}, "write_handle": {Permission.WRITE}}
+
+
 def test_an_open_as_openssh_sends_it() -> None:
     packet = bytes.fromhex(
         "00000021 03 00000007"  # OPEN, id 7
@@ -97,3 +124,26 @@ def test_a_write_with_rclone_s_trailing_bytes() -> None:
 def test_an_extended_request_is_found_by_its_name() -> None:
     packet = bytes.fromhex("0000001b c8 00000003 00000012") + b"limits@openssh.com"
     assert events(packet) == [Requested(3, Limits())]
+
+
+def test_a_copy_as_openssh_sends_it() -> None:
+    packet = bytes.fromhex("00000034 c8 00000004 00000009") + b"copy-data"
+    packet += bytes.fromhex("00000001 41 0000000000000000 0000000000000005 00000001 42 0000000000000007")
+    assert events(packet) == [Requested(4, CopyData(b"A", 0, 5, b"B", 7))]
+
+
+def test_a_check_as_winscp_sends_it() -> None:
+    packet = bytes.fromhex("0000003c c8 00000005 0000000f") + b"check-file-name"
+    packet += bytes.fromhex("00000002 2f61 00000006") + b"sha256" + bytes(8 + 8 + 4)
+    assert events(packet) == [Requested(5, CheckFileName(b"/a", b"sha256", 0, 0, 0))]
+
+
+def test_the_documentation_tells_of_every_extension() -> None:
+    rows = [line.split("|") for line in DOCS.splitlines() if line.startswith("| `")]
+    told = {
+        row[1].strip(" `").encode(): set(row[2].replace("`", "").replace(" ", "").split(",")) for row in rows
+    }
+    assert told == {
+        name: {EXTENSIONS[request].name for request in STANDS_FOR.get(name, (name,))}
+        for name, _ in ADVERTISED
+    }

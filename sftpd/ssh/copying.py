@@ -1,0 +1,48 @@
+"""Copies within the file system, by the kernel where it can."""
+
+import errno
+import os
+
+_STEP = 16 << 20
+"""Bytes that the kernel copies in one call, so that a signal does not wait for all."""
+
+_CHUNK = 1 << 20
+_NOT_BY_KERNEL = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
+
+
+def copy_range(source: int, target: int, *, read_at: int, length: int, write_at: int) -> int:
+    """Copy at most `length` bytes between open files by position; return how many, fewer at the end.
+
+    Raises OSError(ENOSPC) before the first byte where the target's file system has no room for what it
+    would grow by.
+    """
+    length = max(min(length, os.fstat(source).st_size - read_at), 0)
+    _require_room(target, write_at + length)
+    copied = 0
+    step = _by_kernel
+    while copied < length:
+        try:
+            count = step(source, target, length - copied, read_at + copied, write_at + copied)
+        except OSError as error:
+            if step is _by_hand or error.errno not in _NOT_BY_KERNEL:
+                raise
+            step = _by_hand
+            continue
+        if not count:
+            break
+        copied += count
+    return copied
+
+
+def _require_room(target: int, end: int) -> None:
+    room = os.fstatvfs(target)
+    if end - os.fstat(target).st_size > room.f_bavail * room.f_frsize:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _by_kernel(source: int, target: int, count: int, read_at: int, write_at: int) -> int:
+    return os.copy_file_range(source, target, min(count, _STEP), read_at, write_at)
+
+
+def _by_hand(source: int, target: int, count: int, read_at: int, write_at: int) -> int:
+    return os.pwrite(target, os.pread(source, min(count, _CHUNK), read_at), write_at)

@@ -1,0 +1,53 @@
+"""One sftpd delivers to another, which proves what it has by hashing it."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from daemon import Daemon, eventually
+from sshd import Sshd
+from traffic_scene import outbound, states, with_remote
+
+BIG = os.urandom((5 << 20) + 1)
+
+
+@pytest.fixture
+def partner(tmp_path: Path) -> Iterator[Daemon]:
+    made = Daemon(tmp_path / "partner")
+    yield made
+    made.kill()
+
+
+@pytest.fixture
+def ours(tmp_path: Path, partner: Daemon) -> Iterator[Daemon]:
+    made = Daemon(tmp_path / "ours")
+    host_key = partner.known_hosts.read_text().split(maxsplit=1)[1]
+    at = Sshd(partner.port, host_key, partner.user, partner.key, partner.root, partner.config)
+    with_remote(made, at, outbound(Path("/upload")))
+    yield made
+    made.kill()
+
+
+def deliver(ours: Daemon, partner: Daemon, files: dict[str, bytes]) -> list[str]:
+    """Have the files delivered, and return the proofs that the audit log tells."""
+    for name, content in files.items():
+        (ours.outbound / name).write_bytes(content)
+    partner.start()
+    ours.start()
+    eventually(lambda: states(ours) == {"done": len(files)}, ours)
+    for name, content in files.items():
+        assert (partner.inbound / name).read_bytes() == content
+    ours.stop()
+    return [event["data"]["proof"] for event in ours.events_of("transfer.delivered")]
+
+
+def test_files_of_every_size_are_proven_by_their_hash(ours: Daemon, partner: Daemon) -> None:
+    proofs = deliver(ours, partner, {"big": BIG, "small": b"small", "empty": b""})
+    assert proofs == ["sha256"] * 3
+    assert len(partner.events_of("transfer.received")) == 3
+
+
+def test_a_partner_that_tells_no_hash_gets_its_files_all_the_same(ours: Daemon, partner: Daemon) -> None:
+    partner.configure_link("[account]", 'deny = ["check-file-name"]')
+    assert sorted(deliver(ours, partner, {"big": BIG, "small": b"small"})) == ["sha256", "size"]

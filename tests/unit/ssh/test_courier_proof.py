@@ -1,0 +1,137 @@
+"""A courier's proof of what a remote has, with our own handler as the remote."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from account_sessions import Loopback, Session
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sftpd.errors import RemoteError
+from sftpd.sftp.wire import string, uint32
+from sftpd.ssh import checksums
+from sftpd.ssh.courier_proof import Ranges, prove
+from sftpd.ssh.courier_sftp import Client
+
+CONTENT = bytes(range(256)) * 5_000
+PATH = b"/upload/.sftpd-1.part"
+
+
+class Channel(Loopback):
+    """Keeps what is sent; may say the reply's body otherwise, as other servers do."""
+
+    def __init__(self, session: Session, body: bytes | None = None) -> None:
+        super().__init__(session.handler)
+        self.sent: list[bytes] = []
+        self._body = body
+        self.timeout: float | None = 20.0
+        self.longest = 20.0
+
+    def gettimeout(self) -> float | None:
+        return self.timeout
+
+    def settimeout(self, seconds: float | None) -> None:
+        self.timeout = seconds
+        self.longest = max(self.longest, seconds or 0.0)
+
+    def sendall(self, data: bytes) -> None:
+        self.sent.append(data)
+        before = len(self._answers)
+        self.send(data)
+        if self._body is not None and self._answers[before + 4 : before + 5] == b"\xc9":
+            head = self._answers[before + 4 : before + 9]
+            self._answers[before:] = uint32(len(head) + len(self._body)) + head + self._body
+
+    def asked(self, name: bytes) -> int:
+        return sum(string(name) in packet for packet in self.sent)
+
+
+@pytest.fixture
+def session(tmp_path: Path) -> Iterator[Session]:
+    with Session(tmp_path) as session:
+        yield session
+
+
+def seen(content: bytes, length: int) -> Ranges:
+    ranges = Ranges(length)
+    ranges.update(content)
+    return ranges
+
+
+@pytest.mark.parametrize(("limit", "asked"), [(64_000, 1), (10_000, 8)], ids=["whole", "by ranges"])
+def test_a_remote_hashes_all_at_once_or_range_by_range(
+    session: Session, monkeypatch: pytest.MonkeyPatch, limit: int, asked: int
+) -> None:
+    monkeypatch.setattr(checksums, "WORK_LIMIT", limit)
+    channel = Channel(session)
+    client = Client(channel)
+    client.write_file(PATH, iter([CONTENT[:32_000], CONTENT[32_000:64_000]]))
+    assert prove(client, PATH, seen(CONTENT[:64_000], 10_000)) == "sha256"
+    assert channel.asked(b"check-file-name") == asked
+    assert channel.longest > channel.timeout == 20.0
+
+
+def test_an_empty_file_is_proven_too(session: Session) -> None:
+    client = Client(Channel(session))
+    client.write_file(PATH, iter(()))
+    assert prove(client, PATH, seen(b"", 10)) == "sha256"
+
+
+@pytest.mark.parametrize("limit", [64_000, 10_000], ids=["whole", "by ranges"])
+@pytest.mark.parametrize("at", [0, 15_000, 63_999])
+def test_other_bytes_are_noticed_wherever_they_are(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int, limit: int
+) -> None:
+    monkeypatch.setattr(checksums, "WORK_LIMIT", limit)
+    client = Client(Channel(session))
+    client.write_file(PATH, iter([CONTENT[:32_000], CONTENT[32_000:64_000]]))
+    staged = tmp_path / "staging" / PATH.decode()[1:]
+    with staged.open("r+b") as file:
+        file.seek(at)
+        file.write(bytes([CONTENT[at] ^ 1]))
+    with pytest.raises(RemoteError, match="other bytes than were sent"):
+        prove(client, PATH, seen(CONTENT[:64_000], 10_000))
+
+
+def test_servers_that_put_the_extensions_name_first_are_understood(session: Session) -> None:
+    body = string(b"check-file") + string(b"sha256") + hashlib.sha256(b"abc").digest()
+    channel = Channel(session, body)
+    client = Client(channel)
+    client.write_file(PATH, iter([b"abc"]))
+    assert prove(client, PATH, seen(b"abc", 10)) == "sha256"
+    assert channel.asked(PATH) == 2  # opened once, checked once, and not read again
+
+
+@pytest.mark.parametrize(
+    ("size", "proof", "opened"), [(1 << 20, "sha256", 2), ((1 << 20) + 1, "size", 1)], ids=["small", "big"]
+)
+@pytest.mark.parametrize("why", ["denied", "another algorithm"])
+def test_without_a_hash_a_small_file_is_read_again(
+    tmp_path: Path, size: int, proof: str, opened: int, why: str
+) -> None:
+    content = CONTENT[:size]
+    denied = ("check-file-name",) if why == "denied" else ()
+    with Session(tmp_path, denied_requests=denied) as session:
+        channel = Channel(session, None if denied else string(b"md5") + bytes(16))
+        client = Client(channel)
+        chunks = (content[at : at + 32_000] for at in range(0, size, 32_000))
+        client.write_file(PATH, chunks)
+        assert prove(client, PATH, seen(content, 1 << 30)) == proof
+        assert channel.asked(PATH) - channel.asked(b"check-file-name") == opened
+
+
+@given(st.lists(st.binary(max_size=40)), st.integers(1, 50))
+def test_ranges_cover_all_and_each_byte_once(chunks: list[bytes], length: int) -> None:
+    ranges = Ranges(length)
+    for chunk in chunks:
+        ranges.update(chunk)
+    content = b"".join(chunks)
+    parts = [content[at : at + length] for at in range(0, len(content), length)] or [b""]
+    assert (ranges.size, ranges.sha256) == (len(content), hashlib.sha256(content).hexdigest())
+    starts = (sum(map(len, parts[:index])) for index in range(len(parts)))
+    expected = [
+        (start, len(part), hashlib.sha256(part).digest()) for start, part in zip(starts, parts, strict=True)
+    ]
+    assert list(ranges) == expected
