@@ -4,10 +4,11 @@ from collections.abc import Iterator
 
 import msgspec
 
-from sftpd.sftp.requests import EXTENDED, EXTENSIONS, INIT, REQUESTS, Request, RequestSpec
+from sftpd.sftp.requests import EXTENDED, EXTENSIONS, INIT, REQUESTS, Request, RequestSpec, Write
 from sftpd.sftp.wire import MAX_PACKET, ProtocolError, Reader
 
 _LENGTH = 4
+_WRITE = b"\x06"
 
 
 class Init(msgspec.Struct, frozen=True):
@@ -24,6 +25,13 @@ class Requested(msgspec.Struct, frozen=True):
     request: Request
 
 
+class Continued(msgspec.Struct, frozen=True):
+    """More data of the last Write, which said that it goes on; so does this one while there is `more`."""
+
+    data: memoryview
+    more: bool
+
+
 class Malformed(msgspec.Struct, frozen=True):
     """A request whose fields do not fit; to be answered with BAD_MESSAGE."""
 
@@ -36,32 +44,73 @@ class Unsupported(msgspec.Struct, frozen=True):
     id: int
 
 
-Event = Init | Requested | Malformed | Unsupported
+Event = Init | Requested | Continued | Malformed | Unsupported
 
 
 class Engine:
     """Cuts one client's bytes into packets and packets into events.
 
-    It holds at most one packet that has not arrived whole. INIT must come first, and once.
+    It holds at most one packet that has not arrived whole, and of a WRITE nothing but its beginning: the data
+    of one comes as it arrives. INIT must come first, and once.
     """
 
     def __init__(self, *, max_packet: int = MAX_PACKET) -> None:
         self._max_packet = max_packet
         self._partial = bytearray()
         self._initialised = False
+        self._data_left = 0
+        self._ignored = 0
 
     def receive(self, data: bytes | memoryview) -> Iterator[Event]:
-        """Yield the events that `data` completes, each when it is asked for.
-
-        Take them all before the next call. A Write's data is a window on `data` or on the engine's own
-        copy: it is good until the next event is taken. Raises ProtocolError where the bytes cannot be cut
-        into packets or INIT is missing or comes again; the connection must then end.
-        """
+        """Yield the events that `data` completes, each when it is asked for; as `next_event` has them."""
         rest = memoryview(data)
         while rest:
-            packet, rest = self._next_packet(rest)
-            if packet is not None:
-                yield self._event(packet)
+            event, rest = self.next_event(rest)
+            if event is not None:
+                yield event
+
+    def next_event(self, data: memoryview) -> tuple[Event | None, memoryview]:
+        """The first event that `data` completes, if it does one, and what is left of `data`.
+
+        The data of a Write is a window on `data` or on the engine's own copy: it is good until the next call.
+        Raises ProtocolError where the bytes cannot be cut into packets or INIT is missing or comes again; the
+        connection must then end.
+        """
+        if self._data_left:
+            part, rest = data[: self._data_left], data[self._data_left :]
+            self._data_left -= len(part)
+            return Continued(part, bool(self._data_left)), rest
+        if self._ignored:
+            ignored = min(self._ignored, len(data))
+            self._ignored -= ignored
+            data = data[ignored:]
+        packet, rest = self._next_packet(data)
+        if packet is not None:
+            return self._event(packet), rest
+        return (self._begun_write() if self._partial[_LENGTH : _LENGTH + 1] == _WRITE else None), rest
+
+    def _begun_write(self) -> Event | None:
+        """The first part of a WRITE whose data has begun to arrive; the rest of it is never held."""
+        self._require_init()
+        reader = Reader(memoryview(self._partial))
+        try:
+            length = reader.uint32()
+            reader.uint8()
+            request_id, handle, offset, size = (
+                reader.uint32(),
+                reader.string(),
+                reader.uint64(),
+                reader.uint32(),
+            )
+        except ProtocolError:
+            return None
+        data = reader.rest()
+        behind = _LENGTH + length - len(self._partial) + len(data) - size
+        if behind < 0 or not 0 < len(data) < size:
+            return None
+        self._partial = bytearray()
+        self._data_left, self._ignored = size - len(data), behind
+        return Requested(request_id, Write(handle, offset, data, more=True))
 
     def _next_packet(self, rest: memoryview) -> tuple[memoryview | None, memoryview]:
         if not self._partial and len(rest) >= _LENGTH:
@@ -98,14 +147,19 @@ class Engine:
         if kind == INIT and not self._initialised:
             self._initialised = True
             return Init(reader.uint32(), tuple(_pairs(reader)))
-        if kind == INIT or not self._initialised:
-            raise ProtocolError("INIT is missing or comes again", expected="INIT first, and once")
+        if kind == INIT:
+            raise ProtocolError("INIT comes again", expected="INIT once")
+        self._require_init()
         request_id = reader.uint32()
         try:
             spec = _spec(kind, reader)
             return Unsupported(request_id) if spec is None else Requested(request_id, spec.decode(reader))
         except ProtocolError:
             return Malformed(request_id)
+
+    def _require_init(self) -> None:
+        if not self._initialised:
+            raise ProtocolError("INIT is missing", expected="INIT first")
 
 
 def _spec(kind: int, reader: Reader) -> "RequestSpec[Request] | None":

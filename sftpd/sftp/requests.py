@@ -71,11 +71,12 @@ class Read(Request, frozen=True):
 
 
 class Write(Request, frozen=True):
-    """Write `data`, a window on the packet, at `offset`."""
+    """Write `data`, a window on the packet, at `offset`; the packet may have `more` of it."""
 
     handle: bytes
     offset: int
     data: memoryview
+    more: bool = False
 
 
 class Lstat(Request, frozen=True):

@@ -1,6 +1,5 @@
 """The session's side of logging in: it asks the monitor, and opens SFTP channels for whom that lets in."""
 
-import threading
 from collections.abc import Callable
 
 import paramiko
@@ -14,7 +13,6 @@ from paramiko.common import (
 
 from sftpd.errors import ProcessError
 from sftpd.process.channel import Channel
-from sftpd.process.deadline import Deadline
 from sftpd.ssh.messages import (
     Admitted,
     Allowed,
@@ -26,9 +24,6 @@ from sftpd.ssh.messages import (
 from sftpd.ssh.transport import ClientKey
 
 _CHANNEL_LIMIT = 8
-_LOOK = 0.2
-"""Seconds between looks at whether a channel was closed, of which paramiko does not tell."""
-
 _NAME_LIMIT = 255
 _PASSWORD_LIMIT = 1024
 
@@ -38,19 +33,25 @@ _log = structlog.get_logger()
 class Doorman(paramiko.ServerInterface):
     """Answers what paramiko asks while a client logs in and opens channels.
 
-    `on_admitted` runs in paramiko's thread as soon as the client is let in, before it can ask for anything.
+    `on_admitted` runs as soon as the client is let in, before it can ask for anything; `on_sftp` when it asks
+    for SFTP on a channel, and returns whether it gets that.
     Everything but SFTP is refused: shell, exec, pty, forwarding of ports, agents and X11.
     """
 
-    def __init__(self, monitor: Channel, banner: str, on_admitted: Callable[[Admitted], None]) -> None:
-        self.logged_in = threading.Event()
+    def __init__(
+        self,
+        monitor: Channel,
+        banner: str,
+        on_admitted: Callable[[Admitted], None],
+        on_sftp: Callable[[paramiko.Channel, Admitted], bool],
+    ) -> None:
         self.admitted: Admitted | None = None
+        self.count_channels: Callable[[], int] = lambda: 0
+        """Tells how many channels are open."""
         self._monitor = monitor
         self._banner = banner
         self._on_admitted = on_admitted
-        self._channels: set[int] = set()
-        self._sftp: set[int] = set()
-        self._changed = threading.Condition()
+        self._on_sftp = on_sftp
 
     def get_banner(self) -> tuple[str | None, str | None]:
         """The text shown before the login."""
@@ -83,34 +84,14 @@ class Doorman(paramiko.ServerInterface):
 
     def check_channel_request(self, kind: str, chanid: int) -> int:
         """Sessions only, and not too many at once."""
-        with self._changed:
-            if kind != "session" or self.admitted is None or len(self._channels) >= _CHANNEL_LIMIT:
-                return OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
-            self._channels.add(chanid)
+        del chanid
+        if kind != "session" or self.admitted is None or self.count_channels() >= _CHANNEL_LIMIT:
+            return OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED
         return OPEN_SUCCEEDED
 
     def check_channel_subsystem_request(self, channel: paramiko.Channel, name: str) -> bool:
         """SFTP only, once a channel."""
-        with self._changed:
-            if name != "sftp" or channel.get_id() in self._sftp:
-                return False
-            self._sftp.add(channel.get_id())
-            self._changed.notify_all()
-        return True
-
-    def wait_for_sftp(self, channel: paramiko.Channel, patience: float) -> bool:
-        """Whether the client asks for SFTP on the channel in time, and before it closes it."""
-        deadline = Deadline(patience)
-        with self._changed:
-            while not (channel.get_id() in self._sftp or channel.closed or deadline.passed()):
-                self._changed.wait(_LOOK)
-            return channel.get_id() in self._sftp
-
-    def forget(self, channel: paramiko.Channel) -> None:
-        """Make room for another channel."""
-        with self._changed:
-            self._channels.discard(channel.get_id())
-            self._sftp.discard(channel.get_id())
+        return name == "sftp" and self.admitted is not None and self._on_sftp(channel, self.admitted)
 
     def _enter(self, question: VerifySignature | CheckPassword) -> bool:
         if self.admitted is not None:
@@ -124,5 +105,4 @@ class Doorman(paramiko.ServerInterface):
             return False
         self._on_admitted(answer)
         self.admitted = answer
-        self.logged_in.set()
         return True

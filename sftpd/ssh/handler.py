@@ -11,13 +11,14 @@ from sftpd.errors import ProcessError, RefusedError, SftpdError
 from sftpd.names import VirtualPath
 from sftpd.sftp import attributes, replies, requests
 from sftpd.sftp.attributes import Attributes
-from sftpd.sftp.engine import Event, Init, Malformed, Requested, Unsupported
+from sftpd.sftp.engine import Continued, Event, Init, Malformed, Requested, Unsupported
 from sftpd.sftp.extensions import check_file_body, limits_body, offered, space_body, statvfs_body
 from sftpd.sftp.replies import Name, NameBatches, reply_status
 from sftpd.sftp.requests import SPECS, Request
 from sftpd.sftp.status import Status, StatusError, status_for
 from sftpd.sftp.wire import MAX_DATA
 from sftpd.ssh import checksums
+from sftpd.ssh.file_data import FileData
 from sftpd.ssh.folder import Directory
 from sftpd.ssh.messages import Admitted
 from sftpd.ssh.open_file import Fetch, Upload, told
@@ -43,6 +44,16 @@ class Listing(NamedTuple):
 Opened = Fetch | Upload | Listing
 
 
+class _Writing(NamedTuple):
+    """A WRITE of which more is to come: where to, and the reply that it has earned so far."""
+
+    id: int
+    upload: Upload | None
+    """None once a part could not be written."""
+    offset: int
+    reply: bytes
+
+
 class Handler:
     """One SFTP channel of an admitted account. Not for several threads at once."""
 
@@ -52,11 +63,18 @@ class Handler:
         self._denied = frozenset(admitted.denied_requests)
         self._clock = clock
         self._opened: dict[bytes, Opened] = {}
-        self._remarks: list[str] = []
+        self.remarks: list[str] = []
+        """The reasons of refusals, for clients that show their user the status alone."""
+        self._writing: _Writing | None = None
 
-    def answer(self, event: Event) -> bytes:
-        """The reply to an event of the engine. Raises ProcessError when the monitor is gone."""
+    def answer(self, event: Event) -> bytes | FileData:
+        """The reply to an event of the engine, empty while more of a write is to come.
+
+        Raises ProcessError when the monitor is gone.
+        """
         match event:
+            case Continued():
+                return self._go_on_writing(event)
             case Init():
                 return replies.reply_version(offered(self._denied))
             case Malformed():
@@ -66,7 +84,7 @@ class Handler:
             case Requested():
                 return self.handle(event.id, event.request)
 
-    def handle(self, request_id: int, request: Request) -> bytes:
+    def handle(self, request_id: int, request: Request) -> bytes | FileData:
         """Carry a request out and return its reply. Raises ProcessError when the monitor is gone."""
         try:
             self._authorise(request)
@@ -74,19 +92,15 @@ class Handler:
         except ProcessError:
             raise
         except Exception as error:
-            status, message = status_for(error)
-            if isinstance(error, RefusedError):
-                self._remarks.append(message)
-            name = SPECS[type(request)].name
-            if isinstance(error, SftpdError | OSError | OverflowError):
-                _log.debug("request_refused", request=name, status=status.name, error=str(error))
-            else:
-                _log.exception("request_failed", request=name)
-            return reply_status(request_id, status, message)
+            refusal = self._refusal(request_id, type(request), error)
+            if not (isinstance(request, requests.Write) and request.more):
+                return refusal
+            self._writing = _Writing(request_id, None, 0, refusal)
+            return b""
 
     def take_remarks(self) -> list[str]:
-        """The reasons of refusals since the last call, for clients that show their user the status alone."""
-        remarks, self._remarks = self._remarks, []
+        """The remarks since the last call."""
+        remarks, self.remarks = self.remarks, []
         return remarks
 
     @property
@@ -102,6 +116,31 @@ class Handler:
             else:
                 self._view.abandon(opened)
         self._opened.clear()
+
+    def _go_on_writing(self, part: Continued) -> bytes:
+        assert self._writing is not None
+        request_id, upload, offset, reply = self._writing
+        if upload is not None:
+            try:
+                upload.write(offset, part.data)
+            except (OSError, OverflowError) as error:
+                upload, reply = None, self._refusal(request_id, requests.Write, error)
+        if not part.more:
+            self._writing = None
+            return reply
+        self._writing = _Writing(request_id, upload, offset + len(part.data), reply)
+        return b""
+
+    def _refusal(self, request_id: int, kind: type[Request], error: Exception) -> bytes:
+        status, message = status_for(error)
+        if isinstance(error, RefusedError):
+            self.remarks.append(message)
+        name = SPECS[kind].name
+        if isinstance(error, SftpdError | OSError | OverflowError):
+            _log.debug("request_refused", request=name, status=status.name, error=str(error))
+        else:
+            _log.exception("request_failed", request=name)
+        return reply_status(request_id, status, message)
 
     def _authorise(self, request: Request) -> None:
         """The one permission check: what the table says is needed, in the folder of each place named."""
@@ -162,15 +201,18 @@ class Handler:
             self._view.finish(opened)
         return reply_status(request_id, Status.OK)
 
-    def _read(self, request_id: int, request: requests.Read) -> bytes:
-        data = self._file(request.handle).read(request.offset, min(request.length, MAX_DATA))
-        if not data:
-            raise StatusError(Status.EOF, "end of file")
-        return replies.reply_data(request_id, data)
+    def _read(self, request_id: int, request: requests.Read) -> FileData:
+        file = self._file(request.handle)
+        return FileData(request_id, file, request.offset, min(request.length, MAX_DATA))
 
     def _write(self, request_id: int, request: requests.Write) -> bytes:
-        self._upload(request.handle).write(request.offset, request.data)
-        return reply_status(request_id, Status.OK)
+        upload = self._upload(request.handle)
+        upload.write(request.offset, request.data)
+        done = reply_status(request_id, Status.OK)
+        if not request.more:
+            return done
+        self._writing = _Writing(request_id, upload, request.offset + len(request.data), done)
+        return b""
 
     def _lstat(self, request_id: int, request: requests.Lstat) -> bytes:
         place = self._view.place(request.path)
@@ -309,7 +351,7 @@ class Handler:
         )
         return Name(name, line, known)
 
-    _OPERATIONS: ClassVar[dict[type[Request], Callable[["Handler", int, Any], bytes]]] = {
+    _OPERATIONS: ClassVar[dict[type[Request], Callable[["Handler", int, Any], bytes | FileData]]] = {
         requests.Open: _open,
         requests.Close: _close,
         requests.Read: _read,

@@ -3,6 +3,7 @@
 import errno
 import hashlib
 import os
+from collections.abc import Sequence
 
 from sftpd.files.fingerprint import fingerprint
 from sftpd.sftp.attributes import Attributes
@@ -27,12 +28,12 @@ class Fetch:
         """The descriptor, for what reads the file but does not fetch it."""
         return self.fd
 
-    def read(self, offset: int, length: int) -> bytes:
-        """At most `length` bytes at `offset`, none at the end of the file."""
-        data = os.pread(self.fd, length, offset)
+    def read_into(self, buffers: Sequence[memoryview], offset: int) -> int:
+        """Fill buffers from `offset` on; returns how many bytes there were, 0 at the end of the file."""
+        count = os.preadv(self.fd, buffers, offset)
         if self._seen is None or offset <= self._seen:
-            self._seen = max(self._seen or 0, offset + len(data))
-        return data
+            self._seen = max(self._seen or 0, offset + count)
+        return count
 
     def attributes(self) -> Attributes:
         """The file's attributes."""
@@ -76,9 +77,9 @@ class Upload:
             raise fault(errno.EBADF)
         return self.fd
 
-    def read(self, offset: int, length: int) -> bytes:
-        """At most `length` bytes at `offset`. Raises OSError(EBADF) unless it was opened for reading too."""
-        return os.pread(self.readable_fd, length, offset)
+    def read_into(self, buffers: Sequence[memoryview], offset: int) -> int:
+        """As Fetch has it. Raises OSError(EBADF) unless the file was opened for reading too."""
+        return os.preadv(self.readable_fd, buffers, offset)
 
     def write(self, offset: int, data: memoryview) -> None:
         """Write all of `data` at `offset`, or at the end where the file was opened to append."""

@@ -38,7 +38,7 @@ def _values(request: Request) -> list[Any]:
 def encode(request_id: int, request: Request) -> bytes:
     """The packet in which a client sends `request`."""
     spec = requests.SPECS[type(request)]
-    fields = [_CODECS[f][1](v) for f, v in zip(spec.fields, _values(request), strict=True)]
+    fields = [_CODECS[f][1](v) for f, v in zip(spec.fields, _values(request), strict=False)]
     for kind, row in REQUESTS.items():
         if row is spec:
             return frame(kind, uint32(request_id), *fields)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sftp_samples import INIT, UINT32, any_request, encode
 
-from sftpd.sftp.engine import Engine, Init, Malformed, Requested, Unsupported
+from sftpd.sftp.engine import Continued, Engine, Init, Malformed, Requested, Unsupported
 from sftpd.sftp.requests import Close, Write
 from sftpd.sftp.wire import ProtocolError, frame, string, uint32, uint64
 
@@ -30,10 +30,28 @@ def run(chunks: list[bytes]) -> list[object]:
     told: list[object] = []
     try:
         for chunk in chunks:
-            told.extend(settle(event) for event in engine.receive(chunk))
+            for event in engine.receive(chunk):
+                if isinstance(event, Continued):
+                    *same, data = told.pop()
+                    told.append((*same, data + bytes(event.data)))
+                else:
+                    told.append(settle(event))
     except ProtocolError:
         told.append("refused")
     return told
+
+
+def pieces(engine: Engine, data: bytes) -> list[object]:
+    if not engine._initialised:
+        data = INIT + data
+    return [
+        (event.data.tobytes(), event.more)
+        if isinstance(event, Continued)
+        else (*settle(event), event.request.more)
+        if isinstance(event, Requested) and isinstance(event.request, Write)
+        else event
+        for event in engine.receive(data)
+    ]
 
 
 @given(st.lists(PACKETS, max_size=5), st.data())
@@ -112,5 +130,21 @@ def test_nothing_beyond_one_packet_is_held() -> None:
     next(events)
     assert len(engine._partial) == 0
     assert len(list(events)) == 999
-    list(engine.receive(uint32(1000) + b"\x06" * 999))
+    list(engine.receive(uint32(1000) + b"\x05" * 999))
     assert len(engine._partial) == 1003
+
+
+def test_of_a_write_nothing_is_held_but_its_beginning() -> None:
+    engine = Engine()
+    packet = frame(6, uint32(1), string(b"h"), uint64(5), string(b"d" * 1000)) + encode(2, Close(b"h"))
+    events = [event for at in range(0, len(packet), 100) for event in pieces(engine, packet[at : at + 100])]
+    (_, handle, offset, first, more), *rest = events[1:]
+    assert (handle, offset, more) == (b"h", 5, True)
+    assert first + b"".join(part for part, _ in rest[:-1]) == b"d" * 1000
+    assert [more for _, more in rest[:-1]] == [True] * (len(rest) - 2) + [False]
+    assert rest[-1] == Requested(2, Close(b"h"))
+
+
+def test_a_write_in_pieces_before_init_ends_the_connection() -> None:
+    with pytest.raises(ProtocolError):
+        list(Engine().receive(frame(6, uint32(1), string(b"h"), uint64(5), string(b"d" * 1000))[:100]))

@@ -23,6 +23,7 @@ from sftpd.process.messages import Done, Failure, Message
 from sftpd.sftp.engine import Engine
 from sftpd.ssh import messages
 from sftpd.ssh.asking import failure_for
+from sftpd.ssh.file_data import FileData
 from sftpd.ssh.handler import Handler
 from sftpd.ssh.messages import Admitted, Folder
 from sftpd.ssh.view import View
@@ -124,7 +125,7 @@ class Loopback:
     def send(self, data: bytes) -> int:
         for chunk in (data[:7], data[7:]):
             for event in self._engine.receive(chunk):
-                self._answers += self._handler.answer(event)
+                self._answers += whole(self._handler.answer(event))
         return len(data)
 
     def recv(self, count: int) -> bytes:
@@ -140,6 +141,10 @@ class Loopback:
 
     def close(self) -> None:
         pass
+
+
+def whole(reply: bytes | FileData) -> bytes:
+    return reply.reply() if isinstance(reply, FileData) else reply
 
 
 class Session:
@@ -197,7 +202,7 @@ def serve_stdin(base: Path) -> None:
     engine = Engine()
     while data := os.read(0, 1 << 16):
         for event in engine.receive(data):
-            reply = memoryview(session.handler.answer(event))
+            reply = memoryview(whole(session.handler.answer(event)))
             while reply:
                 reply = reply[os.write(1, reply) :]
     session.end()

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from account_sessions import BY_DEFAULT, Session
+from account_sessions import BY_DEFAULT, Session, whole
 
 from sftpd.errors import ProcessError
 from sftpd.process.channel import ChannelClosedError
@@ -14,6 +14,7 @@ from sftpd.sftp.engine import Init, Malformed, Unsupported
 from sftpd.sftp.requests import SPECS, OpenFlag, Request
 from sftpd.sftp.status import Status
 from sftpd.sftp.wire import Reader
+from sftpd.ssh.file_data import FileData
 
 CREATE = OpenFlag.WRITE | OpenFlag.CREATE | OpenFlag.TRUNCATE
 
@@ -24,8 +25,8 @@ def session(tmp_path: Path) -> Iterator[Session]:
         yield session
 
 
-def status(reply: bytes) -> tuple[Status, bytes] | None:
-    reader = Reader(memoryview(reply)[4:])
+def status(reply: bytes | FileData) -> tuple[Status, bytes] | None:
+    reader = Reader(memoryview(whole(reply))[4:])
     if reader.uint8() != 101:
         return None
     reader.uint32()
@@ -120,7 +121,7 @@ def test_a_file_open_for_reading_is_not_written_and_the_reverse(session: Session
 def test_a_read_is_capped(session: Session, tmp_path: Path) -> None:
     (tmp_path / "published/download/a").write_bytes(bytes(300_000))
     handle = handle_of(session.handler.handle(1, requests.Open(b"/download/a", OpenFlag.READ, Attributes())))
-    assert len(session.handler.handle(1, requests.Read(handle, 0, 2**32 - 1))) == 13 + 261_120
+    assert len(whole(session.handler.handle(1, requests.Read(handle, 0, 2**32 - 1)))) == 13 + 261_120
     past = session.handler.handle(1, requests.Read(handle, 300_000, 10))
     assert status(past) == (Status.EOF, b"end of file")
     beyond = session.handler.handle(1, requests.Read(handle, 2**64 - 1, 10))

@@ -1,0 +1,305 @@
+"""One SFTP subsystem on one channel: requests are carried out as they arrive and answered at once.
+
+Nothing is started that could not be answered: while the client's window is too short, the socket full or a
+key exchange under way, what arrives waits here, and that is at most one window.
+"""
+
+import struct
+from collections import deque
+from collections.abc import Callable
+from time import monotonic
+from typing import NamedTuple, Protocol
+
+import paramiko
+
+from sftpd.errors import ProcessError
+from sftpd.sftp.engine import Engine
+from sftpd.sftp.wire import ProtocolError
+from sftpd.ssh.file_data import FileData
+from sftpd.ssh.handler import Handler
+from sftpd.ssh.outgoing import ROOM
+
+WINDOW = 8 * 1024 * 1024
+"""Bytes that a client may send ahead on a channel."""
+
+MAX_DATA = 255 * 1024
+"""The most bytes of channel data in one packet, either way."""
+
+_LAYOUTS = 16
+_GRANTED_AT = WINDOW // 4
+_WINDOW_ADJUST, _DATA, _EXTENDED_DATA = 93, 94, 95
+_ADJUST = struct.Struct(">BII")
+_HEAD = struct.Struct(">BII")
+_EXTENDED_HEAD = struct.Struct(">BIII")
+_STDERR = 1
+_READ_HEAD = struct.Struct(">IBII")
+_READ_REPLY = 103
+_SMALLEST_PACKET = 4096
+"""Packets of less are filled from memory: there would be too many to read a file straight into them."""
+
+_GAP = 64
+"""Bytes between payloads that are laid out together: room for padding and tail."""
+
+
+class Wire(Protocol):
+    """What a channel needs of the Packetizer."""
+
+    @property
+    def exchanging(self) -> bool:
+        """Whether a key exchange keeps all other messages back."""
+        ...
+
+    @property
+    def plain(self) -> memoryview:
+        """Where a payload is written for `seal`."""
+        ...
+
+    def congested(self) -> bool:
+        """Whether so much waits for the socket that no more should be made."""
+        ...
+
+    def seal(self, at: int, length: int) -> None:
+        """Send the payload that stands ROOM bytes behind `at` in `plain`."""
+        ...
+
+    def wait(self, receiver: "SftpChannel") -> None:
+        """Have `go_on` called."""
+        ...
+
+    def rest(self, receiver: "SftpChannel") -> None:
+        """Have it called no more."""
+        ...
+
+
+class Peer(NamedTuple):
+    """The client's end of the channel, as it was opened."""
+
+    number: int
+    window: int
+    max_data: int
+
+
+class SftpChannel:
+    """A Receiver of the Packetizer.
+
+    `on_end` is called once: when the client is done or has closed the channel, or does not speak SFTP.
+    """
+
+    def __init__(
+        self, wire: Wire, peer: Peer, handler: Handler, on_end: Callable[[ProtocolError | None], None]
+    ) -> None:
+        self.handler = handler
+        self.active_at = monotonic()
+        """When the client last moved something, in monotonic seconds."""
+        self._wire = wire
+        self._recipient = peer.number
+        self._window = self._widest = peer.window
+        self._max_data = min(peer.max_data, MAX_DATA)
+        self._on_end = on_end
+        self._engine = Engine()
+        self._parked: deque[bytes] = deque()
+        self._unsent = b""
+        self._owed: FileData | None = None
+        self._in_window = WINDOW
+        self._consumed = 0
+        self._ending = False
+        self._ended = False
+        self._layouts: dict[int, _Layout] = {}
+
+    @property
+    def busy(self) -> bool:
+        """Whether the client has asked for what it was not told yet."""
+        return bool(self._parked or self._unsent or self._owed)
+
+    def data(self, data: memoryview) -> None:
+        """As Receiver says.
+
+        Raises SSHException for more than the window allows, EOFError when the monitor is gone.
+        """
+        self.active_at = monotonic()
+        self._in_window -= len(data)
+        if self._in_window < 0:
+            raise paramiko.SSHException("client sends more than its window allows")
+        if self._parked or self._held_up():
+            self._parked.append(bytes(data))
+            self._wire.wait(self)
+        else:
+            self._take(data)
+
+    def adjust(self, count: int) -> None:
+        """As Receiver says."""
+        self.active_at = monotonic()
+        self._window += count
+        self._widest = max(self._widest, self._window)
+        self.go_on()
+
+    def end_of_data(self) -> None:
+        """As Receiver says."""
+        self._ending = True
+        self.go_on()
+
+    def closed(self) -> None:
+        """As Receiver says."""
+        self._parked.clear()
+        self._unsent, self._owed = b"", None
+        self._finish()
+
+    def due(self) -> float | None:
+        """As Receiver says."""
+        return None
+
+    def go_on(self) -> None:
+        """As Receiver says."""
+        while not self._held_up():
+            if not self._parked:
+                self._wire.rest(self)
+                if self._ending:
+                    self._finish()
+                return
+            self._take(memoryview(self._parked.popleft()))
+
+    def remark(self, text: str) -> None:
+        """Say something that clients show to their user as it is; not said where the window is short."""
+        said = text.encode()
+        if self._wire.exchanging or len(said) > min(self._window, self._max_data):
+            return
+        self._window -= len(said)
+        plain, at = self._wire.plain, ROOM
+        _EXTENDED_HEAD.pack_into(plain, at, _EXTENDED_DATA, self._recipient, _STDERR, len(said))
+        plain[at + _EXTENDED_HEAD.size : at + _EXTENDED_HEAD.size + len(said)] = said
+        self._wire.seal(0, _EXTENDED_HEAD.size + len(said))
+
+    def _held_up(self) -> bool:
+        """Whether what comes next has to wait; sends first what waits itself, as far as that goes."""
+        if self._ended or self._wire.exchanging or self._wire.congested():
+            return True
+        if self._unsent:
+            unsent, self._unsent = self._unsent, b""
+            self._send(unsent)
+        if self._owed is not None and not self._unsent:
+            owed, self._owed = self._owed, None
+            self._send_file(owed)
+        self._grant()
+        return bool(self._unsent) or self._owed is not None
+
+    def _take(self, data: memoryview) -> None:
+        """Answer what is in `data`, as far as there is room for the answers; the rest is parked."""
+        try:
+            self._answer(data)
+        except ProtocolError as error:
+            self._finish(error)
+        except ProcessError as error:
+            raise EOFError(f"the monitor does not answer: {error}") from error
+
+    def _answer(self, data: memoryview) -> None:
+        answer, next_event = self.handler.answer, self._engine.next_event
+        rest = data
+        while rest:
+            event, rest = next_event(rest)
+            if event is None:
+                continue
+            reply = answer(event)
+            if isinstance(reply, FileData):
+                self._send_file(reply)
+            elif reply:
+                self._send(reply)
+            if self.handler.remarks:
+                self._remark()
+            if rest and self._held_up():
+                self._parked.appendleft(bytes(rest))
+                self._wire.wait(self)
+                break
+        self._consumed += len(data) - len(rest)
+        self._grant()
+
+    def _remark(self) -> None:
+        for remark in self.handler.take_remarks():
+            self.remark(f"sftpd: {remark}\r\n")
+
+    def _grant(self) -> None:
+        """Let the client send as much again as was consumed, once that is worth a message."""
+        if self._consumed < _GRANTED_AT or self._wire.exchanging:
+            return
+        _ADJUST.pack_into(self._wire.plain, ROOM, _WINDOW_ADJUST, self._recipient, self._consumed)
+        self._wire.seal(0, _ADJUST.size)
+        self._in_window += self._consumed
+        self._consumed = 0
+
+    def _send(self, reply: bytes) -> None:
+        """Send a reply, or as much of it as the window takes; what is left waits in `_unsent`."""
+        plain, at = self._wire.plain, ROOM + _HEAD.size
+        rest = memoryview(reply)
+        while rest and (count := min(len(rest), self._max_data, self._window)) > 0:
+            _HEAD.pack_into(plain, ROOM, _DATA, self._recipient, count)
+            plain[at : at + count] = rest[:count]
+            self._window -= count
+            self._wire.seal(0, _HEAD.size + count)
+            rest = rest[count:]
+        if rest:
+            self._unsent = bytes(rest)
+            self._wire.wait(self)
+
+    def _send_file(self, data: FileData) -> None:
+        """Read a file straight into the packets that carry it, once the window takes them all."""
+        size = _READ_HEAD.size + data.length
+        if self._max_data < _SMALLEST_PACKET or size > self._widest or not data.length:
+            self._send(data.reply())
+            return
+        if size > self._window:
+            self._owed = data
+            self._wire.wait(self)
+            return
+        layout = self._layout(data.length)
+        try:
+            count = data.into(layout.buffers)
+        except (OSError, OverflowError) as error:
+            self._send(data.refusal(error))
+            return
+        if count:
+            self._window -= _READ_HEAD.size + count
+            layout.seal(self._wire, self._recipient, data.request_id, count)
+        else:
+            self._send(data.end())
+
+    def _layout(self, length: int) -> "_Layout":
+        layout = self._layouts.get(length)
+        if layout is None:
+            if len(self._layouts) >= _LAYOUTS:
+                self._layouts.clear()
+            layout = self._layouts[length] = _Layout(self._wire.plain, length, self._max_data)
+        return layout
+
+    def _finish(self, error: ProtocolError | None = None) -> None:
+        if not self._ended:
+            self._ended = True
+            self._wire.rest(self)
+            self._on_end(error)
+
+
+class _Layout:
+    """Where in `plain` the packets of one DATA reply lie, so that a file is read into all of them at once."""
+
+    def __init__(self, plain: memoryview, length: int, max_data: int) -> None:
+        self.buffers: list[memoryview] = []
+        self._plain = plain
+        self._packets: list[tuple[int, int]] = []
+        """Of each packet, where it begins and how many bytes of channel data it takes."""
+        at, left, head = 0, length, _READ_HEAD.size
+        while left:
+            count = min(left, max_data - head)
+            start = at + ROOM + _HEAD.size + head
+            self.buffers.append(plain[start : start + count])
+            self._packets.append((at, head + count))
+            at, left, head = start + count + _GAP, left - count, 0
+
+    def seal(self, wire: Wire, recipient: int, request_id: int, count: int) -> None:
+        """Send the reply, of which `count` bytes have been read."""
+        plain, left = self._plain, _READ_HEAD.size + count
+        _READ_HEAD.pack_into(plain, ROOM + _HEAD.size, count + 9, _READ_REPLY, request_id, count)
+        for at, most in self._packets:
+            size = min(most, left)
+            _HEAD.pack_into(plain, at + ROOM, _DATA, recipient, size)
+            wire.seal(at, _HEAD.size + size)
+            left -= size
+            if not left:
+                break
