@@ -1,20 +1,14 @@
-"""File attributes (ATTRS, draft-ietf-secsh-filexfer-02 §5) and the `ls -l` line of a directory entry."""
-
-import stat
-from datetime import UTC, datetime, timedelta
+"""File attributes (ATTRS, draft-ietf-secsh-filexfer-02 §5)."""
 
 import msgspec
 
 from sftpd.sftp.wire import UINT32_MAX, Reader, uint32, uint64
 
-_SIZE = 0x01
+SIZE = 0x01
 _OWNER = 0x02
-_PERMISSIONS = 0x04
-_TIMES = 0x08
+PERMISSIONS = 0x04
+TIMES = 0x08
 _EXTENDED = 0x8000_0000
-
-_MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
-_RECENT = timedelta(days=365) / 2
 
 
 class Attributes(msgspec.Struct, frozen=True, kw_only=True):
@@ -35,11 +29,13 @@ class Attributes(msgspec.Struct, frozen=True, kw_only=True):
 
         The owner is left out: the host's user and group ids are no partner's business.
         """
-        return cls(size=size, permissions=mode, times=(_clamped(atime), _clamped(mtime)))
+        return cls(size=size, permissions=mode, times=(clamped(atime), clamped(mtime)))
 
 
-def _clamped(seconds: float) -> int:
-    return min(max(int(seconds), 0), UINT32_MAX)
+def clamped(seconds: float) -> int:
+    """A time as the wire can tell it."""
+    whole = int(seconds)
+    return whole if 0 <= whole <= UINT32_MAX else 0 if whole < 0 else UINT32_MAX
 
 
 def decode(reader: Reader) -> Attributes:
@@ -49,10 +45,10 @@ def decode(reader: Reader) -> Attributes:
     """
     flags = reader.uint32()
     attributes = Attributes(
-        size=reader.uint64() if flags & _SIZE else None,
+        size=reader.uint64() if flags & SIZE else None,
         owner=(reader.uint32(), reader.uint32()) if flags & _OWNER else None,
-        permissions=reader.uint32() if flags & _PERMISSIONS else None,
-        times=(reader.uint32(), reader.uint32()) if flags & _TIMES else None,
+        permissions=reader.uint32() if flags & PERMISSIONS else None,
+        times=(reader.uint32(), reader.uint32()) if flags & TIMES else None,
     )
     if flags & _EXTENDED:
         for _ in range(2 * reader.uint32()):
@@ -65,32 +61,15 @@ def encode(attributes: Attributes) -> bytes:
     flags = 0
     fields = b""
     if attributes.size is not None:
-        flags |= _SIZE
+        flags |= SIZE
         fields += uint64(attributes.size)
     if attributes.owner is not None:
         flags |= _OWNER
         fields += uint32(attributes.owner[0]) + uint32(attributes.owner[1])
     if attributes.permissions is not None:
-        flags |= _PERMISSIONS
+        flags |= PERMISSIONS
         fields += uint32(attributes.permissions)
     if attributes.times is not None:
-        flags |= _TIMES
+        flags |= TIMES
         fields += uint32(attributes.times[0]) + uint32(attributes.times[1])
     return uint32(flags) + fields
-
-
-def longname(name: bytes, attributes: Attributes, *, user: str, group: str, now: datetime) -> bytes:
-    """The line that `ls -l` would print, in UTC, with the links always counted as 1.
-
-    `user` and `group` are words the partner knows (its account and its link), never the host's.
-    """
-    mode = stat.filemode(attributes.permissions or 0)
-    mtime = attributes.times[1] if attributes.times is not None else 0
-    when = _when(datetime.fromtimestamp(mtime, UTC), now)
-    return f"{mode}   1 {user:<8} {group:<8} {attributes.size or 0:>8} {when} ".encode() + name
-
-
-def _when(moment: datetime, now: datetime) -> str:
-    day = f"{_MONTHS[moment.month - 1]} {moment.day:>2}"
-    recent = timedelta() <= now - moment < _RECENT
-    return f"{day} {moment:%H:%M}" if recent else f"{day}  {moment.year}"

@@ -1,6 +1,6 @@
 """The replies of SFTP version 3, as bytes ready to send."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 
 import msgspec
 
@@ -18,9 +18,6 @@ _DATA = 103
 _NAME = 104
 _ATTRS = 105
 _EXTENDED_REPLY = 201
-
-_NAMES_LIMIT = 34_000
-"""Bytes of a packet that every client must take (§3); longer ones gain nothing measurable in listings."""
 
 
 class Name(msgspec.Struct, frozen=True):
@@ -56,7 +53,7 @@ def reply_data(request_id: int, data: bytes | memoryview) -> bytes:
 
 def reply_name(request_id: int, names: Iterable[Name]) -> bytes:
     """NAME with all of `names`."""
-    return _name(request_id, [_encoded(name) for name in names])
+    return reply_encoded_names(request_id, [_encoded(name) for name in names])
 
 
 def reply_attrs(request_id: int, told: Attributes) -> bytes:
@@ -69,29 +66,8 @@ def reply_extended(request_id: int, body: bytes) -> bytes:
     return wire.frame(_EXTENDED_REPLY, uint32(request_id), body)
 
 
-class NameBatches:
-    """Hands out the entries of one listing in NAME replies of a bounded size; `names` is drawn as needed."""
-
-    def __init__(self, names: Iterator[Name], limit: int = _NAMES_LIMIT) -> None:
-        self._encoded = (_encoded(name) for name in names)
-        self._held = b""
-        self._limit = limit
-
-    def next_reply(self, request_id: int) -> bytes | None:
-        """The next NAME reply, or None when all entries have been told."""
-        batch: list[bytes] = []
-        room = self._limit - len(_name(request_id, batch))
-        while entry := self._held or next(self._encoded, b""):
-            if batch and len(entry) > room:
-                self._held = entry
-                break
-            self._held = b""
-            batch.append(entry)
-            room -= len(entry)
-        return _name(request_id, batch) if batch else None
-
-
-def _name(request_id: int, encoded: list[bytes]) -> bytes:
+def reply_encoded_names(request_id: int, encoded: list[bytes]) -> bytes:
+    """NAME with entries that are encoded already."""
     return wire.frame(_NAME, uint32(request_id), uint32(len(encoded)), *encoded)
 
 

@@ -15,6 +15,8 @@ _AUDIT = b"audit"
 """The folder of the audit log: whoever copies it in the order told takes the checkpoint before the tiles, and
 so has every leaf that the checkpoint is about."""
 
+_SHOWN = (stat.S_IFREG, stat.S_IFDIR)
+
 
 class FolderView:
     """A folder with its two layers and what the account may do in it.
@@ -110,7 +112,7 @@ def fault(number: int) -> OSError:
 
 def is_shown(found: os.stat_result) -> bool:
     """Whether a published entry is for the partner's eyes."""
-    return stat.S_ISREG(found.st_mode) or stat.S_ISDIR(found.st_mode)
+    return stat.S_IFMT(found.st_mode) in _SHOWN
 
 
 def _name(entry: Entry) -> bytes:

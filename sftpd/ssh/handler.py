@@ -9,11 +9,12 @@ import structlog
 from sftpd.clock import Clock
 from sftpd.errors import ProcessError, RefusedError, SftpdError
 from sftpd.names import VirtualPath
-from sftpd.sftp import attributes, replies, requests
+from sftpd.sftp import replies, requests
 from sftpd.sftp.attributes import Attributes
 from sftpd.sftp.engine import Continued, Event, Init, Malformed, Requested, Unsupported
 from sftpd.sftp.extensions import check_file_body, limits_body, offered, space_body, statvfs_body
-from sftpd.sftp.replies import Name, NameBatches, reply_status
+from sftpd.sftp.listing import EntryEncoder, NameBatches
+from sftpd.sftp.replies import Name, reply_status
 from sftpd.sftp.requests import SPECS, Request
 from sftpd.sftp.status import Status, StatusError, status_for
 from sftpd.sftp.wire import MAX_DATA
@@ -21,7 +22,7 @@ from sftpd.ssh import checksums
 from sftpd.ssh.file_data import FileData
 from sftpd.ssh.folder import Directory
 from sftpd.ssh.messages import Admitted
-from sftpd.ssh.open_file import Fetch, Upload, told
+from sftpd.ssh.open_file import Fetch, Upload
 from sftpd.ssh.place import Place
 from sftpd.ssh.view import View
 
@@ -65,6 +66,8 @@ class Handler:
         self._opened: dict[bytes, Opened] = {}
         self.remarks: list[str] = []
         """The reasons of refusals, for clients that show their user the status alone."""
+        self.ahead: NameBatches | None = None
+        """A listing whose next entries can be gathered before they are asked for."""
         self._writing: _Writing | None = None
 
     def answer(self, event: Event) -> bytes | FileData:
@@ -102,6 +105,12 @@ class Handler:
         """The remarks since the last call."""
         remarks, self.remarks = self.remarks, []
         return remarks
+
+    def look_ahead(self) -> None:
+        """Gather the next entries of the listing that was told of last."""
+        ahead, self.ahead = self.ahead, None
+        if ahead is not None:
+            ahead.look_ahead()
 
     @property
     def uploading(self) -> bool:
@@ -242,7 +251,8 @@ class Handler:
         place = self._view.place(request.path)
         directory = self._view.scan(place) if place.path.parts else None
         entries = self._view.top() if directory is None else directory
-        names = (self._name(entry.name, told(entry.stat)) for entry in entries)
+        encode = EntryEncoder(self._admitted.account, self._admitted.link, self._clock.now()).encode
+        names = (encode(entry.name, entry.stat) for entry in entries)
         return self._keep(request_id, Listing(place, NameBatches(names), directory))
 
     def _readdir(self, request_id: int, request: requests.Readdir) -> bytes:
@@ -252,6 +262,7 @@ class Handler:
         reply = opened.batches.next_reply(request_id)
         if reply is None:
             raise StatusError(Status.EOF, "end of directory")
+        self.ahead = opened.batches
         return reply
 
     def _remove(self, request_id: int, request: requests.Remove) -> bytes:
@@ -344,12 +355,6 @@ class Handler:
         if head not in (b"~", b"~" + self._admitted.account.encode()):
             raise StatusError(Status.NO_SUCH_FILE, "no such user")
         return _path_reply(request_id, VirtualPath.parse(rest, clamp=True))
-
-    def _name(self, name: bytes, known: Attributes) -> Name:
-        line = attributes.longname(
-            name, known, user=self._admitted.account, group=self._admitted.link, now=self._clock.now()
-        )
-        return Name(name, line, known)
 
     _OPERATIONS: ClassVar[dict[type[Request], Callable[["Handler", int, Any], bytes | FileData]]] = {
         requests.Open: _open,

@@ -86,6 +86,7 @@ class Packetizer:
         self._held: deque[bytes] = deque()
         self._receivers: dict[int, Receiver] = {}
         self._waiting: set[Receiver] = set()
+        self._later: list[Callable[[], None]] = []
         self._deadline: float | None = None
         self._keepalive: tuple[float, Callable[[], None]] | None = None
         self._heard = now()
@@ -103,6 +104,10 @@ class Packetizer:
         receiver = self._receivers.pop(channel, None)
         if receiver is not None:
             self._waiting.discard(receiver)
+
+    def later(self, job: Callable[[], None]) -> None:
+        """Do something once what was sealed has left, before the other side is waited for."""
+        self._later.append(job)
 
     def wait(self, receiver: Receiver) -> None:
         """Have a receiver's `go_on` called."""
@@ -300,6 +305,8 @@ class Packetizer:
     def _receive(self) -> None:
         """Send what waits, and take in what comes within a second or until something is due."""
         unsent = self._flush()
+        while self._later:
+            self._later.pop()()
         pause = self._pause()
         if not unsent and pause >= _TICK:
             came = self._in.fill(0)

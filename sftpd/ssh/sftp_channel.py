@@ -62,6 +62,10 @@ class Wire(Protocol):
         """Send the payload that stands ROOM bytes behind `at` in `plain`."""
         ...
 
+    def later(self, job: Callable[[], None]) -> None:
+        """Do something once what was sealed has left, before the client is waited for."""
+        ...
+
     def wait(self, receiver: "SftpChannel") -> None:
         """Have `go_on` called."""
         ...
@@ -136,6 +140,7 @@ class SftpChannel:
     def end_of_data(self) -> None:
         """As Receiver says."""
         self._ending = True
+        self._wire.wait(self)
         self.go_on()
 
     def closed(self) -> None:
@@ -211,6 +216,8 @@ class SftpChannel:
                 break
         self._consumed += len(data) - len(rest)
         self._grant()
+        if self.handler.ahead is not None:
+            self._wire.later(self.handler.look_ahead)
 
     def _remark(self) -> None:
         for remark in self.handler.take_remarks():

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from daemon import Daemon, eventually
+from daemon import Daemon, eventually, eventually
 
 KEYS = 'keys = ["file:keys/demo_partner_ed25519.pub"]'
 
@@ -28,6 +28,7 @@ def refused(daemon: Daemon, command: str, user: str = "demo") -> None:
 
 def test_the_audit_log_is_read_by_its_partner(daemon: Daemon) -> None:
     # First of all: the parts of a tile go when it is full, perhaps while a client fetches them.
+    eventually(lambda: "tile" in daemon.sftp_done("ls /audit"), daemon)
     daemon.sftp_done("get /audit/checkpoint", "get -r /audit/tile")
     assert (daemon.desk / "checkpoint").read_text().startswith("demo.local/demo\n")
     assert list((daemon.desk / "tile/entries").iterdir())

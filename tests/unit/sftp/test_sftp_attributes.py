@@ -1,17 +1,14 @@
 """ATTRS on the wire, and the line of `ls -l`."""
 
 import stat
-from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sftp_samples import attribute_values
 
-from sftpd.sftp.attributes import Attributes, decode, encode, longname
+from sftpd.sftp.attributes import Attributes, decode, encode
 from sftpd.sftp.wire import ProtocolError, Reader, string, uint32
-
-NOW = datetime(2026, 8, 1, 12, 0, tzinfo=UTC)
 
 
 def read(raw: bytes) -> Attributes:
@@ -47,17 +44,3 @@ def test_times_are_clamped_to_32_bits(seconds: float, told: int) -> None:
 
 def test_no_owner_is_told_of_a_file_on_disk() -> None:
     assert Attributes.of(size=1, mode=0o100644, atime=0, mtime=0).owner is None
-
-
-@pytest.mark.parametrize(
-    ("mtime", "when"),
-    [
-        (datetime(2026, 7, 4, 9, 5, tzinfo=UTC), "Jul  4 09:05"),
-        (datetime(2025, 12, 24, 9, 5, tzinfo=UTC), "Dec 24  2025"),
-        (datetime(2027, 1, 2, 9, 5, tzinfo=UTC), "Jan  2  2027"),
-    ],
-)
-def test_the_long_name_is_a_line_of_ls(mtime: datetime, when: str) -> None:
-    attributes = Attributes.of(size=1234, mode=0o100640, atime=0, mtime=mtime.timestamp())
-    line = longname(b"caf\xe9.csv", attributes, user="alice", group="demo", now=NOW)
-    assert line == f"-rw-r-----   1 alice    demo         1234 {when} ".encode() + b"caf\xe9.csv"

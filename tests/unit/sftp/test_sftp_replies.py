@@ -3,25 +3,9 @@
 import os
 import struct
 
-from hypothesis import given
-from hypothesis import strategies as st
-
-from sftpd.sftp import attributes, extensions, replies
+from sftpd.sftp import extensions, replies
 from sftpd.sftp.attributes import Attributes
-from sftpd.sftp.replies import Name, NameBatches
 from sftpd.sftp.status import Status
-from sftpd.sftp.wire import Reader
-
-
-def names_of(packet: bytes) -> list[bytes]:
-    reader = Reader(memoryview(packet)[9:])
-    told = []
-    for _ in range(reader.uint32()):
-        told.append(reader.string())
-        reader.string()
-        attributes.decode(reader)
-    assert reader.at_end
-    return told
 
 
 def test_the_version_reply_as_the_draft_has_it() -> None:
@@ -43,22 +27,6 @@ def test_handle_data_attrs_and_extended_replies() -> None:
         "0000000d" + "69" + "00000001" + "00000004" + "00000001"
     )
     assert replies.reply_extended(1, b"z") == bytes.fromhex("00000006" + "c9" + "00000001" + "7a")
-
-
-@given(st.lists(st.binary(min_size=1, max_size=255), max_size=40), st.integers(30, 2000))
-def test_a_listing_is_told_whole_in_order_and_in_bounded_packets(filenames: list[bytes], limit: int) -> None:
-    entries = [Name(name, b"line " + name, Attributes(size=1)) for name in filenames]
-    batches = NameBatches(iter(entries), limit)
-    told: list[bytes] = []
-    while (packet := batches.next_reply(9)) is not None:
-        batch = names_of(packet)
-        assert len(packet) <= limit or len(batch) == 1
-        told += batch
-    assert told == filenames
-
-
-def test_an_empty_listing_ends_at_once() -> None:
-    assert NameBatches(iter(())).next_reply(1) is None
 
 
 def test_limits_are_four_numbers() -> None:
