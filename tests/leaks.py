@@ -4,7 +4,7 @@ import gc
 import os
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 _GRACE = 5.0
@@ -58,13 +58,26 @@ def descriptors() -> dict[int, str]:
 
 
 def leaked(before: Holdings, after: Holdings) -> list[str]:
-    """One line for each thing more than before; what only took another's place is no leak."""
+    """One line for each thing more than before; what only took another's place is no leak.
+
+    Nor is a hook that stays for the next event, as long as the daemon that was there before is.
+    """
     lines = []
+    kept = {pid for pid in after.processes if _is_kept_hook(pid, before)}
+    after = replace(after, processes={p: n for p, n in after.processes.items() if p not in kept})
     for what in ("threads", "processes", "descriptors"):
         old, new = getattr(before, what), getattr(after, what)
         if len(new) > len(old):
             lines += [f"{what}: {key} {new[key]}" for key in new if new[key] != old.get(key)]
     return lines
+
+
+def _is_kept_hook(pid: int, before: Holdings) -> bool:
+    try:
+        name, _, tail = Path(f"/proc/{pid}/stat").read_text().partition(" (")[2].rpartition(") ")
+        return name == "sftpd-hook" and int(tail.split()[1]) in before.processes
+    except (FileNotFoundError, ProcessLookupError):
+        return False
 
 
 def await_release(before: Holdings) -> list[str]:

@@ -40,8 +40,10 @@ class Work:
             workers=_SENDERS, clock=instance.clock, require_open=instance.register.require_open
         )
         self.traffic: dict[str, Traffic] = {}
-        shared = Shared(instance, Screening(_hook_runner(instance)), self.queue, workers)
+        self._commands = SandboxedCommands(instance.children)
+        shared = Shared(instance, Screening(_hook_runner(instance, self._commands)), self.queue, workers)
         with ExitStack() as undo:
+            undo.callback(self._commands.close)
             for name, link in links.items():
                 self.traffic[name] = Traffic(link, places_of(name), shared)
                 undo.callback(self.traffic[name].close)
@@ -71,6 +73,7 @@ class Work:
             cut.join()
         for traffic in self.traffic.values():
             traffic.close()
+        self._commands.close()
 
     def _hang_up(self) -> None:
         for traffic in self.traffic.values():
@@ -96,11 +99,11 @@ def _retention(instance: Instance) -> Job:
     )
 
 
-def _hook_runner(instance: Instance) -> HookRunner:
+def _hook_runner(instance: Instance, commands: SandboxedCommands) -> HookRunner:
     """Runs the instance's hooks; those that cannot run are told of now, and let nothing through later."""
     config = instance.config.instance
     folder = config.about.hooks or shipped_hooks()
     for hook in listing.list_all(folder):
         if not hook.usable:
             _log.error("hook_unusable", hook=str(hook.path), fault=hook.fault)
-    return HookRunner(folder, SandboxedCommands(instance.children), config.screening.deadline, instance.clock)
+    return HookRunner(folder, commands, config.screening.deadline, instance.clock)

@@ -93,8 +93,8 @@ def _try(config: "Config", event: str, file: Path, link: str | None, route: str 
     transfer = _trial(known, chosen, file, outbound=outbound)
     policy = known.upload_policy if chosen is None else chosen.policy
     children = Children.start(("sftpd.process.command",))
+    commands = SandboxedCommands(children)
     try:
-        commands = SandboxedCommands(children)
         deadline = config.instance.screening.deadline
         screening = Screening(HookRunner(_folder(config), commands, deadline, SystemClock()))
         if EVENTS[event].is_gate:
@@ -102,6 +102,7 @@ def _try(config: "Config", event: str, file: Path, link: str | None, route: str 
         screening.tell(transfer, file)
         return None
     finally:
+        commands.close()
         children.stop(0)
 
 

@@ -1,33 +1,147 @@
 """Runs the commands of hooks as children of the zygote, where they can change nothing that lasts."""
 
+import contextlib
 import tempfile
+import threading
+from collections import defaultdict
 from collections.abc import Mapping
+from pathlib import Path
+from typing import NamedTuple
 
+from sftpd.errors import HookError
 from sftpd.process.command import Completed, run_command
+from sftpd.process.conversation import Conversation
 from sftpd.process.pool import Children
 from sftpd.process.sandbox import Sandbox
+
+PERSISTENT = b"# sftpd: persistent"
+"""The line, one of the first three, by which a hook says that it takes one event after another."""
+
+_HEAD = 512
+_FIRST_LINES = 3
+
+
+class _Version(NamedTuple):
+    """What a hook's file was when it was started; another one is another hook."""
+
+    path: str
+    inode: int
+    size: int
+    mtime_ns: int
+
+
+class _Kept(NamedTuple):
+    conversation: Conversation
+    scratch: "tempfile.TemporaryDirectory[str]"
+
+    def close(self) -> None:
+        self.conversation.close()
+        self.scratch.cleanup()
 
 
 class SandboxedCommands:
     """Commands may read and run everything, and write to a temporary directory of their own.
 
-    The network stays open to them: scanners and notifiers talk to services of the operator's choice.
+    The network stays open to them: scanners and notifiers talk to services of the operator's choice. Those
+    that are persistent stay for the next event; as many of one run as events are being handled at once.
     """
 
     def __init__(self, children: Children) -> None:
         self._children = children
+        self._lock = threading.Lock()
+        self._kept: defaultdict[_Version, list[_Kept]] = defaultdict(list)
+        self._closed = False
 
     def run(self, argv: list[str], *, stdin: bytes, deadline: float, env: Mapping[str, str]) -> Completed:
         """Run `argv` in `/` for at most `deadline` seconds; its temporary directory is in `TMPDIR`.
 
-        Raises ProcessError when there is no child to run it in, OSError when there is no temporary directory.
+        Raises ProcessError when there is no child to run it in or a persistent one does not answer,
+        HookError for an answer that is none, OSError when there is no temporary directory.
         """
+        if _is_persistent(argv[0]):
+            return self._ask(argv, stdin, deadline, env)
         with tempfile.TemporaryDirectory(prefix="sftpd-hook-") as scratch:
             return run_command(
                 self._children,
                 argv,
-                sandbox=Sandbox(execute=("/",), write=(scratch, "/dev/null"), connect_ports=None),
+                sandbox=_sandbox(scratch),
                 deadline=deadline,
                 stdin=stdin,
                 env={**env, "TMPDIR": scratch},
             )
+
+    def close(self) -> None:
+        """End the hooks that wait for events; one that is asked still ends after its answer."""
+        with self._lock:
+            self._closed = True
+            kept, self._kept = self._kept, defaultdict(list)
+        for one in (one for many in kept.values() for one in many):
+            one.close()
+
+    def _ask(self, argv: list[str], event: bytes, deadline: float, env: Mapping[str, str]) -> Completed:
+        version = _version(argv[0])
+        kept = self._take(version) or self._start(argv, env)
+        try:
+            said = kept.conversation.ask(event, deadline)
+            status, reason = _parse(said.answer)
+        except BaseException:
+            kept.close()
+            raise
+        self._give_back(version, kept)
+        return Completed(status, None, "", reason, said.besides, truncated=False, timed_out=False)
+
+    def _start(self, argv: list[str], env: Mapping[str, str]) -> _Kept:
+        scratch = tempfile.TemporaryDirectory(prefix="sftpd-hook-")
+        try:
+            conversation = Conversation(
+                self._children,
+                argv,
+                sandbox=_sandbox(scratch.name),
+                env={**env, "TMPDIR": scratch.name, "SFTPD_PERSISTENT": "1"},
+            )
+        except BaseException:
+            scratch.cleanup()
+            raise
+        return _Kept(conversation, scratch)
+
+    def _take(self, version: _Version) -> _Kept | None:
+        """One that waits; those of an older version of its file are ended."""
+        with self._lock:
+            waiting = self._kept[version]
+            found = waiting.pop() if waiting else None
+            old = [other for other in self._kept if other.path == version.path and other != version]
+            outdated = [one for other in old for one in self._kept.pop(other)]
+        for one in outdated:
+            one.close()
+        return found
+
+    def _give_back(self, version: _Version, kept: _Kept) -> None:
+        with self._lock:
+            keep = not self._closed
+            if keep:
+                self._kept[version].append(kept)
+        if not keep:
+            kept.close()
+
+
+def _sandbox(scratch: str) -> Sandbox:
+    return Sandbox(execute=("/",), write=(scratch, "/dev/null"), connect_ports=None)
+
+
+def _is_persistent(program: str) -> bool:
+    with contextlib.suppress(OSError), Path(program).open("rb") as file:
+        return PERSISTENT in file.read(_HEAD).splitlines()[:_FIRST_LINES]
+    return False
+
+
+def _version(program: str) -> _Version:
+    found = Path(program).stat()
+    return _Version(program, found.st_ino, found.st_size, found.st_mtime_ns)
+
+
+def _parse(answer: bytes) -> tuple[int, bytes]:
+    """The status and the reason in an answer. Raises HookError."""
+    status, _, reason = answer.partition(b" ")
+    if not status.isdigit():
+        raise HookError("answer is none", expected="a status, and after a space the reason: `20 too large`")
+    return int(status[:4]), reason

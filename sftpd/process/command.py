@@ -60,19 +60,13 @@ def run_command(
     SIGKILL; whatever it leaves in its process group ends with it. Raises ProcessError when there is no
     child to run it in.
     """
-    with _Pipes(stdin) as pipes:
-        child = children.spawn(
-            "sftpd.process.command:execute",
-            kind="hook",
-            args=msgspec.msgpack.encode(_Command(tuple(argv), dict(env or {}))),
-            sandbox=sandbox,
-            fds=[*pipes.theirs, *fds],
-        )
-        with child:
-            pipes.close_theirs()
-            timed_out = _converse(child, pipes, Deadline(deadline))
-            ended = child.wait()
-            pipes.drain()
+    with (
+        Pipes(stdin) as pipes,
+        start_command(children, argv, pipes, sandbox=sandbox, fds=fds, env=env) as child,
+    ):
+        timed_out = _converse(child, pipes, Deadline(deadline))
+        ended = child.wait()
+        pipes.drain()
     out, err = pipes.outputs
     return Completed(
         ended.status,
@@ -83,6 +77,27 @@ def run_command(
         truncated=out.truncated or err.truncated,
         timed_out=timed_out,
     )
+
+
+def start_command(
+    children: Children,
+    argv: Sequence[str],
+    pipes: "Pipes",
+    *,
+    sandbox: Sandbox | None,
+    fds: Sequence[int] = (),
+    env: Mapping[str, str] | None = None,
+) -> Child:
+    """Start a program as `run_command` does, at the other end of `pipes`."""
+    child = children.spawn(
+        "sftpd.process.command:execute",
+        kind="hook",
+        args=msgspec.msgpack.encode(_Command(tuple(argv), dict(env or {}))),
+        sandbox=sandbox,
+        fds=[*pipes.theirs, *fds],
+    )
+    pipes.close_theirs()
+    return child
 
 
 def execute(_channel: socket.socket, args: bytes, fds: tuple[int, ...]) -> None:
@@ -99,7 +114,7 @@ def execute(_channel: socket.socket, args: bytes, fds: tuple[int, ...]) -> None:
     os.execve(command.argv[0], command.argv, command.env)  # noqa: S606  (no shell is the point)
 
 
-class _Output:
+class Output:
     """One output of the program, up to the limit."""
 
     def __init__(self, fd: int) -> None:
@@ -116,7 +131,7 @@ class _Output:
         return bool(chunk)
 
 
-class _Pipes:
+class Pipes:
     """The three pipes to a program, our ends non-blocking, and the input it has not taken yet."""
 
     def __init__(self, stdin: bytes) -> None:
@@ -125,7 +140,7 @@ class _Pipes:
         our_out, their_out = os.pipe2(os.O_CLOEXEC)
         our_err, their_err = os.pipe2(os.O_CLOEXEC)
         self.theirs: tuple[int, ...] = (their_in, their_out, their_err)
-        self.outputs = (_Output(our_out), _Output(our_err))
+        self.outputs = (Output(our_out), Output(our_err))
         for fd in (self.stdin, our_out, our_err):
             os.set_blocking(fd, False)
 
@@ -166,7 +181,7 @@ class _Pipes:
                 continue
 
 
-def _converse(child: Child, pipes: _Pipes, deadline: Deadline) -> bool:
+def _converse(child: Child, pipes: Pipes, deadline: Deadline) -> bool:
     """Pass input and outputs until the program ends; returns whether it had to be stopped."""
     end = child.end_descriptor()
     timed_out = False

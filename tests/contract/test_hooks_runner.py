@@ -1,4 +1,5 @@
 import json
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,9 @@ class Recorder:
         self.ended.append((argv[0].rsplit("/", 1)[-1], completed))
         return completed
 
+    def close(self):
+        self._commands.close()
+
     @property
     def names(self):
         return [name for name, _ in self.ended]
@@ -69,7 +73,9 @@ def children():
 
 @pytest.fixture
 def commands(children):
-    return Recorder(children)
+    recorder = Recorder(children)
+    yield recorder
+    recorder.close()
 
 
 @pytest.fixture
@@ -197,3 +203,58 @@ def test_the_shipped_gate_runs_in_the_sandbox(file, commands):
     assert runner.screen("pre-receive", {**GATED, "policy": {"types": ["csv"]}}, file) == ACCEPTED
     rejected = runner.screen("pre-receive", {**GATED, "policy": {"types": ["xlsx"]}}, file)
     assert rejected == Verdict(Ruling.REJECT, "file type is not allowed")
+
+
+PERSISTENT = """# sftpd: persistent
+while read -r line; do case $line in
+  *slow*) sleep 60;; *ends*) exit 0;; *two*) printf '0\\n0\\n';;
+  *odd*) echo fine;; *large*) echo 20 too large;;
+  *) echo "10 pid $$";;
+esac; done"""
+
+
+def named(name):
+    return {**GATED, "path": f"/upload/{name}"}
+
+
+def test_a_persistent_hook_stays_for_the_next_event(hooks, screen):
+    add(hooks, "10-stays", PERSISTENT)
+    first, second = screen(named("a")), screen(named("b"))
+    assert first.ruling is Ruling.QUARANTINE
+    assert first.reason.startswith("pid ")
+    assert second == first
+    assert screen(named("large")) == Verdict(Ruling.REJECT, "too large")
+    assert screen(named("c")) == first
+
+
+@pytest.mark.parametrize("name", ["slow", "ends", "two", "odd"])
+def test_a_persistent_hook_that_gives_no_answer_holds_the_file_and_is_started_anew(hooks, screen, name):
+    add(hooks, "10-stays", PERSISTENT)
+    first = screen(named("a"))
+    assert screen(named(name), deadline=1.0 if name == "slow" else 20.0) == HOOK_FAILED
+    after = screen(named("a"))
+    assert after.ruling is Ruling.QUARANTINE
+    assert after != first
+
+
+def test_a_persistent_hook_that_was_changed_is_started_anew(hooks, screen):
+    add(hooks, "10-stays", PERSISTENT)
+    assert screen(named("a")).reason.startswith("pid")
+    add(hooks, "10-stays", PERSISTENT.replace("10 pid $$", "0"))
+    assert screen(named("a")) == ACCEPTED
+    add(hooks, "10-stays", PERSISTENT, mode=0o644)
+    assert screen(named("a")) == HOOK_FAILED
+
+
+def test_a_persistent_hook_serves_several_at_once(hooks, screen):
+    add(hooks, "10-stays", "# sftpd: persistent\nwhile read -r line; do sleep 0.2; echo 10 $$; done")
+    with ThreadPoolExecutor(4) as pool:
+        reasons = {verdict.reason for verdict in pool.map(screen, [named("a")] * 8)}
+    assert 2 <= len(reasons) <= 4
+
+
+def test_a_closed_runner_keeps_nothing(hooks, screen, commands, children):
+    add(hooks, "10-stays", PERSISTENT)
+    commands.close()
+    assert screen(named("a")) != screen(named("a"))
+    assert not children.running()

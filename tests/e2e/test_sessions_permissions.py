@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from daemon import Daemon, eventually, eventually
+from daemon import Daemon, eventually
 
 KEYS = 'keys = ["file:keys/demo_partner_ed25519.pub"]'
 

@@ -1,0 +1,78 @@
+"""One command that stays and is asked one line after another, each with a deadline."""
+
+import os
+import selectors
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+from sftpd.errors import ProcessError
+from sftpd.process.command import Pipes, start_command
+from sftpd.process.deadline import Deadline
+from sftpd.process.pool import Children
+from sftpd.process.sandbox import Sandbox
+
+
+class Said(NamedTuple):
+    """What a command answered, without the line's end, and what it wrote to its standard error meanwhile."""
+
+    answer: bytes
+    besides: bytes
+
+
+class Conversation:
+    """A running program (`argv[0]` is its path) that answers each line with one. For one thread at a time."""
+
+    def __init__(
+        self, children: Children, argv: Sequence[str], *, sandbox: Sandbox | None, env: Mapping[str, str]
+    ) -> None:
+        """Start it. Raises ProcessError when it cannot be started."""
+        self._pipes = Pipes(b"")
+        try:
+            self._child = start_command(children, argv, self._pipes, sandbox=sandbox, env=env)
+        except BaseException:
+            self._pipes.__exit__()
+            raise
+
+    def ask(self, line: bytes, patience: float) -> Said:
+        """Ask; `line` has its end, and so must the answer.
+
+        Raises ProcessError when it does not answer with one line within `patience` seconds or ends first; it
+        must then be closed.
+        """
+        out, err = self._pipes.outputs
+        self._pipes.unsent = memoryview(line)
+        self._converse(Deadline(patience))
+        said = Said(bytes(out.kept).rstrip(b"\r\n"), bytes(err.kept))
+        out.kept.clear()
+        err.kept.clear()
+        err.truncated = False
+        if b"\n" in said.answer or out.truncated:
+            raise ProcessError("answers with more than a line")
+        return said
+
+    def close(self) -> None:
+        """End it."""
+        with self._pipes, self._child:
+            pass
+
+    def _converse(self, deadline: Deadline) -> None:
+        out, err = self._pipes.outputs
+        end = self._child.end_descriptor()
+        try:
+            with selectors.DefaultSelector() as selector:
+                selector.register(end, selectors.EVENT_READ)
+                for output in (out, err):
+                    selector.register(output.fd, selectors.EVENT_READ, output.read)
+                selector.register(self._pipes.stdin, selectors.EVENT_WRITE, self._pipes.feed)
+                while not out.kept.endswith(b"\n") and not out.truncated:
+                    events = selector.select(deadline.remaining())
+                    for key, _ in events:
+                        if key.fd != end and not key.data():
+                            selector.unregister(key.fd)
+                    has_ended = any(key.fd == end for key, _ in events)
+                    if has_ended and not out.kept.endswith(b"\n"):
+                        raise ProcessError(f"ended without an answer, {self._child.wait()}")
+                    if not events:
+                        raise ProcessError("gave no answer in time")
+        finally:
+            os.close(end)
