@@ -27,6 +27,7 @@ from sftpd.service.control import ControlServer
 from sftpd.service.notify import ServiceManager
 from sftpd.ssh.admission import Rules
 from sftpd.ssh.asking import failure_for
+from sftpd.ssh.hosting import OwnProcesses, SharedProcesses
 from sftpd.ssh.identification import IDENTIFICATION
 from sftpd.ssh.listener import Host, Listener, bind
 from sftpd.ssh.monitor import HANDLES, Ports, SessionGuard
@@ -203,7 +204,12 @@ class Daemon:
             exempt=server.penalty_exempt,
         )
         reception = Reception(rules, instance.ledger, instance.clock)
-        return Host(instance.children, self._switchboard, settings, guard, reception)
+        hosting = (
+            OwnProcesses(instance.children, settings)
+            if server.sessions_per_process == 1
+            else SharedProcesses(instance.children, settings, server.sessions_per_process)
+        )
+        return Host(hosting, self._switchboard, server.login_grace, guard, reception)
 
     def _enter(self, account: Account) -> Partner:
         self.instance.register.require_open(account.link)

@@ -33,7 +33,7 @@ from sftpd.retention.desk import RetentionDesk
 from sftpd.retention.rule import Kept, covers
 from sftpd.service.sequencer import Sequencer
 
-PRELOAD = ("sftpd.ssh.session", "sftpd.ssh.courier", "sftpd.erasure.reader", "sftpd.process.command")
+PRELOAD = ("sftpd.ssh.session_host", "sftpd.ssh.courier", "sftpd.erasure.reader", "sftpd.process.command")
 """What every child may need, loaded once in the zygote."""
 
 

@@ -99,6 +99,8 @@ class ServerSection(Section):
     """How long a connection may take to log in."""
     idle_timeout: Annotated[Seconds, Field(gt=0)] = 900.0
     """How long a session may be silent."""
+    sessions_per_process: Count = 1
+    """How many sessions share a process: more than 1 save memory, and a crash ends them together."""
     max_sessions: Count = 200
     """How many sessions there may be at once."""
     max_sessions_per_account: Count = 10

@@ -129,6 +129,14 @@ class Channel:
             self._inbox.clear()
             self._answers.clear()
 
+    def is_closed(self) -> bool:
+        """Whether either end is closed, as far as it shows without reading."""
+        if self._fault is not None:
+            return True
+        poll = select.poll()
+        poll.register(self._sock, 0)
+        return bool(poll.poll(0))
+
     def attend(self) -> None:
         """Leave all reading to the caller, who `pump`s from now on until he `leave`s."""
         with self._changed:

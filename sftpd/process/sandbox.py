@@ -33,7 +33,7 @@ class Sandbox(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     write: tuple[str, ...] = ()
     execute: tuple[str, ...] = ()
     connect_ports: tuple[int, ...] | None = ()
-    files: int = 256
+    files: int | None = 256
     memory: int | None = None
     processes: int | None = None
     cpu: int | None = None
@@ -69,7 +69,9 @@ def kernel_support() -> Applied:
 
 
 def apply(sandbox: Sandbox) -> Applied:
-    """Restrict this process, which must be single-threaded, and all it starts.
+    """Restrict the calling thread and all it starts: the whole process, where it is single-threaded.
+
+    The limits (`files`, `memory`, `processes`, `cpu`, `core`) are the process's in any case.
 
     A second call narrows what the first has left. Raises ProcessError where a path is missing or the
     kernel refuses; the process must then end.

@@ -6,20 +6,32 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Self
+from typing import Protocol, Self
 
 import structlog
 
 from sftpd.errors import ProcessError, SftpdError
-from sftpd.process.channel import Answer, ChannelClosedError, Delivery, close_all
-from sftpd.process.child import Child
+from sftpd.process.channel import Answer, Channel, ChannelClosedError, Delivery, close_all
 from sftpd.process.messages import Failure, Message, Notice, Request
 
 _log = structlog.get_logger()
 
 _QUEUE_LIMIT = 64
 
-Handler = Callable[[Child, Message, tuple[int, ...]], Message | Answer]
+
+class Attended(Protocol):
+    """Whose channel it is: a child, or what stands for a part of one."""
+
+    id: int
+    kind: str
+    channel: Channel
+
+    def kill(self) -> None:
+        """End it."""
+        ...
+
+
+Handler = Callable[[Attended, Message, tuple[int, ...]], Message | Answer]
 """Handles one message of a child. Given descriptors are closed when it returns, those of its answer when
 they are sent. What it returns for a notice is dropped."""
 
@@ -39,7 +51,7 @@ class _Line:
     """One attended child: its messages that wait, and how many are being handled."""
 
     def __init__(
-        self, child: Child, handler: Handler, concurrent: tuple[type[Message], ...], on_over: OnOver | None
+        self, child: Attended, handler: Handler, concurrent: tuple[type[Message], ...], on_over: OnOver | None
     ) -> None:
         self.child = child
         self.on_over = on_over
@@ -81,7 +93,7 @@ class Switchboard:
 
     def attach(
         self,
-        child: Child,
+        child: Attended,
         handler: Handler,
         concurrent: tuple[type[Message], ...] = (),
         on_over: OnOver | None = None,

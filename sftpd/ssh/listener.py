@@ -1,4 +1,4 @@
-"""Accepts connections and gives each a session process of its own."""
+"""Accepts connections and has a session serve each."""
 
 import selectors
 import signal
@@ -7,21 +7,19 @@ import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
+from time import monotonic
 
-import msgspec
 import structlog
 
 from sftpd.errors import ProcessError, SftpdError
 from sftpd.link.model import Account
-from sftpd.process.child import Child
 from sftpd.process.control import Ended
-from sftpd.process.pool import Children
 from sftpd.process.switchboard import Switchboard
-from sftpd.ssh.messages import Sign, ToMonitor
+from sftpd.ssh.hosting import Hosting, Session
+from sftpd.ssh.messages import Sign
 from sftpd.ssh.monitor import SessionGuard
 from sftpd.ssh.penalties import Offence
 from sftpd.ssh.reception import Reception
-from sftpd.ssh.session import Settings
 
 _BACKLOG = 128
 _log = structlog.get_logger()
@@ -31,9 +29,9 @@ _log = structlog.get_logger()
 class Host:
     """What the listener needs to host sessions."""
 
-    children: Children
+    hosting: Hosting
     switchboard: Switchboard
-    settings: Settings
+    login_grace: float
     guard: Callable[[str, Callable[[], bool]], SessionGuard]
     """Makes the monitor's side of a session: of where its client comes from, and what to ask at its login."""
     reception: Reception
@@ -42,7 +40,7 @@ class Host:
 @dataclass(slots=True)
 class _Session:
     guard: SessionGuard
-    child: Child
+    handle: Session
     displaced: bool = False
 
 
@@ -104,12 +102,12 @@ class Listener:
 
     def drain(self, patience: float) -> None:
         """Ask every session to end after its upload, and end those that have not after `patience` seconds."""
-        for child in self._session_processes():
-            child.terminate()
+        for handle in self._handles():
+            handle.terminate()
         with self._changed:
             self._changed.wait_for(lambda: not self._sessions, patience)
-        for child in self._session_processes():
-            child.kill()
+        for handle in self._handles():
+            handle.kill()
         with self._changed:
             self._changed.wait_for(lambda: not self._sessions, patience)
 
@@ -120,16 +118,16 @@ class Listener:
         for session in sessions:
             partner = session.guard.partner
             if partner is not None and of(partner.account):
-                session.child.kill()
+                session.handle.kill()
 
     def sessions(self) -> list[SessionGuard]:
         """The sessions there are now."""
         with self._changed:
             return [session.guard for session in self._sessions.values()]
 
-    def _session_processes(self) -> list[Child]:
+    def _handles(self) -> list[Session]:
         with self._changed:
-            return [session.child for session in self._sessions.values()]
+            return [session.handle for session in self._sessions.values()]
 
     def _run(self) -> None:
         with selectors.DefaultSelector() as selector:
@@ -166,49 +164,47 @@ class Listener:
             if session is not None:
                 session.displaced = True
         if session is not None:
-            session.child.kill()
+            session.handle.kill()
 
     def _begin(self, connection: socket.socket, address: str, number: int) -> None:
-        reception = self._host.reception
-        guard = self._host.guard(address, partial(reception.log_in, number))
-        parting = _Parting(lambda: reception.leave(number, _offence(guard, child.ended)))
+        host, began = self._host, monotonic()
+        guard = host.guard(address, partial(host.reception.log_in, number))
 
-        def ended(child: Child) -> None:
-            self._ended(number, child)
+        def gone() -> None:
+            guard.end(handle.ended)
+            late = monotonic() - began >= host.login_grace
+            host.reception.leave(number, _offence(guard, handle.ended, late=late))
+
+        parting = _Parting(gone)
+
+        def ended(handle: Session) -> None:
+            self._ended(number, handle)
             parting.happened()
 
         def over() -> None:
+            host.hosting.over(handle, well=guard.has_left)
             parting.happened()
-            guard.end()
 
-        child = self._host.children.spawn(
-            "sftpd.ssh.session:main",
-            kind="session",
-            args=msgspec.msgpack.encode(self._host.settings),
-            sandbox=self._host.settings.limits,
-            fds=[connection.fileno()],
-            accepts=ToMonitor,
-            on_end=ended,
-        )
+        handle = host.hosting.begin(connection.fileno(), ended)
         with self._changed:
-            if child.ended is None:
-                self._sessions[number] = _Session(guard, child)
-        self._host.switchboard.attach(child, guard, concurrent=(Sign,), on_over=over)
+            if handle.ended is None:
+                self._sessions[number] = _Session(guard, handle)
+        host.switchboard.attach(handle, guard, concurrent=(Sign,), on_over=over)
 
-    def _ended(self, number: int, child: Child) -> None:
+    def _ended(self, number: int, handle: Session) -> None:
         with self._changed:
             session = self._sessions.pop(number, None)
             self._changed.notify_all()
         was_displaced = session is not None and session.displaced
-        if child.ended is not None and not child.ended.well and not was_displaced:
-            _log.warning("session_died", pid=child.pid, ended=str(child.ended))
+        if handle.ended is not None and not handle.ended.well and not was_displaced:
+            _log.warning("session_died", ended=str(handle.ended))
 
 
-def _offence(guard: SessionGuard, ended: Ended | None) -> Offence | None:
+def _offence(guard: SessionGuard, ended: Ended | None, *, late: bool) -> Offence | None:
     """What the client of a session that has ended is to blame for, if it had not logged in.
 
     SIGKILL comes from us or the kernel's own need, and tells nothing of the client.
     """
     if ended is None or ended.well or ended.signal == signal.SIGKILL:
-        return guard.offence
+        return Offence.GRACE_EXCEEDED if late and guard.offence is not None else guard.offence
     return Offence.GRACE_EXCEEDED if ended.signal == signal.SIGALRM else Offence.CRASH

@@ -20,6 +20,10 @@ Sha256 = Annotated[bytes, Meta(min_length=32, max_length=32)]
 FolderName = Literal["upload", "download", "requests", "receipts", "audit"]
 
 
+class Serve(Message, frozen=True):
+    """Notice to a process that hosts sessions: serve this connection, with this channel to the monitor."""
+
+
 class Sign(Message, frozen=True):
     """Sign a key exchange with a host key; answered with Signature."""
 
@@ -173,6 +177,10 @@ class Abandoned(Message, frozen=True):
     size: Size
 
 
+class Farewell(Message, frozen=True):
+    """Notice: the session ends because its connection has, or was asked to."""
+
+
 BeforeLogin = CheckPublicKey | VerifySignature | CheckPassword
 """What a session may ask until somebody has logged in; it may have a key exchange signed at any time."""
 
@@ -190,5 +198,6 @@ ToMonitor = (
     | SetAttributes
     | Fetched
     | Abandoned
+    | Farewell
 )
 ToSession = Signature | Allowed | Admitted | Denied | Begun | Completed

@@ -1,5 +1,6 @@
 """The monitor's side of a session: what a process that nobody trusts may ask, and when."""
 
+import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -15,8 +16,9 @@ from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
 from sftpd.link.model import Account
 from sftpd.names import TransferId, VirtualPath, new_id
-from sftpd.process.child import Child
+from sftpd.process.control import Ended
 from sftpd.process.messages import Done, Message
+from sftpd.process.switchboard import Attended
 from sftpd.ssh import messages as m
 from sftpd.ssh import signing
 from sftpd.ssh.auth import Authenticator
@@ -24,6 +26,9 @@ from sftpd.ssh.penalties import Offence
 
 HANDLES = 256
 """Files and directories that a session may have open at once."""
+
+_NO_CRASH = (signal.SIGKILL, signal.SIGALRM)
+"""Signals that end a session on purpose: ours, or the time for its login is over."""
 
 _TRIES = 6
 _HASH_LENGTHS = frozenset({32, 48, 64})
@@ -69,28 +74,41 @@ class SessionGuard:
         self.partner: Partner | None = None
         self.offence: Offence | None = Offence.NO_TRY
         """What the client is to blame for if it leaves now; None once it has proven who it is."""
+        self.has_left = False
+        """Whether the session has said that it ends."""
         self._ports = ports
         self._may_log_in = may_log_in
         self._session_id: bytes | None = None
         self._tries = 0
         self._begun: dict[str, None] = {}
 
-    def __call__(self, child: Child, message: Message, fds: tuple[int, ...]) -> Message:
+    def __call__(self, child: Attended, message: Message, fds: tuple[int, ...]) -> Message:
         """Answer a message. Raises RefusedError for one that has no place here or is refused."""
         del child, fds
         if isinstance(message, m.Sign):
             return self._sign(message)
+        if isinstance(message, m.Farewell):
+            self.has_left = True
+            return Done()
         handlers = self._BEFORE_LOGIN if self.partner is None else self._AFTER_LOGIN
         handler = handlers.get(type(message))
         if handler is None:
             raise RefusedError("message out of turn", reason="OUT_OF_TURN")
         return handler(self, message)
 
-    def end(self) -> None:
-        """The session has ended."""
+    def end(self, ended: Ended | None) -> None:
+        """The session has ended, and how. Waits for nothing."""
+        crashed = ended is not None and not ended.well and ended.signal not in _NO_CRASH
+        public = {} if ended is None or ended.well else {"how": str(ended)}
+        type_ = "session.crashed" if crashed else "session.closed"
         if self.partner is not None:
-            self._record("session.closed", {}, {})
+            event = self._event(type_, public, {})
             self.partner.close()
+        elif crashed:
+            event = Event(type_, None, public, {"address": self.address})
+        else:
+            return
+        self._ports.ledger.defer(lambda unit: unit.record(event))
 
     def _sign(self, message: m.Sign) -> Message:
         key = self._ports.host_keys.get(message.algorithm)
@@ -223,10 +241,13 @@ class SessionGuard:
         return self.partner
 
     def _record(self, type: str, public: dict[str, Any], private: dict[str, Any]) -> None:
+        event = self._event(type, public, private)
+        self._ports.ledger.write(lambda unit: unit.record(event))
+
+    def _event(self, type: str, public: dict[str, Any], private: dict[str, Any]) -> Event:
         account = self._in.account
         who = {"account": account.name, "address": self.address}
-        event = Event(type, account.link, public, private | who)
-        self._ports.ledger.write(lambda unit: unit.record(event))
+        return Event(type, account.link, public, private | who)
 
     _BEFORE_LOGIN: ClassVar[_Handlers] = {
         m.CheckPublicKey: _check_key,

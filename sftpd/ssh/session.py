@@ -5,6 +5,7 @@ import math
 import signal
 import socket
 import threading
+from collections.abc import Callable
 from functools import partial
 from time import monotonic
 
@@ -40,36 +41,64 @@ class Settings(msgspec.Struct, frozen=True):
     """Its sandbox; what it may read and write is narrowed once it is known who logged in."""
 
 
+class Drain:
+    """Whether the process is asked to end once no upload is open."""
+
+    def __init__(self) -> None:
+        self._asked = False
+
+    def on_signal(self) -> None:
+        """Take SIGTERM for that; in the main thread."""
+        signal.signal(signal.SIGTERM, lambda *_: self.ask())
+
+    def ask(self) -> None:
+        """Ask for it."""
+        self._asked = True
+
+    def __bool__(self) -> bool:
+        return self._asked
+
+
 def main(channel: socket.socket, args: bytes, fds: tuple[int, ...]) -> None:
     """Serve the connection `fds[0]` until it ends; `args` are Settings."""
     settings = msgspec.msgpack.decode(args, type=Settings)
-    session = Session(settings, Channel(channel, ToSession), socket.socket(fileno=fds[0]))
+    drain = Drain()
+    drain.on_signal()
+    # SIGALRM ends the process: whatever a silent client waits for, it does not outlast the grace.
+    signal.alarm(math.ceil(settings.login_grace))
+    connection = socket.socket(fileno=fds[0])
+    session = Session(settings, Channel(channel, ToSession), connection, drain, lambda: signal.alarm(0))
     session.run()
 
 
 class Session:
     """One connection, from key exchange to its end; all in the thread that runs it."""
 
-    def __init__(self, settings: Settings, monitor: Channel, connection: socket.socket) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        monitor: Channel,
+        connection: socket.socket,
+        drain: Drain,
+        on_login: Callable[[], object] = lambda: None,
+    ) -> None:
         self._settings = settings
+        self._drain = drain
+        self._on_login = on_login
         self._monitor = monitor
         self._door = Doorman(monitor, settings.banner, self._let_in, self._open_sftp)
         signers = [RemoteSigner(blob, self._sign) for blob in settings.host_keys]
         self._transport = SessionTransport(
             connection, settings.identification, signers, self._door.verify, self._look
         )
-        # The alarm alone limits the login: paramiko's 15 s are short for a person who compares host keys.
+        # The grace alone limits the login: paramiko's 15 s are short for a person who compares host keys.
         self._transport.banner_timeout = self._transport.handshake_timeout = 2 * settings.login_grace
         self._door.count_channels = self._transport.count_channels
         self._channels: dict[int, SftpChannel] = {}
         self._active_at = monotonic()
-        self._draining = False
 
     def run(self) -> None:
         """Let the client in and serve its channels; returns when the connection ends."""
-        signal.signal(signal.SIGTERM, self._drain)
-        # SIGALRM ends the process: whatever a silent client waits for, it does not outlast the grace.
-        signal.alarm(math.ceil(self._settings.login_grace))
         self._transport.start_server(event=threading.Event(), server=self._door)
         try:
             self._transport.run()
@@ -79,14 +108,11 @@ class Session:
             self._report_fault()
             self._transport.close()
 
-    def _drain(self, *_: object) -> None:
-        self._draining = True
-
     def _sign(self, data: bytes, algorithm: str) -> bytes:
         return self._monitor.call(Sign(data, algorithm), Signature).blob
 
     def _let_in(self, admitted: Admitted) -> None:
-        """Leave this process nothing but the account's folders, before the client can ask for anything."""
+        """Leave this thread nothing but the account's folders, before the client can ask for anything."""
         limits = self._settings.limits
         published = tuple(folder.published for folder in admitted.folders)
         staging = tuple(folder.staging for folder in admitted.folders if folder.staging is not None)
@@ -95,7 +121,7 @@ class Session:
                 limits, read=published, write=staging, execute=sandbox.interpreter_paths()
             )
         )
-        signal.alarm(0)
+        self._on_login()
         self._active_at = monotonic()
 
     def _open_sftp(self, channel: paramiko.Channel, admitted: Admitted) -> bool:
@@ -125,9 +151,14 @@ class Session:
 
     def _look(self) -> None:
         """See whether the session is to end. Raises EOFError when it is."""
-        if self._draining and not any(c.busy or c.handler.uploading for c in self._channels.values()):
+        if self._monitor.is_closed():
+            raise EOFError("the monitor has ended it")
+        if self._drain and not any(c.busy or c.handler.uploading for c in self._channels.values()):
             raise EOFError("sftpd is stopping")
-        if self._door.admitted is not None and self._idle_for() >= self._settings.idle_timeout:
+        if self._door.admitted is None:
+            if self._idle_for() >= self._settings.login_grace:
+                raise EOFError("nobody has logged in in time")
+        elif self._idle_for() >= self._settings.idle_timeout:
             _log.info("idle", account=self._door.admitted.account)
             raise EOFError("nothing has moved for too long")
 

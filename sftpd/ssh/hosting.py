@@ -1,0 +1,212 @@
+"""Where sessions run: a process for each, or many as threads of few processes.
+
+A process for each keeps sessions apart by the kernel; threads cost a fiftieth of the memory, are sandboxed
+one by one all the same (Landlock restricts threads), and share what a crash takes along.
+"""
+
+import contextlib
+import itertools
+import threading
+from collections.abc import Callable
+from typing import Protocol
+
+import msgspec
+
+from sftpd.process.channel import Channel, channel_pair
+from sftpd.process.child import Child
+from sftpd.process.control import Ended
+from sftpd.process.messages import Done
+from sftpd.process.pool import Children
+from sftpd.ssh.messages import Serve, ToMonitor
+from sftpd.ssh.session import Settings
+
+_WELL = Ended(0, 0, None)
+_LAST_MOMENT = 1.0
+
+OnEnd = Callable[["Session"], None]
+"""Called once a session has ended, quickly."""
+
+
+class Session(Protocol):
+    """The listener's handle on one session, as Child is for one with a process of its own."""
+
+    id: int
+    kind: str
+    channel: Channel
+
+    @property
+    def ended(self) -> Ended | None:
+        """How it ended; None while it runs."""
+        ...
+
+    def terminate(self) -> None:
+        """Ask it to end once no upload is open; others of its process are asked too."""
+        ...
+
+    def kill(self) -> None:
+        """End it."""
+        ...
+
+
+class Hosting(Protocol):
+    """Starts sessions."""
+
+    def begin(self, connection: int, on_end: OnEnd) -> Session:
+        """Serve a connection, whose descriptor stays the caller's. Raises ProcessError."""
+        ...
+
+    def over(self, session: Session, *, well: bool) -> None:
+        """The session's channel has closed and all that came over it has been handled.
+
+        `well`: the session has said that it ends. May wait for a second.
+        """
+        ...
+
+
+class OwnProcesses:
+    """A process for each session."""
+
+    def __init__(self, children: Children, settings: Settings) -> None:
+        self._children = children
+        self._settings = settings
+
+    def begin(self, connection: int, on_end: OnEnd) -> Session:
+        """As Hosting says."""
+        return self._children.spawn(
+            "sftpd.ssh.session:main",
+            kind="session",
+            args=msgspec.msgpack.encode(self._settings),
+            sandbox=self._settings.limits,
+            fds=[connection],
+            accepts=ToMonitor,
+            on_end=on_end,
+        )
+
+    def over(self, session: Session, *, well: bool) -> None:
+        """As Hosting says: its process ends by itself."""
+
+
+class _Guest:
+    """A session that runs as a thread of a host."""
+
+    kind = "session"
+
+    def __init__(self, number: int, channel: Channel, host: "_Host", on_end: OnEnd) -> None:
+        self.id = number
+        self.channel = channel
+        self.host = host
+        self.on_end = on_end
+        self.killed = False
+        self._over = False
+
+    @property
+    def pid(self) -> int:
+        """The process it runs in."""
+        return self.host.child.pid
+
+    @property
+    def ended(self) -> Ended | None:
+        """How it ended; its host's end is its own."""
+        if self.host.child.ended is not None and not self.host.child.ended.well:
+            return self.host.child.ended
+        return _WELL if self._over else None
+
+    def terminate(self) -> None:
+        """As Session says."""
+        self.host.child.terminate()
+
+    def kill(self) -> None:
+        """End it, within a second: it hears of that when it looks."""
+        self.killed = True
+        self.channel.close()
+
+    def finish(self) -> None:
+        """Take note of its end and tell who asked to know."""
+        self._over = True
+        self.on_end(self)
+
+
+class _Host:
+    """A process with room for sessions."""
+
+    def __init__(self, child: Child) -> None:
+        self.child = child
+        self.guests = 0
+
+
+class SharedProcesses:
+    """Sessions as threads of processes that have room for `size` of them each."""
+
+    def __init__(self, children: Children, settings: Settings, size: int) -> None:
+        self._children = children
+        self._settings = settings
+        self._size = size
+        self._limits = msgspec.structs.replace(
+            settings.limits,
+            files=_times(settings.limits.files, size),
+            memory=_times(settings.limits.memory, size),
+        )
+        self._numbers = itertools.count(1)
+        self._lock = threading.Lock()
+        self._hosts: list[_Host] = []
+
+    def begin(self, connection: int, on_end: OnEnd) -> Session:
+        """As Hosting says."""
+        ours, theirs = channel_pair()
+        host = None
+        try:
+            host = self._enter()
+            host.child.channel.notify(Serve(), [connection, theirs.fileno()])
+        except BaseException:
+            ours.close()
+            if host is not None:
+                self._leave(host)
+            raise
+        finally:
+            theirs.close()
+        return _Guest(next(self._numbers), Channel(ours, ToMonitor), host, on_end)
+
+    def over(self, session: Session, *, well: bool) -> None:
+        """As Hosting says."""
+        assert isinstance(session, _Guest)
+        if not well and not session.killed:
+            # Its host is about to be told dead: the channel closes a moment before.
+            with contextlib.suppress(TimeoutError):
+                session.host.child.wait(_LAST_MOMENT)
+        self._leave(session.host)
+        session.finish()
+
+    def _enter(self) -> _Host:
+        """Take a place in a host that runs; a new one where all are full."""
+        with self._lock:
+            for host in self._hosts:
+                if host.guests < self._size and host.child.ended is None:
+                    host.guests += 1
+                    return host
+            host = _Host(self._spawn())
+            host.guests = 1
+            self._hosts.append(host)
+            return host
+
+    def _leave(self, host: _Host) -> None:
+        """Give a place back; a host that is empty ends, unless it is the only one."""
+        with self._lock:
+            host.guests -= 1
+            ends = not host.guests and (len(self._hosts) > 1 or host.child.ended is not None)
+            if ends and host in self._hosts:
+                self._hosts.remove(host)
+        if ends:
+            host.child.channel.close()
+
+    def _spawn(self) -> Child:
+        return self._children.spawn(
+            "sftpd.ssh.session_host:main",
+            kind="sessions",
+            args=msgspec.msgpack.encode(self._settings),
+            sandbox=self._limits,
+            accepts=Done,
+        )
+
+
+def _times(limit: int | None, count: int) -> int | None:
+    return None if limit is None else limit * count

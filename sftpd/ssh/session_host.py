@@ -1,0 +1,47 @@
+"""A process in which many sessions run, each in a thread with a sandbox and a channel of its own."""
+
+import socket
+import threading
+
+import msgspec
+import structlog
+
+from sftpd.errors import ProcessError
+from sftpd.process.channel import Channel, ChannelClosedError, close_all
+from sftpd.process.messages import Notice
+from sftpd.ssh.messages import Farewell, Serve, ToSession
+from sftpd.ssh.session import Drain, Session, Settings
+
+_log = structlog.get_logger()
+
+
+def main(channel: socket.socket, args: bytes, _fds: tuple[int, ...]) -> None:
+    """Serve the connections that come over `channel` until it closes; `args` are Settings."""
+    settings = msgspec.msgpack.decode(args, type=Settings)
+    # What a session is narrowed to is its thread's; how much all of them take is the process's.
+    own = msgspec.structs.replace(settings.limits, files=None, memory=None)
+    settings = msgspec.structs.replace(settings, limits=own)
+    drain = Drain()
+    drain.on_signal()
+    with Channel(channel, Serve) as monitor:
+        while True:
+            try:
+                envelope, fds = monitor.receive()
+            except ChannelClosedError:
+                return
+            if not (isinstance(envelope, Notice) and len(fds) == 2):
+                close_all(fds)
+                raise ProcessError("host of sessions takes connections and nothing else")
+            threading.Thread(
+                target=_serve, args=(settings, drain, fds), name="sftpd-session", daemon=True
+            ).start()
+
+
+def _serve(settings: Settings, drain: Drain, fds: tuple[int, ...]) -> None:
+    connection, channel = (socket.socket(fileno=fd) for fd in fds)
+    with Channel(channel, ToSession) as monitor, connection:
+        try:
+            Session(settings, monitor, connection, drain).run()
+            monitor.notify(Farewell())
+        except ProcessError as error:
+            _log.info("session_ended", cause=str(error))

@@ -1,0 +1,103 @@
+"""Several sessions in one process: served, kept apart, drained and ended as those with one of their own."""
+
+import contextlib
+import io
+import os
+import signal
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import paramiko
+import pytest
+from daemon import Daemon, eventually
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Daemon]:
+    made = Daemon(tmp_path / "instance")
+    made.configure("server", "sessions_per_process = 3", "login_grace = 3", "penalties = false")
+    made.file("local", b"local")
+    with made as running:
+        yield running
+
+
+def test_three_sessions_share_a_process_and_a_fourth_has_another(daemon: Daemon) -> None:
+    contents = [os.urandom(MIB) for _ in range(4)]
+    with ExitStack() as stack:
+        clients = [stack.enter_context(daemon.sftp()) for _ in contents]
+        threads = [
+            threading.Thread(target=client.putfo, args=(io.BytesIO(content), f"/upload/f{number}"))
+            for number, (client, content) in enumerate(zip(clients, contents, strict=True))
+        ]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(daemon.sessions) == 2
+        for number, content in enumerate(contents):
+            assert (daemon.inbound / f"f{number}").read_bytes() == content
+    eventually(lambda: len(daemon.sessions) == 1, daemon)
+    daemon.sftp_done("put local /upload/again")
+    assert len(daemon.sessions) == 1
+
+
+def test_a_process_that_crashes_is_told_of_by_each_of_its_sessions_and_replaced(daemon: Daemon) -> None:
+    with (
+        contextlib.suppress(EOFError, OSError, paramiko.SSHException),
+        daemon.sftp(),
+        daemon.sftp() as client,
+    ):
+        os.kill(daemon.sessions[0], signal.SIGSEGV)
+        eventually(lambda: len(daemon.events_of("session.crashed")) == 2, daemon)
+        client.stat("/")
+    assert {event["data"]["how"] for event in daemon.events_of("session.crashed")} == {"SIGSEGV"}
+    daemon.sftp_done("put local /upload/again")
+
+
+def test_who_does_not_log_in_is_sent_away_and_others_stay(daemon: Daemon) -> None:
+    with daemon.sftp() as client, socket.create_connection((daemon.host, daemon.port)) as silent:
+        silent.settimeout(30)
+        while silent.recv(4096):
+            pass
+        assert client.listdir("/upload") == []
+        assert len(daemon.sessions) == 1
+
+
+def test_a_session_that_is_ended_takes_no_other_along(daemon: Daemon) -> None:
+    daemon.add_account("other", f'keys = ["file:{daemon.key}.pub"]')
+    daemon.reload()
+    with (
+        daemon.sftp() as stays,
+        contextlib.suppress(EOFError, OSError, paramiko.SSHException),
+        daemon.sftp("other") as ended,
+    ):
+        assert len(daemon.sessions) == 1
+        text = daemon.link_config.read_text()
+        daemon.link_config.write_text(text[: text.index('\n[[account]]\nname = "other"')])
+        daemon.reload()
+        eventually(lambda: len(daemon.events_of("session.closed")) == 1, daemon)
+        assert stays.listdir("/upload") == []
+        ended.listdir("/upload")
+
+
+def test_an_upload_under_way_is_finished_before_the_daemon_stops(daemon: Daemon) -> None:
+    with (
+        contextlib.suppress(EOFError, OSError, paramiko.SSHException),
+        daemon.sftp() as idle,
+        daemon.sftp() as client,
+    ):
+        file = client.open("/upload/slow", "wb")
+        file.write(b"one ")
+        stopping = threading.Thread(target=daemon.stop)
+        stopping.start()
+        eventually(lambda: "stopping" in daemon.log, daemon)
+        file.write(b"two")
+        file.close()
+        stopping.join()
+        idle.listdir("/")
+    assert (daemon.inbound / "slow").read_bytes() == b"one two"
