@@ -1,7 +1,9 @@
 """The running daemon: starts what serves, turns signals into steps, and stops in the reverse order."""
 
+import os
 import queue
 import signal
+import socket
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +25,7 @@ from sftpd.ledger.outbox import Event
 from sftpd.link.model import Account
 from sftpd.process import sandbox
 from sftpd.process.switchboard import Switchboard, code_only
+from sftpd.service.activation import handed_over
 from sftpd.service.control import ControlServer
 from sftpd.service.notify import ServiceManager
 from sftpd.ssh.admission import Rules
@@ -51,11 +54,13 @@ class Daemon:
         self.instance = instance
         self._config_path = config_path
         self._manager = manager
+        self.addresses: list[str] = []
+        """Where it listens, once it does."""
         self._signals: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._places: dict[str, Places] = {}
         self._undo = ExitStack()
 
-    def run(self, announce: Callable[[], None]) -> None:
+    def run(self, announce: Callable[["Daemon"], None]) -> None:
         """Serve until SIGTERM or SIGINT; `announce` is called once all is up.
 
         Raises SftpdError when it cannot start.
@@ -66,7 +71,7 @@ class Daemon:
             self._start()
             self._record("daemon.started")
             self._manager.ready(self._summary())
-            announce()
+            announce(self)
             self._obey()
             self._manager.stopping()
             _log.info("stopping", sessions=len(self._listener.sessions()))
@@ -78,7 +83,7 @@ class Daemon:
         """What only the running daemon knows, for `status`."""
         sessions = [guard.partner for guard in self._listener.sessions()]
         return {
-            "listen": [str(address) for address in self.instance.config.instance.server.listen],
+            "listen": self.addresses,
             "sessions": len(sessions),
             "accounts": sorted(partner.account.name for partner in sessions if partner is not None),
             "queue": self._work.queue.depth(),
@@ -87,7 +92,8 @@ class Daemon:
 
     def _start(self) -> None:
         instance, server = self.instance, self.instance.config.instance.server
-        sockets = [bind(address.host, address.port) for address in server.listen]
+        sockets = handed_over(os.environ) or [bind(address.host, address.port) for address in server.listen]
+        self.addresses = [_address(sock) for sock in sockets]
         gap = sandbox.kernel_support().unprotected
         if gap is not None:
             _log.warning("sandbox_incomplete", unprotected=gap)
@@ -238,6 +244,11 @@ class Daemon:
     def _summary(self) -> str:
         sessions = len(self._listener.sessions())
         return f"{len(self._work.traffic)} links, {sessions} sessions, {self._work.queue.depth()} queued"
+
+
+def _address(sock: socket.socket) -> str:
+    host, port, *_ = sock.getsockname()
+    return f"[{host}]:{port}" if sock.family == socket.AF_INET6 else f"{host}:{port}"
 
 
 def _told(fault: Exception) -> tuple[str, str]:

@@ -24,9 +24,9 @@ def serve(
     """Run the daemon until SIGTERM or Ctrl-C; SIGHUP reloads the configuration."""
     loaded = load(config)
     logs.configure(loaded.instance.log.level, loaded.instance.log.format)
-    addresses = ", ".join(str(address) for address in loaded.instance.server.listen)
 
-    def greet() -> None:
+    def greet(daemon: Daemon) -> None:
+        addresses = ", ".join(daemon.addresses)
         print(f"sftpd {__version__} serves {loaded.instance.about.name} on {addresses}", flush=True)
         if announce is not None:
             print(announce.read_text(), flush=True)

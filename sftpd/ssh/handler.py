@@ -20,7 +20,7 @@ from sftpd.sftp.status import Status, StatusError, status_for
 from sftpd.sftp.wire import MAX_DATA
 from sftpd.ssh import checksums
 from sftpd.ssh.file_data import FileData
-from sftpd.ssh.folder import Directory
+from sftpd.ssh.listing import Listing
 from sftpd.ssh.messages import Admitted
 from sftpd.ssh.open_file import Fetch, Upload
 from sftpd.ssh.place import Place
@@ -32,14 +32,6 @@ _HANDLE_BYTES = 8
 _PATHS = ("path", "old", "new")
 _HANDLES = ("handle", "read_handle", "write_handle")
 _NONE: requests.Permissions = frozenset()
-
-
-class Listing(NamedTuple):
-    """An open directory: its entries yet to be told; the root has nothing to close."""
-
-    place: Place
-    batches: NameBatches
-    directory: Directory | None
 
 
 Opened = Fetch | Upload | Listing
@@ -121,7 +113,7 @@ class Handler:
         """Close what the client left open: uploads stay parts, and nothing is published."""
         for opened in self._opened.values():
             if isinstance(opened, Listing):
-                _close_listing(opened)
+                opened.close()
             else:
                 self._view.abandon(opened)
         self._opened.clear()
@@ -205,7 +197,7 @@ class Handler:
         opened = self._at(request.handle)
         del self._opened[request.handle]
         if isinstance(opened, Listing):
-            _close_listing(opened)
+            opened.close()
         else:
             self._view.finish(opened)
         return reply_status(request_id, Status.OK)
@@ -393,8 +385,3 @@ class Handler:
 
 def _path_reply(request_id: int, path: VirtualPath) -> bytes:
     return replies.reply_name(request_id, [Name(bytes(path), bytes(path), Attributes())])
-
-
-def _close_listing(listing: Listing) -> None:
-    if listing.directory is not None:
-        listing.directory.close()

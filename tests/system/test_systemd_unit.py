@@ -29,6 +29,18 @@ def test_verify_is_silent(tmp_path: Path) -> None:
     assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
 
 
+def test_the_socket_is_valid_too(tmp_path: Path) -> None:
+    for name in ("sftpd.service", "sftpd.socket"):
+        text = UNIT.with_name(name).read_text()
+        (tmp_path / name).write_text(
+            text.replace("ExecStart=/usr/bin/sftpd ", f"ExecStart={sys.executable} ")
+        )
+
+    found = analyze("verify", "--man=no", tmp_path / "sftpd.socket")
+
+    assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
+
+
 def test_exposure_stays_within_the_limit() -> None:
     found = analyze("security", "--offline=true", UNIT)
 
