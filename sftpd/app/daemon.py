@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from sftpd.app.instance import Instance
-from sftpd.app.keys import host_keys
+from sftpd.app.keys import host_keys, host_keys_to_come
 from sftpd.app.operations import operations
 from sftpd.app.traffic import Traffic
 from sftpd.app.work import Work
@@ -30,7 +30,7 @@ from sftpd.service.control import ControlServer
 from sftpd.service.notify import ServiceManager
 from sftpd.ssh.admission import Rules
 from sftpd.ssh.asking import failure_for
-from sftpd.ssh.hosting import OwnProcesses, SharedProcesses
+from sftpd.ssh.hosting import Hosting, OwnProcesses, SharedProcesses
 from sftpd.ssh.identification import IDENTIFICATION
 from sftpd.ssh.listener import Host, Listener, bind
 from sftpd.ssh.monitor import HANDLES, Ports, SessionGuard
@@ -91,9 +91,9 @@ class Daemon:
         }
 
     def _start(self) -> None:
-        instance, server = self.instance, self.instance.config.instance.server
-        sockets = handed_over(os.environ) or [bind(address.host, address.port) for address in server.listen]
-        self.addresses = [_address(sock) for sock in sockets]
+        instance = self.instance
+        sockets = self._sockets()
+        self.addresses = [_address(sock) for sock, _ in sockets]
         gap = sandbox.kernel_support().unprotected
         if gap is not None:
             _log.warning("sandbox_incomplete", unprotected=gap)
@@ -178,13 +178,31 @@ class Daemon:
         work.start(Traffic.resume)
         self._listener.end_sessions(lambda account: account not in work.accounts)
 
-    def _host(self) -> Host:
+    def _sockets(self) -> list[tuple[socket.socket, Hosting]]:
+        """The listening sockets, each with where its sessions run.
+
+        Those handed over are for old clients too where their port says so.
+        """
+        server = self.instance.config.instance.server
+        standard = self._hosting(())
+        compat = self._hosting(server.compat) if server.compat_listen else standard
+        ports = {address.port for address in server.compat_listen}
+        given = handed_over(os.environ)
+        if given:
+            return [(sock, compat if sock.getsockname()[1] in ports else standard) for sock in given]
+        bound = [(bind(address.host, address.port), standard) for address in server.listen]
+        return bound + [(bind(address.host, address.port), compat) for address in server.compat_listen]
+
+    def _hosting(self, compat: tuple[str, ...]) -> Hosting:
         instance, server = self.instance, self.instance.config.instance.server
-        keys = host_keys(instance.config)
+        used = dict.fromkeys(key.asbytes() for key in host_keys(instance.config).values())
+        to_come = [key.asbytes() for key in host_keys_to_come(instance.config)]
         settings = Settings(
             identification=IDENTIFICATION,
             banner=server.banner,
-            host_keys=tuple(dict.fromkeys(key.asbytes() for key in keys.values())),
+            host_keys=(*used, *to_come),
+            host_keys_to_come=len(to_come),
+            compat=compat,
             login_grace=server.login_grace,
             idle_timeout=server.idle_timeout,
             limits=sandbox.Sandbox(
@@ -196,9 +214,17 @@ class Daemon:
                 processes=None,
             ),
         )
+        if server.sessions_per_process == 1:
+            return OwnProcesses(instance.children, settings)
+        return SharedProcesses(instance.children, settings, server.sessions_per_process)
+
+    def _host(self) -> Host:
+        instance, server = self.instance, self.instance.config.instance.server
+        keys = host_keys(instance.config)
+        held = {key.asbytes(): key for key in (*keys.values(), *host_keys_to_come(instance.config))}
 
         def guard(address: str, may_log_in: Callable[[], bool]) -> SessionGuard:
-            ports = Ports(keys, self._work.authenticator, self._enter, instance.ledger, instance.clock)
+            ports = Ports(keys, held, self._work.authenticator, self._enter, instance.ledger, instance.clock)
             return SessionGuard(address, ports, may_log_in)
 
         rules = Rules(
@@ -210,12 +236,7 @@ class Daemon:
             exempt=server.penalty_exempt,
         )
         reception = Reception(rules, instance.ledger, instance.clock)
-        hosting = (
-            OwnProcesses(instance.children, settings)
-            if server.sessions_per_process == 1
-            else SharedProcesses(instance.children, settings, server.sessions_per_process)
-        )
-        return Host(hosting, self._switchboard, server.login_grace, guard, reception)
+        return Host(self._switchboard, server.login_grace, guard, reception)
 
     def _enter(self, account: Account) -> Partner:
         self.instance.register.require_open(account.link)

@@ -34,6 +34,11 @@ def host_keys(config: Config) -> Mapping[str, paramiko.PKey]:
     return found
 
 
+def host_keys_to_come(config: Config) -> list[paramiko.PKey]:
+    """The host keys that are announced and not used yet."""
+    return [load_private_key(secret.reveal()) for secret in config.instance.server.host_keys_to_come]
+
+
 def remote_logins(link: Link, config: Config) -> dict[RemoteName, RemoteLogin]:
     """How to log in at each remote of a link."""
     file = next(file for file in config.links if file.name == link.name)

@@ -6,9 +6,7 @@ import socket
 from dataclasses import dataclass
 from pathlib import Path
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat
-
+from sftpd.cli.new_key import make_key
 from sftpd.config.values import Address
 from sftpd.errors import RefusedError, SftpdError
 
@@ -163,9 +161,9 @@ def _make_folders(root: Path) -> None:
 
 
 def _make_keys(folder: Path, known_name: str) -> None:
-    _make_key(folder / "audit_ed25519")
-    host_key = _make_key(folder / "host_ed25519")
-    partner_key = _make_key(folder / "demo_partner_ed25519")
+    make_key(folder / "audit_ed25519")
+    host_key = make_key(folder / "host_ed25519")
+    partner_key = make_key(folder / "demo_partner_ed25519")
     (folder / "demo_partner_ed25519.pub").write_text(f"{partner_key} demo partner\n")
     (folder / "known_hosts").write_text(f"{known_name} {host_key}\n")
 
@@ -173,14 +171,6 @@ def _make_keys(folder: Path, known_name: str) -> None:
 def _known_name(host: str, port: int) -> str:
     """The host as `known_hosts` names it."""
     return host if port == _SSH_PORT else f"[{host}]:{port}"
-
-
-def _make_key(path: Path) -> str:
-    """Write a new private key to `path` (mode 0600) and return its public key as an OpenSSH line."""
-    key = Ed25519PrivateKey.generate()
-    path.touch(mode=0o600, exist_ok=False)
-    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
-    return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
 
 
 def _free_port(host: str) -> int:

@@ -93,6 +93,12 @@ class ServerSection(Section):
     """The addresses to listen on: `HOST:PORT`, or a list of them."""
     host_keys: Annotated[tuple[PrivateKey, ...], NotEmpty] = Field(examples=[["file:keys/host_ed25519"]])
     """The private keys by which partners know this server."""
+    host_keys_to_come: tuple[PrivateKey, ...] = Field(default=(), examples=[["file:keys/host_next"]])
+    """Keys that clients learn of when they log in, and that are not used yet: the next `host_keys`."""
+    compat_listen: Annotated[tuple[Listen, ...], OneAsList] = ()
+    """Further addresses, for old clients: what `compat` names is offered there too, and nowhere else."""
+    compat: tuple[Literal["aes-ctr", "dh-group14", "dh-group16", "ecdh-nist"], ...] = ()
+    """What is offered there besides the standard algorithms; each login that uses it is logged."""
     banner: HarmlessText = ""
     """A text shown to partners before they log in; it must not claim another party's name."""
     login_grace: Annotated[Seconds, Field(gt=0)] = 120.0

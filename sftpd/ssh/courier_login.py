@@ -11,6 +11,7 @@ from sftpd.ssh.courier_messages import Connect
 from sftpd.ssh.courier_sftp import Client, errors_told, printable
 from sftpd.ssh.identification import IDENTIFICATION
 from sftpd.ssh.signing import Ask, RemoteSigner, algorithms, fingerprint, key_type
+from sftpd.ssh.transport import know_all_key_exchanges
 
 _ANSWER_PATIENCE = 60.0
 _SOCKET_OPTIONS = (
@@ -59,7 +60,9 @@ def _connected(connect: Connect) -> socket.socket:
 def _exchange_keys(transport: paramiko.Transport, connect: Connect) -> None:
     transport.local_version = IDENTIFICATION
     transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = connect.timeout
+    know_all_key_exchanges(transport)
     options = transport.get_security_options()
+    options.kex = ("curve25519-sha256", *options.kex)
     options.key_types = _pinned_first(connect.host_keys, tuple(options.key_types))
     done = threading.Event()
     transport.start_client(done)

@@ -1,6 +1,7 @@
 """The session's side of logging in: it asks the monitor, and opens SFTP channels for whom that lets in."""
 
 from collections.abc import Callable
+from typing import Any
 
 import paramiko
 import structlog
@@ -10,6 +11,7 @@ from paramiko.common import (
     OPEN_FAILED_ADMINISTRATIVELY_PROHIBITED,
     OPEN_SUCCEEDED,
 )
+from paramiko.message import Message as Packet
 
 from sftpd.errors import ProcessError
 from sftpd.process.channel import Channel
@@ -19,11 +21,14 @@ from sftpd.ssh.messages import (
     CheckPassword,
     CheckPublicKey,
     Decision,
+    ProveHostKey,
+    Signature,
     VerifySignature,
 )
 from sftpd.ssh.transport import ClientKey
 
 _CHANNEL_LIMIT = 8
+_HOST_KEY_LIMIT = 16
 _NAME_LIMIT = 255
 _PASSWORD_LIMIT = 1024
 
@@ -81,6 +86,19 @@ class Doorman(paramiko.ServerInterface):
         if not acceptable or not 0 < len(username) <= _NAME_LIMIT:
             return AUTH_FAILED
         return AUTH_SUCCESSFUL if self._enter(CheckPassword(username, password)) else AUTH_FAILED
+
+    def check_global_request(self, kind: str, msg: Packet) -> Any:
+        """Proof that we hold host keys the client was told of; nothing else."""
+        if kind != "hostkeys-prove-00@openssh.com" or self.admitted is None:
+            return False
+        blobs: list[bytes] = []
+        while msg.get_remainder() and len(blobs) <= _HOST_KEY_LIMIT:
+            blobs.append(msg.get_binary())
+        try:
+            return tuple(self._monitor.call(ProveHostKey(blob), Signature).blob for blob in blobs)
+        except ProcessError as error:
+            _log.warning("host_key_not_proven", error=str(error))
+            return False
 
     def check_channel_request(self, kind: str, chanid: int) -> int:
         """Sessions only, and not too many at once."""

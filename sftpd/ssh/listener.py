@@ -29,7 +29,6 @@ _log = structlog.get_logger()
 class Host:
     """What the listener needs to host sessions."""
 
-    hosting: Hosting
     switchboard: Switchboard
     login_grace: float
     guard: Callable[[str, Callable[[], bool]], SessionGuard]
@@ -80,7 +79,8 @@ def bind(host: str, port: int) -> socket.socket:
 class Listener:
     """A thread `sftpd-listener` that accepts on every listening socket."""
 
-    def __init__(self, sockets: Iterable[socket.socket], host: Host) -> None:
+    def __init__(self, sockets: Iterable[tuple[socket.socket, Hosting]], host: Host) -> None:
+        """Each socket comes with where the sessions of its connections run."""
         self._sockets = tuple(sockets)
         self._host = host
         self._sessions: dict[int, _Session] = {}
@@ -97,7 +97,7 @@ class Listener:
         if self._thread.is_alive():
             self._waker.send(b"x")
             self._thread.join()
-        for sock in (*self._sockets, self._wake, self._waker):
+        for sock in (*(sock for sock, _ in self._sockets), self._wake, self._waker):
             sock.close()
 
     def drain(self, patience: float) -> None:
@@ -131,16 +131,17 @@ class Listener:
 
     def _run(self) -> None:
         with selectors.DefaultSelector() as selector:
-            for sock in (*self._sockets, self._wake):
-                selector.register(sock, selectors.EVENT_READ)
+            selector.register(self._wake, selectors.EVENT_READ)
+            for sock, hosting in self._sockets:
+                selector.register(sock, selectors.EVENT_READ, hosting)
             while True:
                 for key, _ in selector.select():
                     if key.fileobj is self._wake:
                         return
                     assert isinstance(key.fileobj, socket.socket)
-                    self._accept(key.fileobj)
+                    self._accept(key.fileobj, key.data)
 
-    def _accept(self, sock: socket.socket) -> None:
+    def _accept(self, sock: socket.socket, hosting: Hosting) -> None:
         try:
             connection, peer = sock.accept()
         except OSError as error:
@@ -153,7 +154,7 @@ class Listener:
             if admitted.displaced is not None:
                 self._displace(admitted.displaced)
             try:
-                self._begin(connection, peer[0], admitted.number)
+                self._begin(hosting, connection, peer[0], admitted.number)
             except ProcessError as error:
                 self._host.reception.leave(admitted.number, None)
                 _log.error("session_not_started", address=peer[0], error=str(error))
@@ -166,7 +167,7 @@ class Listener:
         if session is not None:
             session.handle.kill()
 
-    def _begin(self, connection: socket.socket, address: str, number: int) -> None:
+    def _begin(self, hosting: Hosting, connection: socket.socket, address: str, number: int) -> None:
         host, began = self._host, monotonic()
         guard = host.guard(address, partial(host.reception.log_in, number))
 
@@ -182,10 +183,10 @@ class Listener:
             parting.happened()
 
         def over() -> None:
-            host.hosting.over(handle, well=guard.has_left)
+            hosting.over(handle, well=guard.has_left)
             parting.happened()
 
-        handle = host.hosting.begin(connection.fileno(), ended)
+        handle = hosting.begin(connection.fileno(), ended)
         with self._changed:
             if handle.ended is None:
                 self._sessions[number] = _Session(guard, handle)

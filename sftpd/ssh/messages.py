@@ -31,6 +31,12 @@ class Sign(Message, frozen=True):
     algorithm: Word
 
 
+class ProveHostKey(Message, frozen=True):
+    """Prove to this session's client that we hold a host key; answered with Signature."""
+
+    key: Key
+
+
 class Signature(Message, frozen=True):
     """A signature as on the wire: algorithm and blob."""
 
@@ -198,6 +204,7 @@ ToMonitor = (
     | SetAttributes
     | Fetched
     | Abandoned
+    | ProveHostKey
     | Farewell
 )
 ToSession = Signature | Allowed | Admitted | Denied | Begun | Completed

@@ -19,6 +19,7 @@ from sftpd.names import TransferId, VirtualPath, new_id
 from sftpd.process.control import Ended
 from sftpd.process.messages import Done, Message
 from sftpd.process.switchboard import Attended
+from sftpd.sftp.wire import string
 from sftpd.ssh import messages as m
 from sftpd.ssh import signing
 from sftpd.ssh.auth import Authenticator
@@ -57,7 +58,9 @@ class Ports:
     """What the monitor's side of every session works with."""
 
     host_keys: Mapping[str, paramiko.PKey]
-    """By signature algorithm."""
+    """Those in use, by signature algorithm."""
+    all_host_keys: Mapping[bytes, paramiko.PKey]
+    """Those to come too, by public key as on the wire."""
     authenticator: Authenticator
     enter: Callable[[Account], Partner]
     """Let an account in; raises RefusedError when its link may not be used or it has too many sessions."""
@@ -118,6 +121,14 @@ class SessionGuard:
             # RFC 4253 §7.2: the first exchange hash identifies the session for good.
             self._session_id = message.data
         return m.Signature(signing.sign(key, message.data, message.algorithm))
+
+    def _prove(self, message: m.ProveHostKey) -> Message:
+        """Sign what OpenSSH's PROTOCOL §2.5 says, for this session and nothing else."""
+        key = self._ports.all_host_keys.get(message.key)
+        if key is None or self._session_id is None:
+            raise RefusedError("not a host key", reason=signing.SIGNATURE_REFUSED)
+        proof = b"".join(map(string, (b"hostkeys-prove-00@openssh.com", self._session_id, message.key)))
+        return m.Signature(signing.sign(key, proof, signing.algorithms(key.get_name())[0]))
 
     def _check_key(self, message: m.CheckPublicKey) -> Message:
         known = self._ports.authenticator.may_try(message.user, message.algorithm, message.key, self.address)
@@ -264,4 +275,5 @@ class SessionGuard:
         m.SetAttributes: _set_attributes,
         m.Fetched: _fetched,
         m.Abandoned: _abandoned,
+        m.ProveHostKey: _prove,
     }

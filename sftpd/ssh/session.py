@@ -34,7 +34,10 @@ class Settings(msgspec.Struct, frozen=True):
     identification: str
     banner: str
     host_keys: tuple[bytes, ...]
-    """Their public halves as on the wire."""
+    """The public halves of the host keys as on the wire: those in use, then those to come."""
+    host_keys_to_come: int
+    compat: tuple[str, ...]
+    """What is offered to old clients besides the standard algorithms."""
     login_grace: float
     idle_timeout: float
     limits: sandbox.Sandbox
@@ -87,10 +90,16 @@ class Session:
         self._on_login = on_login
         self._monitor = monitor
         self._door = Doorman(monitor, settings.banner, self._let_in, self._open_sftp)
-        signers = [RemoteSigner(blob, self._sign) for blob in settings.host_keys]
+        in_use = settings.host_keys[: len(settings.host_keys) - settings.host_keys_to_come]
         self._transport = SessionTransport(
-            connection, settings.identification, signers, self._door.verify, self._look
+            connection,
+            settings.identification,
+            [RemoteSigner(blob, self._sign) for blob in in_use],
+            self._door.verify,
+            watch=self._look,
+            compat=settings.compat,
         )
+        self._announced = False
         # The grace alone limits the login: paramiko's 15 s are short for a person who compares host keys.
         self._transport.banner_timeout = self._transport.handshake_timeout = 2 * settings.login_grace
         self._door.count_channels = self._transport.count_channels
@@ -122,6 +131,8 @@ class Session:
             )
         )
         self._on_login()
+        if legacy := self._transport.legacy_in_use():
+            _log.warning("legacy_algorithms", account=admitted.account, algorithms=legacy)
         self._active_at = monotonic()
 
     def _open_sftp(self, channel: paramiko.Channel, admitted: Admitted) -> bool:
@@ -155,6 +166,9 @@ class Session:
             raise EOFError("the monitor has ended it")
         if self._drain and not any(c.busy or c.handler.uploading for c in self._channels.values()):
             raise EOFError("sftpd is stopping")
+        if self._door.admitted is not None and not self._announced:
+            self._announced = True
+            self._transport.announce_host_keys(self._settings.host_keys)
         if self._door.admitted is None:
             if self._idle_for() >= self._settings.login_grace:
                 raise EOFError("nobody has logged in in time")

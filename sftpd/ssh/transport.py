@@ -7,15 +7,24 @@ import socket
 from collections.abc import Callable, Iterable
 from functools import partial
 from time import monotonic
+from types import MappingProxyType
 from typing import Any, cast
 
 import paramiko
+from paramiko.kex_curve25519 import KexCurve25519
 from paramiko.message import Message as Packet
 
 from sftpd.ssh import algorithms, signing
 from sftpd.ssh.packetizer import Packetizer
 from sftpd.ssh.sftp_channel import MAX_DATA, WINDOW, Peer
 from sftpd.ssh.signing import RemoteSigner
+
+_GLOBAL_REQUEST = b"\x50"
+
+KEY_EXCHANGES = MappingProxyType(
+    {**paramiko.Transport._kex_info, "curve25519-sha256": KexCurve25519}  # type: ignore[attr-defined]  # noqa: SLF001
+)
+"""Paramiko's key exchanges, with the name that RFC 8731 gives to one of them."""
 
 Verify = Callable[["ClientKey", bytes, bytes], bool]
 """(key, signed data, signature) → whether the signature is that key's and the login is granted."""
@@ -49,6 +58,11 @@ class ClientKey(paramiko.PKey):
         return (self.algorithm, self.blob)
 
 
+def know_all_key_exchanges(transport: paramiko.Transport) -> None:
+    """Let a client's transport be asked for each of them."""
+    transport._kex_info = dict(KEY_EXCHANGES)  # type: ignore[attr-defined]  # noqa: SLF001
+
+
 class SessionTransport(paramiko.Transport):
     """The server's side of one connection, served in the thread that calls `run`."""
 
@@ -58,9 +72,14 @@ class SessionTransport(paramiko.Transport):
         identification: str,
         signers: Iterable[RemoteSigner],
         verify: Verify,
+        *,
         watch: Callable[[], None],
+        compat: Iterable[str] = (),
     ) -> None:
-        """`verify` decides on logins by public key; `watch` is called as Packetizer.watch has it."""
+        """`verify` decides on logins by public key; `watch` is called as Packetizer.watch has it.
+
+        `compat` names what is offered besides the standard (algorithms.COMPAT).
+        """
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().__init__(
             connection,
@@ -73,7 +92,11 @@ class SessionTransport(paramiko.Transport):
         self._open: dict[int, paramiko.Channel] = {}
         self.wire.drops_strange_data = True
         self.local_version = identification
-        algorithms.restrict(self.get_security_options())
+        self._agreed_key_exchange = ""
+        self._kex_info = {
+            name: partial(self._begin_exchange, name, engine) for name, engine in KEY_EXCHANGES.items()
+        }
+        algorithms.restrict(self.get_security_options(), algorithms.offer(compat))
         # What paramiko makes of the key in a login request, by its algorithm.
         self._key_info = {name: partial(ClientKey, name, verify) for name in algorithms.SIGNATURES}
         for signer in signers:
@@ -82,6 +105,26 @@ class SessionTransport(paramiko.Transport):
 
     def start(self) -> None:
         """Start no thread: whoever has called `start_server` calls `run`."""
+
+    def legacy_in_use(self) -> list[str]:
+        """The algorithms agreed on that are no standard."""
+        inward, outward = self.remote_cipher, self.local_cipher  # type: ignore[attr-defined]  # not in the stubs
+        macs = () if outward in algorithms.STANDARD.ciphers else (self.local_mac,)
+        return algorithms.legacy((self._agreed_key_exchange, inward, outward, *macs))
+
+    def announce_host_keys(self, blobs: Iterable[bytes]) -> None:
+        """Tell the client of all host keys (hostkeys-00@openssh.com, OpenSSH's PROTOCOL §2.5)."""
+        message = Packet()
+        message.add_byte(_GLOBAL_REQUEST)
+        message.add_string("hostkeys-00@openssh.com")
+        message.add_boolean(False)
+        for blob in blobs:
+            message.add_string(blob)
+        self._send_user_message(message)
+
+    def _begin_exchange(self, name: str, engine: type[Any], transport: paramiko.Transport) -> Any:
+        self._agreed_key_exchange = name
+        return engine(transport)
 
     def count_channels(self) -> int:
         """How many channels are open, or closed on one side only."""

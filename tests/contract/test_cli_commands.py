@@ -41,6 +41,7 @@ def day() -> Day:
     with instance() as scene:
         made: dict[str, Any] = {"init": scene.made, "check": scene.json("check")}
         made["status:without a daemon"] = scene.ask("status", "--json").json
+        made |= _host_keys(scene)
         with serving(scene):
             made |= _links(scene)
             scene.upload("customers.csv", "name,email\nJan,jan@example.org\nAnna,anna@example.org\n")
@@ -68,6 +69,15 @@ def _text(scene: Scene, *words: str) -> str:
     asked = scene.ask(*words)
     assert (asked.code, asked.err) == (0, ""), (words, asked)
     return asked.out
+
+
+def _host_keys(scene: Scene) -> dict[str, Any]:
+    made = {"host-key add": scene.json("host-key", "add", scene.root / "keys/next")}
+    config = scene.root / "sftpd.toml"
+    (line,) = made["host-key add"]["set"]
+    config.write_text(config.read_text().replace("[server]", f"[server]\n{line}"))
+    used = scene.json("host-key", "list")[0]["fingerprint"]
+    return made | {"host-key retire": scene.json("host-key", "retire", used)}
 
 
 def _links(scene: Scene) -> dict[str, Any]:

@@ -10,15 +10,16 @@ from sftpd.app.verbs.verb import Arguments, Verb
 
 def _host_key_list(instance: Instance, _: Arguments) -> list[dict[str, Any]]:
     """The keys with where each is: a path, or `credential:NAME` or `env:NAME`."""
-    secrets = instance.config.instance.server.host_keys
-    found = [(secret, load_private_key(secret.reveal())) for secret in secrets]
+    server = instance.config.instance.server
     return [
         {
             "type": key.get_name(),
             "fingerprint": key.fingerprint,
             "file": secret.target if secret.scheme == "file" else f"{secret.scheme}:{secret.target}",
+            "in_use": secret in server.host_keys,
         }
-        for secret, key in found
+        for secret in (*server.host_keys, *server.host_keys_to_come)
+        for key in (load_private_key(secret.reveal()),)
     ]
 
 

@@ -26,6 +26,7 @@ def load_samples(root: Path, instance: str, link: str) -> Config:
     (keys / "partner_ed25519").symlink_to("demo_partner_ed25519")
     for name in ("example.pub", "partner_host.pub"):
         (keys / name).symlink_to("demo_partner_ed25519.pub")
+    (keys / "host_next").symlink_to("host_ed25519")
     (keys / "example.argon2id").touch(0o600)
     (keys / "example.argon2id").write_text(
         PasswordHasher(memory_cost=8, time_cost=1, parallelism=1).hash("x")

@@ -19,6 +19,15 @@ from sftpd.ssh.sftp_channel import SftpChannel
 from sftpd.ssh.signing import RemoteSigner
 from sftpd.ssh.transport import SessionTransport
 
+
+def _refuse(*_: object) -> bool:
+    return False
+
+
+def _look() -> None:
+    return None
+
+
 HOST_KEY = paramiko.RSAKey.generate(2048)
 
 
@@ -46,7 +55,9 @@ class Server(paramiko.ServerInterface):
         self.errors: list[ProtocolError] = []
         self.channels: dict[int, SftpChannel] = {}
         signer = RemoteSigner(HOST_KEY.asbytes(), lambda data, name: signing.sign(HOST_KEY, data, name))
-        self.transport = SessionTransport(end, "SSH-2.0-scene", [signer], lambda *_: False, lambda: None)
+        self.transport = SessionTransport(
+            end, "SSH-2.0-scene", [signer], lambda *_: False, watch=lambda: None
+        )
         self.transport.start_server(threading.Event(), self)
         self.thread = threading.Thread(target=self.transport.run)
         self.thread.start()
