@@ -37,12 +37,16 @@ class Uploads:
 
     def __init__(self, monitor: Monitor) -> None:
         self._monitor = monitor
+        self._open: dict[VirtualPath, Upload] = {}
+        """The parts that this session is writing, by where they are now."""
         self._waiting: Recent[Part] = Recent()
         self.completed: Recent[Attributes] = Recent()
         """The files that this session completed, as they were: their consumers may have taken them."""
 
     def begin(self, place: Place, flags: int, size_hint: int | None) -> Upload:
         """Open a part for writing; without TRUNCATE one of a published file begins as a copy of it."""
+        if place.path in self._open:
+            raise fault(errno.EBUSY)
         place.require_parent()
         if size_hint is not None and size_hint > messages.SIZE_MAX:
             raise fault(errno.EFBIG)
@@ -58,7 +62,7 @@ class Uploads:
         self._waiting.pop(place.path)
         if copied:
             _fill_from_published(fd, place)
-        return Upload(
+        upload = Upload(
             fd,
             place,
             begun.transfer_id,
@@ -66,6 +70,8 @@ class Uploads:
             readable=bool(flags & OpenFlag.READ),
             append=bool(flags & OpenFlag.APPEND),
         )
+        self._open[place.path] = upload
+        return upload
 
     def copy(self, source: int, new: Place) -> None:
         """Upload the content of an open file as `new`."""
@@ -83,6 +89,7 @@ class Uploads:
         When this returns it is durable and recorded, or waits durably under its temporary name. When it
         raises, the part stays for another try, unless the monitor has taken it.
         """
+        self._let_go(upload)
         try:
             part = _seal(upload)
         finally:
@@ -98,11 +105,14 @@ class Uploads:
         """Close a part that is not whole; it stays for resume."""
         size = os.fstat(upload.fd).st_size
         upload.close()
+        self._let_go(upload)
         self._monitor.notify(messages.Abandoned(bytes(upload.place.path), size))
 
     def truncate(self, place: Place, size: int) -> None:
         """Cut or extend what is at a path: a part stays a part, a published file is uploaded anew."""
-        if place.folder.staged(place.parts) is not None:
+        if (writing := self._open.get(place.path)) is not None:
+            writing.truncate(size)
+        elif place.folder.staged(place.parts) is not None:
             fd = place.folder.staging.open_part(place.parts, _READ_WRITE)
             try:
                 os.ftruncate(fd, size)
@@ -118,8 +128,14 @@ class Uploads:
     def rename(self, old: Place, new: Place, *, replace: bool) -> None:
         """Rename a part; one with a temporary name is whole once it gets a final name.
 
-        A part of a final name is not: nobody said that it is whole, and it stays a part.
+        A part of a final name is not: nobody said that it is whole, and it stays a part. One that this
+        session is writing is whole when it is closed, under the name that it has then.
         """
+        if (writing := self._open.get(old.path)) is not None:
+            self._move(old, new, replace=replace)
+            writing.place = new
+            self._open[new.path] = writing
+            return
         regular = _is_regular(old)
         if regular and looks_temporary(old.path.name) and not looks_temporary(new.path.name):
             self._publish(old, new, replace=replace)
@@ -131,8 +147,13 @@ class Uploads:
 
     def forget(self, path: VirtualPath) -> None:
         """Know nothing of a path any more."""
+        self._open.pop(path, None)
         self._waiting.pop(path)
         self.completed.pop(path)
+
+    def _let_go(self, upload: Upload) -> None:
+        if self._open.get(upload.place.path) is upload:
+            del self._open[upload.place.path]
 
     def _publish(self, old: Place, new: Place, *, replace: bool) -> None:
         known = self._waiting.get(old.path)
@@ -154,7 +175,9 @@ class Uploads:
     def _move(self, old: Place, new: Place, *, replace: bool) -> None:
         old.folder.staging.rename(old.parts, new.parts, replace=replace)
         self.forget(new.path)
-        if (known := self._waiting.pop(old.path)) is not None:
+        known = self._waiting.pop(old.path)
+        self.forget(old.path)
+        if known is not None:
             self._waiting.put(new.path, known)
 
     def _complete(self, place: Place, part: Part) -> None:

@@ -190,14 +190,6 @@ def test_a_temporary_name_of_an_earlier_session_is_published_by_rename(
     assert (published / "upload/a").read_bytes() == b"abc"
 
 
-def test_a_file_still_being_written_is_not_renamed(session: Session, published: Path) -> None:
-    with session.client.open("/upload/a.part", "wb") as file:
-        file.write(b"abc")
-        with pytest.raises(PermissionError, match="writing"):
-            session.client.rename("/upload/a.part", "/upload/a")
-    assert not (published / "upload/a").exists()
-
-
 def test_an_unfinished_upload_stays_one_under_another_name(tmp_path: Path, published: Path) -> None:
     with Session(tmp_path) as session:
         (tmp_path / "staging/upload/cut").write_bytes(b"half")
