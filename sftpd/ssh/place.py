@@ -37,6 +37,11 @@ class Place(NamedTuple):
             raise fault(errno.ENOENT)
         return self.within
 
+    def require_somewhere(self) -> None:
+        """Raise FileNotFoundError for a path beside the folders, where there is nothing."""
+        if self.path.parts:
+            _ = self.folder
+
     def require_parent(self) -> None:
         """Raise OSError unless the directory that is to hold it is there."""
         parent = self.folder.find(self.parts[:-1])

@@ -385,3 +385,28 @@ def test_a_long_name_shows_the_account_and_the_link(session: Session) -> None:
     (entry,) = session.client.listdir_attr("/upload")
     day = time.strftime("%b", time.gmtime(entry.st_mtime))
     assert entry.longname.startswith(f"-rw-r-----   1 alice    demo            3 {day} ")
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/nowhere/at/all", "/Upload/a"])
+def test_what_is_beside_the_folders_is_not_there_and_not_made(tmp_path: Path, path: str) -> None:
+    with Session(tmp_path) as session:
+        session.put("/upload/a", b"a")
+        sftp = session.client
+        for finds_nothing in (
+            lambda: sftp.stat(path),
+            lambda: sftp.listdir(path),
+            lambda: sftp.open(path, "rb"),
+            lambda: sftp.remove(path),
+            lambda: sftp.rmdir(path),
+            lambda: sftp.chmod(path, 0o600),
+            lambda: sftp.rename(path, "/upload/b"),
+        ):
+            with pytest.raises(FileNotFoundError):
+                finds_nothing()
+        for is_refused in (
+            lambda: sftp.open(path, "wb"),
+            lambda: sftp.mkdir(path),
+            lambda: sftp.rename("/upload/a", path),
+        ):
+            with pytest.raises(PermissionError, match="not allowed here"):
+                is_refused()

@@ -1,5 +1,7 @@
 """What a session does by name to a file that it is writing itself."""
 
+import errno
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,6 +60,19 @@ def test_it_is_renamed_over_what_is_published(session: Session, tmp_path: Path) 
     assert published(tmp_path) == {"there": b"newer"}
 
 
+@pytest.mark.parametrize(("change", "content"), [(b"", b"before"), (b"after!", b"after!")])
+def test_what_is_published_is_renamed_with_it(
+    session: Session, tmp_path: Path, change: bytes, content: bytes
+) -> None:
+    session.put("/upload/old", b"before")
+    file = session.client.open("/upload/old", "r+b")
+    session.client.rename("/upload/old", "/upload/new")
+    assert published(tmp_path) == {"new": b"before"}
+    file.write(change)
+    close(file)
+    assert published(tmp_path) == {"new": content}
+
+
 def test_what_is_published_takes_its_place_and_its_close_is_refused(session: Session, tmp_path: Path) -> None:
     session.put("/upload/winner", b"wins")
     file = session.client.open("/upload/loser", "wb")
@@ -83,10 +98,59 @@ def test_its_name_is_free_once_it_is_gone(session: Session, tmp_path: Path, gone
     assert published(tmp_path) == {"name": b"two"}
 
 
-def test_it_is_open_for_writing_once(session: Session, tmp_path: Path) -> None:
-    file = session.client.open("/upload/once", "wb")
-    file.write(b"one")
-    with pytest.raises(OSError, match="in use"):
-        session.client.open("/upload/once", "r+b")
-    close(file)
-    assert published(tmp_path) == {"once": b"one"}
+@pytest.mark.parametrize("last", [0, 1])
+def test_opened_twice_it_is_published_when_it_is_closed_twice(
+    session: Session, tmp_path: Path, last: int
+) -> None:
+    session.put("/upload/twice", b"before")
+    files = [session.client.open("/upload/twice", "wb"), session.client.open("/upload/twice", "r+b")]
+    files[0].write(b"0123")
+    files[1].seek(1)
+    files[1].write(b"xy")
+    files[0].flush()
+    close(files[1 - last])
+    assert published(tmp_path) == {"twice": b"before"}
+    close(files[last])
+    assert published(tmp_path) == {"twice": b"0xy3"}
+    assert session.monitor.kinds().count("Complete") == 2
+
+
+def test_opened_twice_it_is_cut_by_the_second(session: Session, tmp_path: Path) -> None:
+    first = session.client.open("/upload/cut", "wb", bufsize=0)
+    first.write(b"0123456789")
+    session.put("/upload/cut", b"abc")
+    close(first)
+    assert published(tmp_path) == {"cut": b"abc"}
+
+
+def test_opened_twice_and_closed_once_it_stays_a_part(tmp_path: Path) -> None:
+    with Session(tmp_path) as session:
+        first = session.client.open("/upload/part", "wb")
+        first.write(b"half")
+        first.flush()
+        second = session.client.open("/upload/part", "r+b")
+        close(first)
+        monitor = session.monitor
+    second._closed = True  # by the end of the session
+    assert published(tmp_path) == {}
+    assert staged(tmp_path) == ["part"]
+    assert monitor.kinds().count("Abandoned") == 1
+
+
+def test_one_of_it_that_failed_to_write_spoils_it(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = [session.client.open("/upload/spoilt", mode, bufsize=0) for mode in ("wb", "r+b")]
+
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    with pytest.raises(OSError, match="no space"):
+        files[0].write(b"x")
+    monkeypatch.undo()
+    files[1].write(b"y")
+    for file in files:
+        with pytest.raises(OSError, match="input/output"):
+            close(file)
+    assert published(tmp_path) == {}
