@@ -35,11 +35,11 @@ bench: dev
 	exec $(BIN)/python -m bench $(ARGS)
 
 # The development lock comes first and constrains the other, so that both fit in one .venv.
-COMPILE := $(UV) pip compile pyproject.toml --quiet --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-header --no-annotate --group build
+COMPILE := $(UV) pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 lock:
-	$(COMPILE) --group dev --output-file requirements-dev.lock
-	$(COMPILE) --constraint requirements-dev.lock --output-file requirements.lock
+	$(COMPILE) pyproject.toml --group build --group dev --output-file requirements-dev.lock
+	$(COMPILE) pyproject.toml --group build --constraint requirements-dev.lock --output-file requirements.lock
+	for input in tests/clients/locks/*.in; do $(COMPILE) "$$input" --output-file "$${input%.in}.lock"; done
 
 # Instances are data, so demo/ stays.
 clean:

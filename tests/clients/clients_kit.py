@@ -57,10 +57,38 @@ def go_program(name: str) -> Path:
     source = DRIVERS / f"{name}.go"
 
     def build(folder: Path) -> None:
-        cache = {"GOCACHE": str(_BESIDE / "go-cache"), "GO111MODULE": "off", "GOPATH": "/usr/share/gocode"}
-        _run(["go", "build", "-o", folder / name, source], **cache)
+        go("build", "-o", folder / name, source)
 
     return _made(name, [source], build) / name
+
+
+def go(*words: object, cwd: Path | None = None) -> None:
+    """Run Go on Debian's packages of its libraries."""
+    settings = {"GOCACHE": str(_BESIDE / "go-cache"), "GO111MODULE": "off", "GOPATH": "/usr/share/gocode"}
+    _run(["go", *words], cwd, **settings)
+
+
+def debian_source(package: str, folder: Path) -> Path:
+    """The upstream archive of a Debian package, from where this machine has its packages."""
+    signed = "signed-by=/usr/share/keyrings/debian-archive-keyring.gpg"
+    form = f"deb-src [{signed}] $(REPO_URI) $(CODENAME) $(COMPONENT)"
+    targets = ["apt-get", "indextargets", "--format", form, "Created-By: Packages", "Origin: Debian"]
+    (folder / "sources.list").write_bytes(subprocess.run(targets, capture_output=True, check=True).stdout)
+    (folder / "lists/partial").mkdir(parents=True)
+    places = {
+        "Etc::SourceList": folder / "sources.list",
+        "Etc::SourceParts": "/dev/null",
+        "State::Lists": folder / "lists",
+    }
+    apt = [
+        "apt-get",
+        "-qq",
+        *(word for name, value in places.items() for word in ("-o", f"Dir::{name}={value}")),
+    ]
+    _run([*apt, "update"], folder)
+    _run([*apt, "source", "--download-only", package], folder)
+    (archive,) = folder.glob("*.orig.tar.*[!c]")
+    return archive
 
 
 def _made(name: str, sources: list[Path], make: Callable[[Path], None]) -> Path:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import clients_longname
 from clients_contract import Contract
-from clients_port import Client, Program, Seen
+from clients_port import Program, Seen
 
 
 class Lftp(Program):
@@ -82,13 +82,12 @@ class TestClient(Contract):
     pass
 
 
-def test_a_tree_is_mirrored_again_and_removed(client: Client) -> None:
+def test_a_tree_is_mirrored_again_and_removed(client: Lftp) -> None:
     tree = client.daemon.desk / "tree"
     (tree / "sub").mkdir(parents=True)
     for number in range(20):
         (tree / f"{number}").write_bytes(os.urandom(number * 5000))
     (tree / "sub/leaf").write_bytes(b"leaf")
-    assert isinstance(client, Lftp)
     client.run_commands(b"mirror -R tree /upload/mirrored")
     for path in tree.rglob("*"):
         twin = client.daemon.inbound / "mirrored" / path.relative_to(tree)

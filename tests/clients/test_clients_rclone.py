@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from clients_contract import Contract
-from clients_port import Client, Program, Seen
+from clients_port import Program, Seen
 
 
 class Rclone(Program):
@@ -79,8 +79,7 @@ class TestClient(Contract):
     pass
 
 
-def test_a_tree_is_copied_checked_and_purged(client: Client) -> None:
-    assert isinstance(client, Rclone)
+def test_a_tree_is_copied_checked_and_purged(client: Rclone) -> None:
     tree = client.daemon.desk / "tree"
     (tree / "sub").mkdir(parents=True)
     for number in range(10):

@@ -3,13 +3,16 @@
 import os
 import shutil
 import subprocess
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from clients_contract import Contract
+import pytest
+from clients_contract import Contract, published
 from clients_port import ClientError, Program, Seen
 from daemon import Daemon, eventually
+from file_exerciser import Exerciser
 
 
 class Sshfs(Program):
@@ -17,6 +20,8 @@ class Sshfs(Program):
     version = r"SSHFS version 3"
 
     def __init__(self, daemon: Daemon) -> None:
+        if not os.access("/dev/fuse", os.R_OK | os.W_OK):
+            pytest.skip("FUSE cannot be used here")
         super().__init__(daemon)
         self.mount = daemon.desk / "mounted"
         self.mount.mkdir()
@@ -95,3 +100,57 @@ CLIENTS = (Sshfs,)
 
 class TestClient(Contract):
     pass
+
+
+def test_a_file_is_removed_and_renamed_while_it_is_open(client: Sshfs) -> None:
+    folder = client.mount / "upload/sshfs"
+    with open(folder / "renamed", "wb", buffering=0) as file:
+        file.write(b"one ")
+        os.rename(folder / "renamed", folder / "renamed-then")
+        file.write(b"and two")
+    published(client, "renamed-then", b"one and two")
+    with open(folder / "removed", "w+b", buffering=0) as file:
+        file.write(b"gone")
+        os.remove(folder / "removed")
+        assert not (folder / "removed").exists()
+        file.seek(0)
+        assert file.read() == b"gone"
+        hidden = [name for name in os.listdir(client.staged) if name.startswith(".fuse_hidden")]
+        assert len(hidden) == 1
+    eventually(lambda: not client.staged.exists() or not os.listdir(client.staged), client.daemon)
+    assert not [event for event in client.daemon.events_of("transfer.received") if "fuse" in str(event)]
+    assert not (client.inbound / hidden[0]).exists()
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_random_operations_on_a_file(client: Sshfs, seed: int) -> None:
+    exercise(client, seed, lambda done: done < 2000)
+
+
+@pytest.mark.soak
+def test_random_operations_for_ten_minutes(client: Sshfs) -> None:
+    end = time.monotonic() + 600
+    exercise(client, 1, lambda _: time.monotonic() < end)
+
+
+@pytest.mark.soak
+@pytest.mark.parametrize("pattern", ["write", "randwrite", "randrw"])
+def test_fio_verifies_what_it_wrote(client: Sshfs, pattern: str) -> None:
+    folder = client.mount / "upload/sshfs"
+    job = ["--name", pattern, "--directory", folder, "--rw", pattern, "--size=64m", "--bsrange=4k-128k"]
+    verify = ["--ioengine=psync", "--numjobs=2", "--verify=sha256", "--verify_fatal=1", "--do_verify=1"]
+    ending = ["--end_fsync=1", "--fallocate=none", "--randrepeat=1", "--loops=2", "--thread"]
+    client.run("fio", *job, *verify, *ending)
+    for number in range(2):
+        eventually(lambda name=f"{pattern}.{number}.0": (client.inbound / name).exists(), client.daemon)
+
+
+def exercise(client: Sshfs, seed: int, goes_on: Callable[[int], bool]) -> None:
+    with Exerciser(client.mount / "upload/sshfs/exercised", seed=seed, longest=300_000) as exerciser:
+        done = 0
+        while goes_on(done):
+            exerciser.step()
+            done += 1
+        name, content = exerciser.outcome
+    published(client, name, content)
+    os.remove(client.inbound / name)
