@@ -15,7 +15,7 @@ from sftpd.sftp.engine import Continued, Event, Init, Malformed, Requested, Unsu
 from sftpd.sftp.extensions import check_file_body, limits_body, offered, space_body, statvfs_body
 from sftpd.sftp.listing import EntryEncoder, NameBatches
 from sftpd.sftp.replies import Name, reply_status
-from sftpd.sftp.requests import SPECS, Permission, Request
+from sftpd.sftp.requests import SPECS, Request
 from sftpd.sftp.status import Status, StatusError, status_for
 from sftpd.sftp.wire import MAX_DATA
 from sftpd.ssh import checksums
@@ -32,8 +32,6 @@ _HANDLE_BYTES = 8
 _PATHS = ("path", "old", "new")
 _HANDLES = ("handle", "read_handle", "write_handle")
 _NONE: requests.Permissions = frozenset()
-_MAKING = frozenset({Permission.WRITE, Permission.MKDIR, Permission.SYMLINK, Permission.HARDLINK})
-"""What makes something: it is refused beside the folders, where all else finds nothing."""
 
 
 Opened = Fetch | Upload | Listing
@@ -152,10 +150,7 @@ class Handler:
             raise StatusError(Status.PERMISSION_DENIED, f"{spec.name} is not allowed for this account")
         everywhere = spec.permissions(request)
         for field, place in self._places(request) if everywhere or spec.besides else ():
-            needed = everywhere | spec.besides.get(field, _NONE)
-            for missing in sorted(needed - place.permissions):
-                if field != "new" and missing not in _MAKING:
-                    place.require_somewhere()
+            for missing in place.missing(everywhere | spec.besides.get(field, _NONE), expected=field != "new"):
                 raise StatusError(Status.PERMISSION_DENIED, f"{missing} is not allowed here")
 
     def _places(self, request: Request) -> Iterator[tuple[str, Place]]:
