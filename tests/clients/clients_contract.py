@@ -154,12 +154,12 @@ def published(client: Client, name: str, content: bytes) -> None:
 
 
 def break_off(client: Client, name: str, content: bytes) -> None:
-    """Lose a connection in the midst of an upload, and wait until its session has ended."""
+    """Lose a connection in the midst of an upload, and wait until the server has told of it."""
     daemon = client.daemon
-    before = set(daemon.sessions)
+    before = len(daemon.events_of("transfer.interrupted"))
     with daemon.sftp() as sftp:
         file = sftp.open(client.path(name), "w")
         file.write(content)
         sftp.sock.get_transport().close()
-    eventually(lambda: before.issuperset(daemon.sessions), daemon)
+    eventually(lambda: len(daemon.events_of("transfer.interrupted")) > before, daemon)
     assert (client.staged / name).read_bytes() == content
