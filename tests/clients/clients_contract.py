@@ -32,20 +32,25 @@ class Contract:
             client.put(client.daemon.file("over", content), client.path("over"))
             published(client, "over", content)
 
+    def test_an_upload_begins_anew_over_a_longer_part(self, client: Client) -> None:
+        break_off(client, "anew", b"a longer text")
+        client.put(client.daemon.file("anew", b"short"), client.path("anew"))
+        published(client, "anew", b"short")
+
     def test_an_upload_goes_on_where_it_broke_off(self, client: Client) -> None:
         client.needs("resume_put")
-        content = os.urandom(WHOLE)
-        break_off(client, "resumed", content[:PART])
-        client.resume_put(client.daemon.file("resumed", content), client.path("resumed"))
-        published(client, "resumed", content)
+        part, whole = os.urandom(PART), os.urandom(WHOLE)
+        break_off(client, "resumed", part)
+        client.resume_put(client.daemon.file("resumed", whole), client.path("resumed"))
+        published(client, "resumed", part + whole[PART:])
 
     def test_a_download_goes_on_where_it_broke_off(self, client: Client) -> None:
         client.needs("resume_get")
-        content = os.urandom(WHOLE)
-        (client.inbound / "fetched").write_bytes(content)
-        local = client.daemon.file("fetched", content[:PART])
+        part, whole = os.urandom(PART), os.urandom(WHOLE)
+        (client.inbound / "fetched").write_bytes(whole)
+        local = client.daemon.file("fetched", part)
         client.resume_get(client.path("fetched"), local)
-        assert local.read_bytes() == content
+        assert local.read_bytes() == part + whole[PART:]
 
     def test_a_file_is_renamed(self, client: Client) -> None:
         client.needs("rename")

@@ -34,8 +34,8 @@ class Exerciser:
             (3, self._truncate),
             (2, self._read_mapped),
             (1, self._sync),
-            (1, self._reopen),
-            (1, self._rename),
+            (2, self._reopen),
+            (2, self._rename),
         ]
         weights, calls = zip(*operations, strict=True)
         self.done.append(self._random.choices(calls, weights)[0]())
