@@ -72,10 +72,10 @@ class Sftp(Program):
 
 
 class Scp(Program):
-    """It speaks SFTP with `-s`, the default of OpenSSH 9 and later."""
+    """It speaks SFTP from OpenSSH 9 on."""
 
     name = "scp"
-    version = r"OpenSSH_\d"
+    version = r"OpenSSH_(9|\d\d)"
     lacks: ClassVar = dict.fromkeys(
         (
             "resume_put",
@@ -112,7 +112,7 @@ class Scp(Program):
         return f"{self.daemon.user}@{self.daemon.host}:".encode() + remote
 
     def _copy(self, *words: bytes) -> None:
-        self.run("scp", "-s", "-P", str(self.daemon.port), *self.daemon.ssh_options(), *words)
+        self.run("scp", "-P", str(self.daemon.port), *self.daemon.ssh_options(), *words)
 
 
 def _quoted(word: bytes) -> bytes:
@@ -147,7 +147,7 @@ def test_scp_takes_a_tree_both_ways(daemon: Daemon) -> None:
         leaf = tree / "inner" / f"{number}"
         leaf.write_bytes(os.urandom(number * 5000))
         os.utime(leaf, (1_400_000_000, 1_400_000_000))
-    copy = ["scp", "-s", "-r", "-p", "-P", str(daemon.port), *daemon.ssh_options()]
+    copy = ["scp", "-r", "-p", "-P", str(daemon.port), *daemon.ssh_options()]
     remote = f"{daemon.user}@{daemon.host}:/upload/tree"
     for source, target in ((tree, remote), (remote, daemon.desk / "tree-back")):
         subprocess.run([*copy, source, target], check=True, capture_output=True)
@@ -156,3 +156,14 @@ def test_scp_takes_a_tree_both_ways(daemon: Daemon) -> None:
             twin = there / leaf.relative_to(tree)
             assert twin.read_bytes() == leaf.read_bytes()
             assert twin.stat().st_mtime == leaf.stat().st_mtime
+
+
+def test_scp_of_old_needs_a_command_and_is_refused(daemon: Daemon) -> None:
+    daemon.file("by-rcp", b"by the older protocol")
+    where = f"{daemon.user}@{daemon.host}:/upload/by-rcp"
+    done = subprocess.run(
+        ["scp", "-O", "-P", str(daemon.port), *daemon.ssh_options(), daemon.desk / "by-rcp", where],
+        capture_output=True,
+    )
+    assert done.returncode != 0
+    assert not (daemon.inbound / "by-rcp").exists()
