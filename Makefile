@@ -1,4 +1,4 @@
-# make run | test | check | bench | lock | clean. Everything installed lives in .venv; nothing else is touched.
+# make run | test | soak | check | bench | lock | clean. Everything installed lives in .venv; nothing else is touched.
 
 PYTHON ?= python3
 UV ?= uv
@@ -12,7 +12,7 @@ SHELL := /bin/bash
 .SILENT:
 .NOTPARALLEL:
 .DEFAULT_GOAL := run
-.PHONY: run test check bench lock clean venv runtime dev packages
+.PHONY: run test soak check bench lock clean venv runtime dev packages
 
 run: runtime
 	test -f demo/sftpd.toml || $(BIN)/sftpd init demo >/dev/null
@@ -20,6 +20,10 @@ run: runtime
 
 test: packages dev
 	exec $(BIN)/python -m pytest --numprocesses 4 --dist loadfile $(ARGS)
+
+# What takes minutes: file systems over SFTP under load, and the test suites of client libraries.
+soak: packages dev
+	exec $(BIN)/python -m pytest -m soak $(ARGS)
 
 check: dev
 	$(BIN)/ruff format --check --quiet .
@@ -31,11 +35,11 @@ bench: dev
 	exec $(BIN)/python -m bench $(ARGS)
 
 # The development lock comes first and constrains the other, so that both fit in one .venv.
-COMPILE := $(UV) pip compile pyproject.toml --quiet --python-version 3.11 --generate-hashes \
-	--no-emit-index-url --no-header --no-annotate --group build
+COMPILE := $(UV) pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 lock:
-	$(COMPILE) --group dev --output-file requirements-dev.lock
-	$(COMPILE) --constraint requirements-dev.lock --output-file requirements.lock
+	$(COMPILE) pyproject.toml --group build --group dev --output-file requirements-dev.lock
+	$(COMPILE) pyproject.toml --group build --constraint requirements-dev.lock --output-file requirements.lock
+	for input in tests/clients/locks/*.in; do $(COMPILE) "$$input" --output-file "$${input%.in}.lock"; done
 
 # Instances are data, so demo/ stays.
 clean:
@@ -62,7 +66,8 @@ packages:
 		echo "Not a Debian system: the tests need what these packages hold: $(PACKAGES)" >&2
 		exit 0
 	fi
-	installed=$$(dpkg-query -W -f '$${db:Status-Status} $${Package}\n' $(PACKAGES) 2>/dev/null | sed -n 's/^installed //p') || true
+	# A package may be provided by another: there are Node.js packages that hold npm.
+	installed=$$(dpkg-query -W -f '$${db:Status-Status} $${Package}, $${Provides}\n' | sed -n 's/([^)]*)//g; s/^installed //p' | tr -s ', ' '\n')
 	missing=$$(comm -13 <(sort <<<"$$installed") <(printf '%s\n' $(PACKAGES) | sort))
 	[ -z "$$missing" ] || debian_install $$missing
 

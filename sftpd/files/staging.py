@@ -9,12 +9,15 @@ from sftpd.errors import RefusedError
 from sftpd.files.beneath import FILE_MODE, Listing, Parts, Root
 
 _TEMPORARY = (b".part", b".filepart", b".partial", b".tmp", b"~")
+_REMOVED = b".fuse_hidden"
+"""How the name begins that FUSE gives a file which is removed while it is open."""
+
 _TRIES = 16
 
 
 def looks_temporary(name: bytes) -> bool:
-    """Whether a client means to rename this file when it is whole (DESIGN §5)."""
-    return name.lower().endswith(_TEMPORARY)
+    """Whether a client means to rename this file when it is whole (DESIGN §5), or to remove it."""
+    return name.lower().endswith(_TEMPORARY) or name.startswith(_REMOVED)
 
 
 class Staging:

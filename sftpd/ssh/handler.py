@@ -148,10 +148,9 @@ class Handler:
         spec = SPECS[type(request)]
         if spec.name in self._denied:
             raise StatusError(Status.PERMISSION_DENIED, f"{spec.name} is not allowed for this account")
-        everywhere = spec.permissions(request)
-        for field, place in self._places(request) if everywhere or spec.besides else ():
-            needed = everywhere | spec.besides.get(field, _NONE)
-            for missing in sorted(needed - place.permissions):
+        needed = spec.permissions(request)
+        for field, place in self._places(request) if needed or spec.besides else ():
+            for missing in place.missing(needed | spec.besides.get(field, _NONE), expected=field != "new"):
                 raise StatusError(Status.PERMISSION_DENIED, f"{missing} is not allowed here")
 
     def _places(self, request: Request) -> Iterator[tuple[str, Place]]:

@@ -1,5 +1,6 @@
 """The monitor's side of a session: what a process that nobody trusts may ask, and when."""
 
+import errno
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -45,6 +46,20 @@ FOLDER_PERMISSIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 """The most that anybody may do in each folder; an account's own permissions narrow it."""
+
+_CHANGES = (m.Remove, m.Rename, m.MakeDirectory, m.RemoveDirectory, m.SetAttributes)
+_PARTNERS_OWN = frozenset(
+    {
+        errno.ENOENT,
+        errno.EEXIST,
+        errno.ENOTEMPTY,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.EINVAL,
+        errno.ENAMETOOLONG,
+    }
+)
+"""What a partner brings about by naming the wrong thing for a change: no fault of ours to be logged."""
 
 _BEGUN_LIMIT = 1024
 """Uploads that may be begun and not completed; the oldest is forgotten then."""
@@ -97,7 +112,12 @@ class SessionGuard:
         handler = handlers.get(type(message))
         if handler is None:
             raise RefusedError("message out of turn", reason="OUT_OF_TURN")
-        return handler(self, message)
+        try:
+            return handler(self, message)
+        except OSError as error:
+            if not isinstance(message, _CHANGES) or error.errno not in _PARTNERS_OWN:
+                raise
+            raise RefusedError("not possible there", reason=errno.errorcode[error.errno]) from error
 
     def end(self, ended: Ended | None) -> None:
         """The session has ended, and how. Waits for nothing."""

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from sftpd.files.fingerprint import fingerprint
 from sftpd.sftp.attributes import Attributes
+from sftpd.sftp.requests import OpenFlag
 from sftpd.sftp.status import Status, StatusError
 from sftpd.ssh import messages
 from sftpd.ssh.copying import copy_range
@@ -69,6 +70,26 @@ class Upload:
         self._append = append
         self._digest = hashlib.sha256()
         self._hashed = 0
+
+    def opened_again(self, flags: int) -> "Upload":
+        """The same part, open once more as the OpenFlags in `flags` say; neither keeps a hash any longer."""
+        other = Upload(
+            os.dup(self.fd),
+            self.place,
+            self.transfer_id,
+            copied=self.unchanged_copy,
+            readable=bool(flags & OpenFlag.READ),
+            append=bool(flags & OpenFlag.APPEND),
+        )
+        self._hashed = other._hashed = -1
+        if flags & OpenFlag.TRUNCATE:
+            other.truncate(0)
+        return other
+
+    def absorb(self, closed: "Upload") -> None:
+        """Know what was done to the part by another one of it that is closed now."""
+        self.whole = self.whole and closed.whole
+        self.unchanged_copy = self.unchanged_copy and closed.unchanged_copy
 
     @property
     def readable_fd(self) -> int:

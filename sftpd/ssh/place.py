@@ -10,6 +10,7 @@ from sftpd.sftp.requests import Permission
 from sftpd.ssh.folder import FolderView, fault
 
 _TOP = frozenset({Permission.LIST})
+_MAKING = frozenset({Permission.WRITE, Permission.MKDIR, Permission.SYMLINK, Permission.HARDLINK})
 
 
 class Place(NamedTuple):
@@ -36,6 +37,17 @@ class Place(NamedTuple):
         if self.within is None:
             raise fault(errno.ENOENT)
         return self.within
+
+    def missing(self, needed: frozenset[Permission], *, expected: bool) -> list[Permission]:
+        """What of `needed` is not granted.
+
+        To make something beside the folders is not granted. All else that is `expected` to be there is not:
+        FileNotFoundError.
+        """
+        missing = needed - self.permissions
+        if self.within is None and self.path.parts and expected and not missing <= _MAKING:
+            raise fault(errno.ENOENT)
+        return sorted(missing)
 
     def require_parent(self) -> None:
         """Raise OSError unless the directory that is to hold it is there."""

@@ -11,6 +11,7 @@ from sftpd.files import durable
 from sftpd.files.fingerprint import Snapshot, identity
 from sftpd.files.staging import looks_temporary
 from sftpd.names import VirtualPath
+from sftpd.process.messages import Done
 from sftpd.sftp.attributes import Attributes
 from sftpd.sftp.requests import OpenFlag
 from sftpd.ssh import messages
@@ -37,12 +38,17 @@ class Uploads:
 
     def __init__(self, monitor: Monitor) -> None:
         self._monitor = monitor
+        self._open: dict[VirtualPath, list[Upload]] = {}
+        """What this session has open to write, by where it is now: whole once the last of them is closed."""
         self._waiting: Recent[Part] = Recent()
         self.completed: Recent[Attributes] = Recent()
         """The files that this session completed, as they were: their consumers may have taken them."""
 
     def begin(self, place: Place, flags: int, size_hint: int | None) -> Upload:
         """Open a part for writing; without TRUNCATE one of a published file begins as a copy of it."""
+        if writers := self._open.get(place.path):
+            writers.append(writers[0].opened_again(flags))
+            return writers[-1]
         place.require_parent()
         if size_hint is not None and size_hint > messages.SIZE_MAX:
             raise fault(errno.EFBIG)
@@ -58,7 +64,7 @@ class Uploads:
         self._waiting.pop(place.path)
         if copied:
             _fill_from_published(fd, place)
-        return Upload(
+        upload = Upload(
             fd,
             place,
             begun.transfer_id,
@@ -66,6 +72,8 @@ class Uploads:
             readable=bool(flags & OpenFlag.READ),
             append=bool(flags & OpenFlag.APPEND),
         )
+        self._open[place.path] = [upload]
+        return upload
 
     def copy(self, source: int, new: Place) -> None:
         """Upload the content of an open file as `new`."""
@@ -80,13 +88,17 @@ class Uploads:
     def finish(self, upload: Upload) -> None:
         """Close a part on its client's word: with a final name it is whole now.
 
-        When this returns it is durable and recorded, or waits durably under its temporary name. When it
-        raises, the part stays for another try, unless the monitor has taken it.
+        When this returns it is durable and recorded, or waits durably under its temporary name or for this
+        session to close it a last time. When it raises, the part stays for another try, unless the monitor
+        has taken it.
         """
         try:
-            part = _seal(upload)
+            _secure(upload)
+            part = None if self._is_shared(upload) else _sealed(upload)
         finally:
-            upload.close()
+            self._let_go(upload)
+        if part is None:
+            return
         if upload.unchanged_copy:
             upload.place.folder.staging.remove(upload.place.parts)
         elif looks_temporary(upload.place.path.name):
@@ -96,13 +108,16 @@ class Uploads:
 
     def abandon(self, upload: Upload) -> None:
         """Close a part that is not whole; it stays for resume."""
-        size = os.fstat(upload.fd).st_size
-        upload.close()
-        self._monitor.notify(messages.Abandoned(bytes(upload.place.path), size))
+        size, shared = os.fstat(upload.fd).st_size, self._is_shared(upload)
+        self._let_go(upload)
+        if not shared:
+            self._monitor.notify(messages.Abandoned(bytes(upload.place.path), size))
 
     def truncate(self, place: Place, size: int) -> None:
         """Cut or extend what is at a path: a part stays a part, a published file is uploaded anew."""
-        if place.folder.staged(place.parts) is not None:
+        if writers := self._open.get(place.path):
+            writers[0].truncate(size)
+        elif place.folder.staged(place.parts) is not None:
             fd = place.folder.staging.open_part(place.parts, _READ_WRITE)
             try:
                 os.ftruncate(fd, size)
@@ -118,8 +133,17 @@ class Uploads:
     def rename(self, old: Place, new: Place, *, replace: bool) -> None:
         """Rename a part; one with a temporary name is whole once it gets a final name.
 
-        A part of a final name is not: nobody said that it is whole, and it stays a part.
+        A part of a final name is not: nobody said that it is whole, and it stays a part. One that this
+        session is writing is whole when it is closed, under the name that it has then.
         """
+        if writers := self._open.get(old.path):
+            if old.folder.public(old.parts) is not None:
+                ask(self._monitor, messages.Rename(bytes(old.path), bytes(new.path), replace), Done)
+            self._move(old, new, replace=replace)
+            for writer in writers:
+                writer.place = new
+            self._open[new.path] = writers
+            return
         regular = _is_regular(old)
         if regular and looks_temporary(old.path.name) and not looks_temporary(new.path.name):
             self._publish(old, new, replace=replace)
@@ -131,8 +155,24 @@ class Uploads:
 
     def forget(self, path: VirtualPath) -> None:
         """Know nothing of a path any more."""
+        self._open.pop(path, None)
         self._waiting.pop(path)
         self.completed.pop(path)
+
+    def _is_shared(self, upload: Upload) -> bool:
+        writers = self._open.get(upload.place.path, [])
+        return upload in writers and len(writers) > 1
+
+    def _let_go(self, upload: Upload) -> None:
+        upload.close()
+        writers = self._open.get(upload.place.path, [])
+        if upload not in writers:
+            return
+        writers.remove(upload)
+        if writers:
+            writers[0].absorb(upload)
+        else:
+            del self._open[upload.place.path]
 
     def _publish(self, old: Place, new: Place, *, replace: bool) -> None:
         known = self._waiting.get(old.path)
@@ -140,7 +180,11 @@ class Uploads:
         fd = old.folder.staging.open_part(old.parts, _READ_WRITE)
         upload = Upload(fd, old, begun.transfer_id, copied=False, readable=False, append=False)
         try:
-            part = known if known and known.snapshot == identity(fd) else _seal(upload)
+            if known and known.snapshot == identity(fd):
+                part = known
+            else:
+                _secure(upload)
+                part = _sealed(upload)
         finally:
             upload.close()
         self._move(old, new, replace=replace)
@@ -154,7 +198,9 @@ class Uploads:
     def _move(self, old: Place, new: Place, *, replace: bool) -> None:
         old.folder.staging.rename(old.parts, new.parts, replace=replace)
         self.forget(new.path)
-        if (known := self._waiting.pop(old.path)) is not None:
+        known = self._waiting.pop(old.path)
+        self.forget(old.path)
+        if known is not None:
             self._waiting.put(new.path, known)
 
     def _complete(self, place: Place, part: Part) -> None:
@@ -167,7 +213,7 @@ class Uploads:
         place.folder.staging.prune(place.parts)
 
 
-def _seal(upload: Upload) -> Part:
+def _secure(upload: Upload) -> None:
     """Make a part durable. Raises OSError where it is not what its client wrote, or is gone."""
     if not upload.whole:
         raise fault(errno.EIO)
@@ -176,6 +222,9 @@ def _seal(upload: Upload) -> Part:
     if at_path is None or not os.path.samestat(at_path, os.fstat(upload.fd)):
         raise fault(errno.ENOENT)
     durable.sync_parent(upload.place.folder.staging.root, upload.place.parts)
+
+
+def _sealed(upload: Upload) -> Part:
     return Part(upload.transfer_id, identity(upload.fd), upload.sha256())
 
 

@@ -126,11 +126,11 @@ class View:
         staged, public = place.folder.staged(place.parts), place.folder.public(place.parts)
         if any(found is not None and stat.S_ISDIR(found.st_mode) for found in (staged, public)):
             raise fault(errno.EISDIR)
+        if staged is not None:
+            place.folder.staging.remove(place.parts)
         self._uploads.forget(place.path)
         if staged is None and public is None:
             raise fault(errno.ENOENT)
-        if staged is not None:
-            place.folder.staging.remove(place.parts)
         if public is not None:
             ask(self._monitor, messages.Remove(bytes(place.path)), Done)
 
@@ -231,6 +231,7 @@ class View:
             folder.staging.rename(old.parts, new.parts, replace=False)
         elif folder.staged(new.parts) is not None:
             folder.staging.remove(new.parts)
+            self._uploads.forget(new.path)
         self._uploads.forget(old.path)
 
 

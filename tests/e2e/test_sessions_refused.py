@@ -99,6 +99,23 @@ def test_channel_requests_but_sftp_are_refused(daemon: Daemon, request_: str) ->
         getattr(channel, request_)()
 
 
+@pytest.mark.parametrize("kind", ["auth-agent-req@openssh.com", "env", "signal", "window-change"])
+def test_other_channel_requests_are_refused(daemon: Daemon, kind: str) -> None:
+    with daemon.connected() as transport, transport.open_session() as channel:
+        request = paramiko.Message()
+        request.add_byte(bytes([98]))  # CHANNEL_REQUEST
+        request.add_int(channel.remote_chanid)
+        request.add_string(kind)
+        request.add_boolean(True)
+        if kind == "env":
+            request.add_string("LANG")
+            request.add_string("C")
+        channel._event_pending()
+        transport._send_user_message(request)
+        with pytest.raises(paramiko.SSHException, match=r"closed|failed"):
+            channel._wait_for_event()
+
+
 @pytest.mark.parametrize(
     "kind", ["direct-tcpip", "x11", "forwarded-tcpip", "auth-agent@openssh.com", "tun@openssh.com"]
 )

@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+LOCKS = ["requirements.lock", "requirements-dev.lock"]
+CLIENTS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests/clients/locks").iterdir())
 MODULE_LINES = 400
 FUNCTION_LINES = 60
 
@@ -53,14 +55,12 @@ def test_no_file_holds_a_path_of_the_machine_it_was_made_on() -> None:
     assert found == []
 
 
-@pytest.mark.parametrize(
-    "file", ["Makefile", ".ci/run", "packages.apt", "requirements.lock", "requirements-dev.lock"]
-)
+@pytest.mark.parametrize("file", ["Makefile", ".ci/run", "packages.apt", *LOCKS, *CLIENTS])
 def test_no_registry_is_named(file: str) -> None:
     assert REGISTRY.findall((ROOT / file).read_bytes()) == []
 
 
-@pytest.mark.parametrize("file", ["requirements.lock", "requirements-dev.lock"])
+@pytest.mark.parametrize("file", [*LOCKS, *(name for name in CLIENTS if name.endswith(".lock"))])
 def test_every_locked_distribution_is_exact_and_hashed(file: str) -> None:
     entries = re.split(r"\n(?=\S)", (ROOT / file).read_text().strip())
 

@@ -31,7 +31,9 @@ def test_numbered_names_are_distinct_and_fit_the_file_system(name):
     assert all(0 < len(other) <= 255 for other in names)
 
 
-@pytest.mark.parametrize("name", [b"a.part", b"a.FilePart", b"a.csv.partial", b"a.TMP", b"a.csv~"])
+@pytest.mark.parametrize(
+    "name", [b"a.part", b"a.FilePart", b"a.csv.partial", b"a.TMP", b"a.csv~", b".fuse_hidden0001"]
+)
 def test_temporary_names_are_known(name):
     assert looks_temporary(name)
 

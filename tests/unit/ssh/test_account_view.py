@@ -190,14 +190,6 @@ def test_a_temporary_name_of_an_earlier_session_is_published_by_rename(
     assert (published / "upload/a").read_bytes() == b"abc"
 
 
-def test_a_file_still_being_written_is_not_renamed(session: Session, published: Path) -> None:
-    with session.client.open("/upload/a.part", "wb") as file:
-        file.write(b"abc")
-        with pytest.raises(PermissionError, match="writing"):
-            session.client.rename("/upload/a.part", "/upload/a")
-    assert not (published / "upload/a").exists()
-
-
 def test_an_unfinished_upload_stays_one_under_another_name(tmp_path: Path, published: Path) -> None:
     with Session(tmp_path) as session:
         (tmp_path / "staging/upload/cut").write_bytes(b"half")
@@ -393,3 +385,28 @@ def test_a_long_name_shows_the_account_and_the_link(session: Session) -> None:
     (entry,) = session.client.listdir_attr("/upload")
     day = time.strftime("%b", time.gmtime(entry.st_mtime))
     assert entry.longname.startswith(f"-rw-r-----   1 alice    demo            3 {day} ")
+
+
+@pytest.mark.parametrize("path", ["/nowhere", "/nowhere/at/all", "/Upload/a"])
+def test_what_is_beside_the_folders_is_not_there_and_not_made(tmp_path: Path, path: str) -> None:
+    with Session(tmp_path) as session:
+        session.put("/upload/a", b"a")
+        sftp = session.client
+        for finds_nothing in (
+            lambda: sftp.stat(path),
+            lambda: sftp.listdir(path),
+            lambda: sftp.open(path, "rb"),
+            lambda: sftp.remove(path),
+            lambda: sftp.rmdir(path),
+            lambda: sftp.chmod(path, 0o600),
+            lambda: sftp.rename(path, "/upload/b"),
+        ):
+            with pytest.raises(FileNotFoundError):
+                finds_nothing()
+        for is_refused in (
+            lambda: sftp.open(path, "wb"),
+            lambda: sftp.mkdir(path),
+            lambda: sftp.rename("/upload/a", path),
+        ):
+            with pytest.raises(PermissionError, match="not allowed here"):
+                is_refused()

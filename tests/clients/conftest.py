@@ -1,0 +1,43 @@
+"""The servers that clients meet, without gates so that any name may pass, and the clients of each module."""
+
+from collections.abc import Iterator
+
+import pytest
+from clients_port import Client
+from daemon import Daemon
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run what takes a `client` on each of its module's CLIENTS."""
+    if "client" in metafunc.fixturenames:
+        kinds = metafunc.module.CLIENTS
+        names = [kind.name for kind in kinds]
+        metafunc.parametrize("client", kinds, ids=names, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="module")
+def client(request: pytest.FixtureRequest) -> Iterator[Client]:
+    daemon = request.getfixturevalue("lenient_daemon" if request.param.old else "daemon")
+    with request.param(daemon) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    with _without_gates(tmp_path_factory) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def lenient_daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
+    """One that lets in clients from before authenticated encryption."""
+    pytest.skip("the server has no algorithms for clients without authenticated encryption")
+    with _without_gates(tmp_path_factory) as running:
+        yield running
+
+
+def _without_gates(tmp_path_factory: pytest.TempPathFactory) -> Daemon:
+    made = Daemon(tmp_path_factory.mktemp("clients") / "instance")
+    (made.root / "hooks/pre-receive.d").mkdir(parents=True)
+    made.configure("instance", 'hooks = "hooks"')
+    return made
