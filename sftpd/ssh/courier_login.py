@@ -11,7 +11,7 @@ from sftpd.ssh.courier_messages import Connect
 from sftpd.ssh.courier_sftp import Client, errors_told, printable
 from sftpd.ssh.identification import IDENTIFICATION
 from sftpd.ssh.signing import Ask, RemoteSigner, algorithms, fingerprint, key_type
-from sftpd.ssh.transport import know_all_key_exchanges
+from sftpd.ssh.transport import CourierTransport
 
 _ANSWER_PATIENCE = 60.0
 _SOCKET_OPTIONS = (
@@ -35,7 +35,7 @@ def log_in(connect: Connect, ask: Ask) -> Client:
     Raises RemoteError where trying again may help, RemoteRefusedError where the remote said no, and
     HostKeyError for a host key that is not pinned.
     """
-    transport = paramiko.Transport(_connected(connect), disabled_algorithms=_WEAK)
+    transport = CourierTransport(_connected(connect), IDENTIFICATION, _WEAK)
     _exchange_keys(transport, connect)
     _check_host_key(transport, connect)
     _authenticate(transport, connect, ask)
@@ -57,12 +57,9 @@ def _connected(connect: Connect) -> socket.socket:
     return sock
 
 
-def _exchange_keys(transport: paramiko.Transport, connect: Connect) -> None:
-    transport.local_version = IDENTIFICATION
+def _exchange_keys(transport: CourierTransport, connect: Connect) -> None:
     transport.banner_timeout = transport.handshake_timeout = transport.auth_timeout = connect.timeout
-    know_all_key_exchanges(transport)
     options = transport.get_security_options()
-    options.kex = ("curve25519-sha256", *options.kex)
     options.key_types = _pinned_first(connect.host_keys, tuple(options.key_types))
     done = threading.Event()
     transport.start_client(done)
@@ -80,7 +77,7 @@ def _pinned_first(host_keys: tuple[bytes, ...], known: tuple[str, ...]) -> tuple
     return tuple(sorted(known, key=lambda algorithm: algorithm not in pinned))
 
 
-def _check_host_key(transport: paramiko.Transport, connect: Connect) -> None:
+def _check_host_key(transport: CourierTransport, connect: Connect) -> None:
     with errors_told():
         seen = transport.get_remote_server_key().asbytes()
     if seen not in connect.host_keys:
@@ -90,7 +87,7 @@ def _check_host_key(transport: paramiko.Transport, connect: Connect) -> None:
         )
 
 
-def _authenticate(transport: paramiko.Transport, connect: Connect, ask: Ask) -> None:
+def _authenticate(transport: CourierTransport, connect: Connect, ask: Ask) -> None:
     """Try the key, then the password; a remote may want either or both."""
     user, key, password = connect.user, connect.key, connect.password
     if key is not None:
@@ -113,11 +110,12 @@ def _attempt(transport: paramiko.Transport, method: Callable[[], object]) -> Non
         raise RemoteError(f"login fails: {_reason(fault)}") from fault
 
 
-def _subsystem(transport: paramiko.Transport, connect: Connect) -> paramiko.Channel:
+def _subsystem(transport: CourierTransport, connect: Connect) -> paramiko.Channel:
     try:
         channel = transport.open_session(timeout=connect.timeout)
         channel.settimeout(_ANSWER_PATIENCE)
         channel.invoke_subsystem("sftp")
+        transport.files_flow()
     except paramiko.SSHException as fault:
         if transport.is_active():
             raise RemoteRefusedError(f"offers no SFTP to {connect.user!r}: {_reason(fault)}") from fault

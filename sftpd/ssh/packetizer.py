@@ -75,6 +75,8 @@ class Packetizer:
         """Called when the other side is waited for, at least each second; may raise EOFError to end all."""
         self.drops_strange_data = False
         """Whether data for a channel without a Receiver is dropped; else paramiko gets it."""
+        self.acknowledges_at_once = True
+        """Whether TCP acknowledges what comes without waiting for something to send."""
         self._connection = connection
         self._now = now
         self._in, self._out = Incoming(connection), Outgoing(connection)
@@ -97,6 +99,7 @@ class Packetizer:
 
     def attach(self, channel: int, receiver: Receiver) -> None:
         """Hand what comes for a channel to a receiver."""
+        self.acknowledges_at_once = False
         self._receivers[channel] = receiver
 
     def detach(self, channel: int) -> None:
@@ -314,7 +317,7 @@ class Packetizer:
             came = self._await(unsent, pause) and self._in.fill(socket.MSG_DONTWAIT)
         if came:
             self._heard, self._idle = self._now(), False
-            if not self._receivers:
+            if self.acknowledges_at_once:
                 # Until files flow the other side waits for each answer, and for its acknowledgement.
                 self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         else:

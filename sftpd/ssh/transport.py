@@ -4,7 +4,7 @@ This module alone knows the parts of paramiko that are not its public interface.
 """
 
 import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from time import monotonic
 from types import MappingProxyType
@@ -58,9 +58,26 @@ class ClientKey(paramiko.PKey):
         return (self.algorithm, self.blob)
 
 
-def know_all_key_exchanges(transport: paramiko.Transport) -> None:
-    """Let a client's transport be asked for each of them."""
-    transport._kex_info = dict(KEY_EXCHANGES)  # type: ignore[attr-defined]  # noqa: SLF001
+class CourierTransport(paramiko.Transport):
+    """The client's side of one connection, read in a thread of paramiko's own."""
+
+    def __init__(self, connection: socket.socket, identification: str, disabled: Mapping[str, Any]) -> None:
+        """`disabled` has algorithms that are not to be offered, as paramiko's Transport takes them."""
+        super().__init__(
+            connection,
+            default_window_size=WINDOW,
+            default_max_packet_size=MAX_DATA,
+            packetizer_class=partial(Packetizer, now=monotonic),  # type: ignore[arg-type]  # stands in for it
+            disabled_algorithms=disabled,
+        )
+        self.local_version = identification
+        self._kex_info = dict(KEY_EXCHANGES)
+        options = self.get_security_options()
+        options.kex = ("curve25519-sha256", *options.kex)
+
+    def files_flow(self) -> None:
+        """From now on much comes at a time."""
+        cast("Packetizer", self.packetizer).acknowledges_at_once = False
 
 
 class SessionTransport(paramiko.Transport):
