@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import os
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -17,7 +16,6 @@ from ssh_scene import connected
 from sftpd.sftp.requests import OpenFlag
 from sftpd.sftp.wire import frame, string, uint32, uint64
 from sftpd.ssh import sftp_channel
-from sftpd.ssh.packetizer import Packetizer
 
 MIB = 1 << 20
 CIPHERS = ["aes128-gcm@openssh.com", "aes256-gcm@openssh.com"]
@@ -215,10 +213,3 @@ def test_keys_that_change_all_the_time_end_the_connection(tmp_path: Path) -> Non
                 client.renegotiate_keys()
         wait_until(lambda: not server.thread.is_alive())
         assert "all the time" in str(server.transport.get_exception())
-
-
-def test_everything_paramiko_looks_for_in_its_packetizer_is_in_ours() -> None:
-    source = Path(paramiko.transport.__file__).read_text()
-    wanted = set(re.findall(r"self\.packetizer\.(\w+)", source))
-    assert wanted
-    assert not {name for name in wanted if not hasattr(Packetizer, name)}
