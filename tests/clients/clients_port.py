@@ -44,7 +44,7 @@ class Client(abc.ABC):
     version: ClassVar[str]
     """A pattern of what `about` says: that this is the client it is taken for."""
     old: ClassVar[bool] = False
-    """Whether it is from before authenticated encryption, so that the listener must be told to let it in."""
+    """Whether it is from before authenticated encryption, so that its address must allow what is older."""
     lacks: ClassVar[Mapping[str, str]] = {}
     """Operations that it does not have, by the name of their method, each with the reason."""
     unsayable: ClassVar[Mapping[str, str]] = {}

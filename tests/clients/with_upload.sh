@@ -2,7 +2,7 @@
 set -euo pipefail
 root=$1 folder=$2 directory=$3
 shift 3
-mkdir "$root"
+mkdir -p "$root"
 mount -t tmpfs none "$root"
 for entry in /*; do
 	if [ -L "$entry" ]; then
