@@ -138,5 +138,7 @@ def _run(command: list[str], text: str) -> bytes:
 
 def _last_line(said: str) -> str:
     lines = [line.strip() for line in said.splitlines() if line.strip() and "debug" not in line]
-    telling = [line for line in lines if not line.startswith("Connection closed")] or lines
+    telling = [
+        line for line in lines if not line.startswith(("Connection closed", "Bytes per", "Transferred"))
+    ] or lines
     return telling[-1][:_SAID] if telling else "no message"

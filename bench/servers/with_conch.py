@@ -11,11 +11,16 @@ from twisted.conch.ssh.factory import SSHFactory
 from twisted.conch.ssh.keys import Key
 from twisted.cred.portal import IRealm, Portal
 from twisted.internet import reactor
+from twisted.python.filepath import FilePath
 from zope.interface import implementer
 
 
 class _User(unix.UnixConchUser):
     """Conch's user without its change of user around each request, which only root may do."""
+
+    def getHomeDir(self) -> FilePath[str]:  # noqa: N802 - Conch's name
+        """As its SFTP server wants it; Conch itself returns text, at which REALPATH fails."""
+        return FilePath(super().getHomeDir())
 
     def _runAsUser(self, f: Any, *args: Any, **kw: Any) -> Any:  # noqa: N802 - Conch's name
         calls = [(f, args, kw)] if callable(f) else [(*call, (), {})[:3] for call in f]
