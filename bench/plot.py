@@ -30,7 +30,7 @@ def plot(path: Path, cells: list[Figure]) -> None:
             axes.barh(places, lengths, height, label=name, color=f"C{number}")
         axes.set_yticks([place + 0.4 for place in range(len(rows))], rows)
         axes.invert_yaxis()
-        axes.set_xscale("log")
+    left.set_xscale("log")
     left.axvline(1, color="black", linewidth=0.8)
     left.set_xlabel(f"times better than {BASE} (more is better; no bar: not done)")
     right.set_xlabel("server CPU seconds per GiB (less is better)")

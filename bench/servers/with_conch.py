@@ -26,7 +26,7 @@ class _User(unix.UnixConchUser):
         calls = [(f, args, kw)] if callable(f) else [(*call, (), {})[:3] for call in f]
         result = None
         for function, positional, named in calls:
-            result = function(*positional, **named)
+            result = function(*positional, **dict(named))
         return result
 
 
