@@ -54,15 +54,19 @@ def metered(pid: int, name: str) -> Iterator[Meter]:
 
 
 def tree(pid: int) -> list[int]:
-    """A process and its living descendants."""
+    """A process, if it lives, and its living descendants; threads and children may end meanwhile."""
+    if not Path(f"/proc/{pid}").exists():
+        return []
+    return [pid, *(below for child in _children(pid) for below in tree(child))]
+
+
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
     with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-        children = [
-            int(child)
-            for task in Path(f"/proc/{pid}/task").iterdir()
-            for child in (task / "children").read_text().split()
-        ]
-        return [pid, *(below for child in children for below in tree(child))]
-    return []
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                found += map(int, (task / "children").read_text().split())
+    return found
 
 
 def _make_group(name: str, pid: int) -> Path | None:
@@ -82,10 +86,11 @@ def _make_group(name: str, pid: int) -> Path | None:
             for process in missing:
                 with contextlib.suppress(ProcessLookupError):
                     (group / "cgroup.procs").write_text(str(process))
-        assert "usage_usec" in (group / "cpu.stat").read_text()
-    except (OSError, AssertionError):
+    except OSError:
         _remove_group(group)
         return None
+    if str(pid) not in (group / "cgroup.procs").read_text().split():
+        raise RuntimeError(f"server {pid} is not in {group}, so its processor time would not be seen")
     return group
 
 

@@ -13,7 +13,7 @@ import pytest
 from bench import report
 from bench.clients import Failed, Offer
 from bench.measure import Outcome, Sample
-from bench.meter import metered
+from bench.meter import metered, tree
 from bench.peers import Ground, openssh_internal
 from bench.rows import Material, Row, rows
 from bench.scale import SCALES
@@ -97,6 +97,24 @@ def test_the_time_of_processes_that_have_ended_counts():
         parent.stdin.write("end\n")
 
     assert spent >= 0.28
+
+
+def test_a_process_is_seen_while_its_threads_come_and_go():
+    restless = "\n".join(
+        [
+            "import threading",
+            "print('begun', flush=True)",
+            "while True: threading.Thread(target=int).start()",
+        ]
+    )
+    with subprocess.Popen([sys.executable, "-c", restless], stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout.readline() == "begun\n"
+            seen = [tree(process.pid) for _ in range(2000)]
+        finally:
+            process.kill()
+
+    assert seen == [[process.pid]] * 2000
 
 
 def test_ratios_are_taken_within_a_round_and_failures_are_shown():
