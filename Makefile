@@ -5,6 +5,7 @@ UV ?= uv
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 PACKAGES = $(shell sed 's/\#.*//' packages.apt)
+BENCH_PACKAGES = $(shell sed 's/\#.*//' packages-bench.apt)
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -12,7 +13,7 @@ SHELL := /bin/bash
 .SILENT:
 .NOTPARALLEL:
 .DEFAULT_GOAL := run
-.PHONY: run test soak check bench lock clean venv runtime dev packages
+.PHONY: run test soak check bench lock clean venv runtime dev bench-venv packages
 
 run: runtime
 	test -f demo/sftpd.toml || $(BIN)/sftpd init demo >/dev/null
@@ -31,14 +32,16 @@ check: dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
-bench: dev
+bench: PACKAGES += $(BENCH_PACKAGES)
+bench: packages bench-venv
 	exec $(BIN)/python -m bench $(ARGS)
 
-# The development lock comes first and constrains the other, so that both fit in one .venv.
+# The development lock comes first and constrains the others, so that all fit in one .venv.
 COMPILE := $(UV) pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 lock:
 	$(COMPILE) pyproject.toml --group build --group dev --output-file requirements-dev.lock
 	$(COMPILE) pyproject.toml --group build --constraint requirements-dev.lock --output-file requirements.lock
+	$(COMPILE) pyproject.toml --group build --group bench --constraint requirements-dev.lock --output-file requirements-bench.lock
 	for input in tests/clients/locks/*.in; do $(COMPILE) "$$input" --output-file "$${input%.in}.lock"; done
 
 # Instances are data, so demo/ stays.
@@ -99,6 +102,9 @@ endef
 
 runtime: venv
 	$(call INSTALL,requirements.lock)
+
+bench-venv: dev
+	$(call INSTALL,requirements-bench.lock)
 
 dev: venv
 	$(call INSTALL,requirements-dev.lock)

@@ -1,77 +1,70 @@
-"""`python -m bench`: sftpd beside OpenSSH's server, driven by OpenSSH's client.
-
-Servers take turns within each round, on the same file system; a row is the median over the rounds, and the
-ratio is OpenSSH's time by ours, so that more than 1 means that we are faster.
-"""
+"""`python -m bench`: sftpd beside its peers, driven by the clients people use."""
 
 import argparse
 import contextlib
 import os
-import statistics
 import tempfile
-import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-from bench.servers import Server, openssh, ours
+from bench import report
+from bench.measure import measure, offer
+from bench.peers import BASE, PEERS, Ground
+from bench.rows import Material, rows
+from bench.scale import SCALES
 
-_MIB = 1 << 20
+_HERE = Path(__file__).parent
+_DOCUMENT = _HERE.parent / "docs" / "performance.md"
 
 
 def main() -> None:
     arguments = _arguments()
-    with _scratch() as scratch, openssh(scratch / "openssh") as peer, ours(scratch / "sftpd") as us:
-        tasks = _tasks(scratch, arguments)
-        for server in (peer, us):
-            _offer(server, arguments)
-        seconds: dict[tuple[str, str], list[float]] = defaultdict(list)
-        processor: dict[tuple[str, str], list[float]] = defaultdict(list)
-        for _ in range(arguments.rounds):
-            for name, task in tasks.items():
-                for server in (peer, us):
-                    before, start = server.processor_seconds(), time.perf_counter()
-                    task(server)
-                    seconds[name, server.name].append(time.perf_counter() - start)
-                    processor[name, server.name].append(server.processor_seconds() - before)
-        print(
-            "| task | openssh s | sftpd s | ratio | openssh CPU s | sftpd CPU s |\n|---|---|---|---|---|---|"
-        )
-        for name in tasks:
-            theirs, mine = (statistics.median(seconds[name, s.name]) for s in (peer, us))
-            cpu = [f"{statistics.median(processor[name, s.name]):.2f}" for s in (peer, us)]
-            print(f"| {name} | {theirs:.2f} | {mine:.2f} | {theirs / mine:.2f} | {cpu[0]} | {cpu[1]} |")
+    scale = SCALES[arguments.scale]
+    rounds = arguments.rounds or scale.rounds
+    with _scratch() as scratch, contextlib.ExitStack() as running:
+        material = Material.make(scratch / "material", scale)
+        ground = Ground.make(scratch / "ground")
+        peers = [running.enter_context(PEERS[name](scratch / name, ground)) for name in arguments.peers]
+        for peer in peers:
+            offer(peer, material)
+        chosen = {
+            key: row
+            for key, row in rows(material, scale).items()
+            if not arguments.rows or key in arguments.rows
+        }
+        outcomes, offers = measure(peers, chosen, material, rounds)
+        accounts = {peer.meter.source for peer in peers}
+    cells = report.figures(chosen, outcomes, arguments.peers)
+    about = report.machine(arguments.scale, rounds, accounts)
+    table = report.write(arguments.output, cells, about, offers, outcomes)
+    print(table)
+    if not arguments.no_plot:
+        from bench.plot import plot  # matplotlib is for `make bench` alone
 
-
-def _tasks(scratch: Path, arguments: argparse.Namespace) -> dict[str, Callable[[Server], None]]:
-    big, small = scratch / "big.bin", scratch / "small"
-    big.write_bytes(os.urandom(_MIB) * arguments.size)
-    small.mkdir()
-    for number in range(arguments.files):
-        (small / f"{number:05}.csv").write_bytes(os.urandom(4096))
-    got = scratch / "got"
-    got.mkdir()
-    return {
-        f"put {arguments.size} MiB": lambda s: s.sftp(f"put {big} {s.upload}/big.bin"),
-        f"get {arguments.size} MiB": lambda s: s.sftp(f"get {s.download}/big.bin {got}/big.bin"),
-        f"put -f {arguments.files} x 4 KiB": lambda s: s.sftp(f"put -f {small}/*.csv {s.upload}/"),
-        f"get {arguments.files} x 4 KiB": lambda s: s.sftp(f"get {s.download}/*.csv {got}/"),
-        "connect": lambda s: s.sftp("pwd"),
-    }
-
-
-def _offer(server: Server, arguments: argparse.Namespace) -> None:
-    (server.offer / "big.bin").write_bytes(os.urandom(_MIB) * arguments.size)
-    for number in range(arguments.files):
-        (server.offer / f"{number:05}.csv").write_bytes(os.urandom(4096))
+        plot(arguments.output / "figures.png", cells)
+    if arguments.document:
+        report.fill(_DOCUMENT, table)
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m bench", description="sftpd beside OpenSSH's server")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds, servers taking turns in each")
-    parser.add_argument("--size", type=int, default=256, help="size of the large file in MiB")
-    parser.add_argument("--files", type=int, default=200, help="number of 4 KiB files")
-    return parser.parse_args()
+    parser = argparse.ArgumentParser(prog="python -m bench", description="sftpd beside its peers")
+    parser.add_argument("--scale", choices=SCALES, default="full", help="how much is moved")
+    parser.add_argument("--rounds", type=int, help="rounds, servers taking turns in each")
+    parser.add_argument("--rows", type=_names, default=[], help="rows to measure, by key, with commas")
+    parser.add_argument("--peers", type=_names, default=list(PEERS), help="servers, with commas")
+    parser.add_argument("--output", type=Path, default=_HERE / "results", help="where the results go")
+    parser.add_argument("--no-plot", action="store_true", help="leave out the picture")
+    parser.add_argument("--document", action="store_true", help="put the table into docs/performance.md")
+    arguments = parser.parse_args()
+    if unknown := set(arguments.peers) - set(PEERS):
+        parser.error(f"unknown servers {sorted(unknown)}; there are {list(PEERS)}")
+    if BASE not in arguments.peers:
+        parser.error(f"{BASE} must be among the servers, for the ratios")
+    return arguments
+
+
+def _names(text: str) -> list[str]:
+    return text.split(",")
 
 
 @contextlib.contextmanager
@@ -81,6 +74,7 @@ def _scratch() -> Iterator[Path]:
     with tempfile.TemporaryDirectory(
         dir=memory if memory.is_dir() else None, prefix="sftpd-bench-"
     ) as folder:
+        os.chmod(folder, 0o755)  # noqa: PTH101 - servers that change their user walk through it
         yield Path(folder)
 
 

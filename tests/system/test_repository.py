@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LOCKS = ["requirements.lock", "requirements-dev.lock"]
+LOCKS = ["requirements.lock", "requirements-dev.lock", "requirements-bench.lock"]
 CLIENTS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests/clients/locks").iterdir())
 MODULE_LINES = 400
 FUNCTION_LINES = 60
@@ -55,7 +55,9 @@ def test_no_file_holds_a_path_of_the_machine_it_was_made_on() -> None:
     assert found == []
 
 
-@pytest.mark.parametrize("file", ["Makefile", ".ci/run", "packages.apt", *LOCKS, *CLIENTS])
+@pytest.mark.parametrize(
+    "file", ["Makefile", ".ci/run", "packages.apt", "packages-bench.apt", *LOCKS, *CLIENTS]
+)
 def test_no_registry_is_named(file: str) -> None:
     assert REGISTRY.findall((ROOT / file).read_bytes()) == []
 
