@@ -92,7 +92,7 @@ class Channel:
         """Take over `sock`; only bodies of the accepted kinds (and Done) are let in."""
         sock.setblocking(False)
         self._sock = sock
-        self._decoder = Decoder(accepts)
+        self._decoder = Decoder.of(accepts)
         self._ids = itertools.count(1)
         self._changed = threading.Condition()
         self._reading = False

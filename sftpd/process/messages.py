@@ -1,7 +1,8 @@
 """The messages between processes: their envelopes, their encoding and their limits."""
 
+import functools
 from types import UnionType
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 import msgspec
 
@@ -77,6 +78,12 @@ class Decoder:
         self._decoder: msgspec.msgpack.Decoder[Envelope] = msgspec.msgpack.Decoder(
             Request[body] | Reply[body] | Failure | Notice[body]  # type: ignore[valid-type]  # known at run time
         )
+
+    @classmethod
+    @functools.cache
+    def of(cls, accepts: Accepts) -> Self:
+        """The decoder for these kinds; to make one costs more than to start a child, so each is kept."""
+        return cls(accepts)
 
     def decode(self, packet: bytes) -> Envelope:
         """Read one packet. Raises MessageError for anything malformed or of a kind not accepted."""

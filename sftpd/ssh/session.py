@@ -16,6 +16,7 @@ import structlog
 from sftpd.clock import SystemClock
 from sftpd.process import sandbox
 from sftpd.process.channel import Channel
+from sftpd.process.messages import Decoder
 from sftpd.sftp.wire import ProtocolError
 from sftpd.ssh.doorman import Doorman
 from sftpd.ssh.handler import Handler
@@ -26,6 +27,8 @@ from sftpd.ssh.transport import SessionTransport
 from sftpd.ssh.view import View
 
 _log = structlog.get_logger()
+
+Decoder.of(ToSession)  # made where this is loaded, in the zygote, and so for all sessions
 
 
 class Settings(msgspec.Struct, frozen=True):
