@@ -30,6 +30,7 @@ from sftpd.service.control import ControlServer
 from sftpd.service.notify import ServiceManager
 from sftpd.ssh.admission import Rules
 from sftpd.ssh.asking import failure_for
+from sftpd.ssh.codes import Codes
 from sftpd.ssh.hosting import Hosting, OwnProcesses, SharedProcesses
 from sftpd.ssh.identification import IDENTIFICATION
 from sftpd.ssh.listener import Host, Listener, bind
@@ -58,6 +59,7 @@ class Daemon:
         """Where it listens, once it does."""
         self._signals: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._places: dict[str, Places] = {}
+        self._codes = Codes()
         self._undo = ExitStack()
 
     def run(self, announce: Callable[["Daemon"], None]) -> None:
@@ -102,7 +104,7 @@ class Daemon:
         self._switchboard = Switchboard(workers=_WORKERS, failure_text=_told)
         self._listener = Listener(sockets, self._host())
         self._undo.callback(self._close_places)
-        self._work = Work(instance, self._places_of, self._workers)
+        self._work = Work(instance, self._places_of, self._workers, self._codes)
         self._work.start(Traffic.recover)
         self._undo.callback(self._stop_work)
         self._undo.callback(self._switchboard.close)
@@ -155,7 +157,7 @@ class Daemon:
             config = load(self._config_path)
             _require_same(old, config)
             instance.adopt(config)
-            work = Work(instance, self._places_of, self._workers)
+            work = Work(instance, self._places_of, self._workers, self._codes)
         except (SftpdError, OSError) as error:
             if instance.config is not old:
                 instance.adopt(old)
@@ -203,6 +205,7 @@ class Daemon:
             host_keys=(*used, *to_come),
             host_keys_to_come=len(to_come),
             compat=compat,
+            asks_for_codes=False,
             login_grace=server.login_grace,
             idle_timeout=server.idle_timeout,
             limits=sandbox.Sandbox(
@@ -215,8 +218,11 @@ class Daemon:
             ),
         )
         if server.sessions_per_process == 1:
-            return OwnProcesses(instance.children, settings)
-        return SharedProcesses(instance.children, settings, server.sessions_per_process)
+            return OwnProcesses(instance.children, settings, self._asks_for_codes)
+        return SharedProcesses(instance.children, settings, self._asks_for_codes, server.sessions_per_process)
+
+    def _asks_for_codes(self) -> bool:
+        return self._work.authenticator.asks_for_codes
 
     def _host(self) -> Host:
         instance, server = self.instance, self.instance.config.instance.server

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
+from sftpd.config.keys import totp_secret
 from sftpd.config.link_model import (
     AccountSection,
     FilePolicySection,
@@ -11,7 +12,18 @@ from sftpd.config.link_model import (
     OutboundSection,
 )
 from sftpd.config.load import Config
-from sftpd.link.model import Account, Backoff, Folders, Inbound, Link, Outbound, Readiness, Remote, Terms
+from sftpd.link.model import (
+    Account,
+    Backoff,
+    Folders,
+    Inbound,
+    Link,
+    Outbound,
+    Readiness,
+    Remote,
+    Revocations,
+    Terms,
+)
 from sftpd.names import AccountName, LinkName, RemoteName, RouteName
 from sftpd.retention.rule import Rule
 
@@ -81,7 +93,25 @@ def _account(account: AccountSection, config: Config, file: LinkFile) -> Account
         denied=frozenset(account.deny),
         networks=account.networks,
         expires=expires,
+        chains=_chains(account),
+        totp=None if account.totp is None else totp_secret(account.totp.reveal()),
+        authorities=frozenset(key.blob for key in file.about.user_ca),
+        principals=frozenset(account.principals or (account.name,)),
+        revoked=_revoked(file),
     )
+
+
+def _chains(account: AccountSection) -> tuple[tuple[str, ...], ...]:
+    """What must be proven to log in; a code follows where the account has them, unless it says otherwise."""
+    if account.login:
+        return tuple(tuple(chain.split(",")) for chain in account.login)
+    last = () if account.totp is None else ("totp",)
+    return (("publickey", *last), ("password", *last))
+
+
+def _revoked(file: LinkFile) -> Revocations:
+    listed = file.about.revoked
+    return Revocations() if listed is None else Revocations(listed.fingerprints, listed.serials, listed.ids)
 
 
 def _outbound(route: OutboundSection, config: Config, link: LinkName, folders: Folders) -> Outbound:

@@ -20,6 +20,7 @@ from sftpd.hooks.commands import SandboxedCommands
 from sftpd.hooks.runner import HookRunner
 from sftpd.service.schedule import Job, Schedule
 from sftpd.ssh.auth import Authenticator
+from sftpd.ssh.codes import Codes
 
 _SENDERS = 4
 _LAST_FILES = 10.0
@@ -31,11 +32,13 @@ _log = structlog.get_logger()
 class Work:
     """Logins, the traffic of each link, the outbound queue and the schedule, as the instance stands now."""
 
-    def __init__(self, instance: Instance, places_of: Callable[[str], Places], workers: Executor) -> None:
+    def __init__(
+        self, instance: Instance, places_of: Callable[[str], Places], workers: Executor, codes: Codes
+    ) -> None:
         """`places_of` gives the folders of a link. Raises SftpdError and OSError, and leaves nothing open."""
         links = instance.register.links
         self.accounts = frozenset(account for link in links.values() for account in link.accounts)
-        self.authenticator = Authenticator(self.accounts, instance.clock)
+        self.authenticator = Authenticator(self.accounts, instance.clock, codes)
         self.queue = OutboundQueue(
             workers=_SENDERS, clock=instance.clock, require_open=instance.register.require_open
         )

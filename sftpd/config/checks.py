@@ -23,6 +23,10 @@ def check_link(link: LinkFile, stem: str) -> Iterator[Finding]:
         yield Finding(path, path, f'found "{link.name}", allowed: "{stem}", the name of the file')
     for table, sections in (("remote", link.remotes), ("route", link.routes), ("retention", link.retention)):
         yield from _unique(table, [section.name for section in sections])
+    for index, account in enumerate(link.accounts):
+        if not (account.keys or account.password or link.about.user_ca):
+            path = ("account", index)
+            yield Finding(path, path, "no way to log in, allowed: keys, password, or user_ca of the link")
     known = {remote.name for remote in link.remotes}
     for index, route in enumerate(link.routes):
         if route.remote is not None and route.remote not in known:

@@ -12,7 +12,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_ssh_private_key, load_ssh_public_key
 
-PUBLIC_KEY_FORM = "one OpenSSH public key (Ed25519, ECDSA, or RSA of 2048 bits or more), or file:PATH of one"
+PUBLIC_KEY_FORM = (
+    "one OpenSSH public key (Ed25519, Ed25519-SK, ECDSA, or RSA of 2048 bits or more), or file:PATH of one"
+)
+REVOKED_FORM = "lines with a public key, `sha256: FINGERPRINT`, `serial: N`, `serial: N-N` or `id: TEXT`"
+_SECURITY_KEY = "sk-ssh-ed25519@openssh.com"
+_SECURITY_KEY_FIELDS = 3
+_TOTP_BYTES = 16
 _RSA_BITS = 2048
 
 
@@ -45,6 +51,8 @@ def parse_public_key(text: str) -> PublicKey:
     encoded, _, comment = rest.strip().partition(" ")
     try:
         blob = base64.b64decode(encoded, validate=True)
+        if algorithm == _SECURITY_KEY and _is_security_key(blob):
+            return PublicKey(algorithm, blob, comment.strip())
         key = load_ssh_public_key(f"{algorithm} {encoded}".encode())
     except (ValueError, UnsupportedAlgorithm):
         raise ValueError("which is no public key") from None
@@ -53,6 +61,70 @@ def parse_public_key(text: str) -> PublicKey:
     if isinstance(key, RSAPublicKey) and key.key_size < _RSA_BITS:
         raise ValueError(f"an RSA key of {key.key_size} bits")
     return PublicKey(algorithm, blob, comment.strip())
+
+
+def _is_security_key(blob: bytes) -> bool:
+    """Whether it has the three strings of one: type, public key, application (OpenSSH's PROTOCOL.u2f)."""
+    fields, rest = [], blob
+    while len(rest) >= 4:
+        length = int.from_bytes(rest[:4], "big")
+        fields.append(rest[4 : 4 + length])
+        rest = rest[4 + length :]
+    return (
+        not rest
+        and len(fields) == _SECURITY_KEY_FIELDS
+        and fields[0] == _SECURITY_KEY.encode()
+        and len(fields[1]) == 32
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Revoked:
+    """What a list of revocations names: keys by fingerprint, certificates by serial number and id."""
+
+    fingerprints: frozenset[str] = frozenset()
+    serials: tuple[tuple[int, int], ...] = ()
+    ids: frozenset[str] = frozenset()
+
+
+def parse_revoked(text: str) -> Revoked:
+    """Read a list of revocations, in the form of ssh-keygen's KRL specification.
+
+    Raises ValueError naming the line and what is wrong with it.
+    """
+    fingerprints, serials, ids = set(), [], set()
+    for number, line in enumerate(text.splitlines(), 1):
+        kind, colon, value = (part.strip() for part in line.partition(":"))
+        try:
+            if not line.strip() or line.startswith("#"):
+                continue
+            if kind == "serial":
+                first, _, last = value.partition("-")
+                serials.append((int(first), int(last or first)))
+            elif kind == "id" and value:
+                ids.add(value)
+            elif kind in ("sha256", "hash") and value.startswith("SHA256:"):
+                fingerprints.add(value)
+            else:
+                fingerprints.add(parse_public_key(value if kind == "key" and colon else line).fingerprint)
+        except ValueError as error:
+            raise ValueError(f"line {number}: {error}") from None
+    return Revoked(frozenset(fingerprints), tuple(serials), frozenset(ids))
+
+
+def totp_secret(content: bytes) -> bytes:
+    """The secret of one-time codes, from the base32 that apps take. Raises ValueError."""
+    plain = content.decode("ascii").replace(" ", "").strip().upper()
+    return base64.b32decode(plain + "=" * (-len(plain) % 8))
+
+
+def totp_fault(content: bytes) -> str | None:
+    """Why `content` cannot be the secret of one-time codes, or None."""
+    try:
+        size = len(totp_secret(content))
+    except ValueError:
+        return "found no base32, allowed: a secret of 16 bytes or more in base32"
+    return None if size >= _TOTP_BYTES else f"found {size} bytes, allowed: 16 bytes or more in base32"
 
 
 def private_key_fault(content: bytes) -> str | None:

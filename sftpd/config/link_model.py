@@ -33,11 +33,13 @@ from sftpd.config.values import (
     PrivateKey,
     PublicKey,
     RemoteReference,
+    RevokedList,
     Schedule,
     Seconds,
     Sha256,
     Text,
     Then,
+    TotpSecret,
     Zone,
     fault,
 )
@@ -59,6 +61,12 @@ class Permission(StrEnum):
     SYMLINK = "symlink"
     HARDLINK = "hardlink"
 
+
+Chain = Literal[
+    "publickey", "password", "publickey,password", "password,publickey", "publickey,totp", "password,totp",
+    "publickey,password,totp",
+]  # fmt: skip
+"""Methods of authentication, one after another (RFC 4252 §5.1)."""
 
 USUAL_PERMISSIONS = tuple(p for p in Permission if p not in (Permission.SYMLINK, Permission.HARDLINK))
 
@@ -99,6 +107,10 @@ class LinkSection(Section):
     """What the personal data is used for."""
     legal_basis: Annotated[Text | None, IN_SAMPLE] = Field(default=None, examples=["GDPR 6(1)(b), contract"])
     """The ground in law for using it."""
+    user_ca: tuple[PublicKey, ...] = Field(default=(), examples=[["file:keys/partner_ca.pub"]])
+    """The counterparty's certificate authorities: OpenSSH certificates that they sign log its accounts in."""
+    revoked: RevokedList | None = Field(default=None, examples=["file:keys/revoked"])
+    """Keys and certificates that log nobody in any more: a list as ssh-keygen's specification of a KRL."""
     terms: TermsSection | None = None
     """The counterparty's terms that apply to this link."""
 
@@ -124,7 +136,7 @@ class FilePolicySection(Section):
 
 
 class AccountSection(Section):
-    """A login of the counterparty at our server; it needs a key or a password."""
+    """A login of the counterparty at our server; it needs a key, a certificate or a password."""
 
     name: Name = Field(examples=["example"])
     """The login name, unique among all links."""
@@ -134,6 +146,12 @@ class AccountSection(Section):
     """The public keys that may log in, as OpenSSH lines or `file:` paths."""
     password: PasswordHash | None = Field(default=None, examples=["file:keys/example.argon2id"])
     """The Argon2id hash of the account's password, by reference."""
+    totp: TotpSecret | None = Field(default=None, examples=["file:keys/example.totp"])
+    """The secret of the account's one-time codes (TOTP), in base32, by reference."""
+    principals: tuple[Text, ...] = ()
+    """The names of which a certificate must have one; the account's own if empty."""
+    login: tuple[Chain, ...] = Field(default=(), examples=[["publickey,totp", "password,totp"]])
+    """What must be proven to log in, in order: one of these. If empty: a key or a password, then any code."""
     permissions: tuple[Permission, ...] = USUAL_PERMISSIONS
     """What the account may do."""
     deny: tuple[RequestName, ...] = ()
@@ -144,9 +162,11 @@ class AccountSection(Section):
     """The last day on which it may log in, in the link's time zone."""
 
     @model_validator(mode="after")
-    def _can_log_in(self) -> "AccountSection":
-        if not self.keys and self.password is None:
-            raise fault("no way to log in, allowed: keys, password or both")
+    def _has_what_it_needs(self) -> "AccountSection":
+        needed = {method for chain in self.login for method in chain.split(",")}
+        for method, has in (("password", self.password is not None), ("totp", self.totp is not None)):
+            if method in needed and not has:
+                raise fault(f"login names {method}, which the account does not have, allowed: {method} = ...")
         return self
 
 

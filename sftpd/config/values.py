@@ -263,6 +263,18 @@ def _public_key(raw: object, info: ValidationInfo) -> keys.PublicKey:
         raise fault(f"found {show(raw)}, {error}, allowed: {keys.PUBLIC_KEY_FORM}") from None
 
 
+def _revoked(raw: object, info: ValidationInfo) -> keys.Revoked:
+    text = str(raw)
+    path = (_root(info) or Path()) / text.removeprefix("file:")
+    try:
+        return keys.parse_revoked(path.read_text())
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not text"
+        raise fault(f"cannot read {path}: {reason}") from None
+    except ValueError as error:
+        raise fault(f"found {path}, {error}, allowed: {keys.REVOKED_FORM}") from None
+
+
 def _harmless(text: str) -> str:
     claim = _FALSE_CLAIM.search(text)
     if claim is not None:
@@ -358,9 +370,13 @@ Folder = Annotated[str, PlainValidator(_folder, json_schema_input_type=str), Kin
 PublicKey = Annotated[
     keys.PublicKey, PlainValidator(_public_key, json_schema_input_type=str), Kind("public key")
 ]
+RevokedList = Annotated[
+    keys.Revoked, PlainValidator(_revoked, json_schema_input_type=str), Kind("`file:` path of a list")
+]
 AnySecret = Annotated[Secret, PlainValidator(_secret, json_schema_input_type=str), Kind("secret")]
 PrivateKey = Annotated[AnySecret, _revealed(keys.private_key_fault)]
 SigningKey = Annotated[AnySecret, _revealed(keys.signing_key_fault)]
 PasswordHash = Annotated[AnySecret, _revealed(keys.password_hash_fault)]
+TotpSecret = Annotated[AnySecret, _revealed(keys.totp_fault)]
 NotEmpty = AfterValidator(_not_empty)
 OneAsList = BeforeValidator(_list_of_one)

@@ -11,6 +11,22 @@ from sftpd.names import AccountName, LinkName, RemoteName, RouteName
 
 
 @dataclass(frozen=True, slots=True)
+class Revocations:
+    """Keys by fingerprint, and certificates by serial number and id, that count no more."""
+
+    fingerprints: frozenset[str] = frozenset()
+    serials: tuple[tuple[int, int], ...] = ()
+    """Ranges, both ends included."""
+    ids: frozenset[str] = frozenset()
+
+    def covers(self, fingerprint: str, serial: int | None, identity: str | None) -> bool:
+        """Whether a key, or a certificate by serial number or id, is among them."""
+        if fingerprint in self.fingerprints or identity in self.ids:
+            return True
+        return serial is not None and any(first <= serial <= last for first, last in self.serials)
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """A login of the counterparty at our server; names are unique in the whole instance."""
 
@@ -26,6 +42,15 @@ class Account:
     networks: tuple[IPv4Network | IPv6Network, ...]
     """Where it may come from; empty means anywhere."""
     expires: datetime | None
+    chains: tuple[tuple[str, ...], ...] = (("publickey",), ("password",))
+    """What must be proven to log in: all methods of one of these, in order."""
+    totp: bytes | None = None
+    """The secret of its one-time codes."""
+    authorities: frozenset[bytes] = frozenset()
+    """Public keys in wire form whose certificates count."""
+    principals: frozenset[str] = frozenset()
+    """The names of which a certificate must have one."""
+    revoked: Revocations = Revocations()
 
     def __repr__(self) -> str:
         return f"Account({self.name})"

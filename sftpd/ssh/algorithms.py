@@ -9,13 +9,14 @@ from typing import Any, NamedTuple
 
 SIGNATURES = (
     "ssh-ed25519",
+    "sk-ssh-ed25519@openssh.com",
     "ecdsa-sha2-nistp256",
     "ecdsa-sha2-nistp384",
     "ecdsa-sha2-nistp521",
     "rsa-sha2-512",
     "rsa-sha2-256",
 )
-"""For host keys and for logins alike."""
+"""For logins; a host key's are those of its type."""
 
 
 class Offer(NamedTuple):

@@ -1,63 +1,110 @@
-"""Who may log in: the monitor's decision on keys, signatures and passwords."""
+"""Who may log in: the monitor's decision on keys, certificates, signatures, passwords and codes."""
 
 import hmac
 from collections.abc import Iterable
 from ipaddress import ip_address
+from typing import NamedTuple
 
 import argon2
-import paramiko
 from argon2.exceptions import VerificationError
-from paramiko.message import Message as Packet
 
 from sftpd.clock import Clock
 from sftpd.link.model import Account
-from sftpd.sftp.wire import string
+from sftpd.sftp.wire import ProtocolError, string
+from sftpd.ssh import certificates, signing
 from sftpd.ssh import messages as m
-from sftpd.ssh import signing
+from sftpd.ssh.codes import Codes
+from sftpd.ssh.public_keys import is_signed, signature_algorithms
+
+_NOBODYS_SECRET = bytes(20)
+
+
+class Proof(NamedTuple):
+    """An account, and by what its holder is known."""
+
+    account: Account
+    told: str
+    """What the audit log keeps of it."""
+    key: bytes = b""
+    """The public key that must have signed."""
+    algorithm: str = ""
 
 
 class Authenticator:
     """Checks what clients offer against the accounts; knows no reason but "no" for the client."""
 
-    def __init__(self, accounts: Iterable[Account], clock: Clock) -> None:
+    def __init__(self, accounts: Iterable[Account], clock: Clock, codes: Codes) -> None:
         self._accounts = {str(account.name): account for account in accounts}
         self._clock = clock
+        self._codes = codes
         self._hasher = argon2.PasswordHasher()
         # What a password is compared with when there is no such account: the answer takes as long.
         self._nobody = self._hasher.hash("no account has this password")
 
-    def may_try(self, user: str, algorithm: str, key: bytes, address: str) -> bool:
-        """Whether a signature by this key would log the user in."""
-        return self._holder(user, algorithm, key, address) is not None
+    @property
+    def asks_for_codes(self) -> bool:
+        """Whether any account has one-time codes: clients are told so, of none in particular."""
+        return any(account.totp is not None for account in self._accounts.values())
 
-    def by_signature(self, login: m.VerifySignature, session_id: bytes, address: str) -> Account | None:
-        """The account that a signed login request (RFC 4252 §7) of this very session logs in, if any."""
-        account = self._holder(login.user, login.algorithm, login.key, address)
+    def holder(self, user: str, algorithm: str, key: bytes, address: str) -> Proof | None:
+        """The account that a signature by this key, or this certificate's, would prove."""
+        account = self._accounts.get(user)
+        if account is None or not self._welcome(account, address):
+            return None
+        if algorithm.endswith(certificates.SUFFIX):
+            return self._certified(account, algorithm.removesuffix(certificates.SUFFIX), key, address)
+        fingerprint = signing.fingerprint(key)
+        if key not in account.keys or account.revoked.covers(fingerprint, None, None):
+            return None
+        fits = algorithm in signature_algorithms(signing.key_type(key))
+        return Proof(account, fingerprint, key, algorithm) if fits else None
+
+    def by_signature(self, login: m.VerifySignature, session_id: bytes, address: str) -> Proof | None:
+        """What a signed login request (RFC 4252 §7) of this very session proves, if anything."""
+        proof = self.holder(login.user, login.algorithm, login.key, address)
         request = string(session_id) + signing.login_request(login.key, login.user, login.algorithm)
-        if account is None or not hmac.compare_digest(login.signed, request):
+        if proof is None or not hmac.compare_digest(login.signed, request):
             return None
-        signature = Packet(login.signature)
-        if signature.get_text() != login.algorithm:
-            return None
-        key = paramiko.PKey.from_type_string(signing.key_type(login.key), login.key)
-        return account if key.verify_ssh_sig(login.signed, Packet(login.signature)) else None
+        return proof if is_signed(proof.key, proof.algorithm, login.signed, login.signature) else None
 
-    def by_password(self, user: str, password: str, address: str) -> Account | None:
-        """The account that the password logs in, if any; takes as long for an unknown user."""
+    def by_password(self, user: str, password: str, address: str) -> Proof | None:
+        """What the password proves, if anything; takes as long for an unknown user."""
         account = self._accounts.get(user)
         known = account.password_hash if account is not None else None
         try:
             self._hasher.verify(known or self._nobody, password)
         except (VerificationError, argon2.exceptions.InvalidHashError):
             return None
-        return account if known and account is not None and self._welcome(account, address) else None
-
-    def _holder(self, user: str, algorithm: str, key: bytes, address: str) -> Account | None:
-        account = self._accounts.get(user)
-        if account is None or key not in account.keys:
+        if not known or account is None or not self._welcome(account, address):
             return None
-        fits = algorithm in signing.algorithms(signing.key_type(key))
-        return account if fits and self._welcome(account, address) else None
+        return Proof(account, "password")
+
+    def by_code(self, user: str, code: str, address: str) -> Proof | None:
+        """What a one-time code proves, if anything."""
+        account = self._accounts.get(user)
+        secret = account.totp if account is not None else None
+        if not self._codes.is_right(user, secret or _NOBODYS_SECRET, code, self._clock.now().timestamp()):
+            return None
+        if secret is None or account is None or not self._welcome(account, address):
+            return None
+        return Proof(account, "code")
+
+    def _certified(self, account: Account, algorithm: str, key: bytes, address: str) -> Proof | None:
+        if not account.authorities:
+            return None
+        try:
+            found = certificates.parse(key)
+        except ProtocolError:
+            return None
+        terms = certificates.Terms(account.authorities, account.principals, account.revoked)
+        if certificates.objection(found, terms, address, self._clock.now()) is not None:
+            return None
+        told = (
+            f"{signing.fingerprint(found.key)}, certificate {found.id!r} serial {found.serial} "
+            f"of {signing.fingerprint(found.authority)}"
+        )
+        fits = algorithm in signature_algorithms(signing.key_type(found.key))
+        return Proof(account, told, found.key, algorithm) if fits else None
 
     def _welcome(self, account: Account, address: str) -> bool:
         """Whether the account may be used now and from there."""

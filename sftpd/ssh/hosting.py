@@ -66,16 +66,18 @@ class Hosting(Protocol):
 class OwnProcesses:
     """A process for each session."""
 
-    def __init__(self, children: Children, settings: Settings) -> None:
+    def __init__(self, children: Children, settings: Settings, asks_for_codes: Callable[[], bool]) -> None:
         self._children = children
         self._settings = settings
+        self._asks_for_codes = asks_for_codes
 
     def begin(self, connection: int, on_end: OnEnd) -> Session:
         """As Hosting says."""
+        settings = msgspec.structs.replace(self._settings, asks_for_codes=self._asks_for_codes())
         return self._children.spawn(
             "sftpd.ssh.session:main",
             kind="session",
-            args=msgspec.msgpack.encode(self._settings),
+            args=msgspec.msgpack.encode(settings),
             sandbox=self._settings.limits,
             fds=[connection],
             accepts=ToMonitor,
@@ -137,9 +139,12 @@ class _Host:
 class SharedProcesses:
     """Sessions as threads of processes that have room for `size` of them each."""
 
-    def __init__(self, children: Children, settings: Settings, size: int) -> None:
+    def __init__(
+        self, children: Children, settings: Settings, asks_for_codes: Callable[[], bool], size: int
+    ) -> None:
         self._children = children
         self._settings = settings
+        self._asks_for_codes = asks_for_codes
         self._size = size
         self._limits = msgspec.structs.replace(
             settings.limits,
@@ -156,7 +161,7 @@ class SharedProcesses:
         host = None
         try:
             host = self._enter()
-            host.child.channel.notify(Serve(), [connection, theirs.fileno()])
+            host.child.channel.notify(Serve(self._asks_for_codes()), [connection, theirs.fileno()])
         except BaseException:
             ours.close()
             if host is not None:

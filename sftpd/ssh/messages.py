@@ -23,6 +23,8 @@ FolderName = Literal["upload", "download", "requests", "receipts", "audit"]
 class Serve(Message, frozen=True):
     """Notice to a process that hosts sessions: serve this connection, with this channel to the monitor."""
 
+    asks_for_codes: bool
+
 
 class Sign(Message, frozen=True):
     """Sign a key exchange with a host key; answered with Signature."""
@@ -55,6 +57,8 @@ class Allowed(Message, frozen=True):
     """Whether a key may be tried; says nothing of who holds it."""
 
     yes: bool
+    completes: bool
+    """Whether its signature would be the last thing that is asked for."""
 
 
 class VerifySignature(Message, frozen=True):
@@ -77,6 +81,16 @@ class CheckPassword(Message, frozen=True):
         return f"CheckPassword(user={self.user!r}, password='***')"
 
 
+class CheckCode(Message, frozen=True):
+    """Is this the user's one-time code now; answered as CheckPassword."""
+
+    user: User
+    code: Annotated[str, Meta(max_length=64)]
+
+    def __repr__(self) -> str:
+        return f"CheckCode(user={self.user!r}, code='***')"
+
+
 class Folder(Message, frozen=True):
     """One folder of the partner's view and where it lies on disk; `staging` where it may be written."""
 
@@ -87,7 +101,7 @@ class Folder(Message, frozen=True):
 
 
 class Decision(Message, frozen=True):
-    """Whether the user is let in: Admitted or Denied."""
+    """Whether the user is let in: Admitted, Continue or Denied."""
 
 
 class Admitted(Decision, frozen=True):
@@ -99,6 +113,12 @@ class Admitted(Decision, frozen=True):
     permissions: Annotated[tuple[Word, ...], Meta(max_length=16)]
     denied_requests: Annotated[tuple[Word, ...], Meta(max_length=64)]
     max_handles: Annotated[int, Meta(ge=1, le=65_536)]
+
+
+class Continue(Decision, frozen=True):
+    """What was told is right, and one of these methods must follow."""
+
+    methods: Annotated[tuple[Word, ...], Meta(max_length=8)]
 
 
 class Denied(Decision, frozen=True):
@@ -187,7 +207,7 @@ class Farewell(Message, frozen=True):
     """Notice: the session ends because its connection has, or was asked to."""
 
 
-BeforeLogin = CheckPublicKey | VerifySignature | CheckPassword
+BeforeLogin = CheckPublicKey | VerifySignature | CheckPassword | CheckCode
 """What a session may ask until somebody has logged in; it may have a key exchange signed at any time."""
 
 ToMonitor = (
@@ -195,6 +215,7 @@ ToMonitor = (
     | CheckPublicKey
     | VerifySignature
     | CheckPassword
+    | CheckCode
     | Begin
     | Complete
     | Remove
@@ -207,4 +228,4 @@ ToMonitor = (
     | ProveHostKey
     | Farewell
 )
-ToSession = Signature | Allowed | Admitted | Denied | Begun | Completed
+ToSession = Signature | Allowed | Admitted | Continue | Denied | Begun | Completed

@@ -24,6 +24,7 @@ from sftpd.sftp.wire import string
 from sftpd.ssh import messages as m
 from sftpd.ssh import signing
 from sftpd.ssh.auth import Authenticator
+from sftpd.ssh.login import Login, Outcome, Partly, Proven
 from sftpd.ssh.penalties import Offence
 
 HANDLES = 256
@@ -32,7 +33,6 @@ HANDLES = 256
 _NO_CRASH = (signal.SIGKILL, signal.SIGALRM)
 """Signals that end a session on purpose: ours, or the time for its login is over."""
 
-_TRIES = 6
 _HASH_LENGTHS = frozenset({32, 48, 64})
 """Lengths of an exchange hash in bytes; nothing that a login signs is that short."""
 
@@ -96,8 +96,7 @@ class SessionGuard:
         """Whether the session has said that it ends."""
         self._ports = ports
         self._may_log_in = may_log_in
-        self._session_id: bytes | None = None
-        self._tries = 0
+        self._login = Login(ports.authenticator, address)
         self._begun: dict[str, None] = {}
 
     def __call__(self, child: Attended, message: Message, fds: tuple[int, ...]) -> Message:
@@ -137,48 +136,45 @@ class SessionGuard:
         key = self._ports.host_keys.get(message.algorithm)
         if key is None or len(message.data) not in _HASH_LENGTHS:
             raise RefusedError("not an exchange hash", reason=signing.SIGNATURE_REFUSED)
-        if self._session_id is None:
+        if self._login.session_id is None:
             # RFC 4253 §7.2: the first exchange hash identifies the session for good.
-            self._session_id = message.data
+            self._login.session_id = message.data
         return m.Signature(signing.sign(key, message.data, message.algorithm))
 
     def _prove(self, message: m.ProveHostKey) -> Message:
         """Sign what OpenSSH's PROTOCOL §2.5 says, for this session and nothing else."""
         key = self._ports.all_host_keys.get(message.key)
-        if key is None or self._session_id is None:
+        session_id = self._login.session_id
+        if key is None or session_id is None:
             raise RefusedError("not a host key", reason=signing.SIGNATURE_REFUSED)
-        proof = b"".join(map(string, (b"hostkeys-prove-00@openssh.com", self._session_id, message.key)))
+        proof = b"".join(map(string, (b"hostkeys-prove-00@openssh.com", session_id, message.key)))
         return m.Signature(signing.sign(key, proof, signing.algorithms(key.get_name())[0]))
 
     def _check_key(self, message: m.CheckPublicKey) -> Message:
-        known = self._ports.authenticator.may_try(message.user, message.algorithm, message.key, self.address)
-        if not known:
+        answer = self._login.offered_key(message)
+        if not answer.yes:
             key = signing.fingerprint(message.key)
             _log.info("key_not_accepted", user=message.user, address=self.address, key=key)
             self._has_failed()
-        return m.Allowed(known)
+        return answer
 
     def _verify_signature(self, message: m.VerifySignature) -> Message:
-        account = None
-        if self._session_id is not None and self._may_try():
-            account = self._ports.authenticator.by_signature(message, self._session_id, self.address)
-        return self._decide(account, message.user, signing.fingerprint(message.key))
+        return self._decide(self._login.by_signature(message), message.user)
 
     def _check_password(self, message: m.CheckPassword) -> Message:
-        account = None
-        if self._may_try():
-            account = self._ports.authenticator.by_password(message.user, message.password, self.address)
-        return self._decide(account, message.user, "password")
+        return self._decide(self._login.by_password(message), message.user)
 
-    def _may_try(self) -> bool:
-        self._tries += 1
-        return self._tries <= _TRIES
+    def _check_code(self, message: m.CheckCode) -> Message:
+        return self._decide(self._login.by_code(message), message.user)
 
     def _has_failed(self) -> None:
         if self.offence is not None:
             self.offence = Offence.FAILED_LOGIN
 
-    def _decide(self, account: Account | None, user: str, proof: str) -> Message:
+    def _decide(self, outcome: Outcome, user: str) -> Message:
+        if isinstance(outcome, Partly):
+            return m.Continue(outcome.methods)
+        account = outcome.account if isinstance(outcome, Proven) else None
         try:
             if account is None:
                 self._has_failed()
@@ -187,12 +183,12 @@ class SessionGuard:
             self.partner = self._enter(account)
         except RefusedError as refusal:
             _log.info("login_refused", user=user, address=self.address, reason=refusal.reason)
-            private = {"user": user, "address": self.address, "proof": proof}
+            private = {"user": user, "address": self.address, "proof": outcome.proof}
             link = None if account is None else account.link
             event = Event("session.refused", link, {"reason": refusal.reason}, private)
             self._ports.ledger.write(lambda unit: unit.record(event))
             return m.Denied()
-        self._record("session.opened", {}, {"proof": proof})
+        self._record("session.opened", {}, {"proof": outcome.proof})
         return self._admitted(account, self.partner)
 
     def _enter(self, account: Account) -> Partner:
@@ -284,6 +280,7 @@ class SessionGuard:
         m.CheckPublicKey: _check_key,
         m.VerifySignature: _verify_signature,
         m.CheckPassword: _check_password,
+        m.CheckCode: _check_code,
     }
     _AFTER_LOGIN: ClassVar[_Handlers] = {
         m.Begin: _begin,

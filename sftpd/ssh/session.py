@@ -41,6 +41,8 @@ class Settings(msgspec.Struct, frozen=True):
     host_keys_to_come: int
     compat: tuple[str, ...]
     """What is offered to old clients besides the standard algorithms."""
+    asks_for_codes: bool
+    """Whether clients may be asked for one-time codes."""
     login_grace: float
     idle_timeout: float
     limits: sandbox.Sandbox
@@ -88,11 +90,12 @@ class Session:
         drain: Drain,
         on_login: Callable[[], object] = lambda: None,
     ) -> None:
+        """`on_login` is called once somebody has logged in."""
         self._settings = settings
         self._drain = drain
         self._on_login = on_login
         self._monitor = monitor
-        self._door = Doorman(monitor, settings.banner, self._let_in, self._open_sftp)
+        self._door = Doorman(monitor, settings.banner, settings.asks_for_codes, self._let_in, self._open_sftp)
         in_use = settings.host_keys[: len(settings.host_keys) - settings.host_keys_to_come]
         self._transport = SessionTransport(
             connection,

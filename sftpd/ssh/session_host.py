@@ -29,9 +29,11 @@ def main(channel: socket.socket, args: bytes, _fds: tuple[int, ...]) -> None:
                 envelope, fds = monitor.receive()
             except ChannelClosedError:
                 return
-            if not (isinstance(envelope, Notice) and len(fds) == 2):
+            if not (isinstance(envelope, Notice) and isinstance(envelope.body, Serve) and len(fds) == 2):
                 close_all(fds)
                 raise ProcessError("host of sessions takes connections and nothing else")
+            asks = envelope.body.asks_for_codes
+            settings = msgspec.structs.replace(settings, asks_for_codes=asks)
             threading.Thread(
                 target=_serve, args=(settings, drain, fds), name="sftpd-session", daemon=True
             ).start()

@@ -11,6 +11,7 @@ from types import MappingProxyType
 from typing import Any, cast
 
 import paramiko
+from paramiko.auth_handler import AuthHandler
 from paramiko.kex_curve25519 import KexCurve25519
 from paramiko.message import Message as Packet
 
@@ -56,6 +57,17 @@ class ClientKey(paramiko.PKey):
     @property
     def _fields(self) -> tuple[Any, ...]:
         return (self.algorithm, self.blob)
+
+
+class _AuthHandler(AuthHandler):
+    """Takes any key in a login request for the monitor to judge; paramiko's ends the connection for some."""
+
+    def __init__(self, transport: paramiko.Transport, verify: Verify) -> None:
+        super().__init__(transport)
+        self._verify = verify
+
+    def _generate_key_from_request(self, algorithm: str, keyblob: bytes) -> ClientKey:
+        return ClientKey(algorithm, self._verify, Packet(keyblob))
 
 
 class CourierTransport(paramiko.Transport):
@@ -114,8 +126,8 @@ class SessionTransport(paramiko.Transport):
             name: partial(self._begin_exchange, name, engine) for name, engine in KEY_EXCHANGES.items()
         }
         algorithms.restrict(self.get_security_options(), algorithms.offer(compat))
-        # What paramiko makes of the key in a login request, by its algorithm.
-        self._key_info = {name: partial(ClientKey, name, verify) for name in algorithms.SIGNATURES}
+        self._preferred_pubkeys = algorithms.SIGNATURES
+        self._verify = verify
         for signer in signers:
             for name in signing.algorithms(signer.get_name()):
                 self.server_key_dict[name] = signer
@@ -150,6 +162,11 @@ class SessionTransport(paramiko.Transport):
     def peer_of(self, channel: paramiko.Channel) -> Peer:
         """The client's end of a channel."""
         return Peer(channel.remote_chanid, channel.out_window_size, channel.out_max_packet_size)
+
+    def _parse_newkeys(self, m: Packet) -> None:
+        if self.auth_handler is None:
+            self.auth_handler = _AuthHandler(self, self._verify)
+        super()._parse_newkeys(m)  # type: ignore[misc]  # private, so not in the stubs
 
     def _send_user_message(self, data: Packet) -> None:
         # Paramiko waits here for the end of a key exchange, in the thread that alone can bring it about.

@@ -72,7 +72,10 @@ def _text(scene: Scene, *words: str) -> str:
 
 
 def _host_keys(scene: Scene) -> dict[str, Any]:
-    made = {"host-key add": scene.json("host-key", "add", scene.root / "keys/next")}
+    made = {
+        "host-key add": scene.json("host-key", "add", scene.root / "keys/next"),
+        "account totp-secret": scene.json("account", "totp-secret", "demo", scene.root / "keys/totp"),
+    }
     config = scene.root / "sftpd.toml"
     (line,) = made["host-key add"]["set"]
     config.write_text(config.read_text().replace("[server]", f"[server]\n{line}"))

@@ -24,7 +24,10 @@ def load_samples(root: Path, instance: str, link: str) -> Config:
     create_instance(root, Address("127.0.0.1", 2222))
     keys = root / "keys"
     (keys / "partner_ed25519").symlink_to("demo_partner_ed25519")
-    for name in ("example.pub", "partner_host.pub"):
+    (keys / "revoked").write_text("serial: 7\n")
+    (keys / "example.totp").touch(0o600)
+    (keys / "example.totp").write_text("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ")
+    for name in ("example.pub", "partner_host.pub", "partner_ca.pub"):
         (keys / name).symlink_to("demo_partner_ed25519.pub")
     (keys / "host_next").symlink_to("host_ed25519")
     (keys / "example.argon2id").touch(0o600)

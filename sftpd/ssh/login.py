@@ -1,0 +1,96 @@
+"""How far one session's client has come in proving who it is: one method, or several one after another."""
+
+from dataclasses import dataclass
+
+from sftpd.link.model import Account
+from sftpd.ssh import messages as m
+from sftpd.ssh.auth import Authenticator, Proof
+from sftpd.ssh.signing import fingerprint
+
+_TRIES = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """The client is `account`, by all the methods in `proof`."""
+
+    account: Account
+    proof: str
+
+
+@dataclass(frozen=True, slots=True)
+class Partly:
+    """A method was right, and one of these must follow (RFC 4252 §5.1)."""
+
+    methods: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """A method was wrong, or not one to begin with."""
+
+    proof: str
+
+
+Outcome = Proven | Partly | Failed
+
+
+class Login:
+    """One session's tries. What it answers says nothing of why."""
+
+    def __init__(self, authenticator: Authenticator, address: str) -> None:
+        self.session_id: bytes | None = None
+        """Set once the keys were exchanged; before that no signature counts."""
+        self._authenticator = authenticator
+        self._address = address
+        self._tries = 0
+        self._account: Account | None = None
+        self._done: tuple[str, ...] = ()
+        self._proofs: tuple[str, ...] = ()
+
+    def offered_key(self, offer: m.CheckPublicKey) -> m.Allowed:
+        """Whether a signature by this key would bring the client on, and whether all the way."""
+        proof = self._authenticator.holder(offer.user, offer.algorithm, offer.key, self._address)
+        following = [] if proof is None else self._following(proof.account, "publickey")
+        return m.Allowed(bool(following), completes=() in following)
+
+    def by_signature(self, login: m.VerifySignature) -> Outcome:
+        """The client has signed."""
+        if not self._may_try() or self.session_id is None:
+            return Failed("publickey")
+        proof = self._authenticator.by_signature(login, self.session_id, self._address)
+        return self._step("publickey", proof, fingerprint(login.key))
+
+    def by_password(self, login: m.CheckPassword) -> Outcome:
+        """The client has told a password."""
+        if not self._may_try():
+            return Failed("password")
+        proof = self._authenticator.by_password(login.user, login.password, self._address)
+        return self._step("password", proof, "password")
+
+    def by_code(self, login: m.CheckCode) -> Outcome:
+        """The client has told a one-time code."""
+        if not self._may_try():
+            return Failed("code")
+        proof = self._authenticator.by_code(login.user, login.code, self._address)
+        return self._step("totp", proof, "code")
+
+    def _may_try(self) -> bool:
+        self._tries += 1
+        return self._tries <= _TRIES
+
+    def _step(self, method: str, proof: Proof | None, tried: str) -> Outcome:
+        following = [] if proof is None else self._following(proof.account, method)
+        if proof is None or not following:
+            return Failed(tried)
+        if proof.account != self._account:
+            self._account, self._done, self._proofs = proof.account, (), ()
+        self._done, self._proofs = (*self._done, method), (*self._proofs, proof.told)
+        if () in following:
+            return Proven(proof.account, ", ".join(self._proofs))
+        return Partly(tuple(sorted({chain[0] for chain in following})))
+
+    def _following(self, account: Account, method: str) -> list[tuple[str, ...]]:
+        """What of each of the account's chains is left after this method, where it is the next."""
+        done = (*self._done, method) if account == self._account else (method,)
+        return [chain[len(done) :] for chain in account.chains if chain[: len(done)] == done]

@@ -1,0 +1,64 @@
+"""Public keys of clients as on the wire, and what they have signed."""
+
+import hashlib
+
+import paramiko
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from paramiko.message import Message as Packet
+
+from sftpd.sftp.wire import ProtocolError, Reader, uint32
+from sftpd.ssh import signing
+
+SECURITY_KEY = "sk-ssh-ed25519@openssh.com"
+_USER_PRESENT = 0x01
+_RSA = "ssh-rsa"
+_RSA_BITS = 2048
+
+
+def signature_algorithms(key_type: str) -> tuple[str, ...]:
+    """The signature algorithms of a client's keys of a type."""
+    return signing.algorithms(key_type)
+
+
+def is_signed(blob: bytes, algorithm: str, data: bytes, signature: bytes) -> bool:
+    """Whether `signature` is that of the key `blob` on `data`, by this algorithm and no other.
+
+    A security key's says that somebody touched it (OpenSSH's PROTOCOL.u2f).
+    """
+    try:
+        if algorithm not in signature_algorithms(signing.key_type(blob)):
+            return False
+        reader = Reader(memoryview(signature))
+        if reader.string() != algorithm.encode():
+            return False
+        if algorithm == SECURITY_KEY:
+            return _is_signed_by_touch(blob, data, reader)
+        key = paramiko.PKey.from_type_string(signing.key_type(blob), blob)
+        if key.get_name() == _RSA and key.get_bits() < _RSA_BITS:
+            return False
+        return bool(key.verify_ssh_sig(data, Packet(signature)))
+    except (ProtocolError, paramiko.SSHException, ValueError, IndexError):
+        return False
+
+
+def _is_signed_by_touch(blob: bytes, data: bytes, signature: Reader) -> bool:
+    key = Reader(memoryview(blob))
+    key.string()
+    public, application = key.string(), key.string()
+    raw, flags, counter = signature.string(), signature.uint8(), signature.uint32()
+    if not flags & _USER_PRESENT:
+        return False
+    signed = b"".join(
+        (
+            hashlib.sha256(application).digest(),
+            bytes((flags,)),
+            uint32(counter),
+            hashlib.sha256(data).digest(),
+        )
+    )
+    try:
+        Ed25519PublicKey.from_public_bytes(public).verify(raw, signed)
+    except InvalidSignature:
+        return False
+    return True
