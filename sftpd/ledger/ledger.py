@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import sqlalchemy as sa
 import structlog
@@ -12,6 +12,7 @@ from sftpd.clock import Clock
 from sftpd.errors import LedgerError
 from sftpd.ledger.database import migrate, open_engine
 from sftpd.ledger.outbox import Seal
+from sftpd.ledger.statement import Statement
 from sftpd.ledger.writer import Unit, Writer
 
 T = TypeVar("T")
@@ -49,13 +50,17 @@ class Ledger:
 
     def defer(self, work: Callable[[Unit], object]) -> None:
         """As `submit`, for what nobody waits for: a failure is logged, and recovery will find the rest."""
-        self._writer.submit(work).add_done_callback(_log_failure)
+        self._writer.submit(work, urgent=False).add_done_callback(_log_failure)
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """A connection that sees one consistent state; writing through it is a programming error."""
         with self._engine.connect() as conn:
             yield conn
+
+    def look_up(self, query: Statement, **values: Any) -> list[tuple[Any, ...]]:
+        """The rows of one query, as cheap as it can be."""
+        return query.fetch_alone(self._engine, **values)
 
     def compact(self) -> None:
         """Leave nothing of deleted rows to be read: SQLite keeps old pages in its write-ahead log.

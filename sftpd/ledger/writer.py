@@ -15,11 +15,18 @@ from sftpd.clock import Clock
 from sftpd.errors import LedgerError
 from sftpd.ledger.database import for_writing
 from sftpd.ledger.outbox import Event, Seal, put
+from sftpd.ledger.statement import Statement
 from sftpd.names import new_id
 
 T = TypeVar("T")
 
 _GROUP_LIMIT = 128
+_LINGER = 0.02
+"""Seconds that work waits for company when nobody waits for it."""
+
+_SAVE = Statement(sa.text("SAVEPOINT unit"))
+_UNDO = Statement(sa.text("ROLLBACK TO SAVEPOINT unit"))
+_RELEASE = Statement(sa.text("RELEASE SAVEPOINT unit"))
 _log = structlog.get_logger()
 
 
@@ -50,6 +57,7 @@ class Unit:
 class _Job:
     work: Callable[[Unit], Any]
     done: Future[Any]
+    urgent: bool
 
 
 class Writer:
@@ -63,17 +71,21 @@ class Writer:
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._gate = threading.Lock()
         self._closed = False
+        self._conn: sa.Connection | None = None
         self._thread = threading.Thread(target=self._run, name="sftpd-ledger", daemon=True)
         self._thread.start()
 
-    def submit(self, work: Callable[[Unit], T]) -> Future[T]:
-        """Queue a unit of work; the future is resolved once it is committed, or failed alone."""
+    def submit(self, work: Callable[[Unit], T], *, urgent: bool = True) -> Future[T]:
+        """Queue a unit of work; the future is resolved once it is committed, or failed alone.
+
+        Units are done in the order they came. One that is not urgent goes with the next that is, or soon.
+        """
         done: Future[T] = Future()
         done.set_running_or_notify_cancel()  # it cannot be cancelled: what is queued is done
         with self._gate:
             if self._closed:
                 raise LedgerError("the ledger is closed")
-            self._jobs.put(_Job(work, done))
+            self._jobs.put(_Job(work, done, urgent))
         return done
 
     def close(self) -> None:
@@ -91,16 +103,19 @@ class Writer:
             if group:
                 self._commit(group)
             if group is None:
+                self._disconnect()
                 return
 
     def _take(self) -> list[_Job] | None:
         first = self._jobs.get()
         if first is None:
             return None
-        group = [first]
+        group, end = [first], self._clock.monotonic() + _LINGER
         while len(group) < _GROUP_LIMIT:
+            if group[-1].urgent:
+                end = 0.0
             try:
-                job = self._jobs.get_nowait()
+                job = self._jobs.get(timeout=max(0.0, end - self._clock.monotonic()))
             except queue.Empty:
                 break
             if job is None:
@@ -111,9 +126,12 @@ class Writer:
 
     def _commit(self, group: list[_Job]) -> None:
         try:
-            with self._engine.begin() as conn:
-                outcomes = [self._try(conn, job) for job in group]
+            if self._conn is None:
+                self._conn = self._engine.connect()
+            with self._conn.begin():
+                outcomes = [self._try(self._conn, job) for job in group]
         except Exception as error:
+            self._disconnect()
             fault = LedgerError(f"could not commit: {error}", remedy="check the disk that holds the ledger")
             for job in group:
                 job.done.set_exception(fault)
@@ -126,11 +144,20 @@ class Writer:
                 job.done.set_exception(failure)
         self._committed()
 
+    def _disconnect(self) -> None:
+        if self._conn is not None:
+            self._conn.close()
+            self._conn = None
+
     def _try(self, conn: sa.Connection, job: _Job) -> tuple[_Job, Any, BaseException | None]:
+        result, failure = None, None
+        _SAVE.run(conn, {})
         try:
-            with conn.begin_nested():
-                return job, job.work(Unit(conn, self._clock.now(), self._seal)), None
+            result = job.work(Unit(conn, self._clock.now(), self._seal))
         except sa.exc.OperationalError:
             raise  # the database itself is in trouble: nobody in the group may be told "done"
         except Exception as error:
-            return job, None, error
+            failure = error
+            _UNDO.run(conn, {})
+        _RELEASE.run(conn, {})
+        return job, result, failure
