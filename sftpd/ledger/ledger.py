@@ -42,7 +42,7 @@ class Ledger:
 
         Raises what the work raises (nothing of it is then kept), or LedgerError when the commit fails.
         """
-        return self._writer.submit(work).result()
+        return self._writer.write(work)
 
     def submit(self, work: Callable[[Unit], T]) -> Future[T]:
         """As `write`, without waiting."""
@@ -50,7 +50,7 @@ class Ledger:
 
     def defer(self, work: Callable[[Unit], object]) -> None:
         """As `submit`, for what nobody waits for: a failure is logged, and recovery will find the rest."""
-        self._writer.submit(work, urgent=False).add_done_callback(_log_failure)
+        self._writer.submit(work).add_done_callback(_log_failure)
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
@@ -82,7 +82,7 @@ class Ledger:
             raise LedgerError("the write-ahead log is in use", remedy="it is emptied when the daemon stops")
 
     def on_commit(self, listener: Callable[[], None]) -> None:
-        """Have `listener` called, briefly and on the writer's thread, after each commit."""
+        """Have `listener` called, briefly and on the thread that commits, after each commit."""
         self._listeners.append(listener)
 
     def close(self) -> None:
