@@ -6,6 +6,7 @@ from exchange_scene import open_ledger
 
 from sftpd.clock import SystemClock
 from sftpd.ledger import tables
+from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.statement import Statement, inserting
 
 ADD = inserting(tables.tick)
@@ -39,5 +40,5 @@ def test_errors_are_sqlalchemys(ledger):
 
 
 def test_what_is_deferred_is_done_before_what_is_written_after_it(ledger):
-    ledger.defer(add("a"))
+    Ledger.defer(ledger, add("a"))
     assert ledger.write(lambda unit: LAST.fetch(unit.conn, at=NOON)) == [("a",)]
