@@ -121,6 +121,8 @@ class Instance:
 
     def held(self, link: str, folder: str, path: bytes) -> str | None:
         """The reason of the legal hold on a file, None when there is none."""
+        if not holds.any_placed(self.ledger, link):
+            return None
         now = self.clock.now()
         file = Kept(id="", link=link, folder=folder, path=path, source="", received_at=now)
         with self.ledger.read() as conn:

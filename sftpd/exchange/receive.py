@@ -24,7 +24,7 @@ from sftpd.exchange.transfer import Outcome
 from sftpd.files import durable
 from sftpd.files.beneath import Root
 from sftpd.files.fingerprint import Snapshot, fingerprint, identity
-from sftpd.hooks.verdict import Ruling, Verdict
+from sftpd.hooks.verdict import ACCEPTED, Ruling, Verdict
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
 from sftpd.ledger.writer import Unit
@@ -87,6 +87,8 @@ class Receiver:
         not what its sender says it is.
         """
         transfer = self._take_over(arrival)
+        if not self._screening.has_gates(transfer):
+            return self.settle(transfer, arrival.folder, ACCEPTED, entered=False)
         screened: Future[Verdict] = self._workers.submit(self._screen, transfer, arrival.policy)
         try:
             verdict = screened.result(self._acknowledge_within)
@@ -199,6 +201,8 @@ class Receiver:
             self._ledger.write(work)
             self._rename(transfer, folder)
         self._ledger.defer(lambda unit: records.move(unit, transfer.id, Outcome.PLACED, Outcome.PUT_AWAY))
+        if not self._screening.has_observers(transfer):
+            return "published"
         with suppress(RuntimeError):  # raised once sftpd is stopping; the file is published all the same
             file = Path(file_at(self._places[folder], transfer.path))
             self._workers.submit(self._screening.tell, transfer, file)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -9,11 +10,28 @@ import sqlalchemy as sa
 from sftpd.errors import NotFoundError
 from sftpd.exchange.transfer import FINAL, Outcome, TransferState, step
 from sftpd.ledger import tables
+from sftpd.ledger.statement import Statement, inserting
 from sftpd.ledger.writer import Unit
 from sftpd.names import TransferId
 
 Direction = Literal["inbound", "outbound"]
 Parts = tuple[bytes, ...]
+
+_t, _file = tables.transfer, tables.kept_file
+_INSERT = inserting(_t)
+_STATE = Statement(sa.select(_t.c.state).where(_t.c.id == sa.bindparam("transfer")))
+_FORGET = Statement(_file.delete().where(_file.c.id == sa.bindparam("transfer")))
+_REPLACE = Statement(
+    _file.update()
+    .where(
+        _file.c.link == sa.bindparam("link_"),
+        _file.c.folder == sa.bindparam("folder_"),
+        _file.c.path == sa.bindparam("path_"),
+        _file.c.state == "present",
+    )
+    .values(state="replaced", changed_at=sa.bindparam("now"))
+)
+_KEEP = inserting(_file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,24 +80,13 @@ def split(path: bytes) -> Parts:
 
 def insert(unit: Unit, transfer: Transfer, *outcomes: Outcome, **values: Any) -> None:
     """Enter a transfer, in the state that `outcomes` lead to from the start."""
-    unit.conn.execute(
-        tables.transfer.insert().values(
-            id=transfer.id,
-            link=transfer.link,
-            direction=transfer.direction,
-            route=transfer.route,
-            peer=transfer.peer,
-            path=join(transfer.path),
-            source=transfer.source,
-            size=transfer.size,
-            sha256=transfer.sha256,
-            origin=transfer.origin,
-            state=step(TransferState.SCREENING, *outcomes),
-            began_at=unit.now,
-            changed_at=unit.now,
-            **values,
-        )
-    )
+    row = {
+        **_columns(transfer),
+        "state": step(TransferState.SCREENING, *outcomes),
+        "began_at": unit.now,
+        "changed_at": unit.now,
+    }
+    _INSERT.run(unit.conn, row | values)
 
 
 def move(unit: Unit, transfer_id: TransferId, *outcomes: Outcome, **values: Any) -> None:
@@ -87,13 +94,12 @@ def move(unit: Unit, transfer_id: TransferId, *outcomes: Outcome, **values: Any)
 
     Raises LedgerError when they cannot happen where it stands, NotFoundError when there is no such transfer.
     """
-    transfer = tables.transfer
-    state = unit.conn.scalar(sa.select(transfer.c.state).where(transfer.c.id == transfer_id))
-    if state is None:
+    rows = _STATE.fetch(unit.conn, transfer=transfer_id)
+    if not rows:
         raise NotFoundError(f"no transfer {transfer_id}")
-    after = step(TransferState(state), *outcomes)
-    row = transfer.update().where(transfer.c.id == transfer_id)
-    unit.conn.execute(row.values(state=after, changed_at=unit.now, **values))
+    after = step(TransferState(rows[0][0]), *outcomes)
+    changes = {"state": after, "changed_at": unit.now, **values}
+    _update(tuple(changes)).run(unit.conn, changes | {"transfer": transfer_id})
 
 
 def get(conn: sa.Connection, transfer_id: TransferId) -> Transfer:
@@ -136,32 +142,27 @@ def unfinished(conn: sa.Connection, link: str) -> list[Transfer]:
 
 def keep(unit: Unit, transfer: Transfer, folder: str, path: Parts) -> None:
     """Take a transfer's file into our care; one at the same place before it counts as replaced."""
-    file = tables.kept_file
-    unit.conn.execute(file.delete().where(file.c.id == transfer.id))
-    unit.conn.execute(
-        file.update()
-        .where(
-            file.c.link == transfer.link,
-            file.c.folder == folder,
-            file.c.path == join(path),
-            file.c.state == "present",
-        )
-        .values(state="replaced", changed_at=unit.now)
-    )
-    unit.conn.execute(
-        file.insert().values(
-            id=transfer.id,
-            link=transfer.link,
-            folder=folder,
-            path=join(path),
-            source=transfer.source,
-            size=transfer.size,
-            sha256=transfer.sha256,
-            received_at=unit.now,
-            state="present",
-            changed_at=unit.now,
-        )
-    )
+    place = {"link": transfer.link, "folder": folder, "path": join(path)}
+    file = {"id": transfer.id, "source": transfer.source, "size": transfer.size, "sha256": transfer.sha256}
+    kept = {"state": "present", "received_at": unit.now, "changed_at": unit.now, "renamed_to": None}
+    _FORGET.run(unit.conn, {"transfer": transfer.id})
+    _REPLACE.run(unit.conn, {**{f"{name}_": value for name, value in place.items()}, "now": unit.now})
+    _KEEP.run(unit.conn, file | place | kept)
+
+
+@cache
+def _update(names: tuple[str, ...]) -> Statement:
+    values: dict[str, Any] = {name: sa.bindparam(name) for name in names}
+    return Statement(_t.update().where(_t.c.id == sa.bindparam("transfer")).values(values))
+
+
+def _columns(transfer: Transfer) -> dict[str, Any]:
+    placed_as = transfer.placed_as
+    return {
+        **{name: getattr(transfer, name) for name in Transfer.__dataclass_fields__},
+        "path": join(transfer.path),
+        "placed_as": None if placed_as is None else join(placed_as),
+    }
 
 
 def _transfer(row: sa.Row[Any]) -> Transfer:

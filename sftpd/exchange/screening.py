@@ -15,15 +15,29 @@ class Screening:
     def __init__(self, hooks: HookRunner) -> None:
         self._hooks = hooks
 
+    def has_gates(self, transfer: Transfer) -> bool:
+        """Whether anybody is to be asked about the transfer; a gate that cannot run counts."""
+        return self._hooks.has(_gate(transfer))
+
+    def has_observers(self, transfer: Transfer) -> bool:
+        """Whether anybody is to be told of the transfer."""
+        return self._hooks.has(_observer(transfer))
+
     def screen(self, transfer: Transfer, file: Path, policy: Mapping[str, Any]) -> Verdict:
         """The verdict of the gates on `file`; never an exception, a gate that fails holds the file back."""
-        event = "pre-receive" if transfer.direction == "inbound" else "pre-send"
-        return self._hooks.screen(event, {**_payload(transfer), "policy": dict(policy)}, file)
+        return self._hooks.screen(_gate(transfer), {**_payload(transfer), "policy": dict(policy)}, file)
 
     def tell(self, transfer: Transfer, file: Path) -> None:
         """Tell the observers that the file is at its place."""
-        event = "post-receive" if transfer.direction == "inbound" else "post-send"
-        self._hooks.observe(event, _payload(transfer), file)
+        self._hooks.observe(_observer(transfer), _payload(transfer), file)
+
+
+def _gate(transfer: Transfer) -> str:
+    return "pre-receive" if transfer.direction == "inbound" else "pre-send"
+
+
+def _observer(transfer: Transfer) -> str:
+    return "post-receive" if transfer.direction == "inbound" else "post-send"
 
 
 def _payload(transfer: Transfer) -> dict[str, Any]:

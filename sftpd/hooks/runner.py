@@ -43,6 +43,13 @@ class HookRunner:
         self._deadline = deadline
         self._clock = clock
 
+    def has(self, event: str) -> bool:
+        """Whether there are hooks of `event`; what keeps them from being listed counts as one."""
+        try:
+            return bool(list_event(self._directory, EVENTS[event]))
+        except HookError:
+            return True
+
     def screen(self, event: str, payload: Mapping[str, Any], file: Path) -> Verdict:
         """Ask the gates of `event` about `file`; the first that does not accept decides.
 

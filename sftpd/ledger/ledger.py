@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 import sqlalchemy as sa
 import structlog
@@ -12,6 +12,7 @@ from sftpd.clock import Clock
 from sftpd.errors import LedgerError
 from sftpd.ledger.database import migrate, open_engine
 from sftpd.ledger.outbox import Seal
+from sftpd.ledger.statement import Statement
 from sftpd.ledger.writer import Unit, Writer
 
 T = TypeVar("T")
@@ -41,7 +42,7 @@ class Ledger:
 
         Raises what the work raises (nothing of it is then kept), or LedgerError when the commit fails.
         """
-        return self._writer.submit(work).result()
+        return self._writer.write(work)
 
     def submit(self, work: Callable[[Unit], T]) -> Future[T]:
         """As `write`, without waiting."""
@@ -56,6 +57,10 @@ class Ledger:
         """A connection that sees one consistent state; writing through it is a programming error."""
         with self._engine.connect() as conn:
             yield conn
+
+    def look_up(self, query: Statement, **values: Any) -> list[tuple[Any, ...]]:
+        """The rows of one query, as cheap as it can be."""
+        return query.fetch_alone(self._engine, **values)
 
     def compact(self) -> None:
         """Leave nothing of deleted rows to be read: SQLite keeps old pages in its write-ahead log.
@@ -77,7 +82,7 @@ class Ledger:
             raise LedgerError("the write-ahead log is in use", remedy="it is emptied when the daemon stops")
 
     def on_commit(self, listener: Callable[[], None]) -> None:
-        """Have `listener` called, briefly and on the writer's thread, after each commit."""
+        """Have `listener` called, briefly and on the thread that commits, after each commit."""
         self._listeners.append(listener)
 
     def close(self) -> None:

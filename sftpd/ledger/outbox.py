@@ -9,9 +9,14 @@ from typing import Any, Protocol
 import sqlalchemy as sa
 
 from sftpd.ledger import tables
+from sftpd.ledger.statement import Statement, inserting
 
 SYSTEM_LOG = "system"
 """The log of events that belong to no link."""
+
+_ADD = inserting(tables.outbox, "seq")
+_KEEP_OPENING = inserting(tables.opening)
+_REMOVE = Statement(tables.outbox.delete().where(tables.outbox.c.seq == sa.bindparam("taken")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,13 +96,12 @@ class Pending:
 
 def put(conn: sa.Connection, event: Event, event_id: str, sealed: Sealed) -> None:
     """Add a sealed event to the outbox and keep its openings."""
-    conn.execute(tables.outbox.insert().values(log=event.log, event=event_id, leaf=sealed.leaf))
-    if sealed.openings:
-        rows = [
-            {"event": event_id, "field": o.field, "nonce": o.nonce, "value": json.dumps(o.value)}
-            for o in sealed.openings
-        ]
-        conn.execute(tables.opening.insert(), rows)
+    _ADD.run(conn, {"log": event.log, "event": event_id, "leaf": sealed.leaf})
+    rows = [
+        {"event": event_id, "field": o.field, "nonce": o.nonce, "value": json.dumps(o.value)}
+        for o in sealed.openings
+    ]
+    _KEEP_OPENING.run(conn, *rows)
 
 
 def pending(conn: sa.Connection, limit: int, without: Collection[str] = ()) -> list[Pending]:
@@ -113,7 +117,7 @@ def pending(conn: sa.Connection, limit: int, without: Collection[str] = ()) -> l
 
 def remove(conn: sa.Connection, events: Iterable[Pending]) -> None:
     """Take events out that their log now holds durably."""
-    conn.execute(tables.outbox.delete().where(tables.outbox.c.seq.in_([e.seq for e in events])))
+    _REMOVE.run(conn, *({"taken": event.seq} for event in events))
 
 
 def openings(conn: sa.Connection, event_id: str) -> dict[str, tuple[bytes, Any]]:

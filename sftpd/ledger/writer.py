@@ -1,7 +1,7 @@
 """The one writer of the ledger: units of work from many threads, grouped into few commits."""
 
-import queue
 import threading
+from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -15,11 +15,18 @@ from sftpd.clock import Clock
 from sftpd.errors import LedgerError
 from sftpd.ledger.database import for_writing
 from sftpd.ledger.outbox import Event, Seal, put
+from sftpd.ledger.statement import Statement
 from sftpd.names import new_id
 
 T = TypeVar("T")
 
 _GROUP_LIMIT = 128
+_LINGER = 0.02
+"""Seconds that a unit waits for others when nobody waits for it."""
+
+_SAVE = Statement(sa.text("SAVEPOINT unit"))
+_UNDO = Statement(sa.text("ROLLBACK TO SAVEPOINT unit"))
+_RELEASE = Statement(sa.text("RELEASE SAVEPOINT unit"))
 _log = structlog.get_logger()
 
 
@@ -53,71 +60,87 @@ class _Job:
 
 
 class Writer:
-    """A thread that runs units of work and answers each only after its commit is on disk."""
+    """Runs units of work in the order they came and answers each only after its commit is on disk.
+
+    Who waits for a unit commits it, and all that wait with it, unless another is at it: then the next one
+    does. What nobody waits for goes with the next commit, or a thread `sftpd-ledger` sees to it soon.
+    """
 
     def __init__(self, engine: sa.Engine, *, clock: Clock, seal: Seal, committed: Callable[[], None]) -> None:
         self._engine = for_writing(engine)
         self._clock = clock
         self._seal = seal
         self._committed = committed
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        self._jobs: deque[_Job] = deque()
         self._gate = threading.Lock()
-        self._closed = False
+        self._turn = threading.Lock()
+        """Held by whoever commits."""
+        self._conn: sa.Connection | None = None
+        self._called = threading.Event()
+        self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sftpd-ledger", daemon=True)
         self._thread.start()
 
+    def write(self, work: Callable[[Unit], T]) -> T:
+        """Run a unit of work and return its result once it is committed. Raises what it raises."""
+        done = self._queue(work)
+        while not done.done():
+            with self._turn:
+                if not done.done():
+                    self._commit()
+        return done.result()
+
     def submit(self, work: Callable[[Unit], T]) -> Future[T]:
         """Queue a unit of work; the future is resolved once it is committed, or failed alone."""
-        done: Future[T] = Future()
-        done.set_running_or_notify_cancel()  # it cannot be cancelled: what is queued is done
-        with self._gate:
-            if self._closed:
-                raise LedgerError("the ledger is closed")
-            self._jobs.put(_Job(work, done))
+        done = self._queue(work)
+        self._called.set()
         return done
 
     def close(self) -> None:
         """Commit what is queued and end the thread."""
         with self._gate:
-            if self._closed:
-                return
-            self._closed = True
-            self._jobs.put(None)
+            self._closing.set()
+        self._called.set()
         self._thread.join()
 
+    def _queue(self, work: Callable[[Unit], T]) -> Future[T]:
+        done: Future[T] = Future()
+        done.set_running_or_notify_cancel()  # it cannot be cancelled: what is queued is done
+        with self._gate:
+            if self._closing.is_set():
+                raise LedgerError("the ledger is closed")
+            self._jobs.append(_Job(work, done))
+        return done
+
     def _run(self) -> None:
-        while True:
-            group = self._take()
-            if group:
-                self._commit(group)
-            if group is None:
-                return
+        while not self._closing.is_set():
+            self._called.wait()
+            self._closing.wait(_LINGER)
+            self._called.clear()
+            while self._jobs:
+                with self._turn:
+                    self._commit()
+        with self._turn:
+            self._disconnect()
 
-    def _take(self) -> list[_Job] | None:
-        first = self._jobs.get()
-        if first is None:
-            return None
-        group = [first]
-        while len(group) < _GROUP_LIMIT:
-            try:
-                job = self._jobs.get_nowait()
-            except queue.Empty:
-                break
-            if job is None:
-                self._jobs.put(None)
-                break
-            group.append(job)
-        return group
-
-    def _commit(self, group: list[_Job]) -> None:
+    def _commit(self) -> None:
+        """Do the units that have waited longest, if any; for whoever has the turn."""
+        group = [self._jobs.popleft() for _ in range(min(len(self._jobs), _GROUP_LIMIT))]
+        if not group:
+            return
         try:
-            with self._engine.begin() as conn:
-                outcomes = [self._try(conn, job) for job in group]
-        except Exception as error:
+            if self._conn is None:
+                self._conn = self._engine.connect()
+            with self._conn.begin():
+                outcomes = [self._try(self._conn, job) for job in group]
+        except BaseException as error:
+            self._disconnect()
             fault = LedgerError(f"could not commit: {error}", remedy="check the disk that holds the ledger")
             for job in group:
                 job.done.set_exception(fault)
             _log.error("ledger_commit_failed", error=str(error), units=len(group))
+            if not isinstance(error, Exception):
+                raise
             return
         for job, result, failure in outcomes:
             if failure is None:
@@ -126,11 +149,20 @@ class Writer:
                 job.done.set_exception(failure)
         self._committed()
 
+    def _disconnect(self) -> None:
+        if self._conn is not None:
+            self._conn.close()
+            self._conn = None
+
     def _try(self, conn: sa.Connection, job: _Job) -> tuple[_Job, Any, BaseException | None]:
+        result, failure = None, None
+        _SAVE.run(conn, {})
         try:
-            with conn.begin_nested():
-                return job, job.work(Unit(conn, self._clock.now(), self._seal)), None
+            result = job.work(Unit(conn, self._clock.now(), self._seal))
         except sa.exc.OperationalError:
             raise  # the database itself is in trouble: nobody in the group may be told "done"
         except Exception as error:
-            return job, None, error
+            failure = error
+            _UNDO.run(conn, {})
+        _RELEASE.run(conn, {})
+        return job, result, failure

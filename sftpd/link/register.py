@@ -11,10 +11,13 @@ from sftpd.errors import NotFoundError, RefusedError
 from sftpd.ledger import tables
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
+from sftpd.ledger.statement import Statement
 from sftpd.ledger.writer import Unit
 from sftpd.link import gate
 from sftpd.link.lifecycle import LinkState, LinkStep, take
 from sftpd.link.model import Link, Terms
+
+_STATE = Statement(sa.select(tables.link.c.state).where(tables.link.c.name == sa.bindparam("name")))
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +80,20 @@ class LinkRegister:
         Raises RefusedError with the reason.
         """
         link = self.get(name)
-        with self._ledger.read() as conn:
-            facts = gate.Facts(
-                state=_standing(conn, name).state,
-                terms=link.terms,
-                accepted=link.terms is not None and _accepted(conn, name, link.terms),
-                today=self._clock.now().astimezone(link.zone).date(),
-            )
+        states = self._ledger.look_up(_STATE, name=name)
+        if not states:
+            raise _without_state(name)
+        facts = gate.Facts(
+            state=LinkState(states[0][0]),
+            terms=link.terms,
+            accepted=link.terms is not None and self._is_accepted(name, link.terms),
+            today=self._clock.now().astimezone(link.zone).date(),
+        )
         gate.require_open(name, facts)
+
+    def _is_accepted(self, name: str, terms: Terms) -> bool:
+        with self._ledger.read() as conn:
+            return _accepted(conn, name, terms)
 
     def move(self, name: str, step: LinkStep, *, by: str, reason: str | None = None) -> LinkState:
         """Take a step in the link's life and record it.
@@ -139,8 +148,12 @@ def _standing(conn: sa.Connection, name: str) -> Standing:
     link = tables.link.c
     row = conn.execute(sa.select(link.state, link.since, link.reason).where(link.name == name)).first()
     if row is None:
-        raise NotFoundError(f"link {name!r} has no state in the ledger", remedy="start the daemon once")
+        raise _without_state(name)
     return Standing(LinkState(row.state), row.since, row.reason)
+
+
+def _without_state(name: str) -> NotFoundError:
+    return NotFoundError(f"link {name!r} has no state in the ledger", remedy="start the daemon once")
 
 
 def _accepted(conn: sa.Connection, name: str, terms: Terms) -> bool:

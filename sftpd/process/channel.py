@@ -33,6 +33,7 @@ M = TypeVar("M", bound=Message)
 _SEND_PATIENCE = 5.0
 _INBOX_LIMIT = 1024
 _ANCILLARY = socket.CMSG_SPACE(DESCRIPTOR_LIMIT * array.array("i").itemsize)
+_CUT = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)
 _GONE = (errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN, errno.EBADF)
 
 
@@ -312,7 +313,7 @@ class Channel:
             raise _closed(fault) from fault
         fds = _descriptors(ancillary)
         try:
-            if flags & (socket.MSG_TRUNC | socket.MSG_CTRUNC):
+            if flags & _CUT:
                 raise MessageError("message is over-long", expected=f"at most {MESSAGE_LIMIT} bytes")
             if not packet:
                 raise ChannelClosedError("the other end has closed the channel")

@@ -5,7 +5,8 @@ import selectors
 import threading
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from queue import SimpleQueue
 from typing import Protocol, Self
 
 import structlog
@@ -81,7 +82,13 @@ class Switchboard:
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._selector.register(self._wake, selectors.EVENT_READ)
         self._stopping = False
-        self._workers = ThreadPoolExecutor(workers, thread_name_prefix="sftpd-worker")
+        self._tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._workers = [
+            threading.Thread(target=self._work, name=f"sftpd-worker_{number}", daemon=True)
+            for number in range(workers)
+        ]
+        for worker in self._workers:
+            worker.start()
         self._thread = threading.Thread(target=self._run, name="sftpd-switchboard", daemon=True)
         self._thread.start()
 
@@ -111,7 +118,10 @@ class Switchboard:
             self._stopping = True
         os.eventfd_write(self._wake, 1)
         self._thread.join()
-        self._workers.shutdown()
+        for _ in self._workers:
+            self._tasks.put(None)
+        for worker in self._workers:
+            worker.join()
         for line in self._lines:
             _discard(line)
             if line.on_over is not None:
@@ -130,6 +140,10 @@ class Switchboard:
                 touched, self._touched = self._touched, set()
             for line in touched:
                 self._tune(line)
+
+    def _work(self) -> None:
+        while (task := self._tasks.get()) is not None:
+            task()
 
     def _touch(self, line: _Line) -> None:
         """Have the thread look at a line anew."""
@@ -150,7 +164,7 @@ class Switchboard:
                 self._lines.remove(line)
             _discard(line)
             if line.on_over is not None:
-                self._workers.submit(self._tell_over, line.on_over)
+                self._tasks.put(partial(self._tell_over, line.on_over))
 
     def _listen(self, line: _Line) -> None:
         try:
@@ -175,9 +189,9 @@ class Switchboard:
                 if line.busy:
                     return
                 line.busy = True
-                self._workers.submit(self._work_through, line)
+                self._tasks.put(partial(self._work_through, line))
                 return
-        self._workers.submit(self._handle, line, delivery)
+        self._tasks.put(partial(self._handle, line, delivery))
 
     def _work_through(self, line: _Line) -> None:
         """Handle one waiting message, then queue up again: no child keeps a worker to itself."""
@@ -187,7 +201,7 @@ class Switchboard:
         with self._lock:
             line.busy = bool(line.waiting) and not self._stopping
             if line.busy:
-                self._workers.submit(self._work_through, line)
+                self._tasks.put(partial(self._work_through, line))
 
     def _handle(self, line: _Line, delivery: Delivery) -> None:
         envelope, fds = delivery

@@ -10,9 +10,15 @@ from sftpd.errors import NotFoundError, RefusedError
 from sftpd.ledger import tables
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
+from sftpd.ledger.statement import Statement
 from sftpd.ledger.writer import Unit
 from sftpd.names import new_id
 from sftpd.retention.rule import Hold
+
+_hold = tables.hold.c
+_PLACED = Statement(
+    sa.select(_hold.id).where(_hold.link == sa.bindparam("link"), _hold.released_at.is_(None)).limit(1)
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +83,11 @@ def release(ledger: Ledger, hold_id: str, by: str) -> None:
         unit.record(Event("hold.released", row.link, {"hold": hold_id}, {"operator": by}))
 
     ledger.write(work)
+
+
+def any_placed(ledger: Ledger, link: str) -> bool:
+    """Whether a link has a hold that was not released; one that has run out counts."""
+    return bool(ledger.look_up(_PLACED, link=link))
 
 
 def listed(conn: sa.Connection, link: str | None = None) -> list[Hold]:

@@ -91,7 +91,8 @@ class Sequencer:
     def _drain(self) -> dict[str, AuditError]:
         """Take what can be taken; returns the faults of the logs that could not be written, by name."""
         faults: dict[str, AuditError] = {}
-        while events := self._next(without=faults):
+        while True:
+            events = self._next(without=faults)
             for name, group in groupby(sorted(events, key=_log_of), key=_log_of):
                 batch = list(group)
                 try:
@@ -100,7 +101,9 @@ class Sequencer:
                     faults[name] = fault
                 else:
                     self._ledger.write(partial(_remove, batch))
-        return faults
+            if len(events) < _BATCH:
+                # What was committed meanwhile gathers for the next checkpoint.
+                return faults
 
     def sizes(self) -> dict[str, int]:
         """How many leaves each log has."""

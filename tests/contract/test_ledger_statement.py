@@ -1,0 +1,44 @@
+from datetime import UTC, datetime
+
+import pytest
+import sqlalchemy as sa
+from exchange_scene import open_ledger
+
+from sftpd.clock import SystemClock
+from sftpd.ledger import tables
+from sftpd.ledger.ledger import Ledger
+from sftpd.ledger.statement import Statement, inserting
+
+ADD = inserting(tables.tick)
+LAST = Statement(sa.select(tables.tick.c.job).where(tables.tick.c.last == sa.bindparam("at")))
+NOON = datetime(2026, 7, 1, 12, tzinfo=UTC)
+
+
+@pytest.fixture
+def ledger(tmp_path):
+    ledger = open_ledger(tmp_path / "ledger.db", SystemClock())
+    yield ledger
+    ledger.close()
+
+
+def add(*jobs):
+    return lambda unit: ADD.run(unit.conn, *({"job": job, "last": NOON} for job in jobs))
+
+
+def test_parameters_are_converted_as_their_columns_say(ledger):
+    ledger.write(add("a", "b"))
+    with ledger.read() as conn:
+        assert set(conn.scalars(sa.select(tables.tick.c.last))) == {NOON}
+    assert sorted(ledger.look_up(LAST, at=NOON)) == [("a",), ("b",)]
+
+
+def test_errors_are_sqlalchemys(ledger):
+    ledger.write(add("a"))
+    with pytest.raises(sa.exc.IntegrityError):
+        ledger.write(add("b", "a"))
+    assert ledger.look_up(LAST, at=NOON) == [("a",)]
+
+
+def test_what_is_deferred_is_done_before_what_is_written_after_it(ledger):
+    Ledger.defer(ledger, add("a"))
+    assert ledger.write(lambda unit: LAST.fetch(unit.conn, at=NOON)) == [("a",)]
