@@ -32,8 +32,11 @@ def is_signed(blob: bytes, algorithm: str, data: bytes, signature: bytes) -> boo
         reader = Reader(memoryview(signature))
         if reader.string() != algorithm.encode():
             return False
+        raw = reader.string()
         if algorithm == SECURITY_KEY:
-            return _is_signed_by_touch(blob, data, reader)
+            return _is_signed_by_touch(blob, data, raw, reader)
+        if not reader.at_end:
+            return False
         key = paramiko.PKey.from_type_string(signing.key_type(blob), blob)
         if key.get_name() == _RSA and key.get_bits() < _RSA_BITS:
             return False
@@ -42,12 +45,12 @@ def is_signed(blob: bytes, algorithm: str, data: bytes, signature: bytes) -> boo
         return False
 
 
-def _is_signed_by_touch(blob: bytes, data: bytes, signature: Reader) -> bool:
+def _is_signed_by_touch(blob: bytes, data: bytes, raw: bytes, rest: Reader) -> bool:
     key = Reader(memoryview(blob))
     key.string()
     public, application = key.string(), key.string()
-    raw, flags, counter = signature.string(), signature.uint8(), signature.uint32()
-    if not flags & _USER_PRESENT:
+    flags, counter = rest.uint8(), rest.uint32()
+    if not flags & _USER_PRESENT or not rest.at_end:
         return False
     signed = b"".join(
         (
