@@ -36,7 +36,8 @@ class KeyUse:
 
     def use(self, used: int) -> None:
         """They have protected `used` bytes. Raises SSHException when they are long overdue for a change."""
-        self._used = used
+        # While only one direction has new keys, what the other has protected is counted no more.
+        self._used = max(self._used, used)
         if used >= self._renew_after:
             self.due = True
             if used >= self._renew_after + _PATIENCE_BYTES:
