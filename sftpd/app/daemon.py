@@ -14,6 +14,7 @@ import structlog
 
 from sftpd.app.instance import Instance
 from sftpd.app.keys import host_keys, host_keys_to_come
+from sftpd.app.links import most_handles
 from sftpd.app.operations import operations
 from sftpd.app.traffic import Traffic
 from sftpd.app.work import Work
@@ -34,7 +35,8 @@ from sftpd.ssh.codes import Codes
 from sftpd.ssh.hosting import Hosting, OwnProcesses, SharedProcesses
 from sftpd.ssh.identification import IDENTIFICATION
 from sftpd.ssh.listener import Host, Listener, bind
-from sftpd.ssh.monitor import HANDLES, Ports, SessionGuard
+from sftpd.ssh.monitor import Ports, SessionGuard
+from sftpd.ssh.pacing import Pacing
 from sftpd.ssh.reception import Reception
 from sftpd.ssh.session import Settings
 
@@ -212,7 +214,7 @@ class Daemon:
                 execute=sandbox.interpreter_paths(),
                 write=(str(instance.config.instance.about.links),),
                 read=(str(instance.audit_folder),),
-                files=_DESCRIPTORS_A_HANDLE * HANDLES + _OTHER_DESCRIPTORS,
+                files=_DESCRIPTORS_A_HANDLE * most_handles(instance.config) + _OTHER_DESCRIPTORS,
                 memory=_SESSION_MEMORY,
                 processes=None,
             ),
@@ -227,10 +229,12 @@ class Daemon:
     def _host(self) -> Host:
         instance, server = self.instance, self.instance.config.instance.server
         keys = host_keys(instance.config)
+        pacing = Pacing(instance.clock)
         held = {key.asbytes(): key for key in (*keys.values(), *host_keys_to_come(instance.config))}
 
         def guard(address: str, may_log_in: Callable[[], bool]) -> SessionGuard:
-            ports = Ports(keys, held, self._work.authenticator, self._enter, instance.ledger, instance.clock)
+            authenticator, ledger = self._work.authenticator, instance.ledger
+            ports = Ports(keys, held, authenticator, self._enter, ledger, instance.clock, pacing)
             return SessionGuard(address, ports, may_log_in)
 
         rules = Rules(
@@ -247,8 +251,8 @@ class Daemon:
     def _enter(self, account: Account) -> Partner:
         self.instance.register.require_open(account.link)
         partners = [guard.partner for guard in self._listener.sessions()]
-        limit = self.instance.config.instance.server.max_sessions_per_account
-        if sum(p is not None and p.account.name == account.name for p in partners) >= limit:
+        own = sum(p is not None and p.account.name == account.name for p in partners)
+        if own >= account.limits.sessions:
             raise RefusedError(
                 "too many sessions", reason="TOO_MANY_SESSIONS", where=f"account {account.name}"
             )
@@ -291,6 +295,8 @@ def _require_same(old: Config, new: Config) -> None:
         "instance.links": lambda c: c.instance.about.links,
         "instance.ledger": lambda c: c.instance.about.ledger,
         "server": lambda c: c.instance.server,
+        "the most handles of any account": most_handles,
+        "metrics": lambda c: c.instance.metrics,
         "audit": lambda c: c.instance.audit,
         "control": lambda c: c.instance.control,
         "log": lambda c: c.instance.log,
