@@ -12,6 +12,7 @@ from pathlib import Path
 
 import structlog
 
+from sftpd.app.figures import Figures
 from sftpd.app.instance import Instance
 from sftpd.app.keys import host_keys, host_keys_to_come
 from sftpd.app.links import most_handles
@@ -28,6 +29,7 @@ from sftpd.process import sandbox
 from sftpd.process.switchboard import Switchboard, code_only
 from sftpd.service.activation import handed_over
 from sftpd.service.control import ControlServer
+from sftpd.service.metrics import Metrics, MetricsServer
 from sftpd.service.notify import ServiceManager
 from sftpd.ssh.admission import Rules
 from sftpd.ssh.asking import failure_for
@@ -112,11 +114,23 @@ class Daemon:
         self._undo.callback(self._switchboard.close)
         self._recover_desks()
         instance.sequencer.start()
+        self._tell_metrics()
         self._listener.start()
         self._undo.callback(self._listener.stop)
         control = ControlServer(instance.config.instance.control_socket, operations(instance, self.live))
         control.start()
         self._undo.callback(control.stop)
+
+    def _tell_metrics(self) -> None:
+        listen = self.instance.config.instance.metrics.listen
+        if listen is None:
+            return
+        figures = Figures(self.instance, self._reception, self._listener.sessions, lambda: self._work)
+        metrics = Metrics(figures)
+        self.instance.ledger.on_event(metrics.count)
+        server = MetricsServer(listen.host, listen.port, metrics)
+        server.start()
+        self._undo.callback(server.stop)
 
     def _recover_desks(self) -> None:
         """Finish the disposals that a crash interrupted, and have a thread finish the erasures."""
@@ -245,8 +259,8 @@ class Daemon:
             penalties=server.penalties,
             exempt=server.penalty_exempt,
         )
-        reception = Reception(rules, instance.ledger, instance.clock)
-        return Host(self._switchboard, server.login_grace, guard, reception)
+        self._reception = Reception(rules, instance.ledger, instance.clock)
+        return Host(self._switchboard, server.login_grace, guard, self._reception)
 
     def _enter(self, account: Account) -> Partner:
         self.instance.register.require_open(account.link)

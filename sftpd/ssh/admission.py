@@ -122,6 +122,10 @@ class Admission:
             return None
         return source if self._penalties.add(source.address, offence, now) else None
 
+    def penalties(self, now: float) -> int:
+        """How many sources have a penalty, enforced or not."""
+        return self._penalties.count(now)
+
     def _objection(self, source: Source, now: float) -> Reason | None:
         if self._is_penalised(source) and self._penalties.left(source.address, now):
             return Reason.PENALTY
