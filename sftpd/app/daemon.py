@@ -258,6 +258,7 @@ class Daemon:
             guests_per_network=server.unauthenticated_per_network,
             penalties=server.penalties,
             exempt=server.penalty_exempt,
+            starts_per_network=server.starts_per_network,
         )
         self._reception = Reception(rules, instance.ledger, instance.clock)
         return Host(self._switchboard, server.login_grace, guard, self._reception)

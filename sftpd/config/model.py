@@ -120,10 +120,12 @@ class ServerSection(Section):
     """The same for an IPv4 /24 or IPv6 /48."""
     unauthenticated_total: Count = 100
     """The same in all, at most half of `max_sessions`; one more ends one of the most crowded source."""
+    starts_per_network: Count = 50
+    """How many connections an IPv4 /24 or IPv6 /48 may start a second; each costs us a key exchange."""
     penalties: Flag = True
     """Whether an address with many failed logins, or connections without one, is refused for a time."""
     penalty_exempt: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
-    """The networks that no penalty is given to; behind a proxy on this machine everybody comes from one."""
+    """The networks without penalties and `starts_per_network`; behind a proxy everybody comes from one."""
 
 
 class LimitsSection(Section):
