@@ -79,6 +79,16 @@ def test_uploads_side_by_side_do_not_pass_the_limit_together(daemon: Daemon) -> 
     assert sum(path.stat().st_size for path in daemon.inbound.iterdir()) == 700_000
 
 
+def test_a_part_that_is_open_twice_has_one_limit(daemon: Daemon) -> None:
+    limit(daemon, 'bytes_per_day = "1 MiB"')
+    with daemon.sftp() as client, client.open("/upload/part", "wb") as one:
+        one.write(b"x" * 700_000)
+        other = client.open("/upload/part", "r+")
+        other.seek(700_000)
+        with pytest.raises(OSError, match="bytes a day reached"):
+            other.write(b"x" * 700_000)
+
+
 def test_what_lies_here_is_limited_until_it_is_taken(daemon: Daemon) -> None:
     daemon.configure_link("link", 'storage = "1 MiB"')
     daemon.start()
