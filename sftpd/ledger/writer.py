@@ -72,7 +72,9 @@ class Writer:
     does. What nobody waits for goes with the next commit, or a thread `sftpd-ledger` sees to it soon.
     """
 
-    def __init__(self, engine: sa.Engine, *, clock: Clock, seal: Seal, committed: Callable[[list[Event]], None]) -> None:
+    def __init__(
+        self, engine: sa.Engine, *, clock: Clock, seal: Seal, committed: Callable[[list[Event]], None]
+    ) -> None:
         self._engine = for_writing(engine)
         self._clock = clock
         self._seal = seal
