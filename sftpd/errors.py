@@ -74,6 +74,12 @@ class RefusedError(SftpdError):
         """The stable, machine-readable reason, such as `LINK_NOT_ACTIVE`."""
 
 
+class LimitError(RefusedError):
+    """An account has reached a limit of what it may use."""
+
+    code = "LIMIT"
+
+
 class ContainmentError(SftpdError):
     """A path would leave the folder that holds it."""
 

@@ -27,6 +27,7 @@ from sftpd.exchange.deliver import Bring, Offer
 from sftpd.exchange.partner import Partner, Ports
 from sftpd.exchange.places import Places
 from sftpd.exchange.queue import OutboundQueue
+from sftpd.exchange.ration import Ration
 from sftpd.exchange.receive import Receiver
 from sftpd.exchange.recovery import Recovery
 from sftpd.exchange.screening import Screening
@@ -100,7 +101,8 @@ class Scene:
         )
         account = _account()
         link = _link(self.folders, (account,))
-        ports = Ports(self.ledger, self.receiver, self.changes, lambda link: None)
+        ration = Ration(link, self.places, self.ledger, self.clock)
+        ports = Ports(self.ledger, self.receiver, self.changes, lambda link: None, ration)
         self.partner = Partner(account, link, self.places, ports)
         self.ledger.fuse = self.remote.fuse = self.fuse
 

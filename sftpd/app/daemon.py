@@ -12,8 +12,10 @@ from pathlib import Path
 
 import structlog
 
+from sftpd.app.figures import Figures
 from sftpd.app.instance import Instance
 from sftpd.app.keys import host_keys, host_keys_to_come
+from sftpd.app.links import most_handles
 from sftpd.app.operations import operations
 from sftpd.app.traffic import Traffic
 from sftpd.app.work import Work
@@ -27,6 +29,7 @@ from sftpd.process import sandbox
 from sftpd.process.switchboard import Switchboard, code_only
 from sftpd.service.activation import handed_over
 from sftpd.service.control import ControlServer
+from sftpd.service.metrics import Metrics, MetricsServer
 from sftpd.service.notify import ServiceManager
 from sftpd.ssh.admission import Rules
 from sftpd.ssh.asking import failure_for
@@ -34,7 +37,8 @@ from sftpd.ssh.codes import Codes
 from sftpd.ssh.hosting import Hosting, OwnProcesses, SharedProcesses
 from sftpd.ssh.identification import IDENTIFICATION
 from sftpd.ssh.listener import Host, Listener, bind
-from sftpd.ssh.monitor import HANDLES, Ports, SessionGuard
+from sftpd.ssh.monitor import Ports, SessionGuard
+from sftpd.ssh.pacing import Pacing
 from sftpd.ssh.reception import Reception
 from sftpd.ssh.session import Settings
 
@@ -110,11 +114,23 @@ class Daemon:
         self._undo.callback(self._switchboard.close)
         self._recover_desks()
         instance.sequencer.start()
+        self._tell_metrics()
         self._listener.start()
         self._undo.callback(self._listener.stop)
         control = ControlServer(instance.config.instance.control_socket, operations(instance, self.live))
         control.start()
         self._undo.callback(control.stop)
+
+    def _tell_metrics(self) -> None:
+        listen = self.instance.config.instance.metrics.listen
+        if listen is None:
+            return
+        figures = Figures(self.instance, self._reception, self._listener.sessions, lambda: self._work)
+        metrics = Metrics(figures)
+        self.instance.ledger.on_event(metrics.count)
+        server = MetricsServer(listen.host, listen.port, metrics)
+        server.start()
+        self._undo.callback(server.stop)
 
     def _recover_desks(self) -> None:
         """Finish the disposals that a crash interrupted, and have a thread finish the erasures."""
@@ -212,7 +228,7 @@ class Daemon:
                 execute=sandbox.interpreter_paths(),
                 write=(str(instance.config.instance.about.links),),
                 read=(str(instance.audit_folder),),
-                files=_DESCRIPTORS_A_HANDLE * HANDLES + _OTHER_DESCRIPTORS,
+                files=_DESCRIPTORS_A_HANDLE * most_handles(instance.config) + _OTHER_DESCRIPTORS,
                 memory=_SESSION_MEMORY,
                 processes=None,
             ),
@@ -227,10 +243,12 @@ class Daemon:
     def _host(self) -> Host:
         instance, server = self.instance, self.instance.config.instance.server
         keys = host_keys(instance.config)
+        pacing = Pacing(instance.clock)
         held = {key.asbytes(): key for key in (*keys.values(), *host_keys_to_come(instance.config))}
 
         def guard(address: str, may_log_in: Callable[[], bool]) -> SessionGuard:
-            ports = Ports(keys, held, self._work.authenticator, self._enter, instance.ledger, instance.clock)
+            authenticator, ledger = self._work.authenticator, instance.ledger
+            ports = Ports(keys, held, authenticator, self._enter, ledger, instance.clock, pacing)
             return SessionGuard(address, ports, may_log_in)
 
         rules = Rules(
@@ -240,15 +258,16 @@ class Daemon:
             guests_per_network=server.unauthenticated_per_network,
             penalties=server.penalties,
             exempt=server.penalty_exempt,
+            starts_per_network=server.starts_per_network,
         )
-        reception = Reception(rules, instance.ledger, instance.clock)
-        return Host(self._switchboard, server.login_grace, guard, reception)
+        self._reception = Reception(rules, instance.ledger, instance.clock)
+        return Host(self._switchboard, server.login_grace, guard, self._reception)
 
     def _enter(self, account: Account) -> Partner:
         self.instance.register.require_open(account.link)
         partners = [guard.partner for guard in self._listener.sessions()]
-        limit = self.instance.config.instance.server.max_sessions_per_account
-        if sum(p is not None and p.account.name == account.name for p in partners) >= limit:
+        own = sum(p is not None and p.account.name == account.name for p in partners)
+        if own >= account.limits.sessions:
             raise RefusedError(
                 "too many sessions", reason="TOO_MANY_SESSIONS", where=f"account {account.name}"
             )
@@ -291,6 +310,8 @@ def _require_same(old: Config, new: Config) -> None:
         "instance.links": lambda c: c.instance.about.links,
         "instance.ledger": lambda c: c.instance.about.ledger,
         "server": lambda c: c.instance.server,
+        "the most handles of any account": most_handles,
+        "metrics": lambda c: c.instance.metrics,
         "audit": lambda c: c.instance.audit,
         "control": lambda c: c.instance.control,
         "log": lambda c: c.instance.log,

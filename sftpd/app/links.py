@@ -17,6 +17,7 @@ from sftpd.link.model import (
     Backoff,
     Folders,
     Inbound,
+    Limits,
     Link,
     Outbound,
     Readiness,
@@ -56,7 +57,14 @@ def build_link(config: Config, file: LinkFile, audit: Path) -> Link:
         outbound=tuple(_outbound(route, config, name, folders) for route in file.outbound),
         inbound=tuple(_inbound(route, name) for route in file.inbound),
         upload_policy=_policy(file.policy),
+        storage=file.about.storage,
     )
+
+
+def most_handles(config: Config) -> int:
+    """The most that any account may have open in a session."""
+    own = (account.limits.handles for file in config.links for account in file.accounts)
+    return max([config.instance.limits.handles, *(handles for handles in own if handles is not None)])
 
 
 def build_rules(config: Config) -> list[Rule]:
@@ -98,6 +106,7 @@ def _account(account: AccountSection, config: Config, file: LinkFile) -> Account
         authorities=frozenset(key.blob for key in file.about.user_ca),
         principals=frozenset(account.principals or (account.name,)),
         revoked=_revoked(file),
+        limits=_limits(account, config),
     )
 
 
@@ -112,6 +121,13 @@ def _chains(account: AccountSection) -> tuple[tuple[str, ...], ...]:
 def _revoked(file: LinkFile) -> Revocations:
     listed = file.about.revoked
     return Revocations() if listed is None else Revocations(listed.fingerprints, listed.serials, listed.ids)
+
+
+def _limits(account: AccountSection, config: Config) -> Limits:
+    """What the account's own limits say, and else the instance's."""
+    instance = config.instance
+    usual = {"sessions": instance.server.max_sessions_per_account, **instance.limits.model_dump()}
+    return Limits(**usual | account.limits.model_dump(exclude_none=True))
 
 
 def _outbound(route: OutboundSection, config: Config, link: LinkName, folders: Folders) -> Outbound:

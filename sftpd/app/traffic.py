@@ -13,6 +13,7 @@ from sftpd.exchange.deliver import Bring, Offer
 from sftpd.exchange.partner import Partner, Ports
 from sftpd.exchange.places import Places
 from sftpd.exchange.queue import OutboundQueue
+from sftpd.exchange.ration import Ration
 from sftpd.exchange.receive import Receiver
 from sftpd.exchange.recovery import Recovery
 from sftpd.exchange.screening import Screening
@@ -53,6 +54,7 @@ class Traffic:
             acknowledge_within=instance.config.instance.screening.acknowledge_within,
         )
         self._changes = Changes(link.name, places, instance.ledger, instance.held)
+        self._ration = Ration(link, places, instance.ledger, instance.clock)
         self._remotes = CourierRemotes(instance.children, remote_logins(link, instance.config))
         self._sources = {str(route.name): _open_watched(route) for route in link.outbound}
         self._senders = {str(route.name): self._sender(route) for route in link.outbound}
@@ -103,7 +105,9 @@ class Traffic:
     def partner(self, account: Account) -> Partner:
         """What a session of `account` may do here."""
         instance = self._shared.instance
-        ports = Ports(instance.ledger, self._receiver, self._changes, instance.register.require_open)
+        ports = Ports(
+            instance.ledger, self._receiver, self._changes, instance.register.require_open, self._ration
+        )
         return Partner(account, self.link, self._places, ports)
 
     def jobs(self) -> list[Job]:

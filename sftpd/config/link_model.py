@@ -25,6 +25,7 @@ from sftpd.config.values import (
     Flag,
     Folder,
     Glob,
+    HandleCount,
     Name,
     Network,
     NotEmpty,
@@ -32,6 +33,7 @@ from sftpd.config.values import (
     Port,
     PrivateKey,
     PublicKey,
+    Rate,
     RemoteReference,
     RevokedList,
     Schedule,
@@ -111,6 +113,8 @@ class LinkSection(Section):
     """The counterparty's certificate authorities: OpenSSH certificates that they sign log its accounts in."""
     revoked: RevokedList | None = Field(default=None, examples=["file:keys/revoked"])
     """Keys and certificates that log nobody in any more: a list as ssh-keygen's specification of a KRL."""
+    storage: ByteCount | None = Field(default=None, examples=["500 GiB"])
+    """How many bytes of uploads may lie here, under way, received or in quarantine; no limit if left out."""
     terms: TermsSection | None = None
     """The counterparty's terms that apply to this link."""
 
@@ -133,6 +137,25 @@ class FilePolicySection(Section):
     """The largest file that may pass: bytes, or a text with a unit; no limit if left out."""
     types: tuple[FileType, ...] = Field(default=(), examples=[["csv", "json", "pdf"]])
     """The types that may pass, by extension and, where the type has a signature, by content; all if empty."""
+
+
+class AccountLimitsSection(Section):
+    """The most that this account may use, where that is not what `[limits]` of the instance says."""
+
+    sessions: Count | None = Field(default=None, examples=[10])
+    """How many sessions it may have at once; `server.max_sessions_per_account` if left out."""
+    handles: HandleCount | None = Field(default=None, examples=[256])
+    """How many files and directories a session may have open at once."""
+    list_entries: Count | None = Field(default=None, examples=[100_000])
+    """How many entries the listing of one directory may have."""
+    files_per_day: Count | None = Field(default=None, examples=[10_000])
+    """How many files it may upload a day, in the link's time zone."""
+    bytes_per_day: ByteCount | None = Field(default=None, examples=["100 GiB"])
+    """How many bytes these files may have together."""
+    upload_rate: Rate | None = Field(default=None, examples=["20 MiB"])
+    """How many bytes a second its sessions may send us together."""
+    download_rate: Rate | None = Field(default=None, examples=["20 MiB"])
+    """How many bytes a second they may fetch together."""
 
 
 class AccountSection(Section):
@@ -160,6 +183,8 @@ class AccountSection(Section):
     """The networks it may log in from; any if empty."""
     expires: Day | None = Field(default=None, examples=[date(2027, 12, 31)])
     """The last day on which it may log in, in the link's time zone."""
+    limits: AccountLimitsSection = AccountLimitsSection()
+    """The most that it may use, where that is not what `[limits]` of the instance says."""
 
     @model_validator(mode="after")
     def _has_what_it_needs(self) -> "AccountSection":

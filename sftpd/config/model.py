@@ -16,9 +16,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 from sftpd.config.values import (
     Address,
     AnySecret,
+    ByteCount,
     ConfigPath,
     Count,
     Flag,
+    HandleCount,
     HarmlessText,
     Kind,
     Listen,
@@ -27,6 +29,7 @@ from sftpd.config.values import (
     OneAsList,
     Origin,
     PrivateKey,
+    Rate,
     Seconds,
     SigningKey,
     TimeOfDay,
@@ -117,10 +120,29 @@ class ServerSection(Section):
     """The same for an IPv4 /24 or IPv6 /48."""
     unauthenticated_total: Count = 100
     """The same in all, at most half of `max_sessions`; one more ends one of the most crowded source."""
+    starts_per_network: Count = 50
+    """How many connections an IPv4 /24 or IPv6 /48 may start a second; each costs us a key exchange."""
     penalties: Flag = True
     """Whether an address with many failed logins, or connections without one, is refused for a time."""
     penalty_exempt: tuple[Network, ...] = (IPv4Network("127.0.0.0/8"), IPv6Network("::1/128"))
-    """The networks that no penalty is given to; behind a proxy on this machine everybody comes from one."""
+    """The networks without penalties and `starts_per_network`; behind a proxy everybody comes from one."""
+
+
+class LimitsSection(Section):
+    """The most that each account may use; `[account.limits]` of a link says otherwise for one."""
+
+    handles: HandleCount = 256
+    """How many files and directories a session may have open at once."""
+    list_entries: Count | None = Field(default=None, examples=[100_000])
+    """How many entries the listing of one directory may have; no limit if left out."""
+    files_per_day: Count | None = Field(default=None, examples=[10_000])
+    """How many files an account may upload a day, in the link's time zone; no limit if left out."""
+    bytes_per_day: ByteCount | None = Field(default=None, examples=["100 GiB"])
+    """How many bytes these files may have together; no limit if left out."""
+    upload_rate: Rate | None = Field(default=None, examples=["20 MiB"])
+    """How many bytes a second an account's sessions may send us together; no limit if left out."""
+    download_rate: Rate | None = Field(default=None, examples=["20 MiB"])
+    """How many bytes a second they may fetch together; no limit if left out."""
 
 
 class AuditSection(Section):
@@ -170,6 +192,13 @@ class ControlSection(Section):
     """The path of the socket; `control.sock` in `state` if left out."""
 
 
+class MetricsSection(Section):
+    """Figures for Prometheus, over HTTP at `/metrics`; nobody is asked who they are."""
+
+    listen: Listen | None = Field(default=None, examples=["127.0.0.1:9464"])
+    """The address to tell them at, `HOST:PORT`; they are not told if left out."""
+
+
 class InstanceFile(Section):
     """The instance file, `sftpd.toml`."""
 
@@ -180,6 +209,8 @@ class InstanceFile(Section):
     log: LogSection = LogSection()
     scheduler: SchedulerSection = SchedulerSection()
     control: ControlSection = ControlSection()
+    limits: LimitsSection = LimitsSection()
+    metrics: MetricsSection = MetricsSection()
 
     @property
     def control_socket(self) -> Path:

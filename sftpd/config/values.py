@@ -341,6 +341,8 @@ Seconds = Annotated[
 ByteCount = Annotated[
     int, PlainValidator(_size, json_schema_input_type=int | str), Kind('bytes, or size such as "10 MiB"')
 ]
+Rate = Annotated[ByteCount, Field(ge=1024), Kind('bytes a second from 1024, or size such as "10 MiB"')]
+HandleCount = Annotated[Count, Field(le=4096), Kind("whole number from 1 to 4096")]
 CalendarPeriod = Annotated[
     Period, PlainValidator(_period, json_schema_input_type=str), Kind("ISO 8601 period")
 ]

@@ -15,6 +15,7 @@ from typing import Literal
 from sftpd.errors import LedgerError, RefusedError
 from sftpd.exchange.changes import Changes, Published
 from sftpd.exchange.places import OWN_MODE, Places
+from sftpd.exchange.ration import Ration
 from sftpd.exchange.receive import Answer, Arrival, Receiver
 from sftpd.files import durable
 from sftpd.files.beneath import DIRECTORY_MODE, Root
@@ -43,6 +44,7 @@ class Ports:
     receiver: Receiver
     changes: Changes
     require_open: Callable[[str], None]
+    ration: Ration
 
 
 class Partner:
@@ -56,6 +58,7 @@ class Partner:
         self._receiver = ports.receiver
         self._require_open = ports.require_open
         self._changes = ports.changes
+        self._ration = ports.ration
         self._staging = {name: self._make_staging(name) for name in _UPLOADS}
 
     def close(self) -> None:
@@ -82,29 +85,37 @@ class Partner:
         self._require_open(self.link.name)
         _taking_uploads(path)
 
+    def grant(self, transfer: TransferId, path: VirtualPath, size: int) -> int | None:
+        """To how many bytes an upload of `size` so far may grow; None: to any. Raises LimitError."""
+        return self._ration.grant(self.account, transfer, path.parts, size)
+
+    def give_back(self, transfer: TransferId) -> None:
+        """The upload will not be completed by its session."""
+        self._ration.give_back(transfer)
+
     def complete(self, transfer: TransferId, path: VirtualPath, size: int, sha256: str | None) -> Answer:
         """Take in the staged file at `path`, which its session has made durable and closed.
 
-        Raises RefusedError when it is rejected, OSError when it is not there.
+        Raises RefusedError when it is rejected or too much, OSError when it is not there.
         """
         self._require_open(self.link.name)
         folder = _taking_uploads(path)
         self._changes.refuse_held(folder, path.parts[1:])
         staging = self._staging[path.parts[0]]
-        answer = self._receiver.complete(
-            Arrival(
-                transfer=transfer,
-                route=path.parts[0].decode(),
-                peer=self.account.name,
-                folder=folder,
-                source=staging,
-                parts=path.parts[1:],
-                path=path.parts[1:],
-                size=size,
-                sha256=sha256,
-                policy=self.link.upload_policy if folder == "inbound" else {},
-            )
+        arrival = Arrival(
+            transfer=transfer,
+            route=path.parts[0].decode(),
+            peer=self.account.name,
+            folder=folder,
+            source=staging,
+            parts=path.parts[1:],
+            path=path.parts[1:],
+            size=size,
+            sha256=sha256,
+            policy=self.link.upload_policy if folder == "inbound" else {},
         )
+        with self._ration.completing(self.account, transfer, path.parts, size):
+            answer = self._receiver.complete(arrival)
         Staging(staging).prune(path.parts[1:])
         return answer
 

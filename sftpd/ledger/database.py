@@ -8,7 +8,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from sftpd.errors import LedgerError
 
-NEWEST = "0001"
+NEWEST = "0002"
 """The newest version of the schema, as its migration names it."""
 
 _VERSION = sa.Table("alembic_version", sa.MetaData(), sa.Column("version_num", sa.Text))

@@ -11,7 +11,7 @@ import structlog
 from sftpd.clock import Clock
 from sftpd.errors import LedgerError
 from sftpd.ledger.database import migrate, open_engine
-from sftpd.ledger.outbox import Seal
+from sftpd.ledger.outbox import Event, Seal
 from sftpd.ledger.statement import Statement
 from sftpd.ledger.writer import Unit, Writer
 
@@ -25,6 +25,7 @@ class Ledger:
     def __init__(self, engine: sa.Engine, *, clock: Clock, seal: Seal) -> None:
         self._engine = engine
         self._listeners: list[Callable[[], None]] = []
+        self._counters: list[Callable[[Event], None]] = []
         self._writer = Writer(engine, clock=clock, seal=seal, committed=self._tell)
 
     @classmethod
@@ -85,12 +86,19 @@ class Ledger:
         """Have `listener` called, briefly and on the thread that commits, after each commit."""
         self._listeners.append(listener)
 
+    def on_event(self, listener: Callable[[Event], None]) -> None:
+        """The same for each event that was committed."""
+        self._counters.append(listener)
+
     def close(self) -> None:
         """Commit what is queued and close every connection."""
         self._writer.close()
         self._engine.dispose()
 
-    def _tell(self) -> None:
+    def _tell(self, events: list[Event]) -> None:
+        for counter in self._counters:
+            for event in events:
+                counter(event)
         for listener in self._listeners:
             listener()
 

@@ -76,6 +76,7 @@ transfer = sa.Table(
     sa.Column("began_at", Instant, nullable=False),
     sa.Column("changed_at", Instant, nullable=False),
     sa.Index(None, "link", "route", "path"),
+    sa.Index(None, "peer", "began_at"),
     sa.Index(None, "state", "not_before"),
 )
 """Each file crossing a link, once."""

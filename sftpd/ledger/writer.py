@@ -37,6 +37,8 @@ class Unit:
         self.conn = conn
         self.now = now
         self._seal = seal
+        self.recorded: list[Event] = []
+        """The events of this unit."""
 
     def record(self, event: Event) -> str:
         """Put an event in the outbox, in this transaction; returns its id."""
@@ -50,6 +52,7 @@ class Unit:
             private=event.private,
         )
         put(self.conn, event, event_id, sealed)
+        self.recorded.append(event)
         return event_id
 
 
@@ -59,6 +62,9 @@ class _Job:
     done: Future[Any]
 
 
+_Outcome = tuple[_Job, Any, BaseException | None, list[Event]]
+
+
 class Writer:
     """Runs units of work in the order they came and answers each only after its commit is on disk.
 
@@ -66,7 +72,9 @@ class Writer:
     does. What nobody waits for goes with the next commit, or a thread `sftpd-ledger` sees to it soon.
     """
 
-    def __init__(self, engine: sa.Engine, *, clock: Clock, seal: Seal, committed: Callable[[], None]) -> None:
+    def __init__(
+        self, engine: sa.Engine, *, clock: Clock, seal: Seal, committed: Callable[[list[Event]], None]
+    ) -> None:
         self._engine = for_writing(engine)
         self._clock = clock
         self._seal = seal
@@ -142,27 +150,30 @@ class Writer:
             if not isinstance(error, Exception):
                 raise
             return
-        for job, result, failure in outcomes:
+        recorded: list[Event] = []
+        for job, result, failure, events in outcomes:
             if failure is None:
+                recorded += events
                 job.done.set_result(result)
             else:
                 job.done.set_exception(failure)
-        self._committed()
+        self._committed(recorded)
 
     def _disconnect(self) -> None:
         if self._conn is not None:
             self._conn.close()
             self._conn = None
 
-    def _try(self, conn: sa.Connection, job: _Job) -> tuple[_Job, Any, BaseException | None]:
+    def _try(self, conn: sa.Connection, job: _Job) -> _Outcome:
         result, failure = None, None
+        unit = Unit(conn, self._clock.now(), self._seal)
         _SAVE.run(conn, {})
         try:
-            result = job.work(Unit(conn, self._clock.now(), self._seal))
+            result = job.work(unit)
         except sa.exc.OperationalError:
             raise  # the database itself is in trouble: nobody in the group may be told "done"
         except Exception as error:
             failure = error
             _UNDO.run(conn, {})
         _RELEASE.run(conn, {})
-        return job, result, failure
+        return job, result, failure, unit.recorded

@@ -27,6 +27,24 @@ class Revocations:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """The most that an account may use; None: no limit."""
+
+    sessions: int = 10
+    """At once."""
+    handles: int = 256
+    """In a session, at once."""
+    list_entries: int | None = None
+    """In the listing of one directory."""
+    files_per_day: int | None = None
+    """Uploaded, from midnight in the link's time zone."""
+    bytes_per_day: int | None = None
+    upload_rate: int | None = None
+    """Bytes a second in all sessions together."""
+    download_rate: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """A login of the counterparty at our server; names are unique in the whole instance."""
 
@@ -51,6 +69,7 @@ class Account:
     principals: frozenset[str] = frozenset()
     """The names of which a certificate must have one."""
     revoked: Revocations = Revocations()
+    limits: Limits = Limits()
 
     def __repr__(self) -> str:
         return f"Account({self.name})"
@@ -231,3 +250,5 @@ class Link:
     inbound: tuple[Inbound, ...]
     upload_policy: dict[str, Any]
     """What the pre-receive hooks are told of files that accounts upload."""
+    storage: int | None = None
+    """Bytes that may lie here of what accounts have uploaded and are uploading; None: no limit."""

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from sftpd.sftp.attributes import PERMISSIONS, SIZE, TIMES, clamped
 from sftpd.sftp.replies import reply_encoded_names
+from sftpd.sftp.status import StatusError
 
 _NAMES_LIMIT = 34_000
 """Bytes of a packet that every client must take (§3); longer ones gain nothing measurable in listings."""
@@ -92,13 +93,13 @@ class NameBatches:
         self._room = limit - len(reply_encoded_names(0, []))
         self._held = b""
         self._ahead: list[bytes] | None = None
-        self._fault: OSError | None = None
+        self._fault: OSError | StatusError | None = None
 
     def look_ahead(self) -> None:
         """Gather the entries of the next reply, before it is asked for."""
         try:
             self._ahead = self._gather() if self._ahead is None else self._ahead
-        except OSError as fault:
+        except (OSError, StatusError) as fault:
             self._fault = fault
 
     def next_reply(self, request_id: int) -> bytes | None:

@@ -5,13 +5,17 @@ all, so that silent connections cannot keep honest clients out. Who has logged i
 """
 
 import itertools
-from collections import Counter
+from collections import Counter, OrderedDict
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from typing import Self
 
+from sftpd.ssh.bucket import Bucket
 from sftpd.ssh.penalties import Network, Offence, Penalties
+
+_NETWORKS = 16_384
+"""Networks whose starts are counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +51,9 @@ class Rules:
     guests_per_network: int
     penalties: bool
     exempt: tuple[Network, ...]
-    """Networks that are never penalised."""
+    """Networks that are never penalised, and may start as often as they like."""
+    starts_per_network: int
+    """Connections a second."""
 
     @property
     def most_guests(self) -> int:
@@ -62,6 +68,7 @@ class Reason(Enum):
     ADDRESS_LIMIT = "ADDRESS_LIMIT"
     NETWORK_LIMIT = "NETWORK_LIMIT"
     SESSION_LIMIT = "SESSION_LIMIT"
+    START_LIMIT = "START_LIMIT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +96,7 @@ class Admission:
         self._guests: dict[int, Source] = {}
         self._members: set[int] = set()
         self._displaced: dict[int, Source] = {}
+        self._starts: OrderedDict[Network, Bucket] = OrderedDict()
 
     def knock(self, source: Source, now: float) -> Admitted | Refused:
         """Decide on a new connection at the monotonic time `now`."""
@@ -100,6 +108,7 @@ class Admission:
             if not self._guests:
                 return Refused(Reason.SESSION_LIMIT)
             displaced = self._displace()
+        self._started(source, now).spend(1, now)
         number = next(self._numbers)
         self._guests[number] = source
         return Admitted(number, displaced)
@@ -122,6 +131,10 @@ class Admission:
             return None
         return source if self._penalties.add(source.address, offence, now) else None
 
+    def penalties(self, now: float) -> int:
+        """How many sources have a penalty, enforced or not."""
+        return self._penalties.count(now)
+
     def _objection(self, source: Source, now: float) -> Reason | None:
         if self._is_penalised(source) and self._penalties.left(source.address, now):
             return Reason.PENALTY
@@ -130,10 +143,24 @@ class Admission:
             return Reason.ADDRESS_LIMIT
         if sum(g.network == source.network for g in guests) >= self._rules.guests_per_network:
             return Reason.NETWORK_LIMIT
+        # A key exchange costs us more than who starts it (CVE-2002-20001): few at once can be many a second.
+        if not self._is_exempt(source) and self._started(source, now).spend(0, now):
+            return Reason.START_LIMIT
         return None
 
+    def _started(self, source: Source, now: float) -> Bucket:
+        """The starts of the source's network; the one longest without any is forgotten for another."""
+        bucket = self._starts.pop(source.network, None) or Bucket.full(self._rules.starts_per_network, now)
+        self._starts[source.network] = bucket
+        if len(self._starts) > _NETWORKS:
+            self._starts.popitem(last=False)
+        return bucket
+
+    def _is_exempt(self, source: Source) -> bool:
+        return any(source.ip in network for network in self._rules.exempt)
+
     def _is_penalised(self, source: Source) -> bool:
-        return self._rules.penalties and not any(source.ip in network for network in self._rules.exempt)
+        return self._rules.penalties and not self._is_exempt(source)
 
     def _count(self) -> int:
         return len(self._guests) + len(self._members)

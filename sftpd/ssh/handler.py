@@ -20,7 +20,7 @@ from sftpd.sftp.status import Status, StatusError, status_for
 from sftpd.sftp.wire import MAX_DATA
 from sftpd.ssh import checksums
 from sftpd.ssh.file_data import FileData
-from sftpd.ssh.listing import Listing
+from sftpd.ssh.listing import Listing, limited
 from sftpd.ssh.messages import Admitted
 from sftpd.ssh.open_file import Fetch, Upload
 from sftpd.ssh.place import Place
@@ -124,7 +124,7 @@ class Handler:
         if upload is not None:
             try:
                 upload.write(offset, part.data)
-            except (OSError, OverflowError) as error:
+            except (OSError, OverflowError, RefusedError) as error:
                 upload, reply = None, self._refusal(request_id, requests.Write, error)
         if not part.more:
             self._writing = None
@@ -185,6 +185,7 @@ class Handler:
 
     def _require_room(self) -> None:
         if len(self._opened) >= self._admitted.max_handles:
+            self._view.tell_limit("HANDLES")
             raise StatusError(Status.FAILURE, "too many open handles")
 
     def _open(self, request_id: int, request: requests.Open) -> bytes:
@@ -243,7 +244,8 @@ class Handler:
         directory = self._view.scan(place) if place.path.parts else None
         entries = self._view.top() if directory is None else directory
         encode = EntryEncoder(self._admitted.account, self._admitted.link, self._clock.now()).encode
-        names = (encode(entry.name, entry.stat) for entry in entries)
+        told = limited(iter(entries), self._admitted.list_entries, self._view.tell_limit)
+        names = (encode(entry.name, entry.stat) for entry in told)
         return self._keep(request_id, Listing(place, NameBatches(names), directory))
 
     def _readdir(self, request_id: int, request: requests.Readdir) -> bytes:

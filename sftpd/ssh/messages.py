@@ -14,9 +14,12 @@ Key = Annotated[bytes, Meta(max_length=16 * 1024)]
 """A public key as on the wire (RFC 4253 §6.6)."""
 SIZE_MAX = 2**63 - 1
 Size = Annotated[int, Meta(ge=0, le=SIZE_MAX)]
+Rate = Annotated[int, Meta(ge=1)]
 Seconds = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 Mode = Annotated[int, Meta(ge=0, le=0o777)]
 Sha256 = Annotated[bytes, Meta(min_length=32, max_length=32)]
+LEASE_MAX = 2**32
+Direction = Literal["upload", "download"]
 FolderName = Literal["upload", "download", "requests", "receipts", "audit"]
 
 
@@ -113,6 +116,11 @@ class Admitted(Decision, frozen=True):
     permissions: Annotated[tuple[Word, ...], Meta(max_length=16)]
     denied_requests: Annotated[tuple[Word, ...], Meta(max_length=64)]
     max_handles: Annotated[int, Meta(ge=1, le=65_536)]
+    list_entries: Annotated[int, Meta(ge=1)] | None = None
+    """In one listing; None: any number."""
+    upload_rate: Rate | None = None
+    """Bytes a second for all sessions of the account together, as Lease lets them; None: any number."""
+    download_rate: Rate | None = None
 
 
 class Continue(Decision, frozen=True):
@@ -136,6 +144,16 @@ class Begun(Message, frozen=True):
     """The upload may begin and is this transfer."""
 
     transfer_id: Word
+    granted: Size | None = None
+    """Bytes to which it may grow before it must Extend; None: any number."""
+
+
+class Extend(Message, frozen=True):
+    """May the upload grow to `size` bytes; answered with Begun or a failure."""
+
+    transfer_id: Word
+    path: Path
+    size: Size
 
 
 class Complete(Message, frozen=True):
@@ -203,6 +221,25 @@ class Abandoned(Message, frozen=True):
     size: Size
 
 
+class Lease(Message, frozen=True):
+    """So many bytes are moved for the account; answered with Leased."""
+
+    direction: Direction
+    size: Annotated[int, Meta(ge=1, le=LEASE_MAX)]
+
+
+class Leased(Message, frozen=True):
+    """They may be moved, and the next ones after so many seconds."""
+
+    wait: Annotated[float, Meta(ge=0)]
+
+
+class LimitReached(Message, frozen=True):
+    """Notice: the session has refused something for a limit that it keeps itself."""
+
+    limit: Literal["HANDLES", "LIST_ENTRIES"]
+
+
 class Farewell(Message, frozen=True):
     """Notice: the session ends because its connection has, or was asked to."""
 
@@ -217,6 +254,7 @@ ToMonitor = (
     | CheckPassword
     | CheckCode
     | Begin
+    | Extend
     | Complete
     | Remove
     | Rename
@@ -226,6 +264,8 @@ ToMonitor = (
     | Fetched
     | Abandoned
     | ProveHostKey
+    | Lease
+    | LimitReached
     | Farewell
 )
-ToSession = Signature | Allowed | Admitted | Continue | Denied | Begun | Completed
+ToSession = Signature | Allowed | Admitted | Continue | Denied | Begun | Completed | Leased

@@ -11,7 +11,7 @@ import paramiko
 import structlog
 
 from sftpd.clock import Clock
-from sftpd.errors import RefusedError
+from sftpd.errors import LimitError, RefusedError
 from sftpd.exchange.partner import Partner
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
@@ -25,10 +25,8 @@ from sftpd.ssh import messages as m
 from sftpd.ssh import signing
 from sftpd.ssh.auth import Authenticator
 from sftpd.ssh.login import Login, Outcome, Partly, Proven
+from sftpd.ssh.pacing import Pacing
 from sftpd.ssh.penalties import Offence
-
-HANDLES = 256
-"""Files and directories that a session may have open at once."""
 
 _NO_CRASH = (signal.SIGKILL, signal.SIGALRM)
 """Signals that end a session on purpose: ours, or the time for its login is over."""
@@ -81,6 +79,7 @@ class Ports:
     """Let an account in; raises RefusedError when its link may not be used or it has too many sessions."""
     ledger: Ledger
     clock: Clock
+    pacing: Pacing
 
 
 class SessionGuard:
@@ -98,6 +97,7 @@ class SessionGuard:
         self._may_log_in = may_log_in
         self._login = Login(ports.authenticator, address)
         self._begun: dict[str, None] = {}
+        self._told: set[str] = set()
 
     def __call__(self, child: Attended, message: Message, fds: tuple[int, ...]) -> Message:
         """Answer a message. Raises RefusedError for one that has no place here or is refused."""
@@ -113,6 +113,9 @@ class SessionGuard:
             raise RefusedError("message out of turn", reason="OUT_OF_TURN")
         try:
             return handler(self, message)
+        except LimitError as refusal:
+            self._tell_limit(refusal.reason)
+            raise
         except OSError as error:
             if not isinstance(message, _CHANGES) or error.errno not in _PARTNERS_OWN:
                 raise
@@ -125,6 +128,8 @@ class SessionGuard:
         type_ = "session.crashed" if crashed else "session.closed"
         if self.partner is not None:
             event = self._event(type_, public, {})
+            for transfer in self._begun:
+                self.partner.give_back(TransferId(transfer))
             self.partner.close()
         elif crashed:
             event = Event(type_, None, public, {"address": self.address})
@@ -211,21 +216,32 @@ class SessionGuard:
             folders=folders,
             permissions=tuple(sorted(account.permissions)),
             denied_requests=tuple(sorted(account.denied)),
-            max_handles=HANDLES,
+            max_handles=account.limits.handles,
+            list_entries=account.limits.list_entries,
+            upload_rate=account.limits.upload_rate,
+            download_rate=account.limits.download_rate,
         )
 
     def _begin(self, message: m.Begin) -> Message:
         path = VirtualPath.parse(message.path)
         self._in.begin(path)
         if len(self._begun) >= _BEGUN_LIMIT:
-            self._begun.pop(next(iter(self._begun)))
+            oldest = next(iter(self._begun))
+            del self._begun[oldest]
+            self._in.give_back(TransferId(oldest))
         transfer = TransferId(new_id(self._ports.clock.now()))
+        granted = self._in.grant(transfer, path, message.size_hint or 0)
         self._begun[transfer] = None
-        return m.Begun(transfer)
+        return m.Begun(transfer, granted)
+
+    def _extend(self, message: m.Extend) -> Message:
+        self._require_begun(message.transfer_id)
+        path = VirtualPath.parse(message.path)
+        granted = self._in.grant(TransferId(message.transfer_id), path, message.size)
+        return m.Begun(message.transfer_id, granted)
 
     def _complete(self, message: m.Complete) -> Message:
-        if message.transfer_id not in self._begun:
-            raise RefusedError("no such upload was begun", reason="NOT_BEGUN")
+        self._require_begun(message.transfer_id)
         path = VirtualPath.parse(message.path)
         sha256 = None if message.sha256 is None else message.sha256.hex()
         answer = self._in.complete(TransferId(message.transfer_id), path, message.size, sha256)
@@ -262,6 +278,32 @@ class SessionGuard:
         self._in.abandoned(VirtualPath.parse(message.path), message.size)
         return Done()
 
+    def _lease(self, message: m.Lease) -> Message:
+        account = self._in.account
+        limits = account.limits
+        rate = limits.upload_rate if message.direction == "upload" else limits.download_rate
+        if rate is None:
+            return m.Leased(0.0)
+        return m.Leased(self._ports.pacing.lease((account.name, message.direction), rate, message.size))
+
+    def _limit_reached(self, message: m.LimitReached) -> Message:
+        self._tell_limit(message.limit)
+        return Done()
+
+    def _tell_limit(self, limit: str) -> None:
+        """Record that a limit was reached; once a session, for a client may try again at once."""
+        if limit in self._told:
+            return
+        self._told.add(limit)
+        account = self._in.account
+        _log.info("limit_reached", account=account.name, limit=limit)
+        event = self._event("limit.reached", {"limit": limit}, {})
+        self._ports.ledger.defer(lambda unit: unit.record(event))
+
+    def _require_begun(self, transfer: str) -> None:
+        if transfer not in self._begun:
+            raise RefusedError("no such upload was begun", reason="NOT_BEGUN")
+
     @property
     def _in(self) -> Partner:
         assert self.partner is not None
@@ -284,6 +326,7 @@ class SessionGuard:
     }
     _AFTER_LOGIN: ClassVar[_Handlers] = {
         m.Begin: _begin,
+        m.Extend: _extend,
         m.Complete: _complete,
         m.Remove: _remove,
         m.Rename: _rename,
@@ -293,4 +336,6 @@ class SessionGuard:
         m.Fetched: _fetched,
         m.Abandoned: _abandoned,
         m.ProveHostKey: _prove,
+        m.Lease: _lease,
+        m.LimitReached: _limit_reached,
     }

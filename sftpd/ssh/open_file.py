@@ -3,8 +3,9 @@
 import errno
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from sftpd.errors import RefusedError
 from sftpd.files.fingerprint import fingerprint
 from sftpd.sftp.attributes import Attributes
 from sftpd.sftp.requests import OpenFlag
@@ -13,6 +14,9 @@ from sftpd.ssh import messages
 from sftpd.ssh.copying import copy_range
 from sftpd.ssh.folder import fault
 from sftpd.ssh.place import Place
+
+Extend = Callable[[int], int | None]
+"""How many bytes a file may have that is to have so many; None: any number. Raises RefusedError."""
 
 
 class Fetch:
@@ -68,6 +72,8 @@ class Upload:
         """Whether the file still is the copy of a published one that it began as."""
         self._readable = readable
         self._append = append
+        self._granted: int | None = None
+        self._extend: Extend = _unbounded
         self._digest = hashlib.sha256()
         self._hashed = 0
 
@@ -81,6 +87,7 @@ class Upload:
             readable=bool(flags & OpenFlag.READ),
             append=bool(flags & OpenFlag.APPEND),
         )
+        other.bound(self._granted, self._extend)
         self._hashed = other._hashed = -1
         if flags & OpenFlag.TRUNCATE:
             other.truncate(0)
@@ -90,6 +97,10 @@ class Upload:
         """Know what was done to the part by another one of it that is closed now."""
         self.whole = self.whole and closed.whole
         self.unchanged_copy = self.unchanged_copy and closed.unchanged_copy
+
+    def bound(self, granted: int | None, extend: Extend) -> None:
+        """Let the file grow to `granted` bytes, and ask `extend` whenever it is to have more."""
+        self._granted, self._extend = granted, extend
 
     @property
     def readable_fd(self) -> int:
@@ -109,10 +120,11 @@ class Upload:
         self.unchanged_copy = False
         rest, at = data, offset
         try:
+            self._require(offset + len(data))
             while rest:
                 written = os.pwrite(self.fd, rest, at)
                 rest, at = rest[written:], at + written
-        except OSError:
+        except (OSError, RefusedError):
             self.whole = False
             raise
         self._note(offset, data)
@@ -128,6 +140,9 @@ class Upload:
             if self._append:
                 write_at = os.fstat(self.fd).st_size
             self.unchanged_copy = False
+            if self._granted is not None:
+                size = os.fstat(source.readable_fd).st_size - read_at
+                self._require(write_at + max(min(length or size, size), 0))
             copied = copy_range(
                 source.readable_fd,
                 self.fd,
@@ -135,7 +150,7 @@ class Upload:
                 length=length or messages.SIZE_MAX,
                 write_at=write_at,
             )
-        except (OSError, OverflowError, StatusError):
+        except (OSError, OverflowError, RefusedError, StatusError):
             self.whole = False
             raise
         if write_at <= self._hashed:
@@ -144,7 +159,8 @@ class Upload:
             raise StatusError(Status.EOF, "end of file")
 
     def truncate(self, size: int) -> None:
-        """Cut or extend the file to `size` bytes."""
+        """Cut or extend the file to `size` bytes. Raises RefusedError where that is too many."""
+        self._require(size)
         self.unchanged_copy = False
         os.ftruncate(self.fd, size)
         if size < self._hashed:
@@ -182,12 +198,21 @@ class Upload:
         if same_place or os.path.samestat(os.fstat(source.fd), os.fstat(self.fd)):
             raise StatusError(Status.FAILURE, "a file is not copied to itself")
 
+    def _require(self, size: int) -> None:
+        """Pass if the file may have so many bytes."""
+        if self._granted is not None and size > self._granted:
+            self._granted = self._extend(size)
+
     def _note(self, offset: int, data: memoryview) -> None:
         if offset == self._hashed:
             self._digest.update(data)
             self._hashed += len(data)
         elif offset < self._hashed:
             self._hashed = -1
+
+
+def _unbounded(_size: int) -> None:
+    """Any size will do."""
 
 
 def told(found: os.stat_result) -> Attributes:

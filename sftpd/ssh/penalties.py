@@ -80,6 +80,10 @@ class Penalties:
         penalty = self._penalties.get(source)
         return max(0.0, penalty.until - now) if penalty is not None and penalty.enforced else 0.0
 
+    def count(self, now: float) -> int:
+        """How many have not run off."""
+        return sum(penalty.until > now for penalty in self._penalties.values())
+
     def _shrink(self, now: float) -> None:
         """Forget what has run off, and if that is not enough the lowest penalties."""
         lasting = [item for item in self._penalties.items() if item[1].until > now]

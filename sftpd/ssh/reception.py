@@ -22,6 +22,7 @@ class Reception:
         self._admission = Admission(rules)
         self._refusals = Tally()
         self._displacements = Tally()
+        self._refused = dict.fromkeys((reason.value for reason in Reason), 0)
         self._ledger = ledger
         self._clock = clock
 
@@ -32,6 +33,7 @@ class Reception:
             decision = self._admission.knock(source, now)
             if isinstance(decision, Refused):
                 count = self._refusals.count(source.address, now)
+                self._refused[decision.reason.value] += 1
             else:
                 count = self._displacements.count("all", now) if decision.displaced is not None else 0
         if isinstance(decision, Refused):
@@ -41,6 +43,16 @@ class Reception:
         if count:
             _log.warning("connections_displaced", count=count)
         return decision
+
+    def refused(self) -> dict[str, int]:
+        """How many connections were refused, by reason."""
+        with self._lock:
+            return dict(self._refused)
+
+    def penalties(self) -> int:
+        """How many sources have a penalty, enforced or not."""
+        with self._lock:
+            return self._admission.penalties(self._clock.monotonic())
 
     def log_in(self, number: int) -> bool:
         """Whether a connection may log in; when not, it is about to be ended."""

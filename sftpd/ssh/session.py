@@ -20,8 +20,9 @@ from sftpd.process.messages import Decoder
 from sftpd.sftp.wire import ProtocolError
 from sftpd.ssh.doorman import Doorman
 from sftpd.ssh.handler import Handler
-from sftpd.ssh.messages import Admitted, Sign, Signature, ToSession
-from sftpd.ssh.sftp_channel import SftpChannel
+from sftpd.ssh.messages import Admitted, Direction, Lease, Leased, Sign, Signature, ToSession
+from sftpd.ssh.pace import Pace
+from sftpd.ssh.sftp_channel import Paces, SftpChannel
 from sftpd.ssh.signing import RemoteSigner
 from sftpd.ssh.transport import SessionTransport
 from sftpd.ssh.view import View
@@ -110,6 +111,7 @@ class Session:
         self._transport.banner_timeout = self._transport.handshake_timeout = 2 * settings.login_grace
         self._door.count_channels = self._transport.count_channels
         self._channels: dict[int, SftpChannel] = {}
+        self._paces = Paces()
         self._active_at = monotonic()
 
     def run(self) -> None:
@@ -136,10 +138,18 @@ class Session:
                 limits, read=published, write=staging, execute=sandbox.interpreter_paths()
             )
         )
+        self._paces = Paces(
+            self._pace(admitted.upload_rate, "upload"), self._pace(admitted.download_rate, "download")
+        )
         self._on_login()
         if legacy := self._transport.legacy_in_use():
             _log.warning("legacy_algorithms", account=admitted.account, algorithms=legacy)
         self._active_at = monotonic()
+
+    def _pace(self, rate: int | None, direction: Direction) -> Pace | None:
+        if rate is None:
+            return None
+        return Pace(rate, lambda size: self._monitor.call(Lease(direction, size), Leased).wait)
 
     def _open_sftp(self, channel: paramiko.Channel, admitted: Admitted) -> bool:
         if channel.get_id() in self._channels:
@@ -148,7 +158,7 @@ class Session:
         handler = Handler(view, admitted, SystemClock())
         peer, number = self._transport.peer_of(channel), channel.get_id()
         end = partial(self._end_sftp, channel, view, handler)
-        self._channels[number] = SftpChannel(self._transport.wire, peer, handler, end)
+        self._channels[number] = SftpChannel(self._transport.wire, peer, handler, end, self._paces)
         self._transport.wire.attach(number, self._channels[number])
         return True
 

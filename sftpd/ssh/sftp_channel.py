@@ -18,6 +18,7 @@ from sftpd.sftp.wire import ProtocolError
 from sftpd.ssh.file_data import FileData
 from sftpd.ssh.handler import Handler
 from sftpd.ssh.outgoing import ROOM
+from sftpd.ssh.pace import Pace
 
 WINDOW = 8 * 1024 * 1024
 """Bytes that a client may send ahead on a channel."""
@@ -75,6 +76,16 @@ class Wire(Protocol):
         ...
 
 
+class Paces(NamedTuple):
+    """How fast the session may go on in each direction; None: as fast as it can."""
+
+    upload: Pace | None = None
+    download: Pace | None = None
+
+
+_ANY_PACE = Paces()
+
+
 class Peer(NamedTuple):
     """The client's end of the channel, as it was opened."""
 
@@ -90,7 +101,12 @@ class SftpChannel:
     """
 
     def __init__(
-        self, wire: Wire, peer: Peer, handler: Handler, on_end: Callable[[ProtocolError | None], None]
+        self,
+        wire: Wire,
+        peer: Peer,
+        handler: Handler,
+        on_end: Callable[[ProtocolError | None], None],
+        paces: Paces = _ANY_PACE,
     ) -> None:
         self.handler = handler
         self.active_at = monotonic()
@@ -100,6 +116,7 @@ class SftpChannel:
         self._window = self._widest = peer.window
         self._max_data = min(peer.max_data, MAX_DATA)
         self._on_end = on_end
+        self._paces = paces
         self._engine = Engine()
         self._parked: deque[bytes] = deque()
         self._unsent = b""
@@ -151,7 +168,8 @@ class SftpChannel:
 
     def due(self) -> float | None:
         """As Receiver says."""
-        return None
+        moment = self._paced_until()
+        return moment if moment > monotonic() else None
 
     def go_on(self) -> None:
         """As Receiver says."""
@@ -161,6 +179,7 @@ class SftpChannel:
                 if self._ending:
                     self._finish()
                 return
+            self.active_at = monotonic()
             self._take(memoryview(self._parked.popleft()))
 
     def remark(self, text: str) -> None:
@@ -176,7 +195,7 @@ class SftpChannel:
 
     def _held_up(self) -> bool:
         """Whether what comes next has to wait; sends first what waits itself, as far as that goes."""
-        if self._ended or self._wire.exchanging or self._wire.congested():
+        if self._ended or self._wire.exchanging or self._wire.congested() or self._is_paced():
             return True
         if self._unsent:
             unsent, self._unsent = self._unsent, b""
@@ -186,6 +205,13 @@ class SftpChannel:
             self._send_file(owed)
         self._grant()
         return bool(self._unsent) or self._owed is not None
+
+    def _paced_until(self) -> float:
+        return max([pace.due for pace in self._paces if pace is not None], default=0.0)
+
+    def _is_paced(self) -> bool:
+        """Whether the account has moved more than its rate lets it."""
+        return self._paces != _ANY_PACE and self._paced_until() > monotonic()
 
     def _take(self, data: memoryview) -> None:
         """Answer what is in `data`, as far as there is room for the answers; the rest is parked."""
@@ -200,7 +226,10 @@ class SftpChannel:
         answer, next_event = self.handler.answer, self._engine.next_event
         rest = data
         while rest:
+            before = len(rest)
             event, rest = next_event(rest)
+            if self._paces.upload is not None:
+                self._paces.upload.spend(before - len(rest), monotonic())
             if event is None:
                 continue
             reply = answer(event)
@@ -242,6 +271,8 @@ class SftpChannel:
             self._window -= count
             self._wire.seal(0, _HEAD.size + count)
             rest = rest[count:]
+        if self._paces.download is not None:
+            self._paces.download.spend(len(reply) - len(rest), monotonic())
         if rest:
             self._unsent = bytes(rest)
             self._wire.wait(self)
@@ -264,6 +295,8 @@ class SftpChannel:
             return
         if count:
             self._window -= _READ_HEAD.size + count
+            if self._paces.download is not None:
+                self._paces.download.spend(_READ_HEAD.size + count, monotonic())
             layout.seal(self._wire, self._recipient, data.request_id, count)
         else:
             self._send(data.end())

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import stat
+from functools import partial
 from typing import NamedTuple
 
 from sftpd.errors import SftpdError
@@ -73,6 +74,8 @@ class Uploads:
             append=bool(flags & OpenFlag.APPEND),
         )
         self._open[place.path] = [upload]
+        if begun.granted is not None:
+            upload.bound(begun.granted, partial(self._extend, begun.transfer_id, place))
         return upload
 
     def copy(self, source: int, new: Place) -> None:
@@ -173,6 +176,13 @@ class Uploads:
             writers[0].absorb(upload)
         else:
             del self._open[upload.place.path]
+
+    def _extend(self, transfer_id: str, place: Place, size: int) -> int | None:
+        """Have an upload granted more. Raises RefusedError."""
+        if size > messages.SIZE_MAX:
+            raise fault(errno.EFBIG)
+        request = messages.Extend(transfer_id, bytes(place.path), size)
+        return ask(self._monitor, request, messages.Begun).granted
 
     def _publish(self, old: Place, new: Place, *, replace: bool) -> None:
         known = self._waiting.get(old.path)

@@ -8,6 +8,7 @@ import errno
 import os
 import stat
 from collections.abc import Iterable, Iterator
+from typing import Literal
 
 from sftpd.files.beneath import Entry
 from sftpd.names import VirtualPath
@@ -34,11 +35,18 @@ class View:
         self._folders = {folder.name.encode(): FolderView(folder, granted) for folder in folders}
         self._monitor = monitor
         self._uploads = Uploads(monitor)
+        self._told: set[str] = set()
 
     def close(self) -> None:
         """Let every folder go."""
         for folder in self._folders.values():
             folder.close()
+
+    def tell_limit(self, limit: Literal["HANDLES", "LIST_ENTRIES"]) -> None:
+        """Tell the monitor of a refusal; once, for a client may try again at once."""
+        if limit not in self._told:
+            self._told.add(limit)
+            self._monitor.notify(messages.LimitReached(limit))
 
     def place(self, raw: bytes) -> Place:
         """Where a path from the wire leads. Raises ContainmentError and InvalidNameError."""

@@ -146,3 +146,13 @@ def test_a_crash_after_the_login_is_not(daemon: Daemon) -> None:
         crash(daemon)
         eventually(lambda: "session_died" in daemon.log, daemon)
     transfer(daemon, "after")
+
+
+def test_who_starts_too_often_is_turned_away_and_nobody_else(daemon: Daemon) -> None:
+    daemon.stop()
+    daemon.configure("server", "starts_per_network = 2", "penalties = false")
+    daemon.start()
+    assert [is_turned_away(daemon, "127.0.9.1") for _ in range(20)].count(True) > 0
+    assert {reason for reason, _ in refusals(daemon, "127.0.9.1")} == {"START_LIMIT"}
+    transfer(daemon, "beside")
+    assert holds(lambda: not is_turned_away(daemon, "127.0.9.1"))

@@ -19,6 +19,7 @@ RULES = Rules(
     guests_per_network=5,
     penalties=True,
     exempt=(ip_network("198.51.100.9"),),
+    starts_per_network=1000,
 )
 GUILTY = Source.parse("192.0.2.1")
 HONEST = Source.parse("198.51.100.1")
@@ -303,3 +304,33 @@ def test_sources_are_counted_apart_and_not_without_end():
     assert [tally.count(source, 0.0) for source in range(5000)] == [1] * 5000
     assert len(tally) == 1024
     assert tally.count(4999, 1.0) == 0
+
+
+def starts(admission, address, tries, now=0.0):
+    """How many of so many connections that leave at once are let in."""
+    let_in = 0
+    for _ in range(tries):
+        decision = admission.knock(Source.parse(address), now)
+        if isinstance(decision, Admitted):
+            let_in += 1
+            admission.leave(decision.number, None, now)
+        else:
+            assert decision == Refused(Reason.START_LIMIT)
+    return let_in
+
+
+def test_a_network_starts_no_more_than_its_share_a_second_and_others_theirs():
+    admission = Admission(rules(starts_per_network=5))
+    assert starts(admission, "192.0.2.1", 4) == 4
+    assert starts(admission, "192.0.2.2", 20) == 2  # the burst of a second, and the one that runs into debt
+    assert starts(admission, "198.51.100.1", 5) == 5
+    assert starts(admission, "198.51.100.9", 100) == 100
+    assert starts(admission, "192.0.2.3", 20, now=1.0) == 5
+    assert starts(admission, "192.0.2.3", 20, now=100.0) == 6
+
+
+def test_networks_whose_starts_are_counted_are_bounded():
+    admission = Admission(rules())
+    for number in range(20_000):
+        starts(admission, f"10.{number >> 8}.{number & 255}.1", 1)
+    assert len(admission._starts) <= 16_384

@@ -1,0 +1,50 @@
+"""What the running daemon's gauges show."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from sftpd.app.instance import Instance
+from sftpd.app.work import Work
+from sftpd.ledger import outbox
+from sftpd.service.metrics import Figure
+from sftpd.ssh.monitor import SessionGuard
+from sftpd.ssh.reception import Reception
+
+_OUTBOX_LIMIT = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Figures:
+    """Reads them from the parts of the daemon."""
+
+    instance: Instance
+    reception: Reception
+    sessions: Callable[[], list[SessionGuard]]
+    work: Callable[[], Work]
+    """As it is now: a reload replaces it."""
+
+    def __call__(self) -> Iterator[Figure]:
+        """All of them, as they are now."""
+        partners = [guard.partner for guard in self.sessions()]
+        links = Counter(partner.link.name for partner in partners if partner is not None)
+        by_link = {str(name): links[name] for name in self.instance.register.links}
+        with self.instance.ledger.read() as conn:
+            waiting = len(outbox.pending(conn, _OUTBOX_LIMIT))
+        yield Figure("sftpd_sessions", "Sessions that have logged in.", by_link, "link")
+        yield _one("sftpd_guests", "Connections that have not logged in.", partners.count(None))
+        yield Figure(
+            "sftpd_connections_refused",
+            "Connections turned away before the key exchange.",
+            self.reception.refused(),
+            "reason",
+            counts=True,
+        )
+        yield _one("sftpd_penalties", "Sources that offended of late.", self.reception.penalties())
+        yield _one("sftpd_outbound_queue_files", "Outbound files that wait.", self.work().queue.depth())
+        yield _one("sftpd_outbox_events", "Events not yet in their log, at most 10,000.", waiting)
+        yield Figure("sftpd_audit_log_leaves", "Events in the log.", self.instance.sequencer.sizes(), "log")
+
+
+def _one(name: str, meaning: str, value: int) -> Figure:
+    return Figure(name, meaning, {"": value})

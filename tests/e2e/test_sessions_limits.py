@@ -1,0 +1,161 @@
+"""What an account may use ends where its limits say, with a clear answer for the partner and an event."""
+
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from daemon import PATIENCE, Daemon, eventually, holds
+
+MIB = 1024 * 1024
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Iterator[Daemon]:
+    made = Daemon(tmp_path / "instance")
+    try:
+        yield made
+    finally:
+        made.kill()
+
+
+def limit(daemon: Daemon, *lines: str) -> None:
+    """Limit the demo account, and serve."""
+    text = daemon.link_config.read_text()
+    head, _, rest = text.partition("\n[[route]]")
+    daemon.link_config.write_text("\n".join([head, "[account.limits]", *lines, "", f"[[route]]{rest}"]))
+    daemon.start()
+
+
+def reached(daemon: Daemon) -> list[str]:
+    """The limits that events tell of."""
+    return [event["data"]["limit"] for event in daemon.events_of("limit.reached")]
+
+
+def put(daemon: Daemon, name: str, size: int) -> "subprocess.CompletedProcess[str]":
+    daemon.file(name, b"x" * size)
+    return daemon.sftp_batch(f"put {name} /upload/{name}")
+
+
+def received(daemon: Daemon) -> list[str]:
+    return sorted(path.name for path in daemon.inbound.iterdir())
+
+
+def test_the_files_of_a_day_are_counted_across_a_restart(daemon: Daemon) -> None:
+    limit(daemon, "files_per_day = 2")
+    for name in ("one", "two"):
+        assert put(daemon, name, 10).returncode == 0
+    assert "limit of 2 files a day reached" in put(daemon, "three", 10).stderr
+    daemon.stop()
+    daemon.start()
+    (daemon.inbound / "one").unlink()  # to take a file makes no room for another today
+    assert "limit of 2 files a day reached" in put(daemon, "three", 10).stderr
+    assert received(daemon) == ["two"]
+    assert reached(daemon) == ["FILES_PER_DAY"] * 2
+
+
+def test_an_upload_is_cut_off_at_the_bytes_of_the_day(daemon: Daemon) -> None:
+    limit(daemon, 'bytes_per_day = "1 MiB"')
+    assert put(daemon, "small", 600_000).returncode == 0
+    refused = put(daemon, "large", 4 * MIB)
+    assert refused.returncode != 0
+    assert f"limit of {MIB} bytes a day reached" in refused.stderr
+    assert (daemon.staging / daemon.user / "upload/large").stat().st_size <= MIB - 600_000
+    assert received(daemon) == ["small"]
+    assert reached(daemon) == ["BYTES_PER_DAY"]
+    assert put(daemon, "rest", MIB - 600_000).returncode == 0
+
+
+def test_uploads_side_by_side_do_not_pass_the_limit_together(daemon: Daemon) -> None:
+    limit(daemon, 'bytes_per_day = "1 MiB"')
+    with daemon.sftp() as one, daemon.sftp() as other:
+        files = [client.open(f"/upload/{i}", "wb") for i, client in enumerate((one, other))]
+        files[0].write(b"x" * 700_000)
+        with pytest.raises(OSError, match="bytes a day reached"):
+            files[1].write(b"x" * 700_000)
+        files[0].close()
+        files[1].close()
+    assert sum(path.stat().st_size for path in daemon.inbound.iterdir()) == 700_000
+
+
+def test_a_part_that_is_open_twice_has_one_limit(daemon: Daemon) -> None:
+    limit(daemon, 'bytes_per_day = "1 MiB"')
+    with daemon.sftp() as client, client.open("/upload/part", "wb") as one:
+        one.write(b"x" * 700_000)
+        other = client.open("/upload/part", "r+")
+        other.seek(700_000)
+        with pytest.raises(OSError, match="bytes a day reached"):
+            other.write(b"x" * 700_000)
+
+
+def test_what_lies_here_is_limited_until_it_is_taken(daemon: Daemon) -> None:
+    daemon.configure_link("link", 'storage = "1 MiB"')
+    daemon.start()
+    assert put(daemon, "one", 700_000).returncode == 0
+    refused = put(daemon, "two", 700_000)
+    assert f"limit of {MIB} bytes stored here reached" in refused.stderr
+    assert reached(daemon) == ["STORAGE"]
+    (daemon.inbound / "one").unlink()
+    assert holds(lambda: put(daemon, "two", 700_000).returncode == 0)
+    assert received(daemon) == ["two"]
+
+
+def test_a_listing_ends_at_its_limit(daemon: Daemon) -> None:
+    limit(daemon, "list_entries = 3")
+    for number in range(3):
+        (daemon.inbound / f"{number}").write_bytes(b"")
+    assert len(daemon.sftp_done("ls -1 /upload").splitlines()) == 4  # the command itself comes first
+    (daemon.inbound / "3").write_bytes(b"")
+    assert "read directory" in daemon.sftp_batch("ls /upload").stderr
+    with daemon.sftp() as client, pytest.raises(OSError, match="more than 3 entries"):
+        client.listdir("/upload")
+    assert reached(daemon) == ["LIST_ENTRIES"] * 2
+
+
+def test_handles_and_sessions_are_the_account_s_own(daemon: Daemon) -> None:
+    daemon.configure("limits", "handles = 5")
+    limit(daemon, "handles = 2", "sessions = 1")
+    (daemon.inbound / "file").write_bytes(b"x")
+    with daemon.sftp() as client:
+        files = [client.open("/upload/file"), client.open("/upload/file")]
+        with pytest.raises(OSError, match="too many open handles"):
+            client.open("/upload/file")
+        files[0].close()
+        client.open("/upload/file").close()
+        assert "Permission denied" in daemon.sftp_batch("ls").stderr
+        files[1].close()
+    eventually(lambda: not daemon.sessions, daemon)
+    assert reached(daemon) == ["HANDLES"]
+    refused = daemon.events_of("session.refused")
+    assert [event["data"]["reason"] for event in refused] == ["TOO_MANY_SESSIONS"]
+
+
+@pytest.mark.parametrize("direction", ["upload", "download"])
+def test_the_sessions_of_an_account_share_its_bandwidth(daemon: Daemon, direction: str) -> None:
+    """That something takes at least so long holds on a machine of any speed."""
+    limit(daemon, f'{direction}_rate = "1 MiB"')
+    content = bytes(range(256)) * 8192
+    daemon.file("local", content)
+    for number in range(2):
+        (daemon.inbound / f"there-{number}").write_bytes(content)
+    command = "put local /upload/{0}" if direction == "upload" else "get /upload/there-{0} {0}"
+    began = time.monotonic()
+    clients = [subprocess.Popen(daemon.sftp_command(), stdin=subprocess.PIPE, cwd=daemon.desk) for _ in "12"]
+    for number, client in enumerate(clients):
+        assert client.stdin is not None
+        client.stdin.write(command.format(number).encode() + b"\n")
+        client.stdin.close()
+    assert [client.wait(4 * PATIENCE) for client in clients] == [0, 0]
+    # 4 MiB at 1 MiB/s, of which the first may go at once and each session's last lease is not waited for.
+    assert time.monotonic() - began > 2
+    where = daemon.inbound if direction == "upload" else daemon.desk
+    assert [(where / f"{number}").read_bytes() == content for number in range(2)] == [True, True]
+
+
+def test_without_a_limit_nothing_is_asked_or_told(daemon: Daemon) -> None:
+    daemon.start()
+    assert put(daemon, "file", 4 * MIB).returncode == 0
+    with daemon.sftp() as client, pytest.raises(FileNotFoundError):
+        client.stat("/upload/none")
+    assert reached(daemon) == []

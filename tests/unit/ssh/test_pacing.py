@@ -1,0 +1,62 @@
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sftpd.ssh.bucket import BURST, Bucket
+from sftpd.ssh.pace import Pace
+from sftpd.ssh.pacing import Pacing
+
+
+class SetClock:
+    """A clock that stands where it is put."""
+
+    def __init__(self) -> None:
+        self.at = 0.0
+
+    def monotonic(self) -> float:
+        return self.at
+
+
+def test_a_burst_goes_at_once_and_the_rest_at_the_rate() -> None:
+    bucket = Bucket.full(100, 5.0)
+    assert bucket.spend(100, 5.0) == 0
+    assert bucket.spend(50, 5.0) == 0.5
+    assert bucket.spend(50, 5.5) == 0.5
+    assert bucket.spend(100, 60.0) == 0  # a pause saves no more than the burst
+    assert bucket.spend(100, 60.0) == 1
+
+
+@given(
+    rate=st.integers(1024, 2**30),
+    moves=st.lists(st.tuples(st.integers(1, 2**20), st.floats(0, 5)), max_size=50),
+)
+def test_whoever_waits_as_told_stays_below_the_rate(rate: int, moves: list[tuple[int, float]]) -> None:
+    bucket, now, spent = Bucket.full(rate, 0.0), 0.0, 0
+    for count, pause in moves:
+        wait = bucket.spend(count, now)
+        spent += count
+        now += max(wait, pause)
+        assert spent <= (now + BURST) * rate * 1.000001
+
+
+def test_sessions_of_one_account_wait_for_each_other_and_for_nobody_else() -> None:
+    clock = SetClock()
+    pacing = Pacing(clock)
+    rate = 80_000
+    one, two = (Pace(rate, lambda size: pacing.lease("a", rate, size)) for _ in "12")
+    other = Pace(rate, lambda size: pacing.lease("b", rate, size))
+    assert one.spend(80_000, 0.0) == 0
+    assert two.spend(80_000, 0.0) == 1.0
+    assert one.spend(40_000, 0.0) == 1.5
+    assert other.spend(80_000, 0.0) == 0
+    clock.at = 3.0
+    assert two.spend(1, 3.0) == 0
+
+
+def test_a_lease_is_used_up_before_another_is_taken() -> None:
+    taken: list[int] = []
+    pace = Pace(8 * 20_000, lambda size: taken.append(size) or 0.0)
+    for _ in range(40):
+        pace.spend(1000, 0.0)
+    assert taken == [20_000, 20_000]
+    pace.spend(300_000, 0.0)
+    assert sum(taken) == 340_000
