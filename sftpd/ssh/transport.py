@@ -74,6 +74,10 @@ class _AuthHandler(AuthHandler):
     def _generate_key_from_request(self, algorithm: str, keyblob: bytes) -> ClientKey:
         return ClientKey(algorithm, self._verify, Packet(keyblob))
 
+    def _parse_userauth_info_response(self, m: Packet) -> None:
+        _require_items(m, 4)
+        super()._parse_userauth_info_response(m)  # type: ignore[misc]  # private, so not in the stubs
+
 
 class CourierTransport(paramiko.Transport):
     """The client's side of one connection, read in a thread of paramiko's own."""
@@ -95,6 +99,10 @@ class CourierTransport(paramiko.Transport):
     def files_flow(self) -> None:
         """From now on much comes at a time."""
         cast("Packetizer", self.packetizer).acknowledges_at_once = False
+
+    def _parse_ext_info(self, msg: Packet) -> None:
+        _require_items(msg, 8)
+        super()._parse_ext_info(msg)  # type: ignore[misc]  # private, so not in the stubs
 
 
 class SessionTransport(paramiko.Transport):
@@ -164,6 +172,10 @@ class SessionTransport(paramiko.Transport):
             message.add_string(blob)
         self._send_user_message(message)
 
+    def _parse_ext_info(self, msg: Packet) -> None:
+        _require_items(msg, 8)
+        super()._parse_ext_info(msg)  # type: ignore[misc]  # private, so not in the stubs
+
     def _ensure_authed(self, kind: int, message: Packet) -> Packet | None:
         refusal: Packet | None = super()._ensure_authed(kind, message)  # type: ignore[misc]  # private
         if refusal is not None and not refusal.asbytes():
@@ -204,3 +216,13 @@ class SessionTransport(paramiko.Transport):
     def _unlink_channel(self, chanid: int) -> None:
         super()._unlink_channel(chanid)  # type: ignore[misc]  # private, so not in the stubs
         self._open.pop(chanid, None)
+
+
+def _require_items(message: Packet, size: int) -> None:
+    """Refuse a message that says it has more items, of at least `size` bytes, than it has room for.
+
+    Paramiko counts up to what is said: a few bytes would keep it busy for hours, or fill the memory.
+    """
+    rest = message.get_remainder()
+    if int.from_bytes(rest[:4], "big") * size > len(rest) - 4:
+        raise paramiko.SSHException("message ends before its last item")

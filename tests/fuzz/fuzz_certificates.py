@@ -17,7 +17,7 @@ _REVOKED = Revocations(frozenset({"SHA256:none"}), ((7, 9),), frozenset({"lost"}
 
 
 def _read(data: bytes) -> None:
-    """It is read or refused by ProtocolError, and then judged; nobody is let in by what we have not signed."""
+    """It is read or refused by ProtocolError, and judged; what we have not signed lets nobody in."""
     try:
         found = parse(data)
     except ProtocolError:

@@ -103,7 +103,12 @@ def _seeds() -> Iterable[bytes]:
     sign, password = m.Sign(_SESSION_ID, _HOST_ALGORITHM), m.CheckPassword("alice", "right")
     for login in _logins():
         yield _packets(sign, login)
-    yield _packets(sign, m.CheckPublicKey("alice", "ssh-ed25519", _ED25519), m.CheckPassword("bob", "x"), m.CheckCode("alice", "0"))
+    yield _packets(
+        sign,
+        m.CheckPublicKey("alice", "ssh-ed25519", _ED25519),
+        m.CheckPassword("bob", "x"),
+        m.CheckCode("alice", "0"),
+    )
     yield _packets(m.Begin(b"/upload/a", 1), password, m.Farewell(), m.ProveHostKey(_HOST_KEY.asbytes()))
     yield _packets(sign, password, m.ProveHostKey(_HOST_KEY.asbytes()), m.ProveHostKey(b"other"))
     yield _packets(password, m.Begin(b"/upload/staged", 4), m.Complete("none", b"/upload/staged", 4, None))
@@ -128,4 +133,4 @@ def _packets(*bodies: Message) -> bytes:
     return b"".join(struct.pack(">H", len(packet)) + packet for packet in packets)
 
 
-TARGETS = (Target("monitor-messages", _opened, _seeds, 64 * INPUT_LIMIT),)
+TARGETS = (Target("monitor-messages", _opened, _seeds, 64 * INPUT_LIMIT, files=1 << 30),)

@@ -16,9 +16,6 @@ INPUT_LIMIT = 64 * 1024
 place = Path("/dev/shm")
 """Where folders for the targets are made."""
 
-_FILE_LIMIT = 64 << 20
-"""Bytes that a file may grow to, so that a sparse one is not hashed to its end for ever."""
-
 
 @dataclass(frozen=True)
 class Target:
@@ -30,6 +27,8 @@ class Target:
     seeds: Callable[[], Iterable[bytes]]
     memory: int = 8 << 20
     """Bytes that one input may have allocated at a time, buffers of a fixed size aside."""
+    files: int = 1 << 20
+    """Bytes that a file may grow to, so that a sparse one is not hashed to its end for ever."""
 
 
 @contextmanager
@@ -47,7 +46,7 @@ def always(run: Run) -> Callable[[], AbstractContextManager[Run]]:
 @contextmanager
 def checked(target: Target) -> Iterator[Run]:
     """What runs one input, and raises AssertionError where that takes more memory than the target may."""
-    with _small_files(), _traced(), target.opened() as run:
+    with _small_files(target.files), _traced(), target.opened() as run:
 
         def check(data: bytes) -> None:
             tracemalloc.reset_peak()
@@ -72,9 +71,9 @@ def _traced() -> Iterator[None]:
 
 
 @contextmanager
-def _small_files() -> Iterator[None]:
+def _small_files(limit: int) -> Iterator[None]:
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (_FILE_LIMIT, hard))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, hard))
     try:
         yield
     finally:

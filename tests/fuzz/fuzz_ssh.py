@@ -334,6 +334,10 @@ def _after_seeds() -> Iterable[bytes]:
     yield _listed(0, [_SERVICE, b"\x32" + user + string(b"keyboard-interactive") + string(b"") * 2, b"\x3d"])
     yield _listed(0, [_SERVICE, b"\x32" + user + string(b"none")])
     yield _listed(0, [_open(), _data(b"x"), b"\x34", b"\x33" + string(b"none") + b"\0"])
+    # Paramiko would count up to what these say.
+    yield _listed(1, [b"\x07" + uint32(0xFFFF_FFFF)])
+    yield _listed(0, [b"\x07" + uint32(0xFFFF_FFFF)])
+    yield _listed(0, [_SERVICE, b"\x3d" + uint32(0xFFFF_FFFF)])
     yield from (_listed(1, [bytes((kind,))]) for kind in range(256))
     yield from (_listed(0, [bytes((kind,))]) for kind in range(256))
 
