@@ -1,4 +1,4 @@
-# make run | test | soak | check | bench | lock | clean. Everything installed lives in .venv; nothing else is touched.
+# make run | test | soak | fuzz | check | bench | lock | clean. Everything installed lives in .venv; nothing else is touched.
 
 PYTHON ?= python3
 UV ?= uv
@@ -13,7 +13,7 @@ SHELL := /bin/bash
 .SILENT:
 .NOTPARALLEL:
 .DEFAULT_GOAL := run
-.PHONY: run test soak check bench lock clean venv runtime dev bench-venv packages
+.PHONY: run test soak fuzz check bench lock clean venv runtime dev bench-venv fuzz-venv packages
 
 run: runtime
 	test -f demo/sftpd.toml || $(BIN)/sftpd init demo >/dev/null
@@ -32,6 +32,10 @@ check: dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-logo
 
+# make fuzz TARGET=ssh-packets SECONDS=600
+fuzz: fuzz-venv
+	exec $(BIN)/python -m tests.fuzz $(or $(TARGET),ssh-after-keys) --seconds $(or $(SECONDS),60)
+
 bench: PACKAGES += $(BENCH_PACKAGES)
 bench: packages bench-venv
 	exec $(BIN)/python -m bench $(ARGS)
@@ -42,6 +46,7 @@ lock:
 	$(COMPILE) pyproject.toml --group build --group dev --output-file requirements-dev.lock
 	$(COMPILE) pyproject.toml --group build --constraint requirements-dev.lock --output-file requirements.lock
 	$(COMPILE) pyproject.toml --group build --group bench --constraint requirements-dev.lock --output-file requirements-bench.lock
+	$(COMPILE) pyproject.toml --group build --group fuzz --constraint requirements-dev.lock --output-file requirements-fuzz.lock
 	for input in tests/clients/locks/*.in; do $(COMPILE) "$$input" --output-file "$${input%.in}.lock"; done
 
 # Instances are data, so demo/ stays.
@@ -102,6 +107,9 @@ endef
 
 runtime: venv
 	$(call INSTALL,requirements.lock)
+
+fuzz-venv: dev
+	$(call INSTALL,requirements-fuzz.lock)
 
 bench-venv: dev
 	$(call INSTALL,requirements-bench.lock)

@@ -172,7 +172,9 @@ class Partner:
         """Record that the account read a file of ours.
 
         To read the audit log is no event: the log would grow by being read, and no copy be up to date.
+        Raises RefusedError for a path that is no file's.
         """
+        _require_in_folder(path)
         if path.parts[0] == b"audit":
             return
         public = {"size": size, "complete": complete}
@@ -180,7 +182,11 @@ class Partner:
         self._ledger.defer(lambda unit: unit.record(event))
 
     def abandoned(self, path: VirtualPath, size: int) -> None:
-        """Record that an upload was broken off; its part stays for resume."""
+        """Record that an upload was broken off; its part stays for resume.
+
+        Raises RefusedError for a path that is no file's.
+        """
+        _require_in_folder(path)
         event = Event("transfer.interrupted", self.link.name, {"size": size}, self._private(path))
         self._ledger.defer(lambda unit: unit.record(event))
 
@@ -205,6 +211,11 @@ class Partner:
         path = self._staging_path(name)
         path.mkdir(mode=OWN_MODE, parents=True, exist_ok=True)
         return Root.at(path)
+
+
+def _require_in_folder(path: VirtualPath) -> None:
+    if len(path.parts) < 2:
+        raise RefusedError("no file has that path", reason="NO_FILE")
 
 
 def _taking_uploads(path: VirtualPath) -> Literal["inbound", "requests"]:

@@ -12,6 +12,7 @@ from typing import Any, cast
 
 import paramiko
 from paramiko.auth_handler import AuthHandler
+from paramiko.common import MSG_NAMES
 from paramiko.kex_curve25519 import KexCurve25519
 from paramiko.message import Message as Packet
 
@@ -26,6 +27,10 @@ KEY_EXCHANGES = MappingProxyType(
     {**paramiko.Transport._kex_info, "curve25519-sha256": KexCurve25519}  # type: ignore[attr-defined]  # noqa: SLF001
 )
 """Paramiko's key exchanges, with the name that RFC 8731 gives to one of them."""
+
+# Paramiko names what it answers with UNIMPLEMENTED (RFC 4253 §11.4), and fails for want of a name.
+for _kind in range(256):
+    MSG_NAMES.setdefault(_kind, "unknown")
 
 Verify = Callable[["ClientKey", bytes, bytes], bool]
 """(key, signed data, signature) → whether the signature is that key's and the login is granted."""
@@ -69,6 +74,10 @@ class _AuthHandler(AuthHandler):
     def _generate_key_from_request(self, algorithm: str, keyblob: bytes) -> ClientKey:
         return ClientKey(algorithm, self._verify, Packet(keyblob))
 
+    def _parse_userauth_info_response(self, m: Packet) -> None:
+        _require_items(m, 4)
+        super()._parse_userauth_info_response(m)  # type: ignore[misc]  # private, so not in the stubs
+
 
 class CourierTransport(paramiko.Transport):
     """The client's side of one connection, read in a thread of paramiko's own."""
@@ -90,6 +99,10 @@ class CourierTransport(paramiko.Transport):
     def files_flow(self) -> None:
         """From now on much comes at a time."""
         cast("Packetizer", self.packetizer).acknowledges_at_once = False
+
+    def _parse_ext_info(self, msg: Packet) -> None:
+        _require_items(msg, 8)
+        super()._parse_ext_info(msg)  # type: ignore[misc]  # private, so not in the stubs
 
 
 class SessionTransport(paramiko.Transport):
@@ -135,6 +148,14 @@ class SessionTransport(paramiko.Transport):
     def start(self) -> None:
         """Start no thread: whoever has called `start_server` calls `run`."""
 
+    def run(self) -> None:
+        """Serve until the connection ends; `get_exception` tells why, by SSHException for what is not SSH."""
+        super().run()
+        fault = self.saved_exception
+        if isinstance(fault, ValueError):
+            # Paramiko takes keys and texts from messages as if they could not be wrong.
+            self.saved_exception = paramiko.SSHException(f"message cannot be read: {fault}")
+
     def legacy_in_use(self) -> list[str]:
         """The algorithms agreed on that are no standard."""
         inward, outward = self.remote_cipher, self.local_cipher  # type: ignore[attr-defined]  # not in the stubs
@@ -150,6 +171,21 @@ class SessionTransport(paramiko.Transport):
         for blob in blobs:
             message.add_string(blob)
         self._send_user_message(message)
+
+    def _parse_ext_info(self, msg: Packet) -> None:
+        _require_items(msg, 8)
+        super()._parse_ext_info(msg)  # type: ignore[misc]  # private, so not in the stubs
+
+    def _ensure_authed(self, kind: int, message: Packet) -> Packet | None:
+        refusal: Packet | None = super()._ensure_authed(kind, message)  # type: ignore[misc]  # private
+        if refusal is not None and not refusal.asbytes():
+            raise paramiko.SSHException(f"message {kind} comes before the login")
+        return refusal
+
+    def _activate_inbound(self) -> None:
+        if self.K is None:
+            raise paramiko.SSHException("new keys without a key exchange")
+        super()._activate_inbound()  # type: ignore[misc]  # private, so not in the stubs
 
     def _begin_exchange(self, name: str, engine: type[Any], transport: paramiko.Transport) -> Any:
         self._agreed_key_exchange = name
@@ -180,3 +216,13 @@ class SessionTransport(paramiko.Transport):
     def _unlink_channel(self, chanid: int) -> None:
         super()._unlink_channel(chanid)  # type: ignore[misc]  # private, so not in the stubs
         self._open.pop(chanid, None)
+
+
+def _require_items(message: Packet, size: int) -> None:
+    """Refuse a message that says it has more items, of at least `size` bytes, than it has room for.
+
+    Paramiko counts up to what is said: a few bytes would keep it busy for hours, or fill the memory.
+    """
+    rest = message.get_remainder()
+    if int.from_bytes(rest[:4], "big") * size > len(rest) - 4:
+        raise paramiko.SSHException("message ends before its last item")

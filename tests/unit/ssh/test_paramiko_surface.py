@@ -29,6 +29,8 @@ SURFACE: dict[Callable[..., Any], str] = {
     Transport._negotiate_keys: "a300d8c5ab7b2448",
     Transport._activate_inbound: "8b9b2e254a9fbab2",
     Transport._activate_outbound: "2879dc34cb6ccf31",
+    Transport._ensure_authed: "513e037e3f5e6517",
+    Transport._parse_ext_info: "17c6f75bfd4b74c1",
     Transport._parse_newkeys: "0510151c03b937fd",
     Transport._parse_channel_open: "af19020b9998981a",
     Transport._parse_global_request: "d25c3e12b50cfd26",
@@ -44,6 +46,7 @@ SURFACE: dict[Callable[..., Any], str] = {
     Channel._handle_close: "88adce72f8046906",
     Channel._close_internal: "39667133e339dcc3",
     auth_handler.AuthHandler._parse_userauth_request: "2456f4a1a0c93970",
+    auth_handler.AuthHandler._parse_userauth_info_response: "e8f9e76f1ce9134b",
 }
 
 
