@@ -12,6 +12,7 @@ from structlog.testing import capture_logs
 
 from sftpd.errors import MessageError, SftpdError
 from sftpd.exchange import partner
+from sftpd.exchange.ration import Ration
 from sftpd.ledger.ledger import Ledger
 from sftpd.link.model import Account
 from sftpd.process.messages import Decoder, Message, Notice, Reply, Request, encode
@@ -21,6 +22,7 @@ from sftpd.ssh import signing
 from sftpd.ssh.auth import Authenticator
 from sftpd.ssh.codes import Codes
 from sftpd.ssh.monitor import Ports, SessionGuard
+from sftpd.ssh.pacing import Pacing
 
 _HOST_KEY = paramiko.ECDSAKey.generate()
 _HOST_ALGORITHM = "ecdsa-sha2-nistp256"
@@ -38,14 +40,23 @@ def _opened() -> Iterator[Callable[[bytes], None]]:
         account = _account()
         authenticator = Authenticator([account], scene.clock, Codes())
         authenticator._hasher, authenticator._nobody = _HASHER, _HASHER.hash("nobody")
-        ports = partner.Ports(scene.ledger, scene.receiver, scene.changes, lambda link: None)
+        ration = Ration(scene.partner.link, scene.places, scene.ledger, scene.clock)
+        ports = partner.Ports(scene.ledger, scene.receiver, scene.changes, lambda link: None, ration)
 
         def enter(account: Account) -> partner.Partner:
             return partner.Partner(account, scene.partner.link, scene.places, ports)
 
         keys = {_HOST_ALGORITHM: _HOST_KEY}
         ledger: Ledger = scene.ledger
-        held = Ports(keys, {_HOST_KEY.asbytes(): _HOST_KEY}, authenticator, enter, ledger, scene.clock)
+        held = Ports(
+            keys,
+            {_HOST_KEY.asbytes(): _HOST_KEY},
+            authenticator,
+            enter,
+            ledger,
+            scene.clock,
+            Pacing(scene.clock),
+        )
 
         def run(data: bytes) -> None:
             scene.stage("staged")
