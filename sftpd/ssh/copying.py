@@ -17,7 +17,7 @@ def copy_range(source: int, target: int, *, read_at: int, length: int, write_at:
     would grow by.
     """
     length = max(min(length, os.fstat(source).st_size - read_at), 0)
-    _require_room(target, write_at + length)
+    require_room(target, write_at + length)
     copied = 0
     step = _by_kernel
     while copied < length:
@@ -34,7 +34,8 @@ def copy_range(source: int, target: int, *, read_at: int, length: int, write_at:
     return copied
 
 
-def _require_room(target: int, end: int) -> None:
+def require_room(target: int, end: int) -> None:
+    """Pass if the file system of an open file has room for it to end there. Raises OSError(ENOSPC)."""
     room = os.fstatvfs(target)
     if end - os.fstat(target).st_size > room.f_bavail * room.f_frsize:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -11,9 +11,12 @@ from sftpd.sftp.attributes import Attributes
 from sftpd.sftp.requests import OpenFlag
 from sftpd.sftp.status import Status, StatusError
 from sftpd.ssh import messages
-from sftpd.ssh.copying import copy_range
+from sftpd.ssh.copying import copy_range, require_room
 from sftpd.ssh.folder import fault
 from sftpd.ssh.place import Place
+
+_HARMLESS = 1 << 30
+"""Bytes of a hole that do no harm when they are read."""
 
 Extend = Callable[[int], int | None]
 """How many bytes a file may have that is to have so many; None: any number. Raises RefusedError."""
@@ -73,6 +76,7 @@ class Upload:
         self._readable = readable
         self._append = append
         self._granted: int | None = None
+        self._plausible = _HARMLESS
         self._extend: Extend = _unbounded
         self._digest = hashlib.sha256()
         self._hashed = 0
@@ -199,7 +203,13 @@ class Upload:
             raise StatusError(Status.FAILURE, "a file is not copied to itself")
 
     def _require(self, size: int) -> None:
-        """Pass if the file may have so many bytes."""
+        """Pass if the file may have so many bytes: no more than are granted, nor than there is room for.
+
+        A hole takes no room, but all of it is read in the end. Raises RefusedError, and OSError(ENOSPC).
+        """
+        if size > self._plausible:
+            require_room(self.fd, size)
+            self._plausible = size + _HARMLESS
         if self._granted is not None and size > self._granted:
             self._granted = self._extend(size)
 

@@ -17,7 +17,7 @@ from sftpd.sftp.attributes import Attributes
 from sftpd.sftp.requests import OpenFlag
 from sftpd.ssh import messages
 from sftpd.ssh.asking import Monitor, ask
-from sftpd.ssh.copying import copy_range
+from sftpd.ssh.copying import copy_range, require_room
 from sftpd.ssh.folder import fault
 from sftpd.ssh.open_file import Upload, told
 from sftpd.ssh.place import Place
@@ -123,6 +123,7 @@ class Uploads:
         elif place.folder.staged(place.parts) is not None:
             fd = place.folder.staging.open_part(place.parts, _READ_WRITE)
             try:
+                require_room(fd, size)
                 os.ftruncate(fd, size)
             finally:
                 os.close(fd)

@@ -154,3 +154,27 @@ def test_one_of_it_that_failed_to_write_spoils_it(
         with pytest.raises(OSError, match="input/output"):
             close(file)
     assert published(tmp_path) == {}
+
+
+@pytest.mark.parametrize("size", [1 << 50, (1 << 62) + 1])
+def test_a_hole_larger_than_the_disk_is_refused(session: Session, tmp_path: Path, size: int) -> None:
+    file = session.client.open("/upload/hole", "wb", bufsize=0)
+    file.write(b"x")
+    with pytest.raises(OSError, match="no space"):
+        file.truncate(size)
+    with pytest.raises(OSError, match="no space"):
+        session.client.truncate("/upload/hole", size)
+    file.seek(size)
+    with pytest.raises(OSError, match="no space"):
+        file.write(b"x")
+    with pytest.raises(OSError, match="input/output"):
+        close(file)
+    session.client.remove("/upload/hole")
+    assert staged(tmp_path) == []
+
+
+def test_a_hole_that_there_is_room_for_is_a_part_of_the_file(session: Session, tmp_path: Path) -> None:
+    with session.client.open("/upload/hole", "wb", bufsize=0) as file:
+        file.seek(1 << 20)
+        file.write(b"x")
+    assert published(tmp_path) == {"hole": bytes(1 << 20) + b"x"}
