@@ -1,5 +1,6 @@
 """The ledger: one object to write through and read from."""
 
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager
@@ -7,6 +8,7 @@ from typing import Any, Self, TypeVar
 
 import sqlalchemy as sa
 import structlog
+from sqlalchemy.pool import PoolProxiedConnection
 
 from sftpd.clock import Clock
 from sftpd.errors import LedgerError
@@ -16,6 +18,8 @@ from sftpd.ledger.statement import Statement
 from sftpd.ledger.writer import Unit, Writer
 
 T = TypeVar("T")
+_READERS = 4
+"""Connections that are kept for look-ups: the pool's would cost more to take out than the look-up does."""
 _log = structlog.get_logger()
 
 
@@ -26,6 +30,8 @@ class Ledger:
         self._engine = engine
         self._listeners: list[Callable[[], None]] = []
         self._counters: list[Callable[[Event], None]] = []
+        self._readers: deque[PoolProxiedConnection] = deque()
+        """Idle, outside any transaction and no longer the pool's."""
         self._writer = Writer(engine, clock=clock, seal=seal, committed=self._tell)
 
     @classmethod
@@ -60,8 +66,23 @@ class Ledger:
             yield conn
 
     def look_up(self, query: Statement, **values: Any) -> list[tuple[Any, ...]]:
-        """The rows of one query, as cheap as it can be."""
-        return query.fetch_alone(self._engine, **values)
+        """The rows of one query that needs no other beside it, as cheap as it can be."""
+        try:
+            connection = self._readers.pop()
+        except IndexError:
+            connection = self._engine.raw_connection()
+            connection.detach()
+        try:
+            rows = query.fetch_on(connection, self._engine.dialect, **values)
+            connection.rollback()
+        except BaseException:
+            connection.close()
+            raise
+        if len(self._readers) < _READERS:
+            self._readers.append(connection)
+        else:
+            connection.close()
+        return rows
 
     def compact(self) -> None:
         """Leave nothing of deleted rows to be read: SQLite keeps old pages in its write-ahead log.
@@ -93,6 +114,8 @@ class Ledger:
     def close(self) -> None:
         """Commit what is queued and close every connection."""
         self._writer.close()
+        while self._readers:
+            self._readers.pop().close()
         self._engine.dispose()
 
     def _tell(self, events: list[Event]) -> None:

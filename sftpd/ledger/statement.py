@@ -51,13 +51,11 @@ class Statement:
         """Run a query and return its rows."""
         return self._execute(conn.connection, conn.dialect, (values,), fetch=True)
 
-    def fetch_alone(self, engine: sa.Engine, **values: Any) -> list[tuple[Any, ...]]:
-        """Run a query that needs no other beside it, and so no transaction around it."""
-        connection = engine.raw_connection()
-        try:
-            return self._execute(connection, engine.dialect, (values,), fetch=True)
-        finally:
-            connection.close()
+    def fetch_on(
+        self, connection: PoolProxiedConnection, dialect: sa.Dialect, **values: Any
+    ) -> list[tuple[Any, ...]]:
+        """`fetch` on the driver's own connection, in whatever transaction that is."""
+        return self._execute(connection, dialect, (values,), fetch=True)
 
     def _execute(
         self,

@@ -95,9 +95,13 @@ class Uploads:
         session to close it a last time. When it raises, the part stays for another try, unless the monitor
         has taken it.
         """
+        shared = self._is_shared(upload)
         try:
             _secure(upload)
-            part = None if self._is_shared(upload) else _sealed(upload)
+            if shared or looks_temporary(upload.place.path.name):
+                # The monitor takes any other where it makes the name durable itself before it answers.
+                durable.sync_parent(upload.place.folder.staging.root, upload.place.parts)
+            part = None if shared else _sealed(upload)
         finally:
             self._let_go(upload)
         if part is None:
@@ -225,14 +229,13 @@ class Uploads:
 
 
 def _secure(upload: Upload) -> None:
-    """Make a part durable. Raises OSError where it is not what its client wrote, or is gone."""
+    """Make a part's content durable. Raises OSError where it is not what its client wrote, or is gone."""
     if not upload.whole:
         raise fault(errno.EIO)
     upload.sync()
     at_path = upload.place.folder.staged(upload.place.parts)
     if at_path is None or not os.path.samestat(at_path, os.fstat(upload.fd)):
         raise fault(errno.ENOENT)
-    durable.sync_parent(upload.place.folder.staging.root, upload.place.parts)
 
 
 def _sealed(upload: Upload) -> Part:

@@ -1,4 +1,5 @@
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -42,3 +43,20 @@ def test_errors_are_sqlalchemys(ledger):
 def test_what_is_deferred_is_done_before_what_is_written_after_it(ledger):
     Ledger.defer(ledger, add("a"))
     assert ledger.write(lambda unit: LAST.fetch(unit.conn, at=NOON)) == [("a",)]
+
+
+def test_a_kept_connection_sees_each_commit_and_keeps_nothing_from_being_compacted(ledger):
+    for known, job in enumerate("abc"):
+        assert len(ledger.look_up(LAST, at=NOON)) == known
+        ledger.write(add(job))
+    ledger.compact()
+
+
+def test_look_ups_share_a_connection_and_outlive_one_that_failed(ledger):
+    ledger.look_up(LAST, at=NOON)
+    before = len(list(Path("/proc/self/fd").iterdir()))
+    with pytest.raises(sa.exc.OperationalError):
+        ledger.look_up(Statement(sa.text("SELECT nothing FROM nowhere")))
+    for _ in range(3):
+        ledger.look_up(LAST, at=NOON)
+    assert len(list(Path("/proc/self/fd").iterdir())) == before
