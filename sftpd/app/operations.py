@@ -35,6 +35,7 @@ def operations(instance: Instance, live: Live | None = None) -> dict[str, Operat
 
 
 def _status(instance: Instance, live: Live | None, _: Arguments) -> dict[str, Any]:
+    instance.ledger.settle()
     with instance.ledger.read() as conn:
         waiting = len(outbox.pending(conn, 10_000))
         jobs = last_runs(conn)

@@ -59,6 +59,10 @@ class Ledger:
         """As `submit`, for what nobody waits for: a failure is logged, and recovery will find the rest."""
         self._writer.submit(work).add_done_callback(_log_failure)
 
+    def settle(self) -> None:
+        """Return once all is committed that was deferred before."""
+        self.write(lambda _unit: None)
+
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
         """A connection that sees one consistent state; writing through it is a programming error."""
