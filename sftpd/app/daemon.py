@@ -20,6 +20,7 @@ from sftpd.app.operations import operations
 from sftpd.app.traffic import Traffic
 from sftpd.app.work import Work
 from sftpd.config.load import Config, load
+from sftpd.config.values import Address
 from sftpd.errors import ConfigError, RefusedError, SftpdError
 from sftpd.exchange.partner import Partner
 from sftpd.exchange.places import Places
@@ -214,12 +215,11 @@ class Daemon:
     def _hosting(self, compat: tuple[str, ...]) -> Hosting:
         instance, server = self.instance, self.instance.config.instance.server
         used = dict.fromkeys(key.asbytes() for key in host_keys(instance.config).values())
-        to_come = [key.asbytes() for key in host_keys_to_come(instance.config)]
         settings = Settings(
             identification=IDENTIFICATION,
             banner=server.banner,
-            host_keys=(*used, *to_come),
-            host_keys_to_come=len(to_come),
+            host_keys=tuple(used),
+            host_keys_to_come=tuple(key.asbytes() for key in host_keys_to_come(instance.config)),
             compat=compat,
             asks_for_codes=False,
             login_grace=server.login_grace,
@@ -294,7 +294,7 @@ class Daemon:
 
 def _address(sock: socket.socket) -> str:
     host, port, *_ = sock.getsockname()
-    return f"[{host}]:{port}" if sock.family == socket.AF_INET6 else f"{host}:{port}"
+    return str(Address(host, port))
 
 
 def _told(fault: Exception) -> tuple[str, str]:

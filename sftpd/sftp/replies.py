@@ -14,7 +14,7 @@ PROTOCOL_VERSION = 3
 _VERSION = 2
 _STATUS = 101
 _HANDLE = 102
-_DATA = 103
+DATA = 103
 _NAME = 104
 _ATTRS = 105
 _EXTENDED_REPLY = 201
@@ -48,7 +48,7 @@ def reply_handle(request_id: int, handle: bytes) -> bytes:
 
 def reply_data(request_id: int, data: bytes | memoryview) -> bytes:
     """DATA, the answer to READ."""
-    return wire.frame(_DATA, uint32(request_id), uint32(len(data)), data)
+    return wire.frame(DATA, uint32(request_id), uint32(len(data)), data)
 
 
 def reply_name(request_id: int, names: Iterable[Name]) -> bytes:

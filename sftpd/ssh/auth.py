@@ -14,7 +14,7 @@ from sftpd.sftp.wire import ProtocolError, string
 from sftpd.ssh import certificates, signing
 from sftpd.ssh import messages as m
 from sftpd.ssh.codes import Codes
-from sftpd.ssh.public_keys import is_signed, signature_algorithms
+from sftpd.ssh.public_keys import is_signed
 
 _NOBODYS_SECRET = bytes(20)
 
@@ -56,7 +56,7 @@ class Authenticator:
         fingerprint = signing.fingerprint(key)
         if key not in account.keys or account.revoked.covers(fingerprint, None, None):
             return None
-        fits = algorithm in signature_algorithms(signing.key_type(key))
+        fits = algorithm in signing.algorithms(signing.key_type(key))
         return Proof(account, fingerprint, key, algorithm) if fits else None
 
     def by_signature(self, login: m.VerifySignature, session_id: bytes, address: str) -> Proof | None:
@@ -103,7 +103,7 @@ class Authenticator:
             f"{signing.fingerprint(found.key)}, certificate {found.id!r} serial {found.serial} "
             f"of {signing.fingerprint(found.authority)}"
         )
-        fits = algorithm in signature_algorithms(signing.key_type(found.key))
+        fits = algorithm in signing.algorithms(signing.key_type(found.key))
         return Proof(account, told, found.key, algorithm) if fits else None
 
     def _welcome(self, account: Account, address: str) -> bool:

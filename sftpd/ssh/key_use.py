@@ -2,6 +2,8 @@
 
 import paramiko
 
+from sftpd.ssh.bucket import Bucket
+
 RENEW_AFTER_BYTES = 1 << 30
 """Bytes, both ways together, after which new keys are asked for (RFC 4253 §9)."""
 
@@ -31,8 +33,7 @@ class KeyUse:
         self._renew_after = renew_after
         self._since = now
         self._used = 0
-        self._allowance = float(_ALLOWANCE)
-        self._spent_at = now
+        self._allowance = Bucket.full(1 / _ALLOWANCE_SECONDS, now, most=_ALLOWANCE)
 
     def use(self, used: int) -> None:
         """They have protected `used` bytes. Raises SSHException when they are long overdue for a change."""
@@ -56,13 +57,6 @@ class KeyUse:
         self.half_changed = not self.half_changed
         if self.half_changed:
             return
-        self._spend(now)
-        self.due, self._used, self._since = False, 0, now
-
-    def _spend(self, now: float) -> None:
-        refill = (now - self._spent_at) / _ALLOWANCE_SECONDS
-        self._allowance, self._spent_at = min(self._allowance + refill, _ALLOWANCE), now
-        if self._used < _WORTH_BYTES:
-            self._allowance -= 1
-        if self._allowance < 0:
+        if self._allowance.spend(self._used < _WORTH_BYTES, now) > 0:
             raise paramiko.SSHException("the other side changes keys all the time")
+        self.due, self._used, self._since = False, 0, now

@@ -244,9 +244,6 @@ class Farewell(Message, frozen=True):
     """Notice: the session ends because its connection has, or was asked to."""
 
 
-BeforeLogin = CheckPublicKey | VerifySignature | CheckPassword | CheckCode
-"""What a session may ask until somebody has logged in; it may have a key exchange signed at any time."""
-
 ToMonitor = (
     Sign
     | CheckPublicKey

@@ -14,6 +14,14 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 import paramiko
+from paramiko.common import (
+    MSG_CHANNEL_CLOSE,
+    MSG_CHANNEL_DATA,
+    MSG_CHANNEL_EOF,
+    MSG_CHANNEL_EXTENDED_DATA,
+    MSG_CHANNEL_WINDOW_ADJUST,
+    MSG_KEXINIT,
+)
 from paramiko.message import Message as Packet
 from paramiko.packet import NeedRekeyException
 
@@ -22,11 +30,9 @@ from sftpd.ssh.key_use import KeyUse
 from sftpd.ssh.outgoing import FULL, Outgoing
 from sftpd.ssh.sealing import UINT32, Keys, opening_with, sealing_with
 
-_KEXINIT = 20
 _FIRST_AFTER_KEX = 50
 """Messages below are the transport's own, and pass during a key exchange (RFC 4253 §7.1)."""
 
-_WINDOW_ADJUST, _DATA, _EXTENDED_DATA, _EOF, _CLOSE = 93, 94, 95, 96, 97
 _HELD_LIMIT = 1024
 _TICK = 1.0
 _LAST_WORDS = 2.0
@@ -72,7 +78,7 @@ class Packetizer:
     def __init__(self, connection: socket.socket, *, now: Callable[[], float]) -> None:
         """`now` tells monotonic seconds."""
         self.watch: Callable[[], None] = _nothing
-        """Called when the other side is waited for, at least each second; may raise EOFError to end all."""
+        """Called when nothing comes, and else about each second; may raise EOFError to end all."""
         self.drops_strange_data = False
         """Whether data for a channel without a Receiver is dropped; else paramiko gets it."""
         self.acknowledges_at_once = True
@@ -91,7 +97,7 @@ class Packetizer:
         self._later: list[Callable[[], None]] = []
         self._deadline: float | None = None
         self._keepalive: tuple[float, Callable[[], None]] | None = None
-        self._heard = now()
+        self._heard = self._watched = now()
         self._idle = False
         # Reads wait for a second at the most; writes that could wait say so (MSG_DONTWAIT).
         connection.settimeout(None)
@@ -150,7 +156,7 @@ class Packetizer:
             if self._exchanging and payload[0] >= _FIRST_AFTER_KEX:
                 self._hold(payload)
                 return
-            self._exchanging |= payload[0] == _KEXINIT
+            self._exchanging |= payload[0] == MSG_KEXINIT
             self._out.seal_bytes(payload)
             if self._reader != threading.get_ident():
                 self._out.flush_all()
@@ -172,7 +178,7 @@ class Packetizer:
                 continue
             self._keys.use(self._in.bytes + self._out.bytes)
             kind = payload[0]
-            if _WINDOW_ADJUST <= kind <= _CLOSE and self._hand_on(kind, payload):
+            if MSG_CHANNEL_WINDOW_ADJUST <= kind <= MSG_CHANNEL_CLOSE and self._hand_on(kind, payload):
                 continue
             message = Packet(bytes(payload[1:]))
             message.seqno = (self._in.sequence - 1) & 0xFFFF_FFFF
@@ -287,29 +293,30 @@ class Packetizer:
 
     def _hand_on(self, kind: int, payload: memoryview) -> bool:
         """Give a channel's message to its receiver; returns whether paramiko need not see it."""
-        _require_size(payload, 5 if kind in (_EOF, _CLOSE) else 9)
+        _require_size(payload, 5 if kind in (MSG_CHANNEL_EOF, MSG_CHANNEL_CLOSE) else 9)
         receiver = self._receivers.get(UINT32.unpack_from(payload, 1)[0])
         if receiver is None:
-            return self.drops_strange_data and kind in (_DATA, _EXTENDED_DATA)
-        if kind == _DATA:
+            return self.drops_strange_data and kind in (MSG_CHANNEL_DATA, MSG_CHANNEL_EXTENDED_DATA)
+        if kind == MSG_CHANNEL_DATA:
             count = UINT32.unpack_from(payload, 5)[0]
             _require_size(payload, 9 + count)
             receiver.data(payload[9 : 9 + count])
-        elif kind == _WINDOW_ADJUST:
+        elif kind == MSG_CHANNEL_WINDOW_ADJUST:
             receiver.adjust(UINT32.unpack_from(payload, 5)[0])
-        elif kind == _EXTENDED_DATA:
+        elif kind == MSG_CHANNEL_EXTENDED_DATA:
             raise paramiko.SSHException("extended data is for clients")
-        elif kind == _EOF:
+        elif kind == MSG_CHANNEL_EOF:
             receiver.end_of_data()
         else:
             receiver.closed()
-        return kind in (_DATA, _WINDOW_ADJUST)
+        return kind in (MSG_CHANNEL_DATA, MSG_CHANNEL_WINDOW_ADJUST)
 
     def _receive(self) -> None:
         """Send what waits, and take in what comes within a second or until something is due."""
         unsent = self._flush()
         while self._later:
             self._later.pop()()
+            unsent = self._flush()
         pause = self._pause()
         if not unsent and pause >= _TICK:
             came = self._in.fill(0)
@@ -322,7 +329,9 @@ class Packetizer:
                 self._connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         else:
             self._be_idle()
-        self.watch()
+        if not came or self._heard - self._watched >= _TICK:
+            self._watched = self._now()
+            self.watch()
 
     def _flush(self) -> bool:
         """Send what the socket takes, unless another thread is about to; returns whether anything waits."""

@@ -16,18 +16,13 @@ _RSA = "ssh-rsa"
 _RSA_BITS = 2048
 
 
-def signature_algorithms(key_type: str) -> tuple[str, ...]:
-    """The signature algorithms of a client's keys of a type."""
-    return signing.algorithms(key_type)
-
-
 def is_signed(blob: bytes, algorithm: str, data: bytes, signature: bytes) -> bool:
     """Whether `signature` is that of the key `blob` on `data`, by this algorithm and no other.
 
     A security key's says that somebody touched it (OpenSSH's PROTOCOL.u2f).
     """
     try:
-        if algorithm not in signature_algorithms(signing.key_type(blob)):
+        if algorithm not in signing.algorithms(signing.key_type(blob)):
             return False
         reader = Reader(memoryview(signature))
         if reader.string() != algorithm.encode():

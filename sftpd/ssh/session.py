@@ -38,8 +38,9 @@ class Settings(msgspec.Struct, frozen=True):
     identification: str
     banner: str
     host_keys: tuple[bytes, ...]
-    """The public halves of the host keys as on the wire: those in use, then those to come."""
-    host_keys_to_come: int
+    """The public halves of the host keys in use, as on the wire."""
+    host_keys_to_come: tuple[bytes, ...]
+    """The same of those that clients are told of and that are not used yet."""
     compat: tuple[str, ...]
     """What is offered to old clients besides the standard algorithms."""
     asks_for_codes: bool
@@ -97,16 +98,14 @@ class Session:
         self._on_login = on_login
         self._monitor = monitor
         self._door = Doorman(monitor, settings.banner, settings.asks_for_codes, self._let_in, self._open_sftp)
-        in_use = settings.host_keys[: len(settings.host_keys) - settings.host_keys_to_come]
         self._transport = SessionTransport(
             connection,
             settings.identification,
-            [RemoteSigner(blob, self._sign) for blob in in_use],
+            [RemoteSigner(blob, self._sign) for blob in settings.host_keys],
             self._door.verify,
             watch=self._look,
             compat=settings.compat,
         )
-        self._announced = False
         # The grace alone limits the login: paramiko's 15 s are short for a person who compares host keys.
         self._transport.banner_timeout = self._transport.handshake_timeout = 2 * settings.login_grace
         self._door.count_channels = self._transport.count_channels
@@ -142,6 +141,7 @@ class Session:
             self._pace(admitted.upload_rate, "upload"), self._pace(admitted.download_rate, "download")
         )
         self._on_login()
+        self._transport.announce_host_keys((*self._settings.host_keys, *self._settings.host_keys_to_come))
         if legacy := self._transport.legacy_in_use():
             _log.warning("legacy_algorithms", account=admitted.account, algorithms=legacy)
         self._active_at = monotonic()
@@ -182,9 +182,6 @@ class Session:
             raise EOFError("the monitor has ended it")
         if self._drain and not any(c.busy or c.handler.uploading for c in self._channels.values()):
             raise EOFError("sftpd is stopping")
-        if self._door.admitted is not None and not self._announced:
-            self._announced = True
-            self._transport.announce_host_keys(self._settings.host_keys)
         if self._door.admitted is None:
             if self._idle_for() >= self._settings.login_grace:
                 raise EOFError("nobody has logged in in time")

@@ -11,9 +11,11 @@ from time import monotonic
 from typing import NamedTuple, Protocol
 
 import paramiko
+from paramiko.common import MSG_CHANNEL_DATA, MSG_CHANNEL_EXTENDED_DATA, MSG_CHANNEL_WINDOW_ADJUST
 
 from sftpd.errors import ProcessError
 from sftpd.sftp.engine import Engine
+from sftpd.sftp.replies import DATA
 from sftpd.sftp.wire import ProtocolError
 from sftpd.ssh.file_data import FileData
 from sftpd.ssh.handler import Handler
@@ -28,13 +30,11 @@ MAX_DATA = 255 * 1024
 
 _LAYOUTS = 16
 _GRANTED_AT = WINDOW // 4
-_WINDOW_ADJUST, _DATA, _EXTENDED_DATA = 93, 94, 95
 _ADJUST = struct.Struct(">BII")
 _HEAD = struct.Struct(">BII")
 _EXTENDED_HEAD = struct.Struct(">BIII")
 _STDERR = 1
 _READ_HEAD = struct.Struct(">IBII")
-_READ_REPLY = 103
 _SMALLEST_PACKET = 4096
 """Packets of less are filled from memory: there would be too many to read a file straight into them."""
 
@@ -189,7 +189,7 @@ class SftpChannel:
             return
         self._window -= len(said)
         plain, at = self._wire.plain, ROOM
-        _EXTENDED_HEAD.pack_into(plain, at, _EXTENDED_DATA, self._recipient, _STDERR, len(said))
+        _EXTENDED_HEAD.pack_into(plain, at, MSG_CHANNEL_EXTENDED_DATA, self._recipient, _STDERR, len(said))
         plain[at + _EXTENDED_HEAD.size : at + _EXTENDED_HEAD.size + len(said)] = said
         self._wire.seal(0, _EXTENDED_HEAD.size + len(said))
 
@@ -256,7 +256,7 @@ class SftpChannel:
         """Let the client send as much again as was consumed, once that is worth a message."""
         if self._consumed < _GRANTED_AT or self._wire.exchanging:
             return
-        _ADJUST.pack_into(self._wire.plain, ROOM, _WINDOW_ADJUST, self._recipient, self._consumed)
+        _ADJUST.pack_into(self._wire.plain, ROOM, MSG_CHANNEL_WINDOW_ADJUST, self._recipient, self._consumed)
         self._wire.seal(0, _ADJUST.size)
         self._in_window += self._consumed
         self._consumed = 0
@@ -266,7 +266,7 @@ class SftpChannel:
         plain, at = self._wire.plain, ROOM + _HEAD.size
         rest = memoryview(reply)
         while rest and (count := min(len(rest), self._max_data, self._window)) > 0:
-            _HEAD.pack_into(plain, ROOM, _DATA, self._recipient, count)
+            _HEAD.pack_into(plain, ROOM, MSG_CHANNEL_DATA, self._recipient, count)
             plain[at : at + count] = rest[:count]
             self._window -= count
             self._wire.seal(0, _HEAD.size + count)
@@ -335,10 +335,10 @@ class _Layout:
     def seal(self, wire: Wire, recipient: int, request_id: int, count: int) -> None:
         """Send the reply, of which `count` bytes have been read."""
         plain, left = self._plain, _READ_HEAD.size + count
-        _READ_HEAD.pack_into(plain, ROOM + _HEAD.size, count + 9, _READ_REPLY, request_id, count)
+        _READ_HEAD.pack_into(plain, ROOM + _HEAD.size, count + 9, DATA, request_id, count)
         for at, most in self._packets:
             size = min(most, left)
-            _HEAD.pack_into(plain, at + ROOM, _DATA, recipient, size)
+            _HEAD.pack_into(plain, at + ROOM, MSG_CHANNEL_DATA, recipient, size)
             wire.seal(at, _HEAD.size + size)
             left -= size
             if not left:

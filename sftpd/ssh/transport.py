@@ -12,7 +12,7 @@ from typing import Any, cast
 
 import paramiko
 from paramiko.auth_handler import AuthHandler
-from paramiko.common import MSG_NAMES
+from paramiko.common import MSG_NAMES, cMSG_GLOBAL_REQUEST
 from paramiko.kex_curve25519 import KexCurve25519
 from paramiko.message import Message as Packet
 
@@ -20,8 +20,6 @@ from sftpd.ssh import algorithms, signing
 from sftpd.ssh.packetizer import Packetizer
 from sftpd.ssh.sftp_channel import MAX_DATA, WINDOW, Peer
 from sftpd.ssh.signing import RemoteSigner
-
-_GLOBAL_REQUEST = b"\x50"
 
 KEY_EXCHANGES = MappingProxyType(
     {**paramiko.Transport._kex_info, "curve25519-sha256": KexCurve25519}  # type: ignore[attr-defined]  # noqa: SLF001
@@ -79,33 +77,42 @@ class _AuthHandler(AuthHandler):
         super()._parse_userauth_info_response(m)  # type: ignore[misc]  # private, so not in the stubs
 
 
-class CourierTransport(paramiko.Transport):
-    """The client's side of one connection, read in a thread of paramiko's own."""
+class _Transport(paramiko.Transport):
+    """What both ends share: our packetizer, our name, and no trust in what messages say of themselves."""
 
-    def __init__(self, connection: socket.socket, identification: str, disabled: Mapping[str, Any]) -> None:
-        """`disabled` has algorithms that are not to be offered, as paramiko's Transport takes them."""
+    def __init__(self, connection: socket.socket, identification: str, **options: Any) -> None:
+        """`options` are further ones of paramiko's Transport."""
         super().__init__(
             connection,
             default_window_size=WINDOW,
             default_max_packet_size=MAX_DATA,
             packetizer_class=partial(Packetizer, now=monotonic),  # type: ignore[arg-type]  # stands in for it
-            disabled_algorithms=disabled,
+            **options,
         )
+        self.wire = cast("Packetizer", self.packetizer)
         self.local_version = identification
-        self._kex_info = dict(KEY_EXCHANGES)
-        options = self.get_security_options()
-        options.kex = ("curve25519-sha256", *options.kex)
-
-    def files_flow(self) -> None:
-        """From now on much comes at a time."""
-        cast("Packetizer", self.packetizer).acknowledges_at_once = False
 
     def _parse_ext_info(self, msg: Packet) -> None:
         _require_items(msg, 8)
         super()._parse_ext_info(msg)  # type: ignore[misc]  # private, so not in the stubs
 
 
-class SessionTransport(paramiko.Transport):
+class CourierTransport(_Transport):
+    """The client's side of one connection, read in a thread of paramiko's own."""
+
+    def __init__(self, connection: socket.socket, identification: str, disabled: Mapping[str, Any]) -> None:
+        """`disabled` has algorithms that are not to be offered, as paramiko's Transport takes them."""
+        super().__init__(connection, identification, disabled_algorithms=disabled)
+        self._kex_info = dict(KEY_EXCHANGES)
+        options = self.get_security_options()
+        options.kex = ("curve25519-sha256", *options.kex)
+
+    def files_flow(self) -> None:
+        """From now on much comes at a time."""
+        self.wire.acknowledges_at_once = False
+
+
+class SessionTransport(_Transport):
     """The server's side of one connection, served in the thread that calls `run`."""
 
     def __init__(
@@ -123,17 +130,10 @@ class SessionTransport(paramiko.Transport):
         `compat` names what is offered besides the standard (algorithms.COMPAT).
         """
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        super().__init__(
-            connection,
-            default_window_size=WINDOW,
-            default_max_packet_size=MAX_DATA,
-            packetizer_class=partial(Packetizer, now=monotonic),  # type: ignore[arg-type]  # stands in for it
-        )
-        self.wire = cast("Packetizer", self.packetizer)
+        super().__init__(connection, identification)
         self.wire.watch = watch
         self._open: dict[int, paramiko.Channel] = {}
         self.wire.drops_strange_data = True
-        self.local_version = identification
         self._agreed_key_exchange = ""
         self._kex_info = {
             name: partial(self._begin_exchange, name, engine) for name, engine in KEY_EXCHANGES.items()
@@ -163,18 +163,17 @@ class SessionTransport(paramiko.Transport):
         return algorithms.legacy((self._agreed_key_exchange, inward, outward, *macs))
 
     def announce_host_keys(self, blobs: Iterable[bytes]) -> None:
-        """Tell the client of all host keys (hostkeys-00@openssh.com, OpenSSH's PROTOCOL §2.5)."""
+        """Tell the client of all host keys (hostkeys-00@openssh.com, OpenSSH's PROTOCOL §2.5).
+
+        While it logs in: it is told once it has been let in.
+        """
         message = Packet()
-        message.add_byte(_GLOBAL_REQUEST)
+        message.add_byte(cMSG_GLOBAL_REQUEST)
         message.add_string("hostkeys-00@openssh.com")
         message.add_boolean(False)
         for blob in blobs:
             message.add_string(blob)
-        self._send_user_message(message)
-
-    def _parse_ext_info(self, msg: Packet) -> None:
-        _require_items(msg, 8)
-        super()._parse_ext_info(msg)  # type: ignore[misc]  # private, so not in the stubs
+        self.wire.later(partial(self._send_user_message, message))
 
     def _ensure_authed(self, kind: int, message: Packet) -> Packet | None:
         refusal: Packet | None = super()._ensure_authed(kind, message)  # type: ignore[misc]  # private
