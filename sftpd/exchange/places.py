@@ -1,7 +1,6 @@
 """The folders of one link, opened once, and the moves between them that crash recovery can repeat."""
 
 import os
-import stat
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -99,19 +98,9 @@ def is_at(root: Root, parts: Parts, source: str) -> bool:
     return str(snapshot(seen)) == source
 
 
-def find(root: Root, source: str, parts: Parts = ()) -> Parts | None:
+def find(root: Root, source: str) -> Parts | None:
     """Where beneath `root` the file lies that the snapshot was made of."""
-    with root.scan(parts) as listing:
-        entries = list(listing)
-    for entry in entries:
-        place = (*parts, entry.name)
-        if stat.S_ISDIR(entry.stat.st_mode):
-            found = find(root, source, place)
-            if found is not None:
-                return found
-        elif str(snapshot(entry.stat)) == source:
-            return place
-    return None
+    return next((parts for parts, status in root.walk() if str(snapshot(status)) == source), None)
 
 
 def file_at(root: Root, parts: Parts) -> str:

@@ -4,10 +4,9 @@ What is promised is known in this process alone: several monitors of one instanc
 limit by what is under way at each. What was completed is counted for all of them.
 """
 
-import stat
 import threading
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, time
 
@@ -146,13 +145,5 @@ class Ration:
         return self._lying
 
 
-def _size_of(root: Root, parts: Parts = (), *, without: Collection[Parts]) -> int:
-    size, folders = 0, []
-    with suppress(FileNotFoundError, NotADirectoryError), root.scan(parts) as entries:
-        for entry in entries:
-            place = (*parts, entry.name)
-            if stat.S_ISDIR(entry.stat.st_mode):
-                folders.append(place)
-            elif place not in without:
-                size += entry.stat.st_size
-    return size + sum(_size_of(root, folder, without=without) for folder in folders)
+def _size_of(root: Root, *, without: Collection[Parts]) -> int:
+    return sum(status.st_size for parts, status in root.walk() if parts not in without)

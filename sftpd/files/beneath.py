@@ -4,7 +4,7 @@ import errno
 import os
 import stat as modes
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import NamedTuple, Self
 
@@ -144,6 +144,18 @@ class Root:
     def scan(self, parts: Parts = ()) -> Listing:
         """Open a directory to be listed."""
         return Listing(open_beneath(self._fd, _joined(parts), os.O_RDONLY | os.O_DIRECTORY))
+
+    def walk(self) -> Iterator[tuple[Parts, os.stat_result]]:
+        """Every path that is no directory, with its own attributes; directories that vanish are left out."""
+        directories: list[Parts] = [()]
+        while directories:
+            directory = directories.pop()
+            with suppress(FileNotFoundError, NotADirectoryError), self.scan(directory) as entries:
+                for name, status in entries:
+                    if modes.S_ISDIR(status.st_mode):
+                        directories.append((*directory, name))
+                    else:
+                        yield (*directory, name), status
 
     def readlink(self, parts: Parts) -> bytes:
         """The target of a symbolic link, as it is written there."""

@@ -2,8 +2,6 @@
 
 import fcntl
 import os
-import stat
-from collections.abc import Iterator
 
 from sftpd.errors import RefusedError
 from sftpd.files.beneath import FILE_MODE, Listing, Parts, Root
@@ -83,19 +81,6 @@ class Staging:
     def entries(self, parts: Parts = ()) -> Listing:
         """What lies in one folder of the area."""
         return self.root.scan(parts)
-
-    def walk(self, parts: Parts = ()) -> Iterator[tuple[Parts, os.stat_result]]:
-        """Every part in a folder of the area and in the folders beneath it; links are not followed."""
-        folders = []
-        with self.entries(parts) as entries:
-            for entry in entries:
-                path = (*parts, entry.name)
-                if stat.S_ISDIR(entry.stat.st_mode):
-                    folders.append(path)
-                else:
-                    yield path, entry.stat
-        for folder in folders:
-            yield from self.walk(folder)
 
     def _open(self, parts: Parts, flags: int, mode: int) -> int:
         if flags & os.O_CREAT:

@@ -24,6 +24,20 @@ ODD_NAMES: Mapping[str, bytes] = {
 }
 """Names that a file may well have, by what is odd about them."""
 
+BEYOND_COPYING = (
+    "resume_put",
+    "resume_get",
+    "rename",
+    "replace",
+    "mkdir",
+    "rmdir",
+    "stat",
+    "chmod",
+    "utime",
+    "remove",
+)
+"""The operations of a Client that a program for copying and listing does not have."""
+
 
 class ClientError(Exception):
     """The client says that an operation did not succeed."""

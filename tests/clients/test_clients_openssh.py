@@ -8,7 +8,7 @@ from typing import ClassVar
 
 import clients_longname
 from clients_contract import Contract
-from clients_port import Program, Seen
+from clients_port import BEYOND_COPYING, Program, Seen
 from daemon import Daemon
 
 _ONE_LINE = "a command is one line"
@@ -76,21 +76,7 @@ class Scp(Program):
 
     name = "scp"
     version = r"OpenSSH_(9|\d\d)"
-    lacks: ClassVar = dict.fromkeys(
-        (
-            "resume_put",
-            "resume_get",
-            "rename",
-            "replace",
-            "mkdir",
-            "rmdir",
-            "stat",
-            "chmod",
-            "utime",
-            "remove",
-        ),
-        "scp copies",
-    )
+    lacks: ClassVar = dict.fromkeys(BEYOND_COPYING, "scp copies")
     unsayable: ClassVar = {}
 
     def about(self) -> str:

@@ -6,7 +6,7 @@ from typing import ClassVar
 
 import clients_longname
 from clients_contract import Contract
-from clients_port import Program, Seen
+from clients_port import BEYOND_COPYING, Program, Seen
 from daemon import Daemon
 
 
@@ -78,21 +78,7 @@ class Psftp(Putty):
 
 class Pscp(Putty):
     name = "pscp"
-    lacks: ClassVar = dict.fromkeys(
-        (
-            "resume_put",
-            "resume_get",
-            "rename",
-            "replace",
-            "mkdir",
-            "rmdir",
-            "stat",
-            "chmod",
-            "utime",
-            "remove",
-        ),
-        "pscp copies and lists",
-    )
+    lacks: ClassVar = dict.fromkeys(BEYOND_COPYING, "pscp copies and lists")
 
     def put(self, local: Path, remote: bytes) -> None:
         self.run("pscp", *self._options(), "-sftp", local, self._at(remote))

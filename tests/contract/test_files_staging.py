@@ -97,7 +97,7 @@ def test_renaming_moves_a_part_and_prunes_what_it_leaves(staging, folder):
     put(staging, b"a", b"b", b"file.part")
     put(staging, b"c", b"other")
     staging.rename((b"a", b"b", b"file.part"), (b"c", b"file"), replace=False)
-    assert sorted(parts for parts, _ in staging.walk()) == [(b"c", b"file"), (b"c", b"other")]
+    assert sorted(parts for parts, _ in staging.root.walk()) == [(b"c", b"file"), (b"c", b"other")]
     assert os.listdir(folder) == ["c"]
     with pytest.raises(FileExistsError):
         staging.rename((b"c", b"file"), (b"c", b"other"), replace=False)
@@ -115,7 +115,7 @@ def test_parts_are_listed_and_described(staging):
     put(staging, b"two", data=b"22")
     with staging.entries() as entries:
         assert sorted(entry.name for entry in entries) == [b"a", b"two"]
-    assert {parts: stat.st_size for parts, stat in staging.walk()} == {(b"a", b"one"): 1, (b"two",): 2}
+    assert {parts: stat.st_size for parts, stat in staging.root.walk()} == {(b"a", b"one"): 1, (b"two",): 2}
     assert staging.stat((b"two",)).st_size == 2
 
 
@@ -123,7 +123,7 @@ def test_walking_does_not_follow_links(staging, folder, tmp_path):
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside/file").write_bytes(b"x")
     (folder / "link").symlink_to("../outside")
-    assert [parts for parts, _ in staging.walk()] == [(b"link",)]
+    assert [parts for parts, _ in staging.root.walk()] == [(b"link",)]
     with pytest.raises(ContainmentError):
         put(staging, b"link", b"file")
 
