@@ -22,6 +22,7 @@ _SFTP_SERVER = "/usr/lib/openssh/sftp-server"
 _SESSIONS = 600
 BASE = "openssh-internal"
 OURS = "sftpd"
+OURS_SHARED = "sftpd-shared"
 
 
 @dataclass(frozen=True)
@@ -199,13 +200,13 @@ def paramiko(folder: Path, ground: Ground) -> "contextlib.AbstractContextManager
 
 
 @contextlib.contextmanager
-def ours(folder: Path, _ground: Ground) -> Iterator[Peer]:
-    """sftpd with everything on: staging, hash, ledger, audit log, gate hooks; only its limits are raised."""
+def _sftpd(name: str, shared_by: int, folder: Path, _ground: Ground) -> Iterator[Peer]:
     command = [sys.executable, "-m", "sftpd"]
     made = json.loads(
         subprocess.check_output([*command, "init", str(folder), "--listen", "127.0.0.1:0", "--json"])
     )
     config, limits = Path(made["config"]), {"max_sessions": _SESSIONS, "max_sessions_per_account": _SESSIONS}
+    limits["sessions_per_process"] = shared_by
     limits |= dict.fromkeys(
         ("unauthenticated_per_address", "unauthenticated_per_network", "unauthenticated_total"),
         _SESSIONS // 2,
@@ -217,11 +218,11 @@ def ours(folder: Path, _ground: Ground) -> Iterator[Peer]:
     link = folder / "links" / "demo"
     serve = [*command, "serve", "--config", str(config)]
     with (
-        _running(serve, made["port"], folder.with_name("sftpd.out")) as pid,
-        metered(pid, OURS) as meter,
+        _running(serve, made["port"], folder.with_name(f"{name}.out")) as pid,
+        metered(pid, name) as meter,
     ):
         yield Peer(
-            OURS,
+            name,
             made["port"],
             made["user"],
             Path(made["identity_file"]),
@@ -235,9 +236,20 @@ def ours(folder: Path, _ground: Ground) -> Iterator[Peer]:
         )
 
 
+def ours(folder: Path, ground: Ground) -> "contextlib.AbstractContextManager[Peer]":
+    """sftpd with everything on: staging, hash, ledger, audit log, gate hooks; only its limits are raised."""
+    return _sftpd(OURS, 1, folder, ground)
+
+
+def ours_shared(folder: Path, ground: Ground) -> "contextlib.AbstractContextManager[Peer]":
+    """The same with fifty sessions a process."""
+    return _sftpd(OURS_SHARED, 50, folder, ground)
+
+
 PEERS: dict[str, Start] = {
     BASE: openssh_internal,
     OURS: ours,
+    OURS_SHARED: ours_shared,
     "openssh-sftp-server": openssh_sftp_server,
     "proftpd": proftpd,
     "rclone": rclone,

@@ -56,9 +56,15 @@ class FusedLedger(Ledger):
         super().write(work)
         self.fuse.step()
 
+    def follow(self, statement, row):
+        self.defer(lambda unit: statement.run(unit.conn, row))
+
 
 class ShellCommands:
     """Runs hooks as plain child processes."""
+
+    def stays(self, program):
+        return False
 
     def run(self, argv, *, stdin, deadline, env):
         done = subprocess.run(argv, input=stdin, timeout=deadline, env=dict(env), capture_output=True)

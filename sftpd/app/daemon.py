@@ -25,6 +25,7 @@ from sftpd.errors import ConfigError, RefusedError, SftpdError
 from sftpd.exchange.partner import Partner
 from sftpd.exchange.places import Places
 from sftpd.ledger.outbox import Event
+from sftpd.link.lifecycle import LinkState
 from sftpd.link.model import Account
 from sftpd.process import sandbox
 from sftpd.process.switchboard import Switchboard, code_only
@@ -108,6 +109,7 @@ class Daemon:
         self._undo.callback(self._workers.shutdown)
         self._switchboard = Switchboard(workers=_WORKERS, failure_text=_told)
         self._listener = Listener(sockets, self._host())
+        instance.ledger.on_event(self._end_sessions_of_stopped)
         self._undo.callback(self._close_places)
         self._work = Work(instance, self._places_of, self._workers, self._codes)
         self._work.start(Traffic.recover)
@@ -196,6 +198,11 @@ class Daemon:
         self._work = work
         work.start(Traffic.resume)
         self._listener.end_sessions(lambda account: account not in work.accounts)
+
+    def _end_sessions_of_stopped(self, event: Event) -> None:
+        """End the sessions of a link that may not be used any longer."""
+        if event.type == "link.moved" and event.public["state"] != LinkState.ACTIVE:
+            self._listener.end_sessions(lambda account: account.link == event.link)
 
     def _sockets(self) -> list[tuple[socket.socket, Hosting]]:
         """The listening sockets, each with where its sessions run.

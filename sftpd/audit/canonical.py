@@ -3,12 +3,17 @@
 from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
+import msgspec
 import rfc8785
 
 from sftpd.errors import AuditError
 
 JSON: TypeAlias = "bool | int | float | str | Sequence[JSON] | Mapping[str, JSON] | None"
 """A value that JSON can say; sequences are lists or tuples, mappings are dicts."""
+
+
+_MOST = 2**53 - 1
+_plain = msgspec.json.Encoder(order="sorted")
 
 
 def canonical(value: JSON) -> bytes:
@@ -18,6 +23,22 @@ def canonical(value: JSON) -> bytes:
     objects that are not JSON.
     """
     try:
-        return rfc8785.dumps(value)
-    except rfc8785.CanonicalizationError as error:
+        return _plain.encode(value) if _is_plain(value) else rfc8785.dumps(value)
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
         raise AuditError(f"value has no canonical JSON: {error}") from error
+
+
+def _is_plain(value: object) -> bool:
+    """Whether an encoder written in C gives the same bytes: so for all but floats and keys beyond ASCII.
+
+    A leaf has nothing else in it, and rfc8785 takes fifteen times as long.
+    """
+    kind = type(value)
+    if kind is str or kind is bool or value is None:
+        return True
+    if kind is int:
+        return -_MOST <= value <= _MOST  # type: ignore[operator]  # an int
+    if kind is dict:
+        items = value.items()  # type: ignore[attr-defined]  # a dict
+        return all(type(key) is str and key.isascii() and _is_plain(item) for key, item in items)
+    return (kind is list or kind is tuple) and all(map(_is_plain, value))  # type: ignore[call-overload]

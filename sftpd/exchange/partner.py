@@ -66,6 +66,11 @@ class Partner:
         for root in self._staging.values():
             root.close()
 
+    @property
+    def rationed(self) -> bool:
+        """Whether uploads are to be granted their bytes."""
+        return self._ration.limits(self.account)
+
     def folders(self) -> dict[FolderName, tuple[Path, Path | None]]:
         """Where the folders of the partner's view lie: (published, staging or None)."""
         own = self.link.folders

@@ -50,12 +50,18 @@ class Ration:
         self._lying = 0
         self._lying_until: float | None = None
 
+    def limits(self, account: Account) -> bool:
+        """Whether there is any limit on what the account may bring."""
+        limits = account.limits
+        wanted = (limits.files_per_day, limits.bytes_per_day, self._link.storage)
+        return any(limit is not None for limit in wanted)
+
     def grant(self, account: Account, transfer: TransferId, path: Parts, size: int) -> int | None:
         """To how many bytes the upload to `path`, which is to have `size`, may grow; None: to any.
 
         Raises LimitError.
         """
-        if not self._is_limited(account):
+        if not self.limits(account):
             return None
         with self._lock:
             if transfer not in self._open:
@@ -70,7 +76,7 @@ class Ration:
     @contextmanager
     def completing(self, account: Account, transfer: TransferId, path: Parts, size: int) -> Iterator[None]:
         """Take an upload in as a file of the day. Raises LimitError."""
-        if not self._is_limited(account):
+        if not self.limits(account):
             yield
             return
         with self._lock:
@@ -83,11 +89,6 @@ class Ration:
             with self._lock:
                 del self._open[transfer]
                 self._lying += size
-
-    def _is_limited(self, account: Account) -> bool:
-        limits = account.limits
-        wanted = (limits.files_per_day, limits.bytes_per_day, self._link.storage)
-        return any(limit is not None for limit in wanted)
 
     def _forget(self, account: str, path: Parts) -> None:
         """An upload to the same place is over: a part has one writer."""

@@ -9,6 +9,7 @@ from concurrent.futures import Executor, Future
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
@@ -20,10 +21,10 @@ from sftpd.exchange import records
 from sftpd.exchange.places import Places, file_at
 from sftpd.exchange.records import Parts, Transfer
 from sftpd.exchange.screening import Screening
-from sftpd.exchange.transfer import Outcome
+from sftpd.exchange.transfer import Outcome, TransferState
 from sftpd.files import durable
 from sftpd.files.beneath import Root
-from sftpd.files.fingerprint import Snapshot, fingerprint, identity
+from sftpd.files.fingerprint import Snapshot, fingerprint, snapshot
 from sftpd.hooks.verdict import ACCEPTED, Ruling, Verdict
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
@@ -33,6 +34,12 @@ from sftpd.names import TransferId
 Answer = Literal["published", "quarantined", "screening"]
 REJECTED = "REJECTED"
 """The reason of a refusal by a gate; the file is in quarantine then."""
+
+_SMALL = 1 << 20
+"""Bytes of a file that gates which are running already look at in no time."""
+
+_SOON = 0.5
+"""Seconds that they are given for it, before they are asked as any other gate is."""
 
 _IN_THE_WAY = Verdict(Ruling.REJECT, "a file or folder of that name is in the way")
 
@@ -87,8 +94,9 @@ class Receiver:
         not what its sender says it is.
         """
         transfer = self._take_over(arrival)
-        if not self._screening.has_gates(transfer):
-            return self.settle(transfer, arrival.folder, ACCEPTED, entered=False)
+        verdict = self._verdict_soon(transfer, arrival.policy)
+        if verdict is not None:
+            return self.settle(transfer, arrival.folder, verdict, entered=False)
         screened: Future[Verdict] = self._workers.submit(self._screen, transfer, arrival.policy)
         try:
             verdict = screened.result(self._acknowledge_within)
@@ -185,22 +193,33 @@ class Receiver:
         file = Path(file_at(self._places["screening"], (transfer.id.encode(),)))
         return self._screening.screen(transfer, file, policy)
 
+    def _verdict_soon(self, transfer: Transfer, policy: Mapping[str, Any]) -> Verdict | None:
+        """A verdict that is had sooner than another thread could be asked for it."""
+        if not self._screening.has_gates(transfer):
+            return ACCEPTED
+        if transfer.size > _SMALL:
+            return None
+        file = Path(file_at(self._places["screening"], (transfer.id.encode(),)))
+        return self._screening.screen_soon(transfer, file, policy, min(_SOON, self._acknowledge_within))
+
     def _publish(self, transfer: Transfer, folder: str, *, entered: bool) -> Answer:
-        def work(unit: Unit) -> None:
+        def work(unit: Unit) -> datetime:
             outcomes = (Outcome.ACCEPTED, Outcome.VERIFIED)
             if entered:
                 records.move(unit, transfer.id, *outcomes, folder=folder)
             else:
                 records.insert(unit, transfer, *outcomes, folder=folder)
-            records.keep(unit, transfer, folder, transfer.path)
+            records.keep(unit, transfer, folder, transfer.path, again=entered)
             unit.record(
                 Event("transfer.received", self._link, transfer.public | {"folder": folder}, transfer.private)
             )
+            return unit.now
 
         with self._places.alone(folder, transfer.path):
-            self._ledger.write(work)
+            now = self._ledger.write(work)
             self._rename(transfer, folder)
-        self._ledger.defer(lambda unit: records.move(unit, transfer.id, Outcome.PLACED, Outcome.PUT_AWAY))
+        placing = TransferState.PLACING
+        records.follow(self._ledger, transfer.id, placing, Outcome.PLACED, Outcome.PUT_AWAY, now=now)
         if not self._screening.has_observers(transfer):
             return "published"
         with suppress(RuntimeError):  # raised once sftpd is stopping; the file is published all the same
@@ -210,7 +229,8 @@ class Receiver:
 
     def _rename(self, transfer: Transfer, folder: str) -> None:
         place = (transfer.id.encode(),)
-        durable.publish(self._places["screening"], place, self._places[folder], transfer.path, replace=True)
+        durable.make_directories(self._places[folder], transfer.path)
+        durable.rename(self._places["screening"], place, self._places[folder], transfer.path, replace=True)
 
     def _quarantine(self, transfer: Transfer, verdict: Verdict, *, entered: bool) -> None:
         def work(unit: Unit) -> None:
@@ -244,13 +264,12 @@ class Receiver:
 def _examine(screening: Root, place: Parts, arrival: Arrival) -> tuple[Snapshot, str]:
     fd = screening.open(place, os.O_RDONLY | os.O_NOFOLLOW)
     try:
-        _require_settled(fd, arrival)
-        return identity(fd), arrival.sha256 or fingerprint(fd).sha256.hex()
+        return _settled(fd, arrival), arrival.sha256 or fingerprint(fd).sha256.hex()
     finally:
         os.close(fd)
 
 
-def _require_settled(fd: int, arrival: Arrival) -> None:
+def _settled(fd: int, arrival: Arrival) -> Snapshot:
     """See that nobody can change the file any more, so that what is screened is what is published."""
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
@@ -267,3 +286,4 @@ def _require_settled(fd: int, arrival: Arrival) -> None:
         raise RefusedError("the file is still being written", reason="STILL_OPEN") from None
     except OSError as error:
         _log.warning("leases_unsupported", error=str(error), unprotected="a writer may still change the file")
+    return snapshot(status)

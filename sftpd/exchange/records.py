@@ -10,6 +10,7 @@ import sqlalchemy as sa
 from sftpd.errors import NotFoundError
 from sftpd.exchange.transfer import FINAL, Outcome, TransferState, step
 from sftpd.ledger import tables
+from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.statement import Statement, inserting
 from sftpd.ledger.writer import Unit
 from sftpd.names import TransferId
@@ -32,6 +33,11 @@ _REPLACE = Statement(
     .values(state="replaced", changed_at=sa.bindparam("now"))
 )
 _KEEP = inserting(_file)
+_PUT_AWAY = Statement(
+    _t.update()
+    .where(_t.c.id == sa.bindparam("transfer"), _t.c.state == sa.bindparam("before"))
+    .values(state=sa.bindparam("after"), changed_at=sa.bindparam("now"))
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +108,14 @@ def move(unit: Unit, transfer_id: TransferId, *outcomes: Outcome, **values: Any)
     _update(tuple(changes)).run(unit.conn, changes | {"transfer": transfer_id})
 
 
+def follow(
+    ledger: Ledger, transfer_id: TransferId, before: TransferState, *outcomes: Outcome, now: datetime
+) -> None:
+    """Take a transfer that stands at `before` through `outcomes`, with the next commit."""
+    row = {"transfer": transfer_id, "before": before, "after": step(before, *outcomes), "now": now}
+    ledger.follow(_PUT_AWAY, row)
+
+
 def get(conn: sa.Connection, transfer_id: TransferId) -> Transfer:
     """The transfer of that id.
 
@@ -140,12 +154,16 @@ def unfinished(conn: sa.Connection, link: str) -> list[Transfer]:
     return find(conn, t.link == link, t.state.not_in(FINAL))
 
 
-def keep(unit: Unit, transfer: Transfer, folder: str, path: Parts) -> None:
-    """Take a transfer's file into our care; one at the same place before it counts as replaced."""
+def keep(unit: Unit, transfer: Transfer, folder: str, path: Parts, *, again: bool = True) -> None:
+    """Take a transfer's file into our care; one at the same place before it counts as replaced.
+
+    `again`: it may be in our care already, elsewhere.
+    """
     place = {"link": transfer.link, "folder": folder, "path": join(path)}
     file = {"id": transfer.id, "source": transfer.source, "size": transfer.size, "sha256": transfer.sha256}
     kept = {"state": "present", "received_at": unit.now, "changed_at": unit.now, "renamed_to": None}
-    _FORGET.run(unit.conn, {"transfer": transfer.id})
+    if again:
+        _FORGET.run(unit.conn, {"transfer": transfer.id})
     _REPLACE.run(unit.conn, {**{f"{name}_": value for name, value in place.items()}, "now": unit.now})
     _KEEP.run(unit.conn, file | place | kept)
 

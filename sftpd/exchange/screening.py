@@ -27,6 +27,16 @@ class Screening:
         """The verdict of the gates on `file`; never an exception, a gate that fails holds the file back."""
         return self._hooks.screen(_gate(transfer), {**_payload(transfer), "policy": dict(policy)}, file)
 
+    def screen_soon(
+        self, transfer: Transfer, file: Path, policy: Mapping[str, Any], patience: float
+    ) -> Verdict | None:
+        """The verdict, if gates that are running already give it within `patience` seconds; else None.
+
+        Without one `screen` asks all of them anew.
+        """
+        payload = {**_payload(transfer), "policy": dict(policy)}
+        return self._hooks.screen_soon(_gate(transfer), payload, file, patience)
+
     def tell(self, transfer: Transfer, file: Path) -> None:
         """Tell the observers that the file is at its place."""
         self._hooks.observe(_observer(transfer), _payload(transfer), file)

@@ -6,6 +6,7 @@ import stat as modes
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from threading import Lock
 from typing import NamedTuple, Self
 
 from sftpd.errors import ContainmentError
@@ -81,6 +82,8 @@ class Root:
     def __init__(self, fd: int, label: str) -> None:
         """Take over `fd`, an open directory; `label` is what errors call it."""
         self._fd = fd
+        self._synced = -1
+        self._lock = Lock()
         self.label = label
 
     @classmethod
@@ -108,9 +111,19 @@ class Root:
 
     def close(self) -> None:
         """Let the folder go; harmless when repeated."""
-        if self._fd >= 0:
-            os.close(self._fd)
-            self._fd = -1
+        with self._lock:
+            for fd in (self._fd, self._synced):
+                if fd >= 0:
+                    os.close(fd)
+            self._fd = self._synced = -1
+
+    def sync(self) -> None:
+        """Make the names in the folder itself durable."""
+        with self._lock:
+            if self._synced < 0:
+                flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+                self._synced = os.open(".", flags, dir_fd=self._fd)
+        os.fsync(self._synced)
 
     def open(self, parts: Parts, flags: int, mode: int = FILE_MODE) -> int:
         """Open a regular file and return its descriptor.
@@ -130,6 +143,11 @@ class Root:
 
     def stat(self, parts: Parts, *, follow: bool = True) -> os.stat_result:
         """The attributes of what the path names, or of the link itself when not to follow."""
+        if not parts:
+            return os.fstat(self._fd)
+        if len(parts) == 1 and not follow:
+            # One name in this very folder, not followed, cannot lead out: no need to resolve it beneath.
+            return os.stat(_name(parts), dir_fd=self._fd, follow_symlinks=False)
         with self._handle(parts, follow=follow) as fd:
             return os.fstat(fd)
 
@@ -250,14 +268,22 @@ def _parent(root: Root, parts: Parts) -> Iterator[tuple[int, bytes]]:
     """The directory that holds the last component, resolved beneath the root, and that component."""
     if not parts:
         raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), root.label)
-    name = parts[-1]
-    if name in _NOT_NAMES or b"/" in name:
-        raise ContainmentError("last component is not a name", where=repr(name))
+    name = _name(parts)
+    if len(parts) == 1:
+        yield root.fileno(), name
+        return
     directory = open_beneath(root.fileno(), _joined(parts[:-1]), _FOLDER)
     try:
         yield directory, name
     finally:
         os.close(directory)
+
+
+def _name(parts: Parts) -> bytes:
+    name = parts[-1]
+    if name in _NOT_NAMES or b"/" in name:
+        raise ContainmentError("last component is not a name", where=repr(name))
+    return name
 
 
 def _joined(parts: Parts) -> bytes:

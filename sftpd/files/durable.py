@@ -18,8 +18,11 @@ def sync_directory(directory: int) -> None:
 
 def sync_parent(root: Root, parts: Parts) -> None:
     """Make durable that `parts` was created, renamed or removed."""
+    if len(parts) == 1:
+        root.sync()
+        return
     with root.sub(parts[:-1]) as parent:
-        sync_directory(parent.fileno())
+        parent.sync()
 
 
 def write_atomically(directory: int, name: bytes, data: bytes, mode: int = FILE_MODE) -> None:

@@ -39,7 +39,7 @@ class Staging:
                 continue
             try:
                 _lock(fd, parts)
-                if self._is_at(fd, parts):
+                if self._is_at(fd, parts, follow=not flags & os.O_NOFOLLOW):
                     if flags & os.O_TRUNC:
                         os.ftruncate(fd, 0)
                     return fd
@@ -87,10 +87,10 @@ class Staging:
             self.root.make_parents(parts)
         return self.root.open(parts, flags, mode)
 
-    def _is_at(self, fd: int, parts: Parts) -> bool:
+    def _is_at(self, fd: int, parts: Parts, *, follow: bool) -> bool:
         """Whether the name still leads to the locked file: its last writer may have renamed it meanwhile."""
         try:
-            return os.path.samestat(os.fstat(fd), self.root.stat(parts))
+            return os.path.samestat(os.fstat(fd), self.root.stat(parts, follow=follow))
         except FileNotFoundError:
             return False
 

@@ -1,6 +1,7 @@
 """Runs the commands of hooks as children of the zygote, where they can change nothing that lasts."""
 
 import contextlib
+import os
 import tempfile
 import threading
 from collections import defaultdict
@@ -19,6 +20,7 @@ PERSISTENT = b"# sftpd: persistent"
 
 _HEAD = 512
 _FIRST_LINES = 3
+_KNOWN = 256
 
 
 class _Version(NamedTuple):
@@ -28,6 +30,7 @@ class _Version(NamedTuple):
     inode: int
     size: int
     mtime_ns: int
+    ctime_ns: int
 
 
 class _Kept(NamedTuple):
@@ -50,6 +53,7 @@ class SandboxedCommands:
         self._children = children
         self._lock = threading.Lock()
         self._kept: defaultdict[_Version, list[_Kept]] = defaultdict(list)
+        self._persistent: dict[_Version, bool] = {}
         self._closed = False
 
     def run(self, argv: list[str], *, stdin: bytes, deadline: float, env: Mapping[str, str]) -> Completed:
@@ -58,8 +62,9 @@ class SandboxedCommands:
         Raises ProcessError when there is no child to run it in or a persistent one does not answer,
         HookError for an answer that is none, OSError when there is no temporary directory.
         """
-        if _is_persistent(argv[0]):
-            return self._ask(argv, stdin, deadline, env)
+        version = _version(argv[0])
+        if self._is_persistent(version):
+            return self._ask(version, argv, stdin, deadline, env)
         with tempfile.TemporaryDirectory(prefix="sftpd-hook-") as scratch:
             return run_command(
                 self._children,
@@ -78,8 +83,9 @@ class SandboxedCommands:
         for one in (one for many in kept.values() for one in many):
             one.close()
 
-    def _ask(self, argv: list[str], event: bytes, deadline: float, env: Mapping[str, str]) -> Completed:
-        version = _version(argv[0])
+    def _ask(
+        self, version: _Version, argv: list[str], event: bytes, deadline: float, env: Mapping[str, str]
+    ) -> Completed:
         kept = self._take(version) or self._start(argv, env)
         try:
             said = kept.conversation.ask(event, deadline)
@@ -89,6 +95,18 @@ class SandboxedCommands:
             raise
         self._give_back(version, kept)
         return Completed(status, None, "", reason, said.besides, truncated=False, timed_out=False)
+
+    def stays(self, program: str) -> bool:
+        """As CommandRunner says."""
+        return self._is_persistent(_version(program))
+
+    def _is_persistent(self, version: _Version) -> bool:
+        known = self._persistent.get(version)
+        if known is None:
+            if len(self._persistent) >= _KNOWN:
+                self._persistent.clear()
+            known = self._persistent[version] = _says_persistent(version.path)
+        return known
 
     def _start(self, argv: list[str], env: Mapping[str, str]) -> _Kept:
         scratch = tempfile.TemporaryDirectory(prefix="sftpd-hook-")
@@ -128,15 +146,15 @@ def _sandbox(scratch: str) -> Sandbox:
     return Sandbox(execute=("/",), write=(scratch, "/dev/null"), connect_ports=None)
 
 
-def _is_persistent(program: str) -> bool:
+def _says_persistent(program: str) -> bool:
     with contextlib.suppress(OSError), Path(program).open("rb") as file:
         return PERSISTENT in file.read(_HEAD).splitlines()[:_FIRST_LINES]
     return False
 
 
 def _version(program: str) -> _Version:
-    found = Path(program).stat()
-    return _Version(program, found.st_ino, found.st_size, found.st_mtime_ns)
+    found = os.stat(program)  # noqa: PTH116 - for each event, and a Path takes longer than the kernel
+    return _Version(program, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
 def _parse(answer: bytes) -> tuple[int, bytes]:

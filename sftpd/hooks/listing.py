@@ -3,15 +3,20 @@
 import os
 import re
 import stat
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from sftpd.errors import HookError
 from sftpd.hooks.spec import EVENTS, HookEvent
 
 _HOOK_NAME = re.compile(r"[A-Za-z0-9_-]+")
 """The names run-parts accepts; other visible names are more likely a mistake than a comment."""
+
+_TICK = 50_000_000
+"""Nanoseconds; no kernel's clock for files ticks as slowly."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +44,47 @@ def list_event(directory: Path, event: HookEvent) -> list[HookFile]:
     """
     home = directory / event.directory
     return [HookFile(event.name, path, _fault(path)) for path in _visible(home)]
+
+
+class Listings:
+    """The hooks of each event, listed anew whenever the directory or one of them has changed."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._kept: dict[str, tuple[dict[str, _Stamp | None], list[HookFile]]] = {}
+
+    def of(self, event: HookEvent) -> list[HookFile]:
+        """As `list_event`."""
+        stamps, hooks = self._kept.get(event.name, ({}, []))
+        if stamps and all(_stamp(path) == stamp for path, stamp in stamps.items()):
+            return hooks
+        home = str(self._directory / event.directory)
+        before = {home: _stamp(home)}
+        hooks = list_event(self._directory, event)
+        before |= {str(hook.path): _stamp(str(hook.path)) for hook in hooks}
+        if all(stamp is None or stamp.is_settled() for stamp in before.values()):
+            self._kept[event.name] = before, hooks
+        return hooks
+
+
+class _Stamp(NamedTuple):
+    """By what a change to a file or directory shows."""
+
+    device: int
+    inode: int
+    ctime_ns: int
+
+    def is_settled(self) -> bool:
+        """Whether the next change would show: those within one tick of the kernel's clock look the same."""
+        return time.time_ns() - self.ctime_ns > _TICK
+
+
+def _stamp(path: str) -> _Stamp | None:
+    try:
+        found = os.stat(path)  # noqa: PTH116 - for each event, and a Path takes longer than the kernel
+    except OSError:
+        return None
+    return _Stamp(found.st_dev, found.st_ino, found.st_ctime_ns)
 
 
 def list_all(directory: Path) -> list[HookFile]:

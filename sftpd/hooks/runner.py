@@ -10,7 +10,7 @@ import structlog
 
 from sftpd.clock import Clock
 from sftpd.errors import HookError
-from sftpd.hooks.listing import HookFile, list_event
+from sftpd.hooks.listing import HookFile, Listings
 from sftpd.hooks.spec import EVENTS, HookEvent
 from sftpd.hooks.verdict import HOOK_FAILED, Verdict, combine, from_exit, printable_reason
 from sftpd.process.command import Completed
@@ -29,16 +29,20 @@ class CommandRunner(Protocol):
         """
         ...
 
+    def stays(self, program: str) -> bool:
+        """Whether the command runs on after its answer, so that the next one comes soon. Raises OSError."""
+        ...
+
 
 class HookRunner:
     """Runs the executables in `<directory>/<event>.d/` in lexical order.
 
-    `deadline` is the time in seconds that the hooks of one event have together. The directory is read at
-    every event, so a change takes effect at once.
+    `deadline` is the time in seconds that the hooks of one event have together. The directory is looked at
+    for every event, so a change takes effect at once.
     """
 
     def __init__(self, directory: Path, commands: CommandRunner, deadline: float, clock: Clock) -> None:
-        self._directory = directory
+        self._listings = Listings(directory)
         self._commands = commands
         self._deadline = deadline
         self._clock = clock
@@ -46,7 +50,7 @@ class HookRunner:
     def has(self, event: str) -> bool:
         """Whether there are hooks of `event`; what keeps them from being listed counts as one."""
         try:
-            return bool(list_event(self._directory, EVENTS[event]))
+            return bool(self._listings.of(EVENTS[event]))
         except HookError:
             return True
 
@@ -57,25 +61,39 @@ class HookRunner:
         keeps a gate from giving a verdict is logged and quarantines the file.
         """
         try:
-            return combine(self._verdicts(EVENTS[event], payload, file))
+            return combine(self._verdicts(EVENTS[event], payload, file, self._deadline))
         except Exception as error:
             # Broad on purpose: a fault of ours must not open the gate either.
             _log.error("hook_failed", hook_event=event, error=str(error), transfer=payload.get("transfer"))
             return HOOK_FAILED
 
+    def screen_soon(
+        self, event: str, payload: Mapping[str, Any], file: Path, patience: float
+    ) -> Verdict | None:
+        """As `screen`, if all gates stay and answer within `patience` seconds; else None: `screen` tells."""
+        spec = EVENTS[event]
+        try:
+            if not all(self._commands.stays(str(hook.path)) for hook in self._listings.of(spec)):
+                return None
+            return combine(self._verdicts(spec, payload, file, patience))
+        except Exception:
+            return None
+
     def observe(self, event: str, payload: Mapping[str, Any], file: Path) -> None:
         """Tell the observers of `event`; a failing one is logged and does not keep the next from running."""
         spec = EVENTS[event]
         end = self._clock.monotonic() + self._deadline
-        for hook in list_event(self._directory, spec):
+        for hook in self._listings.of(spec):
             try:
                 self._run(hook, _message(spec, payload, file), end)
             except Exception as error:
                 _log.warning("hook_failed", hook_event=event, hook=hook.path.name, error=str(error))
 
-    def _verdicts(self, spec: HookEvent, payload: Mapping[str, Any], file: Path) -> Iterator[Verdict]:
-        end = self._clock.monotonic() + self._deadline
-        hooks = list_event(self._directory, spec)
+    def _verdicts(
+        self, spec: HookEvent, payload: Mapping[str, Any], file: Path, deadline: float
+    ) -> Iterator[Verdict]:
+        end = self._clock.monotonic() + deadline
+        hooks = self._listings.of(spec)
         message = _message(spec, payload, file)
         for hook in hooks:
             # All are looked at before the first runs: an unusable gate lets nothing through.

@@ -7,12 +7,15 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from sftpd.errors import LedgerError
+from sftpd.ledger.statement import Statement
 
 NEWEST = "0002"
 """The newest version of the schema, as its migration names it."""
 
 _VERSION = sa.Table("alembic_version", sa.MetaData(), sa.Column("version_num", sa.Text))
 """Where Alembic keeps the version."""
+_BEGIN_WRITING = Statement(sa.text("BEGIN IMMEDIATE"))
+_BEGIN = Statement(sa.text("BEGIN"))
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
@@ -34,6 +37,16 @@ def for_writing(engine: sa.Engine) -> sa.Engine:
     A SQLite transaction that reads first cannot turn into a writer once another process has written.
     """
     return engine.execution_options(begin_writing=True)
+
+
+def connect_by_hand(engine: sa.Engine) -> tuple[sa.Connection, Statement]:
+    """A connection whose transactions are begun and ended by statements, and the one that begins a writer's.
+
+    SQLAlchemy's own bookkeeping of a transaction takes longer than a small one does.
+    """
+    conn = engine.execution_options(isolation_level="AUTOCOMMIT", begins_by_hand=True).connect()
+    conn.detach()
+    return conn, _BEGIN_WRITING if engine.dialect.name == "sqlite" else _BEGIN
 
 
 def migrate(engine: sa.Engine) -> None:
@@ -91,7 +104,10 @@ def _prepare_sqlite(connection: DBAPIConnection, _record: ConnectionPoolEntry) -
 
 
 def _begin_sqlite(connection: sa.Connection) -> None:
-    writing = connection.get_execution_options().get("begin_writing", False)
+    options = connection.get_execution_options()
+    if options.get("begins_by_hand", False):
+        return
+    writing = options.get("begin_writing", False)
     cursor = connection.connection.cursor()
     cursor.execute("BEGIN IMMEDIATE" if writing else "BEGIN")
     cursor.close()

@@ -1,7 +1,7 @@
 """The ledger: one object to write through and read from."""
 
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
 from typing import Any, Self, TypeVar
@@ -58,6 +58,10 @@ class Ledger:
     def defer(self, work: Callable[[Unit], object]) -> None:
         """As `submit`, for what nobody waits for: a failure is logged, and recovery will find the rest."""
         self._writer.submit(work).add_done_callback(_log_failure)
+
+    def follow(self, statement: Statement, row: Mapping[str, Any]) -> None:
+        """Run a statement with the next commit: of what cannot be refused and recovery would do."""
+        self._writer.follow(statement, row)
 
     def settle(self) -> None:
         """Return once all is committed that was deferred before."""

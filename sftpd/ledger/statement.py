@@ -27,9 +27,9 @@ class _Compiled(NamedTuple):
 
     def parameters(self, values: Mapping[str, Any]) -> Any:
         """What the driver is given for `values`."""
-        named = {**self.fixed, **values}
+        named = {**self.fixed, **values} if self.fixed or self.conversions else values
         for name, convert in self.conversions.items():
-            named[name] = convert(named[name])
+            named[name] = convert(named[name])  # type: ignore[index]  # a dict of our own where there are any
         return named if self.order is None else [named[name] for name in self.order]
 
 

@@ -2,10 +2,13 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import groupby
+from operator import itemgetter
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
@@ -13,7 +16,7 @@ import structlog
 
 from sftpd.clock import Clock
 from sftpd.errors import LedgerError
-from sftpd.ledger.database import for_writing
+from sftpd.ledger.database import connect_by_hand
 from sftpd.ledger.outbox import Event, Seal, put
 from sftpd.ledger.statement import Statement
 from sftpd.names import new_id
@@ -27,6 +30,8 @@ _LINGER = 0.02
 _SAVE = Statement(sa.text("SAVEPOINT unit"))
 _UNDO = Statement(sa.text("ROLLBACK TO SAVEPOINT unit"))
 _RELEASE = Statement(sa.text("RELEASE SAVEPOINT unit"))
+_COMMIT = Statement(sa.text("COMMIT"))
+_ROLLBACK = Statement(sa.text("ROLLBACK"))
 _log = structlog.get_logger()
 
 
@@ -62,6 +67,7 @@ class _Job:
     done: Future[Any]
 
 
+_Follower = tuple[Statement, Mapping[str, Any]]
 _Outcome = tuple[_Job, Any, BaseException | None, list[Event]]
 
 
@@ -70,20 +76,24 @@ class Writer:
 
     Who waits for a unit commits it, and all that wait with it, unless another is at it: then the next one
     does. What nobody waits for goes with the next commit, or a thread `sftpd-ledger` sees to it soon.
+
+    Followers are changes that wait for no answer and cannot be refused: they need no unit of their own.
     """
 
     def __init__(
         self, engine: sa.Engine, *, clock: Clock, seal: Seal, committed: Callable[[list[Event]], None]
     ) -> None:
-        self._engine = for_writing(engine)
+        self._engine = engine
         self._clock = clock
         self._seal = seal
         self._committed = committed
         self._jobs: deque[_Job] = deque()
+        self._followers: deque[_Follower] = deque()
         self._gate = threading.Lock()
         self._turn = threading.Lock()
         """Held by whoever commits."""
         self._conn: sa.Connection | None = None
+        self._begin: Statement
         self._called = threading.Event()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sftpd-ledger", daemon=True)
@@ -91,6 +101,11 @@ class Writer:
 
     def write(self, work: Callable[[Unit], T]) -> T:
         """Run a unit of work and return its result once it is committed. Raises what it raises."""
+        if not self._jobs and self._turn.acquire(blocking=False):
+            try:
+                return self._write_alone(work)
+            finally:
+                self._turn.release()
         done = self._queue(work)
         while not done.done():
             with self._turn:
@@ -104,6 +119,11 @@ class Writer:
         self._called.set()
         return done
 
+    def follow(self, statement: Statement, row: Mapping[str, Any]) -> None:
+        """Run a statement in the next commit, whosever that is."""
+        self._followers.append((statement, row))
+        self._called.set()
+
     def close(self) -> None:
         """Commit what is queued and end the thread."""
         with self._gate:
@@ -116,7 +136,7 @@ class Writer:
         done.set_running_or_notify_cancel()  # it cannot be cancelled: what is queued is done
         with self._gate:
             if self._closing.is_set():
-                raise LedgerError("the ledger is closed")
+                raise _closed()
             self._jobs.append(_Job(work, done))
         return done
 
@@ -125,28 +145,46 @@ class Writer:
             self._called.wait()
             self._closing.wait(_LINGER)
             self._called.clear()
-            while self._jobs:
+            while self._jobs or self._followers:
                 with self._turn:
                     self._commit()
         with self._turn:
             self._disconnect()
 
+    def _write_alone(self, work: Callable[[Unit], T]) -> T:
+        """Do one unit that has nobody to share a commit with; for whoever has the turn."""
+        if self._closing.is_set():
+            raise _closed()
+        refusal: Exception | None = None
+        try:
+            with self._transaction() as conn:
+                unit = Unit(conn, self._clock.now(), self._seal)
+                try:
+                    result = work(unit)
+                except sa.exc.OperationalError:
+                    raise
+                except Exception as error:
+                    refusal = error
+                    raise
+        except BaseException as error:
+            if error is refusal or not isinstance(error, Exception):
+                raise
+            raise self._failed(error, units=1) from error
+        self._committed(unit.recorded)
+        return result
+
     def _commit(self) -> None:
-        """Do the units that have waited longest, if any; for whoever has the turn."""
+        """Do the units that have waited longest, and what follows; for whoever has the turn."""
         group = [self._jobs.popleft() for _ in range(min(len(self._jobs), _GROUP_LIMIT))]
-        if not group:
+        if not group and not self._followers:
             return
         try:
-            if self._conn is None:
-                self._conn = self._engine.connect()
-            with self._conn.begin():
-                outcomes = [self._try(self._conn, job) for job in group]
+            with self._transaction() as conn:
+                outcomes = [self._try(conn, job) for job in group]
         except BaseException as error:
-            self._disconnect()
-            fault = LedgerError(f"could not commit: {error}", remedy="check the disk that holds the ledger")
+            fault = self._failed(error, units=len(group))
             for job in group:
                 job.done.set_exception(fault)
-            _log.error("ledger_commit_failed", error=str(error), units=len(group))
             if not isinstance(error, Exception):
                 raise
             return
@@ -158,6 +196,35 @@ class Writer:
             else:
                 job.done.set_exception(failure)
         self._committed(recorded)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[sa.Connection]:
+        """One transaction, with the changes that follow earlier ones; they wait on where it fails."""
+        followers = [self._followers.popleft() for _ in range(len(self._followers))]
+        try:
+            if self._conn is None:
+                self._conn, self._begin = connect_by_hand(self._engine)
+            self._begin.run(self._conn, {})
+            for statement, rows in groupby(followers, itemgetter(0)):
+                statement.run(self._conn, *(row for _, row in rows))
+            yield self._conn
+            _COMMIT.run(self._conn, {})
+        except BaseException:
+            self._undo()
+            self._followers.extendleft(reversed(followers))
+            raise
+
+    def _undo(self) -> None:
+        """Roll back; a connection that cannot even do that is given up."""
+        try:
+            if self._conn is not None:
+                _ROLLBACK.run(self._conn, {})
+        except sa.exc.SQLAlchemyError:
+            self._disconnect()
+
+    def _failed(self, error: BaseException, *, units: int) -> LedgerError:
+        _log.error("ledger_commit_failed", error=str(error), units=units)
+        return LedgerError(f"could not commit: {error}", remedy="check the disk that holds the ledger")
 
     def _disconnect(self) -> None:
         if self._conn is not None:
@@ -177,3 +244,7 @@ class Writer:
             _UNDO.run(conn, {})
         _RELEASE.run(conn, {})
         return job, result, failure, unit.recorded
+
+
+def _closed() -> LedgerError:
+    return LedgerError("the ledger is closed")

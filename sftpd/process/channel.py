@@ -33,6 +33,7 @@ M = TypeVar("M", bound=Message)
 _SEND_PATIENCE = 5.0
 _INBOX_LIMIT = 1024
 _ANCILLARY = socket.CMSG_SPACE(DESCRIPTOR_LIMIT * array.array("i").itemsize)
+_AT_ONCE = int(socket.MSG_DONTWAIT)
 _CUT = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)
 _GONE = (errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN, errno.EBADF)
 
@@ -91,7 +92,7 @@ class Channel:
 
     def __init__(self, sock: socket.socket, accepts: Accepts) -> None:
         """Take over `sock`; only bodies of the accepted kinds (and Done) are let in."""
-        sock.setblocking(False)
+        sock.setblocking(True)
         self._sock = sock
         self._decoder = Decoder.of(accepts)
         self._ids = itertools.count(1)
@@ -163,7 +164,7 @@ class Channel:
         deadline = Deadline(_SEND_PATIENCE)
         while True:
             try:
-                self._sock.sendmsg([packet], ancillary, socket.MSG_NOSIGNAL)
+                self._sock.sendmsg([packet], ancillary, _AT_ONCE | socket.MSG_NOSIGNAL)
             except BlockingIOError:
                 if deadline.passed():
                     raise ChannelClosedError("the other end does not read") from None
@@ -235,7 +236,7 @@ class Channel:
         Raises as `receive`.
         """
         try:
-            delivery = self._read()
+            delivery = self._read(_AT_ONCE)
         except BlockingIOError:
             return None
         except ProcessError as fault:
@@ -268,8 +269,11 @@ class Channel:
         delivery: Delivery | None = None
         fault: ProcessError | None = None
         try:
-            self._poll(select.POLLIN, deadline)
-            delivery = self._read()
+            if deadline.remaining() is None:
+                delivery = self._read(0)
+            else:
+                self._poll(select.POLLIN, deadline)
+                delivery = self._read(_AT_ONCE)
         except BlockingIOError:
             pass
         except ProcessError as broken:
@@ -301,11 +305,11 @@ class Channel:
             self._fault = self._fault or fault
             self._changed.notify_all()
 
-    def _read(self) -> Delivery:
-        """Read one message. Raises BlockingIOError where none lies ready."""
+    def _read(self, how: int) -> Delivery:
+        """Read one message; with _AT_ONCE raises BlockingIOError where none lies ready."""
         try:
             packet, ancillary, flags, _ = self._sock.recvmsg(
-                MESSAGE_LIMIT, _ANCILLARY, socket.MSG_CMSG_CLOEXEC
+                MESSAGE_LIMIT, _ANCILLARY, how | socket.MSG_CMSG_CLOEXEC
             )
         except BlockingIOError:
             raise

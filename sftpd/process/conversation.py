@@ -1,5 +1,6 @@
 """One command that stays and is asked one line after another, each with a deadline."""
 
+import contextlib
 import os
 import selectors
 from collections.abc import Mapping, Sequence
@@ -32,6 +33,11 @@ class Conversation:
         except BaseException:
             self._pipes.__exit__()
             raise
+        self._end = self._child.end_descriptor()
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._end, selectors.EVENT_READ)
+        for output in self._pipes.outputs:
+            self._selector.register(output.fd, selectors.EVENT_READ, output.read)
 
     def ask(self, line: bytes, patience: float) -> Said:
         """Ask; `line` has its end, and so must the answer.
@@ -40,8 +46,8 @@ class Conversation:
         must then be closed.
         """
         out, err = self._pipes.outputs
-        self._pipes.unsent = memoryview(line)
-        self._converse(Deadline(patience))
+        self._say(line)
+        self._hear(Deadline(patience))
         said = Said(bytes(out.kept).rstrip(b"\r\n"), bytes(err.kept))
         out.kept.clear()
         err.kept.clear()
@@ -52,27 +58,27 @@ class Conversation:
 
     def close(self) -> None:
         """End it."""
+        self._selector.close()
+        os.close(self._end)
         with self._pipes, self._child:
             pass
 
-    def _converse(self, deadline: Deadline) -> None:
-        out, err = self._pipes.outputs
-        end = self._child.end_descriptor()
-        try:
-            with selectors.DefaultSelector() as selector:
-                selector.register(end, selectors.EVENT_READ)
-                for output in (out, err):
-                    selector.register(output.fd, selectors.EVENT_READ, output.read)
-                selector.register(self._pipes.stdin, selectors.EVENT_WRITE, self._pipes.feed)
-                while not out.kept.endswith(b"\n") and not out.truncated:
-                    events = selector.select(deadline.remaining())
-                    for key, _ in events:
-                        if key.fd != end and not key.data():
-                            selector.unregister(key.fd)
-                    has_ended = any(key.fd == end for key, _ in events)
-                    if has_ended and not out.kept.endswith(b"\n"):
-                        raise ProcessError(f"ended without an answer, {self._child.wait()}")
-                    if not events:
-                        raise ProcessError("gave no answer in time")
-        finally:
-            os.close(end)
+    def _say(self, line: bytes) -> None:
+        self._pipes.unsent = memoryview(line)
+        with contextlib.suppress(BlockingIOError):
+            self._pipes.feed()
+        if self._pipes.unsent:
+            self._selector.register(self._pipes.stdin, selectors.EVENT_WRITE, self._pipes.feed)
+
+    def _hear(self, deadline: Deadline) -> None:
+        out = self._pipes.outputs[0]
+        while not out.kept.endswith(b"\n") and not out.truncated:
+            events = self._selector.select(deadline.remaining())
+            for key, _ in events:
+                if key.fd != self._end and not key.data():
+                    self._selector.unregister(key.fd)
+            has_ended = any(key.fd == self._end for key, _ in events)
+            if has_ended and not out.kept.endswith(b"\n"):
+                raise ProcessError(f"ended without an answer, {self._child.wait()}")
+            if not events:
+                raise ProcessError("gave no answer in time")

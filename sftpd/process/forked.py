@@ -25,6 +25,8 @@ _PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _TRACEBACK_LIMIT = 8192
 _FIRST_FREE = 3
+_OBJECTS_A_COLLECTION = 5000
+"""New objects after which garbage in cycles is looked for: a child makes little of it, and much else."""
 
 DEFERRED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 """Signals that the zygote blocks, so that one sent to a child in its first moment waits until it is born."""
@@ -70,6 +72,7 @@ def _detach(kind: str, fds: tuple[int, ...], zygote: int) -> None:
         low = fd + 1
     os.closerange(low, os.sysconf("SC_OPEN_MAX"))
     gc.enable()
+    gc.set_threshold(_OBJECTS_A_COLLECTION)
 
 
 def _resolve(entry: str) -> Entry:

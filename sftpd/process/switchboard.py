@@ -6,7 +6,6 @@ import threading
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from queue import SimpleQueue
 from typing import Protocol, Self
 
 import structlog
@@ -18,6 +17,8 @@ from sftpd.process.messages import Failure, Message, Notice, Request
 _log = structlog.get_logger()
 
 _QUEUE_LIMIT = 64
+_MOMENT = 0.02
+"""Seconds that a handler may take before another thread reads on."""
 
 
 class Attended(Protocol):
@@ -52,12 +53,12 @@ class _Line:
     """One attended child: its messages that wait, and how many are being handled."""
 
     def __init__(
-        self, child: Attended, handler: Handler, concurrent: tuple[type[Message], ...], on_over: OnOver | None
+        self, child: Attended, handler: Handler, slow: tuple[type[Message], ...], on_over: OnOver | None
     ) -> None:
         self.child = child
         self.on_over = on_over
         self.handler = handler
-        self.concurrent = concurrent
+        self.slow = slow
         self.waiting: deque[Delivery] = deque()
         self.unhandled = 0
         self.busy = False
@@ -66,11 +67,14 @@ class _Line:
 
 
 class Switchboard:
-    """One thread, `sftpd-switchboard`, reads all channels; a few workers run the handlers.
+    """A few workers take turns at the lead: who leads reads all channels and handles what it reads.
 
-    The messages of one child are handled one at a time, in order; those of the kinds it was attached with
-    as concurrent start at once. A child with too many unhandled messages is not read until it has fewer;
-    one that breaks the rules of its channel is killed.
+    To hand a message to another thread costs more than most messages do. Kinds that are known to be slow are
+    handled without the lead, and any other handler loses it to the next worker, by `sftpd-switchboard`, once
+    it has taken longer than a moment.
+
+    The messages of one child are handled one at a time, in order. A child with too many unhandled messages is
+    not read until it has fewer; one that breaks the rules of its channel is killed.
     """
 
     def __init__(self, *, workers: int, failure_text: FailureText = code_only) -> None:
@@ -81,16 +85,23 @@ class Switchboard:
         self._selector = selectors.DefaultSelector()
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._selector.register(self._wake, selectors.EVENT_READ)
-        self._stopping = False
-        self._tasks: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._stopping = threading.Event()
+        self._tasks: deque[Callable[[], None]] = deque()
+        self._lead = threading.Lock()
+        """Held by whoever leads, and released for him once he is found to be kept."""
+        self._leader = 0
+        """The leading thread; 0 where it has lost the lead."""
+        self._handled = 0
+        self._handling = False
+        self._active = threading.Event()
+        """Set when the leader begins to handle something, cleared when nothing was handled for a moment."""
         self._workers = [
             threading.Thread(target=self._work, name=f"sftpd-worker_{number}", daemon=True)
             for number in range(workers)
         ]
-        for worker in self._workers:
-            worker.start()
-        self._thread = threading.Thread(target=self._run, name="sftpd-switchboard", daemon=True)
-        self._thread.start()
+        self._thread = threading.Thread(target=self._relieve, name="sftpd-switchboard", daemon=True)
+        for thread in (*self._workers, self._thread):
+            thread.start()
 
     def __enter__(self) -> Self:
         return self
@@ -102,26 +113,23 @@ class Switchboard:
         self,
         child: Attended,
         handler: Handler,
-        concurrent: tuple[type[Message], ...] = (),
+        slow: tuple[type[Message], ...] = (),
         on_over: OnOver | None = None,
     ) -> None:
         """Take over a child's channel: read it, have `handler` answer, close it when the child has gone."""
         child.channel.attend()
-        line = _Line(child, handler, concurrent, on_over)
+        line = _Line(child, handler, slow, on_over)
         with self._lock:
             self._lines.add(line)
         self._touch(line)
 
     def close(self) -> None:
         """Stop reading, let the handlers that run finish, and close all channels."""
-        with self._lock:
-            self._stopping = True
+        self._stopping.set()
+        self._active.set()
         os.eventfd_write(self._wake, 1)
-        self._thread.join()
-        for _ in self._workers:
-            self._tasks.put(None)
-        for worker in self._workers:
-            worker.join()
+        for thread in (*self._workers, self._thread):
+            thread.join()
         for line in self._lines:
             _discard(line)
             if line.on_over is not None:
@@ -129,21 +137,70 @@ class Switchboard:
         self._selector.close()
         os.close(self._wake)
 
-    def _run(self) -> None:
-        while not self._stopping:
-            for key, _ in self._selector.select():
-                if key.fd == self._wake:
-                    os.eventfd_read(self._wake)
-                else:
-                    self._listen(key.data)
-            with self._lock:
-                touched, self._touched = self._touched, set()
-            for line in touched:
-                self._tune(line)
-
     def _work(self) -> None:
-        while (task := self._tasks.get()) is not None:
-            task()
+        me = threading.get_ident()
+        while not self._stopping.is_set():
+            self._lead.acquire()
+            self._leader = me
+            while self._leader == me and not self._stopping.is_set():
+                self._read()
+                self._handle_next(me)
+            self._give_up_lead()
+
+    def _give_up_lead(self) -> None:
+        with self._lock:
+            if self._leader == threading.get_ident():
+                self._leader, self._handling = 0, False
+                self._lead.release()
+
+    def _handle_next(self, me: int) -> None:
+        """Do the task that has waited longest, if there is one; the lead may be lost by that."""
+        if not self._tasks:
+            return
+        task = self._tasks.popleft()
+        self._handled += 1
+        self._handling = True
+        if not self._active.is_set():
+            self._active.set()
+        task()
+        with self._lock:
+            if self._leader == me:
+                self._handling = False
+
+    def _relieve(self) -> None:
+        """Take the lead from a worker that has been handling the same thing for a moment."""
+        seen = 0
+        while not self._stopping.is_set():
+            self._active.wait()
+            self._stopping.wait(_MOMENT)
+            with self._lock:
+                if self._handled != seen:
+                    seen = self._handled
+                elif self._handling:
+                    self._leader, self._handling = 0, False
+                    self._lead.release()
+                else:
+                    self._active.clear()
+
+    def _read(self) -> None:
+        """Take in what has come; wait for something where nothing is left to do."""
+        for key, _ in self._selector.select(0 if self._tasks else None):
+            if key.fd == self._wake:
+                os.eventfd_read(self._wake)
+            else:
+                self._listen(key.data)
+        if not self._touched:
+            return
+        with self._lock:
+            touched, self._touched = self._touched, set()
+        for line in touched:
+            self._tune(line)
+
+    def _put(self, task: Callable[[], None]) -> None:
+        """Have a task done after those that wait."""
+        self._tasks.append(task)
+        if self._leader != threading.get_ident():
+            os.eventfd_write(self._wake, 1)
 
     def _touch(self, line: _Line) -> None:
         """Have the thread look at a line anew."""
@@ -164,7 +221,7 @@ class Switchboard:
                 self._lines.remove(line)
             _discard(line)
             if line.on_over is not None:
-                self._tasks.put(partial(self._tell_over, line.on_over))
+                self._put(partial(self._tell_over, line.on_over))
 
     def _listen(self, line: _Line) -> None:
         try:
@@ -184,27 +241,26 @@ class Switchboard:
     def _accept(self, line: _Line, delivery: Delivery) -> None:
         with self._lock:
             line.unhandled += 1
-            if not isinstance(_body(delivery), line.concurrent):
-                line.waiting.append(delivery)
-                if line.busy:
-                    return
-                line.busy = True
-                self._tasks.put(partial(self._work_through, line))
+            line.waiting.append(delivery)
+            if line.busy:
                 return
-        self._tasks.put(partial(self._handle, line, delivery))
+            line.busy = True
+        self._put(partial(self._work_through, line))
 
     def _work_through(self, line: _Line) -> None:
-        """Handle one waiting message, then queue up again: no child keeps a worker to itself."""
+        """Handle one waiting message, then queue up again: no child keeps the others waiting."""
         with self._lock:
             delivery = line.waiting.popleft()
         self._handle(line, delivery)
         with self._lock:
-            line.busy = bool(line.waiting) and not self._stopping
-            if line.busy:
-                self._tasks.put(partial(self._work_through, line))
+            line.busy = bool(line.waiting) and not self._stopping.is_set()
+        if line.busy:
+            self._put(partial(self._work_through, line))
 
     def _handle(self, line: _Line, delivery: Delivery) -> None:
         envelope, fds = delivery
+        if line.slow and isinstance(_body(delivery), line.slow):
+            self._give_up_lead()
         try:
             if isinstance(envelope, Request):
                 self._answer(line, envelope, fds)

@@ -1,5 +1,6 @@
 """The replies of SFTP version 3, as bytes ready to send."""
 
+import struct
 from collections.abc import Iterable
 
 import msgspec
@@ -19,6 +20,9 @@ _NAME = 104
 _ATTRS = 105
 _EXTENDED_REPLY = 201
 
+_OK = struct.Struct(">IBIIII")
+"""STATUS with no message in no language."""
+
 
 class Name(msgspec.Struct, frozen=True):
     """One entry of a NAME reply."""
@@ -36,6 +40,8 @@ def reply_version(extensions: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 def reply_status(request_id: int, code: Status, message: str = "") -> bytes:
     """STATUS with a message in English."""
+    if code is Status.OK and not message:
+        return _OK.pack(_OK.size - 4, _STATUS, request_id, code, 0, 0)
     return wire.frame(
         _STATUS, uint32(request_id), uint32(code), string(message.encode()), string(b"en" if message else b"")
     )

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import IntFlag, StrEnum
+from enum import IntEnum, StrEnum
 from typing import Any, Generic, TypeVar
 
 import msgspec
@@ -29,8 +29,8 @@ class Permission(StrEnum):
     HARDLINK = "hardlink"
 
 
-class OpenFlag(IntFlag):
-    """The pflags of OPEN (§6.3)."""
+class OpenFlag(IntEnum):
+    """The pflags of OPEN (§6.3): bits, which combine to plain integers."""
 
     READ = 0x01
     WRITE = 0x02
@@ -294,11 +294,18 @@ def _needs(*permissions: Permission) -> Callable[[Request], Permissions]:
     return lambda _request: constant
 
 
-def _open_needs(request: Open) -> Permissions:
-    needed = {Permission.WRITE} if request.flags & CHANGING else {Permission.READ}
-    if request.flags & OpenFlag.READ:
+def _flags_need(flags: int) -> Permissions:
+    needed = {Permission.WRITE} if flags & CHANGING else {Permission.READ}
+    if flags & OpenFlag.READ:
         needed.add(Permission.READ)
     return frozenset(needed)
+
+
+_FLAGS_NEED = tuple(map(_flags_need, range(max(OpenFlag) << 1)))
+
+
+def _open_needs(request: Open) -> Permissions:
+    return _FLAGS_NEED[request.flags % len(_FLAGS_NEED)]
 
 
 _P = Permission

@@ -46,17 +46,20 @@ class Reader:
 
     def uint32(self) -> int:
         """Take an unsigned integer of 4 bytes, big-endian."""
-        value: int = _UINT32.unpack(self._take(4))[0]
-        return value
+        return self._number(_UINT32)
 
     def uint64(self) -> int:
         """Take an unsigned integer of 8 bytes, big-endian."""
-        value: int = _UINT64.unpack(self._take(8))[0]
-        return value
+        return self._number(_UINT64)
 
     def string(self) -> bytes:
         """Take a string: its length in 4 bytes, then a copy of its bytes."""
-        return bytes(self.view())
+        start = self._at + 4
+        end = start + self._number(_UINT32)
+        if end > len(self._data):
+            raise _cut_short(end - start)
+        self._at = end
+        return bytes(self._data[start:end])
 
     def view(self) -> memoryview:
         """Take a string without a copy: a window on the packet, good for as long as the packet is."""
@@ -69,9 +72,21 @@ class Reader:
     def _take(self, count: int) -> memoryview:
         start, end = self._at, self._at + count
         if end > len(self._data):
-            raise ProtocolError("packet ends inside a field", expected=f"{count} more bytes")
+            raise _cut_short(count)
         self._at = end
         return self._data[start:end]
+
+    def _number(self, form: struct.Struct) -> int:
+        try:
+            value: int = form.unpack_from(self._data, self._at)[0]
+        except struct.error:
+            raise _cut_short(form.size) from None
+        self._at += form.size
+        return value
+
+
+def _cut_short(missing: int) -> ProtocolError:
+    return ProtocolError("packet ends inside a field", expected=f"{missing} more bytes")
 
 
 def uint32(value: int) -> bytes:

@@ -31,6 +31,10 @@ _log = structlog.get_logger()
 _HANDLE_BYTES = 8
 _PATHS = ("path", "old", "new")
 _HANDLES = ("handle", "read_handle", "write_handle")
+_NAMING = {
+    kind: tuple(name for name in kind.__struct_fields__ if name in (*_PATHS, *_HANDLES)) for kind in SPECS
+}
+"""The fields of each request that name a path or a handle."""
 _NONE: requests.Permissions = frozenset()
 
 
@@ -154,11 +158,9 @@ class Handler:
                 raise StatusError(Status.PERMISSION_DENIED, f"{missing} is not allowed here")
 
     def _places(self, request: Request) -> Iterator[tuple[str, Place]]:
-        for field in request.__struct_fields__:
-            if field in _PATHS:
-                yield field, self._view.place(getattr(request, field))
-            elif field in _HANDLES:
-                yield field, self._at(getattr(request, field)).place
+        for field in _NAMING[type(request)]:
+            named = getattr(request, field)
+            yield field, self._view.place(named) if field in _PATHS else self._at(named).place
 
     def _at(self, handle: bytes) -> Opened:
         try:

@@ -16,7 +16,7 @@ from sftpd.link.model import Account
 from sftpd.process.control import Ended
 from sftpd.process.switchboard import Switchboard
 from sftpd.ssh.hosting import Hosting, Session
-from sftpd.ssh.messages import Sign
+from sftpd.ssh.messages import CheckPassword
 from sftpd.ssh.monitor import SessionGuard
 from sftpd.ssh.penalties import Offence
 from sftpd.ssh.reception import Reception
@@ -190,7 +190,7 @@ class Listener:
         with self._changed:
             if handle.ended is None:
                 self._sessions[number] = _Session(guard, handle)
-        host.switchboard.attach(handle, guard, concurrent=(Sign,), on_over=over)
+        host.switchboard.attach(handle, guard, slow=(CheckPassword,), on_over=over)
 
     def _ended(self, number: int, handle: Session) -> None:
         with self._changed:

@@ -121,6 +121,8 @@ class Admitted(Decision, frozen=True):
     upload_rate: Rate | None = None
     """Bytes a second for all sessions of the account together, as Lease lets them; None: any number."""
     download_rate: Rate | None = None
+    rationed: bool = True
+    """Whether an upload must Begin: what it may have is limited."""
 
 
 class Continue(Decision, frozen=True):
@@ -134,7 +136,10 @@ class Denied(Decision, frozen=True):
 
 
 class Begin(Message, frozen=True):
-    """May an upload to `path` begin; answered with Begun or a failure. `size_hint` in bytes."""
+    """May an upload to `path` begin; answered with Begun or a failure. `size_hint` in bytes.
+
+    Asked by sessions that are rationed; the others learn it when their upload is complete.
+    """
 
     path: Path
     size_hint: Size | None
@@ -159,7 +164,8 @@ class Extend(Message, frozen=True):
 class Complete(Message, frozen=True):
     """The staged file at `path` is whole, durable and closed; answered with Completed or a failure."""
 
-    transfer_id: Word
+    transfer_id: Word | None
+    """None for an upload that did not have to Begin."""
     path: Path
     size: Size
     sha256: Sha256 | None

@@ -220,6 +220,7 @@ class SessionGuard:
             list_entries=account.limits.list_entries,
             upload_rate=account.limits.upload_rate,
             download_rate=account.limits.download_rate,
+            rationed=partner.rationed,
         )
 
     def _begin(self, message: m.Begin) -> Message:
@@ -229,7 +230,7 @@ class SessionGuard:
             oldest = next(iter(self._begun))
             del self._begun[oldest]
             self._in.give_back(TransferId(oldest))
-        transfer = TransferId(new_id(self._ports.clock.now()))
+        transfer = self._new_transfer()
         granted = self._in.grant(transfer, path, message.size_hint or 0)
         self._begun[transfer] = None
         return m.Begun(transfer, granted)
@@ -241,12 +242,17 @@ class SessionGuard:
         return m.Begun(message.transfer_id, granted)
 
     def _complete(self, message: m.Complete) -> Message:
-        self._require_begun(message.transfer_id)
         path = VirtualPath.parse(message.path)
         sha256 = None if message.sha256 is None else message.sha256.hex()
+        if message.transfer_id is None:
+            return m.Completed(self._in.complete(self._new_transfer(), path, message.size, sha256))
+        self._require_begun(message.transfer_id)
         answer = self._in.complete(TransferId(message.transfer_id), path, message.size, sha256)
         del self._begun[message.transfer_id]
         return m.Completed(answer)
+
+    def _new_transfer(self) -> TransferId:
+        return TransferId(new_id(self._ports.clock.now()))
 
     def _remove(self, message: m.Remove) -> Message:
         self._in.remove(VirtualPath.parse(message.path))

@@ -64,11 +64,12 @@ class Upload:
     """
 
     def __init__(
-        self, fd: int, place: Place, transfer_id: str, *, copied: bool, readable: bool, append: bool
+        self, fd: int, place: Place, transfer_id: str | None, *, copied: bool, readable: bool, append: bool
     ) -> None:
         self.fd = fd
         self.place = place
         self.transfer_id = transfer_id
+        """None where the monitor was not asked yet."""
         self.whole = True
         """False once a write failed: the file is then not what its sender meant."""
         self.unchanged_copy = copied
@@ -78,6 +79,8 @@ class Upload:
         self._granted: int | None = None
         self._plausible = _HARMLESS
         self._extend: Extend = _unbounded
+        self._durable = False
+        """Whether nothing was changed since it was last made durable; what lay here before may not be."""
         self._digest = hashlib.sha256()
         self._hashed = 0
 
@@ -101,6 +104,7 @@ class Upload:
         """Know what was done to the part by another one of it that is closed now."""
         self.whole = self.whole and closed.whole
         self.unchanged_copy = self.unchanged_copy and closed.unchanged_copy
+        self._durable = False
 
     def bound(self, granted: int | None, extend: Extend) -> None:
         """Let the file grow to `granted` bytes, and ask `extend` whenever it is to have more."""
@@ -121,7 +125,7 @@ class Upload:
         """Write all of `data` at `offset`, or at the end where the file was opened to append."""
         if self._append:
             offset = os.fstat(self.fd).st_size
-        self.unchanged_copy = False
+        self._changed()
         rest, at = data, offset
         try:
             self._require(offset + len(data))
@@ -143,7 +147,7 @@ class Upload:
             self._require_other(source)
             if self._append:
                 write_at = os.fstat(self.fd).st_size
-            self.unchanged_copy = False
+            self._changed()
             if self._granted is not None:
                 size = os.fstat(source.readable_fd).st_size - read_at
                 self._require(write_at + max(min(length or size, size), 0))
@@ -165,7 +169,7 @@ class Upload:
     def truncate(self, size: int) -> None:
         """Cut or extend the file to `size` bytes. Raises RefusedError where that is too many."""
         self._require(size)
-        self.unchanged_copy = False
+        self._changed()
         os.ftruncate(self.fd, size)
         if size < self._hashed:
             self._hashed = -1
@@ -178,14 +182,16 @@ class Upload:
         """Change size, mode or times. Raises OSError(EPERM) for a change of owner."""
         if wanted.owner is not None:
             raise fault(errno.EPERM)
-        self.unchanged_copy = False
+        self._changed()
         if wanted.size is not None:
             self.truncate(wanted.size)
         set_by_descriptor(self.fd, wanted)
 
     def sync(self) -> None:
         """Make durable what was written."""
-        os.fsync(self.fd)
+        if not self._durable:
+            os.fsync(self.fd)
+            self._durable = True
 
     def sha256(self) -> bytes:
         """The hash of what the file holds."""
@@ -196,6 +202,9 @@ class Upload:
     def close(self) -> None:
         """Let the file and its lock go."""
         os.close(self.fd)
+
+    def _changed(self) -> None:
+        self.unchanged_copy = self._durable = False
 
     def _require_other(self, source: "Fetch | Upload") -> None:
         same_place = source.place.path == self.place.path

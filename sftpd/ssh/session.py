@@ -154,7 +154,7 @@ class Session:
     def _open_sftp(self, channel: paramiko.Channel, admitted: Admitted) -> bool:
         if channel.get_id() in self._channels:
             return False
-        view = View(admitted.folders, admitted.permissions, self._monitor)
+        view = View(admitted.folders, admitted.permissions, self._monitor, rationed=admitted.rationed)
         handler = Handler(view, admitted, SystemClock())
         peer, number = self._transport.peer_of(channel), channel.get_id()
         end = partial(self._end_sftp, channel, view, handler)

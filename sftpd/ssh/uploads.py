@@ -29,7 +29,7 @@ _READ_WRITE = os.O_RDWR | os.O_NOFOLLOW
 class Part(NamedTuple):
     """A part that is whole and durable: the hash holds while the snapshot does."""
 
-    transfer_id: str
+    transfer_id: str | None
     snapshot: Snapshot
     sha256: bytes
 
@@ -37,8 +37,10 @@ class Part(NamedTuple):
 class Uploads:
     """Begins, finishes and renames parts. Methods raise OSError, RefusedError and ContainmentError."""
 
-    def __init__(self, monitor: Monitor) -> None:
+    def __init__(self, monitor: Monitor, *, rationed: bool) -> None:
+        """`rationed`: the monitor is asked before an upload begins."""
         self._monitor = monitor
+        self._rationed = rationed
         self._open: dict[VirtualPath, list[Upload]] = {}
         """What this session has open to write, by where it is now: whole once the last of them is closed."""
         self._waiting: Recent[Part] = Recent()
@@ -59,7 +61,7 @@ class Uploads:
             and place.folder.staged(parts) is None
             and place.folder.public(parts) is not None
         )
-        begun = ask(self._monitor, messages.Begin(bytes(place.path), size_hint), messages.Begun)
+        begun = self._begun(place, size_hint)
         truncate = os.O_TRUNC if flags & OpenFlag.TRUNCATE else 0
         fd = staging.open_part(parts, _READ_WRITE | os.O_CREAT | truncate)
         self._waiting.pop(place.path)
@@ -68,13 +70,13 @@ class Uploads:
         upload = Upload(
             fd,
             place,
-            begun.transfer_id,
+            None if begun is None else begun.transfer_id,
             copied=copied,
             readable=bool(flags & OpenFlag.READ),
             append=bool(flags & OpenFlag.APPEND),
         )
         self._open[place.path] = [upload]
-        if begun.granted is not None:
+        if begun is not None and begun.granted is not None:
             upload.bound(begun.granted, partial(self._extend, begun.transfer_id, place))
         return upload
 
@@ -182,6 +184,11 @@ class Uploads:
         else:
             del self._open[upload.place.path]
 
+    def _begun(self, place: Place, size_hint: int | None) -> messages.Begun | None:
+        if not self._rationed:
+            return None
+        return ask(self._monitor, messages.Begin(bytes(place.path), size_hint), messages.Begun)
+
     def _extend(self, transfer_id: str, place: Place, size: int) -> int | None:
         """Have an upload granted more. Raises RefusedError."""
         if size > messages.SIZE_MAX:
@@ -191,9 +198,10 @@ class Uploads:
 
     def _publish(self, old: Place, new: Place, *, replace: bool) -> None:
         known = self._waiting.get(old.path)
-        begun = known or ask(self._monitor, messages.Begin(bytes(new.path), None), messages.Begun)
+        begun = known or self._begun(new, None)
         fd = old.folder.staging.open_part(old.parts, _READ_WRITE)
-        upload = Upload(fd, old, begun.transfer_id, copied=False, readable=False, append=False)
+        transfer_id = None if begun is None else begun.transfer_id
+        upload = Upload(fd, old, transfer_id, copied=False, readable=False, append=False)
         try:
             if known and known.snapshot == identity(fd):
                 part = known

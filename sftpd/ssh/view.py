@@ -29,13 +29,21 @@ class View:
     """The folders of one account. Methods raise OSError, RefusedError and ContainmentError."""
 
     def __init__(
-        self, folders: Iterable[messages.Folder], permissions: Iterable[str], monitor: Monitor
+        self,
+        folders: Iterable[messages.Folder],
+        permissions: Iterable[str],
+        monitor: Monitor,
+        *,
+        rationed: bool = True,
     ) -> None:
+        """`rationed`: the monitor is asked before an upload begins."""
         granted = frozenset(map(Permission, permissions))
         self._folders = {folder.name.encode(): FolderView(folder, granted) for folder in folders}
         self._monitor = monitor
-        self._uploads = Uploads(monitor)
+        self._uploads = Uploads(monitor, rationed=rationed)
         self._told: set[str] = set()
+        self._last = b"", Place(VirtualPath(), None)
+        """The path that was asked for last: each is needed once for its permissions and once for itself."""
 
     def close(self) -> None:
         """Let every folder go."""
@@ -50,8 +58,10 @@ class View:
 
     def place(self, raw: bytes) -> Place:
         """Where a path from the wire leads. Raises ContainmentError and InvalidNameError."""
-        path = VirtualPath.parse(raw)
-        return Place(path, self._folders.get(path.parts[0]) if path.parts else None)
+        if raw != self._last[0]:
+            path = VirtualPath.parse(raw)
+            self._last = raw, Place(path, self._folders.get(path.parts[0]) if path.parts else None)
+        return self._last[1]
 
     def attributes(self, place: Place, *, follow: bool) -> Attributes:
         """A path's attributes; a file completed in this session has them although its consumer took it."""

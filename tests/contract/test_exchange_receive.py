@@ -138,7 +138,7 @@ def test_one_that_opens_it_for_writing_while_it_is_looked_at_does_not_end_us(tmp
                 os.wait()
         receive.fcntl.fcntl = slow
         fd = os.open(sys.argv[1], os.O_RDONLY)
-        receive._require_settled(fd, SimpleNamespace(size=0))
+        receive._settled(fd, SimpleNamespace(size=0))
     """
     file = tmp_path / "file"
     file.touch()

@@ -57,6 +57,9 @@ class Recorder:
         self.ended.append((argv[0].rsplit("/", 1)[-1], completed))
         return completed
 
+    def stays(self, program):
+        return self._commands.stays(program)
+
     def close(self):
         self._commands.close()
 
@@ -251,6 +254,36 @@ def test_a_persistent_hook_serves_several_at_once(hooks, screen):
     with ThreadPoolExecutor(4) as pool:
         reasons = {verdict.reason for verdict in pool.map(screen, [named("a")] * 8)}
     assert 2 <= len(reasons) <= 4
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ("while read -r _; do echo 0; done", ACCEPTED),
+        ("while read -r _; do echo 20 no; done", Verdict(Ruling.REJECT, "no")),
+        ("while read -r _; do sleep 5; echo 0; done", None),
+        ("while read -r _; do echo nonsense; done", None),
+        ("exit 1", None),
+    ],
+)
+def test_persistent_gates_are_asked_soon_and_what_they_do_not_say_is_no_verdict(
+    hooks, file, commands, body, expected
+):
+    add(hooks, "10-a", f"# sftpd: persistent\n{body}")
+    runner = HookRunner(hooks, commands, 20.0, SystemClock())
+    assert runner.screen_soon("pre-receive", GATED, file, 0.5) == expected
+
+
+def test_gates_that_are_started_for_each_file_are_not_asked_soon(hooks, file, commands):
+    add(hooks, "10-a", "# sftpd: persistent\nwhile read -r _; do echo 0; done")
+    add(hooks, "20-b", "exit 0")
+    assert HookRunner(hooks, commands, 20.0, SystemClock()).screen_soon("pre-receive", GATED, file, 5) is None
+    assert commands.names == []
+
+
+def test_an_unusable_gate_is_no_verdict_soon(hooks, file, commands):
+    add(hooks, "10-a", "# sftpd: persistent\nwhile read -r _; do echo 0; done", mode=0o644)
+    assert HookRunner(hooks, commands, 20.0, SystemClock()).screen_soon("pre-receive", GATED, file, 5) is None
 
 
 def test_a_closed_runner_keeps_nothing(hooks, screen, commands, children):

@@ -2,7 +2,9 @@ import resource
 import subprocess
 import sys
 import threading
+import time
 from concurrent.futures import wait
+from datetime import UTC, datetime
 
 import pytest
 import sqlalchemy as sa
@@ -11,7 +13,9 @@ from exchange_scene import open_ledger
 from sftpd.clock import SystemClock
 from sftpd.errors import AuditError, LedgerError
 from sftpd.ledger import outbox, tables
+from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
+from sftpd.ledger.statement import Statement
 
 
 @pytest.fixture
@@ -116,6 +120,69 @@ def test_a_database_in_trouble_tells_everybody_in_the_group(ledger):
     assert all(isinstance(done.exception(), LedgerError) for done in waiting)
     assert jobs(ledger) == set()
     assert ledger.write(note("c")) == "c"
+
+
+TOUCH = Statement(
+    tables.tick.update().where(tables.tick.c.job == sa.bindparam("name")).values(last=sa.bindparam("to"))
+)
+LATER = datetime(2027, 1, 1, tzinfo=UTC)
+
+
+def last(ledger, job):
+    with ledger.read() as conn:
+        return conn.scalar(sa.select(tables.tick.c.last).where(tables.tick.c.job == job))
+
+
+def test_what_follows_goes_with_the_next_commit(ledger):
+    ledger.write(note("a"))
+    halt = Halt(ledger)
+    Ledger.follow(ledger, TOUCH, {"name": "a", "to": LATER})
+    done = ledger.submit(lambda unit: unit.conn.scalar(sa.select(tables.tick.c.last)))
+    halt.release()
+    assert done.result() == last(ledger, "a") == LATER
+
+
+def test_what_follows_is_committed_soon_when_nothing_else_is(ledger):
+    ledger.write(note("a"))
+    Ledger.follow(ledger, TOUCH, {"name": "a", "to": LATER})
+    deadline = time.monotonic() + 10
+    while last(ledger, "a") != LATER:
+        assert time.monotonic() < deadline
+
+
+def test_what_follows_survives_a_unit_that_fails(ledger):
+    def fail(unit):
+        note("bad")(unit)
+        raise KeyError("bad")
+
+    ledger.write(note("a"))
+    halt = Halt(ledger)
+    Ledger.follow(ledger, TOUCH, {"name": "a", "to": LATER})
+    halt.release()
+    with pytest.raises(KeyError):
+        ledger.write(fail)
+    ledger.settle()
+    assert jobs(ledger) == {"a"}
+    assert last(ledger, "a") == LATER
+
+
+def test_a_unit_alone_that_fails_leaves_nothing(ledger):
+    def fail(unit):
+        note("bad")(unit)
+        raise KeyError("bad")
+
+    for _ in range(3):
+        with pytest.raises(KeyError):
+            ledger.write(fail)
+    assert jobs(ledger) == set()
+    assert events(ledger) == 0
+    assert ledger.write(note("good")) == "good"
+
+
+def test_a_unit_alone_meets_a_database_in_trouble(ledger):
+    with pytest.raises(LedgerError, match="could not commit"):
+        ledger.write(lambda unit: unit.conn.execute(sa.text("select * from no_such_table")))
+    assert ledger.write(note("good")) == "good"
 
 
 def test_a_cancelled_wait_does_not_stop_the_writer(ledger):

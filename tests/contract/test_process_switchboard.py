@@ -1,6 +1,8 @@
+import contextlib
 import os
 import signal
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -98,22 +100,49 @@ def test_messages_of_one_child_are_handled_in_order_one_at_a_time(peer, switchbo
     assert handled == list(range(500))
 
 
-def test_a_concurrent_kind_does_not_hold_up_the_others(peer, switchboard):
+def test_a_slow_handler_holds_up_no_other_child(peer, switchboard):
     child, channel = peer
+    ours, theirs = channel_pair()
     go_on = threading.Event()
-
-    def handle(_, body, fds):
-        if isinstance(body, Slow):
-            assert go_on.wait(10)
-        return body
-
-    switchboard.attach(child, handle, concurrent=(Slow,))
-    with ThreadPoolExecutor(1) as pool:
-        slow = pool.submit(channel.call, Slow("slow"), Slow, timeout=10)
-        assert channel.call(Text("quick"), Text, timeout=10) == Text("quick")
+    with Channel(theirs, Text) as quick, ThreadPoolExecutor(1) as pool:
+        switchboard.attach(child, lambda _, body, fds: go_on.wait(10) and body)
+        switchboard.attach(Child(2, "test", Channel(ours, Text), None), lambda _, body, fds: body)
+        slow = pool.submit(channel.call, Text("slow"), Text, timeout=10)
+        for _ in range(100):
+            assert quick.call(Text("quick"), Text, timeout=10) == Text("quick")
         assert not slow.done()
         go_on.set()
-        assert slow.result(10) == Slow("slow")
+        assert slow.result(10) == Text("slow")
+
+
+def test_as_many_handlers_may_be_slow_as_there_are_workers(switchboard):
+    together = threading.Barrier(4, timeout=10)
+    with contextlib.ExitStack() as open_channels:
+        channels = []
+        for number in range(4):
+            ours, theirs = channel_pair()
+            channels.append(open_channels.enter_context(Channel(theirs, Text)))
+            child = Child(number, "test", Channel(ours, Text), None)
+            switchboard.attach(child, lambda _, body, fds: together.wait() >= 0 and body)
+        with ThreadPoolExecutor(4) as pool:
+            calls = [pool.submit(channel.call, Text("x"), Text, timeout=20) for channel in channels]
+            assert [call.result(20) for call in calls] == [Text("x")] * 4
+
+
+def test_who_lost_the_lead_goes_on_with_its_next_message(peer, switchboard):
+    child, channel = peer
+    handled = []
+
+    def handle(_, body, fds):
+        time.sleep(0.02)
+        handled.append(body.number)
+        return Done()
+
+    switchboard.attach(child, handle)
+    for number in range(20):
+        channel.notify(Number(number))
+    assert poll(lambda: len(handled) == 20)
+    assert handled == list(range(20))
 
 
 def test_one_child_does_not_keep_the_workers_from_another(children, switchboard):
@@ -241,3 +270,20 @@ def test_closing_lets_go_of_what_still_waits(peer):
     go_on.set()
     closing.join(10)
     assert child.channel.fileno() == -1
+
+
+def test_what_is_known_to_be_slow_keeps_nobody_waiting_for_a_moment(peer, switchboard):
+    child, channel = peer
+    ours, theirs = channel_pair()
+    leaders = []
+
+    def handle(_, body, fds):
+        leaders.append(switchboard._leader == threading.get_ident())
+        return body
+
+    with Channel(theirs, Text) as quick:
+        switchboard.attach(child, handle, slow=(Slow,))
+        switchboard.attach(Child(2, "test", Channel(ours, Text), None), handle)
+        channel.call(Slow("x"), Slow, timeout=10)
+        quick.call(Text("x"), Text, timeout=10)
+    assert leaders == [False, True]

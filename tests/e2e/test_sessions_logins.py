@@ -1,6 +1,7 @@
 """Who is let in: keys of each type, passwords, networks, expiry, the link's state, the number of sessions."""
 
 import os
+import re
 import shlex
 import subprocess
 from collections.abc import Iterator
@@ -159,6 +160,19 @@ def test_a_suspended_link_lets_nobody_in(tmp_path: Path) -> None:
         suspended = daemon.cli("link", "suspend", "demo", "--by", "tester", "--reason", "test")
         assert suspended.returncode == 0, suspended.stderr
         assert_refused(daemon, daemon.user, daemon.key)
+
+
+def test_suspending_a_link_ends_its_sessions_and_no_other(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path / "instance")
+    ours = (daemon.root / "links.d/demo.toml").read_text()
+    other = re.sub(r'^name = "demo.*"$', 'name = "other"', ours, flags=re.MULTILINE)
+    (daemon.root / "links.d/other.toml").write_text(other)
+    with daemon, daemon.sftp() as stopped, daemon.sftp(user="other") as going:
+        assert stopped.listdir("/upload") == going.listdir("/upload") == []
+        assert daemon.cli("link", "suspend", "demo", "--by", "tester").returncode == 0
+        with pytest.raises((OSError, EOFError)):
+            stopped.listdir("/upload")
+        assert going.listdir("/upload") == []
 
 
 def assert_refused(daemon: Daemon, user: str, key: Path) -> None:

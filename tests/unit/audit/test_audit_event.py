@@ -7,6 +7,7 @@ import rfc8785
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sftpd.audit.canonical import canonical
 from sftpd.audit.commitment import Opening, commit, new_opening, opens
 from sftpd.audit.event import seal
 from sftpd.errors import AuditError
@@ -125,3 +126,21 @@ def test_events_that_cannot_be_sealed(changes, match):
 def test_the_longest_leaf():
     empty = len(sealed(public={"note": ""}).leaf)
     assert len(sealed(public={"note": "x" * (65_535 - empty)}).leaf) == 65_535
+
+
+@given(json_values)
+def test_every_value_has_the_bytes_that_rfc_8785_gives_it(value):
+    assert canonical(value) == rfc8785.dumps(value)
+
+
+def test_every_character_is_written_as_rfc_8785_writes_it():
+    everything = "".join(map(chr, (*range(0xD800), *range(0xE000, 0x110000))))
+    assert canonical(everything) == rfc8785.dumps(everything)
+
+
+@pytest.mark.parametrize(
+    "value", [2**53, -(2**53), "\ud800", {"a": ["\udfff"]}, {"\ud800": 1}, {1: 2}, object()]
+)
+def test_what_has_no_canonical_form_is_refused(value):
+    with pytest.raises(AuditError, match="no canonical JSON"):
+        canonical(value)

@@ -1,9 +1,10 @@
 import os
+import time
 
 import pytest
 
 from sftpd.errors import HookError
-from sftpd.hooks.listing import check, list_all, list_event
+from sftpd.hooks.listing import Listings, check, list_all, list_event
 from sftpd.hooks.spec import EVENTS
 
 GATE = EVENTS["pre-receive"]
@@ -78,3 +79,31 @@ def test_every_fault_is_named_at_once(tmp_path, gate_folder):
     add(gate_folder, "20-b", 0o644)
     with pytest.raises(HookError, match=r"10-a[^\n]*\n.*20-b"):
         check(tmp_path)
+
+
+@pytest.mark.parametrize("wait", [0.0, 0.1], ids=["at once", "once it is settled"])
+def test_listings_that_are_kept_show_every_change_at_once(tmp_path, wait):
+    event, home = EVENTS["pre-receive"], tmp_path / "pre-receive.d"
+    listings = Listings(tmp_path)
+
+    def names():
+        seen = listings.of(event)
+        time.sleep(wait)
+        assert listings.of(event) == seen == list_event(tmp_path, event)
+        return [(hook.path.name, hook.usable) for hook in seen]
+
+    assert names() == []
+    home.mkdir()
+    assert names() == []
+    hook = add(home, "10-a")
+    assert names() == [("10-a", True)]
+    hook.chmod(0o644)
+    assert names() == [("10-a", False)]
+    hook.chmod(0o755)
+    add(home, "20-b")
+    assert names() == [("10-a", True), ("20-b", True)]
+    hook.unlink()
+    assert names() == [("20-b", True)]
+    (home / "20-b").unlink()
+    home.rmdir()
+    assert names() == []

@@ -19,6 +19,8 @@ from sftpd.sftp.requests import (
     Close,
     CopyData,
     ExpandPath,
+    Fsetstat,
+    Fsync,
     Lsetstat,
     Open,
     OpenFlag,
@@ -80,6 +82,24 @@ def expanded(session: Session, path: bytes) -> bytes:
     reply = session.handler.handle(1, ExpandPath(path))
     assert reply[4] == 104, reply
     return Reader(memoryview(reply)[13:]).string()
+
+
+class TestFsync:
+    def test_what_is_durable_is_not_written_again_and_what_follows_is(
+        self, session: Session, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        synced = []
+        real = os.fsync
+        monkeypatch.setattr(os, "fsync", lambda fd: synced.append(os.fstat(fd).st_size) or real(fd))
+        handle = opened(session, b"/upload/a", CREATE)
+        assert status(session, Write(handle, 0, memoryview(b"abc"))) == DONE
+        for _ in range(2):
+            assert status(session, Fsync(handle)) == DONE
+        assert synced == [3]
+        assert status(session, Write(handle, 3, memoryview(b"def"))) == DONE
+        assert status(session, Fsetstat(handle, Attributes(times=(5, 7)))) == DONE
+        assert status(session, Close(handle)) == DONE
+        assert synced[1] == 6
 
 
 class TestExpandPath:
