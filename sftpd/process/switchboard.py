@@ -158,9 +158,12 @@ class Switchboard:
         if not self._tasks:
             return
         task = self._tasks.popleft()
-        self._handled += 1
-        self._handling = True
-        if not self._active.is_set():
+        with self._lock:
+            # As one step, for `sftpd-switchboard` goes to sleep on what it sees here.
+            self._handled += 1
+            self._handling = True
+            unwatched = not self._active.is_set()
+        if unwatched:
             self._active.set()
         task()
         with self._lock:
