@@ -35,8 +35,9 @@ class Reply(NamedTuple):
 class Pipeline:
     """One session of an account; as a context manager it ends with the block."""
 
-    def __init__(self, daemon: Daemon, user: str | None = None) -> None:
-        where = ["-p", str(daemon.port), "-s", f"{user or daemon.user}@{daemon.host}", "sftp"]
+    def __init__(self, daemon: Daemon, user: str | None = None, *options: str) -> None:
+        """`options` are further ones of ssh's."""
+        where = [*options, "-p", str(daemon.port), "-s", f"{user or daemon.user}@{daemon.host}", "sftp"]
         self._ssh = subprocess.Popen(
             ["ssh", *daemon.ssh_options(), *where],
             stdin=subprocess.PIPE,
