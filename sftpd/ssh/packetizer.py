@@ -81,6 +81,8 @@ class Packetizer:
         """Called when nothing comes, and else about each second; may raise EOFError to end all."""
         self.drops_strange_data = False
         """Whether data for a channel without a Receiver is dropped; else paramiko gets it."""
+        self.messages_left: int | None = None
+        """How many messages may still come that are for no Receiver; None: any number."""
         self.acknowledges_at_once = True
         """Whether TCP acknowledges what comes without waiting for something to send."""
         self._connection = connection
@@ -180,6 +182,10 @@ class Packetizer:
             kind = payload[0]
             if MSG_CHANNEL_WINDOW_ADJUST <= kind <= MSG_CHANNEL_CLOSE and self._hand_on(kind, payload):
                 continue
+            if self.messages_left is not None:
+                if not self.messages_left:
+                    raise paramiko.SSHException("too many messages")
+                self.messages_left -= 1
             message = Packet(bytes(payload[1:]))
             message.seqno = (self._in.sequence - 1) & 0xFFFF_FFFF
             return kind, message

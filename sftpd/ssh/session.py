@@ -141,6 +141,7 @@ class Session:
             self._pace(admitted.upload_rate, "upload"), self._pace(admitted.download_rate, "download")
         )
         self._on_login()
+        self._transport.let_in()
         self._transport.announce_host_keys((*self._settings.host_keys, *self._settings.host_keys_to_come))
         if legacy := self._transport.legacy_in_use():
             _log.warning("legacy_algorithms", account=admitted.account, algorithms=legacy)

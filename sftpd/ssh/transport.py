@@ -30,6 +30,9 @@ KEY_EXCHANGES = MappingProxyType(
 for _kind in range(256):
     MSG_NAMES.setdefault(_kind, "unknown")
 
+_BEFORE_LOGIN = 250
+"""Messages that a client may send before it has logged in: each costs us an answer, and it nothing."""
+
 Verify = Callable[["ClientKey", bytes, bytes], bool]
 """(key, signed data, signature) → whether the signature is that key's and the login is granted."""
 
@@ -132,6 +135,7 @@ class SessionTransport(_Transport):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         super().__init__(connection, identification)
         self.wire.watch = watch
+        self.wire.messages_left = _BEFORE_LOGIN
         self._open: dict[int, paramiko.Channel] = {}
         self.wire.drops_strange_data = True
         self._agreed_key_exchange = ""
@@ -161,6 +165,10 @@ class SessionTransport(_Transport):
         inward, outward = self.remote_cipher, self.local_cipher  # type: ignore[attr-defined]  # not in the stubs
         macs = () if outward in algorithms.STANDARD.ciphers else (self.local_mac,)
         return algorithms.legacy((self._agreed_key_exchange, inward, outward, *macs))
+
+    def let_in(self) -> None:
+        """Take any number of messages from now on."""
+        self.wire.messages_left = None
 
     def announce_host_keys(self, blobs: Iterable[bytes]) -> None:
         """Tell the client of all host keys (hostkeys-00@openssh.com, OpenSSH's PROTOCOL §2.5).

@@ -106,6 +106,26 @@ def test_a_connection_that_closes_in_the_middle_of_key_exchange(
     assert "upload" in honest.listdir("/")
 
 
+def test_who_only_talks_is_sent_away_before_the_time_for_a_login_is_over(
+    daemon: Daemon, honest: paramiko.SFTPClient
+) -> None:
+    def attack() -> None:
+        with raw(daemon) as sock:
+            transport = paramiko.Transport(sock)
+            transport.start_client(timeout=PATIENCE)
+            success = paramiko.Message()
+            success.add_byte(b"\x34")
+            with contextlib.suppress(OSError, EOFError):
+                while transport.is_active():
+                    transport._send_message(success)
+            transport.close()
+
+    said = lines_logged(daemon, attack)
+    assert len(said) <= 1
+    assert "SIGALRM" not in "".join(said)
+    assert "upload" in honest.listdir("/")
+
+
 def test_who_does_not_log_in_is_sent_away(daemon: Daemon, honest: paramiko.SFTPClient) -> None:
     def attack() -> None:
         with raw(daemon) as silent, raw(daemon) as named:
