@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from bench import clients
 from bench.clients import Failed, Offer
-from bench.peers import Peer
+from bench.peers import FOR_SESSIONS, Peer
 from bench.rows import Material, Row
 
 _PATIENCE = 1800.0
@@ -75,7 +75,7 @@ def measure(
         for key, row in rows.items():
             for peer in peers[shift:] + peers[:shift]:
                 outcome = outcomes[key, peer.name]
-                if outcome.failed:
+                if outcome.failed or (peer.name in FOR_SESSIONS and not row.sessions):
                     continue
                 if row.needs and row.needs not in offers[peer.name].extensions:
                     outcome.note = f"without {row.needs.partition('@')[0]}"

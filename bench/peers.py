@@ -23,6 +23,8 @@ _SESSIONS = 600
 BASE = "openssh-internal"
 OURS = "sftpd"
 OURS_SHARED = "sftpd-shared"
+FOR_SESSIONS = frozenset({OURS_SHARED})
+"""Servers that differ from another in their sessions alone: nothing else is done with them."""
 
 
 @dataclass(frozen=True)

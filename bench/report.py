@@ -48,8 +48,8 @@ def figures(rows: dict[str, Row], outcomes: Outcomes, names: list[str]) -> list[
 
 def _figure(key: str, row: Row, name: str, outcome: Outcome, base: Outcome) -> Figure:
     if outcome.failed or not outcome.samples:
-        said = outcome.failed or "not measured"
-        return Figure(key, row.title, row.unit, name, None, None, None, None, 0, said, outcome.note)
+        failed = outcome.failed
+        return Figure(key, row.title, row.unit, name, None, None, None, None, 0, failed, outcome.note)
     value = statistics.median(sample.value for sample in outcome.samples)
     theirs = {sample.round: sample.value for sample in base.samples}
     ratios = [theirs[s.round] / s.value for s in outcome.samples if s.round in theirs and s.value > 0]
@@ -160,7 +160,7 @@ def fill(document: Path, table: str) -> None:
 
 def _speed(cell: Figure) -> str:
     if cell.value is None:
-        return "not done"
+        return "not done" if cell.failed else "–"
     number = f"{cell.value:,.0f}" if cell.value >= 100 else f"{cell.value:.3g}"
     ratio = "" if cell.ratio is None else f" ({cell.ratio:.2f})"
     return f"{number}{ratio}" + (f", {cell.note}" if cell.note else "")

@@ -30,6 +30,8 @@ class Row:
     size: int = 0
     needs: str | None = None
     """An extension without which the client leaves out a part of the task."""
+    sessions: bool = False
+    """It is about sessions, whatever goes on in them."""
     memory: bool = False
     """The work returns bytes a session, instead of taking time."""
 
@@ -136,18 +138,21 @@ def _other(m: Material, scale: Scale) -> dict[str, Row]:
             serial,
             count,
             lambda peer: [clients.sftp(peer, "pwd") for _ in range(count)],
+            sessions=True,
         ),
         "connect-16": Row(
             f"connections, {CONNECTING} at once",
             serial,
             count,
             lambda peer: _together([partial(clients.sftp, peer, "pwd")] * count, CONNECTING),
+            sessions=True,
         ),
         "idle": Row(
             f"PSS of an idle session, of {scale.sessions}",
             "KiB",
             1,
             partial(_idle_memory, scale.sessions),
+            sessions=True,
             memory=True,
         ),
     }
