@@ -95,6 +95,9 @@ class _Transport(paramiko.Transport):
         self.wire = cast("Packetizer", self.packetizer)
         self.local_version = identification
 
+    def _parse_debug(self, m: Packet) -> None:
+        """Ignore it (RFC 4253 §11.3): to log its text, paramiko takes time that grows with its square."""
+
     def _parse_ext_info(self, msg: Packet) -> None:
         _require_items(msg, 8)
         super()._parse_ext_info(msg)  # type: ignore[misc]  # private, so not in the stubs

@@ -4,9 +4,11 @@ An input that fails is kept in `corpus/TARGET/`, where every run of the tests tr
 """
 
 import argparse
+import contextlib
 import hashlib
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import atheris
@@ -26,16 +28,27 @@ def main() -> int:
     """Fuzz one target; the exit code is libFuzzer's, 0 when nothing failed."""
     arguments = _arguments()
     # libFuzzer ends its process on the spot, and somebody has to clear up behind it.
-    with fuzz_oracle.scratch() as folder:
+    with fuzz_oracle.scratch() as folder, _folder_for_failures(arguments.target) as kept:
         child = os.fork()
         if not child:
             fuzz_oracle.place = folder
-            _fuzz(TARGETS[arguments.target], arguments.seconds)
+            _fuzz(TARGETS[arguments.target], arguments.seconds, kept)
         return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
-def _fuzz(target: fuzz_oracle.Target, seconds: int) -> None:
-    kept, found = CORPUS / target.name, fuzz_oracle.place / "found"
+@contextlib.contextmanager
+def _folder_for_failures(target: str) -> Iterator[Path]:
+    """A target's folder in the corpus: libFuzzer wants it there before anything has failed."""
+    kept = CORPUS / target
+    kept.mkdir(parents=True, exist_ok=True)
+    yield kept
+    for empty in (kept, CORPUS):
+        with contextlib.suppress(OSError):
+            empty.rmdir()
+
+
+def _fuzz(target: fuzz_oracle.Target, seconds: int, kept: Path) -> None:
+    found = fuzz_oracle.place / "found"
     found.mkdir()
     for data in inputs(target):
         (found / hashlib.sha256(data).hexdigest()).write_bytes(data)
@@ -52,7 +65,6 @@ def _fuzz(target: fuzz_oracle.Target, seconds: int) -> None:
             try:
                 check(data)
             except BaseException:
-                kept.mkdir(parents=True, exist_ok=True)
                 (kept / hashlib.sha256(data).hexdigest()[:16]).write_bytes(data)
                 raise
 

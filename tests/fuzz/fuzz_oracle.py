@@ -1,17 +1,23 @@
-"""What each target must hold to: no exception but those it names, and no more memory than it may use."""
+"""What each target must hold to: no exception but those it names, no more memory or time than it may use."""
 
 import resource
+import signal
 import tempfile
 import tracemalloc
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 Run = Callable[[bytes], None]
 
 INPUT_LIMIT = 64 * 1024
 """Bytes of an input that are looked at; a target's memory limit is for as much."""
+
+_PROCESSOR_SECONDS = 10.0
+"""What one input may take of the processor; it takes milliseconds where all is well."""
 
 place = Path("/dev/shm")
 """Where folders for the targets are made."""
@@ -45,13 +51,17 @@ def always(run: Run) -> Callable[[], AbstractContextManager[Run]]:
 
 @contextmanager
 def checked(target: Target) -> Iterator[Run]:
-    """What runs one input, and raises AssertionError where that takes more memory than the target may."""
-    with _small_files(target.files), _traced(), target.opened() as run:
+    """What runs one input, in the main thread: AssertionError says that it took too much memory or time."""
+    with _small_files(target.files), _traced(), _interrupted(), target.opened() as run:
 
         def check(data: bytes) -> None:
             tracemalloc.reset_peak()
             before, _ = tracemalloc.get_traced_memory()
-            run(data[:INPUT_LIMIT])
+            signal.setitimer(signal.ITIMER_PROF, _PROCESSOR_SECONDS)
+            try:
+                run(data[:INPUT_LIMIT])
+            finally:
+                signal.setitimer(signal.ITIMER_PROF, 0)
             _, peak = tracemalloc.get_traced_memory()
             assert peak - before <= target.memory, f"{peak - before} bytes were taken for {len(data)}"
 
@@ -68,6 +78,20 @@ def _traced() -> Iterator[None]:
     finally:
         if started:
             tracemalloc.stop()
+
+
+@contextmanager
+def _interrupted() -> Iterator[None]:
+    """Have the profiling timer, which counts processor time and no other, end what takes too long."""
+    before = signal.signal(signal.SIGPROF, _took_long)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGPROF, before)
+
+
+def _took_long(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise AssertionError(f"one input took {_PROCESSOR_SECONDS:g} seconds of the processor")
 
 
 @contextmanager

@@ -338,6 +338,8 @@ def _after_seeds() -> Iterable[bytes]:
     yield _listed(1, [b"\x07" + uint32(0xFFFF_FFFF)])
     yield _listed(0, [b"\x07" + uint32(0xFFFF_FFFF)])
     yield _listed(0, [_SERVICE, b"\x3d" + uint32(0xFFFF_FFFF)])
+    # And spell out 590,848 bytes that are not there, each time from the first.
+    yield _listed(0, [b"\x04\0" + uint32(590_848)])
     yield from (_listed(1, [bytes((kind,))]) for kind in range(256))
     yield from (_listed(0, [bytes((kind,))]) for kind in range(256))
 
