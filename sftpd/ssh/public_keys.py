@@ -10,6 +10,7 @@ from paramiko.message import Message as Packet
 from sftpd.sftp.wire import ProtocolError, Reader, uint32
 from sftpd.ssh import signing
 
+_UnknownKeyTypeError = paramiko.UnknownKeyType  # type: ignore[attr-defined]  # not in the stubs
 SECURITY_KEY = "sk-ssh-ed25519@openssh.com"
 _USER_PRESENT = 0x01
 _RSA = "ssh-rsa"
@@ -36,7 +37,7 @@ def is_signed(blob: bytes, algorithm: str, data: bytes, signature: bytes) -> boo
         if key.get_name() == _RSA and key.get_bits() < _RSA_BITS:
             return False
         return bool(key.verify_ssh_sig(data, Packet(signature)))
-    except (ProtocolError, paramiko.SSHException, ValueError, IndexError):
+    except (ProtocolError, paramiko.SSHException, _UnknownKeyTypeError, ValueError, IndexError):
         return False
 
 
