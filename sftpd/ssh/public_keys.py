@@ -15,6 +15,9 @@ SECURITY_KEY = "sk-ssh-ed25519@openssh.com"
 _USER_PRESENT = 0x01
 _RSA = "ssh-rsa"
 _RSA_BITS = 2048
+_ECDSA = "ecdsa-"
+_LARGEST = 4096
+"""Bytes of the largest key or signature that is looked into; twice what RSA of 16,384 bits takes."""
 
 
 def is_signed(blob: bytes, algorithm: str, data: bytes, signature: bytes) -> bool:
@@ -33,12 +36,26 @@ def is_signed(blob: bytes, algorithm: str, data: bytes, signature: bytes) -> boo
             return _is_signed_by_touch(blob, data, raw, reader)
         if not reader.at_end:
             return False
+        _require_whole(blob)
+        _require_whole(raw if algorithm.startswith(_ECDSA) else signature)
         key = paramiko.PKey.from_type_string(signing.key_type(blob), blob)
         if key.get_name() == _RSA and key.get_bits() < _RSA_BITS:
             return False
         return bool(key.verify_ssh_sig(data, Packet(signature)))
     except (ProtocolError, paramiko.SSHException, _UnknownKeyTypeError, ValueError, IndexError):
         return False
+
+
+def _require_whole(packed: bytes) -> None:
+    """Pass if it is whole strings one after another and not too large. Raises ProtocolError.
+
+    Paramiko fills up what is missing of a string, to as much as 1 MiB, and takes minutes for such a number.
+    """
+    if len(packed) > _LARGEST:
+        raise ProtocolError(f"{len(packed)} bytes", expected=f"at most {_LARGEST}")
+    reader = Reader(memoryview(packed))
+    while not reader.at_end:
+        reader.view()
 
 
 def _is_signed_by_touch(blob: bytes, data: bytes, raw: bytes, rest: Reader) -> bool:

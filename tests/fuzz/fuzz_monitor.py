@@ -16,7 +16,7 @@ from sftpd.exchange.ration import Ration
 from sftpd.ledger.ledger import Ledger
 from sftpd.link.model import Account
 from sftpd.process.messages import Decoder, Message, Notice, Reply, Request, encode
-from sftpd.sftp.wire import string
+from sftpd.sftp.wire import string, uint32
 from sftpd.ssh import messages as m
 from sftpd.ssh import signing
 from sftpd.ssh.auth import Authenticator
@@ -104,7 +104,10 @@ def _logins() -> Iterable[Message]:
     for key in (_ED25519, *(key.asbytes() for key in _CLIENT_KEYS)):
         name = signing.algorithms(signing.key_type(key))[0]
         signed = string(_SESSION_ID) + signing.login_request(key, "alice", name)
-        for signature in (b"", string(name.encode()), string(name.encode()) + string(b"no signature")):
+        # The last one says that its number has a megabyte: paramiko would fill it up, and take minutes.
+        for inner in (b"no signature", uint32((1 << 20) - 1) + b"\x01"):
+            yield m.VerifySignature("alice", name, key, signed, string(name.encode()) + string(inner))
+        for signature in (b"", string(name.encode())):
             yield m.VerifySignature("alice", name, key, signed, signature)
         yield m.VerifySignature("alice", name, key, signed, string(b"\xff\xfe"))
         yield m.VerifySignature("alice", name, key, signed, b"\xff" * 20)
