@@ -184,6 +184,7 @@ class SharedProcesses:
     def _enter(self) -> _Host:
         """Take a place in a host that runs; a new one where all are full."""
         with self._lock:
+            self._bury()
             for host in self._hosts:
                 if host.guests < self._size and host.child.ended is None:
                     host.guests += 1
@@ -192,6 +193,12 @@ class SharedProcesses:
             host.guests = 1
             self._hosts.append(host)
             return host
+
+    def _bury(self) -> None:
+        """Let go of hosts that have ended while they were empty, which no guest tells of (lock held)."""
+        for host in [host for host in self._hosts if not host.guests and host.child.ended is not None]:
+            self._hosts.remove(host)
+            host.child.channel.close()
 
     def _leave(self, host: _Host) -> None:
         """Give a place back; a host that is empty ends, unless it is the only one."""

@@ -13,6 +13,7 @@ from pathlib import Path
 import paramiko
 import pytest
 from daemon import Daemon, eventually
+from usage import sample
 
 MIB = 1 << 20
 
@@ -101,3 +102,13 @@ def test_an_upload_under_way_is_finished_before_the_daemon_stops(daemon: Daemon)
         stopping.join()
         idle.listdir("/")
     assert (daemon.inbound / "slow").read_bytes() == b"one two"
+
+
+def test_an_empty_process_that_is_killed_leaves_no_descriptor_behind(daemon: Daemon) -> None:
+    daemon.sftp_done("put local /upload/first")
+    before = sample(daemon.pid)["monitor"].descriptors
+    for _ in range(5):
+        os.kill(daemon.sessions[0], signal.SIGKILL)
+        eventually(lambda: not daemon.sessions, daemon)
+        daemon.sftp_done("ls /upload")
+    eventually(lambda: sample(daemon.pid)["monitor"].descriptors <= before, daemon)
