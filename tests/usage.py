@@ -5,7 +5,7 @@ import os
 import re
 import statistics
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from itertools import combinations
 from pathlib import Path
@@ -42,7 +42,8 @@ def sample(monitor: int) -> dict[str, Use]:
     for pid, name in {monitor: "monitor ", **leaks.processes(monitor)}.items():
         # One that ends meanwhile uses nothing.
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            found[_role(name)] += _use(pid)
+            use = _use(pid)
+            found[_role(name)] += use
     return dict(found)
 
 
@@ -60,16 +61,16 @@ def growth(values: Sequence[float]) -> float:
     quarter = max(1, len(values) // 4)
     medians = statistics.median(values[-quarter:]) - statistics.median(values[:quarter])
     slopes = [(right - left) / (j - i) for (i, left), (j, right) in combinations(enumerate(values), 2)]
-    return min(medians, statistics.median(slopes) * (len(values) - 1))
+    return min(medians, statistics.median(slopes or [0.0]) * (len(values) - 1))
 
 
-def table(samples: Iterable[tuple[float, str, Sample]]) -> str:
-    """The samples as lines of text: seconds, what was going on, and for each role what it used."""
-    lines = [f"{'s':>6} {'while':<8} role: processes, descriptors, threads, PSS and private memory in MiB"]
-    for at, going_on, sampled in samples:
-        roles = [*sorted(sampled.items()), ("all", total(sampled))]
-        lines.append(f"{at:6.0f} {going_on:<8} " + "; ".join(_told(role, use) for role, use in roles))
-    return "\n".join(lines)
+TITLE = f"{'s':>6} {'while':<8} role: processes, descriptors, threads, PSS and private memory in MiB"
+
+
+def line(at: float, going_on: str, sampled: Sample) -> str:
+    """A sample as a line below TITLE: seconds, what was going on, and for each role what it used."""
+    roles = [*sorted(sampled.items()), ("all", total(sampled))]
+    return f"{at:6.0f} {going_on:<8} " + "; ".join(_told(role, use) for role, use in roles)
 
 
 def _told(role: str, use: Use) -> str:

@@ -2,6 +2,7 @@
 
 import contextlib
 import ctypes
+import gc
 import socket
 import threading
 
@@ -55,3 +56,5 @@ def _serve(settings: Settings, drain: Drain, fds: tuple[int, ...]) -> None:
             monitor.notify(Farewell())
         except ProcessError as error:
             _log.info("session_ended", cause=str(error))
+    # A session is full of cycles and has megabytes of buffers; this is quick, for what it shares is frozen.
+    gc.collect()

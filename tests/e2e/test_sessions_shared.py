@@ -13,9 +13,7 @@ from pathlib import Path
 import paramiko
 import pytest
 from daemon import Daemon, eventually
-from usage import sample
-
-MIB = 1 << 20
+from usage import MIB, sample
 
 
 @pytest.fixture
@@ -112,3 +110,15 @@ def test_an_empty_process_that_is_killed_leaves_no_descriptor_behind(daemon: Dae
         eventually(lambda: not daemon.sessions, daemon)
         daemon.sftp_done("ls /upload")
     eventually(lambda: sample(daemon.pid)["monitor"].descriptors <= before, daemon)
+
+
+def test_sessions_that_have_ended_leave_no_memory_behind(daemon: Daemon) -> None:
+    daemon.file("medium", os.urandom(MIB))
+    with daemon.sftp() as stays:
+        used = []
+        for _ in range(20):
+            daemon.sftp_done("put medium /upload/medium", "ls -l /upload")
+            eventually(lambda: sample(daemon.pid)["sessions"].threads == 2, daemon)
+            used.append(sample(daemon.pid)["sessions"].private)
+        stays.listdir("/upload")
+    assert max(used) - used[2] < MIB
