@@ -3,6 +3,8 @@
 import argparse
 import contextlib
 import os
+import signal
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +20,8 @@ _DOCUMENT = _HERE.parent / "docs" / "performance.md"
 
 
 def main() -> None:
+    # Servers are stopped on the way out, however that comes.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     arguments = _arguments()
     scale = SCALES[arguments.scale]
     rounds = arguments.rounds or scale.rounds
