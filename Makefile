@@ -22,7 +22,7 @@ run: runtime
 test: packages dev
 	exec $(BIN)/python -m pytest --numprocesses 4 --dist loadfile $(ARGS)
 
-# What takes minutes: file systems over SFTP under load, races, sieges, and the test suites of client libraries.
+# What takes minutes: a day's mixed load, sshfs under load, races, sieges, and the test suites of client libraries.
 soak: packages dev
 	exec $(BIN)/python -m pytest -m soak $(ARGS)
 
