@@ -190,17 +190,18 @@ class Receiver:
         )
 
     def _screen(self, transfer: Transfer, policy: Mapping[str, Any]) -> Verdict:
-        file = Path(file_at(self._places["screening"], (transfer.id.encode(),)))
-        return self._screening.screen(transfer, file, policy)
+        return self._screening.screen(transfer, self._waiting(transfer), policy)
 
     def _verdict_soon(self, transfer: Transfer, policy: Mapping[str, Any]) -> Verdict | None:
         """A verdict that is had sooner than another thread could be asked for it."""
-        if not self._screening.has_gates(transfer):
-            return ACCEPTED
         if transfer.size > _SMALL:
-            return None
-        file = Path(file_at(self._places["screening"], (transfer.id.encode(),)))
-        return self._screening.screen_soon(transfer, file, policy, min(_SOON, self._acknowledge_within))
+            return None if self._screening.has_gates(transfer) else ACCEPTED
+        patience = min(_SOON, self._acknowledge_within)
+        return self._screening.screen_soon(transfer, self._waiting(transfer), policy, patience)
+
+    def _waiting(self, transfer: Transfer) -> Path:
+        """Where the gates find a file that waits for its verdict."""
+        return Path(file_at(self._places["screening"], (transfer.id.encode(),)))
 
     def _publish(self, transfer: Transfer, folder: str, *, entered: bool) -> Answer:
         def work(unit: Unit) -> datetime:

@@ -33,7 +33,7 @@ _REPLACE = Statement(
     .values(state="replaced", changed_at=sa.bindparam("now"))
 )
 _KEEP = inserting(_file)
-_PUT_AWAY = Statement(
+_STEP = Statement(
     _t.update()
     .where(_t.c.id == sa.bindparam("transfer"), _t.c.state == sa.bindparam("before"))
     .values(state=sa.bindparam("after"), changed_at=sa.bindparam("now"))
@@ -113,7 +113,7 @@ def follow(
 ) -> None:
     """Take a transfer that stands at `before` through `outcomes`, with the next commit."""
     row = {"transfer": transfer_id, "before": before, "after": step(before, *outcomes), "now": now}
-    ledger.follow(_PUT_AWAY, row)
+    ledger.follow(_STEP, row)
 
 
 def get(conn: sa.Connection, transfer_id: TransferId) -> Transfer:

@@ -25,7 +25,7 @@ class Screening:
 
     def screen(self, transfer: Transfer, file: Path, policy: Mapping[str, Any]) -> Verdict:
         """The verdict of the gates on `file`; never an exception, a gate that fails holds the file back."""
-        return self._hooks.screen(_gate(transfer), {**_payload(transfer), "policy": dict(policy)}, file)
+        return self._hooks.screen(_gate(transfer), _gated(transfer, policy), file)
 
     def screen_soon(
         self, transfer: Transfer, file: Path, policy: Mapping[str, Any], patience: float
@@ -34,8 +34,7 @@ class Screening:
 
         Without one `screen` asks all of them anew.
         """
-        payload = {**_payload(transfer), "policy": dict(policy)}
-        return self._hooks.screen_soon(_gate(transfer), payload, file, patience)
+        return self._hooks.screen_soon(_gate(transfer), _gated(transfer, policy), file, patience)
 
     def tell(self, transfer: Transfer, file: Path) -> None:
         """Tell the observers that the file is at its place."""
@@ -48,6 +47,10 @@ def _gate(transfer: Transfer) -> str:
 
 def _observer(transfer: Transfer) -> str:
     return "post-receive" if transfer.direction == "inbound" else "post-send"
+
+
+def _gated(transfer: Transfer, policy: Mapping[str, Any]) -> dict[str, Any]:
+    return {**_payload(transfer), "policy": dict(policy)}
 
 
 def _payload(transfer: Transfer) -> dict[str, Any]:

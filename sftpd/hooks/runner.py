@@ -61,7 +61,10 @@ class HookRunner:
         keeps a gate from giving a verdict is logged and quarantines the file.
         """
         try:
-            return combine(self._verdicts(EVENTS[event], payload, file, self._deadline))
+            spec = EVENTS[event]
+            return combine(
+                self._verdicts(self._listings.of(spec), _message(spec, payload, file), self._deadline)
+            )
         except Exception as error:
             # Broad on purpose: a fault of ours must not open the gate either.
             _log.error("hook_failed", hook_event=event, error=str(error), transfer=payload.get("transfer"))
@@ -73,9 +76,10 @@ class HookRunner:
         """As `screen`, if all gates stay and answer within `patience` seconds; else None: `screen` tells."""
         spec = EVENTS[event]
         try:
-            if not all(self._commands.stays(str(hook.path)) for hook in self._listings.of(spec)):
+            hooks = self._listings.of(spec)
+            if not all(self._commands.stays(str(hook.path)) for hook in hooks):
                 return None
-            return combine(self._verdicts(spec, payload, file, patience))
+            return combine(self._verdicts(hooks, _message(spec, payload, file), patience))
         except Exception:
             return None
 
@@ -89,12 +93,8 @@ class HookRunner:
             except Exception as error:
                 _log.warning("hook_failed", hook_event=event, hook=hook.path.name, error=str(error))
 
-    def _verdicts(
-        self, spec: HookEvent, payload: Mapping[str, Any], file: Path, deadline: float
-    ) -> Iterator[Verdict]:
+    def _verdicts(self, hooks: list[HookFile], message: bytes, deadline: float) -> Iterator[Verdict]:
         end = self._clock.monotonic() + deadline
-        hooks = self._listings.of(spec)
-        message = _message(spec, payload, file)
         for hook in hooks:
             # All are looked at before the first runs: an unusable gate lets nothing through.
             _require_usable(hook)

@@ -262,7 +262,7 @@ class Switchboard:
 
     def _handle(self, line: _Line, delivery: Delivery) -> None:
         envelope, fds = delivery
-        if line.slow and isinstance(_body(delivery), line.slow):
+        if isinstance(_body(delivery), line.slow):
             self._give_up_lead()
         try:
             if isinstance(envelope, Request):

@@ -9,7 +9,6 @@ import structlog
 from sftpd.clock import Clock
 from sftpd.errors import ContainmentError, RefusedError
 from sftpd.files.beneath import Parts, Root
-from sftpd.files.durable import sync_directory
 from sftpd.files.fingerprint import snapshot
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.writer import Unit
@@ -132,6 +131,6 @@ def _make_durable(files: Iterable[Kept], roots: Roots) -> None:
     for place, parts in {(_folder(file), _parts(file)[:-1]) for file in files}:
         try:
             with roots[place].sub(parts) as directory:
-                sync_directory(directory.fileno())
+                directory.sync()
         except (FileNotFoundError, NotADirectoryError):
             continue
