@@ -58,6 +58,7 @@ def build_link(config: Config, file: LinkFile, audit: Path) -> Link:
         inbound=tuple(_inbound(route, name) for route in file.inbound),
         upload_policy=_policy(file.policy),
         storage=file.about.storage,
+        receipts=file.about.receipts,
     )
 
 

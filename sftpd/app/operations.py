@@ -6,7 +6,7 @@ from typing import Any
 
 from sftpd import __version__
 from sftpd.app.instance import Instance
-from sftpd.app.verbs import audit, erasure, host_keys, links, retention, transfers
+from sftpd.app.verbs import audit, erasure, host_keys, links, receipts, retention, transfers
 from sftpd.app.verbs.verb import Arguments
 from sftpd.exchange import records
 from sftpd.ledger import outbox
@@ -21,6 +21,7 @@ _SUBJECTS = (
     erasure.VERBS,
     host_keys.VERBS,
     links.VERBS,
+    receipts.VERBS,
     retention.VERBS,
     transfers.VERBS,
 )

@@ -12,12 +12,16 @@ import structlog
 
 from sftpd.app.instance import Instance
 from sftpd.app.traffic import Shared, Traffic
+from sftpd.audit.published import PublishedLog
 from sftpd.exchange.places import Places
 from sftpd.exchange.queue import OutboundQueue
+from sftpd.exchange.receipts import Receipts
 from sftpd.exchange.screening import Screening
 from sftpd.hooks import listing
 from sftpd.hooks.commands import SandboxedCommands
 from sftpd.hooks.runner import HookRunner
+from sftpd.link.model import Link
+from sftpd.service.receipts import ReceiptWriter
 from sftpd.service.schedule import Job, Schedule
 from sftpd.ssh.auth import Authenticator
 from sftpd.ssh.codes import Codes
@@ -52,6 +56,11 @@ class Work:
                 undo.callback(self.traffic[name].close)
             jobs = [_retention(instance), *self._jobs()]
             self._schedule = Schedule(jobs, instance.ledger, owner=f"{platform.node()}/{instance.name}")
+            self._receipts = ReceiptWriter(
+                [_receipts(instance, link, places_of(name)) for name, link in links.items() if link.receipts],
+                instance.ledger,
+                instance.sequencer,
+            )
             undo.pop_all()
 
     def start(self, take_up: Callable[[Traffic], int]) -> None:
@@ -61,6 +70,7 @@ class Work:
         for traffic in self.traffic.values():
             traffic.start()
         self._schedule.start()
+        self._receipts.start()
 
     def stop(self) -> None:
         """Stop; files on their way get a while, for a remote may hang."""
@@ -74,6 +84,7 @@ class Work:
         finally:
             cut.cancel()
             cut.join()
+        self._receipts.stop()
         for traffic in self.traffic.values():
             traffic.close()
         self._commands.close()
@@ -90,6 +101,10 @@ def shipped_hooks() -> Path:
     """The folder of the hooks that come with sftpd: beside the sources, or where it is installed."""
     beside = Path(__file__).parents[2] / "hooks"
     return beside if beside.is_dir() else Path(sysconfig.get_path("data")) / "share" / "sftpd" / "hooks"
+
+
+def _receipts(instance: Instance, link: Link, places: Places) -> Receipts:
+    return Receipts(link.name, places, PublishedLog(link.audit), key=instance.key, ledger=instance.ledger)
 
 
 def _retention(instance: Instance) -> Job:

@@ -126,6 +126,21 @@ def verify(
         print(f"valid, signed by {verifier}")
 
 
+@group.command("signer")
+def signer(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """Print the line of an `allowed_signers` file by which ssh-keygen verifies our receipts."""
+    from sftpd.audit import sshsig
+    from sftpd.exchange.receipt import NAMESPACE
+
+    key = verifier_key(None, config)
+    line = sshsig.allowed_signer(key, NAMESPACE)
+    if as_json:
+        known = {"identity": key.name, "namespace": NAMESPACE, "fingerprint": sshsig.fingerprint(key)}
+        print_json({**known, "line": line})
+    else:
+        print(line)
+
+
 def _chosen(
     link: str | None, folder: Path | None, origin: str | None, key: str | None, config: Path
 ) -> list[LogFiles]:

@@ -10,6 +10,7 @@ from sftpd.cli.common import (
     ConfigOption,
     JsonOption,
     LinkOption,
+    print_json,
     show_fields,
     show_rows,
 )
@@ -41,3 +42,23 @@ def show(
 ) -> None:
     """Show one transfer."""
     show_fields(ask(config, "transfer.show", id=transfer), as_json=as_json)
+
+
+@group.command("receipt")
+def receipt(
+    transfer: Annotated[str, typer.Argument(metavar="ID", show_default=False)],
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Verify the signature and the position in the audit log.")
+    ] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Show the receipt of a transfer. With --verify exit with 1 if it does not hold."""
+    found = ask(config, "transfer.receipt", id=transfer, verify=verify)
+    if as_json:
+        print_json(found)
+    else:
+        for each in found:
+            print(each["path"], each["content"], each["fault"] or ("valid" if verify else ""), sep="\n")
+    if any(each["fault"] for each in found):
+        raise typer.Exit(1)

@@ -115,6 +115,8 @@ class LinkSection(Section):
     """Keys and certificates that log nobody in any more: a list as ssh-keygen's specification of a KRL."""
     storage: ByteCount | None = Field(default=None, examples=["500 GiB"])
     """How many bytes of uploads may lie here, under way, received or in quarantine; no limit if left out."""
+    receipts: Flag = True
+    """Whether the counterparty finds a signed receipt of each file that crosses in `/receipts`."""
     terms: TermsSection | None = None
     """The counterparty's terms that apply to this link."""
 

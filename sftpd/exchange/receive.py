@@ -43,6 +43,9 @@ _SOON = 0.5
 
 _IN_THE_WAY = Verdict(Ruling.REJECT, "a file or folder of that name is in the way")
 
+_ACKNOWLEDGED = {"acknowledged": "before_verdict"}
+"""What an event says besides of a file whose sender was not kept waiting for the verdict."""
+
 _log = structlog.get_logger()
 
 
@@ -111,13 +114,14 @@ class Receiver:
 
         `entered`: the ledger has the transfer already. Raises RefusedError when the file is rejected.
         """
+        said = _ACKNOWLEDGED if entered else {}
         if verdict.accepted:
             try:
-                return self._publish(transfer, folder, entered=entered)
+                return self._publish(transfer, folder, said, entered=entered)
             except (OSError, ContainmentError) as error:
                 _log.error("publish_failed", link=self._link, transfer=transfer.id, error=str(error))
                 verdict, entered = _IN_THE_WAY, True
-        self._quarantine(transfer, verdict, entered=entered)
+        self._quarantine(transfer, verdict, said, entered=entered)
         if verdict.ruling is Ruling.REJECT:
             raise RefusedError(verdict.reason, reason=REJECTED)
         return "quarantined"
@@ -130,7 +134,7 @@ class Receiver:
                 self._rename(transfer, transfer.folder)
             except (OSError, ContainmentError) as error:
                 _log.error("publish_failed", link=self._link, transfer=transfer.id, error=str(error))
-                self._quarantine(transfer, _IN_THE_WAY, entered=True)
+                self._quarantine(transfer, _IN_THE_WAY, {}, entered=True)
                 return
         self._ledger.write(lambda unit: records.move(unit, transfer.id, Outcome.PLACED, Outcome.PUT_AWAY))
 
@@ -203,7 +207,7 @@ class Receiver:
         """Where the gates find a file that waits for its verdict."""
         return Path(file_at(self._places["screening"], (transfer.id.encode(),)))
 
-    def _publish(self, transfer: Transfer, folder: str, *, entered: bool) -> Answer:
+    def _publish(self, transfer: Transfer, folder: str, said: Mapping[str, str], *, entered: bool) -> Answer:
         def work(unit: Unit) -> datetime:
             outcomes = (Outcome.ACCEPTED, Outcome.VERIFIED)
             if entered:
@@ -211,9 +215,8 @@ class Receiver:
             else:
                 records.insert(unit, transfer, *outcomes, folder=folder)
             records.keep(unit, transfer, folder, transfer.path, again=entered)
-            unit.record(
-                Event("transfer.received", self._link, transfer.public | {"folder": folder}, transfer.private)
-            )
+            public = {**transfer.public, "folder": folder, **said}
+            unit.record(Event("transfer.received", self._link, public, transfer.private))
             return unit.now
 
         with self._places.alone(folder, transfer.path):
@@ -233,14 +236,16 @@ class Receiver:
         durable.make_directories(self._places[folder], transfer.path)
         durable.rename(self._places["screening"], place, self._places[folder], transfer.path, replace=True)
 
-    def _quarantine(self, transfer: Transfer, verdict: Verdict, *, entered: bool) -> None:
+    def _quarantine(
+        self, transfer: Transfer, verdict: Verdict, said: Mapping[str, str], *, entered: bool
+    ) -> None:
         def work(unit: Unit) -> None:
             values = {"folder": "quarantine", "reason": verdict.reason}
             if entered:
                 records.move(unit, transfer.id, Outcome.BLOCKED, **values)
             else:
                 records.insert(unit, transfer, Outcome.BLOCKED, **values)
-            public = transfer.public | {"ruling": verdict.ruling.value}
+            public = {**transfer.public, "ruling": verdict.ruling.value, **said}
             unit.record(
                 Event("transfer.blocked", self._link, public, transfer.private | {"reason": verdict.reason})
             )

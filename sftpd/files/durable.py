@@ -2,9 +2,14 @@
 
 import os
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 
 from sftpd.files.beneath import FILE_MODE, Parts, Root
+from sftpd.files.syscalls import sync_file_system
+
+_MANY = 16
+"""Files to be made durable together that cost more one by one than with all else on their file system."""
 
 
 def sync_directory(directory: int) -> None:
@@ -55,6 +60,28 @@ def sync_file(root: Root, parts: Parts) -> None:
         os.close(fd)
 
 
+def write_new(root: Root, files: Sequence[tuple[Parts, bytes]], mode: int = FILE_MODE) -> None:
+    """Create files whose content is durable then, and their names not yet: for drafts, to be renamed.
+
+    Raises FileExistsError where a name is taken, OSError as the kernel does.
+    """
+    many = len(files) > _MANY
+    for parts, data in files:
+        fd = root.open(parts, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
+        try:
+            _write_all(fd, data)
+            if not many:
+                os.fsync(fd)
+        finally:
+            os.close(fd)
+    if many:
+        fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=root.fileno())
+        try:
+            sync_file_system(fd)
+        finally:
+            os.close(fd)
+
+
 def make_directories(root: Root, parts: Parts) -> None:
     """Create the missing directories above `parts`, durably."""
     for created in root.make_parents(parts):
@@ -85,12 +112,16 @@ def _write_new(directory: int, name: bytes, data: bytes, mode: int) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     fd = os.open(name, flags, mode, dir_fd=directory)
     try:
-        rest = memoryview(data)
-        while rest:
-            rest = rest[os.write(fd, rest) :]
+        _write_all(fd, data)
         os.fsync(fd)
     finally:
         os.close(fd)
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[os.write(fd, rest) :]
 
 
 def _unlink_quietly(directory: int, name: bytes) -> None:

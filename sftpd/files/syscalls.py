@@ -1,4 +1,4 @@
-"""The two system calls that the standard library lacks: openat2(2) and renameat2(2)."""
+"""The system calls that the standard library lacks: openat2(2), renameat2(2) and syncfs(2)."""
 
 import ctypes
 import errno
@@ -63,3 +63,10 @@ def rename_without_replacing(directory: int, name: bytes, other_directory: int, 
     if result != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number), name, None, other_name)
+
+
+def sync_file_system(fd: int) -> None:
+    """Make durable all that was written to the file system of an open file or directory (not O_PATH)."""
+    if _libc.syncfs(ctypes.c_int(fd)) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))

@@ -120,6 +120,16 @@ def remove(conn: sa.Connection, events: Iterable[Pending]) -> None:
     _REMOVE.run(conn, *({"taken": event.seq} for event in events))
 
 
+def opened(conn: sa.Connection, events: Sequence[str], fields: Collection[str]) -> dict[str, dict[str, Any]]:
+    """The values of these fields that can still be opened, by event; `events` are at most some hundreds."""
+    opening = tables.opening.c
+    query = sa.select(opening.event, opening.field, opening.value)
+    found: dict[str, dict[str, Any]] = {}
+    for event, name, value in conn.execute(query.where(opening.event.in_(events), opening.field.in_(fields))):
+        found.setdefault(event, {})[name] = json.loads(value)
+    return found
+
+
 def openings(conn: sa.Connection, event_id: str) -> dict[str, tuple[bytes, Any]]:
     """The openings that are left of an event: field → (nonce, value)."""
     opening = tables.opening.c

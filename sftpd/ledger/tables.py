@@ -209,3 +209,11 @@ opening = sa.Table(
     sa.Column("value", sa.Text, nullable=False),  # JSON
 )
 """What opens the commitments of an event's leaf; erasure deletes rows here and leaves the leaf valid."""
+
+receipt_cursor = sa.Table(
+    "receipt_cursor",
+    metadata,
+    sa.Column("link", sa.Text, primary_key=True),
+    sa.Column("next", sa.BigInteger, nullable=False),
+)
+"""The first leaf of a link's audit log whose receipt is not made yet; no row: the link has no receipts."""

@@ -217,6 +217,11 @@ class Folders:
         """What the partner sees as `/receipts`."""
         return self.own / "receipts"
 
+    @property
+    def drafts(self) -> Path:
+        """Receipts that are being written."""
+        return self.own / "drafts"
+
     def by_name(self) -> dict[str, Path]:
         """Each folder that holds files of the link, by the name that the ledger and reports use."""
         names = (
@@ -229,6 +234,7 @@ class Folders:
             "download",
             "requests",
             "receipts",
+            "drafts",
         )
         return {name: getattr(self, name) for name in names}
 
@@ -252,3 +258,5 @@ class Link:
     """What the pre-receive hooks are told of files that accounts upload."""
     storage: int | None = None
     """Bytes that may lie here of what accounts have uploaded and are uploading; None: no limit."""
+    receipts: bool = True
+    """Whether the partner gets a receipt of each file."""

@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -45,6 +45,7 @@ class Sequencer:
         self._alone = threading.Lock()
         """Held by whoever opens logs or appends: a reload opens new ones while the thread is at work."""
         self._hint = threading.Event()
+        self._grown: Callable[[], None] = lambda: None
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="sftpd-sequencer", daemon=True)
 
@@ -56,6 +57,10 @@ class Sequencer:
         with self._alone:
             for name in names:
                 self._open(name)
+
+    def on_growth(self, listener: Callable[[], None]) -> None:
+        """Have `listener`, and no earlier one, called briefly whenever a log has grown."""
+        self._grown = listener
 
     def start(self) -> None:
         """Begin to take events, and again after each commit."""
@@ -101,6 +106,7 @@ class Sequencer:
                     faults[name] = fault
                 else:
                     self._ledger.write(partial(_remove, batch))
+                    self._grown()
             if len(events) < _BATCH:
                 # What was committed meanwhile gathers for the next checkpoint.
                 return faults

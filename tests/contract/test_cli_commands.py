@@ -96,6 +96,9 @@ def _looking(scene: Scene) -> dict[str, Any]:
     made = {f"{noun} list": scene.json(noun, "list") for noun in ("account", "remote", "host-key", "hook")}
     made["transfer list"] = scene.json("transfer", "list", "--state", "done")
     made["transfer show"] = scene.json("transfer", "show", made["transfer list"][0]["id"])
+    receipt = ("transfer", "receipt", made["transfer show"]["id"], "--verify")
+    until(lambda: scene.ask(*receipt).code == 0)
+    made["transfer receipt"] = scene.json(*receipt)
     file = scene.root / "links/demo/inbound/old.csv"
     made["hook test"] = scene.process("hook", "test", "pre-receive", file, "--json").json
     return made
@@ -143,6 +146,7 @@ def _audit(scene: Scene) -> dict[str, Any]:
         "audit search": scene.json("audit", "search", "old.csv", *of),
         "audit prove": scene.json("audit", "prove", "0", *of),
         "audit verify": scene.json("audit", "verify"),
+        "audit signer": scene.json("audit", "signer"),
     }
     wrong = scene.ask("audit", "verify", "--key", "other+00000000+x", "--json")
     assert wrong.code == 2

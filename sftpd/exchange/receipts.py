@@ -1,0 +1,181 @@
+"""Writing receipts: behind the audit log, with a cursor in the ledger, so that no upload waits for one.
+
+    drafts (durable) → signature, then receipt renamed to their place → folders durable → cursor
+
+A crash anywhere leaves the cursor where it was: the same receipts are then made again, and those that are at
+their place stay as they are.
+"""
+
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+
+from sftpd.audit import sshsig
+from sftpd.audit.checkpoint import Checkpoint, SigningKey, parse_checkpoint
+from sftpd.audit.published import PublishedLog
+from sftpd.errors import AuditError
+from sftpd.exchange import receipt
+from sftpd.exchange.places import Places
+from sftpd.exchange.receipt import Told
+from sftpd.exchange.records import Parts
+from sftpd.files import durable
+from sftpd.ledger import outbox, tables
+from sftpd.ledger.ledger import Ledger
+from sftpd.ledger.writer import Unit
+
+SIGNERS: Parts = (b"allowed_signers",)
+"""The file beside the receipts that says whose signatures count (ssh-keygen(1), ALLOWED SIGNERS)."""
+
+_BATCH = 512
+"""Leaves that are gone over between two moves of the cursor."""
+
+_SIGNERS_LIMIT = 1 << 20
+
+_cursor = tables.receipt_cursor
+_log = structlog.get_logger()
+
+
+class Receipts:
+    """The receipts of one link; its methods are called by one thread at a time."""
+
+    def __init__(
+        self, link: str, places: Places, log: PublishedLog, *, key: SigningKey, ledger: Ledger
+    ) -> None:
+        """`log` is the link's; the name of `key` is that of the instance."""
+        self.link = link
+        self._drafts = places["drafts"]
+        self._receipts = places["receipts"]
+        self._audit = log
+        self._key = key
+        self._ledger = ledger
+        self._ready = False
+
+    def leaves(self) -> int:
+        """How many leaves the log has."""
+        return self._head().size
+
+    def advance(self) -> bool:
+        """Make the receipts that are due, of a batch of leaves at most; says whether there are more.
+
+        Raises AuditError when the log cannot be read or is shorter than it was, LedgerError, and OSError.
+        """
+        if not self._ready:
+            self._prepare()
+        head, start = self._head(), self._next()
+        if start is None or start == head.size:
+            return False
+        if start > head.size:
+            raise AuditError(
+                f"the log has {head.size} leaves, and receipts were made of {start}",
+                where=str(self._audit.public),
+                remedy="restore the ledger and the logs that belong together",
+            )
+        stop = min(start + _BATCH, head.size)
+        self._ready = False
+        self._publish(dict(self._due(head, start, stop)))
+        self._ready = True
+        self._ledger.write(partial(_move, self.link, stop))
+        return stop < head.size
+
+    def _head(self) -> Checkpoint:
+        return parse_checkpoint(self._audit.checkpoint())
+
+    def _next(self) -> int | None:
+        with self._ledger.read() as conn:
+            found: int | None = conn.scalar(sa.select(_cursor.c.next).where(_cursor.c.link == self.link))
+        return found
+
+    def _prepare(self) -> None:
+        """Remove what a crash left among the drafts, and say whose signatures count."""
+        with self._drafts.scan() as listing:
+            left = [entry.name for entry in listing]
+        for name in left:
+            self._drafts.unlink((name,))
+        line = sshsig.allowed_signer(self._key.verifier, receipt.NAMESPACE)
+        known = self._signers()
+        if line not in known:
+            # What earlier keys have signed is still to be verified.
+            self._put({SIGNERS: "".join(f"{each}\n" for each in (*known, line)).encode()})
+            self._sync([()])
+        self._ready = True
+
+    def _signers(self) -> list[str]:
+        try:
+            fd = self._receipts.open(SIGNERS, os.O_RDONLY | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return []
+        try:
+            return os.read(fd, _SIGNERS_LIMIT).decode(errors="replace").splitlines()
+        finally:
+            os.close(fd)
+
+    def _due(self, head: Checkpoint, start: int, stop: int) -> Iterator[tuple[Parts, bytes]]:
+        """The receipts of the leaves from `start` up to `stop`, by where they are to lie."""
+        leaves = self._audit.leaves(start, stop, head.size)
+        events = [told for index, leaf in enumerate(leaves, start) if (told := receipt.read(index, leaf))]
+        opened = self._opened(events)
+        for told in events:
+            values = opened.get(told.event.id, {})
+            if not values.keys() >= set(receipt.PRIVATE_FIELDS):
+                # There must be no document of a file that was erased.
+                _log.info("no_receipt", link=self.link, transfer=told.data.transfer, reason="erased")
+                continue
+            made = receipt.make(told, values, instance=self._key.name, log=head.origin)
+            yield receipt.place(told, made.name), receipt.content(made)
+
+    def _opened(self, events: Sequence[Told]) -> Mapping[str, Mapping[str, Any]]:
+        with self._ledger.read() as conn:
+            return outbox.opened(conn, [told.event.id for told in events], receipt.PRIVATE_FIELDS)
+
+    def _publish(self, due: Mapping[Parts, bytes]) -> None:
+        """Put receipts at their places that are not there, each after its signature."""
+        files: dict[Parts, bytes] = {}
+        for place, content in due.items():
+            signed = _signature(place)
+            if not (self._receipts.exists(place) and self._receipts.exists(signed)):
+                files[signed] = sshsig.sign(content, self._key, receipt.NAMESPACE)
+                files[place] = content
+        self._put(files)
+        # A crash may have come between a rename and its sync, so the folders of those that were there count.
+        self._sync({place[:depth] for place in due for depth in range(len(place))})
+
+    def _put(self, files: Mapping[Parts, bytes]) -> None:
+        """Make files that appear whole, in this order; their names are not durable yet."""
+        drafts = [((b"%d" % number,), data) for number, data in enumerate(files.values())]
+        durable.write_new(self._drafts, drafts)
+        for parents in {place[:-1] for place in files}:
+            self._receipts.make_parents((*parents, b""))
+        for (draft, _), place in zip(drafts, files, strict=True):
+            self._drafts.rename(draft, self._receipts, place, replace=True)
+
+    def _sync(self, folders: Collection[Parts]) -> None:
+        for folder in folders:
+            with self._receipts.sub(folder) as directory:
+                directory.sync()
+
+
+def enrol(ledger: Ledger, links: Mapping[str, int]) -> None:
+    """Have receipts made for these links and no others; for one that had none, after so many leaves.
+
+    Raises LedgerError.
+    """
+
+    def work(unit: Unit) -> None:
+        unit.conn.execute(_cursor.delete().where(_cursor.c.link.not_in(links)))
+        known = set(unit.conn.scalars(sa.select(_cursor.c.link)))
+        for link in links.keys() - known:
+            unit.conn.execute(_cursor.insert().values(link=link, next=links[link]))
+
+    ledger.write(work)
+
+
+def _move(link: str, index: int, unit: Unit) -> None:
+    unit.conn.execute(_cursor.update().where(_cursor.c.link == link).values(next=index))
+
+
+def _signature(place: Parts) -> Parts:
+    return (*place[:-1], place[-1] + sshsig.SUFFIX.encode())
