@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import threading
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -23,7 +24,10 @@ class ReceiptScene(Scene):
         self.sequencer = Sequencer(folder / "audit", instance="office", key=KEY, ledger=self.ledger)
         self.sequencer.open(["demo", "system"])
         self.log = PublishedLog(folder / "audit/demo/public")
-        self.receipts = Receipts("demo", self.places, self.log, key=key, ledger=self.ledger)
+        self.receipting = threading.Lock()
+        self.receipts = Receipts(
+            "demo", self.places, self.log, key=key, ledger=self.ledger, alone=self.receipting
+        )
         self.enrol()
 
     def enrol(self) -> None:

@@ -3,9 +3,10 @@
 import fcntl
 import functools
 import os
+import threading
 import time
-from collections.abc import Sequence
-from contextlib import ExitStack
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Self
 from zoneinfo import ZoneInfo
@@ -22,7 +23,8 @@ from sftpd.erasure.desk import ErasureDesk
 from sftpd.erasure.readers import Readers
 from sftpd.erasure.search import Folder
 from sftpd.errors import RefusedError, SftpdError
-from sftpd.files.beneath import Parts
+from sftpd.exchange import receipts
+from sftpd.files.beneath import Parts, Root
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import SYSTEM_LOG
 from sftpd.link.model import Link
@@ -54,6 +56,8 @@ class Instance:
         about = config.instance.about
         self.name = about.name
         self.audit_folder = about.state / "audit"
+        self.receipting = threading.Lock()
+        """Held by who writes receipts, and by who removes some with what they were written from."""
         self._undo = ExitStack()
         with ExitStack() as undo:
             undo.callback(os.close, _lock(about.state))
@@ -160,6 +164,15 @@ class _ErasureLinks:
     def hold(self, link: str, folder: str, path: Parts) -> str | None:
         """The reason of the legal hold on a file."""
         return self._instance.held(link, folder, b"/".join(path))
+
+    @contextmanager
+    def receiptless(self, link: str, transfers: Sequence[str]) -> Iterator[None]:
+        """Remove the receipts of transfers, and let none be written until the context ends."""
+        with self._instance.receipting:
+            if transfers:
+                with Root.at(self._instance.folder(link, "receipts")) as folder:
+                    receipts.remove(folder, self._instance.ledger, transfers)
+            yield
 
 
 def ledger_url(config: Config) -> str:

@@ -104,7 +104,14 @@ def shipped_hooks() -> Path:
 
 
 def _receipts(instance: Instance, link: Link, places: Places) -> Receipts:
-    return Receipts(link.name, places, PublishedLog(link.audit), key=instance.key, ledger=instance.ledger)
+    return Receipts(
+        link.name,
+        places,
+        PublishedLog(link.audit),
+        key=instance.key,
+        ledger=instance.ledger,
+        alone=instance.receipting,
+    )
 
 
 def _retention(instance: Instance) -> Job:

@@ -5,7 +5,7 @@ import secrets
 import threading
 from collections import Counter
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
@@ -52,6 +52,10 @@ class Links(Protocol):
 
     def hold(self, link: str, folder: str, path: Parts) -> str | None:
         """The reason of the legal hold on a file; None when there is none."""
+        ...
+
+    def receiptless(self, link: str, transfers: Sequence[str]) -> AbstractContextManager[None]:
+        """Remove the receipts of transfers, and let none of the link be written until the context ends."""
         ...
 
 
@@ -190,7 +194,8 @@ class ErasureDesk:
                 if any(item.step.folder == folder.name for item in items)
             }
             held = partial(self._links.hold, request.link)
-            Executor(self._ledger, self._readers, request, roots, held).carry_out(items)
+            receiptless = partial(self._links.receiptless, request.link)
+            Executor(self._ledger, self._readers, request, roots, held, receiptless).carry_out(items)
 
     def _verify(self, request: Request) -> None:
         searched, steps = self._search(request)

@@ -7,7 +7,7 @@ import contextlib
 import fcntl
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -28,6 +28,9 @@ from sftpd.ledger.writer import Unit
 Held = Callable[[str, Parts], str | None]
 """The reason of the legal hold on a file, given its folder's name and its path; None when there is none."""
 
+Receiptless = Callable[[Sequence[str]], AbstractContextManager[None]]
+"""Removes the receipts of transfers, and lets none be written until the context ends."""
+
 _CHANGED = "it is not what was approved any more"
 
 
@@ -47,13 +50,20 @@ class Executor:
     """Carries out the removals of one approved request; `roots` are its folders by name."""
 
     def __init__(
-        self, ledger: Ledger, readers: Readers, request: Request, roots: Mapping[str, Root], held: Held
+        self,
+        ledger: Ledger,
+        readers: Readers,
+        request: Request,
+        roots: Mapping[str, Root],
+        held: Held,
+        receiptless: Receiptless,
     ) -> None:
         self._ledger = ledger
         self._readers = readers
         self._request = request
         self._roots = roots
         self._held = held
+        self._receiptless = receiptless
 
     def carry_out(self, items: Sequence[Item]) -> None:
         """Carry out what is not done yet; what cannot be done as approved goes back to `planned`, with why.
@@ -63,7 +73,10 @@ class Executor:
         for item in items:
             if item.is_undone:
                 self._ledger.write(partial(self._intend, item))
-                self._ledger.write(partial(self._conclude, item, self._remove(item)))
+                outcome = self._remove(item)
+                # Receipts tell the name and the hash, which the ledger forgets with the next commit.
+                with self._receiptless(self._transfers(item, outcome)):
+                    self._ledger.write(partial(self._conclude, item, outcome))
 
     def _intend(self, item: Item, unit: Unit) -> None:
         records.intend(unit, self._request.id, item.seq)
@@ -80,6 +93,14 @@ class Executor:
         records.conclude(unit, self._request.id, item.seq, removed, outcome.reason)
         public = {**self._public(item), "records": outcome.records}
         unit.record(Event("erasure.removed" if outcome.done else "erasure.left", link, public))
+
+    def _transfers(self, item: Item, outcome: Outcome) -> Sequence[str]:
+        """Whose receipts tell of what was removed."""
+        if not (outcome.done and outcome.records):
+            return ()
+        with self._ledger.read() as conn:
+            place = (item.step.folder, item.step.path)
+            return traces.transfers(conn, self._request.link, place, outcome.old)
 
     def _public(self, item: Item) -> dict[str, str | int]:
         return {

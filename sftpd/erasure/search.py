@@ -1,6 +1,7 @@
 """Looking for a person in every file of a link's folders; links are not followed."""
 
 import os
+import re
 import stat
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +18,9 @@ from sftpd.files.beneath import Root
 
 NAME_FORMAT = "name"
 """The format of a finding whose file name itself carries the identifier."""
+
+_RECEIPT = re.compile(rb"\.[0-9a-z]{26}\.[0-9]+\.(received|blocked|delivered)\.json(\.sig)?\Z")
+"""What the name of a receipt, and of its signature, has behind the name of the file it is of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +122,7 @@ def _walk(folder: str, root: Root, identifiers: Sequence[Identifier], notes: _No
 
 def _name_carries(name: bytes, identifiers: Sequence[Identifier]) -> bool:
     """Whether a file name carries an identifier, with or without its suffix."""
-    text = name.decode("utf-8", "replace")
+    text = _RECEIPT.sub(b"", name).decode("utf-8", "replace")
     return carries(identifiers, text) or carries(identifiers, text.rpartition(".")[0])
 
 

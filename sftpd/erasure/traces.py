@@ -18,6 +18,15 @@ def reference(conn: sa.Connection, link: str, place: Place) -> str | None:
     return conn.scalar(sa.select(_file.c.id).where(*_at(link, place)))
 
 
+def transfers(conn: sa.Connection, link: str, place: Place, old: Fingerprint | None) -> list[str]:
+    """The ids of the transfers by which the file at this place, or its content, crossed the link."""
+    rows = list(conn.execute(sa.select(_file.c.id, _file.c.sha256).where(*_at(link, place))))
+    hashes = {row.sha256 for row in rows} | ({old.sha256.hex()} if old else set())
+    t = tables.transfer.c
+    same = conn.scalars(sa.select(t.id).where(t.link == link, t.sha256.in_(hashes)))
+    return sorted({*(row.id for row in rows), *same})
+
+
 def erased(unit: Unit, link: str, place: Place, old: Fingerprint | None) -> None:
     """Note that a file is gone: its name and hash leave the ledger and cannot be opened in the audit log."""
     received = _drop_openings(unit, link, place, old, "sha256", "path")

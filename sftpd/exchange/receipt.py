@@ -116,6 +116,12 @@ def read(index: int, leaf: bytes) -> Told | None:
     return None if kind is None else Told(index, leaf, kind, event, _data.decode(event.data))
 
 
+def transfer_of(file: bytes) -> str | None:
+    """The transfer that a receipt or its signature is of, by the name of its file; None for other files."""
+    parts = file.removesuffix(b".sig").rsplit(b".", 4)
+    return parts[1].decode("ascii", "replace") if len(parts) == 5 else None
+
+
 def make(told: Told, opened: Mapping[str, Any], *, instance: str, log: str) -> Receipt:
     """The receipt of what a leaf in `log` tells, with the values that its commitments were `opened` to."""
     event, data, inbound = told.event, told.data, told.data.direction == "inbound"

@@ -7,7 +7,9 @@ their place stay as they are.
 """
 
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -23,17 +25,20 @@ from sftpd.exchange.places import Places
 from sftpd.exchange.receipt import Told
 from sftpd.exchange.records import Parts
 from sftpd.files import durable
+from sftpd.files.beneath import Root
 from sftpd.ledger import outbox, tables
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.writer import Unit
 
-SIGNERS: Parts = (b"allowed_signers",)
+SIGNERS = b"allowed_signers"
 """The file beside the receipts that says whose signatures count (ssh-keygen(1), ALLOWED SIGNERS)."""
 
 _BATCH = 512
 """Leaves that are gone over between two moves of the cursor."""
 
 _SIGNERS_LIMIT = 1 << 20
+_QUERY_LIMIT = 500
+"""Transfers that one query asks for."""
 
 _cursor = tables.receipt_cursor
 _log = structlog.get_logger()
@@ -43,15 +48,26 @@ class Receipts:
     """The receipts of one link; its methods are called by one thread at a time."""
 
     def __init__(
-        self, link: str, places: Places, log: PublishedLog, *, key: SigningKey, ledger: Ledger
+        self,
+        link: str,
+        places: Places,
+        log: PublishedLog,
+        *,
+        key: SigningKey,
+        ledger: Ledger,
+        alone: AbstractContextManager[object],
     ) -> None:
-        """`log` is the link's; the name of `key` is that of the instance."""
+        """`log` is the link's; the name of `key` is that of the instance.
+
+        `alone` is held by who writes receipts, and by who removes some with what they were written from.
+        """
         self.link = link
         self._drafts = places["drafts"]
         self._receipts = places["receipts"]
         self._audit = log
         self._key = key
         self._ledger = ledger
+        self._alone = alone
         self._ready = False
 
     def leaves(self) -> int:
@@ -76,7 +92,8 @@ class Receipts:
             )
         stop = min(start + _BATCH, head.size)
         self._ready = False
-        self._publish(dict(self._due(head, start, stop)))
+        with self._alone:
+            self._publish(dict(self._due(head, start, stop)))
         self._ready = True
         self._ledger.write(partial(_move, self.link, stop))
         return stop < head.size
@@ -99,13 +116,13 @@ class Receipts:
         known = self._signers()
         if line not in known:
             # What earlier keys have signed is still to be verified.
-            self._put({SIGNERS: "".join(f"{each}\n" for each in (*known, line)).encode()})
-            self._sync([()])
+            self._put(self._receipts, {SIGNERS: "".join(f"{each}\n" for each in (*known, line)).encode()})
+            self._receipts.sync()
         self._ready = True
 
     def _signers(self) -> list[str]:
         try:
-            fd = self._receipts.open(SIGNERS, os.O_RDONLY | os.O_NOFOLLOW)
+            fd = self._receipts.open((SIGNERS,), os.O_RDONLY | os.O_NOFOLLOW)
         except FileNotFoundError:
             return []
         try:
@@ -133,29 +150,77 @@ class Receipts:
 
     def _publish(self, due: Mapping[Parts, bytes]) -> None:
         """Put receipts at their places that are not there, each after its signature."""
-        files: dict[Parts, bytes] = {}
+        folders: dict[Parts, dict[bytes, bytes]] = {}
         for place, content in due.items():
-            signed = _signature(place)
-            if not (self._receipts.exists(place) and self._receipts.exists(signed)):
-                files[signed] = sshsig.sign(content, self._key, receipt.NAMESPACE)
-                files[place] = content
-        self._put(files)
+            folders.setdefault(place[:-1], {})[place[-1]] = content
+        for folder, contents in folders.items():
+            self._receipts.make_parents((*folder, b""))
+            with self._receipts.sub(folder) as into:
+                self._put(into, self._lacking(into, contents))
         # A crash may have come between a rename and its sync, so the folders of those that were there count.
-        self._sync({place[:depth] for place in due for depth in range(len(place))})
+        for above in {folder[:depth] for folder in folders for depth in range(len(folder) + 1)}:
+            with self._receipts.sub(above) as directory:
+                directory.sync()
 
-    def _put(self, files: Mapping[Parts, bytes]) -> None:
+    def _lacking(self, into: Root, contents: Mapping[bytes, bytes]) -> dict[bytes, bytes]:
+        """The files that are not in a folder, in the order in which they are to appear."""
+        files: dict[bytes, bytes] = {}
+        for name, content in contents.items():
+            signed = name + sshsig.SUFFIX.encode()
+            if not (into.exists((name,)) and into.exists((signed,))):
+                files[signed] = sshsig.sign(content, self._key, receipt.NAMESPACE)
+                files[name] = content
+        return files
+
+    def _put(self, into: Root, files: Mapping[bytes, bytes]) -> None:
         """Make files that appear whole, in this order; their names are not durable yet."""
         drafts = [((b"%d" % number,), data) for number, data in enumerate(files.values())]
         durable.write_new(self._drafts, drafts)
-        for parents in {place[:-1] for place in files}:
-            self._receipts.make_parents((*parents, b""))
-        for (draft, _), place in zip(drafts, files, strict=True):
-            self._drafts.rename(draft, self._receipts, place, replace=True)
+        for (draft, _), name in zip(drafts, files, strict=True):
+            self._drafts.rename(draft, into, (name,), replace=True)
 
-    def _sync(self, folders: Collection[Parts]) -> None:
-        for folder in folders:
-            with self._receipts.sub(folder) as directory:
-                directory.sync()
+
+def find(receipts: Root, transfers: Mapping[str, tuple[datetime, datetime]]) -> Iterator[Parts]:
+    """Where the receipts of transfers lie, and their signatures; for each is told when it began and ended."""
+    days = {
+        str(began.date() + timedelta(days=day)).encode()
+        for began, ended in transfers.values()
+        for day in range((ended.date() - began.date()).days + 1)
+    }
+    for day in sorted(days):
+        for folder in _names(receipts, (day,)):
+            for name in _names(receipts, (day, folder)):
+                if receipt.transfer_of(name) in transfers:
+                    yield day, folder, name
+
+
+def remove(receipts: Root, ledger: Ledger, transfers: Sequence[str]) -> None:
+    """Remove the receipts of these transfers durably."""
+    places = list(find(receipts, spans(ledger, transfers)))
+    for place in places:
+        receipts.unlink(place)
+    for place in {place[:-1]: place for place in places}.values():
+        durable.sync_parent(receipts, place)
+
+
+def spans(ledger: Ledger, transfers: Sequence[str]) -> dict[str, tuple[datetime, datetime]]:
+    """When each of these transfers began and last changed, in UTC, as the days of receipts are."""
+    t = tables.transfer.c
+    found: dict[str, tuple[datetime, datetime]] = {}
+    with ledger.read() as conn:
+        for start in range(0, len(transfers), _QUERY_LIMIT):
+            some = transfers[start : start + _QUERY_LIMIT]
+            rows = conn.execute(sa.select(t.id, t.began_at, t.changed_at).where(t.id.in_(some)))
+            found.update((row.id, (row.began_at, row.changed_at)) for row in rows)
+    return found
+
+
+def _names(receipts: Root, folder: Parts) -> list[bytes]:
+    try:
+        with receipts.scan(folder) as listing:
+            return sorted(entry.name for entry in listing)
+    except FileNotFoundError:
+        return []
 
 
 def enrol(ledger: Ledger, links: Mapping[str, int]) -> None:
@@ -175,7 +240,3 @@ def enrol(ledger: Ledger, links: Mapping[str, int]) -> None:
 
 def _move(link: str, index: int, unit: Unit) -> None:
     unit.conn.execute(_cursor.update().where(_cursor.c.link == link).values(next=index))
-
-
-def _signature(place: Parts) -> Parts:
-    return (*place[:-1], place[-1] + sshsig.SUFFIX.encode())

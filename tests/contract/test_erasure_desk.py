@@ -183,6 +183,15 @@ def test_nothing_runs_unapproved_and_nothing_is_approved_unsearched(scene):
         scene.desk.open("demo", [], RECEIVED, "opener")
 
 
+def test_the_receipt_of_a_file_is_found_by_the_name_of_that_file(scene):
+    behind = f".{'0' * 26}.17.received.json"
+    scene.put(f"sent/2026-03-01/0/{JAN}.csv{behind}", "{}")
+    scene.put(f"sent/2026-03-01/0/{JAN}.csv{behind}.sig", "-----BEGIN SSH SIGNATURE-----\n")
+    scene.put(f"sent/2026-03-01/0/x{JAN}.csv{behind}", "{}")
+    scene.desk.run(scene.approved())
+    assert [path.name for path in scene.root.glob("sent/*/*/*")] == [f"x{JAN}.csv{behind}"]
+
+
 def test_a_closed_request_knows_the_person_no_more(scene):
     scene.put(f"inbound/{JAN}/x.csv", "a;b\n")
     scene.put(f"inbound/{JAN}.csv", TABLE)
@@ -207,6 +216,7 @@ def test_the_ledger_follows_a_file_that_was_redacted(scene):
     assert first["source"] == f"{seen.st_ino}:{seen.st_size}:{seen.st_mtime_ns}"
     assert first["sha256"] == hashlib.sha256(path.read_bytes()).hexdigest()
     assert (second["state"], second["path"]) == ("erased", b"")
+    assert sorted(scene.links.without_receipts) == ["r1", "r2"]
     assert {(row["event"], row["field"]) for row in scene.rows(tables.opening)} & {
         ("r1", "path"),
         ("r1", "sha256"),

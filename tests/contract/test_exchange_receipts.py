@@ -1,11 +1,13 @@
 """Each file that crosses has one receipt that ssh-keygen verifies, whatever becomes of the writer."""
 
 import contextlib
+import errno
 import hashlib
 import json
 import os
 import shutil
 import signal
+import threading
 
 import pytest
 from exchange_scene import poll, quick_folder
@@ -17,6 +19,7 @@ from sftpd.errors import AuditError, RefusedError
 from sftpd.exchange import receipts as module
 from sftpd.exchange.receipts import enrol
 from sftpd.files import durable
+from sftpd.files.beneath import Root
 from sftpd.ledger import tables
 from sftpd.ledger.outbox import Event
 from sftpd.names import VirtualPath
@@ -190,6 +193,55 @@ def test_of_what_was_erased_nothing_is_written(scene):
     scene.ledger.write(lambda unit: unit.conn.execute(opening.delete().where(of_gone)))
     scene.write()
     assert list(scene.found()) == [("received", "stays.csv")]
+
+
+def test_those_of_some_transfers_are_removed_with_their_signatures_and_no_others(scene):
+    for name in ("one.csv", "two.csv", "three.csv"):
+        scene.upload(f"upload/{name}")
+    scene.write()
+    ids = {told["name"]: told["transfer"] for told in scene.found().values()}
+    with Root.at(scene.folders.receipts) as folder:
+        module.remove(folder, scene.ledger, [ids["one.csv"], ids["three.csv"], "unknown"])
+        module.remove(folder, scene.ledger, [ids["one.csv"]])
+    assert list(scene.found()) == [("received", "two.csv")]
+    scene.write()
+    assert list(scene.found()) == [("received", "two.csv")]
+
+
+def test_one_that_is_due_while_its_file_is_erased_is_not_written(scene):
+    scene.upload("upload/gone.csv")
+    scene.flush()
+    scene.sequencer.drain()
+    with scene.receipting:
+        writing = threading.Thread(target=scene.receipts.advance)
+        writing.start()
+        # It has come as far as it can: the drafts are prepared, and the lock is not to be had.
+        poll((scene.folders.receipts / "allowed_signers").exists)
+        scene.ledger.write(lambda unit: unit.conn.execute(tables.opening.delete()))
+    writing.join()
+    assert scene.found() == {}
+
+
+def test_what_the_disk_refused_is_written_later(scene, monkeypatch):
+    scene.upload("upload/report.csv")
+    scene.flush()
+    scene.sequencer.drain()
+    write, written = os.write, []
+
+    def full(fd, data):
+        written.append(fd)
+        if len(written) > 2:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(fd, data)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", full)
+        with pytest.raises(OSError, match="No space"):
+            scene.receipts.advance()
+    assert receipts_in_any(scene) == []
+    scene.write()
+    assert list(scene.found()) == [("received", "report.csv")]
+    assert not list(scene.folders.drafts.iterdir())
 
 
 def test_none_are_written_of_the_time_without_receipts(scene):

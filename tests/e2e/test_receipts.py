@@ -121,6 +121,36 @@ def test_the_operator_sees_it_and_whether_it_holds(daemon):
     assert (absent.returncode, "no transfer" in absent.stderr) == (1, True)
 
 
+def test_an_erasure_leaves_no_receipt_that_names_the_person_or_the_content_that_was(tmp_path):
+    email = "jan@example.org"
+    table = f"name,email\nJan,{email}\nAnna,anna@example.org\n".encode()
+    with Daemon(tmp_path / "instance") as daemon:
+        daemon.file("table", table)
+        daemon.file("other", b"bread")
+        named = f"/upload/{email}.csv"
+        daemon.sftp_done(
+            "put table /upload/customers.csv", f"put other {named}", "put table /upload/copy.csv"
+        )
+        daemon.file("milk", b"milk")
+        daemon.sftp_done("put milk /upload/stays.csv")
+        eventually(lambda: len(written(daemon)) == 4, daemon)
+        opened = daemon.cli("erasure", "open", "--link", "demo", "--identifier", f"email={email}", "--json")
+        request = json.loads(opened.stdout)["id"]
+        for step in (("find",), ("approve", "--by", "Privacy Officer"), ("run",)):
+            done = daemon.cli("erasure", step[0], request, *step[1:])
+            assert done.returncode == 0, done.stderr
+        left = [path for path in (daemon.link / ".sftpd/receipts").rglob("*") if path.is_file()]
+        assert set(written(daemon)) == {("received", "stays.csv")}
+        old = hashlib.sha256(table).hexdigest()
+        assert not any(email in f"{path}{path.read_text()}" or old in path.read_text() for path in left)
+        # What was written once is not written again from the log.
+        daemon.kill()
+        daemon.start()
+        daemon.sftp_done("put milk /upload/later.csv")
+        eventually(lambda: ("received", "later.csv") in written(daemon), daemon)
+        assert set(written(daemon)) == {("received", "stays.csv"), ("received", "later.csv")}
+
+
 def test_a_link_without_receipts_gets_none_until_a_reload_says_otherwise(tmp_path):
     daemon = Daemon(tmp_path / "instance")
     daemon.configure_link("link", "receipts = false")

@@ -1,11 +1,11 @@
 """The receipts of transfers."""
 
-from collections.abc import Iterator, Mapping
+import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import msgspec
-import sqlalchemy as sa
 
 from sftpd.app.instance import Instance
 from sftpd.app.verbs.verb import Arguments, Verb, as_text
@@ -14,16 +14,19 @@ from sftpd.audit.checkpoint import parse_checkpoint
 from sftpd.audit.merkle import leaf_hash
 from sftpd.audit.published import PublishedLog
 from sftpd.errors import AuditError, NotFoundError, SftpdError
-from sftpd.exchange import receipt, records
-from sftpd.ledger import tables
+from sftpd.exchange import receipt, receipts, records
+from sftpd.files.beneath import Root
+
+_SUFFIX = receipt.SUFFIX.encode()
 
 
 def _receipt(instance: Instance, arguments: Arguments) -> list[dict[str, Any]]:
     with instance.ledger.read() as conn:
         transfer = records.get(conn, arguments["id"])
-        began = conn.scalar(sa.select(tables.transfer.c.began_at).where(tables.transfer.c.id == transfer.id))
     folder = instance.folder(transfer.link, "receipts")
-    files = list(_files(folder, transfer.id, f"{began:%Y-%m-%d}"))
+    with Root.at(folder) as root:
+        found = list(receipts.find(root, receipts.spans(instance.ledger, [transfer.id])))
+    files = [folder / os.fsdecode(b"/".join(place)) for place in found if place[-1].endswith(_SUFFIX)]
     if not files:
         raise NotFoundError(
             f"no receipt of transfer {transfer.id}",
@@ -32,13 +35,6 @@ def _receipt(instance: Instance, arguments: Arguments) -> list[dict[str, Any]]:
         )
     log = PublishedLog(instance.register.get(transfer.link).audit)
     return [_shown(instance, folder, file, log, verify=bool(arguments.get("verify"))) for file in files]
-
-
-def _files(folder: Path, transfer: str, day: str) -> Iterator[Path]:
-    """The receipts of a transfer that began on `day`, in the order of their events."""
-    for path in sorted(folder.iterdir()):
-        if path.is_dir() and path.name >= day:
-            yield from sorted(path.glob(f"*/*.{transfer}.*{receipt.SUFFIX}"))
 
 
 def _shown(

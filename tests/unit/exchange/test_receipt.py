@@ -116,6 +116,12 @@ def test_any_name_makes_a_name_that_a_file_and_its_signature_can_have(name, inde
     assert b"/" not in file
     assert file.decode().startswith(name[:40])
     assert folder == str(index // 1000).encode()
+    assert receipt.transfer_of(file) == receipt.transfer_of(file + b".sig") == ID
+
+
+@pytest.mark.parametrize("name", [b"allowed_signers", b"", b".tmp", b"a.b.c"])
+def test_other_files_are_of_no_transfer(name):
+    assert receipt.transfer_of(name) is None
 
 
 def test_the_content_is_canonical_and_the_same_each_time():
