@@ -133,7 +133,9 @@ def test_an_erasure_leaves_no_receipt_that_names_the_person_or_the_content_that_
         )
         daemon.file("milk", b"milk")
         daemon.sftp_done("put milk /upload/stays.csv")
-        eventually(lambda: len(written(daemon)) == 4, daemon)
+        daemon.sftp_done("put table /upload/taken.csv")
+        (daemon.inbound / "taken.csv").unlink()  # as its consumer does
+        eventually(lambda: len(written(daemon)) == 5, daemon)
         opened = daemon.cli("erasure", "open", "--link", "demo", "--identifier", f"email={email}", "--json")
         request = json.loads(opened.stdout)["id"]
         for step in (("find",), ("approve", "--by", "Privacy Officer"), ("run",)):
