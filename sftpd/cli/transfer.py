@@ -11,6 +11,7 @@ from sftpd.cli.common import (
     JsonOption,
     LinkOption,
     print_json,
+    printable,
     show_fields,
     show_rows,
 )
@@ -59,6 +60,7 @@ def receipt(
         print_json(found)
     else:
         for each in found:
-            print(each["path"], each["content"], each["fault"] or ("valid" if verify else ""), sep="\n")
+            lines = [each["path"], each["content"], each["fault"] or ("valid" if verify else None)]
+            print(*(printable(line) for line in lines if line is not None), sep="\n")
     if any(each["fault"] for each in found):
         raise typer.Exit(1)
