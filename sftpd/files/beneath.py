@@ -117,6 +117,16 @@ class Root:
                     os.close(fd)
             self._fd = self._synced = -1
 
+    def reopen(self, path: Path) -> None:
+        """Stand for the folder that is at a trusted path now, for who uses this root at the moment too."""
+        with self._lock:
+            for fd, flags in ((self._fd, _FOLDER), (self._synced, os.O_RDONLY | os.O_DIRECTORY)):
+                if fd >= 0:
+                    opened = os.open(path, flags | os.O_CLOEXEC)
+                    # In one step: the number never means anything but the old folder or the new one.
+                    os.dup2(opened, fd, inheritable=False)
+                    os.close(opened)
+
     def sync(self) -> None:
         """Make the names in the folder itself durable."""
         with self._lock:

@@ -1,4 +1,4 @@
-"""The system calls that the standard library lacks: openat2(2), renameat2(2) and syncfs(2)."""
+"""The system calls that the standard library lacks: openat2(2), renameat2(2), syncfs(2), and statfs(2)."""
 
 import ctypes
 import errno
@@ -13,6 +13,8 @@ _RENAME_NOREPLACE = 1
 _RESOLVE_NO_MAGICLINKS = 0x02
 _RESOLVE_BENEATH = 0x08
 _RACES_BORNE = 64
+_STATFS_BYTES = 256
+"""More than `struct statfs` has on any architecture; its first field is the type, a long."""
 _ESCAPES = {
     errno.EXDEV: "path leaves the folder",
     errno.ELOOP: "path goes through a link that may not be followed",
@@ -70,3 +72,15 @@ def sync_file_system(fd: int) -> None:
     if _libc.syncfs(ctypes.c_int(fd)) != 0:
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))
+
+
+def file_system_magic(path: bytes) -> int:
+    """The number that tells the type of the file system at `path`, as linux/magic.h has it.
+
+    Raises OSError.
+    """
+    buffer = ctypes.create_string_buffer(_STATFS_BYTES)
+    if _libc.statfs(path, buffer) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number), path)
+    return ctypes.c_long.from_buffer(buffer).value & 0xFFFFFFFF

@@ -3,6 +3,7 @@ import os
 import signal
 import stat
 import sys
+import threading
 import time
 from subprocess import Popen
 
@@ -271,3 +272,36 @@ def test_a_racing_attacker_never_gets_us_outside(root, inside, outside, tries, s
     assert refused, "the attack never hit"
     assert read_inside
     assert sorted(os.listdir(outside)) == ["file", "secret"]
+
+
+def test_a_root_can_stand_for_another_folder_from_one_moment_to_the_next(root, inside, tmp_path):
+    """Whoever uses it meanwhile sees the old folder or the new one, and never anything else."""
+    root.sync()
+    number, before = root.fileno(), len(os.listdir("/proc/self/fd"))
+    folders = [tmp_path / f"other-{n}" for n in range(2)]
+    for folder in folders:
+        folder.mkdir()
+        (folder / "file").touch()
+    done = threading.Event()
+    seen = set()
+
+    def use():
+        while not done.is_set():
+            seen.add(root.stat((b"file",), follow=False).st_ino)
+            root.sync()
+
+    root.reopen(folders[0])
+    user = threading.Thread(target=use)
+    user.start()
+    for n in range(2000):
+        root.reopen(folders[n % 2])
+    done.set()
+    user.join()
+    assert seen <= {(folder / "file").stat().st_ino for folder in folders}
+    assert len(seen) > 0
+    assert (root.fileno(), len(os.listdir("/proc/self/fd"))) == (number, before)
+    (folders[1] / "later").touch()
+    assert names(root) == [b"file", b"later"]
+    with pytest.raises(FileNotFoundError):
+        root.reopen(inside / "absent")
+    assert names(root) == [b"file", b"later"]
