@@ -45,7 +45,17 @@ PATIENCE = 20.0
 class Scene:
     """One link put together as the daemon does; another Scene in the same folder is a restart."""
 
-    def __init__(self, folder: Path, *, fuse=None, acknowledge_within=PATIENCE, then="leave", attempts=50):
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        fuse=None,
+        acknowledge_within=PATIENCE,
+        then="leave",
+        attempts=50,
+        layout="keep",
+        **outbound,
+    ):
         self.folder = folder
         self.fuse = fuse or Fuse()
         self.clock = SystemClock()
@@ -78,8 +88,10 @@ class Scene:
         )
         tools = Tools(self.ledger, screening, self.clock)
         self.senders = {
-            "download": self._sender("download", Offer(self.places), tools, attempts),
-            "remote": self._sender("remote", Bring(self.remote, "peer", "/out"), tools, attempts),
+            "download": self._sender("download", Offer(self.places, layout), tools, attempts, **outbound),
+            "remote": self._sender(
+                "remote", Bring(self.remote, "peer", "/out", layout), tools, attempts, **outbound
+            ),
         }
         self.collector = Collector(
             _inbound(then),
@@ -120,15 +132,15 @@ class Scene:
         self.source.close()
         self.places.close()
 
-    def _sender(self, name, delivery, tools, attempts):
+    def _sender(self, name, delivery, tools, attempts, *, after="archive", done_file=None):
         route = Outbound(
             name=name,
             link="demo",
             folder=self.outbound,
             remote=None if name == "download" else "peer",
             remote_path="/out",
-            after="archive",
-            readiness=Readiness(0.1, "send", (), (), 60.0),
+            after=after,
+            readiness=Readiness(0.1, "send", (), (), 60.0, done_file=done_file),
             backoff=Backoff(timedelta(milliseconds=2), timedelta(milliseconds=10), attempts),
             policy={},
         )

@@ -5,8 +5,9 @@ from contextlib import suppress
 from typing import Protocol
 
 from sftpd.errors import RemoteError
+from sftpd.exchange.layout import LAYOUTS, Layout
 from sftpd.exchange.places import Places, is_at
-from sftpd.exchange.records import Transfer
+from sftpd.exchange.records import Parts, Transfer
 from sftpd.exchange.remote import Remotes, in_directory
 from sftpd.files import durable
 from sftpd.files.beneath import Root
@@ -18,6 +19,10 @@ class Delivery(Protocol):
 
     folder: str | None
     """The folder of the link in which it then lies, None when that is elsewhere."""
+
+    def target(self, path: Parts) -> Parts:
+        """Where the file at a path of the watched folder goes."""
+        ...
 
     def bring(self, transfer: Transfer, source: Root) -> str:
         """Make the bytes durable near their place, out of sight; returns how that is known."""
@@ -37,8 +42,9 @@ class Offer:
 
     folder: str | None = "download"
 
-    def __init__(self, places: Places) -> None:
+    def __init__(self, places: Places, layout: Layout = "keep") -> None:
         self._download = places["download"]
+        self.target = LAYOUTS[layout]
 
     def bring(self, transfer: Transfer, source: Root) -> str:
         """Nothing to do: the file is on the same file system."""
@@ -51,7 +57,7 @@ class Offer:
     def place(self, transfer: Transfer, source: Root) -> None:
         """Move the file into `/download`, replacing an older one of that name."""
         if is_at(source, transfer.path, transfer.source):
-            durable.publish(source, transfer.path, self._download, transfer.path, replace=True)
+            durable.publish(source, transfer.path, self._download, self.target(transfer.path), replace=True)
 
 
 class Bring:
@@ -59,10 +65,11 @@ class Bring:
 
     folder: str | None = None
 
-    def __init__(self, remotes: Remotes, remote: RemoteName, directory: str) -> None:
+    def __init__(self, remotes: Remotes, remote: RemoteName, directory: str, layout: Layout = "keep") -> None:
         self._remotes = remotes
         self._remote = remote
         self._directory = in_directory(directory)
+        self.target = LAYOUTS[layout]
 
     def bring(self, transfer: Transfer, source: Root) -> str:
         """Upload the file and prove that it arrived."""
@@ -88,8 +95,8 @@ class Bring:
                 remote.place(self._temporary(transfer), self._final(transfer))
 
     def _final(self, transfer: Transfer) -> bytes:
-        return self._directory + b"/".join(transfer.path)
+        return self._directory + b"/".join(self.target(transfer.path))
 
     def _temporary(self, transfer: Transfer) -> bytes:
-        folder = b"".join(part + b"/" for part in transfer.path[:-1])
+        folder = b"".join(part + b"/" for part in self.target(transfer.path)[:-1])
         return self._directory + folder + b".sftpd-%s.part" % transfer.id.encode()

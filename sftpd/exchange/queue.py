@@ -68,9 +68,10 @@ class OutboundQueue:
             if thread.ident is not None:
                 thread.join()
 
-    def offer(self, sender: Sender, parts: Parts) -> None:
-        """Look at a settled file in the sender's watched folder."""
+    def offer(self, sender: Sender, parts: Parts) -> bool:
+        """Look at a settled file in the sender's watched folder; False when there is no room for it."""
         self._put(_Job(sender, parts), 0)
+        return True
 
     def resume(self, sender: Sender, transfer: TransferId, delay: float = 0) -> None:
         """Take a transfer on that is in the ledger, after `delay` seconds."""

@@ -3,6 +3,7 @@
 import dataclasses
 import os
 import random
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -156,20 +157,26 @@ class Sender:
         return self._place(transfer, proof)
 
     def _place(self, transfer: Transfer, proof: str = "size") -> None:
+        if self._delivery.folder is not None:
+            self._remove_done_file(transfer)
         try:
             self._delivery.place(transfer, self._source)
         except (IsADirectoryError, NotADirectoryError, FileExistsError):
             # A certain no: nothing was renamed, and nothing will be while that is there.
             return self._set_aside(transfer, "a file or folder of that name is in the way")
 
+        target = self._delivery.target(transfer.path)
+        moved = self._delivery.folder is not None and target != transfer.path
+        values = {"placed_as": records.join(target)} if moved else {}
+
         def work(unit: Unit) -> None:
-            records.move(unit, transfer.id, Outcome.PLACED)
+            records.move(unit, transfer.id, Outcome.PLACED, **values)
             public = transfer.public | {"proof": proof}
             unit.record(Event("transfer.delivered", transfer.link, public, transfer.private))
 
         self._ledger.write(work)
         offered = self._delivery.folder
-        file = self._file(transfer) if offered is None else file_at(self._places[offered], transfer.path)
+        file = self._file(transfer) if offered is None else file_at(self._places[offered], target)
         self._screening.tell(transfer, Path(file))
         return self._put_away(transfer)
 
@@ -179,9 +186,11 @@ class Sender:
             # The dropped file itself was placed; what lies at its old path now is another one.
             self._ledger.defer(lambda unit: records.move(unit, transfer.id, Outcome.PUT_AWAY))
         elif self.route.after == "archive":
+            self._remove_done_file(transfer)
             place = self._places.put_aside(transfer, self._source, transfer.path, "sent")
             self._ledger.defer(partial(_close, transfer, "sent", place))
         else:
+            self._remove_done_file(transfer)
             if self._is_there(transfer):
                 self._source.unlink(transfer.path)
                 durable.sync_parent(self._source, transfer.path)
@@ -214,7 +223,21 @@ class Sender:
         self._ledger.write(work)
         self._put_aside(transfer, "quarantine")
 
+    def _remove_done_file(self, transfer: Transfer) -> None:
+        """Remove the done-file of a file that is about to leave the folder: it must not speak for the next.
+
+        Once the file is gone its done-file was removed before: what lies there then belongs to another.
+        """
+        suffix = self.route.readiness.done_file
+        if suffix is None or not self._is_there(transfer):
+            return
+        done = (*transfer.path[:-1], transfer.path[-1] + os.fsencode(suffix))
+        with suppress(FileNotFoundError):
+            self._source.unlink(done)
+            durable.sync_parent(self._source, done)
+
     def _put_aside(self, transfer: Transfer, folder: str) -> None:
+        self._remove_done_file(transfer)
         place = self._places.put_aside(transfer, self._source, transfer.path, folder)
         if place is not None and folder == "failed":
             self._places.note_reason(folder, place, transfer.reason or "unknown")

@@ -115,6 +115,19 @@ class Readiness:
     exclude: tuple[str, ...]
     rescan: float
     """Seconds between full looks, which catch what events miss."""
+    recursive: bool = True
+    order: Literal["name", "time"] = "name"
+    minimum_age: float = 0.0
+    """Seconds for which it must have been there."""
+    done_file: str | None = None
+    """The suffix of the file that says that another is whole."""
+    temporary: tuple[str, ...] = ()
+    """Patterns of unfinished files."""
+    wait_for_writers: bool = True
+    polled: bool = False
+    """Whether events are not asked for."""
+    poll: float = 2.0
+    """Seconds between full looks where there are no events."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +145,8 @@ class Outbound:
     backoff: Backoff
     policy: dict[str, Any]
     """What the gate hooks are told; they alone understand it."""
+    layout: Literal["keep", "flatten"] = "keep"
+    """Whether files of subfolders keep their folders at the destination."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -100,6 +100,43 @@ def test_a_dropped_file_is_delivered_once_wherever_it_is_cut_off(tmp_path, monke
     assert crash_at_every_step(tmp_path, monkeypatch, act, check) >= 7
 
 
+@pytest.mark.parametrize("after", ["archive", "remove"])
+@pytest.mark.parametrize("route", ["download", "remote"])
+def test_a_done_file_neither_outlives_its_file_nor_is_missing_for_it(tmp_path, monkeypatch, route, after):
+    """Wherever it is cut off, and though the next file of that name is dropped before the restart."""
+    options = {"done_file": ".ok", "after": after}
+
+    def act(scene):
+        parts = scene.drop("a/report.csv", CONTENT)
+        scene.drop("a/report.csv.ok")
+        scene.senders[route].advance(scene.senders[route].claim(parts))
+
+    def check(folder, crashed):
+        outbound = folder / "outbound"
+        place = folder / ("link/.sftpd/download" if route == "download" else "remote/out")
+        left = set(contents(outbound))
+        assert left != {"a/report.csv.ok"}
+        is_next = not left
+        with Scene(folder, **options) as scene:
+            if is_next:
+                for name in ("a/report.csv", "a/report.csv.ok"):
+                    scene.drop(name, b"the next")
+            scene.recovery.run(scene.queue, {route: scene.senders[route]})
+            scene.run_queue()
+            if is_next:
+                assert set(contents(outbound)) == {"a/report.csv", "a/report.csv.ok"}
+            elif "a/report.csv.ok" in contents(outbound):
+                scene.queue.offer(scene.senders[route], (b"a", b"report.csv"))
+                scene.run_queue()
+            if not is_next:
+                assert contents(outbound) == {}
+            assert contents(place) == {"a/report.csv": CONTENT}
+            assert scene.states() == ["done"]
+            assert scene.events() == {"transfer.delivered": 1}
+
+    assert crash_at_every_step(tmp_path, monkeypatch, act, check, **options) >= 9
+
+
 def test_a_blocked_drop_ends_in_quarantine_once(tmp_path, monkeypatch):
     def act(scene):
         scene.hook("pre-send", "exit 10")

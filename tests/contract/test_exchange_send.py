@@ -170,6 +170,42 @@ def test_while_the_gate_is_closed_nothing_is_claimed(scene, tmp_path):
     assert contents(scene.outbound) == {"report.csv": b"a;b\n"}
 
 
+@pytest.mark.parametrize("route", ["download", "remote"])
+def test_subfolders_can_be_flattened_and_no_file_takes_the_place_of_another(tmp_path, route):
+    with Scene(tmp_path, layout="flatten") as scene:
+        for name in ("x.csv", "a/x.csv", "a/b/x.csv", "a+b/x.csv"):
+            offer(scene, route, name, name.encode())
+        place = scene.folders.download if route == "download" else scene.remote.folder / "out"
+        flat = {"x.csv": "x.csv", "a+x.csv": "a/x.csv", "a+b+x.csv": "a/b/x.csv", "a+.b+x.csv": "a+b/x.csv"}
+        assert contents(place) == {name: path.encode() for name, path in flat.items()}
+        offer(scene, route, "a/x.csv", b"later")
+        assert contents(place)["a+x.csv"] == b"later"
+        assert scene.states() == ["done"] * 5
+        placed = [transfer.placed_as for transfer in scene.transfers()]
+        expected = [None, (b"a+x.csv",), (b"a+b+x.csv",)] if route == "download" else [(b"x.csv",)]
+        assert placed[: len(expected)] == expected
+
+
+@pytest.mark.parametrize(("hook", "folder"), [("exit 10", "quarantine"), ("exit 0", "failed")])
+def test_the_done_file_of_a_file_that_is_put_aside_goes_with_it(tmp_path, hook, folder):
+    with Scene(tmp_path, done_file=".ok", attempts=1) as scene:
+        scene.hook("pre-send", hook)
+        scene.drop("report.csv.ok")
+        scene.remote.faults["upload"] = [RemoteRefusedError("quota exceeded")]
+        offer(scene, "remote")
+        assert contents(scene.outbound) == {}
+        assert "report.csv" in contents(getattr(scene.folders, folder))
+
+
+def test_a_done_file_stays_with_a_file_that_was_changed_while_it_was_sent(tmp_path):
+    with Scene(tmp_path, done_file=".ok") as scene:
+        scene.drop("report.csv.ok")
+        scene.remote.during_upload = lambda: scene.drop("report.csv", b"changed")
+        offer(scene, "remote")
+        assert set(contents(scene.outbound)) == {"report.csv", "report.csv.ok"}
+        assert scene.states() == ["vanished"]
+
+
 def test_the_double_behaves_as_the_port_says(tmp_path):
     remote = LocalRemote(tmp_path)
     assert remote.size(b"/x") is None
