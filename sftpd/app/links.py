@@ -145,6 +145,14 @@ def _outbound(route: OutboundSection, config: Config, link: LinkName, folders: F
             include=route.include,
             exclude=route.exclude,
             rescan=config.instance.scheduler.rescan_every,
+            recursive=route.recursive,
+            order=route.order,
+            minimum_age=route.minimum_age,
+            done_file=route.done_file,
+            temporary=route.temporary,
+            wait_for_writers=route.wait_for_writers,
+            polled=route.watch == "poll",
+            poll=route.poll_every,
         ),
         backoff=Backoff(
             base=timedelta(seconds=route.backoff.base),
@@ -152,6 +160,7 @@ def _outbound(route: OutboundSection, config: Config, link: LinkName, folders: F
             attempts=route.attempts,
         ),
         policy=_policy(route.policy),
+        layout=route.layout,
     )
 
 

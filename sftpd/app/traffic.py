@@ -22,8 +22,9 @@ from sftpd.files.beneath import Root
 from sftpd.link.model import Account, Inbound, Link, Outbound
 from sftpd.service.schedule import Job
 from sftpd.ssh.remotes import CourierRemotes
+from sftpd.watch.selection import Selection
 from sftpd.watch.settling import EmptyFiles, Policy
-from sftpd.watch.tree import Selection
+from sftpd.watch.tree import Order
 from sftpd.watch.watcher import Pace, WatchedFolder, Watcher
 
 
@@ -134,9 +135,9 @@ class Traffic:
     def _sender(self, route: Outbound) -> Sender:
         instance = self._shared.instance
         delivery = (
-            Offer(self._places)
+            Offer(self._places, route.layout)
             if route.remote is None
-            else Bring(self._remotes, route.remote, route.remote_path)
+            else Bring(self._remotes, route.remote, route.remote_path, route.layout)
         )
         tools = Tools(instance.ledger, self._shared.screening, instance.clock)
         return Sender(route, self._places, self._sources[route.name], delivery, tools)
@@ -146,13 +147,26 @@ class Traffic:
         folder = WatchedFolder(
             name=f"{route.link}-{route.name}",
             root=route.folder,
-            selection=Selection(ready.include, ready.exclude),
-            policy=Policy(stable_for=ready.settle, empty=EmptyFiles(ready.zero_byte)),
-            pace=Pace(rescan=ready.rescan),
+            selection=Selection(
+                ready.include,
+                ready.exclude,
+                temporary=ready.temporary,
+                done_file=ready.done_file,
+                recursive=ready.recursive,
+            ),
+            policy=Policy(ready.settle, ready.minimum_age, EmptyFiles(ready.zero_byte)),
+            pace=Pace(rescan=ready.rescan, poll=ready.poll),
+            order=Order(ready.order),
+            waits_for_writers=ready.wait_for_writers,
+            polled=ready.polled,
         )
         sender = self._senders[route.name]
+        source = self._sources[route.name]
         return Watcher(
-            folder, lambda parts: self._shared.queue.offer(sender, parts), clock=self._shared.instance.clock
+            folder,
+            lambda parts: self._shared.queue.offer(sender, parts),
+            clock=self._shared.instance.clock,
+            on_replaced=lambda: source.reopen(route.folder),
         )
 
 

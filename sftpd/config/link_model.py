@@ -39,6 +39,7 @@ from sftpd.config.values import (
     Schedule,
     Seconds,
     Sha256,
+    Suffix,
     Text,
     Then,
     TotpSecret,
@@ -263,10 +264,32 @@ class OutboundSection(RouteSection):
     """`download`, where the counterparty fetches files from us, or `remote:NAME`, to which we bring them."""
     remote_path: Text = "."
     """The folder at the remote; a relative path starts where the remote puts us after login."""
+    include: tuple[Glob, ...] = ("*",)
+    """Patterns of the file names that are taken, or of the paths in the folder if they have a slash."""
+    exclude: tuple[Glob, ...] = ()
+    """Patterns of those that are left, even if included."""
+    recursive: Flag = True
+    """Whether files in subfolders are taken too; those in hidden ones never are."""
+    layout: Literal["keep", "flatten"] = "keep"
+    """Where files of subfolders go: to folders of these names, or to one, as `sub+name`."""
+    order: Literal["name", "time"] = "name"
+    """In which order files that are ready together are taken: by name, or by time of last change."""
     settle: Seconds = 1.0
     """How long a file must not change before it is taken."""
+    minimum_age: Seconds = 0.0
+    """How long it must have lain there before it is taken, changed or not."""
+    done_file: Suffix | None = Field(default=None, examples=[".ok"])
+    """The suffix of done-files: a file is taken only when the one with this suffix added is there too."""
+    temporary: tuple[Glob, ...] = ("*.part", "*.filepart", "*.partial", "*.tmp", "*~", ".fuse_hidden*")
+    """Patterns of unfinished files, which are left, in any letter case; hidden files always are."""
+    wait_for_writers: Flag = True
+    """Whether a file is left while a process has it open for writing, where the kernel tells us."""
     zero_byte: Literal["send", "hold"] = "send"
     """What happens to empty files: they are sent, or wait until they have content."""
+    watch: Literal["auto", "poll"] = "auto"
+    """`poll`: the folder is only listed; `auto`: so it is where the kernel does not tell of changes."""
+    poll_every: Annotated[Seconds, Field(ge=0.1)] = 2.0
+    """How often it is listed then."""
     after: Literal["archive", "remove"] = "archive"
     """What happens to the local file once it is delivered: it moves to `sent/`, or is removed."""
     attempts: Count = 1000

@@ -320,6 +320,9 @@ Name = Annotated[
     str, _form(NAME_PATTERN, "1 to 63 of a-z, 0-9, '-' and '_', a letter or digit first"), Kind("name")
 ]
 Text = Annotated[str, _form(r"[^\x00-\x1f\x7f]{1,1000}", "one line of 1 to 1000 characters"), Kind("text")]
+Suffix = Annotated[
+    str, _form(r"[^/\x00-\x1f\x7f]{1,32}", "a suffix of 1 to 32 characters, without a slash"), Kind("suffix")
+]
 Glob = Annotated[Text, Kind("pattern")]
 HarmlessText = Annotated[
     str, StringConstraints(max_length=4000), AfterValidator(_harmless), Kind("text, may have several lines")

@@ -4,37 +4,65 @@ import errno
 import os
 from collections.abc import Callable
 from pathlib import Path
+from threading import Lock
 from typing import Protocol
 
-from watchdog.events import (
-    DirCreatedEvent,
-    DirMovedEvent,
-    FileClosedEvent,
-    FileCreatedEvent,
-    FileDeletedEvent,
-    FileMovedEvent,
-    FileSystemEvent,
-    FileSystemEventHandler,
+import structlog
+from watchdog.observers.inotify_c import (
+    CallbackId,
+    InotifyConstants,
+    InotifyEvent,
+    InotifyFD,
+    Mask,
+    WatchCallback,
+    WatchDescriptor,
 )
-from watchdog.observers.api import BaseObserver
-from watchdog.observers.inotify import InotifyEmitter
-from watchdog.observers.inotify_c import InotifyEvent, InotifyFD
 
 from sftpd.errors import SftpdError
+from sftpd.files.syscalls import file_system_magic
 
-_KINDS: list[type[FileSystemEvent]] = [
-    DirCreatedEvent,
-    DirMovedEvent,
-    FileClosedEvent,
-    FileCreatedEvent,
-    FileDeletedEvent,
-    FileMovedEvent,
-]
-_LIMITS = {errno.ENOSPC: "fs.inotify.max_user_watches", errno.EMFILE: "fs.inotify.max_user_instances"}
-_REMOTE_FILE_SYSTEMS = ("nfs", "cifs", "smb", "fuse", "9p", "ceph", "glusterfs", "afs")
+_CAME = Mask(InotifyConstants.IN_CREATE | InotifyConstants.IN_MOVED_TO)
+_WENT = Mask(InotifyConstants.IN_DELETE | InotifyConstants.IN_MOVED_FROM)
+_MASK = Mask(
+    _CAME
+    | _WENT
+    | InotifyConstants.IN_CLOSE_WRITE
+    | InotifyConstants.IN_ONLYDIR
+    | InotifyConstants.IN_EXCL_UNLINK
+)
+_ID = CallbackId(1)
+_LIMITS = {
+    errno.ENOSPC: (
+        "the kernel watches no more folders",
+        "raise the kernel setting fs.inotify.max_user_watches",
+    ),
+    errno.EMFILE: (
+        "the kernel gives no more inotify instances",
+        "raise the kernel setting fs.inotify.max_user_instances, or the limit of open files",
+    ),
+}
+_CHANGED_ELSEWHERE = {
+    0x6969: "NFS",
+    0x517B: "SMB",
+    0xFE534D42: "SMB",
+    0xFF534D42: "CIFS",
+    0x65735546: "FUSE",
+    0x01021997: "9P",
+    0x00C36400: "Ceph",
+    0x5346414F: "AFS",
+    0x0BD00BD0: "Lustre",
+    0x47504653: "GPFS",
+    0x01161970: "GFS2",
+    0x7461636F: "OCFS2",
+    0x786F4256: "VirtualBox's",
+}
+"""File systems that others change without this kernel knowing, by the number of their type."""
 
-Hint = Callable[[bytes], None]
-"""Told the absolute path of something that may have changed."""
+Hint = Callable[[bytes, bool], None]
+"""Told the absolute path of something that may have changed, and whether it came or went as a whole."""
+
+
+_log = structlog.get_logger()
 
 
 class NotObservableError(SftpdError):
@@ -47,7 +75,7 @@ class Observation(Protocol):
     """Reports going on for one folder."""
 
     def alive(self) -> bool:
-        """Whether reports still come."""
+        """Whether reports still come. Raises NotObservableError when they no longer come from everywhere."""
         ...
 
     def stop(self) -> None:
@@ -55,86 +83,148 @@ class Observation(Protocol):
         ...
 
 
-class _Handler(FileSystemEventHandler):
-    def __init__(self, hint: Hint) -> None:
-        self._hint = hint
-
-    def on_any_event(self, event: FileSystemEvent) -> None:
-        for path in (event.src_path, event.dest_path):
-            if path:
-                self._hint(os.fsencode(path))
-
-
 class _Reader(InotifyFD):
-    """Reads the kernel's queue; when that overflowed, the root itself may have changed anywhere."""
+    """Reads the kernel's queue; to watch again what is watched already is no mistake."""
 
-    def __init__(self, root: Path, hint: Hint) -> None:
-        super().__init__()
-        self._root = os.fsencode(root)
-        self._hint = hint
-
-    def handle_event(self, event: InotifyEvent) -> None:
-        super().handle_event(event)
-        if event.is_queue_overflow:
-            self._hint(self._root)
+    def _add_callback(
+        self, path: bytes, mask: Mask, callback: WatchCallback, id_: CallbackId
+    ) -> WatchDescriptor:
+        watch = self._get_or_create_watch(path, mask)
+        watch.callbacks[id_] = callback
+        return watch.wd
 
 
 class InotifyObservation:
-    """Reports by inotify, through watchdog, of a folder and all below it.
+    """Reports by inotify, read by watchdog, of a folder and, if `recursive`, all below it.
 
     Raises NotObservableError where inotify does not work: past its limits, or on a file system that others
     change without this kernel knowing.
     """
 
-    def __init__(self, root: Path, hint: Hint) -> None:
+    def __init__(self, root: Path, hint: Hint, *, recursive: bool = True) -> None:
+        self._root = os.fsencode(root)
+        self._hint = hint
+        self._recursive = recursive
+        self._lock = Lock()
+        self._folders: dict[int, bytes] = {}
+        self._watches: dict[bytes, int] = {}
+        self._refusal: NotObservableError | None = None
         try:
-            kind = file_system_of(root)
-            if kind.startswith(_REMOTE_FILE_SYSTEMS):
-                raise NotObservableError(
-                    f"changes made elsewhere are not reported on {kind}", where=str(root)
-                )
-            self._reader = _Reader(root, hint)
+            self._reader = _Reader()
         except OSError as error:
-            raise _not_observable(root, error) from error
+            raise _not_observable(self._root, error) from error
         self._reader.start()
-        self._observer = BaseObserver(InotifyEmitter, inotify_fd=self._reader)
-        try:
-            # Text for the path, not bytes: file names that are not UTF-8 survive as surrogates either way.
-            self._observer.schedule(_Handler(hint), str(root), recursive=True, event_filter=_KINDS)
-            self._observer.start()
-        except OSError as error:
-            self._observer.stop()
-            self._end_reader()
-            raise _not_observable(root, error) from error
+        self._observe(self._root)
+        if self._refusal is not None:
+            self.stop()
+            raise self._refusal
 
     def alive(self) -> bool:
-        """Whether every thread that brings reports is running."""
-        emitters = list(self._observer.emitters)
-        return bool(emitters) and all(t.is_alive() for t in (self._reader, self._observer, *emitters))
+        """Whether the thread that brings reports is running.
+
+        Raises NotObservableError when a folder that came later cannot be watched.
+        """
+        if self._refusal is not None:
+            raise self._refusal
+        return self._reader.is_alive()
 
     def stop(self) -> None:
-        """End the reports and join their threads."""
-        self._observer.stop()
-        self._observer.join()
-        self._end_reader()
-
-    def _end_reader(self) -> None:
+        """End the reports and join their thread."""
         self._reader.stop()
         self._reader.join()
 
+    def on_event(self, event: InotifyEvent) -> None:
+        """Turn what the kernel says into a hint; on the reader's thread."""
+        with self._lock:
+            folder = self._folders.get(event.wd)
+        if folder is None or not event.name:
+            return
+        path = folder + b"/" + event.name
+        if event.mask & InotifyConstants.IN_ISDIR:
+            self._forget(path)
+            if self._recursive and event.mask & _CAME and not event.name.startswith(b"."):
+                # Watched first, then hinted at: what came into it before the watch did is found by a look.
+                self._observe(path)
+        self._hint(path, bool(event.mask & (_CAME | _WENT)))
 
-def file_system_of(path: Path) -> str:
-    """The type of the file system that holds `path`, such as `ext4` or `nfs4`; empty when it is not known."""
-    device = path.stat().st_dev
-    number = f"{os.major(device)}:{os.minor(device)}"
-    for line in Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines():
-        mount, _, source = line.partition(" - ")
-        if mount.split(" ", 3)[2] == number:
-            return source.split(" ", 1)[0]
-    return ""
+    def on_watch_deleted(self, wd: int) -> None:
+        """Forget a folder that is gone; on the reader's thread."""
+        with self._lock:
+            folder = self._folders.pop(wd, None)
+            if folder is not None and self._watches.get(folder) == wd:
+                del self._watches[folder]
+
+    def on_queue_overflow(self) -> None:
+        """Reports were lost: watch what there is and hint at all of it; on the reader's thread."""
+        _log.warning(
+            "inotify_overflow",
+            folder=os.fsdecode(self._root),
+            remedy="it is scanned in full; raise the kernel setting fs.inotify.max_queued_events",
+        )
+        # Removing a watch is reported too: to remove all and begin anew could overflow the queue for ever.
+        with self._lock:
+            before = set(self._watches)
+        self._end(before - self._observe(self._root, anew=True))
+        self._hint(self._root, False)
+
+    def _observe(self, folder: bytes, *, anew: bool = False) -> set[bytes]:
+        """Watch a folder and those below it, `anew` even if they are; returns which these are.
+
+        One that came and cannot be watched is the refusal.
+        """
+        folders, seen = [folder], set()
+        while folders and self._refusal is None:
+            folder = folders.pop()
+            try:
+                folders += self._watch(folder, anew=anew)
+                seen.add(folder)
+            except NotObservableError as refusal:
+                self._refusal = refusal
+            except OSError as error:
+                # One below the root that went meanwhile, or may not be read, is the business of the scan.
+                if folder == self._root or error.errno in _LIMITS:
+                    self._refusal = _not_observable(folder, error)
+        return seen
+
+    def _watch(self, folder: bytes, *, anew: bool) -> list[bytes]:
+        """Watch one folder; returns those in it that are to be watched too. Raises OSError."""
+        kind = _CHANGED_ELSEWHERE.get(file_system_magic(folder))
+        if kind is not None:
+            raise NotObservableError(
+                f"changes made elsewhere are not reported on {kind}", where=os.fsdecode(folder)
+            )
+        # Opened first: who may list it may watch it. Watched before it is read: nothing is missed.
+        with os.scandir(folder) as entries:
+            with self._lock:
+                # The kernel gives the same number again for a folder that is watched, whatever its path was.
+                wd = self._reader.add_callback(folder, _MASK, self, _ID)
+                if self._folders.get(wd) == folder and not anew:
+                    return []
+                self._watches.pop(self._folders.get(wd, b""), None)
+                self._folders.pop(self._watches.get(folder, -1), None)
+                self._watches[folder] = wd
+                self._folders[wd] = folder
+            return [entry.path for entry in entries if self._recursive and _is_folder(entry)]
+
+    def _forget(self, folder: bytes) -> None:
+        """Watch a folder that went, and those that were below it, no longer."""
+        below = folder + b"/"
+        with self._lock:
+            gone = {path for path in self._watches if path == folder or path.startswith(below)}
+        self._end(gone)
+
+    def _end(self, folders: set[bytes]) -> None:
+        with self._lock:
+            watches = [self._watches.pop(folder) for folder in folders if folder in self._watches]
+            for wd in watches:
+                self._folders.pop(wd, None)
+        self._reader.remove_callbacks([(WatchDescriptor(wd), _ID) for wd in watches])
 
 
-def _not_observable(root: Path, error: OSError) -> NotObservableError:
-    limit = _LIMITS.get(error.errno or 0)
-    remedy = None if limit is None else f"raise the kernel setting {limit}"
-    return NotObservableError(error.strerror or str(error), where=str(root), remedy=remedy)
+def _is_folder(entry: os.DirEntry[bytes]) -> bool:
+    return entry.is_dir(follow_symlinks=False) and not entry.name.startswith(b".")
+
+
+def _not_observable(folder: bytes, error: OSError) -> NotObservableError:
+    what, remedy = _LIMITS.get(error.errno or 0, (error.strerror or str(error), None))
+    return NotObservableError(what, where=os.fsdecode(folder), remedy=remedy)

@@ -1,13 +1,13 @@
 """When a file in a watched folder has come to rest: pure, told what was seen at what time."""
 
 import heapq
-from collections.abc import Set
 from dataclasses import dataclass
 from enum import Enum
+from math import inf
 
 from sftpd.files.beneath import Parts
 from sftpd.files.fingerprint import Snapshot
-from sftpd.files.staging import looks_temporary
+from sftpd.watch.marks import Marks
 
 
 class EmptyFiles(Enum):
@@ -21,22 +21,24 @@ class EmptyFiles(Enum):
 class Policy:
     """When a file counts as settled.
 
-    `stable_for`: seconds without a change; `minimum_age`: seconds since it was first seen, which, unlike
-    its mtime, nobody else can set; `empty`: what becomes of a file of no bytes.
+    `stable_for`: seconds without a change; `minimum_age`: seconds since it is known to be there, whatever its
+    mtime, which anybody can set, counted anew for one that was handed over and changed; `empty`: what becomes
+    of a file of no bytes; `most_waiting`: how many unsettled files are remembered, at some 500 bytes each.
     """
 
     stable_for: float = 1.0
     minimum_age: float = 0.0
     empty: EmptyFiles = EmptyFiles.SEND
+    most_waiting: int = 50_000
 
 
 class State(Enum):
     """What a look at a path came to."""
 
     GONE = "gone"
-    TEMPORARY = "temporary"
-    """Its name says that it is hidden or unfinished."""
     WAITING = "waiting"
+    CROWDED = "crowded"
+    """It has to wait, and too many others do: nothing is remembered of it, so look again later."""
     READY = "ready"
     """It has settled just now: take it. Later looks say DONE."""
     EMPTY = "empty"
@@ -45,45 +47,61 @@ class State(Enum):
 
 
 @dataclass(slots=True)
-class _Seen:
-    snapshot: Snapshot
+class _Waiting:
+    snapshot: Snapshot | None
+    """None: whatever was marked last, if that still lies there."""
     first: float
     changed: float
     not_before: float
-    done: bool = False
     planned: float | None = None
 
 
 class Settling:
-    """What is known of the files of one watched folder."""
+    """What is known of the files of one watched folder: much of those that wait, little of the others."""
 
     def __init__(self, policy: Policy) -> None:
         self._policy = policy
-        self._seen: dict[Parts, _Seen] = {}
+        self._waiting: dict[Parts, _Waiting] = {}
+        self._done = Marks()
         self._agenda: list[tuple[float, Parts]] = []
 
-    def look(self, path: Parts, snapshot: Snapshot | None, now: float) -> State:
-        """Take in what is at `path` (None: nothing) at the monotonic time `now`."""
-        if snapshot is None:
-            self._seen.pop(path, None)
-            return State.GONE
-        if is_temporary(path):
-            return State.TEMPORARY
-        seen = self._seen.get(path)
-        if seen is None:
-            seen = self._seen[path] = _Seen(snapshot, first=now, changed=now, not_before=now)
-        elif seen.snapshot != snapshot:
-            seen.snapshot, seen.changed, seen.done = snapshot, now, False
-        return State.DONE if seen.done else self._judge(path, seen, now)
+    def look(self, path: Parts, snapshot: Snapshot | None, now: float, quiet: float = 0.0) -> State:
+        """Take in what is at `path` (None: nothing) at the monotonic time `now`.
 
-    def due(self, now: float) -> list[Parts]:
-        """The paths to look at again by `now`, each once."""
-        paths = []
-        while self._agenda and self._agenda[0][0] <= now:
+        `quiet`: for how many seconds the file system itself says that the file was not changed.
+        """
+        if snapshot is None:
+            self.forget(path)
+            return State.GONE
+        waits = self._waiting.get(path)
+        if waits is None:
+            if self._done.holds(path, snapshot):
+                return State.DONE
+            self._done.drop(path)
+            waits = _Waiting(snapshot, first=now - quiet, changed=now - quiet, not_before=now)
+        elif waits.snapshot is None and self._done.holds(path, snapshot):
+            waits.snapshot = snapshot
+        elif waits.snapshot != snapshot:
+            waits.snapshot, waits.changed = snapshot, now - quiet
+        return self._judge(path, snapshot, waits, now)
+
+    def forget(self, path: Parts) -> None:
+        """Know nothing of a path any more: what lies there is another file, or none."""
+        self._waiting.pop(path, None)
+        self._done.drop(path)
+
+    def renew(self, path: Parts) -> None:
+        """Have a file that was handed over have its turn again: what lies there may be another."""
+        self._done.drop(path)
+
+    def due(self, now: float, most: int) -> list[Parts]:
+        """Paths to look at again by `now`, each once, the longest due first."""
+        paths: list[Parts] = []
+        while self._agenda and self._agenda[0][0] <= now and len(paths) < most:
             at, path = heapq.heappop(self._agenda)
-            seen = self._seen.get(path)
-            if seen is not None and seen.planned == at:
-                seen.planned = None
+            waits = self._waiting.get(path)
+            if waits is not None and waits.planned == at:
+                waits.planned = None
                 paths.append(path)
         return paths
 
@@ -93,31 +111,46 @@ class Settling:
 
     def again(self, path: Parts, at: float) -> None:
         """Have a file that was handed over be handed once more, at `at` or later, if it is still there."""
-        seen = self._seen.get(path)
-        if seen is not None:
-            seen.done, seen.not_before = False, at
-            self._plan(path, seen, at)
+        waits = self._waiting.get(path)
+        if waits is None:
+            if path not in self._done:
+                return
+            waits = self._waiting[path] = _Waiting(None, first=-inf, changed=-inf, not_before=at)
+        waits.not_before = at
+        self._plan(path, waits, at)
 
-    def known(self) -> Set[Parts]:
-        """The paths at which a file was last seen."""
-        return self._seen.keys()
+    def begin_scan(self) -> None:
+        """A look at every file there is begins."""
+        self._done.begin_round()
 
-    def _judge(self, path: Parts, seen: _Seen, now: float) -> State:
+    def end_scan(self) -> None:
+        """It is over: forget the settled files that it did not come across."""
+        self._done.end_round()
+
+    def __contains__(self, path: Parts) -> bool:
+        return path in self._waiting or path in self._done
+
+    def __len__(self) -> int:
+        """How many files wait."""
+        return len(self._waiting)
+
+    def _judge(self, path: Parts, snapshot: Snapshot, waits: _Waiting, now: float) -> State:
         policy = self._policy
-        settled = max(seen.changed + policy.stable_for, seen.first + policy.minimum_age, seen.not_before)
+        settled = max(waits.changed + policy.stable_for, waits.first + policy.minimum_age, waits.not_before)
         if now < settled:
-            self._plan(path, seen, settled)
+            if path not in self._waiting:
+                if len(self._waiting) >= policy.most_waiting:
+                    return State.CROWDED
+                self._waiting[path] = waits
+            self._plan(path, waits, settled)
             return State.WAITING
-        seen.done = True
-        is_held = seen.snapshot.size == 0 and policy.empty is EmptyFiles.HOLD
+        self._waiting.pop(path, None)
+        self._done.put(path, snapshot)
+        is_held = snapshot.size == 0 and policy.empty is EmptyFiles.HOLD
         return State.EMPTY if is_held else State.READY
 
-    def _plan(self, path: Parts, seen: _Seen, at: float) -> None:
-        if seen.planned != at:
-            seen.planned = at
+    def _plan(self, path: Parts, waits: _Waiting, at: float) -> None:
+        """Have one look planned, at `at` or before: it plans the next."""
+        if waits.planned is None or at < waits.planned:
+            waits.planned = at
             heapq.heappush(self._agenda, (at, path))
-
-
-def is_temporary(path: Parts) -> bool:
-    """Whether a component of `path` is hidden, or the last looks like the name of an unfinished file."""
-    return any(part.startswith(b".") for part in path) or looks_temporary(path[-1])

@@ -1,40 +1,54 @@
 """Reads what lies in a watched folder, by names in bytes and without following links."""
 
-import fnmatch
 import os
 import stat
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Iterator
+from enum import Enum
 from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 
 from sftpd.files.beneath import Parts
 from sftpd.files.fingerprint import Snapshot, snapshot
+from sftpd.files.writers import is_open_for_writing
 from sftpd.names import VirtualPath
+from sftpd.watch.selection import Selection
+
+_BATCH = 100_000
+"""How many names of one folder are held at once, or twice as many for a moment."""
+_TICK = 1000
+"""Entries that are read between two pauses."""
 
 _log = structlog.get_logger()
 
 
-@dataclass(frozen=True, slots=True)
-class Selection:
-    """Which files are meant, by patterns on the file name: any of `include`, none of `exclude`."""
+class Order(Enum):
+    """In which order files that are found together are handed over."""
 
-    include: Sequence[str] = ("*",)
-    exclude: Sequence[str] = ()
+    NAME = "name"
+    TIME = "time"
+    """By their last change."""
 
-    def admits(self, name: bytes) -> bool:
-        """Whether a file of this name is meant."""
-        return _matches(name, self.include) and not _matches(name, self.exclude)
+
+class Sight(NamedTuple):
+    """What a file was when looked at; `changed`: when its file system says that anything of it changed last.
+
+    In seconds since 1970. Unlike the mtime nobody can set it.
+    """
+
+    snapshot: Snapshot
+    changed: float
 
 
 class Tree:
     """The files below `root`; what it says is a hint, opening one safely is the business of who takes it."""
 
-    def __init__(self, root: Path, selection: Selection) -> None:
+    def __init__(self, root: Path, selection: Selection, order: Order = Order.NAME) -> None:
         self._root = root
         self._prefix = os.fsencode(root) + b"/"
         self._selection = selection
+        self._by_time = order is Order.TIME
 
     def identity(self) -> tuple[int, int] | None:
         """Device and inode of the root, None when there is no directory."""
@@ -52,37 +66,87 @@ class Tree:
             return None
         return tuple(absolute.removeprefix(self._prefix).split(b"/"))
 
-    def admits(self, path: Parts) -> bool:
-        """Whether a file at `path` is meant."""
-        return bool(path) and self._selection.admits(path[-1])
-
     def is_directory(self, path: Parts) -> bool:
         """Whether `path` is a directory; a link to one is not."""
         status = self._lstat(path)
         return status is not None and stat.S_ISDIR(status.st_mode)
 
-    def snapshot(self, path: Parts) -> Snapshot | None:
-        """What lies at `path`, None when it is not there or no regular file."""
-        status = self._lstat(path)
-        if status is None or not stat.S_ISREG(status.st_mode):
-            return None
-        return snapshot(status)
+    def is_written(self, path: Parts) -> bool | None:
+        """Whether a process has the file open for writing; None when the kernel does not say."""
+        return is_open_for_writing(self._absolute(path))
 
-    def files(self, below: Parts = ()) -> Iterator[tuple[Parts, Snapshot]]:
-        """Every regular file that is meant, at any depth below a directory but not in hidden ones."""
+    def sight(self, path: Parts) -> Sight | None:
+        """What lies at `path`, None when it is not there, no regular file, or its done-file is missing."""
+        status = self._regular(path)
+        if status is None:
+            return None
+        done = self._selection.done_file
+        if done is not None and self._regular((*path[:-1], path[-1] + done)) is None:
+            return None
+        return Sight(snapshot(status), status.st_ctime_ns / 1e9)
+
+    def files(self, below: Parts = ()) -> Iterator[tuple[Parts, Sight] | None]:
+        """Every file that is meant below a directory: those of one folder in order, then its subfolders.
+
+        None now and then while a folder is read, so that its reader can turn to something else. A folder
+        is open only while it is read: from the first None to the file after the last.
+        """
+        folders = [below]
+        while folders:
+            folder = folders.pop()
+            inner: list[bytes] = []
+            yield from self._files_in(folder, inner)
+            folders += [(*folder, name) for name in sorted(inner, reverse=True)]
+
+    def _files_in(self, folder: Parts, inner: list[bytes]) -> Iterator[tuple[Parts, Sight] | None]:
+        """The files of one folder; the names of its subfolders go to `inner`."""
+        after = b""
+        while True:
+            batch = yield from self._batch(folder, after, inner)
+            for key in batch:
+                path = (*folder, key[8:] if self._by_time else key)
+                if (sight := self.sight(path)) is not None:
+                    yield path, sight
+            if len(batch) < _BATCH:
+                return
+            after = batch[-1]
+
+    def _batch(self, folder: Parts, after: bytes, inner: list[bytes]) -> Generator[None, None, list[bytes]]:
+        """The first keys of a folder that come after one, sorted; the folder is read once for each batch."""
+        batch: list[bytes] = []
+        bound: bytes | None = None
         try:
-            with os.scandir(self._absolute(below)) as entries:
-                listed = list(entries)
+            with os.scandir(self._absolute(folder)) as entries:
+                for number, entry in enumerate(entries):
+                    if number % _TICK == 0:
+                        yield
+                    if entry.is_dir(follow_symlinks=False):
+                        if not after and self._selection.enters((*folder, entry.name)):
+                            inner.append(entry.name)
+                    elif self._selection.admits((*folder, entry.name)):
+                        key = self._key(entry)
+                        if key > after and (bound is None or key < bound):
+                            batch.append(key)
+                            if len(batch) == 2 * _BATCH:
+                                bound = _cut(batch)
         except OSError as error:
-            _log.warning("folder_not_readable", path=str(VirtualPath(below)), why=error.strerror)
-            return
-        for entry in listed:
-            path = (*below, entry.name)
-            if entry.is_dir(follow_symlinks=False):
-                if not entry.name.startswith(b"."):
-                    yield from self.files(path)
-            elif self.admits(path) and (seen := self.snapshot(path)) is not None:
-                yield path, seen
+            _log.warning("folder_not_readable", path=str(VirtualPath(folder)), why=error.strerror)
+        _cut(batch)
+        return batch
+
+    def _key(self, entry: os.DirEntry[bytes]) -> bytes:
+        """What entries are sorted by: the name, or before it the time of the last change."""
+        if not self._by_time:
+            return entry.name
+        try:
+            time = max(0, entry.stat(follow_symlinks=False).st_mtime_ns)
+        except OSError:
+            time = 0
+        return time.to_bytes(8, "big") + entry.name
+
+    def _regular(self, path: Parts) -> os.stat_result | None:
+        status = self._lstat(path)
+        return status if status is not None and stat.S_ISREG(status.st_mode) else None
 
     def _lstat(self, path: Parts) -> os.stat_result | None:
         try:
@@ -94,5 +158,8 @@ class Tree:
         return self._prefix + b"/".join(path)
 
 
-def _matches(name: bytes, patterns: Sequence[str]) -> bool:
-    return any(fnmatch.fnmatchcase(name, os.fsencode(pattern)) for pattern in patterns)
+def _cut(keys: list[bytes]) -> bytes | None:
+    """Sort and leave one batch; returns the last of them."""
+    keys.sort()
+    del keys[_BATCH:]
+    return keys[-1] if keys else None

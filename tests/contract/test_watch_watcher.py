@@ -1,43 +1,20 @@
 import os
 import threading
-import time
-from collections import Counter
+from contextlib import ExitStack
 
 import pytest
+from watch_scene import Taken, until, watching
 
-from sftpd.clock import SystemClock
 from sftpd.watch import watcher as watcher_module
-from sftpd.watch.observation import InotifyObservation, NotObservableError
+from sftpd.watch.observation import NotObservableError
+from sftpd.watch.selection import Selection
 from sftpd.watch.settling import EmptyFiles, Policy
-from sftpd.watch.tree import Selection
-from sftpd.watch.watcher import Pace, WatchedFolder, Watcher
-
-QUICK = Policy(stable_for=0.05)
-SELDOM = Pace(rescan=3600.0)
+from sftpd.watch.watcher import Pace
 
 
-class Taken:
-    """Collects what a watcher hands over."""
-
-    def __init__(self):
-        self.paths = []
-        self.refusals = 0
-
-    def __call__(self, path):
-        if self.refusals:
-            self.refusals -= 1
-            raise OSError("cannot take it now")
-        self.paths.append(path)
-
-    def holds(self, *paths):
-        return Counter(self.paths) == Counter(paths)
-
-
-def until(condition, seconds=20.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come about"
-        time.sleep(0.01)
+@pytest.fixture
+def taken():
+    return Taken()
 
 
 @pytest.fixture
@@ -48,24 +25,9 @@ def root(tmp_path):
 
 
 @pytest.fixture
-def taken():
-    return Taken()
-
-
-@pytest.fixture
 def watch(root, taken):
-    watchers = []
-
-    def start(*, observe=InotifyObservation, **options):
-        folder = WatchedFolder("out", root, **{"policy": QUICK, "pace": SELDOM, **options})
-        watcher = Watcher(folder, taken, clock=SystemClock(), observe=observe)
-        watchers.append(watcher)
-        watcher.start()
-        return watcher
-
-    yield start
-    for watcher in watchers:
-        watcher.stop()
+    with ExitStack() as watchers:
+        yield lambda **options: watchers.enter_context(watching(root, taken, **options))
 
 
 class Deaf:
@@ -82,9 +44,9 @@ class Deaf:
         pass
 
 
-def watching(watch, taken, root):
+def watching_already(watch, taken, root, **options):
     """Start a watcher and wait until it watches: what comes now comes by reports, not by the first scan."""
-    watcher = watch()
+    watcher = watch(**options)
     (root / "first").write_bytes(b"1")
     until(lambda: taken.holds((b"first",)))
     taken.paths.clear()
@@ -100,7 +62,7 @@ def test_files_that_were_there_before_are_found(watch, root, taken):
 
 
 def test_a_new_file_is_handed_over_once(watch, root, taken):
-    watching(watch, taken, root)
+    watching_already(watch, taken, root)
     (root / "a.csv").write_bytes(b"1")
     until(lambda: taken.paths)
     (root / "b.csv").write_bytes(b"2")
@@ -108,14 +70,14 @@ def test_a_new_file_is_handed_over_once(watch, root, taken):
 
 
 def test_names_that_are_not_utf8_are_reported_too(watch, root, taken):
-    watching(watch, taken, root)
+    watching_already(watch, taken, root)
     name = b"caf\xe9.csv"
     (root / os.fsdecode(name)).write_bytes(b"1")
     until(lambda: taken.holds((name,)))
 
 
 def test_a_file_and_a_tree_moved_in_are_found(watch, root, taken, tmp_path):
-    watching(watch, taken, root)
+    watching_already(watch, taken, root)
     tree = tmp_path / "tree"
     (tree / "deep").mkdir(parents=True)
     (tree / "deep" / "x").write_bytes(b"1")
@@ -129,7 +91,7 @@ def test_a_file_and_a_tree_moved_in_are_found(watch, root, taken, tmp_path):
 
 
 def test_a_temporary_name_waits_for_its_rename(watch, root, taken):
-    watching(watch, taken, root)
+    watching_already(watch, taken, root)
     (root / "a.csv.part").write_bytes(b"1")
     (root / "b.csv").write_bytes(b"1")
     until(lambda: taken.holds((b"b.csv",)))
@@ -207,9 +169,9 @@ def test_a_dead_observer_is_replaced_and_the_folder_scanned(watch, root, taken):
 
 
 def test_a_folder_that_goes_and_comes_back_is_watched_again(watch, root, taken, tmp_path):
-    watcher = watching(watch, taken, root)
+    watcher = watching_already(watch, taken, root)
     root.rename(tmp_path / "elsewhere")
-    until(lambda: not watcher._is_present)
+    until(lambda: watcher._identity is None)
     root.mkdir()
     (root / "a").write_bytes(b"1")
     until(lambda: (b"a",) in taken.paths)
@@ -227,7 +189,7 @@ def test_a_folder_that_is_not_there_yet_is_waited_for(watch, root, taken):
 
 def test_stopping_ends_every_thread_and_descriptor(watch, root, taken):
     threads, descriptors = threading.active_count(), len(os.listdir("/proc/self/fd"))
-    watching(watch, taken, root).stop()
+    watching_already(watch, taken, root).stop()
     assert threading.active_count() == threads
     assert len(os.listdir("/proc/self/fd")) == descriptors
 

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from sftpd.files.fingerprint import Snapshot
-from sftpd.watch.settling import EmptyFiles, Policy, Settling, State, is_temporary
+from sftpd.watch.settling import EmptyFiles, Policy, Settling, State
 
 POLICY = Policy(stable_for=2.0, minimum_age=3.0)
 PATH = (b"a.csv",)
@@ -32,9 +32,9 @@ def test_a_vanished_file_is_forgotten():
     assert states(settling, (0.0, ONE), (1.0, None), (3.0, ONE)) == [State.WAITING, State.GONE, State.WAITING]
 
 
-def test_a_file_that_changes_after_it_was_taken_is_ready_again():
-    looks = [(0.0, ONE), (3.0, ONE), (4.0, TWO), (6.0, TWO)]
-    assert states(Settling(POLICY), *looks)[-1] is State.READY
+def test_a_file_that_changes_after_it_was_taken_is_ready_again_as_if_it_were_new():
+    looks = [(0.0, ONE), (3.0, ONE), (4.0, TWO), (6.0, TWO), (7.0, TWO)]
+    assert states(Settling(POLICY), *looks)[-2:] == [State.WAITING, State.READY]
 
 
 def test_a_file_can_be_asked_for_again():
@@ -56,18 +56,65 @@ def test_an_empty_file_is_sent_or_held_as_the_policy_says(policy, states_seen):
     assert states(settling, (0.0, EMPTY), (1.0, EMPTY), (2.0, EMPTY), (3.0, ONE)) == states_seen
 
 
-@pytest.mark.parametrize(
-    "path",
-    [b".hidden", b"a.part", b"a.filepart", b"a.PARTIAL", b"a.tmp", b"a~", b".in.a.", b".d/a.csv"],
-)
-def test_temporary_and_hidden_names_are_never_ready(path):
-    settling = Settling(Policy(stable_for=0.0))
-    assert settling.look(tuple(path.split(b"/")), ONE, 100.0) is State.TEMPORARY
-    assert settling.next_look() is None
+def test_what_the_file_system_says_of_its_last_change_counts_as_waiting():
+    settling = Settling(POLICY)
+    assert settling.look(PATH, ONE, 100.0, quiet=2.9) is State.WAITING
+    assert settling.next_look() == pytest.approx(100.1)
+    assert settling.look((b"b",), ONE, 100.0, quiet=3.0) is State.READY
+    assert settling.look(PATH, TWO, 100.1, quiet=0.1) is State.WAITING
+    assert settling.look(PATH, TWO, 102.0, quiet=2.0) is State.READY
 
 
-def test_ordinary_names_are_not_temporary():
-    assert not any(is_temporary((name,)) for name in (b"part", b"a.part1", b"\xff.csv", b"tmp.csv"))
+def test_no_more_files_are_remembered_than_there_is_room_for():
+    settling = Settling(Policy(stable_for=2.0, most_waiting=1))
+    assert settling.look((b"a",), ONE, 0.0) is State.WAITING
+    assert settling.look((b"b",), ONE, 0.0) is State.CROWDED
+    assert settling.look((b"c",), ONE, 0.0, quiet=2.0) is State.READY
+    assert (len(settling), (b"b",) in settling) == (1, False)
+    assert settling.look((b"a",), ONE, 2.0) is State.READY
+    assert settling.look((b"b",), ONE, 2.0) is State.WAITING
+
+
+def test_a_file_that_is_asked_for_again_and_has_changed_waits_as_any_other():
+    settling = Settling(POLICY)
+    states(settling, (0.0, ONE), (3.0, ONE))
+    settling.again(PATH, 4.0)
+    assert settling.due(4.0, 10) == [PATH]
+    assert states(settling, (4.0, TWO), (5.9, TWO), (6.0, TWO)) == [State.WAITING, State.WAITING, State.READY]
+
+
+def test_a_file_that_was_handed_over_can_have_its_turn_again():
+    settling = Settling(POLICY)
+    states(settling, (0.0, ONE), (3.0, ONE))
+    settling.renew(PATH)
+    assert states(settling, (4.0, ONE), (7.0, ONE)) == [State.WAITING, State.READY]
+
+
+def test_what_a_scan_does_not_come_across_is_forgotten_and_what_waits_is_not():
+    settling = Settling(Policy(stable_for=2.0))
+    for path in ((b"a",), (b"b",)):
+        settling.look(path, ONE, 0.0, quiet=2.0)
+    settling.look((b"c",), ONE, 0.0)
+    settling.begin_scan()
+    assert settling.look((b"a",), ONE, 1.0) is State.DONE
+    settling.end_scan()
+    assert [(name,) in settling for name in (b"a", b"b", b"c")] == [True, False, True]
+
+
+def test_what_is_due_comes_in_portions_the_longest_due_first():
+    settling = Settling(Policy(stable_for=1.0))
+    paths = [(b"%d" % number,) for number in range(5)]
+    for number, path in enumerate(paths):
+        settling.look(path, ONE, number / 10)
+    assert settling.due(2.0, 3) == paths[:3]
+    assert settling.due(2.0, 3) == paths[3:]
+
+
+def test_a_file_that_never_rests_has_one_look_planned():
+    settling = Settling(Policy(stable_for=10.0))
+    for number in range(1000):
+        settling.look(PATH, Snapshot(1, number, 1), number / 1000)
+    assert len(settling._agenda) == 1
 
 
 class SettlingModel(RuleBasedStateMachine):
@@ -119,7 +166,8 @@ class SettlingModel(RuleBasedStateMachine):
         now, snapshot = history[-1]
         if self.taken.get(path) == snapshot:
             return State.DONE
-        self.taken.pop(path, None)
+        if self.taken.pop(path, None) is not None:
+            del history[:-1]
         since = now
         for at, seen in reversed(history):
             if seen != snapshot:
@@ -137,14 +185,15 @@ class SettlingModel(RuleBasedStateMachine):
             if at is None:
                 break
             self.now = max(self.now, at)
-            for path in self.settling.due(self.now):
+            for path in self.settling.due(self.now, 100):
                 self.look(path)
         assert self.settling.next_look() is None
         assert all(self.taken.get(path) == looks[-1][1] for path, looks in self.looks.items())
 
     @invariant()
     def what_is_known_is_what_was_seen(self):
-        assert self.settling.known() == self.looks.keys()
+        for path in ((b"a",), (b"d", b"b")):
+            assert (path in self.settling) == (path in self.looks)
 
 
 SettlingModel.TestCase.settings = settings(max_examples=200, stateful_step_count=40, deadline=None)
