@@ -83,7 +83,7 @@ class Tree:
         done = self._selection.done_file
         if done is not None and self._regular((*path[:-1], path[-1] + done)) is None:
             return None
-        return Sight(snapshot(status), status.st_ctime_ns / 1e9)
+        return Sight(snapshot(status), status.st_ctime)
 
     def files(self, below: Parts = ()) -> Iterator[tuple[Parts, Sight] | None]:
         """Every file that is meant below a directory: those of one folder in order, then its subfolders.
@@ -123,12 +123,14 @@ class Tree:
                     if entry.is_dir(follow_symlinks=False):
                         if not after and self._selection.enters((*folder, entry.name)):
                             inner.append(entry.name)
-                    elif self._selection.admits((*folder, entry.name)):
-                        key = self._key(entry)
-                        if key > after and (bound is None or key < bound):
-                            batch.append(key)
-                            if len(batch) == 2 * _BATCH:
-                                bound = _cut(batch)
+                        continue
+                    key = self._key(entry)
+                    if key <= after or (bound is not None and key >= bound):
+                        continue
+                    if self._selection.admits((*folder, entry.name)):
+                        batch.append(key)
+                        if len(batch) == 2 * _BATCH:
+                            bound = _cut(batch)
         except OSError as error:
             _log.warning("folder_not_readable", path=str(VirtualPath(folder)), why=error.strerror)
         _cut(batch)
