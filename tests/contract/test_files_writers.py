@@ -19,6 +19,26 @@ for _ in range(3000):
 """
 
 
+IN_BETWEEN = """
+import fcntl, os, sys
+from sftpd.files import writers
+path = os.fsencode(sys.argv[1])
+
+class Libc:
+    def fcntl(self, fd, command, argument, real=writers._libc.fcntl):
+        result = real(fd, command, argument)
+        if (command, argument) == (fcntl.F_SETLEASE, fcntl.F_RDLCK):
+            try:
+                os.open(path, os.O_WRONLY | os.O_NONBLOCK)
+            except BlockingIOError:
+                print("told to wait")
+        return result
+
+writers._libc = Libc()
+print(writers.is_open_for_writing(path))
+"""
+
+
 @pytest.fixture
 def file(tmp_path):
     path = tmp_path / "report.csv"
@@ -76,6 +96,13 @@ def test_asking_neither_refuses_nor_kills_a_writer_nor_us(file):
             answers.add(is_open(file))
     assert writer.returncode == 0
     assert answers <= {True, False}
+
+
+def test_a_writer_that_comes_in_that_very_moment_is_told_to_wait_and_does_not_kill_us(file):
+    done = subprocess.run(
+        [sys.executable, "-c", IN_BETWEEN, file], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (0, "told to wait\nFalse\n"), done.stderr
 
 
 def test_asking_leaves_no_lease_behind(file):

@@ -13,7 +13,7 @@ from sftpd.watch import watcher as watcher_module
 from sftpd.watch.selection import Selection
 from sftpd.watch.settling import Policy
 from sftpd.watch.tree import Order
-from sftpd.watch.watcher import Pace
+from sftpd.watch.watcher import Pace, WatchedFolder, Watcher
 
 LONG = 3600.0
 
@@ -193,7 +193,7 @@ def test_more_files_than_can_wait_at_once_come_in_their_turn(watch, root, taken)
     names = [b"%04d" % number for number in range(60)]
     for name in names:
         (root / os.fsdecode(name)).write_bytes(name)
-    watch(policy=Policy(stable_for=0.1, most_waiting=5), pace=Pace(rescan=3600, poll=0.05), polled=True)
+    watch(policy=Policy(stable_for=1.0, most_waiting=5))
     until(lambda: len(taken.paths) >= len(names))
     assert taken.holds(*((name,) for name in names))
 
@@ -208,6 +208,31 @@ def test_a_file_that_was_away_when_it_was_to_be_taken_has_its_turn_again(watch, 
         (root / name).rename(tmp_path / name)
         (tmp_path / name).rename(root / name)
     until(lambda: taken.holds(*[(b"a",), (b"d", b"b")] * 2))
+
+
+def test_so_has_one_that_was_back_before_anybody_looked(root, taken):
+    (root / "a").write_bytes(b"1")
+    path = os.fsencode(root / "a")
+    with watching(root, taken, polled=True, pace=Pace(poll=LONG)) as watcher:
+        until(lambda: taken.holds((b"a",)))
+        watcher._hint(path, False)
+        until(lambda: not watcher._hints)
+        watcher._hint(path, True)
+        until(lambda: taken.holds((b"a",), (b"a",)))
+
+
+def test_a_full_scan_stands_in_for_more_hints_than_are_kept(root, taken, monkeypatch):
+    monkeypatch.setattr(watcher_module, "_MOST_HINTS", 10)
+    with watching(root, taken, polled=True, pace=Pace(poll=LONG)) as watcher:
+        until(lambda: watcher._rounds._ended > 0)
+        names = [b"%03d" % number for number in range(100)]
+        for name in names:
+            (root / os.fsdecode(name)).write_bytes(name)
+        with watcher._changed:
+            for name in names:
+                watcher._hint(os.fsencode(root) + b"/" + name, True)
+            assert len(watcher._hints) == 11
+        until(lambda: taken.holds(*((name,) for name in names)))
 
 
 def test_without_recursion_the_files_of_the_folder_alone_are_taken(watch, root, taken):
@@ -240,6 +265,16 @@ def test_hints_are_followed_while_a_large_folder_is_read(watch, root, taken):
     until(lambda: watcher._scan is not None)
     (root / "a").write_bytes(b"1")
     until(lambda: taken.holds((b"a",)))
+
+
+def test_a_thousand_entries_are_read_in_a_turn_and_no_more(root, taken):
+    folder = WatchedFolder("out", root)
+    watcher = Watcher(folder, taken, clock=SystemClock())
+    read = []
+    watcher._tree.files = lambda: iter(lambda: read.append(1), 1)
+    for turn in range(1, 4):
+        watcher._scan_on()
+        assert len(read) == turn
 
 
 def test_a_stop_ends_a_scan_of_any_length(watch, root, taken):
