@@ -1,14 +1,21 @@
 """File attributes (ATTRS, draft-ietf-secsh-filexfer-02 §5)."""
 
+import struct
+
 import msgspec
 
-from sftpd.sftp.wire import UINT32_MAX, Reader, uint32, uint64
+from sftpd.sftp.wire import UINT32_MAX, Reader
 
 SIZE = 0x01
 _OWNER = 0x02
 PERMISSIONS = 0x04
 TIMES = 0x08
 _EXTENDED = 0x8000_0000
+_SHAPES = ((SIZE, "Q"), (_OWNER, "II"), (PERMISSIONS, "I"), (TIMES, "II"))
+_FORMS = tuple(
+    struct.Struct(">I" + "".join(shape for flag, shape in _SHAPES if flag & flags)) for flags in range(16)
+)
+"""The form of ATTRS, by their flags."""
 
 
 class Attributes(msgspec.Struct, frozen=True, kw_only=True):
@@ -59,17 +66,17 @@ def decode(reader: Reader) -> Attributes:
 def encode(attributes: Attributes) -> bytes:
     """`attributes` as ATTRS."""
     flags = 0
-    fields = b""
+    fields: tuple[int, ...] = ()
     if attributes.size is not None:
         flags |= SIZE
-        fields += uint64(attributes.size)
+        fields += (attributes.size,)
     if attributes.owner is not None:
         flags |= _OWNER
-        fields += uint32(attributes.owner[0]) + uint32(attributes.owner[1])
+        fields += attributes.owner
     if attributes.permissions is not None:
         flags |= PERMISSIONS
-        fields += uint32(attributes.permissions)
+        fields += (attributes.permissions,)
     if attributes.times is not None:
         flags |= TIMES
-        fields += uint32(attributes.times[0]) + uint32(attributes.times[1])
-    return uint32(flags) + fields
+        fields += attributes.times
+    return _FORMS[flags].pack(flags, *fields)

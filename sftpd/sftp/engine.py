@@ -1,13 +1,18 @@
 """The receiving side of the protocol: bytes in, events out."""
 
+import struct
 from collections.abc import Iterator
 
 import msgspec
 
-from sftpd.sftp.requests import EXTENDED, EXTENSIONS, INIT, REQUESTS, Request, RequestSpec, Write
+from sftpd.sftp.requests import EXTENDED, EXTENSIONS, INIT, REQUESTS, Request, Write
 from sftpd.sftp.wire import MAX_PACKET, ProtocolError, Reader
 
 _LENGTH = 4
+_UINT32 = struct.Struct(">I")
+_HEAD = struct.Struct(">BI")
+"""A packet's type and the request's id, or INIT and the version."""
+
 _WRITE = b"\x06"
 
 
@@ -91,17 +96,13 @@ class Engine:
 
     def _begun_write(self) -> Event | None:
         """The first part of a WRITE whose data has begun to arrive; the rest of it is never held."""
-        self._require_init()
+        if not self._initialised:
+            raise _init_missing()
         reader = Reader(memoryview(self._partial))
         try:
             length = reader.uint32()
-            reader.uint8()
-            request_id, handle, offset, size = (
-                reader.uint32(),
-                reader.string(),
-                reader.uint64(),
-                reader.uint32(),
-            )
+            _, request_id = reader.numbers(_HEAD)
+            handle, offset, size = reader.string(), reader.uint64(), reader.uint32()
         except ProtocolError:
             return None
         data = reader.rest()
@@ -113,9 +114,10 @@ class Engine:
         return Requested(request_id, Write(handle, offset, data, more=True))
 
     def _next_packet(self, rest: memoryview) -> tuple[memoryview | None, memoryview]:
-        if not self._partial and len(rest) >= _LENGTH:
-            end = _LENGTH + self._length(bytes(rest[:_LENGTH]))
-            if len(rest) >= end:
+        size = len(rest)
+        if not self._partial and size >= _LENGTH:
+            end = _LENGTH + self._length(rest)
+            if size >= end:
                 return rest[_LENGTH:end], rest[end:]
         return self._collect(rest)
 
@@ -123,7 +125,7 @@ class Engine:
         rest = self._fill(_LENGTH, rest)
         if len(self._partial) < _LENGTH:
             return None, rest
-        end = _LENGTH + self._length(bytes(self._partial[:_LENGTH]))
+        end = _LENGTH + self._length(self._partial)
         rest = self._fill(end, rest)
         if len(self._partial) < end:
             return None, rest
@@ -135,35 +137,34 @@ class Engine:
         self._partial += rest[:missing]
         return rest[missing:]
 
-    def _length(self, header: bytes) -> int:
-        length = int.from_bytes(header, "big")
+    def _length(self, packet: bytearray | memoryview) -> int:
+        length: int = _UINT32.unpack_from(packet)[0]
         if not 1 <= length <= self._max_packet:
             raise ProtocolError(f"packet of {length} bytes", expected=f"1 to {self._max_packet} bytes")
         return length
 
     def _event(self, packet: memoryview) -> Event:
         reader = Reader(packet)
-        kind = reader.uint8()
-        if kind == INIT and not self._initialised:
-            self._initialised = True
-            return Init(reader.uint32(), tuple(_pairs(reader)))
+        kind, number = reader.numbers(_HEAD)
         if kind == INIT:
-            raise ProtocolError("INIT comes again", expected="INIT once")
-        self._require_init()
-        request_id = reader.uint32()
-        try:
-            spec = _spec(kind, reader)
-            return Unsupported(request_id) if spec is None else Requested(request_id, spec.decode(reader))
-        except ProtocolError:
-            return Malformed(request_id)
-
-    def _require_init(self) -> None:
+            return self._init(number, reader)
         if not self._initialised:
-            raise ProtocolError("INIT is missing", expected="INIT first")
+            raise _init_missing()
+        try:
+            spec = EXTENSIONS.get(reader.string()) if kind == EXTENDED else REQUESTS.get(kind)
+            return Unsupported(number) if spec is None else Requested(number, spec.decode(reader))
+        except ProtocolError:
+            return Malformed(number)
+
+    def _init(self, version: int, extensions: Reader) -> Init:
+        if self._initialised:
+            raise ProtocolError("INIT comes again", expected="INIT once")
+        self._initialised = True
+        return Init(version, tuple(_pairs(extensions)))
 
 
-def _spec(kind: int, reader: Reader) -> "RequestSpec[Request] | None":
-    return EXTENSIONS.get(reader.string()) if kind == EXTENDED else REQUESTS.get(kind)
+def _init_missing() -> ProtocolError:
+    return ProtocolError("INIT is missing", expected="INIT first")
 
 
 def _pairs(reader: Reader) -> Iterator[tuple[bytes, bytes]]:

@@ -23,6 +23,12 @@ _EXTENDED_REPLY = 201
 _OK = struct.Struct(">IBIIII")
 """STATUS with no message in no language."""
 
+_CODE = struct.Struct(">III")
+"""Id, code, and how long the message of a STATUS is."""
+
+_COUNTED = struct.Struct(">II")
+"""Id, and how many bytes or names follow."""
+
 
 class Name(msgspec.Struct, frozen=True):
     """One entry of a NAME reply."""
@@ -42,19 +48,18 @@ def reply_status(request_id: int, code: Status, message: str = "") -> bytes:
     """STATUS with a message in English."""
     if code is Status.OK and not message:
         return _OK.pack(_OK.size - 4, _STATUS, request_id, code, 0, 0)
-    return wire.frame(
-        _STATUS, uint32(request_id), uint32(code), string(message.encode()), string(b"en" if message else b"")
-    )
+    text, language = message.encode(), string(b"en" if message else b"")
+    return wire.frame(_STATUS, _CODE.pack(request_id, code, len(text)), text, language)
 
 
 def reply_handle(request_id: int, handle: bytes) -> bytes:
     """HANDLE, the answer to OPEN and OPENDIR."""
-    return wire.frame(_HANDLE, uint32(request_id), string(handle))
+    return wire.frame(_HANDLE, _COUNTED.pack(request_id, len(handle)), handle)
 
 
 def reply_data(request_id: int, data: bytes | memoryview) -> bytes:
     """DATA, the answer to READ."""
-    return wire.frame(DATA, uint32(request_id), uint32(len(data)), data)
+    return wire.frame(DATA, _COUNTED.pack(request_id, len(data)), data)
 
 
 def reply_name(request_id: int, names: Iterable[Name]) -> bytes:
@@ -74,7 +79,7 @@ def reply_extended(request_id: int, body: bytes) -> bytes:
 
 def reply_encoded_names(request_id: int, encoded: list[bytes]) -> bytes:
     """NAME with entries that are encoded already."""
-    return wire.frame(_NAME, uint32(request_id), uint32(len(encoded)), *encoded)
+    return wire.frame(_NAME, _COUNTED.pack(request_id, len(encoded)), *encoded)
 
 
 def _encoded(name: Name) -> bytes:

@@ -13,8 +13,10 @@ MAX_DATA = MAX_PACKET - 1024
 
 UINT32_MAX = 0xFFFF_FFFF
 
+_UINT8 = struct.Struct(">B")
 _UINT32 = struct.Struct(">I")
 _UINT64 = struct.Struct(">Q")
+_HEAD = struct.Struct(">IB")
 
 
 class ProtocolError(SftpdError):
@@ -29,60 +31,56 @@ class Reader:
     Bytes behind the last field that is asked for are ignored, as OpenSSH does; rclone sends some.
     """
 
-    __slots__ = ("_at", "_data")
+    __slots__ = ("_at", "_data", "_end")
 
     def __init__(self, data: memoryview) -> None:
         self._data = data
         self._at = 0
+        self._end = len(data)
 
     @property
     def at_end(self) -> bool:
         """Whether every byte has been taken."""
-        return self._at == len(self._data)
+        return self._at == self._end
 
     def uint8(self) -> int:
         """Take one byte."""
-        return self._take(1)[0]
+        return self.numbers(_UINT8)[0]
 
     def uint32(self) -> int:
         """Take an unsigned integer of 4 bytes, big-endian."""
-        return self._number(_UINT32)
+        return self.numbers(_UINT32)[0]
 
     def uint64(self) -> int:
         """Take an unsigned integer of 8 bytes, big-endian."""
-        return self._number(_UINT64)
+        return self.numbers(_UINT64)[0]
+
+    def numbers(self, form: struct.Struct) -> tuple[int, ...]:
+        """Take several integers, as `form` has them."""
+        try:
+            values = form.unpack_from(self._data, self._at)
+        except struct.error:
+            raise _cut_short(form.size) from None
+        self._at += form.size
+        return values
 
     def string(self) -> bytes:
         """Take a string: its length in 4 bytes, then a copy of its bytes."""
-        start = self._at + 4
-        end = start + self._number(_UINT32)
-        if end > len(self._data):
-            raise _cut_short(end - start)
-        self._at = end
-        return bytes(self._data[start:end])
+        return bytes(self.view())
 
     def view(self) -> memoryview:
         """Take a string without a copy: a window on the packet, good for as long as the packet is."""
-        return self._take(self.uint32())
-
-    def rest(self) -> memoryview:
-        """Take all that is left: a window, as `view` has it."""
-        return self._take(len(self._data) - self._at)
-
-    def _take(self, count: int) -> memoryview:
+        (count,) = self.numbers(_UINT32)
         start, end = self._at, self._at + count
-        if end > len(self._data):
+        if end > self._end:
             raise _cut_short(count)
         self._at = end
         return self._data[start:end]
 
-    def _number(self, form: struct.Struct) -> int:
-        try:
-            value: int = form.unpack_from(self._data, self._at)[0]
-        except struct.error:
-            raise _cut_short(form.size) from None
-        self._at += form.size
-        return value
+    def rest(self) -> memoryview:
+        """Take all that is left: a window, as `view` has it."""
+        start, self._at = self._at, self._end
+        return self._data[start:]
 
 
 def _cut_short(missing: int) -> ProtocolError:
@@ -106,4 +104,5 @@ def string(value: bytes) -> bytes:
 
 def frame(kind: int, *fields: bytes | memoryview) -> bytes:
     """One packet: length, type `kind`, and the fields, which are encoded already."""
-    return b"".join((_UINT32.pack(1 + sum(map(len, fields))), bytes((kind,)), *fields))
+    body = b"".join(fields)
+    return _HEAD.pack(1 + len(body), kind) + body
