@@ -52,7 +52,8 @@ class Incoming:
         if available < opening.head:
             self._wanted = opening.head
             return None
-        total = LENGTH_SIZE + opening.length(self._view[start : start + opening.head]) + opening.tail
+        length = opening.length(self._view[start : start + opening.head])
+        total = LENGTH_SIZE + length + opening.tail
         if available < total:
             self._wanted = total
             return None
@@ -63,9 +64,9 @@ class Incoming:
         if not self.sequence and not self.may_wrap:
             raise paramiko.SSHException("sequence numbers ran out before the first key exchange was done")
         padding = packet[0]
-        if not _LEAST_PADDING <= padding <= len(packet) - 2:
-            raise paramiko.SSHException(f"packet of {len(packet)} bytes with {padding} bytes of padding")
-        return packet[1 : len(packet) - padding]
+        if not _LEAST_PADDING <= padding <= length - 2:
+            raise paramiko.SSHException(f"packet of {length} bytes with {padding} bytes of padding")
+        return packet[1 : length - padding]
 
     def line(self) -> bytes | None:
         """The next line before the packets, without its end; None when it has not come whole.

@@ -73,6 +73,10 @@ class Outgoing:
         """Bytes that wait for the socket."""
         return self._end - self._start
 
+    def congested(self) -> bool:
+        """Whether so much waits for the socket, after what it takes now, that no more should be made."""
+        return self._end - self._start >= FULL and not self.flush() and self.pending >= FULL
+
     def seal(self, at: int, length: int) -> None:
         """Seal the payload of `length` bytes in `plain` that stands ROOM bytes behind `at`."""
         sealing = self.sealing

@@ -27,13 +27,22 @@ from paramiko.packet import NeedRekeyException
 
 from sftpd.ssh.incoming import Incoming
 from sftpd.ssh.key_use import KeyUse
-from sftpd.ssh.outgoing import FULL, Outgoing
+from sftpd.ssh.outgoing import Outgoing
 from sftpd.ssh.sealing import UINT32, Keys, opening_with, sealing_with
 
 _FIRST_AFTER_KEX = 50
 """Messages below are the transport's own, and pass during a key exchange (RFC 4253 §7.1)."""
 
 _HELD_LIMIT = 1024
+_LEAST_SIZES = {
+    MSG_CHANNEL_WINDOW_ADJUST: 9,
+    MSG_CHANNEL_DATA: 9,
+    MSG_CHANNEL_EXTENDED_DATA: 9,
+    MSG_CHANNEL_EOF: 5,
+    MSG_CHANNEL_CLOSE: 5,
+}
+"""The messages that are for receivers, and how many bytes each has at least."""
+
 _TICK = 1.0
 _LAST_WORDS = 2.0
 """Seconds that a peer may take nothing of what is left to send when the connection is closed."""
@@ -85,14 +94,17 @@ class Packetizer:
         """How many messages may still come that are for no Receiver; None: any number."""
         self.acknowledges_at_once = True
         """Whether TCP acknowledges what comes without waiting for something to send."""
+        self.exchanging = False
+        """Whether a key exchange keeps all other messages back."""
         self._connection = connection
         self._now = now
         self._in, self._out = Incoming(connection), Outgoing(connection)
+        self.plain, self.seal, self.congested = self._out.plain, self._out.seal, self._out.congested
+        """As Outgoing has them, for the thread that reads."""
         self._keys = KeyUse(now())
         self._lock = threading.RLock()
         self._reader: int | None = None
         self._closed = False
-        self._exchanging = False
         self._held: deque[bytes] = deque()
         self._receivers: dict[int, Receiver] = {}
         self._waiting: set[Receiver] = set()
@@ -129,24 +141,6 @@ class Packetizer:
         self._waiting.discard(receiver)
 
     @property
-    def exchanging(self) -> bool:
-        """Whether a key exchange keeps all other messages back."""
-        return self._exchanging
-
-    def congested(self) -> bool:
-        """Whether so much waits for the socket that no more should be made."""
-        return self._out.pending >= FULL and not self._out.flush() and self._out.pending >= FULL
-
-    @property
-    def plain(self) -> memoryview:
-        """Where a payload is written for `seal`."""
-        return self._out.plain
-
-    def seal(self, at: int, length: int) -> None:
-        """Send the payload that lies in `plain`, as Outgoing.seal has it; for the thread that reads."""
-        self._out.seal(at, length)
-
-    @property
     def silent_for(self) -> float:
         """Seconds since anything came from the other side."""
         return self._now() - self._heard
@@ -155,10 +149,10 @@ class Packetizer:
         """Send a message, or keep it for the end of the key exchange that is under way."""
         payload: bytes = message.asbytes()
         with self._lock:
-            if self._exchanging and payload[0] >= _FIRST_AFTER_KEX:
+            if self.exchanging and payload[0] >= _FIRST_AFTER_KEX:
                 self._hold(payload)
                 return
-            self._exchanging |= payload[0] == MSG_KEXINIT
+            self.exchanging |= payload[0] == MSG_KEXINIT
             self._out.seal_bytes(payload)
             if self._reader != threading.get_ident():
                 self._out.flush_all()
@@ -170,9 +164,10 @@ class Packetizer:
         """
         self._reader = threading.get_ident()
         while True:
-            for receiver in tuple(self._waiting):
-                receiver.go_on()
-            if self._keys.due and not self._exchanging and not self._keys.half_changed:
+            if self._waiting:
+                for receiver in tuple(self._waiting):
+                    receiver.go_on()
+            if self._keys.due and not self.exchanging and not self._keys.half_changed:
                 raise NeedRekeyException
             payload = self._in.next_payload()
             if payload is None:
@@ -180,7 +175,7 @@ class Packetizer:
                 continue
             self._keys.use(self._in.bytes + self._out.bytes)
             kind = payload[0]
-            if MSG_CHANNEL_WINDOW_ADJUST <= kind <= MSG_CHANNEL_CLOSE and self._hand_on(kind, payload):
+            if kind in _LEAST_SIZES and self._hand_on(kind, payload):
                 continue
             if self.messages_left is not None:
                 if not self.messages_left:
@@ -229,7 +224,7 @@ class Packetizer:
             self._out.sealing = sealing_with(_keys(named), etm=etm, nonce=iv_out)
             self._out.bytes = 0
             self._keys.changed(self._now())
-            self._exchanging = False
+            self.exchanging = False
             while self._held:
                 self._out.seal_bytes(self._held.popleft())
 
@@ -299,14 +294,17 @@ class Packetizer:
 
     def _hand_on(self, kind: int, payload: memoryview) -> bool:
         """Give a channel's message to its receiver; returns whether paramiko need not see it."""
-        _require_size(payload, 5 if kind in (MSG_CHANNEL_EOF, MSG_CHANNEL_CLOSE) else 9)
+        size = len(payload)
+        if size < _LEAST_SIZES[kind]:
+            raise _cut_short()
         receiver = self._receivers.get(UINT32.unpack_from(payload, 1)[0])
         if receiver is None:
             return self.drops_strange_data and kind in (MSG_CHANNEL_DATA, MSG_CHANNEL_EXTENDED_DATA)
         if kind == MSG_CHANNEL_DATA:
-            count = UINT32.unpack_from(payload, 5)[0]
-            _require_size(payload, 9 + count)
-            receiver.data(payload[9 : 9 + count])
+            end = 9 + UINT32.unpack_from(payload, 5)[0]
+            if size < end:
+                raise _cut_short()
+            receiver.data(payload[9:end])
         elif kind == MSG_CHANNEL_WINDOW_ADJUST:
             receiver.adjust(UINT32.unpack_from(payload, 5)[0])
         elif kind == MSG_CHANNEL_EXTENDED_DATA:
@@ -323,7 +321,7 @@ class Packetizer:
         while self._later:
             self._later.pop()()
             unsent = self._flush()
-        pause = self._pause()
+        pause = self._pause() if self._waiting else _TICK
         if not unsent and pause >= _TICK:
             came = self._in.fill(0)
         else:
@@ -363,7 +361,7 @@ class Packetizer:
         self._keys.look(self._now())
         if self.handshake_timed_out():
             raise EOFError("the key exchange takes too long")
-        if self._keepalive is not None and self.silent_for >= self._keepalive[0] and not self._exchanging:
+        if self._keepalive is not None and self.silent_for >= self._keepalive[0] and not self.exchanging:
             self._heard = self._now()
             self._keepalive[1]()
         if not self._idle and not self._waiting:
@@ -373,9 +371,8 @@ class Packetizer:
                 self._out.give_back()
 
 
-def _require_size(payload: memoryview, size: int) -> None:
-    if len(payload) < size:
-        raise paramiko.SSHException("message of a channel is cut short")
+def _cut_short() -> paramiko.SSHException:
+    return paramiko.SSHException("message of a channel is cut short")
 
 
 def _keys(named: dict[str, Any]) -> Keys:

@@ -67,7 +67,22 @@ class Keys(NamedTuple):
     mac_key: bytes | None
 
 
-class Clear:
+class _ReadableLength:
+    """A length field that can be read before its packet is opened."""
+
+    block: int
+    uncounted: int
+
+    def length(self, received: memoryview) -> int:
+        """As Opening says. Raises SSHException unless it is in bounds and makes whole blocks."""
+        length: int = UINT32.unpack_from(received)[0]
+        counted = LENGTH_SIZE + length - self.uncounted
+        if not _SMALLEST <= length <= LARGEST or counted % self.block:
+            raise paramiko.SSHException(f"packet of {length} bytes")
+        return length
+
+
+class Clear(_ReadableLength):
     """No protection: the state before the first key exchange, in both directions."""
 
     block = 8
@@ -79,10 +94,6 @@ class Clear:
         """As Sealing says."""
         del sequence
         out[: len(packet)] = packet
-
-    def length(self, received: memoryview) -> int:
-        """As Opening says."""
-        return _length(received, self.block, LENGTH_SIZE)
 
     def open(self, sequence: int, received: memoryview, plain: memoryview) -> memoryview:
         """As Opening says."""
@@ -128,12 +139,8 @@ class GcmSealing(_Gcm):
         )
 
 
-class GcmOpening(_Gcm):
+class GcmOpening(_Gcm, _ReadableLength):
     """AES-GCM inwards."""
-
-    def length(self, received: memoryview) -> int:
-        """As Opening says."""
-        return _length(received, _GCM_BLOCK, 0)
 
     def open(self, sequence: int, received: memoryview, plain: memoryview) -> memoryview:
         """As Opening says."""
@@ -182,14 +189,11 @@ class EtmSealing(_Mac):
         out[size : size + self.tail] = self._mac(sequence, out[:size])
 
 
-class EtmOpening(_Mac):
+class EtmOpening(_Mac, _ReadableLength):
     """Encrypt, then MAC, inwards."""
 
+    uncounted = LENGTH_SIZE
     head = LENGTH_SIZE
-
-    def length(self, received: memoryview) -> int:
-        """As Opening says."""
-        return _length(received, self.block, 0)
 
     def open(self, sequence: int, received: memoryview, plain: memoryview) -> memoryview:
         """As Opening says."""
@@ -212,8 +216,10 @@ class MacSealing(_Mac):
         out[size : size + self.tail] = mac
 
 
-class MacOpening(_Mac):
+class MacOpening(_Mac, _ReadableLength):
     """Encrypt and MAC, inwards: the first block is decrypted to learn the length, and only once."""
+
+    uncounted = 0
 
     def __init__(self, keys: Keys) -> None:
         super().__init__(keys)
@@ -224,7 +230,7 @@ class MacOpening(_Mac):
         """As Opening says."""
         if self._first is None:
             self._first = self._cipher.update(bytes(received[: self.block]))
-        return _length(memoryview(self._first), self.block, LENGTH_SIZE)
+        return super().length(memoryview(self._first))
 
     def open(self, sequence: int, received: memoryview, plain: memoryview) -> memoryview:
         """As Opening says."""
@@ -250,11 +256,3 @@ def opening_with(keys: Keys, *, etm: bool, nonce: bytes | None) -> Opening:
     if nonce is not None:
         return GcmOpening(keys.cipher, nonce)
     return EtmOpening(keys) if etm else MacOpening(keys)
-
-
-def _length(received: memoryview, block: int, counted: int) -> int:
-    """The length field. Raises SSHException unless it is in bounds and, with `counted`, of whole blocks."""
-    length: int = UINT32.unpack_from(received)[0]
-    if not _SMALLEST <= length <= LARGEST or (length + counted) % block:
-        raise paramiko.SSHException(f"packet of {length} bytes")
-    return length

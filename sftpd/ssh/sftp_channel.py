@@ -117,6 +117,7 @@ class SftpChannel:
         self._max_data = min(peer.max_data, MAX_DATA)
         self._on_end = on_end
         self._paces = paces
+        self._paced = paces != _ANY_PACE
         self._engine = Engine()
         self._parked: deque[bytes] = deque()
         self._unsent = b""
@@ -195,7 +196,9 @@ class SftpChannel:
 
     def _held_up(self) -> bool:
         """Whether what comes next has to wait; sends first what waits itself, as far as that goes."""
-        if self._ended or self._wire.exchanging or self._wire.congested() or self._is_paced():
+        if self._ended or self._wire.exchanging or self._wire.congested():
+            return True
+        if self._paced and self._paced_until() > monotonic():
             return True
         if self._unsent:
             unsent, self._unsent = self._unsent, b""
@@ -203,15 +206,13 @@ class SftpChannel:
         if self._owed is not None and not self._unsent:
             owed, self._owed = self._owed, None
             self._send_file(owed)
-        self._grant()
+        if self._consumed >= _GRANTED_AT:
+            self._grant()
         return bool(self._unsent) or self._owed is not None
 
     def _paced_until(self) -> float:
+        """When the account's rate lets it move more."""
         return max([pace.due for pace in self._paces if pace is not None], default=0.0)
-
-    def _is_paced(self) -> bool:
-        """Whether the account has moved more than its rate lets it."""
-        return self._paces != _ANY_PACE and self._paced_until() > monotonic()
 
     def _take(self, data: memoryview) -> None:
         """Answer what is in `data`, as far as there is room for the answers; the rest is parked."""
@@ -223,13 +224,14 @@ class SftpChannel:
             raise EOFError(f"the monitor does not answer: {error}") from error
 
     def _answer(self, data: memoryview) -> None:
-        answer, next_event = self.handler.answer, self._engine.next_event
+        answer, next_event, pace = self.handler.answer, self._engine.next_event, self._paces.upload
+        size = left = len(data)
         rest = data
         while rest:
-            before = len(rest)
             event, rest = next_event(rest)
-            if self._paces.upload is not None:
-                self._paces.upload.spend(before - len(rest), monotonic())
+            if pace is not None:
+                before, left = left, len(rest)
+                pace.spend(before - left, monotonic())
             if event is None:
                 continue
             reply = answer(event)
@@ -243,8 +245,9 @@ class SftpChannel:
                 self._parked.appendleft(bytes(rest))
                 self._wire.wait(self)
                 break
-        self._consumed += len(data) - len(rest)
-        self._grant()
+        self._consumed += size - len(rest)
+        if self._consumed >= _GRANTED_AT:
+            self._grant()
         if self.handler.ahead is not None:
             self._wire.later(self.handler.look_ahead)
 
@@ -254,7 +257,7 @@ class SftpChannel:
 
     def _grant(self) -> None:
         """Let the client send as much again as was consumed, once that is worth a message."""
-        if self._consumed < _GRANTED_AT or self._wire.exchanging:
+        if self._wire.exchanging:
             return
         _ADJUST.pack_into(self._wire.plain, ROOM, MSG_CHANNEL_WINDOW_ADJUST, self._recipient, self._consumed)
         self._wire.seal(0, _ADJUST.size)
