@@ -158,8 +158,11 @@ class Root:
         if len(parts) == 1 and not follow:
             # One name in this very folder, not followed, cannot lead out: no need to resolve it beneath.
             return os.stat(_name(parts), dir_fd=self._fd, follow_symlinks=False)
-        with self._handle(parts, follow=follow) as fd:
+        fd = open_beneath(self._fd, _joined(parts), os.O_PATH | (0 if follow else os.O_NOFOLLOW))
+        try:
             return os.fstat(fd)
+        finally:
+            os.close(fd)
 
     def exists(self, parts: Parts) -> bool:
         """Whether anything, a dangling link too, has this name."""
@@ -265,8 +268,8 @@ class Root:
             os.close(fd)
 
     @contextmanager
-    def _handle(self, parts: Parts, *, follow: bool = True) -> Iterator[int]:
-        fd = open_beneath(self._fd, _joined(parts), os.O_PATH | (0 if follow else os.O_NOFOLLOW))
+    def _handle(self, parts: Parts) -> Iterator[int]:
+        fd = open_beneath(self._fd, _joined(parts), os.O_PATH)
         try:
             yield fd
         finally:

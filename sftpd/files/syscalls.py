@@ -2,12 +2,14 @@
 
 import ctypes
 import errno
+import functools
 import os
 import platform
+from typing import Any
 
 from sftpd.errors import ContainmentError
 
-_OPENAT2 = 437
+_OPENAT2 = ctypes.c_long(437)
 _RENAMEAT2 = {"x86_64": 316, "aarch64": 276}
 _RENAME_NOREPLACE = 1
 _RESOLVE_NO_MAGICLINKS = 0x02
@@ -29,6 +31,16 @@ class _OpenHow(ctypes.Structure):
     _fields_ = (("flags", ctypes.c_uint64), ("mode", ctypes.c_uint64), ("resolve", ctypes.c_uint64))
 
 
+_HOW_SIZE = ctypes.c_size_t(ctypes.sizeof(_OpenHow))
+
+
+@functools.lru_cache
+def _how(flags: int, mode: int) -> Any:
+    """A reference to how to open so; the kernel only reads it."""
+    resolve = _RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS
+    return ctypes.byref(_OpenHow(flags=flags | os.O_CLOEXEC, mode=mode, resolve=resolve))
+
+
 def open_beneath(directory: int, path: bytes, flags: int, mode: int = 0) -> int:
     """Open `path`, resolved by the kernel strictly beneath `directory`, and return the descriptor.
 
@@ -36,11 +48,9 @@ def open_beneath(directory: int, path: bytes, flags: int, mode: int = 0) -> int:
     resolution makes the kernel say EAGAIN; that is tried again a bounded number of times.
     Raises ContainmentError (its cause has the errno) for a path that leaves, OSError otherwise.
     """
-    how = _OpenHow(flags=flags | os.O_CLOEXEC, mode=mode, resolve=_RESOLVE_BENEATH | _RESOLVE_NO_MAGICLINKS)
+    how = _how(flags, mode)
     for _ in range(_RACES_BORNE):
-        fd: int = _libc.syscall(
-            ctypes.c_long(_OPENAT2), directory, path, ctypes.byref(how), ctypes.c_size_t(ctypes.sizeof(how))
-        )
+        fd: int = _libc.syscall(_OPENAT2, directory, path, how, _HOW_SIZE)
         if fd >= 0:
             return fd
         number = ctypes.get_errno()

@@ -1,8 +1,9 @@
 """Answers each SFTP request of a session: one permission check, one operation on the view, one reply."""
 
 import secrets
-from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, NamedTuple
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import structlog
 
@@ -23,7 +24,6 @@ from sftpd.ssh.file_data import FileData
 from sftpd.ssh.listing import Listing, limited
 from sftpd.ssh.messages import Admitted
 from sftpd.ssh.open_file import Fetch, Upload
-from sftpd.ssh.place import Place
 from sftpd.ssh.view import View
 
 _log = structlog.get_logger()
@@ -31,17 +31,22 @@ _log = structlog.get_logger()
 _HANDLE_BYTES = 8
 _PATHS = ("path", "old", "new")
 _HANDLES = ("handle", "read_handle", "write_handle")
-_NAMING = {
-    kind: tuple(name for name in kind.__struct_fields__ if name in (*_PATHS, *_HANDLES)) for kind in SPECS
-}
-"""The fields of each request that name a path or a handle."""
 _NONE: requests.Permissions = frozenset()
-
+_NAMING = {
+    kind: tuple(
+        (field, field in _PATHS, spec.besides.get(field, _NONE))
+        for field in kind.__struct_fields__
+        if field in (*_PATHS, *_HANDLES)
+    )
+    for kind, spec in SPECS.items()
+}
+"""The fields of each request that name a path, or else a handle, and what is needed there besides."""
 
 Opened = Fetch | Upload | Listing
 
 
-class _Writing(NamedTuple):
+@dataclass(slots=True)
+class _Writing:
     """A WRITE of which more is to come: where to, and the reply that it has earned so far."""
 
     id: int
@@ -72,6 +77,8 @@ class Handler:
         Raises ProcessError when the monitor is gone.
         """
         match event:
+            case Requested():
+                return self.handle(event.id, event.request)
             case Continued():
                 return self._go_on_writing(event)
             case Init():
@@ -80,8 +87,6 @@ class Handler:
                 return reply_status(event.id, Status.BAD_MESSAGE, "bad message")
             case Unsupported():
                 return reply_status(event.id, Status.OP_UNSUPPORTED, "operation not supported")
-            case Requested():
-                return self.handle(event.id, event.request)
 
     def handle(self, request_id: int, request: Request) -> bytes | FileData:
         """Carry a request out and return its reply. Raises ProcessError when the monitor is gone."""
@@ -123,18 +128,18 @@ class Handler:
         self._opened.clear()
 
     def _go_on_writing(self, part: Continued) -> bytes:
-        assert self._writing is not None
-        request_id, upload, offset, reply = self._writing
-        if upload is not None:
+        writing = self._writing
+        assert writing is not None
+        if writing.upload is not None:
             try:
-                upload.write(offset, part.data)
+                writing.upload.write(writing.offset, part.data)
             except (OSError, OverflowError, RefusedError) as error:
-                upload, reply = None, self._refusal(request_id, requests.Write, error)
-        if not part.more:
-            self._writing = None
-            return reply
-        self._writing = _Writing(request_id, upload, offset + len(part.data), reply)
-        return b""
+                writing.upload, writing.reply = None, self._refusal(writing.id, requests.Write, error)
+        if part.more:
+            writing.offset += len(part.data)
+            return b""
+        self._writing = None
+        return writing.reply
 
     def _refusal(self, request_id: int, kind: type[Request], error: Exception) -> bytes:
         status, message = status_for(error)
@@ -153,14 +158,13 @@ class Handler:
         if spec.name in self._denied:
             raise StatusError(Status.PERMISSION_DENIED, f"{spec.name} is not allowed for this account")
         needed = spec.permissions(request)
-        for field, place in self._places(request) if needed or spec.besides else ():
-            for missing in place.missing(needed | spec.besides.get(field, _NONE), expected=field != "new"):
-                raise StatusError(Status.PERMISSION_DENIED, f"{missing} is not allowed here")
-
-    def _places(self, request: Request) -> Iterator[tuple[str, Place]]:
-        for field in _NAMING[type(request)]:
+        if not needed and not spec.besides:
+            return
+        for field, is_path, besides in _NAMING[type(request)]:
             named = getattr(request, field)
-            yield field, self._view.place(named) if field in _PATHS else self._at(named).place
+            place = self._view.place(named) if is_path else self._at(named).place
+            if missing := place.missing(needed | besides, expected=field != "new"):
+                raise StatusError(Status.PERMISSION_DENIED, f"{missing[0]} is not allowed here")
 
     def _at(self, handle: bytes) -> Opened:
         try:

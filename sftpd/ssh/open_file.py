@@ -47,10 +47,9 @@ class Fetch:
         """The file's attributes."""
         return told(os.fstat(self.fd))
 
-    @property
-    def complete(self) -> bool:
-        """Whether it was read without a gap, from wherever a resumed fetch began, up to its end."""
-        return self._seen is not None and self._seen >= os.fstat(self.fd).st_size
+    def has_come_to(self, end: int) -> bool:
+        """Whether it was read without a gap, from wherever a resumed fetch began, up to `end`."""
+        return self._seen is not None and self._seen >= end
 
     def close(self) -> None:
         """Let the file go."""
@@ -127,15 +126,16 @@ class Upload:
             offset = os.fstat(self.fd).st_size
         self._changed()
         rest, at = data, offset
+        end = offset + len(data)
         try:
-            self._require(offset + len(data))
+            self._require(end)
             while rest:
                 written = os.pwrite(self.fd, rest, at)
                 rest, at = rest[written:], at + written
         except (OSError, RefusedError):
             self.whole = False
             raise
-        self._note(offset, data)
+        self._note(offset, data, end)
 
     def copy(self, source: "Fetch | Upload", *, read_at: int, length: int, write_at: int) -> None:
         """Copy `length` bytes of another open file, 0 for all up to its end, as writes would have them.
@@ -222,10 +222,10 @@ class Upload:
         if self._granted is not None and size > self._granted:
             self._granted = self._extend(size)
 
-    def _note(self, offset: int, data: memoryview) -> None:
+    def _note(self, offset: int, data: memoryview, end: int) -> None:
         if offset == self._hashed:
             self._digest.update(data)
-            self._hashed += len(data)
+            self._hashed = end
         elif offset < self._hashed:
             self._hashed = -1
 

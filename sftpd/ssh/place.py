@@ -2,7 +2,7 @@
 
 import errno
 import stat
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from sftpd.files.beneath import Parts
 from sftpd.names import VirtualPath
@@ -18,18 +18,18 @@ class Place(NamedTuple):
 
     path: VirtualPath
     within: FolderView | None
+    parts: Parts
+    """The path from its folder on."""
+    permissions: frozenset[Permission]
+    """What may be done there; the root and the folders themselves may only be listed."""
 
-    @property
-    def parts(self) -> Parts:
-        """The path from its folder on."""
-        return self.path.parts[1:]
-
-    @property
-    def permissions(self) -> frozenset[Permission]:
-        """What may be done there; the root and the folders themselves may only be listed."""
-        if self.within is None:
-            return _TOP
-        return self.within.permissions if self.parts else self.within.permissions & _TOP
+    @classmethod
+    def of(cls, path: VirtualPath, within: FolderView | None) -> Self:
+        """The place of a path that leads to or into a folder, or to none."""
+        parts = path.parts[1:]
+        if within is None:
+            return cls(path, within, parts, _TOP)
+        return cls(path, within, parts, within.permissions if parts else within.permissions & _TOP)
 
     @property
     def folder(self) -> FolderView:
@@ -45,6 +45,8 @@ class Place(NamedTuple):
         FileNotFoundError.
         """
         missing = needed - self.permissions
+        if not missing:
+            return []
         if self.within is None and self.path.parts and expected and not missing <= _MAKING:
             raise fault(errno.ENOENT)
         return sorted(missing)

@@ -42,7 +42,7 @@ class View:
         self._monitor = monitor
         self._uploads = Uploads(monitor, rationed=rationed)
         self._told: set[str] = set()
-        self._last = b"", Place(VirtualPath(), None)
+        self._last = b"", Place.of(VirtualPath(), None)
         """The path that was asked for last: each is needed once for its permissions and once for itself."""
 
     def close(self) -> None:
@@ -60,7 +60,7 @@ class View:
         """Where a path from the wire leads. Raises ContainmentError and InvalidNameError."""
         if raw != self._last[0]:
             path = VirtualPath.parse(raw)
-            self._last = raw, Place(path, self._folders.get(path.parts[0]) if path.parts else None)
+            self._last = raw, Place.of(path, self._folders.get(path.parts[0]) if path.parts else None)
         return self._last[1]
 
     def attributes(self, place: Place, *, follow: bool) -> Attributes:
@@ -233,7 +233,8 @@ class View:
             self._fetched(file)
 
     def _fetched(self, file: Fetch) -> None:
-        size, complete = os.fstat(file.fd).st_size, file.complete
+        size = os.fstat(file.fd).st_size
+        complete = file.has_come_to(size)
         file.close()
         if not file.staged:
             self._monitor.notify(messages.Fetched(bytes(file.place.path), size, complete))
