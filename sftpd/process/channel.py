@@ -34,6 +34,8 @@ _SEND_PATIENCE = 5.0
 _INBOX_LIMIT = 1024
 _ANCILLARY = socket.CMSG_SPACE(DESCRIPTOR_LIMIT * array.array("i").itemsize)
 _AT_ONCE = int(socket.MSG_DONTWAIT)
+_SENDING = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+_READING = int(socket.MSG_CMSG_CLOEXEC)
 _CUT = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)
 _GONE = (errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN, errno.EBADF)
 
@@ -164,7 +166,7 @@ class Channel:
         deadline = Deadline(_SEND_PATIENCE)
         while True:
             try:
-                self._sock.sendmsg([packet], ancillary, _AT_ONCE | socket.MSG_NOSIGNAL)
+                self._sock.sendmsg([packet], ancillary, _SENDING)
             except BlockingIOError:
                 if deadline.passed():
                     raise ChannelClosedError("the other end does not read") from None
@@ -308,9 +310,7 @@ class Channel:
     def _read(self, how: int) -> Delivery:
         """Read one message; with _AT_ONCE raises BlockingIOError where none lies ready."""
         try:
-            packet, ancillary, flags, _ = self._sock.recvmsg(
-                MESSAGE_LIMIT, _ANCILLARY, how | socket.MSG_CMSG_CLOEXEC
-            )
+            packet, ancillary, flags, _ = self._sock.recvmsg(MESSAGE_LIMIT, _ANCILLARY, how | _READING)
         except BlockingIOError:
             raise
         except OSError as fault:

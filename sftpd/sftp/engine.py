@@ -114,10 +114,11 @@ class Engine:
         return Requested(request_id, Write(handle, offset, data, more=True))
 
     def _next_packet(self, rest: memoryview) -> tuple[memoryview | None, memoryview]:
-        size = len(rest)
-        if not self._partial and size >= _LENGTH:
-            end = _LENGTH + self._length(rest)
-            if size >= end:
+        behind = len(rest) - _LENGTH
+        if behind > 0 and not self._partial:
+            length = _UINT32.unpack_from(rest)[0]
+            if 0 < length <= behind and length <= self._max_packet:
+                end = _LENGTH + length
                 return rest[_LENGTH:end], rest[end:]
         return self._collect(rest)
 
@@ -125,7 +126,7 @@ class Engine:
         rest = self._fill(_LENGTH, rest)
         if len(self._partial) < _LENGTH:
             return None, rest
-        end = _LENGTH + self._length(self._partial)
+        end = _LENGTH + self._length()
         rest = self._fill(end, rest)
         if len(self._partial) < end:
             return None, rest
@@ -137,8 +138,8 @@ class Engine:
         self._partial += rest[:missing]
         return rest[missing:]
 
-    def _length(self, packet: bytearray | memoryview) -> int:
-        length: int = _UINT32.unpack_from(packet)[0]
+    def _length(self) -> int:
+        length: int = _UINT32.unpack_from(self._partial)[0]
         if not 1 <= length <= self._max_packet:
             raise ProtocolError(f"packet of {length} bytes", expected=f"1 to {self._max_packet} bytes")
         return length
@@ -152,7 +153,9 @@ class Engine:
             raise _init_missing()
         try:
             spec = EXTENSIONS.get(reader.string()) if kind == EXTENDED else REQUESTS.get(kind)
-            return Unsupported(number) if spec is None else Requested(number, spec.decode(reader))
+            if spec is None:
+                return Unsupported(number)
+            return Requested(number, spec.kind(*[take(reader) for take in spec.fields]))
         except ProtocolError:
             return Malformed(number)
 

@@ -270,7 +270,8 @@ Permissions = frozenset[Permission]
 class RequestSpec(Generic[R]):
     """One row of the table: `fields` take the fields of `kind` from the wire, in order.
 
-    `name` is OpenSSH's word for the request (`sftp-server -Q requests`).
+    They find a reader behind the request's id and extension name, and raise ProtocolError where it ends too
+    soon. `name` is OpenSSH's word for the request (`sftp-server -Q requests`).
     """
 
     name: str
@@ -280,13 +281,6 @@ class RequestSpec(Generic[R]):
     """What a request needs in the folder of each path or handle it names."""
     besides: Mapping[str, Permissions] = field(default_factory=dict)
     """What it needs besides in the folder of one of them, by the field that names it."""
-
-    def decode(self, reader: Reader) -> R:
-        """Take a request from `reader`, which stands behind the request's id and extension name.
-
-        Raises ProtocolError where a field is cut short.
-        """
-        return self.kind(*[take(reader) for take in self.fields])
 
 
 def _needs(*permissions: Permission) -> Callable[[Request], Permissions]:

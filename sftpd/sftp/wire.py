@@ -70,10 +70,12 @@ class Reader:
 
     def view(self) -> memoryview:
         """Take a string without a copy: a window on the packet, good for as long as the packet is."""
-        (count,) = self.numbers(_UINT32)
-        start, end = self._at, self._at + count
+        start = self._at + 4
+        if start > self._end:
+            raise _cut_short(4)
+        end = start + _UINT32.unpack_from(self._data, self._at)[0]
         if end > self._end:
-            raise _cut_short(count)
+            raise _cut_short(end - start)
         self._at = end
         return self._data[start:end]
 

@@ -135,7 +135,11 @@ class Upload:
         except (OSError, RefusedError):
             self.whole = False
             raise
-        self._note(offset, data, end)
+        if offset == self._hashed:
+            self._digest.update(data)
+            self._hashed = end
+        elif offset < self._hashed:
+            self._hashed = -1
 
     def copy(self, source: "Fetch | Upload", *, read_at: int, length: int, write_at: int) -> None:
         """Copy `length` bytes of another open file, 0 for all up to its end, as writes would have them.
@@ -221,13 +225,6 @@ class Upload:
             self._plausible = size + _HARMLESS
         if self._granted is not None and size > self._granted:
             self._granted = self._extend(size)
-
-    def _note(self, offset: int, data: memoryview, end: int) -> None:
-        if offset == self._hashed:
-            self._digest.update(data)
-            self._hashed = end
-        elif offset < self._hashed:
-            self._hashed = -1
 
 
 def _unbounded(_size: int) -> None:

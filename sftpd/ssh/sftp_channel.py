@@ -225,7 +225,7 @@ class SftpChannel:
 
     def _answer(self, data: memoryview) -> None:
         answer, next_event, pace = self.handler.answer, self._engine.next_event, self._paces.upload
-        size = left = len(data)
+        consumed = left = len(data)
         rest = data
         while rest:
             event, rest = next_event(rest)
@@ -242,10 +242,11 @@ class SftpChannel:
             if self.handler.remarks:
                 self._remark()
             if rest and self._held_up():
+                consumed -= len(rest)
                 self._parked.appendleft(bytes(rest))
                 self._wire.wait(self)
                 break
-        self._consumed += size - len(rest)
+        self._consumed += consumed
         if self._consumed >= _GRANTED_AT:
             self._grant()
         if self.handler.ahead is not None:
