@@ -128,6 +128,21 @@ class RemoteRefusedError(RemoteError):
     code = "REMOTE_REFUSED"
 
 
+class RemoteAwayError(RemoteError):
+    """The remote cannot be asked now: it is down or left alone, and no file is to blame.
+
+    `tried`: whether it was asked just now.
+    """
+
+    code = "REMOTE_AWAY"
+
+    def __init__(
+        self, what: str, *, where: str | None = None, remedy: str | None = None, tried: bool = False
+    ) -> None:
+        super().__init__(what, where=where, remedy=remedy)
+        self.tried = tried
+
+
 class HostKeyError(RemoteRefusedError):
     """The remote shows a host key that is not pinned."""
 

@@ -81,6 +81,12 @@ class LocalRemote:
         self.fuse = Fuse()
         self.calls: Counter[str] = Counter()
         self.faults: dict[str, list[Exception]] = {}
+        self.down: Exception | None = None
+        """What every connection fails with."""
+        self.refused: dict[bytes, Exception] = {}
+        """What the upload of a file with that content fails with."""
+        self.placed: list[str] = []
+        """The names of the files that were placed, one after another."""
         self.lost_answers: Counter[str] = Counter()
         self.during_upload = lambda: None
         self.before_download = lambda name: None
@@ -88,13 +94,18 @@ class LocalRemote:
     @contextlib.contextmanager
     def borrow(self, name):
         self._call("borrow")
+        if self.down is not None:
+            raise self.down
         yield self
 
     def upload(self, fd, path, *, size, sha256):
         self._call("upload")
+        content = os.pread(fd, 1 << 20, 0)
+        if content in self.refused:
+            raise self.refused[content]
         target = self._at(path)
         target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(os.pread(fd, 1 << 20, 0))
+        target.write_bytes(content)
         self.during_upload()
         self._answer("upload")
         return "sha256"
@@ -103,6 +114,7 @@ class LocalRemote:
         self._call("place")
         self._at(final).parent.mkdir(parents=True, exist_ok=True)
         self._at(temporary).replace(self._at(final))
+        self.placed.append(self._at(final).name)
         self._answer("place")
 
     def size(self, path):

@@ -21,9 +21,12 @@ from exchange_doubles import Crash, Fuse, FusedLedger, LocalRemote, ShellCommand
 from sftpd.audit.event import seal
 from sftpd.clock import SystemClock
 from sftpd.exchange import records
+from sftpd.exchange.bell import Bell
 from sftpd.exchange.changes import Changes
 from sftpd.exchange.collect import Collector
 from sftpd.exchange.deliver import Bring, Offer
+from sftpd.exchange.guard import GuardedRemotes, Guards
+from sftpd.exchange.halts import Halts
 from sftpd.exchange.partner import Partner, Ports
 from sftpd.exchange.places import Places
 from sftpd.exchange.queue import OutboundQueue
@@ -36,10 +39,11 @@ from sftpd.files.beneath import Root
 from sftpd.hooks.runner import HookRunner
 from sftpd.ledger import tables
 from sftpd.ledger.database import migrate, open_engine
-from sftpd.link.model import Account, Backoff, Folders, Inbound, Link, Outbound, Readiness
+from sftpd.link.model import Account, Backoff, Folders, Inbound, Link, Outbound, Readiness, Turns
 from sftpd.names import TransferId, VirtualPath, new_id
 
 PATIENCE = 20.0
+_SOON = Backoff(timedelta(milliseconds=2), timedelta(milliseconds=10))
 
 
 class Scene:
@@ -54,11 +58,16 @@ class Scene:
         then="leave",
         attempts=50,
         layout="keep",
+        turns=None,
+        clock=None,
+        remote_backoff=_SOON,
+        workers=2,
         **outbound,
     ):
         self.folder = folder
         self.fuse = fuse or Fuse()
-        self.clock = SystemClock()
+        self.clock = clock or SystemClock()
+        self.turns = turns or Turns()
         self.folders = Folders(folder / "link")
         self.hooks = folder / "hooks"
         self.remote = LocalRemote(folder / "remote")
@@ -86,23 +95,28 @@ class Scene:
             self.ledger,
             lambda link, folder, path: "claim" if path in self.held else None,
         )
-        tools = Tools(self.ledger, screening, self.clock)
+        self.bell = Bell()
+        self.halts = Halts(self.ledger, self.bell)
+        self.guards = Guards(self.halts, self.clock, self.bell)
+        self.guard = self.guards.of("demo", "peer")
+        remotes = GuardedRemotes("demo", self.remote, self.guards, lambda name: remote_backoff)
+        self.tools = tools = Tools(self.ledger, screening, self.clock)
         self.senders = {
             "download": self._sender("download", Offer(self.places, layout), tools, attempts, **outbound),
             "remote": self._sender(
-                "remote", Bring(self.remote, "peer", "/out", layout), tools, attempts, **outbound
+                "remote", Bring(remotes, "peer", "/out", layout), tools, attempts, **outbound
             ),
         }
         self.collector = Collector(
             _inbound(then),
             self.places,
             receiver=self.receiver,
-            remotes=self.remote,
+            remotes=remotes,
             ledger=self.ledger,
             clock=self.clock,
             pause=lambda seconds: None,
         )
-        self.queue = OutboundQueue(workers=2, clock=self.clock, require_open=lambda link: None)
+        self.queue = self.new_queue(workers=workers)
         self.recovery = Recovery(
             "demo",
             self.places,
@@ -117,6 +131,16 @@ class Scene:
         ports = Ports(self.ledger, self.receiver, self.changes, lambda link: None, ration)
         self.partner = Partner(account, link, self.places, ports)
         self.ledger.fuse = self.remote.fuse = self.fuse
+
+    def new_queue(self, *, workers=1, require_open=lambda link: None) -> OutboundQueue:
+        return OutboundQueue(
+            workers=workers,
+            ledger=self.ledger,
+            halts=self.halts,
+            bell=self.bell,
+            clock=self.clock,
+            require_open=require_open,
+        )
 
     def __enter__(self):
         return self
@@ -143,6 +167,7 @@ class Scene:
             readiness=Readiness(0.1, "send", (), (), 60.0, done_file=done_file),
             backoff=Backoff(timedelta(milliseconds=2), timedelta(milliseconds=10), attempts),
             policy={},
+            turns=self.turns,
         )
         return Sender(route, self.places, self.source, delivery, tools)
 
@@ -266,8 +291,8 @@ def take_all(folder: Path, into: list[tuple[str, bytes]]) -> None:
             entry.unlink()
 
 
-def poll(condition) -> None:
-    deadline = time.monotonic() + PATIENCE
+def poll(condition, patience=PATIENCE) -> None:
+    deadline = time.monotonic() + patience
     pause = threading.Event()
     while not condition():
         assert time.monotonic() < deadline, "it never came to that"

@@ -24,9 +24,12 @@ from sftpd.erasure.readers import Readers
 from sftpd.erasure.search import Folder
 from sftpd.errors import RefusedError, SftpdError
 from sftpd.exchange import receipts
+from sftpd.exchange.bell import Bell
+from sftpd.exchange.guard import Guards
+from sftpd.exchange.halts import Halts
 from sftpd.files.beneath import Parts, Root
 from sftpd.ledger.ledger import Ledger
-from sftpd.ledger.outbox import SYSTEM_LOG
+from sftpd.ledger.outbox import SYSTEM_LOG, Event
 from sftpd.link.model import Link
 from sftpd.link.register import LinkRegister
 from sftpd.process.pool import Children
@@ -38,6 +41,8 @@ from sftpd.service.sequencer import Sequencer
 PRELOAD = ("sftpd.ssh.session_host", "sftpd.ssh.courier", "sftpd.erasure.reader", "sftpd.process.command")
 """What every child may need, loaded once in the zygote."""
 
+_NEWS = frozenset({"link.moved", "transfer.cancelled", "transfer.retried", "transfer.resent"})
+"""Events after which the outbound queue looks anew at what may be done."""
 
 _PATIENCE = 3.0
 """Seconds to wait for a command that works on the files, or for a daemon that is on its way out."""
@@ -73,6 +78,10 @@ class Instance:
             undo.callback(self.sequencer.close)
             self.register = LinkRegister(self.build_links(config), self.ledger, clock)
             self.register.enrol()
+            self.bell = Bell()
+            self.halts = Halts(self.ledger, self.bell)
+            self.guards = Guards(self.halts, clock, self.bell)
+            self.ledger.on_event(self._tell)
             self.sequencer.open([SYSTEM_LOG, *self.register.links])
             self.adopt_rules(config)
             self._undo = undo.pop_all()
@@ -102,6 +111,10 @@ class Instance:
         readers = Readers(self.children)
         self._undo.callback(readers.close)
         return ErasureDesk(self.ledger, readers, _ErasureLinks(self), self.key)
+
+    def _tell(self, event: Event) -> None:
+        if event.type in _NEWS:
+            self.bell.ring()
 
     def adopt(self, config: Config) -> None:
         """Work with another configuration from now on. Raises SftpdError with nothing changed."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from sftpd.config.keys import totp_secret
 from sftpd.config.link_model import (
     AccountSection,
+    BackoffSection,
     FilePolicySection,
     InboundSection,
     LinkFile,
@@ -24,6 +25,7 @@ from sftpd.link.model import (
     Remote,
     Revocations,
     Terms,
+    Turns,
 )
 from sftpd.names import AccountName, LinkName, RemoteName, RouteName
 from sftpd.retention.rule import Rule
@@ -51,10 +53,11 @@ def build_link(config: Config, file: LinkFile, audit: Path) -> Link:
                 user=remote.user,
                 host_keys=tuple(str(key) for key in remote.host_keys),
                 connect_timeout=remote.connect_timeout,
+                backoff=_backoff(remote.backoff),
             )
             for remote in file.remotes
         ),
-        outbound=tuple(_outbound(route, config, name, folders) for route in file.outbound),
+        outbound=tuple(_outbound(route, config, file, folders) for route in file.outbound),
         inbound=tuple(_inbound(route, name) for route in file.inbound),
         upload_policy=_policy(file.policy),
         storage=file.about.storage,
@@ -131,10 +134,14 @@ def _limits(account: AccountSection, config: Config) -> Limits:
     return Limits(**usual | account.limits.model_dump(exclude_none=True))
 
 
-def _outbound(route: OutboundSection, config: Config, link: LinkName, folders: Folders) -> Outbound:
+def _backoff(section: BackoffSection, attempts: int | None = None) -> Backoff:
+    return Backoff(timedelta(seconds=section.base), timedelta(seconds=section.cap), attempts)
+
+
+def _outbound(route: OutboundSection, config: Config, file: LinkFile, folders: Folders) -> Outbound:
     return Outbound(
         name=RouteName(route.name),
-        link=link,
+        link=LinkName(file.name),
         folder=folders.root / route.folder,
         remote=None if route.remote is None else RemoteName(route.remote),
         remote_path=route.remote_path,
@@ -154,13 +161,17 @@ def _outbound(route: OutboundSection, config: Config, link: LinkName, folders: F
             polled=route.watch == "poll",
             poll=route.poll_every,
         ),
-        backoff=Backoff(
-            base=timedelta(seconds=route.backoff.base),
-            cap=timedelta(seconds=route.backoff.cap),
-            attempts=route.attempts,
-        ),
+        backoff=_backoff(route.backoff, route.attempts),
         policy=_policy(route.policy),
         layout=route.layout,
+        turns=Turns(
+            priority=route.priority,
+            first=route.first,
+            strict=route.strict,
+            concurrency=route.concurrency,
+            windows=route.windows,
+            zone=config.zone(file),
+        ),
     )
 
 

@@ -10,6 +10,7 @@ from sftpd.app.keys import remote_logins
 from sftpd.exchange.changes import Changes
 from sftpd.exchange.collect import Collector
 from sftpd.exchange.deliver import Bring, Offer
+from sftpd.exchange.guard import GuardedRemotes
 from sftpd.exchange.partner import Partner, Ports
 from sftpd.exchange.places import Places
 from sftpd.exchange.queue import OutboundQueue
@@ -56,7 +57,9 @@ class Traffic:
         )
         self._changes = Changes(link.name, places, instance.ledger, instance.held)
         self._ration = Ration(link, places, instance.ledger, instance.clock)
-        self._remotes = CourierRemotes(instance.children, remote_logins(link, instance.config))
+        self._couriers = CourierRemotes(instance.children, remote_logins(link, instance.config))
+        backoffs = {remote.name: remote.backoff for remote in link.remotes}
+        self._remotes = GuardedRemotes(link.name, self._couriers, instance.guards, backoffs.__getitem__)
         self._sources = {str(route.name): _open_watched(route) for route in link.outbound}
         self._senders = {str(route.name): self._sender(route) for route in link.outbound}
         self._watchers = [self._watcher(route) for route in link.outbound]
@@ -95,11 +98,11 @@ class Traffic:
 
     def hang_up(self) -> None:
         """End every connection to a remote; whatever goes on over one fails."""
-        self._remotes.close()
+        self._couriers.close()
 
     def close(self) -> None:
         """Let connections and watched folders go; no sender may be at work."""
-        self._remotes.close()
+        self._couriers.close()
         for root in self._sources.values():
             root.close()
 
@@ -160,8 +163,7 @@ class Traffic:
             waits_for_writers=ready.wait_for_writers,
             polled=ready.polled,
         )
-        sender = self._senders[route.name]
-        source = self._sources[route.name]
+        sender, source = self._senders[route.name], self._sources[route.name]
         return Watcher(
             folder,
             lambda parts: self._shared.queue.offer(sender, parts),

@@ -26,7 +26,8 @@ from sftpd.service.schedule import Job, Schedule
 from sftpd.ssh.auth import Authenticator
 from sftpd.ssh.codes import Codes
 
-_SENDERS = 4
+_SENDERS, _MOST_SENDERS = 4, 32
+"""Threads that send: as many as the routes may have files on their way, within these."""
 _LAST_FILES = 10.0
 """Seconds that files on their way to and from remotes get when work stops; they are begun anew later."""
 
@@ -43,8 +44,14 @@ class Work:
         links = instance.register.links
         self.accounts = frozenset(account for link in links.values() for account in link.accounts)
         self.authenticator = Authenticator(self.accounts, instance.clock, codes)
+        routes = [route for link in links.values() for route in link.outbound]
         self.queue = OutboundQueue(
-            workers=_SENDERS, clock=instance.clock, require_open=instance.register.require_open
+            workers=min(max(_SENDERS, sum(route.turns.concurrency for route in routes)), _MOST_SENDERS),
+            ledger=instance.ledger,
+            halts=instance.halts,
+            bell=instance.bell,
+            clock=instance.clock,
+            require_open=instance.register.require_open,
         )
         self.traffic: dict[str, Traffic] = {}
         self._commands = SandboxedCommands(instance.children)

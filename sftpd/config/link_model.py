@@ -17,6 +17,7 @@ from sftpd.config.values import (
     AnySecret,
     ByteCount,
     CalendarPeriod,
+    Concurrency,
     ConfigPath,
     Count,
     Day,
@@ -31,6 +32,7 @@ from sftpd.config.values import (
     NotEmpty,
     PasswordHash,
     Port,
+    Priority,
     PrivateKey,
     PublicKey,
     Rate,
@@ -43,6 +45,7 @@ from sftpd.config.values import (
     Text,
     Then,
     TotpSecret,
+    Window,
     Zone,
     fault,
 )
@@ -198,6 +201,21 @@ class AccountSection(Section):
         return self
 
 
+class BackoffSection(Section):
+    """How long to wait before the next try: `base`, doubled after each failure up to `cap`, with jitter."""
+
+    base: Annotated[Seconds, Field(gt=0)] = 1.0
+    """The first wait."""
+    cap: Annotated[Seconds, Field(gt=0)] = 600.0
+    """The longest wait."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "BackoffSection":
+        if self.base > self.cap:
+            raise fault(f"base is {self.base:g}, allowed: at most cap, {self.cap:g}")
+        return self
+
+
 class RemoteSection(Section):
     """The counterparty's SFTP server, to which we log in; it needs a key or a password."""
 
@@ -217,26 +235,13 @@ class RemoteSection(Section):
     """The host keys it may show; any other ends the connection."""
     connect_timeout: Annotated[Seconds, Field(gt=0)] = 30.0
     """How long connecting and logging in may take."""
+    backoff: BackoffSection = BackoffSection()
+    """How long to wait before the next connection while it is down; one is made, however many files wait."""
 
     @model_validator(mode="after")
     def _can_log_in(self) -> "RemoteSection":
         if self.key is None and self.password is None:
             raise fault("no way to log in, allowed: key, password or both")
-        return self
-
-
-class BackoffSection(Section):
-    """How long to wait before the next try: `base`, doubled after each failure up to `cap`, with jitter."""
-
-    base: Annotated[Seconds, Field(gt=0)] = 1.0
-    """The first wait."""
-    cap: Annotated[Seconds, Field(gt=0)] = 600.0
-    """The longest wait."""
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "BackoffSection":
-        if self.base > self.cap:
-            raise fault(f"base is {self.base:g}, allowed: at most cap, {self.cap:g}")
         return self
 
 
@@ -292,10 +297,26 @@ class OutboundSection(RouteSection):
     """How often it is listed then."""
     after: Literal["archive", "remove"] = "archive"
     """What happens to the local file once it is delivered: it moves to `sent/`, or is removed."""
+    priority: Priority = 0
+    """Files of routes with a higher priority go first."""
+    first: tuple[Glob, ...] = Field(default=(), examples=[["urgent-*"]])
+    """Patterns of the file names that go before the others of this route."""
+    strict: Flag = False
+    """Whether files go one after another as they settled: none begins before the one before it has ended."""
+    concurrency: Concurrency = 4
+    """How many files may be on their way at once; with `strict` it is one."""
+    windows: tuple[Window, ...] = Field(default=(), examples=[["Mon-Fri 18:00-06:00", "Sat,Sun 00:00-24:00"]])
+    """When files are sent, in the link's time zone; at any time if left out. What has begun is finished."""
     attempts: Count = 1000
-    """How often a file is tried; one that still fails goes to `failed/`."""
+    """How often a file is tried, while the remote can be reached; one that still fails goes to `failed/`."""
     backoff: BackoffSection = BackoffSection()
-    """How long to wait before the next try."""
+    """How long to wait before the next try of a file."""
+
+    @model_validator(mode="after")
+    def _one_order(self) -> "OutboundSection":
+        if self.strict and self.first:
+            raise fault("first and strict exclude each other, allowed: one of them")
+        return self
 
 
 class InboundSection(RouteSection):

@@ -25,6 +25,8 @@ from sftpd.config import keys
 from sftpd.config.secret import FORM, Secret, SecretError
 from sftpd.names import NAME_PATTERN
 from sftpd.periods import Period, PeriodError
+from sftpd.timewindows import FORM as WINDOW_FORM
+from sftpd.timewindows import TimeWindow, TimeWindowError
 
 _SHOWN = 60
 _PORT_MAX = 65535
@@ -111,6 +113,15 @@ def _date(raw: object) -> date:
     if type(raw) is date:
         return raw
     raise not_allowed(raw, "a date such as 2027-12-31, without quotes")
+
+
+def _window(raw: object) -> TimeWindow:
+    if isinstance(raw, TimeWindow):
+        return raw
+    try:
+        return TimeWindow.parse(str(raw))
+    except TimeWindowError:
+        raise not_allowed(raw, f"a window of time such as {WINDOW_FORM}") from None
 
 
 def _network(raw: object) -> IPv4Network | IPv6Network:
@@ -337,6 +348,8 @@ Sha256 = Annotated[str, _form(r"[0-9a-f]{64}", "64 hexadecimal digits in lower c
 FileType = Annotated[str, _form(r"[a-z0-9]{1,16}", 'an extension such as "csv"'), Kind("extension")]
 Flag = Annotated[bool, Strict(), Kind("true or false")]
 Count = Annotated[int, Strict(), Field(ge=1), Kind("whole number from 1")]
+Priority = Annotated[int, Strict(), Field(ge=-100, le=100), Kind("whole number from -100 to 100")]
+Concurrency = Annotated[Count, Field(le=32), Kind("whole number from 1 to 32")]
 Port = Annotated[int, Strict(), Field(ge=1, le=_PORT_MAX), Kind("port")]
 Seconds = Annotated[
     float, PlainValidator(_seconds, json_schema_input_type=float | str), Kind("seconds, or ISO 8601 duration")
@@ -351,6 +364,7 @@ CalendarPeriod = Annotated[
 ]
 Zone = Annotated[ZoneInfo, PlainValidator(_zone, json_schema_input_type=str), Kind("time zone")]
 TimeOfDay = Annotated[time, PlainValidator(_time, json_schema_input_type=str), Kind("time of day")]
+Window = Annotated[TimeWindow, PlainValidator(_window, json_schema_input_type=str), Kind("window of time")]
 Day = Annotated[date, PlainValidator(_date, json_schema_input_type=str), Kind("date")]
 Network = Annotated[
     IPv4Network | IPv6Network, PlainValidator(_network, json_schema_input_type=str), Kind("network")

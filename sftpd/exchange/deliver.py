@@ -5,10 +5,11 @@ from contextlib import suppress
 from typing import Protocol
 
 from sftpd.errors import RemoteError
+from sftpd.exchange.guard import GuardedRemotes, RemoteGuard
 from sftpd.exchange.layout import LAYOUTS, Layout
 from sftpd.exchange.places import Places, is_at
 from sftpd.exchange.records import Parts, Transfer
-from sftpd.exchange.remote import Remotes, in_directory
+from sftpd.exchange.remote import in_directory
 from sftpd.files import durable
 from sftpd.files.beneath import Root
 from sftpd.names import RemoteName
@@ -19,6 +20,8 @@ class Delivery(Protocol):
 
     folder: str | None
     """The folder of the link in which it then lies, None when that is elsewhere."""
+    guard: RemoteGuard | None
+    """Who says when the remote may be asked, None where there is none."""
 
     def target(self, path: Parts) -> Parts:
         """Where the file at a path of the watched folder goes."""
@@ -41,6 +44,7 @@ class Offer:
     """Publishes in `/download`: the dropped file itself moves there."""
 
     folder: str | None = "download"
+    guard: RemoteGuard | None = None
 
     def __init__(self, places: Places, layout: Layout = "keep") -> None:
         self._download = places["download"]
@@ -65,7 +69,10 @@ class Bring:
 
     folder: str | None = None
 
-    def __init__(self, remotes: Remotes, remote: RemoteName, directory: str, layout: Layout = "keep") -> None:
+    def __init__(
+        self, remotes: GuardedRemotes, remote: RemoteName, directory: str, layout: Layout = "keep"
+    ) -> None:
+        self.guard: RemoteGuard | None = remotes.guard(remote)
         self._remotes = remotes
         self._remote = remote
         self._directory = in_directory(directory)

@@ -3,7 +3,7 @@
 import os
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Self
 
 from sftpd.exchange.records import Parts, Transfer
@@ -85,8 +85,17 @@ class Places:
     def note_reason(self, folder: str, parts: Parts, reason: str) -> None:
         """Write the reason beside a file that was put aside."""
         with self[folder].sub(parts[:-1]) as parent:
-            name = parts[-1][:240] + b".reason.txt"
-            durable.write_atomically(parent.fileno(), name, reason.encode() + b"\n")
+            durable.write_atomically(parent.fileno(), _note(parts), reason.encode() + b"\n")
+
+    def forget_reason(self, folder: str, parts: Parts) -> None:
+        """Remove the reason beside a file that lay there."""
+        with suppress(FileNotFoundError):
+            self[folder].unlink((*parts[:-1], _note(parts)))
+
+
+def _note(parts: Parts) -> bytes:
+    """The name of the file with the reason."""
+    return parts[-1][:240] + b".reason.txt"
 
 
 def is_at(root: Root, parts: Parts, source: str) -> bool:

@@ -1,61 +1,65 @@
-"""The outbound queue: a few threads that take transfers on when they are due.
+"""The outbound queue: a few threads that take transfers on when their turn comes.
 
-The queue in memory only says what to look at and when; what must not be lost is in the ledger and in the
-watched folders, from which `recovery` and the watchers fill it again after a restart.
+What waits is in the ledger and in the watched folders; memory holds no more of it than comes next, however
+much that is, and a restart loses nothing.
 """
 
-import heapq
-import itertools
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import structlog
 
 from sftpd.clock import Clock
-from sftpd.errors import RefusedError, RemoteError
+from sftpd.errors import RefusedError, RemoteAwayError, RemoteError
+from sftpd.exchange import records
+from sftpd.exchange.bell import Bell
+from sftpd.exchange.due import HERE, Due
+from sftpd.exchange.halts import Halts, Subject
+from sftpd.exchange.lane import Claim, Lane, Refill, Send, Step
 from sftpd.exchange.records import Parts
 from sftpd.exchange.send import Sender
-from sftpd.names import TransferId
+from sftpd.ledger.ledger import Ledger
 
 _GATE_PAUSE = 5.0
 """Seconds until a closed gate is tried again."""
 _FAULT_PAUSE = 30.0
 """Seconds until a transfer is tried again that failed for a reason of our own, such as a full disk."""
+_NEVER = float("inf")
 
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    sender: Sender
-    subject: Parts | TransferId
-
-    @property
-    def key(self) -> tuple[str, str, Parts | TransferId]:
-        return self.sender.route.link, self.sender.route.name, self.subject
 
 
 class OutboundQueue:
     """Runs senders on `workers` threads; `require_open` raises RefusedError while a link may not be used."""
 
-    def __init__(self, *, workers: int, clock: Clock, require_open: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        *,
+        workers: int,
+        ledger: Ledger,
+        halts: Halts,
+        bell: Bell,
+        clock: Clock,
+        require_open: Callable[[str], None],
+    ) -> None:
+        self._ledger = ledger
+        self._halts = halts
+        self._bell = bell
         self._clock = clock
         self._require_open = require_open
         self._condition = threading.Condition()
-        self._heap: list[tuple[float, int, _Job]] = []
-        self._queued: set[tuple[str, str, Parts | TransferId]] = set()
-        self._offered_again: set[tuple[str, str, Parts | TransferId]] = set()
-        """Files that were offered while an earlier look at them is under way: it may have been too early."""
-        self._running: set[tuple[str, str, Parts | TransferId]] = set()
-        self._numbers = itertools.count()
+        self._lanes: dict[tuple[str, str], Lane] = {}
+        self._order: list[Lane] = []
+        """The lane whose turn it is first among those of the same priority."""
         self._stopping = False
+        self._hush: Callable[[], None] | None = None
         self._threads = [
             threading.Thread(target=self._work, name=f"sftpd-send-{n}", daemon=True) for n in range(workers)
         ]
 
     def start(self) -> None:
         """Begin to work."""
+        self._hush = self._bell.heard_by(self.look)
         for thread in self._threads:
             thread.start()
 
@@ -64,94 +68,162 @@ class OutboundQueue:
         with self._condition:
             self._stopping = True
             self._condition.notify_all()
+        if self._hush is not None:
+            self._hush()
+            self._hush = None
         for thread in self._threads:
             if thread.ident is not None:
                 thread.join()
 
-    def offer(self, sender: Sender, parts: Parts) -> bool:
-        """Look at a settled file in the sender's watched folder; False when there is no room for it."""
-        self._put(_Job(sender, parts), 0)
-        return True
+    def serve(self, sender: Sender) -> None:
+        """Take on what the ledger has of the sender's route, and what is offered of it."""
+        with self._condition:
+            self._lane(sender).look()
+            self._condition.notify_all()
 
-    def resume(self, sender: Sender, transfer: TransferId, delay: float = 0) -> None:
-        """Take a transfer on that is in the ledger, after `delay` seconds."""
-        self._put(_Job(sender, transfer), delay)
+    def offer(self, sender: Sender, parts: Parts) -> bool:
+        """Look at a settled file in the sender's watched folder; False: there is no room, so ask again."""
+        with self._condition:
+            taken = self._lane(sender).offer(parts)
+            self._condition.notify()
+            return taken
+
+    def look(self) -> None:
+        """Look anew at what may be done: something has changed."""
+        with self._condition:
+            for lane in self._order:
+                lane.look()
+            self._condition.notify_all()
 
     def depth(self) -> int:
         """How many files are waiting or being worked on."""
-        with self._condition:
-            return len(self._heap) + len(self._running)
+        return sum(self.waiting().values())
 
-    def _put(self, job: _Job, delay: float) -> None:
+    def waiting(self) -> dict[tuple[str, str], int]:
+        """The same for each route, by its link and name."""
         with self._condition:
-            if job.key in self._running:
-                self._offered_again.add(job.key)
-                return
-            if job.key in self._queued:
-                return
-            self._queued.add(job.key)
-            heapq.heappush(self._heap, (self._clock.monotonic() + delay, next(self._numbers), job))
-            self._condition.notify()
+            offered = {key: lane.waiting for key, lane in self._lanes.items()}
+        with self._ledger.read() as conn:
+            entered = records.count_waiting(conn)
+        return {key: count + entered.get(key, 0) for key, count in offered.items()}
+
+    def held(self) -> int:
+        """How many transfers memory holds."""
+        with self._condition:
+            return sum(lane.held for lane in self._order)
+
+    def _lane(self, sender: Sender) -> Lane:
+        route = sender.route
+        key = (str(route.link), str(route.name))
+        lane = self._lanes.get(key)
+        if lane is None:
+            subjects = [Subject(route.link, "link", route.link), Subject(route.link, "route", route.name)]
+            lane = Lane(sender, lambda: any(self._halts.of(subject) for subject in subjects))
+            self._lanes[key] = lane
+            self._order.append(lane)
+            self._order.sort(key=lambda lane: -lane.turns.priority)
+        return lane
 
     def _work(self) -> None:
-        while (job := self._take()) is not None:
-            delay = self._run(job)
-            with self._condition:
-                self._running.discard(job.key)
-                if job.key in self._offered_again:
-                    self._offered_again.discard(job.key)
-                    delay = 0
-            if delay is not None:
-                self._put(job, delay)
+        while (found := self._next()) is not None:
+            lane, step = found
+            match step:
+                case Refill(limit):
+                    self._refill(lane, limit)
+                case Claim(parts):
+                    self._claim(lane, parts)
+                case Send(due):
+                    self._send(lane, due)
 
-    def _take(self) -> _Job | None:
+    def _next(self) -> tuple[Lane, Step] | None:
+        """Wait for something to do; None: there is to be no more."""
         with self._condition:
             while not self._stopping:
-                if not self._heap:
-                    self._condition.wait()
-                    continue
-                due = self._heap[0][0] - self._clock.monotonic()
-                if due <= 0:
-                    job = heapq.heappop(self._heap)[2]
-                    self._queued.discard(job.key)
-                    self._running.add(job.key)
-                    return job
-                self._condition.wait(due)
+                now, civil = self._clock.monotonic(), self._clock.now()
+                until = _NEVER
+                for lane in self._order:
+                    step = lane.next(now, civil)
+                    if not isinstance(step, float):
+                        self._yield(lane)
+                        return lane, step
+                    until = min(until, step)
+                self._condition.wait(None if until == _NEVER else max(0.0, until - now))
             return None
 
-    def _run(self, job: _Job) -> float | None:
-        """Do what can be done now; returns the seconds after which to look at the same job again."""
-        sender = job.sender
+    def _yield(self, lane: Lane) -> None:
+        """Let the other lanes of its priority go first the next time."""
+        self._order.remove(lane)
+        behind = (n for n, other in enumerate(self._order) if other.turns.priority < lane.turns.priority)
+        self._order.insert(next(behind, len(self._order)), lane)
+
+    def _tell(self, change: Callable[[], None]) -> None:
+        """Change a lane, and have the threads look at what that makes possible."""
+        with self._condition:
+            change()
+            self._condition.notify_all()
+
+    def _refill(self, lane: Lane, limit: int) -> None:
+        route, now, at = lane.sender.route, self._clock.now(), self._clock.monotonic()
         try:
-            self._require_open(sender.route.link)
-            if isinstance(job.subject, str):
-                return self._advance(sender, job.subject)
-            transfer = sender.claim(job.subject)
+            with self._ledger.read() as conn:
+                found = records.due(conn, route.link, route.name, now, limit)
+                later = records.next_turn(conn, route.link, route.name, now)
+        except Exception:
+            _log.exception("queue_not_read", link=route.link, route=route.name)
+            self._tell(lambda: lane.refill_failed(at + _FAULT_PAUSE))
+            return
+        turn = None if later is None else at + (later - now).total_seconds()
+        self._tell(lambda: lane.refilled(found, whole=len(found) < limit, next_turn=turn, now=at))
+
+    def _claim(self, lane: Lane, parts: Parts) -> None:
+        route = lane.sender.route
+        try:
+            self._require_open(route.link)
+            due = lane.sender.claim(parts)
         except RefusedError as refusal:
-            _log.info("held", link=sender.route.link, reason=refusal.reason)
-            return _GATE_PAUSE
+            _log.info("held", link=route.link, reason=refusal.reason)
+            self._tell(lambda: lane.unclaimed(parts, self._in(_GATE_PAUSE)))
         except Exception:
-            _log.exception("transfer_fault", link=sender.route.link, route=sender.route.name)
-            return _FAULT_PAUSE
-        if transfer is not None:
-            delay = self._advance_guarded(sender, transfer)
-            if delay is not None:
-                self.resume(sender, transfer, delay)
-        return None
+            _log.exception("claim_fault", link=route.link, route=route.name)
+            self._tell(lambda: lane.claim_failed(parts, self._in(_FAULT_PAUSE)))
+        else:
+            self._tell(lambda: lane.claimed(parts, due))
 
-    def _advance_guarded(self, sender: Sender, transfer: TransferId) -> float | None:
+    def _send(self, lane: Lane, due: Due) -> None:
+        route = lane.sender.route
+        log = _log.bind(link=route.link, route=route.name, transfer=due.id)
         try:
-            return self._advance(sender, transfer)
+            if due.rank != HERE:
+                self._require_open(route.link)
+            wait = self._advance(lane.sender, due, log)
+        except RemoteAwayError:
+            self._tell(lambda: lane.put_back(due))
+        except RefusedError as refusal:
+            log.info("held", reason=refusal.reason)
+            self._tell(lambda: lane.put_back(due, self._in(_GATE_PAUSE)))
+        except FileExistsError:
+            log.warning("name_taken", remedy="it goes back there once the file of that name is gone")
+            self._tell(lambda: lane.rest(due, self._in(_FAULT_PAUSE)))
         except Exception:
-            _log.exception("transfer_fault", link=sender.route.link, transfer=transfer)
-            return _FAULT_PAUSE
+            log.exception("transfer_fault")
+            self._tell(lambda: lane.rest(due, self._in(_FAULT_PAUSE)))
+        else:
+            self._tell(lambda: lane.ended(due, self._clock.monotonic(), wait))
 
-    def _advance(self, sender: Sender, transfer: TransferId) -> float | None:
+    def _advance(self, sender: Sender, due: Due, log: structlog.typing.FilteringBoundLogger) -> float | None:
+        """Do what can be done now; returns the seconds until the transfer's next turn, if it has one."""
         try:
-            sender.advance(transfer)
+            sender.advance(due.id)
+        except RemoteAwayError as error:
+            if error.tried and not self._stopping:
+                log.warning("delivery_failed", error=str(error))
+                sender.await_remote(due.id, error)
+            raise
         except RemoteError as error:
-            _log.warning("delivery_failed", link=sender.route.link, transfer=transfer, error=str(error))
-            if self._stopping:
-                return None  # it may be we who hung up: that counts as no try
-            return sender.postpone(transfer, error)
+            log.warning("delivery_failed", error=str(error))
+            if not self._stopping:  # else it may be we who hung up: that counts as no try
+                return sender.postpone(due.id, error)
         return None
+
+    def _in(self, seconds: float) -> float:
+        return self._clock.monotonic() + seconds

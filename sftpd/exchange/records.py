@@ -8,6 +8,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from sftpd.errors import NotFoundError
+from sftpd.exchange.due import FIRST, HERE, USUAL, Due
 from sftpd.exchange.transfer import FINAL, Outcome, TransferState, step
 from sftpd.ledger import tables
 from sftpd.ledger.ledger import Ledger
@@ -17,6 +18,7 @@ from sftpd.names import TransferId
 
 Direction = Literal["inbound", "outbound"]
 Parts = tuple[bytes, ...]
+RANKS = (HERE, FIRST, USUAL)
 
 _t, _file = tables.transfer, tables.kept_file
 _INSERT = inserting(_t)
@@ -33,6 +35,46 @@ _REPLACE = Statement(
     .values(state="replaced", changed_at=sa.bindparam("now"))
 )
 _KEEP = inserting(_file)
+_NEXT = Statement(
+    sa.select(_t.c.rank, _t.c.not_before, _t.c.id, _t.c.path)
+    .where(
+        _t.c.link == sa.bindparam("link"),
+        _t.c.route == sa.bindparam("route"),
+        _t.c.rank == sa.bindparam("rank"),
+        _t.c.not_before <= sa.bindparam("now"),
+    )
+    .order_by(_t.c.not_before, _t.c.id)
+    .limit(sa.bindparam("limit"))
+)
+_LATER = Statement(
+    sa.select(sa.func.min(_t.c.not_before)).where(
+        _t.c.link == sa.bindparam("link"),
+        _t.c.route == sa.bindparam("route"),
+        _t.c.rank == sa.bindparam("rank"),
+        _t.c.not_before > sa.bindparam("now"),
+    )
+)
+_BEING_PLACED = Statement(
+    sa.select(_t.c.id).where(
+        _t.c.link == sa.bindparam("link"),
+        _t.c.route == sa.bindparam("route"),
+        _t.c.path == sa.bindparam("path"),
+        _t.c.state == "placing",
+        _t.c.id != sa.bindparam("transfer"),
+    )
+)
+ON_ITS_WAY = Statement(
+    sa.select(_t.c.id)
+    .where(
+        _t.c.link == sa.bindparam("link"),
+        _t.c.route == sa.bindparam("route"),
+        _t.c.path == sa.bindparam("path"),
+        _t.c.source == sa.bindparam("source"),
+        *(_t.c.state != str(state) for state in sorted(FINAL)),
+    )
+    .limit(1)
+)
+"""An unfinished transfer of this very file; finished ones have put theirs away."""
 _STEP = Statement(
     _t.update()
     .where(_t.c.id == sa.bindparam("transfer"), _t.c.state == sa.bindparam("before"))
@@ -60,7 +102,12 @@ class Transfer:
     placed_as: Parts | None = None
     reason: str | None = None
     attempts: int = 0
+    rank: int = USUAL
+    """See exchange.due."""
     not_before: datetime | None = None
+    """When its turn to be taken on comes, if it is outbound and not at its end."""
+    began_at: datetime | None = None
+    """None: it is not in the ledger yet."""
 
     @property
     def public(self) -> dict[str, Any]:
@@ -100,10 +147,7 @@ def move(unit: Unit, transfer_id: TransferId, *outcomes: Outcome, **values: Any)
 
     Raises LedgerError when they cannot happen where it stands, NotFoundError when there is no such transfer.
     """
-    rows = _STATE.fetch(unit.conn, transfer=transfer_id)
-    if not rows:
-        raise NotFoundError(f"no transfer {transfer_id}")
-    after = step(TransferState(rows[0][0]), *outcomes)
+    after = step(state_of(unit.conn, transfer_id), *outcomes)
     changes = {"state": after, "changed_at": unit.now, **values}
     _update(tuple(changes)).run(unit.conn, changes | {"transfer": transfer_id})
 
@@ -148,10 +192,70 @@ def count_by_state(conn: sa.Connection) -> dict[str, int]:
     return {row[0]: row[1] for row in conn.execute(query)}
 
 
-def unfinished(conn: sa.Connection, link: str) -> list[Transfer]:
-    """The link's transfers that are not in a final state, oldest first."""
+def state_of(conn: sa.Connection, transfer_id: TransferId) -> TransferState:
+    """Where a transfer stands.
+
+    Raises NotFoundError.
+    """
+    rows = _STATE.fetch(conn, transfer=transfer_id)
+    if not rows:
+        raise NotFoundError(f"no transfer {transfer_id}")
+    return TransferState(rows[0][0])
+
+
+def due(conn: sa.Connection, link: str, route: str, now: datetime, limit: int) -> list[Due]:
+    """The outbound transfers of a route whose turn has come by `now`, in their order, at most `limit`."""
+    found: list[Due] = []
+    for rank in RANKS:
+        wanted = {"link": link, "route": route, "rank": rank, "now": now, "limit": limit - len(found)}
+        rows = _NEXT.fetch(conn, **wanted)
+        found += (Due(rank, tables.instant(at), TransferId(name), path) for rank, at, name, path in rows)
+    return found
+
+
+def next_turn(conn: sa.Connection, link: str, route: str, now: datetime) -> datetime | None:
+    """When, after `now`, the turn of another outbound transfer of a route comes."""
+    rows = [_LATER.fetch(conn, link=link, route=route, rank=rank, now=now)[0][0] for rank in RANKS]
+    return min((tables.instant(at) for at in rows if at is not None), default=None)
+
+
+def returning(conn: sa.Connection, link: str) -> list[TransferId]:
+    """The transfers of a link whose file is on its way back to its watched folder."""
     t = tables.transfer.c
-    return find(conn, t.link == link, t.state.not_in(FINAL))
+    query = sa.select(t.id).where(t.state == TransferState.RETURNING, t.link == link)
+    return [TransferId(name) for name in conn.scalars(query)]
+
+
+def hasten(unit: Unit, link: str) -> None:
+    """Give the transfers of a link that were delivered before a crash their turn at once."""
+    t = tables.transfer.c
+    delivered = (t.state == TransferState.PLACED, t.link == link, t.direction == "outbound")
+    unit.conn.execute(tables.transfer.update().where(*delivered).values(not_before=unit.now))
+
+
+def this_file(transfer: Transfer) -> dict[str, Any]:
+    """What ON_ITS_WAY asks for."""
+    place = {"link": transfer.link, "route": transfer.route, "path": join(transfer.path)}
+    return place | {"source": transfer.source}
+
+
+def being_placed(conn: sa.Connection, transfer: Transfer) -> TransferId | None:
+    """Another transfer of the same route and path that may be at its place, or may not."""
+    place = {"link": transfer.link, "route": transfer.route, "path": join(transfer.path)}
+    rows = _BEING_PLACED.fetch(conn, **place, transfer=transfer.id)
+    return TransferId(rows[0][0]) if rows else None
+
+
+def count_waiting(conn: sa.Connection) -> dict[tuple[str, str], int]:
+    """How many outbound transfers are not at their end, by link and route."""
+    t = tables.transfer.c
+    query = sa.select(t.link, t.route, sa.func.count()).where(t.not_before.is_not(None))
+    return {(row[0], row[1]): row[2] for row in conn.execute(query.group_by(t.link, t.route))}
+
+
+def let_go(unit: Unit, transfer_id: TransferId) -> None:
+    """Have a transfer's file in our care no longer: it goes back to where it was sent from."""
+    _FORGET.run(unit.conn, {"transfer": transfer_id})
 
 
 def keep(unit: Unit, transfer: Transfer, folder: str, path: Parts, *, again: bool = True) -> None:
@@ -177,7 +281,7 @@ def _update(names: tuple[str, ...]) -> Statement:
 def _columns(transfer: Transfer) -> dict[str, Any]:
     placed_as = transfer.placed_as
     return {
-        **{name: getattr(transfer, name) for name in Transfer.__dataclass_fields__},
+        **{name: getattr(transfer, name) for name in Transfer.__dataclass_fields__ if name != "began_at"},
         "path": join(transfer.path),
         "placed_as": None if placed_as is None else join(placed_as),
     }
@@ -200,5 +304,7 @@ def _transfer(row: sa.Row[Any]) -> Transfer:
         placed_as=None if row.placed_as is None else split(row.placed_as),
         reason=row.reason,
         attempts=row.attempts,
+        rank=row.rank,
         not_before=row.not_before,
+        began_at=row.began_at,
     )

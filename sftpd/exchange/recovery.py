@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+import sqlalchemy as sa
 import structlog
 
 from sftpd.errors import SftpdError
@@ -11,9 +12,10 @@ from sftpd.exchange.changes import Changes
 from sftpd.exchange.places import Places
 from sftpd.exchange.queue import OutboundQueue
 from sftpd.exchange.receive import Receiver
-from sftpd.exchange.records import Direction, Transfer
+from sftpd.exchange.records import Transfer
 from sftpd.exchange.send import Sender
 from sftpd.exchange.transfer import TransferState
+from sftpd.ledger import tables
 from sftpd.ledger.ledger import Ledger
 
 _log = structlog.get_logger()
@@ -41,27 +43,33 @@ class Recovery:
         self._policies = policies
 
     def run(self, queue: OutboundQueue, senders: Mapping[str, Sender]) -> int:
-        """Finish inbound transfers and queue outbound ones; returns how many there were."""
+        """Finish inbound transfers and have outbound ones queued; returns how many there were."""
         self._changes.finish_all()
-        unfinished = self._unfinished("inbound")
+        with self._ledger.read() as conn:
+            unfinished = records.find(conn, *self._inbound())
+            known = {name.encode() for name in records.returning(conn, self._link)}
         for transfer in unfinished:
             self._finish_or_leave(transfer)
-        self._discard_unacknowledged({transfer.id.encode() for transfer in unfinished})
+        self._discard_unacknowledged(known | {transfer.id.encode() for transfer in unfinished})
+        self._ledger.write(lambda unit: records.hasten(unit, self._link))
         return len(unfinished) + self.resume_sending(queue, senders)
 
     def resume_sending(self, queue: OutboundQueue, senders: Mapping[str, Sender]) -> int:
         """Queue outbound transfers only, as a reload must: sessions are at work on inbound ones then."""
-        unfinished = self._unfinished("outbound")
-        for transfer in unfinished:
-            if transfer.route in senders:
-                queue.resume(senders[transfer.route], transfer.id)
-            else:
-                _log.error("route_gone", link=self._link, route=transfer.route, transfer=transfer.id)
-        return len(unfinished)
-
-    def _unfinished(self, direction: Direction) -> list[Transfer]:
         with self._ledger.read() as conn:
-            return [t for t in records.unfinished(conn, self._link) if t.direction == direction]
+            waiting = records.count_waiting(conn)
+        for (link, route), count in waiting.items():
+            if link == self._link and route not in senders:
+                _log.error("route_gone", link=link, route=route, transfers=count)
+        for sender in senders.values():
+            queue.serve(sender)
+        return sum(count for (link, _), count in waiting.items() if link == self._link)
+
+    def _inbound(self) -> tuple[sa.ColumnElement[bool], ...]:
+        """The unfinished inbound transfers; by state, for there may be many outbound ones."""
+        t = tables.transfer.c
+        begun = (TransferState.SCREENING, TransferState.PLACING, TransferState.QUARANTINING)
+        return t.state.in_(begun), t.link == self._link, t.direction == "inbound"
 
     def _finish_or_leave(self, transfer: Transfer) -> None:
         try:

@@ -1,34 +1,38 @@
 """Sending: a file in a watched folder is claimed, screened and brought to its place, once."""
 
-import dataclasses
 import os
 import random
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime, timedelta
+from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-import sqlalchemy as sa
 import structlog
 
 from sftpd.clock import Clock
-from sftpd.errors import RemoteError
+from sftpd.errors import RemoteAwayError, RemoteError
 from sftpd.exchange import records
 from sftpd.exchange.deliver import Delivery
+from sftpd.exchange.due import FIRST, HERE, USUAL, Due
 from sftpd.exchange.places import Places, file_at, is_at
 from sftpd.exchange.records import Parts, Transfer
 from sftpd.exchange.screening import Screening
-from sftpd.exchange.transfer import FINAL, Outcome, TransferState
+from sftpd.exchange.transfer import Outcome, TransferState
 from sftpd.files import durable
 from sftpd.files.beneath import Root
 from sftpd.files.fingerprint import fingerprint, identity
 from sftpd.hooks.verdict import Verdict
-from sftpd.ledger import tables
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
 from sftpd.ledger.writer import Unit
 from sftpd.link.model import Outbound
 from sftpd.names import TransferId, new_id
+
+_PUT_AWAY_PATIENCE = timedelta(minutes=1)
+"""After which a delivered file that was not put away has its turn again."""
 
 _log = structlog.get_logger()
 
@@ -56,12 +60,13 @@ class Sender:
         self.route = route
         self._places = places
         self._source = source
+        self.guard = delivery.guard
         self._delivery = delivery
         self._ledger = tools.ledger
         self._screening = tools.screening
         self._clock = tools.clock
 
-    def claim(self, parts: Parts) -> TransferId | None:
+    def claim(self, parts: Parts) -> Due | None:
         """Screen a settled file and enter it in the ledger; None when there is nothing to send.
 
         There is nothing to send when the file is gone, is on its way already, or was held back.
@@ -71,44 +76,77 @@ class Sender:
             return None
         verdict = self._screening.screen(transfer, self._file(transfer), self.route.policy)
         entered = self._ledger.write(
-            lambda unit: self._is_there(transfer) and _enter(unit, transfer, verdict)
+            lambda unit: _enter(unit, transfer, verdict) if self._is_there(transfer) else None
         )
         if entered and not verdict.accepted:
             self._put_aside(transfer, "quarantine")
-        return transfer.id if entered and verdict.accepted else None
+        if not entered or not verdict.accepted:
+            return None
+        return Due(transfer.rank, entered, transfer.id, records.join(transfer.path))
 
     def advance(self, transfer_id: TransferId) -> None:
-        """Take a transfer from wherever it stands to its end.
+        """Take a transfer from wherever it stands to its end, or back to where its turn can come.
 
-        Raises RemoteError when the remote could not be reached or refused; the transfer stays where it got.
+        Raises RemoteAwayError when the remote cannot be asked, another RemoteError when it failed or refused
+        the file, and FileExistsError when a file is where one is to come back to; the transfer stays where
+        it got.
         """
         with self._ledger.read() as conn:
             transfer = records.get(conn, transfer_id)
+            earlier = records.being_placed(conn, transfer)
         match transfer.state:
             case TransferState.QUARANTINING:
                 self._put_aside(transfer, "quarantine")
             case TransferState.FAILING:
-                self._put_aside(transfer, "failed")
+                self._fail(transfer)
+            case TransferState.RETURNING:
+                self._bring_back(transfer)
             case TransferState.PLACED:
                 self._put_away(transfer)
             case TransferState.PLACING:
                 self._place(transfer)
             case TransferState.SENDING | TransferState.WAITING:
+                if earlier is not None:  # it must not come to lie over this one later
+                    self.advance(earlier)
                 self._send(transfer)
 
     def postpone(self, transfer_id: TransferId, error: RemoteError) -> float | None:
         """Record a failed try; returns the seconds until the next one, or None when there is none."""
         with self._ledger.read() as conn:
             transfer = records.get(conn, transfer_id)
-        attempts = transfer.attempts + 1
+        backoff, attempts = self.route.backoff, transfer.attempts + 1
+        is_last = backoff.attempts is not None and attempts >= backoff.attempts
         # In PLACING nothing is given up: the rename may have happened, and only asking again can tell.
-        if attempts >= self.route.backoff.attempts and transfer.state is not TransferState.PLACING:
+        if is_last and transfer.state is not TransferState.PLACING:
             self._give_up(transfer, str(error))
             return None
-        wait = self.route.backoff.wait(attempts, random.random())
-        values = {"attempts": attempts, "not_before": self._clock.now() + wait, "reason": str(error)}
-        self._ledger.write(lambda unit: records.move(unit, transfer_id, Outcome.UNREACHABLE, **values))
+        wait = backoff.wait(attempts, random.random())
+        values = {"attempts": attempts, "reason": str(error)}
+        if not self.route.turns.strict:  # there its turn stays the next, however long it takes
+            values["not_before"] = self._clock.now() + wait
+        if not self._step(transfer, Outcome.UNREACHABLE, **values):
+            self.advance(transfer_id)
+            return None
         return wait.total_seconds()
+
+    def await_remote(self, transfer_id: TransferId, error: RemoteAwayError) -> None:
+        """Record that the remote could not be asked, which is no failed try of the file."""
+        if not error.tried:
+            return
+        with self._ledger.read() as conn:
+            transfer = records.get(conn, transfer_id)
+        self._step(transfer, Outcome.UNREACHABLE, reason=str(error))
+
+    def _step(self, transfer: Transfer, *outcomes: Outcome, **values: Any) -> bool:
+        """Take a transfer through `outcomes`; False, with nothing changed, if it was cancelled meanwhile."""
+
+        def work(unit: Unit) -> bool:
+            if records.state_of(unit.conn, transfer.id) is TransferState.FAILING:
+                return False
+            records.move(unit, transfer.id, *outcomes, **values)
+            return True
+
+        return self._ledger.write(work)
 
     def _describe(self, parts: Parts) -> Transfer | None:
         try:
@@ -133,11 +171,15 @@ class Sender:
             source=str(before),
             size=content.size,
             sha256=content.sha256.hex(),
+            rank=self._rank(parts),
         )
 
+    def _rank(self, parts: Parts) -> int:
+        name = os.fsdecode(parts[-1])
+        return FIRST if any(fnmatchcase(name, glob) for glob in self.route.turns.first) else USUAL
+
     def _under_way(self, transfer: Transfer) -> bool:
-        with self._ledger.read() as conn:
-            return _on_its_way(conn, transfer)
+        return bool(self._ledger.look_up(records.ON_ITS_WAY, **records.this_file(transfer)))
 
     def _is_there(self, transfer: Transfer) -> bool:
         """Whether the file still is what it was described as: another thread may have ended its transfer."""
@@ -152,8 +194,8 @@ class Sender:
         proof = self._delivery.bring(transfer, self._source)
         if not self._is_there(transfer):
             return self._lose(transfer)
-        values = {"folder": self._delivery.folder, "reason": None}
-        self._ledger.write(lambda unit: records.move(unit, transfer.id, Outcome.VERIFIED, **values))
+        if not self._step(transfer, Outcome.VERIFIED, folder=self._delivery.folder, reason=None):
+            return self.advance(transfer.id)
         return self._place(transfer, proof)
 
     def _place(self, transfer: Transfer, proof: str = "size") -> None:
@@ -170,7 +212,8 @@ class Sender:
         values = {"placed_as": records.join(target)} if moved else {}
 
         def work(unit: Unit) -> None:
-            records.move(unit, transfer.id, Outcome.PLACED, **values)
+            turn = {"rank": HERE, "not_before": unit.now + _PUT_AWAY_PATIENCE}
+            records.move(unit, transfer.id, Outcome.PLACED, **values, **turn)
             public = transfer.public | {"proof": proof}
             unit.record(Event("transfer.delivered", transfer.link, public, transfer.private))
 
@@ -184,7 +227,7 @@ class Sender:
         """Archive or remove the source, unless it is another file by now."""
         if self._delivery.folder is not None:
             # The dropped file itself was placed; what lies at its old path now is another one.
-            self._ledger.defer(lambda unit: records.move(unit, transfer.id, Outcome.PUT_AWAY))
+            self._ledger.defer(partial(_close, transfer, self._delivery.folder, None))
         elif self.route.after == "archive":
             self._remove_done_file(transfer)
             place = self._places.put_aside(transfer, self._source, transfer.path, "sent")
@@ -194,29 +237,58 @@ class Sender:
             if self._is_there(transfer):
                 self._source.unlink(transfer.path)
                 durable.sync_parent(self._source, transfer.path)
-            self._ledger.defer(lambda unit: records.move(unit, transfer.id, Outcome.PUT_AWAY))
+            self._ledger.defer(partial(_close, transfer, None, None))
 
     def _lose(self, transfer: Transfer) -> None:
         self._delivery.withdraw(transfer)
         _log.warning("source_changed", route=self.route.name, transfer=transfer.id)
         reason = "the file was changed or taken away before it was sent"
-        self._ledger.write(lambda unit: records.move(unit, transfer.id, Outcome.GONE, reason=reason))
+        if not self._step(transfer, Outcome.GONE, reason=reason, not_before=None):
+            self.advance(transfer.id)
+
+    def _bring_back(self, transfer: Transfer) -> None:
+        """Put a file that is to be sent again where it was sent from, and have the gates look at it again."""
+        assert transfer.folder is not None
+        assert transfer.placed_as is not None
+        if not self._is_there(transfer):
+            if not is_at(self._places[transfer.folder], transfer.placed_as, transfer.source):
+                reason = "the file was changed or taken away before it was sent again"
+                self._step(transfer, Outcome.GONE, reason=reason, not_before=None)
+                return
+            durable.publish(self._places[transfer.folder], transfer.placed_as, self._source, transfer.path)
+        self._places.forget_reason(transfer.folder, transfer.placed_as)
+        verdict = self._screening.screen(transfer, self._file(transfer), self.route.policy)
+        if not verdict.accepted:
+            self._set_aside(transfer, verdict.reason)
+            return
+
+        def work(unit: Unit) -> None:
+            turn = {"rank": self._rank(transfer.path), "not_before": unit.now}
+            records.move(unit, transfer.id, Outcome.ACCEPTED, folder=None, placed_as=None, **turn)
+
+        self._ledger.write(work)
 
     def _give_up(self, transfer: Transfer, reason: str) -> None:
         def work(unit: Unit) -> None:
-            records.move(unit, transfer.id, Outcome.GAVE_UP, reason=reason)
+            if records.state_of(unit.conn, transfer.id) is TransferState.FAILING:
+                return  # cancelled meanwhile, which was told of
+            records.move(unit, transfer.id, Outcome.GAVE_UP, reason=reason, rank=HERE, not_before=unit.now)
             private = transfer.private | {"reason": reason}
             unit.record(Event("transfer.failed", transfer.link, transfer.public, private))
 
         self._ledger.write(work)
+        self.advance(transfer.id)
+
+    def _fail(self, transfer: Transfer) -> None:
         self._delivery.withdraw(transfer)
-        self._put_aside(dataclasses.replace(transfer, reason=reason), "failed")
+        self._put_aside(transfer, "failed")
 
     def _set_aside(self, transfer: Transfer, reason: str) -> None:
         """Hold a file back that was let through and cannot be placed."""
 
         def work(unit: Unit) -> None:
-            records.move(unit, transfer.id, Outcome.BLOCKED, folder="quarantine", reason=reason)
+            values = {"folder": "quarantine", "reason": reason, "rank": HERE, "not_before": unit.now}
+            records.move(unit, transfer.id, Outcome.BLOCKED, **values)
             private = transfer.private | {"reason": reason}
             unit.record(Event("transfer.blocked", transfer.link, transfer.public, private))
 
@@ -244,31 +316,27 @@ class Sender:
         self._ledger.write(partial(_close, transfer, folder, place))
 
 
-def _close(transfer: Transfer, folder: str, place: Parts | None, unit: Unit) -> None:
-    """End a transfer whose file was put aside, and keep the file; `place` None: it was no longer there."""
+def _close(transfer: Transfer, folder: str | None, place: Parts | None, unit: Unit) -> None:
+    """End a transfer whose file was put aside, and keep the file; `place` None: there is none to keep."""
     if place is None:
-        records.move(unit, transfer.id, Outcome.PUT_AWAY)
+        records.move(unit, transfer.id, Outcome.PUT_AWAY, not_before=None)
         return
-    records.move(unit, transfer.id, Outcome.PUT_AWAY, folder=folder, placed_as=records.join(place))
+    assert folder is not None
+    where = {"folder": folder, "placed_as": records.join(place), "not_before": None}
+    records.move(unit, transfer.id, Outcome.PUT_AWAY, **where)
     records.keep(unit, transfer, folder, place)
 
 
-def _enter(unit: Unit, transfer: Transfer, verdict: Verdict) -> bool:
-    """Enter a transfer unless its file is on its way already; says whether it did."""
-    if _on_its_way(unit.conn, transfer):
-        return False
+def _enter(unit: Unit, transfer: Transfer, verdict: Verdict) -> datetime | None:
+    """Enter a transfer unless its file is on its way already; returns when its turn came."""
+    if records.ON_ITS_WAY.fetch(unit.conn, **records.this_file(transfer)):
+        return None
     if verdict.accepted:
-        records.insert(unit, transfer, Outcome.ACCEPTED)
+        records.insert(unit, transfer, Outcome.ACCEPTED, not_before=unit.now)
     else:
-        records.insert(unit, transfer, Outcome.BLOCKED, folder="quarantine", reason=verdict.reason)
+        values = {"folder": "quarantine", "reason": verdict.reason, "rank": HERE, "not_before": unit.now}
+        records.insert(unit, transfer, Outcome.BLOCKED, **values)
         public = transfer.public | {"ruling": verdict.ruling.value}
         private = transfer.private | {"reason": verdict.reason}
         unit.record(Event("transfer.blocked", transfer.link, public, private))
-    return True
-
-
-def _on_its_way(conn: sa.Connection, transfer: Transfer) -> bool:
-    """Whether an unfinished transfer has this very file; finished ones have put theirs away."""
-    t = tables.transfer.c
-    same = (t.link == transfer.link, t.route == transfer.route, t.path == records.join(transfer.path))
-    return bool(records.find(conn, *same, t.source == transfer.source, t.state.not_in(FINAL), limit=1))
+    return unit.now

@@ -2,7 +2,8 @@
 
 A transfer enters the ledger with its first lasting decision, in SCREENING if that decision takes long.
 PLACING is the state around the one rename that makes a file visible: whoever finds a transfer there after a
-crash can tell from where the file lies whether the rename has happened.
+crash can tell from where the file lies whether the rename has happened. RETURNING is the same around the
+rename that brings a file that was put aside back to its watched folder.
 """
 
 from enum import StrEnum
@@ -14,6 +15,7 @@ class TransferState(StrEnum):
     """Where a transfer stands."""
 
     SCREENING = "screening"
+    RETURNING = "returning"
     SENDING = "sending"
     WAITING = "waiting"
     PLACING = "placing"
@@ -37,18 +39,28 @@ class Outcome(StrEnum):
     PLACED = "placed"
     PUT_AWAY = "put_away"
     GONE = "gone"
+    CANCELLED = "cancelled"
+    RETRIED = "retried"
+    RESENT = "resent"
 
 
 STEPS: dict[tuple[TransferState, Outcome], TransferState] = {
     (TransferState.SCREENING, Outcome.ACCEPTED): TransferState.SENDING,
     (TransferState.SCREENING, Outcome.BLOCKED): TransferState.QUARANTINING,
+    (TransferState.SCREENING, Outcome.RESENT): TransferState.RETURNING,
+    (TransferState.FAILED, Outcome.RETRIED): TransferState.RETURNING,
+    (TransferState.RETURNING, Outcome.ACCEPTED): TransferState.SENDING,
+    (TransferState.RETURNING, Outcome.BLOCKED): TransferState.QUARANTINING,
+    (TransferState.RETURNING, Outcome.GONE): TransferState.VANISHED,
     (TransferState.SENDING, Outcome.VERIFIED): TransferState.PLACING,
     (TransferState.SENDING, Outcome.UNREACHABLE): TransferState.WAITING,
     (TransferState.SENDING, Outcome.GAVE_UP): TransferState.FAILING,
+    (TransferState.SENDING, Outcome.CANCELLED): TransferState.FAILING,
     (TransferState.SENDING, Outcome.GONE): TransferState.VANISHED,
     (TransferState.WAITING, Outcome.VERIFIED): TransferState.PLACING,
     (TransferState.WAITING, Outcome.UNREACHABLE): TransferState.WAITING,
     (TransferState.WAITING, Outcome.GAVE_UP): TransferState.FAILING,
+    (TransferState.WAITING, Outcome.CANCELLED): TransferState.FAILING,
     (TransferState.WAITING, Outcome.GONE): TransferState.VANISHED,
     (TransferState.PLACING, Outcome.UNREACHABLE): TransferState.PLACING,
     (TransferState.PLACING, Outcome.BLOCKED): TransferState.QUARANTINING,
@@ -61,7 +73,7 @@ STEPS: dict[tuple[TransferState, Outcome], TransferState] = {
 FINAL = frozenset(
     {TransferState.DONE, TransferState.QUARANTINED, TransferState.FAILED, TransferState.VANISHED}
 )
-"""States that nothing leads out of."""
+"""States that nothing leads out of, but an operator who has a failed file sent again."""
 
 
 def step(state: TransferState, *outcomes: Outcome) -> TransferState:

@@ -29,7 +29,12 @@ class Instant(TypeDecorator[datetime]):
 
     def process_result_value(self, value: int | None, _dialect: sa.Dialect) -> datetime | None:
         """Turn microseconds into an aware datetime in UTC."""
-        return None if value is None else _EPOCH + value * _MICROSECOND
+        return None if value is None else instant(value)
+
+
+def instant(value: int) -> datetime:
+    """The instant that the ledger keeps as `value`."""
+    return _EPOCH + value * _MICROSECOND
 
 
 link = sa.Table(
@@ -72,14 +77,38 @@ transfer = sa.Table(
     sa.Column("placed_as", sa.LargeBinary),  # its path there, when it is not `path`
     sa.Column("reason", sa.Text),
     sa.Column("attempts", sa.Integer, nullable=False, default=0),
-    sa.Column("not_before", Instant),
+    sa.Column("rank", sa.Integer, nullable=False, server_default="2"),  # its turn: 0 before 1 before 2
+    sa.Column("not_before", Instant),  # while it waits for its turn: when that comes
     sa.Column("began_at", Instant, nullable=False),
     sa.Column("changed_at", Instant, nullable=False),
     sa.Index(None, "link", "route", "path"),
     sa.Index(None, "peer", "began_at"),
     sa.Index(None, "state", "not_before"),
+    sa.Index(
+        "ix_transfer_turn",
+        "link",
+        "route",
+        "rank",
+        "not_before",
+        "id",
+        sqlite_where=sa.text("not_before IS NOT NULL"),
+        postgresql_where=sa.text("not_before IS NOT NULL"),
+    ),
 )
 """Each file crossing a link, once."""
+
+halt = sa.Table(
+    "halt",
+    metadata,
+    sa.Column("link", sa.Text, primary_key=True),
+    sa.Column("kind", sa.Text, primary_key=True),  # link | route | remote
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("cause", sa.Text, nullable=False),  # paused | suspended
+    sa.Column("placed_by", sa.Text),  # none: we ourselves
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("since", Instant, nullable=False),
+)
+"""What nothing is sent to, or over, until somebody says otherwise."""
 
 kept_file = sa.Table(
     "kept_file",

@@ -1,6 +1,6 @@
 """What belongs to a link, as the rest of sftpd sees it: plain values, read from the configuration once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -8,6 +8,7 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from sftpd.names import AccountName, LinkName, RemoteName, RouteName
+from sftpd.timewindows import TimeWindow
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +89,7 @@ class Remote:
     """Pinned public keys in OpenSSH form; any other ends the connection."""
     connect_timeout: float
     """Seconds, for each step until the login is done."""
+    backoff: "Backoff"
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +98,8 @@ class Backoff:
 
     base: timedelta
     cap: timedelta
-    attempts: int
+    attempts: int | None = None
+    """None: without end."""
 
     def wait(self, attempts: int, jitter: float) -> timedelta:
         """How long to wait after so many failed tries; `jitter`, 0 to 1, spreads it over its upper half."""
@@ -131,6 +134,24 @@ class Readiness:
 
 
 @dataclass(frozen=True, slots=True)
+class Turns:
+    """When the files of an outbound route have their turn."""
+
+    priority: int = 0
+    """Routes with a higher one go first."""
+    first: tuple[str, ...] = ()
+    """Patterns of the names that go before the rest of the route."""
+    strict: bool = False
+    """One file after another, in the order in which they settled."""
+    concurrency: int = 4
+    """Files on their way at once."""
+    windows: tuple[TimeWindow, ...] = ()
+    """When files are sent; empty: at any time."""
+    zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
+    """That of the windows."""
+
+
+@dataclass(frozen=True, slots=True)
 class Outbound:
     """A watched local folder whose files go to the counterparty."""
 
@@ -147,6 +168,7 @@ class Outbound:
     """What the gate hooks are told; they alone understand it."""
     layout: Literal["keep", "flatten"] = "keep"
     """Whether files of subfolders keep their folders at the destination."""
+    turns: Turns = field(default_factory=Turns)
 
 
 @dataclass(frozen=True, slots=True)

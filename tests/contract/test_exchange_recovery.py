@@ -79,8 +79,8 @@ def test_a_blocked_upload_ends_in_quarantine_once(tmp_path, monkeypatch):
 @pytest.mark.parametrize("route", ["download", "remote"])
 def test_a_dropped_file_is_delivered_once_wherever_it_is_cut_off(tmp_path, monkeypatch, route):
     def act(scene):
-        transfer = scene.senders[route].claim(scene.drop("a/report.csv", CONTENT))
-        scene.senders[route].advance(transfer)
+        due = scene.senders[route].claim(scene.drop("a/report.csv", CONTENT))
+        scene.senders[route].advance(due.id)
 
     def check(folder, crashed):
         place = folder / ("link/.sftpd/download" if route == "download" else "remote/out")

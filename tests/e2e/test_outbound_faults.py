@@ -54,12 +54,12 @@ def test_files_wait_for_a_remote_that_is_down(daemon, server, consumer):
     server.kill()
     made = make_files(daemon.outbound, 20, seed=5)
     daemon.start()
-    eventually(lambda: states(daemon) == {"waiting": 20}, daemon)
-    assert "delivery_failed" in daemon.log
+    eventually(lambda: states(daemon).total() == 20 and "cannot be reached" in daemon.log, daemon)
+    assert states(daemon).keys() == {"waiting", "sending"}  # the former asked for all
 
     server.start()
 
-    eventually(lambda: states(daemon) == {"done": 20}, daemon)
+    eventually(lambda: states(daemon) == {"done": 20} and len(consumer.hashes) == 20, daemon)
     assert consumer.hashes == made
     assert set(consumer.taken.values()) == {1}
 
@@ -87,6 +87,7 @@ def test_a_remote_with_another_host_key_gets_nothing(daemon, server, tmp_path):
 
     eventually(lambda: "is not pinned" in daemon.log, daemon)
     eventually(lambda: states(daemon) == {"waiting": 1}, daemon)
+    eventually(lambda: daemon.events_of("remote.suspended"), daemon)
     assert names(server.root) == []
     assert names(daemon.outbound) == ["secret.csv"]
 
@@ -108,19 +109,20 @@ def test_a_remote_folder_that_cannot_be_made_is_told_of_and_tried_again(daemon, 
 
 
 def test_a_file_that_was_tried_often_enough_fails_with_its_reason(daemon, server):
-    with_remote(daemon, server, outbound(server.root, "attempts = 2"))
-    server.kill()
+    in_the_way = server.root / "their"
+    in_the_way.write_bytes(b"a file where a folder should be")
+    with_remote(daemon, server, outbound(in_the_way / "inbox", "attempts = 2"))
     (daemon.outbound / "report.csv").write_bytes(b"never to arrive")
     daemon.start()
 
     eventually(lambda: states(daemon) == {"failed": 1}, daemon)
     eventually(lambda: daemon.events_of("transfer.failed"), daemon)
-    server.start()
 
     assert names(daemon.failed) == ["report.csv", "report.csv.reason.txt"]
     assert (daemon.failed / "report.csv").read_bytes() == b"never to arrive"
-    assert "cannot be reached" in (daemon.failed / "report.csv.reason.txt").read_text()
-    assert names(daemon.outbound) == names(server.root) == []
+    assert "partner" in (daemon.failed / "report.csv.reason.txt").read_text()
+    assert names(daemon.outbound) == []
+    assert names(server.root) == ["their"]
     assert len(daemon.events_of("transfer.failed")) == 1
 
 

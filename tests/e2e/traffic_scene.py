@@ -30,6 +30,7 @@ user = "{server.user}"
 key = "file:{server.key_path}"
 host_keys = ["{key_type} {blob}"]
 connect_timeout = 10
+backoff = {{ base = 0.2, cap = 0.4 }}
 
 [[route]]
 {route}

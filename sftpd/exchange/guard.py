@@ -1,0 +1,193 @@
+"""Guards of remotes: nobody connects to one that is down, paused or has refused us, until it is time."""
+
+import random
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import structlog
+
+from sftpd.clock import Clock
+from sftpd.errors import HostKeyError, RefusedError, RemoteAwayError, RemoteError, RemoteRefusedError
+from sftpd.exchange.bell import Bell
+from sftpd.exchange.circuit import REFUSALS, Circuit, Phase
+from sftpd.exchange.halts import Cause, Halts, Subject
+from sftpd.exchange.remote import Remote, Remotes
+from sftpd.link.model import Backoff
+from sftpd.names import RemoteName
+
+_log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """How a remote stands for whoever wants to know."""
+
+    state: Phase | Cause
+    reason: str | None
+    since: datetime | None
+    """Since when it is halted."""
+    failures: int
+    """In a row."""
+    retry_at: datetime | None
+    """While it is down: when it is tried again, once something is to be sent."""
+
+
+class RemoteGuard:
+    """Says whether a remote may be connected to, and learns from what comes of it; for any thread."""
+
+    def __init__(self, subject: Subject, halts: Halts, clock: Clock, bell: Bell) -> None:
+        self.subject = subject
+        self._halts = halts
+        self._clock = clock
+        self._bell = bell
+        self._lock = threading.Lock()
+        self._circuit = Circuit()
+        self._reason: str | None = None
+
+    def ready_at(self) -> float:
+        """The monotonic time from which on a connection may be asked for; infinity: not before a ring."""
+        return float("inf") if self._halts.of(self.subject) else self._circuit.ready_at()
+
+    def standing(self) -> Standing:
+        """How the remote stands."""
+        with self._lock:
+            circuit, reason = self._circuit, self._reason
+        halt = self._halts.of(self.subject)
+        if halt is not None:
+            return Standing(halt.cause, halt.reason, halt.since, circuit.failures, None)
+        retry_at = None
+        if circuit.phase is Phase.DOWN:
+            retry_at = self._clock.now() + timedelta(seconds=circuit.retry_at - self._clock.monotonic())
+        return Standing(circuit.phase, reason, None, circuit.failures, retry_at)
+
+    @contextmanager
+    def lent(self, remotes: Remotes, name: RemoteName, backoff: Backoff) -> Iterator[Remote]:
+        """A connection from `remotes`, if one may be asked for now.
+
+        Raises RemoteAwayError, for whatever reason there is none, and what its use raises.
+        """
+        self._begin()
+        with ExitStack() as stack:
+            try:
+                remote = stack.enter_context(remotes.borrow(name))
+            except RemoteError as error:
+                self._missed(error, backoff)
+                raise RemoteAwayError(str(error), tried=True) from error
+            except BaseException:
+                self._learn(Circuit.abandoned)
+                raise
+            self._learn(Circuit.reached)
+            try:
+                yield remote
+            except RemoteRefusedError:
+                self._learn(Circuit.served)
+                raise
+            except RemoteError as error:
+                reason = str(error)
+                now = self._clock.monotonic()
+                self._learn(lambda circuit: circuit.lost(now, backoff, random.random()), reason)
+                raise
+            self._learn(Circuit.served)
+
+    def _begin(self) -> None:
+        halt = self._halts.of(self.subject)
+        if halt is not None:
+            raise RemoteAwayError(
+                f"it is {halt.cause}: {halt.reason}",
+                where=str(self.subject),
+                remedy=f"see `sftpd remote resume {self.subject.name}`",
+            )
+        with self._lock:
+            if self._circuit.ready_at() > self._clock.monotonic():
+                raise RemoteAwayError(
+                    f"it is not tried now: {self._reason or 'a first connection is being made'}",
+                    where=str(self.subject),
+                )
+            self._circuit = self._circuit.begin()
+
+    def _missed(self, error: RemoteError, backoff: Backoff) -> None:
+        now, jitter = self._clock.monotonic(), random.random()
+        if not isinstance(error, RemoteRefusedError):
+            self._learn(lambda circuit: circuit.unreachable(now, backoff, jitter), str(error))
+            return
+        with self._lock:
+            refusals = self._circuit.refusals + 1
+            suspend = isinstance(error, HostKeyError) or refusals >= REFUSALS
+            if suspend:  # nobody may try while that is being recorded
+                self._circuit = self._circuit.closed()
+        try:
+            if suspend:
+                said = str(error)
+                self._suspend(said if refusals < REFUSALS else f"{refusals} logins in a row failed: {said}")
+        finally:
+            self._learn(lambda circuit: circuit.refused(now, backoff, jitter), str(error))
+
+    def _suspend(self, reason: str) -> None:
+        try:
+            self._halts.suspend(self.subject, reason)
+        except RefusedError:
+            return  # somebody has halted it meanwhile
+        _log.error("remote_suspended", remote=str(self.subject), reason=reason)
+
+    def revive(self) -> None:
+        """Forget what went wrong: whoever has the remote resumed wants it tried at once."""
+        self._learn(lambda _: Circuit())
+
+    def _learn(self, lesson: Callable[[Circuit], Circuit], reason: str | None = None) -> Circuit:
+        with self._lock:
+            before, self._circuit = self._circuit, lesson(self._circuit)
+            after = self._circuit
+            if reason is not None:
+                self._reason = reason
+            elif after.failures == 0:
+                self._reason = None
+        if after.phase is not before.phase:
+            if after.phase is Phase.DOWN:
+                _log.warning("remote_down", remote=str(self.subject), reason=reason, failures=after.failures)
+            self._bell.ring()
+        return after
+
+
+class Guards:
+    """The guards of an instance's remotes; what they have learnt outlives a reload."""
+
+    def __init__(self, halts: Halts, clock: Clock, bell: Bell) -> None:
+        self._halts = halts
+        self._clock = clock
+        self._bell = bell
+        self._lock = threading.Lock()
+        self._guards: dict[Subject, RemoteGuard] = {}
+
+    def of(self, link: str, remote: RemoteName) -> RemoteGuard:
+        """The guard of a remote."""
+        subject = Subject(link, "remote", remote)
+        with self._lock:
+            if subject not in self._guards:
+                self._guards[subject] = RemoteGuard(subject, self._halts, self._clock, self._bell)
+            return self._guards[subject]
+
+
+class GuardedRemotes:
+    """The remotes of one link behind their guards."""
+
+    def __init__(
+        self, link: str, remotes: Remotes, guards: Guards, backoff: Callable[[RemoteName], Backoff]
+    ) -> None:
+        """`backoff`: how long to wait before the next connection to a remote that is down."""
+        self._link = link
+        self._remotes = remotes
+        self._guards = guards
+        self._backoff = backoff
+
+    def guard(self, name: RemoteName) -> RemoteGuard:
+        """The guard of a remote."""
+        return self._guards.of(self._link, name)
+
+    @contextmanager
+    def borrow(self, name: RemoteName) -> Iterator[Remote]:
+        """A connection to use for a while. Raises RemoteAwayError where there is none."""
+        with self.guard(name).lent(self._remotes, name, self._backoff(name)) as remote:
+            yield remote

@@ -1,0 +1,439 @@
+"""The outbound queue: who has the next turn, what is held back, and what a remote that is down costs."""
+
+import threading
+import time
+from collections import Counter
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo
+
+import pytest
+from exchange_scene import PATIENCE, Scene, contents, poll, quick_folder
+
+from sftpd.errors import HostKeyError, RefusedError, RemoteAwayError, RemoteError, RemoteRefusedError
+from sftpd.exchange import due, lane, records
+from sftpd.exchange.circuit import Phase
+from sftpd.exchange.halts import Subject
+from sftpd.exchange.send import Sender
+from sftpd.exchange.transfer import Outcome
+from sftpd.link.model import Backoff, Turns
+from sftpd.names import TransferId
+from sftpd.timewindows import TimeWindow
+
+AN_HOUR = Backoff(timedelta(hours=1), timedelta(hours=1))
+REMOTE = Subject("demo", "remote", "peer")
+ROUTE = Subject("demo", "route", "remote")
+LINK = Subject("demo", "link", "demo")
+
+
+class FakeClock:
+    """Time that stands still until it is told to pass."""
+
+    def __init__(self, start=datetime(2027, 3, 1, 12, tzinfo=UTC)):
+        self._start = start
+        self.passed = 0.0
+
+    def now(self):
+        return self._start + timedelta(seconds=self.passed)
+
+    def monotonic(self):
+        return self.passed
+
+
+@pytest.fixture
+def tmp_path():
+    with quick_folder() as folder:
+        yield folder
+
+
+@pytest.fixture
+def scene(tmp_path):
+    with Scene(tmp_path) as scene:
+        yield scene
+
+
+def offer_all(scene, names, route="remote"):
+    for name in names:
+        assert scene.queue.offer(scene.senders[route], scene.drop(name, name.encode()))
+
+
+def claim_all(scene, names, route="remote"):
+    """Have the ledger hold the files and memory none."""
+    for name in names:
+        assert scene.senders[route].claim(scene.drop(name)) is not None
+
+
+def serve(scene, *routes):
+    for route in routes or ("remote",):
+        scene.queue.serve(scene.senders[route])
+    scene.run_queue()
+
+
+def settle(scene, patience=PATIENCE):
+    """Let the queue work until all its threads wait."""
+    poll(lambda: len(scene.queue._condition._waiters) == len(scene.queue._threads), patience)
+    scene.flush()
+
+
+def pass_time(scene, seconds):
+    scene.clock.passed += seconds
+    scene.queue.look()
+    settle(scene)
+
+
+def at_remote(scene):
+    return contents(scene.remote.folder / "out")
+
+
+def numbered(count):
+    return [f"{number:05}.csv" for number in range(count)]
+
+
+def sub_route(scene, name, **turns):
+    """Another route to the remote, with a folder of its own."""
+    sender = scene.senders["remote"]
+    route = replace(sender.route, name=name, turns=Turns(**turns))
+    return Sender(route, scene.places, scene.source, sender._delivery, scene.tools)
+
+
+@pytest.mark.slow
+def test_a_remote_down_for_three_days_costs_few_connects_and_then_gets_every_file_once(tmp_path):
+    names = numbered(10_000)
+    usual = Backoff(timedelta(seconds=1), timedelta(minutes=10))
+    with Scene(tmp_path, clock=FakeClock(), remote_backoff=usual, workers=4, attempts=3) as scene:
+        scene.remote.down = RemoteError("connection refused")
+        scene.queue.start()
+        for name in names:
+            parts = scene.drop(name, name.encode())
+            poll(lambda parts=parts: scene.queue.offer(scene.senders["remote"], parts))
+        most_held = 0
+        settle(scene, 10 * PATIENCE)
+        while scene.clock.passed < 72 * 3600:
+            pass_time(scene, scene.guard._circuit.retry_at - scene.clock.passed)
+            most_held = max(most_held, scene.queue.held())
+        connects = scene.remote.calls["borrow"]
+        assert 443 <= connects <= 875, connects
+        assert scene.queue.depth() == 10_000
+        assert most_held <= due.LIMIT
+        assert {transfer.attempts for transfer in scene.transfers()} == {0}
+
+        scene.remote.down = None
+        scene.clock.passed += 600
+        scene.queue.look()
+        poll(lambda: scene.queue.depth() == 0, 10 * PATIENCE)
+        assert at_remote(scene) == {name: name.encode() for name in names}
+        assert sorted(scene.remote.placed) == names
+        assert scene.remote.calls["upload"] == 10_000
+        assert scene.events() == {"transfer.delivered": 10_000}
+
+
+def test_one_connection_is_made_a_step_and_its_failure_is_told_with_a_file(tmp_path):
+    with Scene(tmp_path, clock=FakeClock(), remote_backoff=AN_HOUR) as scene:
+        scene.remote.down = RemoteError("connection refused")
+        claim_all(scene, numbered(5))
+        scene.queue.serve(scene.senders["remote"])
+        scene.queue.start()
+        settle(scene)
+        (probe,) = [transfer for transfer in scene.transfers() if transfer.state == "waiting"]
+        assert "connection refused" in probe.reason
+        assert scene.remote.calls["borrow"] == 1
+        assert scene.guard.standing().state is Phase.DOWN
+        pass_time(scene, 1799)
+        assert scene.remote.calls["borrow"] == 1
+        pass_time(scene, 1801)
+        assert scene.remote.calls["borrow"] == 2
+
+
+def test_pulls_and_sends_share_what_is_known_of_a_remote(tmp_path):
+    with Scene(tmp_path, clock=FakeClock(), remote_backoff=AN_HOUR) as scene:
+        scene.remote.down = RemoteError("connection refused")
+        for _ in range(3):
+            with pytest.raises(RemoteAwayError, match="connection refused"):
+                scene.collector.collect()
+        assert scene.remote.calls["borrow"] == 1
+
+
+def test_three_refused_logins_suspend_the_remote_until_somebody_resumes_it(tmp_path):
+    with Scene(tmp_path) as scene:
+        scene.remote.down = RemoteRefusedError("refuses the login of 'us'", where="peer")
+        offer_all(scene, numbered(20))
+        scene.queue.start()
+        poll(lambda: scene.guard.standing().state == "suspended")
+        settle(scene)
+        assert scene.remote.calls["borrow"] == 3
+        assert scene.events() == {"remote.suspended": 1}
+        assert "refuses the login" in scene.guard.standing().reason
+    with Scene(tmp_path) as scene:
+        serve_until_still(scene)
+        assert scene.remote.calls["borrow"] == 0
+        scene.halts.lift(REMOTE, by="Ina", reason="they have our key again")
+        poll(lambda: scene.queue.depth() == 0)
+        assert sorted(at_remote(scene)) == numbered(20)
+        assert scene.events() == {"remote.suspended": 1, "remote.resumed": 1, "transfer.delivered": 20}
+
+
+def test_a_wrong_host_key_suspends_the_remote_at_once(scene):
+    scene.remote.down = HostKeyError("shows another key")
+    offer_all(scene, numbered(20))
+    scene.queue.start()
+    poll(lambda: scene.guard.standing().state == "suspended")
+    settle(scene)
+    assert scene.remote.calls["borrow"] == 1
+    (leaf,) = scene.leaves()
+    assert leaf["type"] == "remote.suspended"
+    assert leaf["data"].keys() == {"remote", "commitments"}
+
+
+def test_a_login_that_succeeds_in_between_forgives_the_refusals(scene):
+    refused = RemoteRefusedError("refuses the login")
+    for _ in range(3):
+        scene.remote.faults["borrow"] = [refused, refused]
+        offer_all(scene, ["report.csv"])
+        scene.run_queue()
+    assert scene.events() == {"transfer.delivered": 3}
+
+
+def test_a_file_that_is_refused_does_not_hold_back_the_others(tmp_path):
+    with Scene(tmp_path, attempts=3) as scene:
+        refusal = RemoteRefusedError("it answers PERMISSION_DENIED")
+        scene.remote.refused[b"00001.csv"] = refusal
+        offer_all(scene, numbered(12))
+        scene.run_queue()
+        assert sorted(at_remote(scene)) == [name for name in numbered(12) if name != "00001.csv"]
+        reason = contents(scene.folders.failed)["00001.csv.reason.txt"]
+        assert b"PERMISSION_DENIED" in reason
+        assert scene.guard.standing().state is Phase.UP
+        assert scene.events() == {"transfer.delivered": 11, "transfer.failed": 1}
+
+
+@pytest.mark.parametrize("subject", [REMOTE, ROUTE, LINK], ids=str)
+def test_what_is_paused_sends_nothing_also_after_a_restart_until_it_is_resumed(tmp_path, subject):
+    with Scene(tmp_path) as scene:
+        scene.halts.pause(subject, by="Ina", reason="their inbox is full")
+        offer_all(scene, numbered(3))
+        scene.queue.start()
+        settle(scene)
+        assert scene.states() == ["sending"] * 3
+    with Scene(tmp_path) as scene:
+        serve_until_still(scene)
+        assert scene.remote.calls == {}
+        assert [(halt.subject, halt.placed_by, halt.reason) for halt in scene.halts.standing()] == [
+            (subject, "Ina", "their inbox is full")
+        ]
+        with pytest.raises(RefusedError, match="paused already: their inbox"):
+            scene.halts.pause(subject, by="Jan", reason="again")
+        scene.halts.lift(subject, by="Ina", reason=None)
+        poll(lambda: scene.queue.depth() == 0)
+        assert scene.events() == {
+            f"{subject.kind}.paused": 1, f"{subject.kind}.resumed": 1, "transfer.delivered": 3
+        }  # fmt: skip
+        with pytest.raises(RefusedError, match="not paused"):
+            scene.halts.lift(subject, by="Ina", reason=None)
+
+
+def serve_until_still(scene):
+    scene.recovery.run(scene.queue, {"remote": scene.senders["remote"]})
+    scene.queue.start()
+    settle(scene)
+
+
+def test_outside_its_window_a_route_claims_and_sends_nothing(tmp_path):
+    """12:00 UTC is 13:00 in Amsterdam, where it is winter until the night of 28 March."""
+    turns = Turns(windows=(TimeWindow.parse("18:00-06:00"),), zone=ZoneInfo("Europe/Amsterdam"))
+    start = datetime(2027, 3, 27, 12, tzinfo=UTC)
+    with Scene(tmp_path, clock=FakeClock(start), turns=turns) as scene:
+        offer_all(scene, ["a.csv"])
+        scene.queue.start()
+        settle(scene)
+        pass_time(scene, 5 * 3600 - 1)
+        assert scene.states() == ["sending"]
+        pass_time(scene, 1)
+        assert scene.states() == ["done"]
+        pass_time(scene, 11 * 3600)  # 06:00 in Amsterdam: the night had eleven hours
+        offer_all(scene, ["b.csv"])
+        settle(scene)
+        assert scene.states() == ["done", "sending"]
+
+
+def test_a_route_of_a_higher_priority_goes_first(tmp_path):
+    with Scene(tmp_path, workers=1) as scene:
+        low, high = sub_route(scene, "low"), sub_route(scene, "high", priority=1)
+        for number in range(4):
+            low.claim(scene.drop(f"low-{number}"))
+            high.claim(scene.drop(f"high-{number}"))
+        scene.queue.serve(low)
+        scene.queue.serve(high)
+        scene.run_queue()
+        assert [name.split("-")[0] for name in scene.remote.placed] == ["high"] * 4 + ["low"] * 4
+
+
+def test_routes_of_one_priority_take_turns(tmp_path):
+    with Scene(tmp_path, workers=1) as scene:
+        routes = [sub_route(scene, name) for name in ("a", "b")]
+        for number in range(50):
+            for sender in routes:
+                sender.claim(scene.drop(f"{sender.route.name}-{number}"))
+        for sender in routes:
+            scene.queue.serve(sender)
+        scene.run_queue()
+        assert 20 <= sum(name.startswith("a") for name in scene.remote.placed[:50]) <= 30
+
+
+def test_what_goes_first_on_a_route_overtakes_what_waits(tmp_path):
+    with Scene(tmp_path, workers=1, turns=Turns(first=("urgent-*",))) as scene:
+        claim_all(scene, numbered(due.LIMIT + 50))
+        claim_all(scene, ["urgent-1", "urgent-2"])
+        serve(scene)
+        assert scene.remote.placed == ["urgent-1", "urgent-2", *numbered(due.LIMIT + 50)]
+
+
+@pytest.mark.parametrize("concurrency", [1, 3])
+def test_no_more_files_of_a_route_are_on_their_way_than_it_allows(tmp_path, concurrency):
+    with Scene(tmp_path, workers=6, turns=Turns(concurrency=concurrency)) as scene:
+        under_way, most, gate = Counter(), Counter(), threading.Lock()
+
+        def watch():
+            with gate:
+                under_way["now"] += 1
+                most["ever"] = max(most["ever"], under_way["now"])
+            time.sleep(0.002)
+            with gate:
+                under_way["now"] -= 1
+
+        scene.remote.during_upload = watch
+        offer_all(scene, numbered(60))
+        scene.run_queue()
+        assert most["ever"] == concurrency
+        assert scene.events() == {"transfer.delivered": 60}
+
+
+def test_in_strict_order_a_file_that_waits_keeps_the_next_one_waiting(tmp_path):
+    with Scene(tmp_path, workers=4, turns=Turns(strict=True)) as scene:
+        scene.remote.faults["upload"] = [RemoteError("try later")] * 5
+        scene.remote.faults["place"] = [RemoteError("try later")] * 3
+        offer_all(scene, numbered(40))
+        scene.run_queue()
+        assert scene.remote.placed == numbered(40)
+        assert scene.events() == {"transfer.delivered": 40}
+
+
+def test_without_it_the_next_file_goes_meanwhile(tmp_path):
+    with Scene(tmp_path, workers=1) as scene:
+        scene.remote.faults["upload"] = [RemoteError("try later")]
+        claim_all(scene, numbered(2))
+        serve(scene)
+        assert sorted(scene.remote.placed) == numbered(2)
+        assert scene.remote.placed[0] == "00001.csv"
+
+
+def test_in_strict_order_a_file_that_fails_for_good_lets_the_next_one_go(tmp_path):
+    with Scene(tmp_path, attempts=2, workers=4, turns=Turns(strict=True)) as scene:
+        scene.remote.refused[b"00001.csv"] = RemoteRefusedError("no")
+        offer_all(scene, numbered(4))
+        scene.run_queue()
+        assert scene.remote.placed == ["00000.csv", "00002.csv", "00003.csv"]
+
+
+def test_strict_order_outlives_a_restart(tmp_path):
+    strict = Turns(strict=True)
+    with Scene(tmp_path, turns=strict, remote_backoff=AN_HOUR) as scene:
+        scene.remote.down = RemoteError("connection refused")
+        claim_all(scene, numbered(due.LIMIT + 20))
+        scene.queue.serve(scene.senders["remote"])
+        scene.queue.start()
+        settle(scene)
+    with Scene(tmp_path, turns=strict) as scene:
+        scene.recovery.run(scene.queue, {"remote": scene.senders["remote"]})
+        scene.run_queue()
+        assert scene.remote.placed == numbered(due.LIMIT + 20)
+
+
+def test_an_older_file_never_comes_to_lie_over_a_newer_one_of_its_name(tmp_path):
+    with Scene(tmp_path, clock=FakeClock()) as scene:
+        scene.remote.faults["place"] = [RemoteError("the rename failed")]
+        offer_all(scene, ["report.csv"])
+        scene.queue.start()
+        settle(scene)
+        assert scene.states() == ["placing"]
+        scene.drop("report.csv", b"newer")
+        scene.queue.offer(scene.senders["remote"], (b"report.csv",))
+        settle(scene)
+        pass_time(scene, 60)
+        assert at_remote(scene) == {"report.csv": b"newer"}
+        assert scene.states() == ["done", "done"]
+
+
+def test_an_offer_that_finds_no_room_is_refused_and_taken_later(scene, monkeypatch):
+    monkeypatch.setattr(lane, "OFFERS", 3)
+    sender = scene.senders["remote"]
+    parts = [scene.drop(name) for name in numbered(4)]
+    assert [scene.queue.offer(sender, one) for one in parts] == [True, True, True, False]
+    assert scene.queue.offer(sender, parts[0])  # it is there already
+    scene.run_queue()
+    assert scene.queue.offer(sender, parts[3])
+    scene.run_queue()
+    assert scene.events() == {"transfer.delivered": 4}
+
+
+def test_memory_holds_a_bounded_part_of_what_waits(scene):
+    enter(scene, 3000)
+    scene.halts.pause(ROUTE, by="Ina", reason="test")
+    scene.queue.serve(scene.senders["remote"])
+    scene.queue.start()
+    settle(scene)
+    assert scene.queue.depth() == 3000
+    assert 0 < scene.queue.held() <= due.LIMIT
+
+
+def test_what_is_next_is_found_by_the_index_alone(scene):
+    """A look at all that waits would take seconds where a million files do."""
+    plans = []
+    with scene.ledger.read() as conn:
+        for statement in (records._NEXT, records._LATER):
+            sql = statement._clause.compile(conn).string
+            values = {"link": "a", "route": "b", "rank": 1, "now": 1, "limit": 5}
+            names = statement._clause.compile(conn).positiontup
+            rows = conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {sql}", tuple(values.get(n, 0) for n in names))
+            plans += [row[-1] for row in rows]
+    assert len(plans) == 2
+    for plan in plans:
+        assert "ix_transfer_turn (link=? AND route=? AND rank=? AND not_before" in plan
+
+
+def enter(scene, count):
+    """Transfers in the ledger alone, whose files are gone."""
+
+    def work(unit):
+        for number in range(count):
+            transfer = records.Transfer(
+                TransferId(f"{number:026}"),
+                "demo",
+                "outbound",
+                "remote",
+                "peer",
+                (b"%d" % number,),
+                "0:0:0",
+                1,
+                "0",
+            )
+            records.insert(unit, transfer, Outcome.ACCEPTED, not_before=unit.now)
+
+    scene.ledger.write(work)
+
+
+def test_a_fault_of_one_file_leaves_the_others_alone(tmp_path):
+    with Scene(tmp_path, clock=FakeClock()) as scene:
+        sender, real = scene.senders["remote"], Sender.claim
+
+        def claim(parts):
+            if parts == (b"00001.csv",) and scene.clock.passed == 0:
+                raise OSError("a fault of our own")
+            return real(sender, parts)
+
+        sender.claim = claim
+        offer_all(scene, numbered(3))
+        scene.queue.start()
+        settle(scene)
+        assert sorted(at_remote(scene)) == ["00000.csv", "00002.csv"]
+        pass_time(scene, 30)
+        assert sorted(at_remote(scene)) == numbered(3)
