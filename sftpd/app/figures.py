@@ -42,8 +42,20 @@ class Figures:
         )
         yield _one("sftpd_penalties", "Sources that offended of late.", self.reception.penalties())
         yield _one("sftpd_outbound_queue_files", "Outbound files that wait.", self.work().queue.depth())
+        yield Figure(
+            "sftpd_remote_away",
+            "Whether a remote is left alone: it is down, paused or suspended.",
+            dict(self._away()),
+            "remote",
+        )
         yield _one("sftpd_outbox_events", "Events not yet in their log, at most 10,000.", waiting)
         yield Figure("sftpd_audit_log_leaves", "Events in the log.", self.instance.sequencer.sizes(), "log")
+
+    def _away(self) -> Iterator[tuple[str, float]]:
+        for link in self.instance.register.links.values():
+            for remote in link.remotes:
+                state = self.instance.guards.of(link.name, remote.name).standing().state
+                yield f"{link.name}/{remote.name}", float(state in ("down", "paused", "suspended"))
 
 
 def _one(name: str, meaning: str, value: int) -> Figure:

@@ -14,7 +14,20 @@ import typer
 DEFAULT_CONFIG = Path("/etc/sftpd/sftpd.toml")
 _PIPE_WIDTH = 250
 _INSTANTS = frozenset(
-    {"closed", "done_at", "due", "expires", "placed_at", "received", "since", "time", "until"}
+    {
+        "began",
+        "closed",
+        "done_at",
+        "due",
+        "expires",
+        "not_before",
+        "placed_at",
+        "received",
+        "retry_at",
+        "since",
+        "time",
+        "until",
+    }
 )
 """The keys under which verbs give an instant in ISO 8601; people are shown it in their own time zone."""
 
@@ -31,6 +44,16 @@ LinkOption = Annotated[
     str | None, typer.Option("--link", metavar="LINK", help="Of this link alone.", show_default=False)
 ]
 """`--link LINK`, to narrow what is listed; its default is None."""
+
+ReasonOption = Annotated[
+    str | None, typer.Option("--reason", metavar="TEXT", help="Why; it is recorded.", show_default=False)
+]
+"""`--reason TEXT`; its default is None."""
+
+WhyOption = Annotated[
+    str, typer.Option("--reason", metavar="TEXT", help="Why; it is recorded.", show_default=False)
+]
+"""The same, which must be given."""
 
 
 def login_name() -> str:

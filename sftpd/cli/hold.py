@@ -11,6 +11,7 @@ from sftpd.cli.common import (
     ConfigOption,
     JsonOption,
     LinkOption,
+    WhyOption,
     print_json,
     show_rows,
 )
@@ -23,9 +24,7 @@ def add(  # noqa: PLR0913 (a parameter for each option)
     link: Annotated[
         str, typer.Option("--link", metavar="LINK", help="The link it is about.", show_default=False)
     ],
-    reason: Annotated[
-        str, typer.Option("--reason", metavar="TEXT", help="Why; it is recorded.", show_default=False)
-    ],
+    reason: WhyOption,
     by: ByOption,
     folder: Annotated[
         str | None,

@@ -11,6 +11,7 @@ from sftpd.cli.common import (
     ByOption,
     ConfigOption,
     JsonOption,
+    ReasonOption,
     show_fields,
     show_rows,
 )
@@ -18,9 +19,6 @@ from sftpd.cli.common import (
 group = typer.Typer()
 
 LinkArgument = Annotated[str, typer.Argument(metavar="LINK", show_default=False)]
-ReasonOption = Annotated[
-    str | None, typer.Option("--reason", metavar="TEXT", help="Why; it is recorded.", show_default=False)
-]
 
 _STEPS = {
     "register": "Enter a draft into the register of links.",

@@ -1,14 +1,66 @@
 """`sftpd remote`: the partners' servers."""
 
+from typing import Annotated
+
 import typer
 
 from sftpd.cli.ask import ask
-from sftpd.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, show_rows
+from sftpd.cli.common import (
+    DEFAULT_CONFIG,
+    ByOption,
+    ConfigOption,
+    JsonOption,
+    LinkOption,
+    ReasonOption,
+    WhyOption,
+    show_fields,
+    show_rows,
+)
 
 group = typer.Typer()
+
+RemoteArgument = Annotated[str, typer.Argument(metavar="REMOTE", show_default=False)]
 
 
 @group.command("list")
 def list_remotes(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
-    """List the remotes of all links."""
-    show_rows(ask(config, "remote.list"), ("remote", "link", "host", "port", "user"), as_json=as_json)
+    """List the remotes of all links and how each stands."""
+    columns = ("remote", "link", "host", "port", "user", "state", "reason")
+    show_rows(ask(config, "remote.list"), columns, as_json=as_json)
+
+
+@group.command("show")
+def show(
+    remote: RemoteArgument,
+    link: LinkOption = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Show one remote and how it stands."""
+    show_fields(ask(config, "remote.show", remote=remote, link=link), as_json=as_json)
+
+
+@group.command("pause")
+def pause(
+    remote: RemoteArgument,
+    reason: WhyOption,
+    by: ByOption,
+    link: LinkOption = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Connect to a remote no more, until it is resumed."""
+    show_fields(ask(config, "remote.pause", remote=remote, link=link, by=by, reason=reason), as_json=as_json)
+
+
+@group.command("resume")
+def resume(
+    remote: RemoteArgument,
+    by: ByOption,
+    reason: ReasonOption = None,
+    link: LinkOption = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Connect again to a remote that was paused, or suspended because it refused us."""
+    show_fields(ask(config, "remote.resume", remote=remote, link=link, by=by, reason=reason), as_json=as_json)

@@ -1,5 +1,6 @@
 """`sftpd transfer`: files that crossed a link, or are to."""
 
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -7,9 +8,12 @@ import typer
 from sftpd.cli.ask import ask
 from sftpd.cli.common import (
     DEFAULT_CONFIG,
+    ByOption,
     ConfigOption,
     JsonOption,
     LinkOption,
+    ReasonOption,
+    WhyOption,
     print_json,
     printable,
     show_fields,
@@ -19,12 +23,30 @@ from sftpd.exchange.transfer import TransferState
 
 group = typer.Typer()
 
+TransferArgument = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
+RouteOption = Annotated[
+    str | None, typer.Option("--route", metavar="ROUTE", help="Of this route alone.", show_default=False)
+]
+OfLinkOption = Annotated[
+    str, typer.Option("--link", metavar="LINK", help="The link whose sending it is.", show_default=False)
+]
+
 
 @group.command("list")
 def list_transfers(
     link: LinkOption = None,
+    route: RouteOption = None,
     state: Annotated[
         TransferState | None, typer.Option("--state", help="In this state alone.", show_default=False)
+    ] = None,
+    since: Annotated[
+        str | None,
+        typer.Option(
+            "--since",
+            metavar="TIME",
+            help="Begun then or later: ISO 8601, with offset.",
+            show_default=False,
+        ),
     ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many, the newest.")] = 100,
     config: ConfigOption = DEFAULT_CONFIG,
@@ -32,12 +54,13 @@ def list_transfers(
 ) -> None:
     """List transfers, oldest first."""
     columns = ("id", "link", "direction", "path", "size", "state", "reason")
-    show_rows(ask(config, "transfer.list", link=link, state=state, limit=limit), columns, as_json=as_json)
+    wanted = {"link": link, "route": route, "state": state, "since": since}
+    show_rows(ask(config, "transfer.list", **wanted, limit=limit), columns, as_json=as_json)
 
 
 @group.command("show")
 def show(
-    transfer: Annotated[str, typer.Argument(metavar="ID", show_default=False)],
+    transfer: TransferArgument,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
@@ -64,3 +87,52 @@ def receipt(
             print(*(printable(line) for line in lines if line is not None), sep="\n")
     if any(each["fault"] for each in found):
         raise typer.Exit(1)
+
+
+def _ordering(verb: str) -> Callable[..., None]:
+    def order(
+        transfer: TransferArgument,
+        reason: WhyOption,
+        by: ByOption,
+        config: ConfigOption = DEFAULT_CONFIG,
+        as_json: JsonOption = False,
+    ) -> None:
+        show_fields(ask(config, f"transfer.{verb}", id=transfer, by=by, reason=reason), as_json=as_json)
+
+    return order
+
+
+_ORDERS = {
+    "retry": "Send the file of a failed transfer again, from `failed/`.",
+    "resend": "Send a delivered file again, from `sent/`, as another transfer.",
+    "cancel": "End a transfer that waits; its file goes to `failed/`.",
+}
+
+for _verb, _summary in _ORDERS.items():
+    group.command(_verb, help=_summary)(_ordering(_verb))
+
+
+@group.command("pause")
+def pause(
+    link: OfLinkOption,
+    reason: WhyOption,
+    by: ByOption,
+    route: RouteOption = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Send nothing more of a link, or of one route, until that is resumed; receiving goes on."""
+    show_fields(ask(config, "transfer.pause", link=link, route=route, by=by, reason=reason), as_json=as_json)
+
+
+@group.command("resume")
+def resume(
+    link: OfLinkOption,
+    by: ByOption,
+    reason: ReasonOption = None,
+    route: RouteOption = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Go on sending what was paused."""
+    show_fields(ask(config, "transfer.resume", link=link, route=route, by=by, reason=reason), as_json=as_json)

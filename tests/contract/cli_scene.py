@@ -29,9 +29,19 @@ _REMOTE = """
 [[remote]]
 name = "far"
 host = "127.0.0.1"
-user = "us"
+port = PORT
+user = "demo"
 key = "file:keys/demo_partner_ed25519"
-host_keys = ["file:keys/demo_partner_ed25519.pub"]
+host_keys = ["HOST_KEY"]
+backoff = { base = 0.1, cap = 0.2 }
+
+[[route]]
+name = "far"
+direction = "outbound"
+folder = "far"
+to = "remote:far"
+remote_path = "/upload"
+settle = 0.1
 """
 
 
@@ -50,7 +60,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Scene:
-    """An instance whose link `demo` has terms, a remote, and a retention of one second."""
+    """An instance whose link `demo` has terms, a retention of one second, and itself as a remote."""
 
     made: dict[str, Any]
 
@@ -107,7 +117,9 @@ def instance() -> Iterator[Scene]:
         scene = Scene(sftpd("init", folder / "i", "--listen", "127.0.0.1:0", "--json").json)
         link = scene.root / "links.d/demo.toml"
         text = link.read_text()
-        link.write_text(text.replace("\n[policy]", _TERMS, 1).replace("P90D", "PT1S") + _REMOTE)
+        _, key_type, blob, *_ = Path(scene.made["known_hosts"]).read_text().split()
+        remote = _REMOTE.replace("PORT", str(scene.made["port"])).replace("HOST_KEY", f"{key_type} {blob}")
+        link.write_text(text.replace("\n[policy]", _TERMS, 1).replace("P90D", "PT1S") + remote)
         yield scene
     finally:
         shutil.rmtree(folder)

@@ -23,7 +23,9 @@ SECTIONS = {
 
 LISTS = (
     "link list", "link show demo", "account list", "remote list", "host-key list", "hook list", "status",
-    "transfer list --link demo --limit 1", "retention plan", "retention report", "hold list", "erasure list",
+    "transfer list --link demo --limit 1", "transfer list --route nonesuch",
+    "transfer list --since 2999-01-01T00:00:00Z",
+    "retention plan", "retention report", "hold list", "erasure list",
     "audit tail --link demo --count 50", "audit verify",
 )  # fmt: skip
 
@@ -54,6 +56,10 @@ def day() -> Day:
             texts = {words: _text(scene, *words.split()) for words in LISTS}
             texts["erasure show"] = _text(scene, "erasure", "show", made["erasure run"]["id"])
             texts["transfer show"] = _text(scene, "transfer", "show", made["transfer show"]["id"])
+            made |= _sending(scene)
+            texts["remote show"] = _text(scene, "remote", "show", "far")
+            texts["status while halted"] = _text(scene, "status")
+            scene.json("transfer", "resume", "--link", "demo")
         link = scene.root / "links.d/demo.toml"
         link.write_text(link.read_text().replace("[policy]", "[policies]", 1))
         made["check:with faults"] = scene.ask("check", "--json").json
@@ -102,6 +108,41 @@ def _looking(scene: Scene) -> dict[str, Any]:
     file = scene.root / "links/demo/inbound/old.csv"
     made["hook test"] = scene.process("hook", "test", "pre-receive", file, "--json").json
     return made
+
+
+def _sending(scene: Scene) -> dict[str, Any]:
+    """A file goes to the remote and goes again; another waits, is ended, and is sent all the same."""
+    why = ["--reason", "test", "--by", "Ina"]
+    of_route = ["--link", "demo", "--route", "far"]
+
+    def drop(name: str, state: str) -> str:
+        (scene.root / "links/demo/far" / name).write_text("name\nKees\n")
+        until(lambda: _of(scene, name, state))
+        return _of(scene, name, state)[0]["id"]
+
+    first = drop("first.csv", "done")
+    made = {"transfer resend": scene.json("transfer", "resend", first, *why)}
+    until(lambda: len(_of(scene, "first.csv", "done")) == 2)
+    made["remote pause"] = scene.json("remote", "pause", "far", *why)
+    second = drop("second.csv", "sending")
+    made["transfer cancel"] = scene.json("transfer", "cancel", second, *why)
+    until(lambda: _of(scene, "second.csv", "failed"))
+    made["transfer pause"] = scene.json("transfer", "pause", *of_route, *why)
+    made["transfer retry"] = scene.json("transfer", "retry", second, *why)
+    until(lambda: _of(scene, "second.csv", "sending"))
+    made["remote show"] = scene.json("remote", "show", "far")
+    made["remote resume"] = scene.json("remote", "resume", "far")
+    made["transfer resume"] = scene.json("transfer", "resume", *of_route)
+    until(lambda: _of(scene, "second.csv", "done"))
+    scene.json("transfer", "pause", "--link", "demo", *why)
+    return made
+
+
+def _of(scene: Scene, name: str, state: str) -> list[dict[str, Any]]:
+    """The outbound transfers of a file in a state."""
+    wanted = ["--route", "far", "--state", state, "--since", "2020-01-01T00:00:00+01:00"]
+    listed = scene.json("transfer", "list", *wanted)
+    return [transfer for transfer in listed if transfer["path"] == name]
 
 
 def _erasure(scene: Scene) -> dict[str, Any]:
@@ -173,6 +214,21 @@ def test_a_link_goes_through_its_life(documents: dict[str, Any]) -> None:
     assert by == ["Ina"]
 
 
+def test_orders_about_transfers_are_carried_out_and_recorded(documents: dict[str, Any]) -> None:
+    resent = documents["transfer resend"]
+    assert (resent["path"], resent["route"]) == ("first.csv", "far")
+    assert documents["transfer cancel"]["reason"] == "cancelled by Ina: test"
+    assert documents["remote pause"]["state"] == "paused"
+    assert documents["remote resume"]["state"] in ("untried", "probing", "up")
+    assert documents["transfer pause"]["halted"] == "paused"
+    assert documents["transfer resume"]["halted"] is None
+
+
+def test_nothing_is_listed_of_other_routes_or_times(day: Day) -> None:
+    assert "first.csv" not in day.texts["transfer list --route nonesuch"]
+    assert "old.csv" not in day.texts["transfer list --since 2999-01-01T00:00:00Z"]
+
+
 def test_an_erasure_is_certified_and_a_changed_certificate_does_not_hold(documents: dict[str, Any]) -> None:
     assert [item["path"] for item in documents["erasure find"]["items"]] == ["customers.csv"]
     assert documents["erasure run"]["state"] == "closed"
@@ -204,11 +260,14 @@ def test_people_are_shown_what_matters(day: Day) -> None:
         ("link list", r"^demo +Demo Partner +active "),
         ("link show demo", r"^terms +Terms of the exchange 2026-01$"),
         ("account list", r"^demo +demo +1 +no +"),
-        ("remote list", r"^far +demo +127\.0\.0\.1 +22 +us *$"),
+        ("remote list", r"^far +demo +127\.0\.0\.1 +\d+ +demo +untried *$"),
         ("host-key list", r"^ssh-ed25519 +SHA256:\S+ +/"),
         ("hook list", r"^pre-receive +/.*10-file-policy +yes"),
         ("status", r"^running +yes$"),
         ("transfer list --link demo --limit 1", r" old\.csv +10 +done"),
+        ("remote show", r"^state +up$"),
+        ("status while halted", r"^halted +link demo paused: test$"),
+        ("status", r"^remotes +demo/far untried$"),
         ("transfer show", r"^path +customers\.csv$"),
         ("retention report", r"^demo +inbound +old\.csv .* disposed *$"),
         ("hold list", r" customers\.csv +court .* no *$"),

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from sftpd.app.instance import Instance
-from sftpd.app.verbs.verb import Arguments, Verb
+from sftpd.app.verbs.verb import Arguments, Verb, instant
 from sftpd.errors import UsageError
 from sftpd.retention import holds
 from sftpd.retention.holds import HoldRequest
@@ -50,7 +50,7 @@ def _hold_add(instance: Instance, arguments: Arguments) -> dict[str, Any]:
         glob=arguments.get("glob"),
         reason=arguments["reason"],
         placed_by=arguments["by"],
-        until=None if until is None else _instant(until),
+        until=None if until is None else instant(until),
     )
     return {"id": holds.place(instance.ledger, request)}
 
@@ -78,18 +78,6 @@ def _hold(hold: Hold, now: datetime) -> dict[str, Any]:
 def _hold_release(instance: Instance, arguments: Arguments) -> dict[str, Any]:
     holds.release(instance.ledger, arguments["id"], arguments["by"])
     return {"id": arguments["id"]}
-
-
-def _instant(text: str) -> datetime:
-    try:
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise UsageError(
-            f"{text!r} is no time", expected="ISO 8601, such as 2027-01-31T00:00:00+01:00"
-        ) from None
-    if moment.tzinfo is None:
-        raise UsageError(f"{text!r} has no time zone", expected="an offset, such as +01:00")
-    return moment
 
 
 VERBS: Mapping[str, Verb] = {

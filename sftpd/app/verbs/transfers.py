@@ -1,13 +1,18 @@
-"""Transfers."""
+"""Transfers, and what is halted of their sending."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from sftpd.app.instance import Instance
-from sftpd.app.verbs.verb import Arguments, Verb, as_text
+from sftpd.app.verbs.verb import Arguments, Verb, as_text, instant
+from sftpd.errors import NotFoundError
 from sftpd.exchange import records
+from sftpd.exchange.desk import Order, TransferDesk
+from sftpd.exchange.halts import Halt, Subject
+from sftpd.exchange.places import Places
 from sftpd.exchange.records import Transfer
 from sftpd.ledger import tables
+from sftpd.names import TransferId
 
 _LATEST = 100
 
@@ -16,9 +21,11 @@ def _transfer_list(instance: Instance, arguments: Arguments) -> list[dict[str, A
     t = tables.transfer.c
     wanted = [
         column == arguments[name]
-        for name, column in (("link", t.link), ("state", t.state))
+        for name, column in (("link", t.link), ("route", t.route), ("state", t.state))
         if arguments.get(name)
     ]
+    if arguments.get("since"):
+        wanted.append(t.began_at >= instant(arguments["since"]))
     with instance.ledger.read() as conn:
         found = records.latest(conn, *wanted, limit=int(arguments.get("limit") or _LATEST))
     return [_transfer(transfer) for transfer in found]
@@ -27,6 +34,84 @@ def _transfer_list(instance: Instance, arguments: Arguments) -> list[dict[str, A
 def _transfer_show(instance: Instance, arguments: Arguments) -> dict[str, Any]:
     with instance.ledger.read() as conn:
         return _transfer(records.get(conn, arguments["id"]))
+
+
+def _transfer_cancel(instance: Instance, arguments: Arguments) -> dict[str, Any]:
+    _desk(instance).cancel(arguments["id"], _order(arguments))
+    return _transfer_show(instance, arguments)
+
+
+def _transfer_retry(instance: Instance, arguments: Arguments) -> dict[str, Any]:
+    _require_route_of(instance, arguments["id"])
+    _desk(instance).retry(arguments["id"], _order(arguments))
+    return _transfer_show(instance, arguments)
+
+
+def _transfer_resend(instance: Instance, arguments: Arguments) -> dict[str, Any]:
+    link = _require_route_of(instance, arguments["id"])
+    with Places(instance.register.get(link).folders) as places:
+        fresh = _desk(instance).resend(arguments["id"], places, _order(arguments))
+    return _transfer_show(instance, {"id": fresh})
+
+
+def _transfer_pause(instance: Instance, arguments: Arguments) -> dict[str, Any]:
+    subject = _sending(instance, arguments)
+    instance.halts.pause(subject, by=arguments["by"], reason=arguments["reason"])
+    return _halted(instance, subject)
+
+
+def _transfer_resume(instance: Instance, arguments: Arguments) -> dict[str, Any]:
+    subject = _sending(instance, arguments)
+    instance.halts.lift(subject, by=arguments["by"], reason=arguments.get("reason"))
+    return _halted(instance, subject)
+
+
+def _desk(instance: Instance) -> TransferDesk:
+    return TransferDesk(instance.ledger, instance.clock, instance.held)
+
+
+def _order(arguments: Arguments) -> Order:
+    return Order(arguments["by"], arguments["reason"])
+
+
+def _require_route_of(instance: Instance, transfer_id: TransferId) -> str:
+    """The link of a transfer whose route is still there."""
+    with instance.ledger.read() as conn:
+        transfer = records.get(conn, transfer_id)
+    _require_route(instance, transfer.link, transfer.route)
+    return transfer.link
+
+
+def _require_route(instance: Instance, link: str, route: str) -> None:
+    routes = sorted(route.name for route in instance.register.get(link).outbound)
+    if route not in routes:
+        raise NotFoundError(
+            f"no outbound route {route!r}",
+            where=f"link {link}",
+            expected="one of " + (", ".join(routes) or "none: the link sends nothing"),
+        )
+
+
+def _sending(instance: Instance, arguments: Arguments) -> Subject:
+    """The sending of a link, or of one of its routes."""
+    link, route = str(instance.register.get(arguments["link"]).name), arguments.get("route")
+    if route is None:
+        return Subject(link, "link", link)
+    _require_route(instance, link, route)
+    return Subject(link, "route", route)
+
+
+def _halted(instance: Instance, subject: Subject) -> dict[str, Any]:
+    route = subject.name if subject.kind == "route" else None
+    return {"link": subject.link, "route": route} | halt_fields(instance.halts.of(subject))
+
+
+def halt_fields(halt: Halt | None) -> dict[str, Any]:
+    """Whether something is halted, since when, by whom and why."""
+    if halt is None:
+        return {"halted": None, "since": None, "by": None, "reason": None}
+    since = halt.since.isoformat()
+    return {"halted": halt.cause, "since": since, "by": halt.placed_by, "reason": halt.reason}
 
 
 def _transfer(transfer: Transfer) -> dict[str, Any]:
@@ -44,10 +129,17 @@ def _transfer(transfer: Transfer) -> dict[str, Any]:
         "placed_as": None if transfer.placed_as is None else as_text(records.join(transfer.placed_as)),
         "reason": transfer.reason,
         "attempts": transfer.attempts,
+        "began": None if transfer.began_at is None else transfer.began_at.isoformat(),
+        "not_before": None if transfer.not_before is None else transfer.not_before.isoformat(),
     }
 
 
 VERBS: Mapping[str, Verb] = {
     "transfer.list": _transfer_list,
     "transfer.show": _transfer_show,
+    "transfer.cancel": _transfer_cancel,
+    "transfer.retry": _transfer_retry,
+    "transfer.resend": _transfer_resend,
+    "transfer.pause": _transfer_pause,
+    "transfer.resume": _transfer_resume,
 }

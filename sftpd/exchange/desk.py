@@ -1,0 +1,187 @@
+"""What an operator can do about one outbound transfer: send its file again, or end it.
+
+Each is one decision in the ledger, with its event; the queue carries it out, now or after a restart.
+"""
+
+import hashlib
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+import sqlalchemy as sa
+
+from sftpd.clock import Clock
+from sftpd.errors import NotFoundError, RefusedError
+from sftpd.exchange import records
+from sftpd.exchange.due import HERE
+from sftpd.exchange.places import Places
+from sftpd.exchange.records import Transfer
+from sftpd.exchange.transfer import Outcome, TransferState
+from sftpd.files import durable
+from sftpd.files.beneath import FILE_MODE
+from sftpd.files.fingerprint import identity
+from sftpd.ledger import tables
+from sftpd.ledger.ledger import Ledger
+from sftpd.ledger.outbox import Event
+from sftpd.ledger.writer import Unit
+from sftpd.names import TransferId, new_id
+
+_CHUNK = 1 << 20
+
+Held = Callable[[str, str, bytes], str | None]
+"""The reason of the legal hold on a file: link, folder, path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """Who wants it, and why."""
+
+    by: str
+    reason: str
+
+
+class TransferDesk:
+    """Takes an operator's orders; for any thread, while the queue is at work or while nobody is."""
+
+    def __init__(self, ledger: Ledger, clock: Clock, held: Held) -> None:
+        self._ledger = ledger
+        self._clock = clock
+        self._held = held
+
+    def cancel(self, transfer_id: TransferId, order: Order) -> None:
+        """End a transfer that waits: its file goes to `failed/` with the reason.
+
+        Raises NotFoundError, and RefusedError for one that is at its end or may be at its place already.
+        """
+        reason = f"cancelled by {order.by}: {order.reason}"
+
+        def work(unit: Unit) -> None:
+            transfer = _require_outbound(
+                unit.conn, transfer_id, "cancel", TransferState.SENDING, TransferState.WAITING
+            )
+            turn = {"rank": HERE, "not_before": unit.now}
+            records.move(unit, transfer_id, Outcome.CANCELLED, reason=reason, **turn)
+            _record(unit, "transfer.cancelled", transfer, order)
+
+        self._ledger.write(work)
+
+    def retry(self, transfer_id: TransferId, order: Order) -> None:
+        """Send the file of a failed transfer again, from `failed/`.
+
+        Raises NotFoundError, and RefusedError for one that has not failed or whose file may not be moved.
+        """
+
+        def work(unit: Unit) -> None:
+            transfer = _require_outbound(unit.conn, transfer_id, "retry", TransferState.FAILED)
+            place = _require_kept(unit.conn, transfer, "failed")
+            held = self._held(transfer.link, "failed", place)
+            if held is not None:
+                raise RefusedError(
+                    f"its file is held: {held}", reason="LEGAL_HOLD", where=f"transfer {transfer_id}"
+                )
+            records.let_go(unit, transfer_id)
+            turn = {"rank": HERE, "not_before": unit.now, "attempts": 0, "reason": None}
+            records.move(unit, transfer_id, Outcome.RETRIED, **turn)
+            _record(unit, "transfer.retried", transfer, order)
+
+        self._ledger.write(work)
+
+    def resend(self, transfer_id: TransferId, places: Places, order: Order) -> TransferId:
+        """Send a delivered file again, a copy of the one in `sent/`, and return the id of that transfer.
+
+        Raises NotFoundError, and RefusedError for one that was not delivered or whose file is not there as
+        it was.
+        """
+        with self._ledger.read() as conn:
+            transfer = _require_outbound(conn, transfer_id, "resend", TransferState.DONE)
+            _require_kept(conn, transfer, "sent")
+        fresh = TransferId(new_id(self._clock.now()))
+        copy = (fresh.encode(),)
+        assert transfer.placed_as is not None
+        again = replace(transfer, id=fresh, source=_copy(places, transfer, copy))
+
+        def work(unit: Unit) -> None:
+            _require_kept(unit.conn, transfer, "sent")
+            turn = {"rank": HERE, "not_before": unit.now, "attempts": 0, "reason": None}
+            records.insert(
+                unit, again, Outcome.RESENT, folder="screening", placed_as=records.join(copy), **turn
+            )
+            _record(unit, "transfer.resent", again, order, {"resent": transfer_id})
+
+        try:
+            self._ledger.write(work)
+        except BaseException:
+            places["screening"].unlink(copy)
+            raise
+        return fresh
+
+
+def _record(
+    unit: Unit, type: str, transfer: Transfer, order: Order, also: dict[str, Any] | None = None
+) -> None:
+    private = transfer.private | {"by": order.by, "reason": order.reason}
+    unit.record(Event(type, transfer.link, transfer.public | (also or {}), private))
+
+
+def _require_outbound(
+    conn: sa.Connection, transfer_id: TransferId, step: str, *states: TransferState
+) -> Transfer:
+    """The transfer, if it is outbound and in one of `states`."""
+    transfer = records.get(conn, transfer_id)
+    if transfer.direction != "outbound" or transfer.state not in states:
+        raise RefusedError(
+            f"a transfer that is {transfer.direction} and {transfer.state} cannot {step}",
+            reason="TRANSFER_STEP",
+            where=f"transfer {transfer_id}",
+            remedy="possible for outbound ones that are " + " or ".join(states),
+        )
+    return transfer
+
+
+def _require_kept(conn: sa.Connection, transfer: Transfer, folder: str) -> bytes:
+    """The path of the transfer's file in `folder`, if it is in our care."""
+    file = tables.kept_file.c
+    kept = conn.execute(sa.select(file.folder, file.path, file.state).where(file.id == transfer.id)).first()
+    if kept is None or kept.folder != folder or kept.state != "present":
+        state = "never was" if kept is None else f"is {kept.state}"
+        raise NotFoundError(
+            f"its file {state} in {folder}/", where=f"transfer {transfer.id}", remedy="drop the file anew"
+        )
+    path: bytes = kept.path
+    return path
+
+
+def _copy(places: Places, transfer: Transfer, copy: records.Parts) -> str:
+    """Copy the file of a delivered transfer to `screening`; returns the copy's snapshot."""
+    sent, screening = places["sent"], places["screening"]
+    assert transfer.placed_as is not None
+    try:
+        source = sent.open(transfer.placed_as, os.O_RDONLY | os.O_NOFOLLOW)
+    except OSError as error:
+        raise NotFoundError(
+            f"its file cannot be read: {error.strerror}", where=f"transfer {transfer.id}"
+        ) from error
+    try:
+        target = screening.open(copy, os.O_WRONLY | os.O_CREAT | os.O_EXCL, FILE_MODE)
+        try:
+            digest = hashlib.sha256()
+            while chunk := os.read(source, _CHUNK):
+                digest.update(chunk)
+                rest = memoryview(chunk)
+                while rest:
+                    rest = rest[os.write(target, rest) :]
+            if digest.hexdigest() != transfer.sha256:
+                raise RefusedError(
+                    "its file was changed since", reason="FILE_CHANGED", where=f"transfer {transfer.id}"
+                )
+            os.fsync(target)
+            durable.sync_parent(screening, copy)
+            return str(identity(target))
+        except BaseException:
+            screening.unlink(copy)
+            raise
+        finally:
+            os.close(target)
+    finally:
+        os.close(source)

@@ -1,0 +1,296 @@
+"""An operator's orders about one transfer: retry, resend, cancel, wherever they are cut off."""
+
+import threading
+
+import pytest
+from exchange_scene import Scene, contents, crash_at_every_step, poll, quick_folder
+
+from sftpd.errors import NotFoundError, RefusedError, RemoteRefusedError
+from sftpd.exchange.desk import Order, TransferDesk
+
+ORDER = Order("Ina", "they asked for it")
+CONTENT = b"a;b\n"
+NO = RemoteRefusedError("it answers PERMISSION_DENIED")
+
+
+@pytest.fixture
+def tmp_path():
+    with quick_folder() as folder:
+        yield folder
+
+
+@pytest.fixture
+def scene(tmp_path):
+    with Scene(tmp_path, attempts=2) as scene:
+        yield scene
+
+
+def desk(scene, held=None):
+    return TransferDesk(scene.ledger, scene.clock, lambda link, folder, path: held)
+
+
+def send(scene, name="report.csv", content=CONTENT, route="remote"):
+    scene.queue.offer(scene.senders[route], scene.drop(name, content))
+    scene.run_queue()
+    return scene.transfers()[-1]
+
+
+def failed(scene):
+    scene.remote.faults["upload"] = [NO] * 2
+    return send(scene)
+
+
+def obey(scene, order):
+    """Give an order while the queue is at work, and have it carried out."""
+    result = order()
+    scene.bell.ring()
+    scene.run_queue()
+    return result
+
+
+def at_remote(scene):
+    return contents(scene.remote.folder / "out")
+
+
+def opened(scene, type):
+    return [leaf for leaf in scene.leaves() if leaf["type"] == type]
+
+
+def test_a_failed_file_goes_again_from_failed(scene):
+    transfer = failed(scene)
+    assert contents(scene.folders.failed).keys() == {"report.csv", "report.csv.reason.txt"}
+    obey(scene, lambda: desk(scene).retry(transfer.id, ORDER))
+    assert at_remote(scene) == {"report.csv": CONTENT}
+    assert contents(scene.folders.failed) == {}
+    (after,) = scene.transfers()
+    assert (after.id, str(after.state), after.folder, after.attempts) == (transfer.id, "done", "sent", 0)
+    assert scene.received() == [("sent", "report.csv")]
+    assert scene.events() == {"transfer.failed": 1, "transfer.retried": 1, "transfer.delivered": 1}
+
+
+def test_a_retried_file_is_screened_again(scene):
+    transfer = failed(scene)
+    scene.hook("pre-send", "echo not any more; exit 20")
+    obey(scene, lambda: desk(scene).retry(transfer.id, ORDER))
+    assert at_remote(scene) == {}
+    assert contents(scene.folders.quarantine) == {"report.csv": CONTENT}
+    assert scene.states() == ["quarantined"]
+
+
+def test_a_retried_file_waits_for_its_name_to_be_free(scene):
+    transfer = failed(scene)
+    in_the_way = scene.outbound / "report.csv"
+    in_the_way.write_bytes(b"a newer one, not settled yet")
+    obey_without_end(scene, lambda: desk(scene).retry(transfer.id, ORDER))
+    poll(lambda: scene.queue.held() == 1)
+    assert in_the_way.read_bytes() == b"a newer one, not settled yet"
+    assert scene.states() == ["returning"]
+
+
+def obey_without_end(scene, order):
+    order()
+    scene.bell.ring()
+
+
+@pytest.mark.parametrize("order", ["retry", "resend", "cancel"])
+def test_an_order_that_does_not_fit_is_refused_and_changes_nothing(scene, order):
+    done = send(scene, "done.csv")
+    before = scene.events()
+    if order == "resend":
+        done = failed(scene)
+        before = scene.events()
+    with pytest.raises(RefusedError, match="cannot " + order):
+        give(scene, order, done.id)
+    with pytest.raises(NotFoundError):
+        give(scene, order, "nonesuch")
+    assert scene.events() == before
+
+
+def give(scene, order, transfer_id):
+    if order == "resend":
+        return desk(scene).resend(transfer_id, scene.places, ORDER)
+    return getattr(desk(scene), order)(transfer_id, ORDER)
+
+
+def test_a_file_that_is_held_stays_in_failed(scene):
+    transfer = failed(scene)
+    with pytest.raises(RefusedError, match="held: court"):
+        desk(scene, held="court").retry(transfer.id, ORDER)
+    assert "report.csv" in contents(scene.folders.failed)
+
+
+def test_a_delivered_file_goes_again_as_another_transfer(scene):
+    first = send(scene)
+    (scene.remote.folder / "out/report.csv").unlink()
+    fresh = obey(scene, lambda: desk(scene).resend(first.id, scene.places, ORDER))
+    assert fresh != first.id
+    assert at_remote(scene) == {"report.csv": CONTENT}
+    assert contents(scene.folders.sent) == {"report.csv": CONTENT, "report.1.csv": CONTENT}
+    assert contents(scene.folders.screening) == {}
+    assert scene.states() == ["done", "done"]
+    assert scene.events() == {"transfer.delivered": 2, "transfer.resent": 1}
+    (leaf,) = opened(scene, "transfer.resent")
+    assert (leaf["data"]["transfer"], leaf["data"]["resent"]) == (fresh, first.id)
+
+
+def test_a_file_that_was_changed_in_sent_is_not_sent_again(scene):
+    first = send(scene)
+    (scene.folders.sent / "report.csv").write_bytes(b"changed")
+    with pytest.raises(RefusedError, match="changed since"):
+        desk(scene).resend(first.id, scene.places, ORDER)
+    (scene.folders.sent / "report.csv").unlink()
+    with pytest.raises(NotFoundError, match="cannot be read"):
+        desk(scene).resend(first.id, scene.places, ORDER)
+    assert contents(scene.folders.screening) == {}
+    assert scene.events() == {"transfer.delivered": 1}
+
+
+def test_a_waiting_transfer_is_ended_although_the_remote_is_paused(scene):
+    scene.halts.pause(scene.guard.subject, by="Ina", reason="test")
+    due = scene.senders["remote"].claim(scene.drop("report.csv", CONTENT))
+    scene.queue.serve(scene.senders["remote"])
+    scene.queue.start()
+    obey(scene, lambda: desk(scene).cancel(due.id, ORDER))
+    assert contents(scene.outbound) == {}
+    kept = contents(scene.folders.failed)
+    assert kept["report.csv"] == CONTENT
+    assert kept["report.csv.reason.txt"] == b"cancelled by Ina: they asked for it\n"
+    assert scene.states() == ["failed"]
+    assert scene.remote.calls == {}
+    assert scene.events() == {"remote.paused": 1, "transfer.cancelled": 1}
+
+
+def test_a_transfer_that_is_cancelled_while_it_is_sent_is_not_delivered(scene):
+    def cancel():
+        desk(scene).cancel(scene.transfers()[0].id, ORDER)
+        scene.bell.ring()
+
+    scene.remote.during_upload = cancel
+    send(scene)
+    assert at_remote(scene) == {}
+    assert contents(scene.folders.failed)["report.csv"] == CONTENT
+    assert scene.states() == ["failed"]
+    assert scene.events() == {"transfer.cancelled": 1}
+
+
+def test_one_that_is_cancelled_while_its_try_fails_ends_all_the_same(scene):
+    def cancel():
+        desk(scene).cancel(scene.transfers()[0].id, ORDER)
+        raise NO
+
+    scene.remote.during_upload = cancel
+    send(scene)
+    assert at_remote(scene) == {}
+    assert scene.states() == ["failed"]
+    assert scene.events() == {"transfer.cancelled": 1}
+
+
+@pytest.mark.parametrize("rounds", [40])
+def test_of_a_cancel_and_a_delivery_at_once_exactly_one_happens(tmp_path, rounds):
+    with Scene(tmp_path, workers=4) as scene:
+        scene.queue.start()
+        cancelled = 0
+        for number in range(rounds):
+            scene.queue.offer(scene.senders["remote"], scene.drop(f"{number}.csv", b"%d" % number))
+            poll(lambda number=number: len(scene.transfers()) > number)
+            transfer = scene.transfers()[-1]
+            answers = []
+            threads = [
+                threading.Thread(target=try_to_cancel, args=(scene, transfer.id, answers)) for _ in "ab"
+            ]
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
+            assert sum(answers) <= 1
+            cancelled += sum(answers)
+        scene.bell.ring()
+        scene.run_queue()
+        arrived, kept = at_remote(scene), contents(scene.folders.failed)
+        assert len(arrived) == rounds - cancelled
+        assert len([name for name in kept if name.endswith(".csv")]) == cancelled
+        assert not arrived.keys() & kept.keys()
+        assert scene.events()["transfer.delivered"] == len(arrived)
+        assert scene.events()["transfer.cancelled"] == cancelled
+
+
+def try_to_cancel(scene, transfer_id, answers):
+    try:
+        desk(scene).cancel(transfer_id, ORDER)
+    except RefusedError:
+        answers.append(False)
+    else:
+        answers.append(True)
+
+
+def test_a_retry_is_neither_lost_nor_doubled_wherever_it_is_cut_off(tmp_path, monkeypatch):
+    def act(scene):
+        fuse, scene.fuse.at = scene.fuse.at, None
+        transfer = failed(scene)
+        scene.queue.stop()
+        scene.fuse.at = None if fuse is None else scene.fuse.steps + fuse
+        desk(scene).retry(transfer.id, ORDER)
+        advance(scene, transfer.id)
+
+    def check(folder, crashed):
+        with Scene(folder, attempts=2) as scene:
+            scene.recover("remote")
+            if scene.events()["transfer.retried"]:
+                assert at_remote(scene) == {"report.csv": CONTENT}
+                assert scene.states() == ["done"]
+                assert contents(scene.folders.failed) == {}
+                assert scene.events()["transfer.delivered"] == 1
+            else:
+                assert crashed
+                assert scene.states() == ["failed"]
+                assert contents(scene.folders.failed)["report.csv"] == CONTENT
+
+    assert crash_at_every_step(tmp_path, monkeypatch, act, check, attempts=2) >= 12
+
+
+def test_a_resend_is_neither_lost_nor_doubled_wherever_it_is_cut_off(tmp_path, monkeypatch):
+    def act(scene):
+        fuse, scene.fuse.at = scene.fuse.at, None
+        first = send(scene)
+        scene.queue.stop()
+        scene.fuse.at = None if fuse is None else scene.fuse.steps + fuse
+        advance(scene, desk(scene).resend(first.id, scene.places, ORDER))
+
+    def check(folder, crashed):
+        with Scene(folder, attempts=2) as scene:
+            scene.recover("remote")
+            times = 1 + scene.events()["transfer.resent"]
+            assert crashed or times == 2
+            assert at_remote(scene) == {"report.csv": CONTENT}
+            assert scene.states() == ["done"] * times
+            assert scene.events()["transfer.delivered"] == times
+            assert len(contents(scene.folders.sent)) == times
+            assert contents(scene.folders.screening) == contents(scene.outbound) == {}
+
+    assert crash_at_every_step(tmp_path, monkeypatch, act, check, attempts=2) >= 12
+
+
+def test_a_cancel_is_neither_lost_nor_doubled_wherever_it_is_cut_off(tmp_path, monkeypatch):
+    def act(scene):
+        due = scene.senders["remote"].claim(scene.drop("report.csv", CONTENT))
+        desk(scene).cancel(due.id, ORDER)
+        scene.senders["remote"].advance(due.id)
+
+    def check(folder, crashed):
+        with Scene(folder, attempts=2) as scene:
+            scene.recover("remote")
+            if scene.events()["transfer.cancelled"]:
+                assert scene.states() == ["failed"]
+                assert contents(scene.folders.failed)["report.csv"] == CONTENT
+                assert at_remote(scene) == {}
+            else:
+                assert crashed
+                assert at_remote(scene) == {"report.csv": CONTENT}
+
+    assert crash_at_every_step(tmp_path, monkeypatch, act, check, attempts=2) >= 8
+
+
+def advance(scene, transfer_id):
+    """What the queue does with it: it comes back, and is sent."""
+    scene.senders["remote"].advance(transfer_id)
+    scene.senders["remote"].advance(transfer_id)
