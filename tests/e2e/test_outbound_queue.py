@@ -1,0 +1,115 @@
+"""The outbound queue of a running daemon, and the orders of an operator about it."""
+
+import json
+import urllib.request
+
+import pytest
+from daemon import PATIENCE, Daemon, eventually
+from sshd import free_port, sshd
+from traffic_scene import Consumer, make_files, names, outbound, states, with_remote
+
+WHY = ("--reason", "test", "--by", "Ina")
+
+
+@pytest.fixture
+def server(tmp_path):
+    with sshd(tmp_path / "sshd", options="LogLevel VERBOSE") as running:
+        yield running
+
+
+@pytest.fixture
+def daemon(tmp_path):
+    made = Daemon(tmp_path / "instance")
+    yield made
+    made.kill()
+
+
+def ask(daemon, *words):
+    done = daemon.cli(*words, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def logins_refused(server):
+    return server.config.with_suffix(".log").read_text().count("Failed publickey")
+
+
+def test_a_remote_that_refuses_our_login_is_left_alone_until_it_is_resumed(daemon, server, tmp_path):
+    with_remote(daemon, server, outbound(server.root))
+    keys = server.config.with_name("authorized_keys")
+    known = keys.read_text()
+    keys.write_text("")
+    port = free_port()
+    daemon.configure("metrics", f'listen = "127.0.0.1:{port}"')
+    made = make_files(daemon.outbound, 20, seed=11)
+    daemon.start()
+    eventually(lambda: daemon.events_of("remote.suspended"), daemon)
+    eventually(lambda: states(daemon).total() == 20, daemon)
+    assert logins_refused(server) == 3
+
+    daemon.kill()
+    daemon.start()
+    assert ask(daemon, "status")["remotes"] == {"demo/partner": "suspended"}
+    assert "refuses the login" in ask(daemon, "remote", "show", "partner")["reason"]
+    assert logins_refused(server) == 3
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE) as answer:
+        assert 'sftpd_remote_away{remote="demo/partner"} 1.0' in answer.read().decode()
+
+    keys.write_text(known)
+    with Consumer(server.root, tmp_path / "consumed") as consumer:
+        ask(daemon, "remote", "resume", "partner")
+        eventually(lambda: states(daemon) == {"done": 20} and len(consumer.hashes) == 20, daemon)
+    assert consumer.hashes == made
+    assert set(consumer.taken.values()) == {1}
+
+
+def test_a_failed_file_is_sent_again_on_an_operator_s_word(daemon, server):
+    in_the_way = server.root / "their"
+    in_the_way.write_bytes(b"a file where a folder should be")
+    with_remote(daemon, server, outbound(in_the_way / "inbox", "attempts = 2"))
+    (daemon.outbound / "report.csv").write_bytes(b"in the end")
+    daemon.start()
+    eventually(lambda: states(daemon) == {"failed": 1}, daemon)
+    in_the_way.unlink()
+
+    (transfer,) = ask(daemon, "transfer", "list", "--state", "failed")
+    ask(daemon, "transfer", "retry", transfer["id"], *WHY)
+
+    eventually(lambda: states(daemon) == {"done": 1}, daemon)
+    assert (in_the_way / "inbox/report.csv").read_bytes() == b"in the end"
+    assert names(daemon.failed) == names(daemon.outbound) == []
+    told = [event["type"] for event in daemon.events() if event["type"].startswith("transfer.")]
+    assert told == ["transfer.failed", "transfer.retried", "transfer.delivered"]
+
+
+def test_orders_are_taken_while_no_daemon_runs_and_carried_out_when_one_does(daemon, server):
+    with_remote(daemon, server, outbound(server.root))
+    server.kill()
+    (daemon.outbound / "report.csv").write_bytes(b"not to be sent")
+    daemon.start()
+    eventually(lambda: states(daemon) == {"waiting": 1}, daemon)
+    daemon.stop()
+    (transfer,) = ask(daemon, "transfer", "list")
+    assert ask(daemon, "transfer", "cancel", transfer["id"], *WHY)["state"] == "failing"
+    ask(daemon, "transfer", "pause", "--link", "demo", *WHY)
+    server.start()
+
+    daemon.start()
+
+    eventually(lambda: states(daemon) == {"failed": 1}, daemon)
+    assert names(daemon.failed) == ["report.csv", "report.csv.reason.txt"]
+    assert names(server.root) == []
+
+
+def test_a_pause_holds_over_a_reload_and_a_restart(daemon, server):
+    with_remote(daemon, server, outbound(server.root))
+    daemon.start()
+    ask(daemon, "transfer", "pause", "--link", "demo", "--route", "out", *WHY)
+    (daemon.outbound / "report.csv").write_bytes(b"later")
+    eventually(lambda: states(daemon) == {"sending": 1}, daemon)
+    daemon.reload()
+    daemon.stop()
+    daemon.start()
+    assert states(daemon) == {"sending": 1}
+    ask(daemon, "transfer", "resume", "--link", "demo", "--route", "out")
+    eventually(lambda: states(daemon) == {"done": 1}, daemon)
