@@ -120,8 +120,7 @@ class OutboundQueue:
             subjects = [Subject(route.link, "link", route.link), Subject(route.link, "route", route.name)]
             lane = Lane(sender, lambda: any(self._halts.of(subject) for subject in subjects))
             self._lanes[key] = lane
-            self._order.append(lane)
-            self._order.sort(key=lambda lane: -lane.turns.priority)
+            self._enter(lane)
         return lane
 
     def _work(self) -> None:
@@ -144,15 +143,15 @@ class OutboundQueue:
                 for lane in self._order:
                     step = lane.next(now, civil)
                     if not isinstance(step, float):
-                        self._yield(lane)
+                        self._order.remove(lane)
+                        self._enter(lane)
                         return lane, step
                     until = min(until, step)
                 self._condition.wait(None if until == _NEVER else max(0.0, until - now))
             return None
 
-    def _yield(self, lane: Lane) -> None:
-        """Let the other lanes of its priority go first the next time."""
-        self._order.remove(lane)
+    def _enter(self, lane: Lane) -> None:
+        """Give a lane its turn after all others of its priority."""
         behind = (n for n, other in enumerate(self._order) if other.turns.priority < lane.turns.priority)
         self._order.insert(next(behind, len(self._order)), lane)
 

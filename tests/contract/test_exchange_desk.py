@@ -85,6 +85,7 @@ def test_a_retried_file_waits_for_its_name_to_be_free(scene):
     poll(lambda: scene.queue.held() == 1)
     assert in_the_way.read_bytes() == b"a newer one, not settled yet"
     assert scene.states() == ["returning"]
+    assert scene.received() == []  # retention governs it no longer
 
 
 def obey_without_end(scene, order):

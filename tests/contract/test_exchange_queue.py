@@ -184,6 +184,40 @@ def test_a_wrong_host_key_suspends_the_remote_at_once(scene):
     assert leaf["data"].keys() == {"remote", "commitments"}
 
 
+def test_nobody_tries_while_a_suspension_is_being_recorded(scene, monkeypatch):
+    real, told = scene.halts.suspend, []
+
+    def suspend(subject, reason):
+        time.sleep(0.02)  # longer than a step of the back-off here
+        with pytest.raises(RemoteAwayError) as caught:
+            scene.collector.collect()
+        told.append(caught.value)
+        real(subject, reason)
+
+    monkeypatch.setattr(scene.halts, "suspend", suspend)
+    scene.remote.down = HostKeyError("shows another key")
+    offer_all(scene, ["report.csv"])
+    scene.queue.start()
+    poll(lambda: scene.guard.standing().state == "suspended")
+    assert [error.tried for error in told] == [False]
+    assert scene.remote.calls["borrow"] == 1
+
+
+def test_two_files_of_one_name_are_never_on_their_way_at_once(scene):
+    go_on = threading.Event()
+    scene.remote.during_upload = lambda: go_on.wait(PATIENCE)
+    offer_all(scene, ["report.csv"])
+    scene.queue.start()
+    poll(lambda: scene.remote.calls["upload"] == 1)
+    scene.drop("report.csv", b"newer")
+    scene.queue.offer(scene.senders["remote"], (b"report.csv",))
+    poll(lambda: len(scene.transfers()) == 2)
+    poll(lambda: len(scene.queue._condition._waiters) == 1)  # the other thread finds nothing to do
+    assert scene.remote.calls["upload"] == 1
+    go_on.set()
+    poll(lambda: at_remote(scene) == {"report.csv": b"newer"})
+
+
 def test_a_login_that_succeeds_in_between_forgives_the_refusals(scene):
     refused = RemoteRefusedError("refuses the login")
     for _ in range(3):
@@ -431,9 +465,9 @@ def test_a_fault_of_one_file_leaves_the_others_alone(tmp_path):
             return real(sender, parts)
 
         sender.claim = claim
-        offer_all(scene, numbered(3))
+        offer_all(scene, numbered(12))
         scene.queue.start()
         settle(scene)
-        assert sorted(at_remote(scene)) == ["00000.csv", "00002.csv"]
+        assert sorted(at_remote(scene)) == [name for name in numbered(12) if name != "00001.csv"]
         pass_time(scene, 30)
-        assert sorted(at_remote(scene)) == numbered(3)
+        assert sorted(at_remote(scene)) == numbered(12)
