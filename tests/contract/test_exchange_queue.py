@@ -195,12 +195,15 @@ def test_nobody_tries_while_a_suspension_is_being_recorded(scene, monkeypatch):
         real(subject, reason)
 
     monkeypatch.setattr(scene.halts, "suspend", suspend)
+    offer_all(scene, ["report.csv"])
+    scene.run_queue()
+    assert scene.guard.standing().state is Phase.UP
+    before = scene.remote.calls["borrow"]
     scene.remote.down = HostKeyError("shows another key")
     offer_all(scene, ["report.csv"])
-    scene.queue.start()
     poll(lambda: scene.guard.standing().state == "suspended")
     assert [error.tried for error in told] == [False]
-    assert scene.remote.calls["borrow"] == 1
+    assert scene.remote.calls["borrow"] == before + 1
 
 
 def test_two_files_of_one_name_are_never_on_their_way_at_once(scene):
