@@ -100,7 +100,9 @@ def _links(scene: Scene) -> dict[str, Any]:
 
 def _looking(scene: Scene) -> dict[str, Any]:
     made = {f"{noun} list": scene.json(noun, "list") for noun in ("account", "remote", "host-key", "hook")}
-    made["transfer list"] = scene.json("transfer", "list", "--state", "done")
+    done = ["transfer", "list", "--state", "done"]
+    until(lambda: len(scene.json(*done)) == 2)  # that a file is done is committed a moment later
+    made["transfer list"] = scene.json(*done)
     made["transfer show"] = scene.json("transfer", "show", made["transfer list"][0]["id"])
     receipt = ("transfer", "receipt", made["transfer show"]["id"], "--verify")
     until(lambda: scene.ask(*receipt).code == 0)

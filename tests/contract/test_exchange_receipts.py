@@ -42,7 +42,7 @@ def scene(tmp_path):
 
 
 def send(scene, route, name):
-    transfer = scene.senders[route].claim(scene.drop(name, CONTENT))
+    transfer = scene.senders[route].claim(scene.drop(name, CONTENT)).id
     scene.senders[route].advance(transfer)
 
 
