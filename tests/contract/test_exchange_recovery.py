@@ -109,7 +109,7 @@ def test_a_done_file_neither_outlives_its_file_nor_is_missing_for_it(tmp_path, m
     def act(scene):
         parts = scene.drop("a/report.csv", CONTENT)
         scene.drop("a/report.csv.ok")
-        scene.senders[route].advance(scene.senders[route].claim(parts))
+        scene.senders[route].advance(scene.senders[route].claim(parts).id)
 
     def check(folder, crashed):
         outbound = folder / "outbound"
