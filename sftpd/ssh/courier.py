@@ -73,13 +73,20 @@ def _serve(channel: Channel, work: "Work", idle: float) -> None:
         envelope, fds = channel.receive(idle)
         assert isinstance(envelope, Request)
         try:
-            with errors_told():
-                answer = work.do(envelope.body, fds)
-            channel.reply(envelope, answer)
+            answer = _answer(work, envelope.body, fds)
         except RemoteError as fault:
             channel.send(Failure(envelope.id, fault.code, str(fault)[: m.TEXT_LIMIT]))
-        finally:
-            close_all(fds)
+        else:
+            channel.reply(envelope, answer)
+
+
+def _answer(work: "Work", order: Message, fds: tuple[int, ...]) -> Message:
+    """Carry out an order; its files are closed before it is answered, for then they count as written."""
+    try:
+        with errors_told():
+            return work.do(order, fds)
+    finally:
+        close_all(fds)
 
 
 class Work:

@@ -1,5 +1,6 @@
 """Every method of Remote against a real OpenSSH server."""
 
+import fcntl
 import hashlib
 import os
 from pathlib import Path
@@ -199,3 +200,16 @@ def test_downloaded_hash_is_of_the_bytes(remote, root, tmp_path):
     _, sha256 = download(remote, root + b"/file", tmp_path / "back")
 
     assert sha256 == hashlib.sha256((tmp_path / "back").read_bytes()).hexdigest()
+
+
+def test_a_file_is_closed_by_the_courier_before_it_counts_as_fetched(remote, root, tmp_path):
+    """The receiver takes no file that somebody may still write to."""
+    Path(os.fsdecode(root), "there").write_bytes(b"small")
+    for number in range(200):
+        target = tmp_path / str(number)
+        download(remote, root + b"/there", target)
+        fd = os.open(target, os.O_RDONLY)
+        try:
+            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        finally:
+            os.close(fd)
