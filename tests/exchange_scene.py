@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from functools import cache, partial
 from pathlib import Path
@@ -54,8 +55,10 @@ class Scene:
         then="leave",
         attempts=50,
         layout="keep",
+        pull=None,
         **outbound,
     ):
+        """`pull`: how the inbound route differs from one that fetches whatever is there."""
         self.folder = folder
         self.fuse = fuse or Fuse()
         self.clock = SystemClock()
@@ -64,6 +67,7 @@ class Scene:
         self.remote = LocalRemote(folder / "remote")
         (folder / "remote" / "out").mkdir(parents=True, exist_ok=True)
         (folder / "remote" / "in").mkdir(exist_ok=True)
+        (folder / "remote" / "done").mkdir(exist_ok=True)
         (folder / "outbound").mkdir(exist_ok=True)
         self.outbound = folder / "outbound"
         self.held: set[bytes] = set()
@@ -93,15 +97,7 @@ class Scene:
                 "remote", Bring(self.remote, "peer", "/out", layout), tools, attempts, **outbound
             ),
         }
-        self.collector = Collector(
-            _inbound(then),
-            self.places,
-            receiver=self.receiver,
-            remotes=self.remote,
-            ledger=self.ledger,
-            clock=self.clock,
-            pause=lambda seconds: None,
-        )
+        self.collector = self.collects(then, **pull or {})
         self.queue = OutboundQueue(workers=2, clock=self.clock, require_open=lambda link: None)
         self.recovery = Recovery(
             "demo",
@@ -145,6 +141,17 @@ class Scene:
             policy={},
         )
         return Sender(route, self.places, self.source, delivery, tools)
+
+    def collects(self, then: str, *, clock=None, **pull) -> Collector:
+        """A collector of the inbound route."""
+        return Collector(
+            _inbound(then, pull),
+            self.places,
+            receiver=self.receiver,
+            remotes=self.remote,
+            ledger=self.ledger,
+            clock=clock or self.clock,
+        )
 
     def hook(self, event: str, body: str) -> None:
         path = self.hooks / f"{event}.d" / "10-test"
@@ -306,8 +313,9 @@ def _account() -> Account:
     return Account("alice", "demo", frozenset(), None, frozenset(), frozenset(), (), None)
 
 
-def _inbound(then: str) -> Inbound:
-    return Inbound("fetch", "demo", "peer", "/in", timedelta(hours=1), then, "/done", ("*",), ("*.tmp",), {})
+def _inbound(then: str, options: dict) -> Inbound:
+    route = Inbound("fetch", "demo", "peer", "/in", timedelta(hours=1), then, "/done", ("*",), ("*.bak",), {})
+    return replace(route, **{"settle": timedelta()} | options)
 
 
 def _link(folders: Folders, accounts: tuple[Account, ...]) -> Link:

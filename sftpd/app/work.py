@@ -55,7 +55,8 @@ class Work:
                 self.traffic[name] = Traffic(link, places_of(name), shared)
                 undo.callback(self.traffic[name].close)
             jobs = [_retention(instance), *self._jobs()]
-            self._schedule = Schedule(jobs, instance.ledger, owner=f"{platform.node()}/{instance.name}")
+            owner = f"{platform.node()}/{instance.name}"
+            self._schedule = Schedule(jobs, instance.ledger, owner, instance.clock)
             self._receipts = ReceiptWriter(
                 [_receipts(instance, link, places_of(name)) for name, link in links.items() if link.receipts],
                 instance.ledger,
@@ -116,12 +117,11 @@ def _receipts(instance: Instance, link: Link, places: Places) -> Receipts:
 
 def _retention(instance: Instance) -> Job:
     config = instance.config.instance
-    return Job(
-        "retention",
-        lambda: instance.retention.run(instance.retention.plan().hash),
-        config.scheduler.retention_at,
-        config.about.time_zone,
-    )
+
+    def work() -> None:
+        instance.retention.run(instance.retention.plan().hash)
+
+    return Job("retention", work, config.scheduler.retention_at, config.about.time_zone)
 
 
 def _hook_runner(instance: Instance, commands: SandboxedCommands) -> HookRunner:

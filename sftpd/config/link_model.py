@@ -21,11 +21,13 @@ from sftpd.config.values import (
     Count,
     Day,
     Destination,
+    FetchCount,
     FileType,
     Flag,
     Folder,
     Glob,
     HandleCount,
+    ListCount,
     Name,
     Network,
     NotEmpty,
@@ -312,7 +314,29 @@ class InboundSection(RouteSection):
     every: Schedule = Field(examples=["PT1M"])
     """How often the remote is looked at: a duration, or five cron fields in the link's time zone."""
     then: AfterPull = Then("leave")
-    """What becomes of a fetched file at the remote: `leave`, `delete` or `{ move = "FOLDER" }`."""
+    """What becomes of a file there once it is safe here; `create = true` makes the folder it moves to."""
+    settle: Seconds = 2.0
+    """How long a file must not change at the remote before it is fetched; listings tell times in seconds."""
+    order: Literal["oldest", "name"] = "oldest"
+    """Which files come first: those longest unchanged, or by name; strictly so with a `concurrency` of 1."""
+    list_limit: ListCount = 100_000
+    """How many files one look takes in; the next one begins behind the last of them."""
+    batch: ListCount = 100_000
+    """How many files are fetched at one time; the log tells what is left for the next."""
+    recursive: Flag = False
+    """Whether files in folders of the folder are fetched too, into the same folders of `inbound/`."""
+    concurrency: FetchCount = 4
+    """How many files are fetched at once, each over a connection of its own."""
+    read_once: Flag = False
+    """Whether the remote gives a file only once: a file whose fetch fails is reported and not tried again."""
+
+    @model_validator(mode="after")
+    def _moves_into_folders(self) -> "InboundSection":
+        if self.recursive and self.then.action == "move" and not self.then.create:
+            raise fault(
+                'recursive is true, so then needs folders, allowed: { move = "FOLDER", create = true }'
+            )
+        return self
 
 
 class RetentionSection(Section):

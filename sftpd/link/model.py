@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
+from sftpd.civil import Cron
 from sftpd.names import AccountName, LinkName, RemoteName, RouteName
 
 
@@ -157,13 +158,28 @@ class Inbound:
     link: LinkName
     remote: RemoteName
     remote_path: str
-    schedule: timedelta | str
-    """An interval, or a cron expression in the link's time zone."""
+    schedule: timedelta | Cron
+    """An interval, or a cron line in the link's time zone."""
     then: Literal["leave", "delete", "move"]
     move_to: str | None
     include: tuple[str, ...]
     exclude: tuple[str, ...]
     policy: dict[str, Any]
+    make_folders: bool = False
+    """Whether `move_to`, and what is needed in it, is made."""
+    settle: timedelta = timedelta(seconds=2)
+    """For how long a file must not change at the remote before it is fetched."""
+    order: Literal["oldest", "name"] = "oldest"
+    """Which of the files come first: those longest unchanged, or the first by name."""
+    list_limit: int = 100_000
+    """How many files one look takes in."""
+    batch: int = 100_000
+    """How many files one run fetches."""
+    recursive: bool = False
+    concurrency: int = 1
+    """How many files are fetched at once."""
+    read_once: bool = False
+    """Whether the remote lets a file be read only once."""
 
 
 @dataclass(frozen=True, slots=True)
