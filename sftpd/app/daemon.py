@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -120,7 +121,8 @@ class Daemon:
         self._tell_metrics()
         self._listener.start()
         self._undo.callback(self._listener.stop)
-        control = ControlServer(instance.config.instance.control_socket, operations(instance, self.live))
+        verbs = operations(instance, self.live) | {"remote.pull": self._pull}
+        control = ControlServer(instance.config.instance.control_socket, verbs)
         control.start()
         self._undo.callback(control.stop)
 
@@ -156,6 +158,16 @@ class Daemon:
                 _log.exception("erasure_recovery_failed", request=request, error=str(error))
             else:
                 _log.info("erasure_recovered", request=request, state=state)
+
+    def _pull(self, arguments: Mapping[str, Any]) -> dict[str, object]:
+        """What `sftpd remote pull` asks for."""
+        link, route = arguments["link"], arguments["route"]
+        pulled = self._work.pull(link, route)
+        public = {"route": route, "fetched": pulled.fetched, "failed": pulled.failed}
+        event = Event("route.pulled", link, public, {"by": arguments["by"]})
+        self.instance.ledger.write(lambda unit: unit.record(event))
+        rest = {"waiting": pulled.waiting, "left": pulled.left, "unlisted": pulled.unlisted}
+        return {"link": link, **public, **rest}
 
     def _obey(self) -> None:
         while True:

@@ -115,17 +115,19 @@ class Traffic:
         )
         return Partner(account, self.link, self._places, ports)
 
+    def require_inbound(self, route: str) -> None:
+        """Pass if the link has an inbound route of that name. Raises NotFoundError."""
+        if route not in self._collectors:
+            expected = ", ".join(sorted(self._collectors)) or "none: the link has no inbound route"
+            where = f"link {self.link.name}"
+            raise NotFoundError(f"no inbound route {route!r}", where=where, expected=expected)
+
     def pull(self, route: str) -> Pulled:
         """Look at a remote now, and again when what may still change there should have settled.
 
-        Returns what the looks came to together. Raises NotFoundError, RefusedError, RemoteError.
+        Returns what the looks came to together. Raises RefusedError, RemoteError.
         """
-        collector = self._collectors.get(route)
-        if collector is None:
-            expected = ", ".join(sorted(self._collectors)) or "none: the link has no inbound route"
-            raise NotFoundError(
-                f"no inbound route {route!r}", where=f"link {self.link.name}", expected=expected
-            )
+        collector = self._collectors[route]
         self._shared.instance.register.require_open(self.link.name)
         first = collector.collect()
         if first.again is None:

@@ -11,8 +11,10 @@ from pathlib import Path
 import structlog
 
 from sftpd.app.instance import Instance
-from sftpd.app.traffic import Shared, Traffic
+from sftpd.app.traffic import Shared, Traffic, collection
 from sftpd.audit.published import PublishedLog
+from sftpd.errors import NotFoundError
+from sftpd.exchange.collect import Pulled
 from sftpd.exchange.places import Places
 from sftpd.exchange.queue import OutboundQueue
 from sftpd.exchange.receipts import Receipts
@@ -89,6 +91,17 @@ class Work:
         for traffic in self.traffic.values():
             traffic.close()
         self._commands.close()
+
+    def pull(self, link: str, route: str) -> Pulled:
+        """Pull a route's files now. Raises as Traffic.pull, NotFoundError, and RefusedError while it runs."""
+        traffic = self.traffic.get(link)
+        if traffic is None:
+            raise NotFoundError(
+                f"no link {link!r}", expected=", ".join(sorted(self.traffic)) or "none is there"
+            )
+        traffic.require_inbound(route)
+        with self._schedule.turn(collection(link, route)):
+            return traffic.pull(route)
 
     def _hang_up(self) -> None:
         for traffic in self.traffic.values():
