@@ -51,6 +51,7 @@ class Scene:
         folder: Path,
         *,
         fuse=None,
+        clock=None,
         acknowledge_within=PATIENCE,
         then="leave",
         attempts=50,
@@ -61,7 +62,7 @@ class Scene:
         """`pull`: how the inbound route differs from one that fetches whatever is there."""
         self.folder = folder
         self.fuse = fuse or Fuse()
-        self.clock = SystemClock()
+        self.clock = clock or SystemClock()
         self.folders = Folders(folder / "link")
         self.hooks = folder / "hooks"
         self.remote = LocalRemote(folder / "remote")

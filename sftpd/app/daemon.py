@@ -113,6 +113,7 @@ class Daemon:
         instance.ledger.on_event(self._end_sessions_of_stopped)
         self._undo.callback(self._close_places)
         self._work = Work(instance, self._places_of, self._workers, self._codes)
+        instance.ledger.on_event(self._see)
         self._work.start(Traffic.recover)
         self._undo.callback(self._stop_work)
         self._undo.callback(self._switchboard.close)
@@ -210,6 +211,9 @@ class Daemon:
         self._work = work
         work.start(Traffic.resume)
         self._listener.end_sessions(lambda account: account not in work.accounts)
+
+    def _see(self, event: Event) -> None:
+        self._work.see(event)  # a reload replaces it
 
     def _end_sessions_of_stopped(self, event: Event) -> None:
         """End the sessions of a link that may not be used any longer."""

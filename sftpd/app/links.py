@@ -3,9 +3,11 @@
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
+from sftpd.civil import WEEKDAYS
 from sftpd.config.keys import totp_secret
 from sftpd.config.link_model import (
     AccountSection,
+    ExpectSection,
     FilePolicySection,
     InboundSection,
     LinkFile,
@@ -15,6 +17,7 @@ from sftpd.config.load import Config
 from sftpd.link.model import (
     Account,
     Backoff,
+    Expectation,
     Folders,
     Inbound,
     Limits,
@@ -57,6 +60,7 @@ def build_link(config: Config, file: LinkFile, audit: Path) -> Link:
         outbound=tuple(_outbound(route, config, name, folders) for route in file.outbound),
         inbound=tuple(_inbound(route, name) for route in file.inbound),
         upload_policy=_policy(file.policy),
+        expectations=tuple(_expectation(one, file, config) for one in file.expectations),
         storage=file.about.storage,
         receipts=file.about.receipts,
     )
@@ -185,6 +189,20 @@ def _inbound(route: InboundSection, link: LinkName) -> Inbound:
         include=route.include,
         exclude=route.exclude,
         policy=_policy(route.policy),
+    )
+
+
+def _expectation(section: ExpectSection, file: LinkFile, config: Config) -> Expectation:
+    return Expectation(
+        name=section.name,
+        link=LinkName(file.name),
+        source=section.source,
+        glob=section.glob,
+        by=section.by,
+        zone=config.zone(file),
+        weekdays=frozenset(WEEKDAYS.index(day) for day in section.days),
+        holidays=frozenset(section.holidays),
+        warn=timedelta(seconds=section.warn),
     )
 
 

@@ -8,7 +8,7 @@ from sftpd import __version__
 from sftpd.app.instance import Instance
 from sftpd.app.verbs import audit, erasure, host_keys, links, receipts, retention, transfers
 from sftpd.app.verbs.verb import Arguments
-from sftpd.exchange import records
+from sftpd.exchange import expecting, records
 from sftpd.ledger import outbox
 from sftpd.service.control import Operation
 from sftpd.service.schedule import last_runs
@@ -41,6 +41,7 @@ def _status(instance: Instance, live: Live | None, _: Arguments) -> dict[str, An
         waiting = len(outbox.pending(conn, 10_000))
         jobs = last_runs(conn)
         by_state = records.count_by_state(conn)
+        expectations = expecting.standings(conn)
     return {
         "running": live is not None,
         "version": __version__,
@@ -50,5 +51,6 @@ def _status(instance: Instance, live: Live | None, _: Arguments) -> dict[str, An
         "outbox": waiting,
         "jobs": jobs,
         "transfers": by_state,
+        "expectations": expectations,
         **({} if live is None else live()),
     }

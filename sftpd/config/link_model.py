@@ -6,7 +6,7 @@ in bytes.
 
 from datetime import date
 from enum import StrEnum
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, model_validator
 
@@ -44,10 +44,14 @@ from sftpd.config.values import (
     Suffix,
     Text,
     Then,
+    TimeOfDay,
     TotpSecret,
     Zone,
     fault,
 )
+
+Weekday = Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
+WEEKDAYS: tuple[Weekday, ...] = get_args(Weekday)
 
 OWN_FOLDERS = ("inbound", "quarantine", "failed", "sent")
 """The folders of a link that sftpd fills; no route sends from them."""
@@ -339,6 +343,25 @@ class InboundSection(RouteSection):
         return self
 
 
+class ExpectSection(Section):
+    """A file that must come by a time of day; where it does not, that is told before and at the deadline."""
+
+    name: Name = Field(examples=["orders"])
+    """The name of the expectation, unique in this link."""
+    source: Name = Field(default="upload", alias="from", examples=["in"])
+    """The inbound route by which it comes, or `upload`."""
+    glob: Glob = Field(examples=["orders-*.csv"])
+    """The pattern of its name, or of its path if it has a slash."""
+    by: TimeOfDay = Field(examples=["06:00"])
+    """When it must be here, in the link's time zone."""
+    days: Annotated[tuple[Weekday, ...], NotEmpty] = WEEKDAYS
+    """The days of the week on which it must."""
+    holidays: tuple[Day, ...] = Field(default=(), examples=[[date(2026, 12, 25), date(2026, 12, 26)]])
+    """Days on which it need not."""
+    warn: Annotated[Seconds, Field(le=86400)] = 0.0
+    """How long before the deadline it is told that the file may be late; 0: not at all."""
+
+
 class RetentionSection(Section):
     """A rule for how long files are kept after their receipt."""
 
@@ -379,6 +402,7 @@ class LinkFile(Section):
     accounts: tuple[AccountSection, ...] = Field(default=(), alias="account")
     remotes: tuple[RemoteSection, ...] = Field(default=(), alias="remote")
     routes: tuple[Route, ...] = Field(default=(), alias="route")
+    expectations: tuple[ExpectSection, ...] = Field(default=(), alias="expect")
     retention: tuple[RetentionSection, ...] = ()
     erasure: ErasureSection = ErasureSection()
 

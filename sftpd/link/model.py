@@ -1,7 +1,7 @@
 """What belongs to a link, as the rest of sftpd sees it: plain values, read from the configuration once."""
 
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any, Literal
@@ -183,6 +183,25 @@ class Inbound:
 
 
 @dataclass(frozen=True, slots=True)
+class Expectation:
+    """A file that must come by a time of day."""
+
+    name: str
+    link: LinkName
+    source: str
+    """The inbound route that brings it, or `upload`."""
+    glob: str
+    by: time
+    zone: ZoneInfo
+    weekdays: frozenset[int] = frozenset(range(7))
+    """On which it must, as `date.weekday` numbers them; one or more."""
+    holidays: frozenset[date] = frozenset()
+    """On which it need not."""
+    warn: timedelta = timedelta()
+    """How long before the deadline it counts as at risk; none: never."""
+
+
+@dataclass(frozen=True, slots=True)
 class Terms:
     """A document that must be accepted before the link may be used."""
 
@@ -287,6 +306,7 @@ class Link:
     inbound: tuple[Inbound, ...]
     upload_policy: dict[str, Any]
     """What the pre-receive hooks are told of files that accounts upload."""
+    expectations: tuple[Expectation, ...] = ()
     storage: int | None = None
     """Bytes that may lie here of what accounts have uploaded and are uploading; None: no limit."""
     receipts: bool = True

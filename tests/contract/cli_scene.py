@@ -97,6 +97,13 @@ from = "remote:near"
 remote_path = "{server.root}"
 every = "0 0 29 2 *"
 settle = 0.1
+
+[[expect]]
+name = "offers"
+from = "in"
+glob = "offer*.csv"
+by = "00:00"
+warn = "P1D"
 """)
 
     def upload(self, name: str, content: str) -> None:

@@ -174,6 +174,7 @@ def test_a_pull_that_was_asked_for_brings_what_is_there_and_is_recorded(document
     assert documents["remote pull"]["fetched"] == 1
     (pulled,) = [event for event in documents["audit tail"] if event["type"] == "route.pulled"]
     assert pulled["public"] == {"route": "in", "fetched": 1, "failed": 0}
+    assert documents["status"]["expectations"]["demo/offers"]["state"] == "met"
 
 
 def test_a_link_goes_through_its_life(documents: dict[str, Any]) -> None:
@@ -218,6 +219,7 @@ def test_people_are_shown_what_matters(day: Day) -> None:
         ("host-key list", r"^ssh-ed25519 +SHA256:\S+ +/"),
         ("hook list", r"^pre-receive +/.*10-file-policy +yes"),
         ("status", r"^running +yes$"),
+        ("status", r"^expectations +demo/offers state met, deadline 20"),
         ("transfer list --link demo --limit 1", r" offered\.csv +9 +done"),
         ("transfer show", r"^path +customers\.csv$"),
         ("retention report", r"^demo +inbound +old\.csv .* disposed *$"),
