@@ -82,7 +82,7 @@ class Collector:
             listing = remote.look(self._directory, self._look())
         meant = [file for file in listing.files if self._is_meant(file)]
         if self._attempts is not None:
-            self._attempts.end_interrupted(meant)
+            self._attempts.settle(meant)
         here = self._here(meant)
         tried = here if self._attempts is None else here | self._attempts.tried(meant)
         fresh = [file for file in meant if file not in tried]

@@ -53,9 +53,7 @@ class Fetcher:
         except RemoteError as fault:
             self._attempts.failed(file, transfer, str(fault))
             raise
-        if failure is None:
-            self._attempts.over(file)
-        else:
+        if failure is not None:
             self._attempts.failed(file, transfer, failure)
         return failure is None
 

@@ -17,7 +17,7 @@ from sftpd.ledger.writer import Unit
 from sftpd.link.model import Inbound
 from sftpd.names import TransferId
 
-_CUT_OFF = "sftpd ended while the file was read"
+_CUT_OFF = "the read was cut off"
 _QUERY_LIMIT = 500
 _attempt = tables.attempt
 
@@ -60,13 +60,11 @@ class Attempts:
         self._ledger.write(work)
         self._log(transfer, reason)
 
-    def over(self, file: RemoteFile) -> None:
-        """Forget a read: the transfer that came of it is in the ledger."""
-        row = _attempt.delete().where(*self._where, _attempt.c.key == _key(file))
-        self._ledger.defer(lambda unit: unit.conn.execute(row))
+    def settle(self, files: Iterable[RemoteFile]) -> None:
+        """Between two runs: forget the reads of which a transfer came, and tell of those cut off.
 
-    def end_interrupted(self, files: Iterable[RemoteFile]) -> None:
-        """After a crash: forget the reads that succeeded, and tell of the others; `files` are there now."""
+        `files` are there now.
+        """
         query = sa.select(_attempt.c.key, _attempt.c.transfer).where(*self._where, _attempt.c.told.is_(False))
         with self._ledger.read() as conn:
             rows = list(conn.execute(query))

@@ -3,12 +3,14 @@ import threading
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import sqlalchemy as sa
 from exchange_doubles import Crash
 from exchange_scene import Scene, contents, quick_folder
 
 from sftpd.errors import RemoteError, RemoteRefusedError
 from sftpd.exchange.collect import Pulled
 from sftpd.exchange.receive import Receiver
+from sftpd.ledger import tables
 
 
 class FakeClock:
@@ -267,16 +269,22 @@ def test_several_files_are_fetched_at_once(leaving):
 
 
 def test_what_is_no_fault_of_the_remote_stops_all_of_them(leaving, monkeypatch):
-    def never(*_):
-        raise Crash
+    complete, crashed = Receiver.complete, threading.Event()
 
-    monkeypatch.setattr(Receiver, "complete", never)
-    for number in range(50):
+    def dies_once(receiver, arrival):
+        if arrival.path == (b"0",):
+            crashed.set()
+            raise Crash
+        assert crashed.wait(20)
+        complete(receiver, arrival)
+
+    monkeypatch.setattr(Receiver, "complete", dies_once)
+    for number in range(200):
         offered(leaving, f"{number}")
     with pytest.raises(Crash):
         leaving.collects("delete", concurrency=4).collect()
-    assert leaving.remote.calls["download"] <= 8
-    assert len(at_remote(leaving)) == 50
+    assert leaving.remote.calls["download"] < 200
+    assert len(at_remote(leaving)) == 200, "nothing is dismissed by who died"
 
 
 def test_a_file_that_somebody_may_still_write_to_is_not_taken_and_leaves_nothing(leaving):
@@ -305,6 +313,8 @@ class TestARemoteThatGivesAFileOnce:
         assert once.collect().fetched == 1
         once.collect()
         assert leaving.remote.calls["download"] == 1
+        with leaving.ledger.read() as conn:
+            assert conn.execute(sa.select(tables.attempt)).all() == [], "the transfer tells it"
         assert leaving.events() == {"transfer.received": 1}
         assert at_remote(leaving) == {}
 

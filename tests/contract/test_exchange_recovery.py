@@ -206,7 +206,9 @@ def test_a_file_that_is_given_once_is_here_or_told_of_wherever_it_is_cut_off(tmp
             assert crashed or consumed
             assert contents(scene.remote.folder / "in").keys() == (set() if consumed else {"report.csv"})
 
-    assert crash_at_every_step(tmp_path, monkeypatch, act, check, then="delete", pull={"read_once": True}) >= 10
+    assert (
+        crash_at_every_step(tmp_path, monkeypatch, act, check, then="delete", pull={"read_once": True}) >= 10
+    )
 
 
 def test_a_name_that_came_in_the_way_meanwhile_does_not_keep_the_next_file_waiting(tmp_path, monkeypatch):

@@ -136,23 +136,30 @@ def test_who_has_the_turn_has_it_alone(ledger):
         pass
 
 
-def test_the_schedule_waits_for_no_turn_but_for_that_of_a_brief_job(ledger):
-    inside, leave = threading.Event(), threading.Event()
-    counted = Counted(timedelta(milliseconds=1), brief=True)
+@pytest.mark.parametrize("brief", [True, False])
+def test_the_schedule_waits_for_no_turn_but_for_that_of_a_brief_job(ledger, brief):
+    counted = Counted(HOUR, brief=brief)
     schedule = Schedule([counted.job], ledger, "here", SystemClock())
-
-    def hold():
-        with schedule.turn("job"):
-            inside.set()
-            leave.wait(20)
-
-    holder = threading.Thread(target=hold)
-    holder.start()
-    inside.wait(20)
-    schedule.start()
-    schedule.soon("job")
-    assert counted.runs == 0
-    leave.set()
-    holder.join()
-    poll(lambda: counted.runs)
+    asked = schedule._turns["job"] = _AskedLock()
+    with schedule.turn("job"):
+        schedule.start()
+        poll(lambda: asked.times == 2)
+    if brief:
+        poll(lambda: counted.runs)
     schedule.stop()
+    assert counted.runs == brief
+
+
+class _AskedLock:
+    """A lock that counts how often it was asked for."""
+
+    def __init__(self):
+        self._lock = threading.Lock()
+        self.times = 0
+
+    def acquire(self, blocking=True):
+        self.times += 1
+        return self._lock.acquire(blocking)
+
+    def release(self):
+        self._lock.release()
