@@ -7,13 +7,13 @@ from sftpd.civil import WEEKDAYS
 from sftpd.config.keys import totp_secret
 from sftpd.config.link_model import (
     AccountSection,
-    ExpectSection,
     FilePolicySection,
     InboundSection,
     LinkFile,
     OutboundSection,
 )
 from sftpd.config.load import Config
+from sftpd.config.rules_model import ExpectSection
 from sftpd.link.model import (
     Account,
     Backoff,
