@@ -5,10 +5,11 @@ import hashlib
 import os
 import subprocess
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 from sftpd.errors import RemoteError
-from sftpd.exchange.remote import RemoteFile
+from sftpd.exchange.remote import Listing, RemoteFile
 from sftpd.ledger.ledger import Ledger
 from sftpd.process.command import Completed
 
@@ -110,9 +111,10 @@ class LocalRemote:
         self._answer("upload")
         return "sha256"
 
-    def place(self, temporary, final):
+    def place(self, temporary, final, *, make_folders=False):
         self._call("place")
-        self._at(final).parent.mkdir(parents=True, exist_ok=True)
+        if make_folders:
+            self._at(final).parent.mkdir(parents=True, exist_ok=True)
         self._at(temporary).replace(self._at(final))
         self.placed.append(self._at(final).name)
         self._answer("place")
@@ -128,7 +130,25 @@ class LocalRemote:
         stats = [(os.fsencode(file.name), file.stat()) for file in sorted(files)]
         return [RemoteFile(name, stat.st_size, int(stat.st_mtime)) for name, stat in stats]
 
-    def download(self, path, fd):
+    def look(self, path, look):
+        self._call("list")
+        top = self._at(path)
+        paths = [at for at in (top.rglob("*") if look.recursive else top.iterdir()) if at.is_file()]
+        named = [(os.fsencode(at.relative_to(top)), at.stat()) for at in paths]
+        files = [RemoteFile(name, stat.st_size, int(stat.st_mtime)) for name, stat in named]
+        files.sort(key=partial(self._key, look))
+        behind = [
+            file
+            for file in files
+            if look.after is None or self._key(look, file) > self._key(look, look.after)
+        ]
+        return Listing(tuple(behind[: look.limit]), max(len(behind) - look.limit, 0))
+
+    @staticmethod
+    def _key(look, file):
+        return (file.mtime if look.oldest_first else 0, file.name)
+
+    def download(self, path, fd, size=None):
         self._call("download")
         self.before_download(path.rsplit(b"/", 1)[-1])
         content = self._at(path).read_bytes()

@@ -10,6 +10,7 @@ import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import timedelta
 from functools import cache, partial
 from pathlib import Path
@@ -54,16 +55,18 @@ class Scene:
         folder: Path,
         *,
         fuse=None,
+        clock=None,
         acknowledge_within=PATIENCE,
         then="leave",
         attempts=50,
         layout="keep",
+        pull=None,
         turns=None,
-        clock=None,
         remote_backoff=_SOON,
         workers=2,
         **outbound,
     ):
+        """`pull`: how the inbound route differs from one that fetches whatever is there."""
         self.folder = folder
         self.fuse = fuse or Fuse()
         self.clock = clock or SystemClock()
@@ -73,6 +76,7 @@ class Scene:
         self.remote = LocalRemote(folder / "remote")
         (folder / "remote" / "out").mkdir(parents=True, exist_ok=True)
         (folder / "remote" / "in").mkdir(exist_ok=True)
+        (folder / "remote" / "done").mkdir(exist_ok=True)
         (folder / "outbound").mkdir(exist_ok=True)
         self.outbound = folder / "outbound"
         self.held: set[bytes] = set()
@@ -99,23 +103,15 @@ class Scene:
         self.halts = Halts(self.ledger, self.bell)
         self.guards = Guards(self.halts, self.clock, self.bell)
         self.guard = self.guards.of("demo", "peer")
-        remotes = GuardedRemotes("demo", self.remote, self.guards, lambda name: remote_backoff)
+        self.remotes = GuardedRemotes("demo", self.remote, self.guards, lambda name: remote_backoff)
         self.tools = tools = Tools(self.ledger, screening, self.clock)
         self.senders = {
             "download": self._sender("download", Offer(self.places, layout), tools, attempts, **outbound),
             "remote": self._sender(
-                "remote", Bring(remotes, "peer", "/out", layout), tools, attempts, **outbound
+                "remote", Bring(self.remotes, "peer", "/out", layout), tools, attempts, **outbound
             ),
         }
-        self.collector = Collector(
-            _inbound(then),
-            self.places,
-            receiver=self.receiver,
-            remotes=remotes,
-            ledger=self.ledger,
-            clock=self.clock,
-            pause=lambda seconds: None,
-        )
+        self.collector = self.collects(then, **pull or {})
         self.queue = self.new_queue(workers=workers)
         self.recovery = Recovery(
             "demo",
@@ -170,6 +166,17 @@ class Scene:
             turns=self.turns,
         )
         return Sender(route, self.places, self.source, delivery, tools)
+
+    def collects(self, then: str, *, clock=None, **pull) -> Collector:
+        """A collector of the inbound route."""
+        return Collector(
+            _inbound(then, pull),
+            self.places,
+            receiver=self.receiver,
+            remotes=self.remotes,
+            ledger=self.ledger,
+            clock=clock or self.clock,
+        )
 
     def hook(self, event: str, body: str) -> None:
         path = self.hooks / f"{event}.d" / "10-test"
@@ -331,8 +338,9 @@ def _account() -> Account:
     return Account("alice", "demo", frozenset(), None, frozenset(), frozenset(), (), None)
 
 
-def _inbound(then: str) -> Inbound:
-    return Inbound("fetch", "demo", "peer", "/in", timedelta(hours=1), then, "/done", ("*",), ("*.tmp",), {})
+def _inbound(then: str, options: dict) -> Inbound:
+    route = Inbound("fetch", "demo", "peer", "/in", timedelta(hours=1), then, "/done", ("*",), ("*.bak",), {})
+    return replace(route, **{"settle": timedelta()} | options)
 
 
 def _link(folders: Folders, accounts: tuple[Account, ...]) -> Link:

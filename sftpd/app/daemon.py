@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import structlog
 
@@ -112,6 +113,7 @@ class Daemon:
         instance.ledger.on_event(self._end_sessions_of_stopped)
         self._undo.callback(self._close_places)
         self._work = Work(instance, self._places_of, self._workers, self._codes)
+        instance.ledger.on_event(self._see)
         self._work.start(Traffic.recover)
         self._undo.callback(self._stop_work)
         self._undo.callback(self._switchboard.close)
@@ -120,7 +122,8 @@ class Daemon:
         self._tell_metrics()
         self._listener.start()
         self._undo.callback(self._listener.stop)
-        control = ControlServer(instance.config.instance.control_socket, operations(instance, self.live))
+        verbs = operations(instance, self.live) | {"remote.pull": self._pull}
+        control = ControlServer(instance.config.instance.control_socket, verbs)
         control.start()
         self._undo.callback(control.stop)
 
@@ -156,6 +159,16 @@ class Daemon:
                 _log.exception("erasure_recovery_failed", request=request, error=str(error))
             else:
                 _log.info("erasure_recovered", request=request, state=state)
+
+    def _pull(self, arguments: Mapping[str, Any]) -> dict[str, object]:
+        """What `sftpd remote pull` asks for."""
+        link, route = arguments["link"], arguments["route"]
+        pulled = self._work.pull(link, route)
+        public = {"route": route, "fetched": pulled.fetched, "failed": pulled.failed}
+        event = Event("route.pulled", link, public, {"by": arguments["by"]})
+        self.instance.ledger.write(lambda unit: unit.record(event))
+        rest = {"waiting": pulled.waiting, "left": pulled.left, "unlisted": pulled.unlisted}
+        return {"link": link, **public, **rest}
 
     def _obey(self) -> None:
         while True:
@@ -198,6 +211,9 @@ class Daemon:
         self._work = work
         work.start(Traffic.resume)
         self._listener.end_sessions(lambda account: account not in work.accounts)
+
+    def _see(self, event: Event) -> None:
+        self._work.see(event)  # a reload replaces it
 
     def _end_sessions_of_stopped(self, event: Event) -> None:
         """End the sessions of a link that may not be used any longer."""

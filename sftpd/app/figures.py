@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from sftpd.app.instance import Instance
 from sftpd.app.work import Work
+from sftpd.exchange import expecting
 from sftpd.ledger import outbox
 from sftpd.service.metrics import Figure
 from sftpd.ssh.monitor import SessionGuard
@@ -31,6 +32,7 @@ class Figures:
         by_link = {str(name): links[name] for name in self.instance.register.links}
         with self.instance.ledger.read() as conn:
             waiting = len(outbox.pending(conn, _OUTBOX_LIMIT))
+            missed = expecting.missed_by_link(conn)
         yield Figure("sftpd_sessions", "Sessions that have logged in.", by_link, "link")
         yield _one("sftpd_guests", "Connections that have not logged in.", partners.count(None))
         yield Figure(
@@ -48,6 +50,8 @@ class Figures:
             dict(self._away()),
             "remote",
         )
+        missing = {str(name): missed.get(name, 0) for name in self.instance.register.links}
+        yield Figure("sftpd_expected_files_missing", "Expected files that are late.", missing, "link")
         yield _one("sftpd_outbox_events", "Events not yet in their log, at most 10,000.", waiting)
         yield Figure("sftpd_audit_log_leaves", "Events in the log.", self.instance.sequencer.sizes(), "log")
 

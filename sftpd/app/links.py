@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
+from sftpd.civil import WEEKDAYS
 from sftpd.config.keys import totp_secret
 from sftpd.config.link_model import (
     AccountSection,
@@ -13,9 +14,11 @@ from sftpd.config.link_model import (
     OutboundSection,
 )
 from sftpd.config.load import Config
+from sftpd.config.rules_model import ExpectSection
 from sftpd.link.model import (
     Account,
     Backoff,
+    Expectation,
     Folders,
     Inbound,
     Limits,
@@ -60,6 +63,7 @@ def build_link(config: Config, file: LinkFile, audit: Path) -> Link:
         outbound=tuple(_outbound(route, config, file, folders) for route in file.outbound),
         inbound=tuple(_inbound(route, name) for route in file.inbound),
         upload_policy=_policy(file.policy),
+        expectations=tuple(_expectation(one, file, config) for one in file.expectations),
         storage=file.about.storage,
         receipts=file.about.receipts,
     )
@@ -185,9 +189,31 @@ def _inbound(route: InboundSection, link: LinkName) -> Inbound:
         schedule=every.cron or timedelta(seconds=every.seconds or 0),
         then=route.then.action,
         move_to=route.then.folder,
+        make_folders=route.then.create,
+        settle=timedelta(seconds=route.settle),
+        order=route.order,
+        list_limit=route.list_limit,
+        batch=route.batch,
+        recursive=route.recursive,
+        concurrency=route.concurrency,
+        read_once=route.read_once,
         include=route.include,
         exclude=route.exclude,
         policy=_policy(route.policy),
+    )
+
+
+def _expectation(section: ExpectSection, file: LinkFile, config: Config) -> Expectation:
+    return Expectation(
+        name=section.name,
+        link=LinkName(file.name),
+        source=section.source,
+        glob=section.glob,
+        by=section.by,
+        zone=config.zone(file),
+        weekdays=frozenset(WEEKDAYS.index(day) for day in section.days),
+        holidays=frozenset(section.holidays),
+        warn=timedelta(seconds=section.warn),
     )
 
 

@@ -8,7 +8,7 @@ from sftpd import __version__
 from sftpd.app.instance import Instance
 from sftpd.app.verbs import audit, erasure, host_keys, links, receipts, remotes, retention, transfers
 from sftpd.app.verbs.verb import Arguments
-from sftpd.exchange import records
+from sftpd.exchange import expecting, records
 from sftpd.ledger import outbox
 from sftpd.service.control import Operation
 from sftpd.service.schedule import last_runs
@@ -42,6 +42,7 @@ def _status(instance: Instance, live: Live | None, _: Arguments) -> dict[str, An
         waiting = len(outbox.pending(conn, 10_000))
         jobs = last_runs(conn)
         by_state = records.count_by_state(conn)
+        expectations = expecting.standings(conn)
     return {
         "running": live is not None,
         "version": __version__,
@@ -51,6 +52,7 @@ def _status(instance: Instance, live: Live | None, _: Arguments) -> dict[str, An
         "outbox": waiting,
         "jobs": jobs,
         "transfers": by_state,
+        "expectations": expectations,
         "halted": {str(halt.subject): f"{halt.cause}: {halt.reason}" for halt in instance.halts.standing()},
         "remotes": {
             f"{remote.link}/{remote.name}": instance.guards.of(remote.link, remote.name).standing().state

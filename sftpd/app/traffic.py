@@ -1,14 +1,17 @@
 """The traffic of one link while the daemon runs: who takes files in, sends them, watches and collects."""
 
+import time
 from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 
 from sftpd.app.instance import Instance
 from sftpd.app.keys import remote_logins
+from sftpd.errors import NotFoundError
 from sftpd.exchange.changes import Changes
-from sftpd.exchange.collect import Collector
+from sftpd.exchange.collect import Collector, Pulled
 from sftpd.exchange.deliver import Bring, Offer
 from sftpd.exchange.guard import GuardedRemotes
 from sftpd.exchange.partner import Partner, Ports
@@ -63,6 +66,7 @@ class Traffic:
         self._sources = {str(route.name): _open_watched(route) for route in link.outbound}
         self._senders = {str(route.name): self._sender(route) for route in link.outbound}
         self._watchers = [self._watcher(route) for route in link.outbound]
+        self._collectors = {str(route.name): self._collector(route) for route in link.inbound}
 
     def recover(self) -> int:
         """Finish what a crash left half done; returns how many transfers that were. For the start alone."""
@@ -114,26 +118,48 @@ class Traffic:
         )
         return Partner(account, self.link, self._places, ports)
 
+    def require_inbound(self, route: str) -> None:
+        """Pass if the link has an inbound route of that name. Raises NotFoundError."""
+        if route not in self._collectors:
+            expected = ", ".join(sorted(self._collectors)) or "none: the link has no inbound route"
+            where = f"link {self.link.name}"
+            raise NotFoundError(f"no inbound route {route!r}", where=where, expected=expected)
+
+    def pull(self, route: str) -> Pulled:
+        """Look at a remote now, and again when what may still change there should have settled.
+
+        Returns what the looks came to together. Raises RefusedError, RemoteError.
+        """
+        collector = self._collectors[route]
+        self._shared.instance.register.require_open(self.link.name)
+        first = collector.collect()
+        if first.again is None:
+            return first
+        time.sleep(first.again.total_seconds())
+        return first + collector.collect()
+
     def jobs(self) -> list[Job]:
         """What is to be done for the link regularly."""
         return [self._collection(route) for route in self.link.inbound]
 
     def _collection(self, route: Inbound) -> Job:
         instance = self._shared.instance
-        collector = Collector(
+
+        def work() -> timedelta | None:
+            instance.register.require_open(route.link)
+            return self._collectors[route.name].collect().again
+
+        return Job(collection(route.link, route.name), work, route.schedule, self.link.zone)
+
+    def _collector(self, route: Inbound) -> Collector:
+        return Collector(
             route,
             self._places,
             receiver=self._receiver,
             remotes=self._remotes,
-            ledger=instance.ledger,
-            clock=instance.clock,
+            ledger=self._shared.instance.ledger,
+            clock=self._shared.instance.clock,
         )
-
-        def work() -> None:
-            instance.register.require_open(route.link)
-            collector.collect()
-
-        return Job(f"collect {route.link}/{route.name}", work, route.schedule, self.link.zone)
 
     def _sender(self, route: Outbound) -> Sender:
         instance = self._shared.instance
@@ -170,6 +196,11 @@ class Traffic:
             clock=self._shared.instance.clock,
             on_replaced=lambda: source.reopen(route.folder),
         )
+
+
+def collection(link: str, route: str) -> str:
+    """The name of the job that pulls the files of a route."""
+    return f"collect {link}/{route}"
 
 
 def _open_watched(route: Outbound) -> Root:

@@ -11,8 +11,12 @@ from pathlib import Path
 import structlog
 
 from sftpd.app.instance import Instance
-from sftpd.app.traffic import Shared, Traffic
+from sftpd.app.traffic import Shared, Traffic, collection
 from sftpd.audit.published import PublishedLog
+from sftpd.errors import NotFoundError
+from sftpd.exchange.collect import Pulled
+from sftpd.exchange.expectation import next_look
+from sftpd.exchange.expecting import Expecting
 from sftpd.exchange.places import Places
 from sftpd.exchange.queue import OutboundQueue
 from sftpd.exchange.receipts import Receipts
@@ -20,7 +24,8 @@ from sftpd.exchange.screening import Screening
 from sftpd.hooks import listing
 from sftpd.hooks.commands import SandboxedCommands
 from sftpd.hooks.runner import HookRunner
-from sftpd.link.model import Link
+from sftpd.ledger.outbox import Event
+from sftpd.link.model import Expectation, Link
 from sftpd.service.receipts import ReceiptWriter
 from sftpd.service.schedule import Job, Schedule
 from sftpd.ssh.auth import Authenticator
@@ -61,8 +66,10 @@ class Work:
             for name, link in links.items():
                 self.traffic[name] = Traffic(link, places_of(name), shared)
                 undo.callback(self.traffic[name].close)
-            jobs = [_retention(instance), *self._jobs()]
-            self._schedule = Schedule(jobs, instance.ledger, owner=f"{platform.node()}/{instance.name}")
+            self._expecting = Expecting(_expectations(instance), instance.ledger)
+            jobs = [_retention(instance), *self._jobs(), *map(self._deadline, _expectations(instance))]
+            owner = f"{platform.node()}/{instance.name}"
+            self._schedule = Schedule(jobs, instance.ledger, owner, instance.clock)
             self._receipts = ReceiptWriter(
                 [_receipts(instance, link, places_of(name)) for name, link in links.items() if link.receipts],
                 instance.ledger,
@@ -78,6 +85,12 @@ class Work:
             traffic.start()
         self._schedule.start()
         self._receipts.start()
+        self._expecting.start()
+
+    def see(self, event: Event) -> None:
+        """Have what an event may concern looked at; on the thread that commits."""
+        for expected in self._expecting.concerned(event):
+            self._schedule.soon(_deadline_job(expected))
 
     def stop(self) -> None:
         """Stop; files on their way get a while, for a remote may hang."""
@@ -96,12 +109,40 @@ class Work:
             traffic.close()
         self._commands.close()
 
+    def pull(self, link: str, route: str) -> Pulled:
+        """Pull a route's files now. Raises as Traffic.pull, NotFoundError, and RefusedError while it runs."""
+        traffic = self.traffic.get(link)
+        if traffic is None:
+            raise NotFoundError(
+                f"no link {link!r}", expected=", ".join(sorted(self.traffic)) or "none is there"
+            )
+        traffic.require_inbound(route)
+        with self._schedule.turn(collection(link, route)):
+            return traffic.pull(route)
+
+    def _deadline(self, expected: Expectation) -> Job:
+        return Job(
+            _deadline_job(expected),
+            lambda: self._expecting.look(expected),
+            lambda after: next_look(expected, after),
+            expected.zone,
+            brief=True,
+        )
+
     def _hang_up(self) -> None:
         for traffic in self.traffic.values():
             traffic.hang_up()
 
     def _jobs(self) -> list[Job]:
         return [job for traffic in self.traffic.values() for job in traffic.jobs()]
+
+
+def _deadline_job(expected: Expectation) -> str:
+    return f"expect {expected.link}/{expected.name}"
+
+
+def _expectations(instance: Instance) -> list[Expectation]:
+    return [one for link in instance.register.links.values() for one in link.expectations]
 
 
 def shipped_hooks() -> Path:
@@ -123,12 +164,11 @@ def _receipts(instance: Instance, link: Link, places: Places) -> Receipts:
 
 def _retention(instance: Instance) -> Job:
     config = instance.config.instance
-    return Job(
-        "retention",
-        lambda: instance.retention.run(instance.retention.plan().hash),
-        config.scheduler.retention_at,
-        config.about.time_zone,
-    )
+
+    def work() -> None:
+        instance.retention.run(instance.retention.plan().hash)
+
+    return Job("retention", work, config.scheduler.retention_at, config.about.time_zone)
 
 
 def _hook_runner(instance: Instance, commands: SandboxedCommands) -> HookRunner:

@@ -4,7 +4,7 @@ from typing import Annotated
 
 import typer
 
-from sftpd.cli.ask import ask
+from sftpd.cli.ask import ask, ask_daemon
 from sftpd.cli.common import (
     DEFAULT_CONFIG,
     ByOption,
@@ -16,6 +16,7 @@ from sftpd.cli.common import (
     show_fields,
     show_rows,
 )
+from sftpd.errors import SftpdError
 
 group = typer.Typer()
 
@@ -64,3 +65,23 @@ def resume(
 ) -> None:
     """Connect again to a remote that was paused, or suspended because it refused us."""
     show_fields(ask(config, "remote.resume", remote=remote, link=link, by=by, reason=reason), as_json=as_json)
+
+
+@group.command("pull")
+def pull(
+    link: Annotated[str, typer.Argument(metavar="LINK", show_default=False)],
+    route: Annotated[str, typer.Argument(metavar="ROUTE", show_default=False)],
+    by: ByOption,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Pull the files of an inbound route now; exit with 1 when a file could not be fetched."""
+    from sftpd.config.load import load
+
+    try:
+        pulled = ask_daemon(load(config), "remote.pull", {"link": link, "route": route, "by": by})
+    except ConnectionError as error:
+        raise SftpdError("no daemon runs, and only that pulls", remedy="start it: sftpd serve") from error
+    show_fields(pulled, as_json=as_json)
+    if pulled["failed"]:
+        raise typer.Exit(1)

@@ -21,7 +21,12 @@ def check_link(link: LinkFile, stem: str) -> Iterator[Finding]:
     if link.name != stem:
         path: KeyPath = ("link", "name")
         yield Finding(path, path, f'found "{link.name}", allowed: "{stem}", the name of the file')
-    for table, sections in (("remote", link.remotes), ("route", link.routes), ("retention", link.retention)):
+    for table, sections in (
+        ("remote", link.remotes),
+        ("route", link.routes),
+        ("retention", link.retention),
+        ("expect", link.expectations),
+    ):
         yield from _unique(table, [section.name for section in sections])
     for index, account in enumerate(link.accounts):
         if not (account.keys or account.password or link.about.user_ca):
@@ -34,6 +39,12 @@ def check_link(link: LinkFile, stem: str) -> Iterator[Finding]:
             path = ("route", index, key)
             names = ", ".join(sorted(known)) or "none, for the link has no [[remote]]"
             yield Finding(path, path, f'unknown remote "{route.remote}", allowed: {names}')
+    sources = ["upload", *sorted(route.name for route in link.inbound)]
+    for index, expected in enumerate(link.expectations):
+        if expected.source not in sources:
+            path = ("expect", index, "from")
+            names = ", ".join(sources)
+            yield Finding(path, path, f'unknown inbound route "{expected.source}", allowed: {names}')
     yield from _folders(link)
 
 

@@ -11,12 +11,12 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from sftpd.config.model import Section
+from sftpd.config.rules_model import ExpectSection, RetentionSection
 from sftpd.config.values import (
     IN_SAMPLE,
     AfterPull,
     AnySecret,
     ByteCount,
-    CalendarPeriod,
     Concurrency,
     ConfigPath,
     Count,
@@ -27,6 +27,7 @@ from sftpd.config.values import (
     Folder,
     Glob,
     HandleCount,
+    ListCount,
     Name,
     Network,
     NotEmpty,
@@ -333,26 +334,29 @@ class InboundSection(RouteSection):
     every: Schedule = Field(examples=["PT1M"])
     """How often the remote is looked at: a duration, or five cron fields in the link's time zone."""
     then: AfterPull = Then("leave")
-    """What becomes of a fetched file at the remote: `leave`, `delete` or `{ move = "FOLDER" }`."""
+    """What becomes of a file there once it is safe here; `create = true` makes the folder it moves to."""
+    settle: Seconds = 2.0
+    """How long a file must not change at the remote before it is fetched; listings tell times in seconds."""
+    order: Literal["oldest", "name"] = "oldest"
+    """Which files come first: those longest unchanged, or by name; strictly so with a `concurrency` of 1."""
+    list_limit: ListCount = 100_000
+    """How many files one look takes in; the next one begins behind the last of them."""
+    batch: ListCount = 100_000
+    """How many files are fetched at one time; the log tells what is left for the next."""
+    recursive: Flag = False
+    """Whether files in folders of the folder are fetched too, into the same folders of `inbound/`."""
+    concurrency: Concurrency = 4
+    """How many files are fetched at once, each over a connection of its own."""
+    read_once: Flag = False
+    """Whether the remote gives a file only once: a file whose fetch fails is reported and not tried again."""
 
-
-class RetentionSection(Section):
-    """A rule for how long files are kept after their receipt."""
-
-    name: Name = Field(examples=["inbound-90-days"])
-    """The name of the rule, unique in this link."""
-    version: Count = 1
-    """Its version, to be raised with each change; the audit log names it."""
-    folder: Literal["inbound", "quarantine", "sent", "failed"] = Field(examples=["inbound"])
-    """The folder whose files it governs."""
-    glob: Glob = "*"
-    """The pattern of the file names it governs, or of their paths in the folder if it has a slash."""
-    period: CalendarPeriod = Field(examples=["P90D"])
-    """How long files are kept, as an ISO 8601 period; days, months and years end with the last civil day."""
-    action: Literal["delete"] = "delete"
-    """What happens when the period has passed."""
-    mandate: Text = Field(examples=["Agreement with the counterparty, article 5"])
-    """What the rule is based on."""
+    @model_validator(mode="after")
+    def _moves_into_folders(self) -> "InboundSection":
+        if self.recursive and self.then.action == "move" and not self.then.create:
+            raise fault(
+                'recursive is true, so then needs folders, allowed: { move = "FOLDER", create = true }'
+            )
+        return self
 
 
 class ErasureSection(Section):
@@ -376,6 +380,7 @@ class LinkFile(Section):
     accounts: tuple[AccountSection, ...] = Field(default=(), alias="account")
     remotes: tuple[RemoteSection, ...] = Field(default=(), alias="remote")
     routes: tuple[Route, ...] = Field(default=(), alias="route")
+    expectations: tuple[ExpectSection, ...] = Field(default=(), alias="expect")
     retention: tuple[RetentionSection, ...] = ()
     erasure: ErasureSection = ErasureSection()
 

@@ -21,6 +21,7 @@ from pydantic import (
 )
 from pydantic_core import PydanticCustomError
 
+from sftpd.civil import Cron, CronError
 from sftpd.config import keys
 from sftpd.config.secret import FORM, Secret, SecretError
 from sftpd.names import NAME_PATTERN
@@ -160,18 +161,15 @@ class Every:
     """How often something is done: each `seconds`, or at the times of `cron` (five fields); one is set."""
 
     seconds: float | None = None
-    cron: str | None = None
+    cron: Cron | None = None
 
 
 def _every(raw: object) -> Every:
     if isinstance(raw, str) and len(raw.split()) == 5:
-        from apscheduler.triggers.cron import CronTrigger
-
         try:
-            CronTrigger.from_crontab(raw)
-        except ValueError:
+            return Every(cron=Cron.parse(raw))
+        except CronError:
             raise not_allowed(raw, _CRON_FORM) from None
-        return Every(cron=raw)
     try:
         seconds = _seconds(raw)
     except PydanticCustomError:
@@ -183,10 +181,14 @@ def _every(raw: object) -> Every:
 
 @dataclass(frozen=True, slots=True)
 class Then:
-    """What becomes of a file at the remote once it is here; `folder` is where `move` puts it there."""
+    """What becomes of a file at the remote once it is here; `folder` is where `move` puts it there.
+
+    `create`: the folder, and those in it that a file needs, are made where they are missing.
+    """
 
     action: Literal["leave", "delete", "move"]
     folder: str | None = None
+    create: bool = False
 
 
 def _then(raw: object) -> Then:
@@ -197,9 +199,11 @@ def _then(raw: object) -> Then:
             return Then("leave")
         case "delete":
             return Then("delete")
+        case {"move": str(folder), "create": bool(create), **rest} if folder and not rest:
+            return Then("move", folder, create)
         case {"move": str(folder), **rest} if folder and not rest:
             return Then("move", folder)
-    raise not_allowed(raw, '"leave", "delete" or { move = "FOLDER" }')
+    raise not_allowed(raw, '"leave", "delete", { move = "FOLDER" } or { move = "FOLDER", create = true }')
 
 
 def _remote(raw: object) -> str:
@@ -358,6 +362,7 @@ ByteCount = Annotated[
     int, PlainValidator(_size, json_schema_input_type=int | str), Kind('bytes, or size such as "10 MiB"')
 ]
 Rate = Annotated[ByteCount, Field(ge=1024), Kind('bytes a second from 1024, or size such as "10 MiB"')]
+ListCount = Annotated[Count, Field(le=1_000_000), Kind("whole number from 1 to 1000000")]
 HandleCount = Annotated[Count, Field(le=4096), Kind("whole number from 1 to 4096")]
 CalendarPeriod = Annotated[
     Period, PlainValidator(_period, json_schema_input_type=str), Kind("ISO 8601 period")
@@ -375,8 +380,8 @@ Schedule = Annotated[
 ]
 AfterPull = Annotated[
     Then,
-    PlainValidator(_then, json_schema_input_type=str | dict[str, str]),
-    Kind('`"leave"`, `"delete"` or `{ move = "FOLDER" }`'),
+    PlainValidator(_then, json_schema_input_type=str | dict[str, str | bool]),
+    Kind('`"leave"`, `"delete"` or `{ move = "FOLDER", create = false }`'),
 ]
 RemoteReference = Annotated[str, PlainValidator(_remote, json_schema_input_type=str), Kind('`"remote:NAME"`')]
 Destination = Annotated[

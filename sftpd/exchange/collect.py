@@ -1,35 +1,54 @@
 """Collecting: files at a remote that the ledger has not seen are fetched and taken in like uploads."""
 
-import os
-import time
+import posixpath
 from collections.abc import Callable
-from fnmatch import fnmatchcase
+from dataclasses import asdict, dataclass, replace
+from datetime import timedelta
 
 import sqlalchemy as sa
 import structlog
 
 from sftpd.clock import Clock
-from sftpd.errors import RefusedError, RemoteRefusedError
+from sftpd.errors import RemoteError
+from sftpd.exchange.crew import Crew
+from sftpd.exchange.fetch import Fetcher, origin
+from sftpd.exchange.offered import Selection, Settling
 from sftpd.exchange.places import Places
-from sftpd.exchange.receive import REJECTED, Arrival, Receiver
-from sftpd.exchange.remote import Remote, RemoteFile, Remotes, in_directory
-from sftpd.files import durable
-from sftpd.files.beneath import FILE_MODE
+from sftpd.exchange.read_once import Attempts
+from sftpd.exchange.receive import Receiver
+from sftpd.exchange.remote import Listing, Look, Remote, RemoteFile, Remotes, in_directory
 from sftpd.ledger import tables
 from sftpd.ledger.ledger import Ledger
 from sftpd.link.model import Inbound
-from sftpd.names import TransferId, new_id
 
-_SETTLE = 2.0
-"""Seconds a file must not change at the remote: listings tell times in whole seconds."""
 _QUERY_LIMIT = 500
 """Paths that one query asks for."""
 
 _log = structlog.get_logger()
 
 
+@dataclass(frozen=True, slots=True)
+class Pulled:
+    """What one run came to, in files."""
+
+    fetched: int
+    failed: int
+    waiting: int
+    """May still be changing there."""
+    left: int
+    """Are ready and left for the next run: a run takes no more."""
+    unlisted: int
+    """Were not listed: beyond the limit of a look, too deep, or with a name that cannot be kept."""
+    again: timedelta | None
+    """When a look at those that wait is worth while."""
+
+    def __add__(self, later: "Pulled") -> "Pulled":
+        """What this run and a later one came to."""
+        return replace(later, fetched=self.fetched + later.fetched, failed=self.failed + later.failed)
+
+
 class Collector:
-    """Fetches the files of one inbound route."""
+    """Fetches the files of one inbound route; one run at a time."""
 
     def __init__(
         self,
@@ -40,44 +59,78 @@ class Collector:
         remotes: Remotes,
         ledger: Ledger,
         clock: Clock,
-        pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self.route = route
-        self._places = places
-        self._receiver = receiver
         self._remotes = remotes
         self._ledger = ledger
         self._clock = clock
-        self._pause = pause
         self._directory = in_directory(route.remote_path)
+        self._attempts = Attempts(route, ledger) if route.read_once else None
+        self._fetcher = Fetcher(route, places, receiver=receiver, clock=clock, attempts=self._attempts)
+        self._selection = Selection(route.include, route.exclude)
+        self._moved = _moved_away(route)
+        self._settling = Settling(route.settle.total_seconds())
+        self._after: RemoteFile | None = None
+        """Behind which file the next look begins: the last one was cut there."""
 
-    def collect(self) -> int:
-        """Fetch what is new and stands still; returns how many files came.
+    def collect(self) -> Pulled:
+        """Fetch what is new and stands still, then do with what is here as the route says.
 
-        Raises RemoteError when the remote cannot be reached.
+        Raises RemoteError when the remote cannot be reached or failed meanwhile; what could be done is done.
         """
         with self._remotes.borrow(self.route.remote) as remote:
-            files = self._look(remote)
-            seen = self._seen(files)
-            fresh = [file for file in files if file not in seen]
-            if fresh:
-                self._pause(_SETTLE)
-                still = set(self._look(remote))
-                fresh = [file for file in fresh if file in still]
-        fetched = sum(self._fetch_or_leave(file) for file in fresh)
-        if self.route.then != "leave":
-            self._dismiss_seen()
-        return fetched
+            listing = remote.look(self._directory, self._look())
+        meant = [file for file in listing.files if self._is_meant(file)]
+        if self._attempts is not None:
+            self._attempts.settle(meant)
+        here = self._here(meant)
+        tried = here if self._attempts is None else here | self._attempts.tried(meant)
+        fresh = [file for file in meant if file not in tried]
+        ready = self._settling.look(fresh, self._clock.monotonic())
+        batch = ready[: self.route.batch]
+        fetching = self._crew(self._fetcher.fetch)
+        fetching.run(batch)
+        fault = fetching.fault
+        if self.route.then != "leave" and (here or fetching.done):
+            fault = self._dismiss_what_is_here() or fault
+        if len(batch) == len(fresh):
+            self._turn_page(listing)
+        if fault is not None:
+            raise fault
+        pulled = Pulled(
+            fetched=fetching.done,
+            failed=fetching.failed,
+            waiting=len(fresh) - len(ready),
+            left=len(ready) - len(batch),
+            unlisted=listing.left_out,
+            again=self._next_look(),
+        )
+        if pulled.left or pulled.unlisted:
+            _log.warning("remote_files_left", route=self.route.name, **asdict(pulled))
+        return pulled
 
-    def _look(self, remote: Remote) -> list[RemoteFile]:
-        return [file for file in remote.list(self._directory) if self._wanted(file.name)]
+    def _next_look(self) -> timedelta | None:
+        wait = self._settling.next_look(self._clock.monotonic())
+        return None if wait is None else timedelta(seconds=wait)
 
-    def _wanted(self, name: bytes) -> bool:
-        text = os.fsdecode(name)
-        included = any(fnmatchcase(text, glob) for glob in self.route.include)
-        return included and not any(fnmatchcase(text, glob) for glob in self.route.exclude)
+    def _crew(self, work: Callable[[Remote, RemoteFile], bool]) -> Crew:
+        return Crew(self._remotes, self.route.remote, self.route.concurrency, work)
 
-    def _seen(self, files: list[RemoteFile]) -> set[RemoteFile]:
+    def _look(self) -> Look:
+        route = self.route
+        return Look(route.recursive, route.order == "oldest", route.list_limit, self._after)
+
+    def _turn_page(self, listing: Listing) -> None:
+        """Have the next look begin behind this one if that was cut, and else at the beginning again."""
+        cut = len(listing.files) == self.route.list_limit
+        self._after = listing.files[-1] if cut else None
+
+    def _is_meant(self, file: RemoteFile) -> bool:
+        if self._moved is not None and file.name.startswith(self._moved):
+            return False
+        return self._selection.admits(file.name)
+
+    def _here(self, files: list[RemoteFile]) -> set[RemoteFile]:
         """Those of `files` that the ledger has."""
         t = tables.transfer.c
         route = (t.link == self.route.link, t.route == self.route.name)
@@ -87,85 +140,37 @@ class Collector:
                 paths = [file.name for file in files[start : start + _QUERY_LIMIT]]
                 rows = conn.execute(sa.select(t.path, t.origin).where(*route, t.path.in_(paths)))
                 seen.update((path, origin) for path, origin in rows)
-        return {file for file in files if (file.name, _origin(file)) in seen}
+        return {file for file in files if (file.name, origin(file)) in seen}
 
-    def _fetch_or_leave(self, file: RemoteFile) -> bool:
-        """Fetch a file; one that the remote does not give stays and keeps no other waiting."""
+    def _dismiss_what_is_here(self) -> RemoteError | None:
+        """Dismiss what is here and unchanged at the remote: a newer file of that name is to be fetched.
+
+        What fails stays there until the next run. Returns what went wrong with the connection.
+        """
         with self._remotes.borrow(self.route.remote) as remote:
-            try:
-                return self._fetch(remote, file)
-            except RemoteRefusedError as refusal:
-                _log.warning("remote_file_refused", route=self.route.name, error=str(refusal))
-                return False
+            files = remote.look(self._directory, self._look()).files
+        here = self._here([file for file in files if self._is_meant(file)])
+        dismissing = self._crew(self._dismiss)
+        dismissing.run([file for file in files if file in here])
+        return dismissing.fault
 
-    def _fetch(self, remote: Remote, file: RemoteFile) -> bool:
-        transfer = TransferId(new_id(self._clock.now()))
-        screening, place = self._places["screening"], (transfer.encode(),)
-        fd = screening.open(place, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE_MODE)
-        try:
-            size, sha256 = remote.download(self._directory + file.name, fd)
-            os.fsync(fd)
-            durable.sync_parent(screening, place)
-        except BaseException:
-            screening.unlink(place)
-            raise
-        finally:
-            os.close(fd)
-        if size != file.size:
-            _log.warning("remote_file_changed", route=self.route.name, listed=file.size, fetched=size)
-            screening.unlink(place)
-            return False
-        arrival = Arrival(
-            transfer=transfer,
-            route=self.route.name,
-            peer=self.route.remote,
-            folder="inbound",
-            source=screening,
-            parts=place,
-            path=(file.name,),
-            size=size,
-            sha256=sha256,
-            policy=self.route.policy,
-            origin=_origin(file),
-        )
-        try:
-            self._receiver.complete(arrival)
-        except RefusedError as refusal:
-            if refusal.reason != REJECTED:
-                raise
-            _log.warning("collected_file_rejected", route=self.route.name, transfer=transfer)
-        return True
-
-    def _dismiss_seen(self) -> None:
-        """Dismiss what is here and unchanged at the remote: a newer file of that name is to be fetched."""
-        with self._remotes.borrow(self.route.remote) as remote:
-            files = self._look(remote)
-        seen = self._seen(files)
-        for file in files:
-            if file in seen:
-                self._dismiss_or_leave(file)
-
-    def _dismiss_or_leave(self, file: RemoteFile) -> None:
-        """Dismiss a file; one that the remote keeps stays there and keeps no other waiting."""
-        with self._remotes.borrow(self.route.remote) as remote:
-            try:
-                self._dismiss(remote, file)
-            except RemoteRefusedError as refusal:
-                _log.warning("remote_file_stays", route=self.route.name, error=str(refusal))
-
-    def _dismiss(self, remote: Remote, file: RemoteFile) -> None:
+    def _dismiss(self, remote: Remote, file: RemoteFile) -> bool:
         """Do with a file that is safely here what the route says; repeated after a crash until it is done."""
         path = self._directory + file.name
-        match self.route.then:
-            case "delete":
-                remote.remove(path)
-            case "move":
-                assert self.route.move_to is not None
-                remote.place(path, in_directory(self.route.move_to) + file.name)
-            case "leave":
-                return
+        if self.route.then == "delete":
+            remote.remove(path)
+        else:
+            assert self.route.move_to is not None
+            target = in_directory(self.route.move_to) + file.name
+            remote.place(path, target, make_folders=self.route.make_folders)
+        return True
 
 
-def _origin(file: RemoteFile) -> str:
-    """What the file was at the remote; no high-water mark, so old files and equal names count too."""
-    return f"{file.size}:{file.mtime}"
+def _moved_away(route: Inbound) -> bytes | None:
+    """Where in the directory that is listed the files lie that were moved away in it; None: nowhere."""
+    if route.move_to is None:
+        return None
+    looked, moved = in_directory(route.remote_path), in_directory(route.move_to)
+    inside = posixpath.relpath(posixpath.join(b"/", moved), posixpath.join(b"/", looked))
+    same_start = looked.startswith(b"/") == moved.startswith(b"/")
+    return inside + b"/" if same_start and not inside.startswith(b"..") else None

@@ -16,8 +16,34 @@ class RemoteFile:
     """A regular file in a remote listing; `mtime` in seconds since 1970."""
 
     name: bytes
+    """Its path in the directory that was listed; one component unless directories in it are listed too."""
     size: int
     mtime: int
+
+
+DEPTH_LIMIT = 16
+"""Components of the path of a file in a listing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """Which files of a directory a listing is to name: the first `limit` of those behind `after`."""
+
+    recursive: bool = False
+    """Those in the directories in it too; symbolic links are not followed."""
+    oldest_first: bool = False
+    """In the order of their times, and of their names where these are equal; else of their names."""
+    limit: int = 10_000
+    after: RemoteFile | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The files of a look, in its order."""
+
+    files: tuple[RemoteFile, ...]
+    left_out: int
+    """How many it does not name: beyond the limit, too deep, or with a name or size that cannot be kept."""
 
 
 def in_directory(directory: str) -> bytes:
@@ -39,8 +65,11 @@ class Remote(Protocol):
         """
         ...
 
-    def place(self, temporary: bytes, final: bytes) -> None:
-        """Rename in one step where the server can, replacing what is at `final`."""
+    def place(self, temporary: bytes, final: bytes, *, make_folders: bool = False) -> None:
+        """Rename in one step where the server can, replacing what is at `final`.
+
+        `make_folders`: create the directories above `final` that are missing.
+        """
         ...
 
     def size(self, path: bytes) -> int | None:
@@ -51,8 +80,15 @@ class Remote(Protocol):
         """The regular files in a directory, in the order of their names."""
         ...
 
-    def download(self, path: bytes, fd: int) -> tuple[int, str]:
-        """Write the remote file into `fd`; returns its size and SHA-256 (hex)."""
+    def look(self, path: bytes, look: Look) -> Listing:
+        """The regular files in a directory that are looked for."""
+        ...
+
+    def download(self, path: bytes, fd: int, size: int | None = None) -> tuple[int, str]:
+        """Write the remote file into `fd`; returns its size and SHA-256 (hex).
+
+        It is opened once, and each byte asked for once. The server is asked for a size that is not given.
+        """
         ...
 
     def remove(self, path: bytes) -> None:

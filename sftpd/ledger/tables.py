@@ -126,6 +126,7 @@ kept_file = sa.Table(
     sa.Column("renamed_to", sa.LargeBinary),  # while it is being renamed
     sa.Column("changed_at", Instant, nullable=False),
     sa.Index(None, "link", "folder", "path"),
+    sa.Index(None, "link", "folder", "received_at"),
     sa.Index(None, "state", "received_at"),
 )
 """Files under our care until they are disposed of: received ones, and our copies of sent and failed ones."""
@@ -200,6 +201,28 @@ erasure_item = sa.Table(
     sa.Column("reason", sa.Text),
 )
 """What a deletion request does to each file."""
+
+attempt = sa.Table(
+    "attempt",
+    metadata,
+    sa.Column("link", sa.Text, primary_key=True),
+    sa.Column("route", sa.Text, primary_key=True),
+    sa.Column("key", sa.LargeBinary, primary_key=True),  # a digest of the file's name, size and time there
+    sa.Column("transfer", sa.Text, nullable=False),
+    sa.Column("told", sa.Boolean, nullable=False),  # that it failed
+)
+"""What was asked of remotes that give a file only once, until a transfer has come of it."""
+
+expectation = sa.Table(
+    "expectation",
+    metadata,
+    sa.Column("link", sa.Text, primary_key=True),
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("deadline", Instant, nullable=False),
+    sa.Column("since", Instant, nullable=False),  # files that came later count
+    sa.Column("state", sa.Text, nullable=False),  # awaited | at_risk | missed | met
+)
+"""How each expected file stands: what has been told of its deadline."""
 
 lease = sa.Table(
     "lease",

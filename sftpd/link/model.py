@@ -1,12 +1,13 @@
 """What belongs to a link, as the rest of sftpd sees it: plain values, read from the configuration once."""
 
 from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
+from sftpd.civil import Cron
 from sftpd.names import AccountName, LinkName, RemoteName, RouteName
 from sftpd.timewindows import TimeWindow
 
@@ -179,13 +180,47 @@ class Inbound:
     link: LinkName
     remote: RemoteName
     remote_path: str
-    schedule: timedelta | str
-    """An interval, or a cron expression in the link's time zone."""
+    schedule: timedelta | Cron
+    """An interval, or a cron line in the link's time zone."""
     then: Literal["leave", "delete", "move"]
     move_to: str | None
     include: tuple[str, ...]
     exclude: tuple[str, ...]
     policy: dict[str, Any]
+    make_folders: bool = False
+    """Whether `move_to`, and what is needed in it, is made."""
+    settle: timedelta = timedelta(seconds=2)
+    """For how long a file must not change at the remote before it is fetched."""
+    order: Literal["oldest", "name"] = "oldest"
+    """Which of the files come first: those longest unchanged, or the first by name."""
+    list_limit: int = 100_000
+    """How many files one look takes in."""
+    batch: int = 100_000
+    """How many files one run fetches."""
+    recursive: bool = False
+    concurrency: int = 1
+    """How many files are fetched at once."""
+    read_once: bool = False
+    """Whether the remote lets a file be read only once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Expectation:
+    """A file that must come by a time of day."""
+
+    name: str
+    link: LinkName
+    source: str
+    """The inbound route that brings it, or `upload`."""
+    glob: str
+    by: time
+    zone: ZoneInfo
+    weekdays: frozenset[int] = frozenset(range(7))
+    """On which it must, as `date.weekday` numbers them; one or more."""
+    holidays: frozenset[date] = frozenset()
+    """On which it need not."""
+    warn: timedelta = timedelta()
+    """How long before the deadline it counts as at risk; none: never."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -293,6 +328,7 @@ class Link:
     inbound: tuple[Inbound, ...]
     upload_policy: dict[str, Any]
     """What the pre-receive hooks are told of files that accounts upload."""
+    expectations: tuple[Expectation, ...] = ()
     storage: int | None = None
     """Bytes that may lie here of what accounts have uploaded and are uploading; None: no limit."""
     receipts: bool = True

@@ -30,6 +30,10 @@ EVENTS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     "transfer.delivered": ("sftpd_delivered_files", "Files delivered.", ()),
     "transfer.blocked": ("sftpd_blocked_files", "Files that a gate held back.", ()),
     "transfer.failed": ("sftpd_failed_files", "Outbound files that were given up.", ()),
+    "transfer.fetch_failed": ("sftpd_lost_files", "Files that a remote gave only once, and not whole.", ()),
+    "expectation.at_risk": ("sftpd_expectations_at_risk", "Expected files warned of.", ()),
+    "expectation.missed": ("sftpd_expectations_missed", "Expected files that did not come in time.", ()),
+    "expectation.met": ("sftpd_expectations_met", "Expected files that came.", ("arrival",)),
     "file.fetched": ("sftpd_fetched_files", "Files fetched by partners, in part or whole.", ()),
 }
 """The counter of each type of event: its name, what it counts, and which public values are its labels."""

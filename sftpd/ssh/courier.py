@@ -5,12 +5,9 @@ It holds no key, writes nowhere but to descriptors that come with a message, and
 
 import contextlib
 import hashlib
-import heapq
 import logging
 import os
 import socket
-import stat
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
@@ -18,17 +15,14 @@ from sftpd.errors import RemoteError
 from sftpd.process.channel import Channel, ChannelClosedError, close_all
 from sftpd.process.messages import Done, Failure, Message, Notice, Request
 from sftpd.process.sandbox import Sandbox, interpreter_paths
-from sftpd.sftp.attributes import Attributes
 from sftpd.sftp.status import Status
 from sftpd.ssh import courier_messages as m
+from sftpd.ssh.courier_listing import find
 from sftpd.ssh.courier_login import log_in
 from sftpd.ssh.courier_proof import Ranges, prove
 from sftpd.ssh.courier_sftp import POSIX_RENAME, Client, StatusReply, chunks_of, errors_told
 
 ENTRY = "sftpd.ssh.courier:main"
-
-LISTING_LIMIT = 10_000
-"""Files that one listing names: the first by name."""
 
 _MEMORY_LIMIT = 1 << 30
 _RESOLVER = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf")
@@ -73,13 +67,20 @@ def _serve(channel: Channel, work: "Work", idle: float) -> None:
         envelope, fds = channel.receive(idle)
         assert isinstance(envelope, Request)
         try:
-            with errors_told():
-                answer = work.do(envelope.body, fds)
-            channel.reply(envelope, answer)
+            answer = _answer(work, envelope.body, fds)
         except RemoteError as fault:
             channel.send(Failure(envelope.id, fault.code, str(fault)[: m.TEXT_LIMIT]))
-        finally:
-            close_all(fds)
+        else:
+            channel.reply(envelope, answer)
+
+
+def _answer(work: "Work", order: Message, fds: tuple[int, ...]) -> Message:
+    """Carry out an order; its files are closed before it is answered, for then they count as written."""
+    try:
+        with errors_told():
+            return work.do(order, fds)
+    finally:
+        close_all(fds)
 
 
 class Work:
@@ -96,16 +97,16 @@ class Work:
             case m.Upload():
                 return m.Uploaded(self._upload(message, *fds))
             case m.Place():
-                self._place(message.temporary, message.final)
+                self._place(message)
             case m.AskSize():
                 return m.FileSize(self._client.size(message.path))
             case m.ListDirectory():
-                self._list(message.path)
+                self._list(message)
                 return self._next_part()
             case m.ListMore():
                 return self._next_part()
             case m.Download():
-                return self._download(message.path, *fds)
+                return self._download(message, *fds)
             case m.Remove():
                 self._client.remove(message.path)
             case m.Probe():
@@ -141,7 +142,16 @@ class Work:
                 with contextlib.suppress(StatusReply):
                     self._client.make_directory(parent)
 
-    def _place(self, temporary: bytes, final: bytes) -> None:
+    def _place(self, order: m.Place) -> None:
+        try:
+            self._rename(order.temporary, order.final)
+        except StatusReply as reply:
+            if not order.make_folders or reply.status not in (Status.NO_SUCH_FILE, Status.FAILURE):
+                raise
+            self._make_parents(order.final)
+            self._rename(order.temporary, order.final)
+
+    def _rename(self, temporary: bytes, final: bytes) -> None:
         client = self._client
         if POSIX_RENAME in client.extensions:
             client.posix_rename(temporary, final)
@@ -155,41 +165,22 @@ class Work:
             client.remove(final)
             client.rename(temporary, final)
 
-    def _list(self, path: bytes) -> None:
-        found = 0
-
-        def regular() -> Iterator[m.Entry]:
-            nonlocal found
-            for name, told in self._client.names(path):
-                if told.permissions is None or stat.S_ISREG(told.permissions):
-                    found += name not in (b".", b"..")
-                    if (entry := _entry(name, told)) is not None:
-                        yield entry
-
-        self._listed = heapq.nsmallest(LISTING_LIMIT, regular(), key=lambda entry: entry.name)
-        self._left_out = found - len(self._listed)
+    def _list(self, order: m.ListDirectory) -> None:
+        found = find(self._client, order)
+        self._listed, self._left_out = found.files, found.left_out
 
     def _next_part(self) -> m.Listing:
         part, self._listed = self._listed[: m.BATCH], self._listed[m.BATCH :]
         return m.Listing(tuple(part), more=bool(self._listed), left_out=self._left_out)
 
-    def _download(self, path: bytes, fd: int) -> m.Downloaded:
+    def _download(self, order: m.Download, fd: int) -> m.Downloaded:
         digest = hashlib.sha256()
         position = 0
-        for chunk in self._client.read_file(path):
+        for chunk in self._client.read_file(order.path, order.size):
             digest.update(chunk)
             _write(fd, chunk, position)
             position += len(chunk)
         return m.Downloaded(position, digest.hexdigest())
-
-
-def _entry(name: bytes, told: Attributes) -> m.Entry | None:
-    """A file of a listing; None for a name that is none, or a file of which too little is told."""
-    if not 1 <= len(name) <= m.NAME_LIMIT or name in (b".", b"..") or b"/" in name or b"\0" in name:
-        return None
-    if told.permissions is None or told.size is None or told.size > m.SIZE_LIMIT:
-        return None
-    return m.Entry(name, told.size, told.times[1] if told.times else 0)
 
 
 def _write(fd: int, chunk: bytes, position: int) -> None:

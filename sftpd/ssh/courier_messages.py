@@ -16,7 +16,8 @@ Path = Annotated[bytes, Meta(min_length=1, max_length=8192)]
 """A path as the remote takes it: bytes without a known encoding."""
 Key = Annotated[bytes, Meta(max_length=16 * 1024)]
 """A public key as on the wire (RFC 4253 §6.6)."""
-Name = Annotated[bytes, Meta(min_length=1, max_length=NAME_LIMIT)]
+RelativePath = Annotated[bytes, Meta(min_length=1, max_length=1024)]
+"""The path of a file in a directory that is listed."""
 Word = Annotated[str, Meta(max_length=255)]
 Text = Annotated[str, Meta(max_length=1024)]
 Size = Annotated[int, Meta(ge=0, le=SIZE_LIMIT)]
@@ -26,7 +27,7 @@ Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 TEXT_LIMIT = 1024
 """Characters of a fault's text that a courier may send."""
 
-BATCH = 500
+BATCH = 200
 """Files in one part of a listing: with the longest names they still fit a message."""
 
 
@@ -93,6 +94,8 @@ class Place(Message, frozen=True):
 
     temporary: Path
     final: Path
+    make_folders: bool = False
+    """Whether the directories above `final` are made where they are missing."""
 
 
 class AskSize(Message, frozen=True):
@@ -107,12 +110,6 @@ class FileSize(Message, frozen=True):
     size: Size | None
 
 
-class ListDirectory(Message, frozen=True):
-    """Ask for the regular files in a directory; answered with Listing."""
-
-    path: Path
-
-
 class ListMore(Message, frozen=True):
     """Ask for the next part of the last listing; answered with Listing."""
 
@@ -120,9 +117,19 @@ class ListMore(Message, frozen=True):
 class Entry(msgspec.Struct, frozen=True, array_like=True):
     """One regular file; `mtime` in seconds since 1970."""
 
-    name: Name
+    name: RelativePath
     size: Size
     mtime: Count
+
+
+class ListDirectory(Message, frozen=True):
+    """Ask for regular files in a directory, as `exchange.remote.Look` says; answered with Listing."""
+
+    path: Path
+    recursive: bool
+    oldest_first: bool
+    limit: Count
+    after: Entry | None
 
 
 class Listing(Message, frozen=True):
@@ -137,6 +144,8 @@ class Download(Message, frozen=True):
     """Write the remote file into the one whose descriptor comes along; answered with Downloaded."""
 
     path: Path
+    size: Size | None
+    """Its size where it is known; the server is asked for it otherwise."""
 
 
 class Downloaded(Message, frozen=True):

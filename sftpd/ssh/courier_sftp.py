@@ -88,6 +88,8 @@ class Client:
         self._channel = channel
         self._numbers = itertools.count(1)
         self._answers: dict[int, _Answer] = {}
+        self._closing: deque[int] = deque()
+        """Requests to close what was read, which nobody has waited for yet."""
         channel.sendall(frame(INIT, uint32(PROTOCOL_VERSION)))
         kind, body = self._packet()
         if kind != _Reply.VERSION or body.uint32() < PROTOCOL_VERSION:
@@ -154,18 +156,27 @@ class Client:
             self._do(EXTENDED, string(FSYNC), string(handle))
         self._do(_Ask.CLOSE, string(handle))
 
-    def read_file(self, path: bytes) -> Iterator[bytes]:
-        """The bytes of a file in order. Raises RemoteError for one that grows meanwhile."""
-        handle = self._handle(_Ask.OPEN, string(path), uint32(OpenFlag.READ), _NOTHING_SAID)
-        size = _known_size(self._attributes(_Ask.FSTAT, string(handle)))
+    def read_file(self, path: bytes, size: int | None = None) -> Iterator[bytes]:
+        """The bytes of a file in order; the server is asked for its size unless that is given.
+
+        Raises RemoteError for one that grows meanwhile.
+        """
+        opening = self._send(_Ask.OPEN, string(path), uint32(OpenFlag.READ), _NOTHING_SAID)
+        self._drop(self._closing)
+        handle = _expect(self._await(opening), _Reply.HANDLE).string()
+        if size is None:
+            size = _known_size(self._attributes(_Ask.FSTAT, string(handle)))
         position = asked = 0
-        length = CHUNK
-        under_way: deque[int] = deque()
+        longest = CHUNK
+        under_way: deque[tuple[int, int]] = deque()
         while True:
-            while len(under_way) < _WINDOW and (asked < size or not under_way):
-                under_way.append(self._send(_Ask.READ, string(handle), uint64(asked), uint32(length)))
+            while len(under_way) < _WINDOW and asked <= size:
+                length = min(longest, size - asked) or longest  # behind the end: whether there is more
+                number = self._send(_Ask.READ, string(handle), uint64(asked), uint32(length))
+                under_way.append((number, length))
                 asked += length
-            data = self._data(under_way.popleft(), length)
+            number, length = under_way.popleft()
+            data = self._data(number, length)
             if not data:
                 break
             yield data
@@ -173,10 +184,11 @@ class Client:
             if position > size:
                 raise RemoteError("the file grew while it was read")
             if len(data) < length:  # what was asked for behind it does not join on
-                self._drop(under_way)
-                asked, length = position, len(data) if position < size else length
-        self._drop(under_way)
-        self._do(_Ask.CLOSE, string(handle))
+                self._drop(deque(number for number, _ in under_way))
+                under_way.clear()
+                asked, longest = position, len(data) if position < size else longest
+        self._drop(deque(number for number, _ in under_way))
+        self._closing.append(self._send(_Ask.CLOSE, string(handle)))
 
     def hash_of(
         self, path: bytes, algorithm: bytes, *, start: int = 0, length: int = 0, patience: float

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+import msgspec
 import paramiko
 import structlog
 
@@ -20,7 +21,7 @@ from sftpd.errors import (
     RemoteError,
     RemoteRefusedError,
 )
-from sftpd.exchange.remote import Proof, Remote, RemoteFile
+from sftpd.exchange.remote import DEPTH_LIMIT, Listing, Look, Proof, Remote, RemoteFile
 from sftpd.link import model
 from sftpd.names import RemoteName
 from sftpd.process.channel import CallFailedError, close_all
@@ -204,31 +205,38 @@ class _Connection:
         order = m.Upload(path, size, sha256)
         return self._call(order, m.Uploaded, [fd], patience=_TRANSFER_PATIENCE).proof
 
-    def place(self, temporary: bytes, final: bytes) -> None:
+    def place(self, temporary: bytes, final: bytes, *, make_folders: bool = False) -> None:
         """As Remote says."""
-        self._call(m.Place(temporary, final), Done)
+        self._call(m.Place(temporary, final, make_folders), Done)
 
     def size(self, path: bytes) -> int | None:
         """As Remote says."""
         return self._call(m.AskSize(path), m.FileSize).size
 
     def list(self, path: bytes) -> list[RemoteFile]:
-        """As Remote says; at most `courier.LISTING_LIMIT` files, the first by name."""
-        listing = self._call(m.ListDirectory(path), m.Listing)
-        files = [*listing.files]
-        while listing.more and len(files) < courier.LISTING_LIMIT:
-            listing = self._call(m.ListMore(), m.Listing)
-            files += listing.files
+        """As Remote says; the first by name, as many as a look takes in."""
+        listing = self.look(path, Look())
         if listing.left_out:
             _log.warning("remote_listing_cut", remote=self._name, left_out=listing.left_out)
-        if not all(_is_name(file.name) for file in files):
+        return [*listing.files]
+
+    def look(self, path: bytes, look: Look) -> Listing:
+        """As Remote says."""
+        after = None if look.after is None else m.Entry(look.after.name, look.after.size, look.after.mtime)
+        order = m.ListDirectory(path, look.recursive, look.oldest_first, look.limit, after)
+        part = self._call(order, m.Listing)
+        files = [*part.files]
+        while part.more and len(files) < look.limit:
+            part = self._call(m.ListMore(), m.Listing)
+            files += part.files
+        if not all(_is_path(file.name, look) for file in files):
             self.usable = False
             raise RemoteError("courier lists a name that is none", where=self._name)
-        return [RemoteFile(file.name, file.size, file.mtime) for file in files]
+        return Listing(tuple(RemoteFile(*msgspec.structs.astuple(file)) for file in files), part.left_out)
 
-    def download(self, path: bytes, fd: int) -> tuple[int, str]:
+    def download(self, path: bytes, fd: int, size: int | None = None) -> tuple[int, str]:
         """As Remote says."""
-        got = self._call(m.Download(path), m.Downloaded, [fd], patience=_TRANSFER_PATIENCE)
+        got = self._call(m.Download(path, size), m.Downloaded, [fd], patience=_TRANSFER_PATIENCE)
         return got.size, got.sha256
 
     def remove(self, path: bytes) -> None:
@@ -286,5 +294,8 @@ def _blob(line: str, remote: RemoteName) -> bytes:
         raise HostKeyError("pinned host key is none", where=remote, expected="TYPE BASE64") from fault
 
 
-def _is_name(name: bytes) -> bool:
-    return name not in (b"", b".", b"..") and b"/" not in name and b"\0" not in name
+def _is_path(path: bytes, look: Look) -> bool:
+    parts = path.split(b"/")
+    if len(parts) > (DEPTH_LIMIT if look.recursive else 1) or b"\0" in path:
+        return False
+    return not any(part in (b"", b".", b"..") or len(part) > m.NAME_LIMIT for part in parts)

@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sshd import Sshd
+
 from sftpd.cli.main import run
 
 _PATIENCE = 60.0
@@ -84,6 +86,35 @@ class Scene:
     def process(self, *arguments: str | Path) -> Asked:
         """Run a command as a process of its own."""
         return sftpd(*arguments, "--config", self.made["config"])
+
+    def add_pull(self, server: Sshd) -> None:
+        """A route that fetches from a real server, when it is asked to."""
+        key_type, blob, *_ = server.host_public_key.split()
+        with (self.root / "links.d/demo.toml").open("a") as file:
+            file.write(f"""
+[[remote]]
+name = "near"
+host = "127.0.0.1"
+port = {server.port}
+user = "{server.user}"
+key = "file:{server.key_path}"
+host_keys = ["{key_type} {blob}"]
+
+[[route]]
+name = "in"
+direction = "inbound"
+from = "remote:near"
+remote_path = "{server.root}"
+every = "0 0 29 2 *"
+settle = 0.1
+
+[[expect]]
+name = "offers"
+from = "in"
+glob = "offer*.csv"
+by = "00:00"
+warn = "P1D"
+""")
 
     def upload(self, name: str, content: str) -> None:
         """Put a file as the partner does."""

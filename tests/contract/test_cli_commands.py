@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import typer
 from cli_scene import Scene, instance, serving, until
+from sshd import sshd
 
 from sftpd.cli import main
 
@@ -40,7 +41,8 @@ class Day:
 
 @pytest.fixture(scope="module")
 def day() -> Day:
-    with instance() as scene:
+    with instance() as scene, sshd(scene.root / "sshd") as server:
+        scene.add_pull(server)
         made: dict[str, Any] = {"init": scene.made, "check": scene.json("check")}
         made["status:without a daemon"] = scene.ask("status", "--json").json
         made |= _host_keys(scene)
@@ -51,6 +53,8 @@ def day() -> Day:
             made |= _looking(scene)
             made |= _erasure(scene)
             made |= _retention(scene)
+            (server.root / "offered.csv").write_text("name\nKim\n")
+            made["remote pull"] = scene.json("remote", "pull", "demo", "in")
             made |= _audit(scene)
             made["status"] = scene.json("status")
             texts = {words: _text(scene, *words.split()) for words in LISTS}
@@ -209,6 +213,13 @@ def test_uploads_were_done_and_are_in_the_lists(documents: dict[str, Any]) -> No
     assert documents["hook test"] == {"event": "pre-receive", "verdict": "accept", "reason": ""}
 
 
+def test_a_pull_that_was_asked_for_brings_what_is_there_and_is_recorded(documents: dict[str, Any]) -> None:
+    assert documents["remote pull"]["fetched"] == 1
+    (pulled,) = [event for event in documents["audit tail"] if event["type"] == "route.pulled"]
+    assert pulled["public"] == {"route": "in", "fetched": 1, "failed": 0}
+    assert documents["status"]["expectations"]["demo/offers"]["state"] == "met"
+
+
 def test_a_link_goes_through_its_life(documents: dict[str, Any]) -> None:
     states = [documents[f"link {step}"]["state"] for step in ("accept", "suspend", "resume")]
     assert states == ["active", "suspended", "active"]
@@ -266,10 +277,11 @@ def test_people_are_shown_what_matters(day: Day) -> None:
         ("host-key list", r"^ssh-ed25519 +SHA256:\S+ +/"),
         ("hook list", r"^pre-receive +/.*10-file-policy +yes"),
         ("status", r"^running +yes$"),
-        ("transfer list --link demo --limit 1", r" old\.csv +10 +done"),
+        ("status", r"^expectations +demo/offers state met, deadline 20"),
+        ("transfer list --link demo --limit 1", r" offered\.csv +9 +done"),
         ("remote show", r"^state +up$"),
         ("status while halted", r"^halted +link demo paused: test$"),
-        ("status", r"^remotes +demo/far untried$"),
+        ("status", r"^remotes +demo/far untried, demo/near up$"),
         ("transfer show", r"^path +customers\.csv$"),
         ("retention report", r"^demo +inbound +old\.csv .* disposed *$"),
         ("hold list", r" customers\.csv +court .* no *$"),

@@ -1,9 +1,27 @@
 import os
+import threading
+from datetime import UTC, datetime, timedelta
 
 import pytest
+import sqlalchemy as sa
+from exchange_doubles import Crash
 from exchange_scene import Scene, contents, quick_folder
 
 from sftpd.errors import RemoteError, RemoteRefusedError
+from sftpd.exchange.collect import Pulled
+from sftpd.exchange.receive import Receiver
+from sftpd.ledger import tables
+
+
+class FakeClock:
+    def __init__(self):
+        self.seconds = 1000.0
+
+    def monotonic(self):
+        return self.seconds
+
+    def now(self):
+        return datetime.now(UTC)
 
 
 @pytest.fixture
@@ -38,8 +56,8 @@ def at_remote(scene, folder="in"):
 def test_a_file_is_fetched_once(scene, then):
     content = os.urandom(10_000)
     offered(scene, "report.bin", content)
-    assert scene.collector.collect() == 1
-    assert scene.collector.collect() == 0
+    assert scene.collector.collect().fetched == 1
+    assert scene.collector.collect().fetched == 0
     assert contents(scene.folders.inbound) == {"report.bin": content}
     assert scene.events() == {"transfer.received": 1}
     assert at_remote(scene) == ({"report.bin": content} if then == "leave" else {})
@@ -50,29 +68,38 @@ def test_a_file_older_than_the_last_one_is_fetched_too(scene):
     offered(scene, "new", mtime=1_700_000_000)
     scene.collector.collect()
     offered(scene, "old", mtime=1_000_000_000)
-    assert scene.collector.collect() == 1
+    assert scene.collector.collect().fetched == 1
 
 
 def test_a_file_of_the_same_name_and_size_but_a_new_time_is_another(scene):
     offered(scene, "report.csv", b"monday!")
     scene.collector.collect()
     offered(scene, "report.csv", b"tuesday", mtime=1_700_086_400)
-    assert scene.collector.collect() == 1
+    assert scene.collector.collect().fetched == 1
     assert contents(scene.folders.inbound) == {"report.csv": b"tuesday"}
 
 
-def test_only_what_the_globs_want(scene):
-    offered(scene, "a.tmp")
-    assert scene.collector.collect() == 0
+@pytest.mark.parametrize("name", ["a.bak", "a.csv.part", "b.filepart", "c.tmp", "d~", ".hidden"])
+def test_only_what_the_globs_want_and_what_looks_finished(scene, name):
+    offered(scene, name)
+    offered(scene, "meant.csv")
+    assert scene.collector.collect().fetched == 1
+    assert name in at_remote(scene)
 
 
-def test_a_file_that_is_still_being_written_is_left_for_the_next_time(scene):
+def test_a_file_that_is_still_being_written_is_left_until_it_stands_still(scene, then):
+    clock = FakeClock()
+    collector = scene.collects(then, clock=clock, settle=timedelta(seconds=5))
     path = offered(scene, "report.csv", b"half")
-    scene.collector._pause = lambda seconds: offered(scene, "report.csv", b"half and more")
-    assert scene.collector.collect() == 0
-    scene.collector._pause = lambda seconds: None
+    assert collector.collect() == Pulled(0, 0, waiting=1, left=0, unlisted=0, again=timedelta(seconds=5))
+    clock.seconds += 3
+    offered(scene, "report.csv", b"half and more")
+    assert collector.collect().again == timedelta(seconds=5)
+    clock.seconds += 4
+    assert collector.collect().again == timedelta(seconds=1)
     assert path.exists()
-    assert scene.collector.collect() == 1
+    clock.seconds += 1
+    assert collector.collect().fetched == 1
     assert contents(scene.folders.inbound) == {"report.csv": b"half and more"}
 
 
@@ -95,10 +122,30 @@ def test_a_file_that_the_remote_does_not_give_keeps_no_other_waiting(scene):
     offered(scene, "a")
     offered(scene, "b")
     scene.remote.faults["download"] = [RemoteRefusedError("permission denied")]
-    assert scene.collector.collect() == 1
+    pulled = scene.collector.collect()
+    assert (pulled.fetched, pulled.failed) == (1, 1)
     assert contents(scene.folders.inbound).keys() == {"b"}
     assert not list(scene.folders.screening.iterdir())
-    assert scene.collector.collect() == 1
+    assert scene.collector.collect().fetched == 1
+
+
+def test_a_file_at_which_the_connection_breaks_keeps_no_other_waiting(scene):
+    offered(scene, "a")
+    offered(scene, "b")
+    scene.remote.faults["download"] = [RemoteError("connection lost")]
+    with pytest.raises(RemoteError):
+        scene.collector.collect()
+    assert contents(scene.folders.inbound).keys() == {"b"}
+    assert scene.collector.collect().fetched == 1
+
+
+def test_a_remote_that_is_gone_is_not_asked_for_each_file(scene):
+    for number in range(20):
+        offered(scene, f"{number}")
+    scene.remote.faults["download"] = [RemoteError("connection lost")] * 20
+    with pytest.raises(RemoteError):
+        scene.collector.collect()
+    assert scene.remote.calls["download"] == 3
 
 
 def test_a_broken_download_leaves_nothing_and_is_tried_again(scene):
@@ -107,7 +154,7 @@ def test_a_broken_download_leaves_nothing_and_is_tried_again(scene):
     with pytest.raises(RemoteError):
         scene.collector.collect()
     assert not list(scene.folders.screening.iterdir())
-    assert scene.collector.collect() == 1
+    assert scene.collector.collect().fetched == 1
 
 
 def test_a_rejected_file_is_quarantined_once(scene):
@@ -130,3 +177,178 @@ def test_what_could_not_be_dismissed_is_dismissed_later_and_not_fetched_again(sc
     scene.collector.collect()
     assert scene.events() == {"transfer.received": 1}
     assert at_remote(scene).keys() == ({"a"} if then == "leave" else set())
+
+
+def pulling(scene, then="leave", **route):
+    """A collector of a route with these options, and the names it fetched, in order."""
+    collector, taken = scene.collects(then, **route), []
+    scene.remote.before_download = lambda name: taken.append(name.decode())
+    return collector, taken
+
+
+@pytest.fixture
+def leaving(tmp_path):
+    with Scene(tmp_path) as scene:
+        yield scene
+
+
+@pytest.mark.parametrize(("order", "expected"), [("oldest", "dbca"), ("name", "abcd")])
+def test_the_oldest_come_first_or_the_first_by_name_and_the_rest_next_time(leaving, order, expected):
+    for name, mtime in (("b", 3), ("a", 9), ("c", 3), ("d", 1)):
+        offered(leaving, name, mtime=mtime)
+    collector, taken = pulling(leaving, order=order, batch=3)
+    assert collector.collect().left == 1
+    assert taken == [*expected[:3]]
+    assert collector.collect().left == 0
+    assert taken == [*expected]
+
+
+def test_files_beyond_the_limit_of_a_look_are_taken_next_time_also_where_all_are_left(leaving):
+    for number in range(7):
+        offered(leaving, f"{number}")
+    collector, taken = pulling(leaving, order="name", list_limit=3)
+    assert [collector.collect().unlisted for _ in range(4)] == [4, 1, 0, 4]
+    assert taken == ["0", "1", "2", "3", "4", "5", "6"]
+    offered(leaving, "1", b"another")
+    for _ in range(3):
+        collector.collect()
+    assert taken[7:] == ["1"]
+
+
+def test_a_page_is_not_turned_while_files_of_it_wait(leaving):
+    clock = FakeClock()
+    for number in range(4):
+        offered(leaving, f"{number}")
+    collector, taken = pulling(leaving, order="name", list_limit=2, clock=clock, settle=timedelta(seconds=1))
+    for _ in range(4):
+        collector.collect()
+        clock.seconds += 1
+    assert taken == ["0", "1", "2", "3"]
+
+
+def test_folders_are_gone_into_if_the_route_says_so(leaving):
+    for name in ("top.csv", "deep/er/low.csv", "deep/draft.txt", ".git/config.csv", "deep/.x/y.csv"):
+        (leaving.remote.folder / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        offered(leaving, name)
+    flat, taken = pulling(leaving)
+    flat.collect()
+    assert taken == ["top.csv"]
+    recursive, _ = pulling(leaving, recursive=True, include=("*.csv",), exclude=("other/*",))
+    assert recursive.collect().fetched == 1
+    assert contents(leaving.folders.inbound).keys() == {"top.csv", "deep/er/low.csv"}
+    assert recursive.collect().fetched == 0
+
+
+@pytest.mark.parametrize(("looked", "moved"), [("/in", "/in/done"), (".", "done"), ("in/", "./in/done/")])
+def test_what_was_moved_into_the_folder_is_not_fetched_again(leaving, looked, moved):
+    (leaving.remote.folder / "in/sub").mkdir()
+    base = "" if looked == "." else "in/"
+    (leaving.remote.folder / base / "x.csv").write_bytes(b"a")
+    collector, _ = pulling(
+        leaving,
+        "move",
+        remote_path=looked,
+        move_to=moved,
+        recursive=True,
+        make_folders=True,
+        include=("x.csv",),
+    )
+    assert collector.collect().fetched == 1
+    assert collector.collect().fetched == 0
+    assert (leaving.remote.folder / base / "done/x.csv").exists()
+
+
+def test_several_files_are_fetched_at_once(leaving):
+    meeting = threading.Barrier(4, timeout=20)
+    leaving.remote.before_download = lambda name: meeting.wait()
+    for number in range(8):
+        offered(leaving, f"{number}")
+    collector = leaving.collects("delete", concurrency=4)
+    assert collector.collect().fetched == 8
+    assert at_remote(leaving) == {}
+
+
+def test_what_is_no_fault_of_the_remote_stops_all_of_them(leaving, monkeypatch):
+    complete, crashed = Receiver.complete, threading.Event()
+
+    def dies_once(receiver, arrival):
+        if arrival.path == (b"0",):
+            crashed.set()
+            raise Crash
+        assert crashed.wait(20)
+        complete(receiver, arrival)
+
+    monkeypatch.setattr(Receiver, "complete", dies_once)
+    for number in range(200):
+        offered(leaving, f"{number}")
+    with pytest.raises(Crash):
+        leaving.collects("delete", concurrency=4).collect()
+    assert leaving.remote.calls["download"] < 200
+    assert len(at_remote(leaving)) == 200, "nothing is dismissed by who died"
+
+
+def test_a_file_that_somebody_may_still_write_to_is_not_taken_and_leaves_nothing(leaving):
+    kept = []
+    offered(leaving, "a")
+
+    def hold(name):
+        (place,) = leaving.folders.screening.iterdir()
+        kept.append(place.open("ab"))
+
+    leaving.remote.before_download = hold
+    assert leaving.collector.collect().failed == 1
+    kept.pop().close()
+    assert not list(leaving.folders.screening.iterdir())
+    leaving.remote.before_download = lambda name: None
+    assert leaving.collector.collect().fetched == 1
+
+
+class TestARemoteThatGivesAFileOnce:
+    @pytest.fixture
+    def once(self, leaving):
+        return leaving.collects("delete", read_once=True)
+
+    def test_it_is_read_once(self, leaving, once):
+        offered(leaving, "a")
+        assert once.collect().fetched == 1
+        once.collect()
+        assert leaving.remote.calls["download"] == 1
+        with leaving.ledger.read() as conn:
+            assert conn.execute(sa.select(tables.attempt)).all() == [], "the transfer tells it"
+        assert leaving.events() == {"transfer.received": 1}
+        assert at_remote(leaving) == {}
+
+    def test_a_failed_read_is_told_of_and_not_tried_again(self, leaving, once):
+        offered(leaving, "a")
+        leaving.remote.lost_answers["download"] = 1
+        with pytest.raises(RemoteError):
+            once.collect()
+        assert once.collect().fetched == 0
+        assert leaving.remote.calls["download"] == 1
+        assert leaving.events() == {"transfer.fetch_failed": 1}
+        assert at_remote(leaving).keys() == {"a"}, "it must not be deleted: it never came here"
+
+    def test_a_newer_file_of_that_name_is_read(self, leaving, once):
+        offered(leaving, "a")
+        leaving.remote.faults["download"] = [RemoteRefusedError("no")]
+        once.collect()
+        offered(leaving, "a", b"newer", mtime=1_800_000_000)
+        assert once.collect().fetched == 1
+
+    def test_a_read_that_a_crash_cut_off_is_told_of_at_the_next_look(self, tmp_path, leaving, once):
+        offered(leaving, "a")
+
+        def die(name):
+            leaving.fuse.blown = True
+
+        leaving.remote.before_download = die
+        with pytest.raises(Crash):
+            once.collect()
+        with Scene(tmp_path) as scene:
+            scene.recovery.run(scene.queue, {})
+            collector = scene.collects("delete", read_once=True)
+            assert collector.collect().fetched == 0
+            collector.collect()
+            assert scene.remote.calls["download"] == 0
+            assert scene.events() == {"transfer.fetch_failed": 1}
+            assert contents(scene.folders.inbound) == {}

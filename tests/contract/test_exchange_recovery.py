@@ -179,6 +179,38 @@ def test_a_file_that_is_fetched_comes_once_wherever_it_is_cut_off(tmp_path, monk
     assert crash_at_every_step(tmp_path, monkeypatch, act, check, then=then) >= 8
 
 
+def test_a_file_that_is_given_once_is_here_or_told_of_wherever_it_is_cut_off(tmp_path, monkeypatch):
+    reads = []
+
+    def act(scene):
+        reads.clear()
+        scene.remote.before_download = reads.append
+        file = scene.remote.folder / "in" / "report.csv"
+        file.write_bytes(CONTENT)
+        os.utime(file, (1_700_000_000, 1_700_000_000))
+        scene.collector.collect()
+
+    def check(folder, crashed):
+        consumed = []
+        take_all(folder / "link" / "inbound", consumed)
+        with Scene(folder, then="delete", pull={"read_once": True}) as scene:
+            scene.remote.before_download = reads.append
+            scene.recovery.run(scene.queue, {})
+            for _ in range(2):
+                scene.collector.collect()
+            take_all(scene.folders.inbound, consumed)
+            assert len(reads) <= 1
+            told = {"transfer.received": 1} if consumed else {"transfer.fetch_failed": 1}
+            assert scene.events() == told
+            assert consumed == [("report.csv", CONTENT)] * len(consumed)
+            assert crashed or consumed
+            assert contents(scene.remote.folder / "in").keys() == (set() if consumed else {"report.csv"})
+
+    assert (
+        crash_at_every_step(tmp_path, monkeypatch, act, check, then="delete", pull={"read_once": True}) >= 10
+    )
+
+
 def test_a_name_that_came_in_the_way_meanwhile_does_not_keep_the_next_file_waiting(tmp_path, monkeypatch):
     with Scene(tmp_path) as scene, monkeypatch.context() as patched:
         patched.setattr(Receiver, "_rename", _never)

@@ -1,7 +1,9 @@
 """Every method of Remote against a real OpenSSH server."""
 
+import fcntl
 import hashlib
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from remote_scene import NAME, LocalFile, download, login_at, remotes_for
 from sshd import sshd
 
 from sftpd.errors import RemoteError, RemoteRefusedError
-from sftpd.exchange.remote import RemoteFile
+from sftpd.exchange.remote import Look, RemoteFile
 from sftpd.process.pool import Children
 
 ODD_NAME = b"caf\xe9 \xff\n.csv"
@@ -199,3 +201,96 @@ def test_downloaded_hash_is_of_the_bytes(remote, root, tmp_path):
     _, sha256 = download(remote, root + b"/file", tmp_path / "back")
 
     assert sha256 == hashlib.sha256((tmp_path / "back").read_bytes()).hexdigest()
+
+
+def _tree(root, *paths):
+    """Files at the remote, the first one oldest."""
+    for number, path in enumerate(paths):
+        at = Path(os.fsdecode(root), path)
+        at.parent.mkdir(parents=True, exist_ok=True)
+        at.write_bytes(path.encode())
+        os.utime(at, (number, number))
+
+
+def _names(listing):
+    return [file.name.decode() for file in listing.files]
+
+
+def test_a_look_goes_into_folders_only_where_that_is_asked_for_and_never_through_links(remote, root):
+    _tree(root, "b", "a", "deep/er/c")
+    Path(os.fsdecode(root), "deep/loop").symlink_to("..")
+    Path(os.fsdecode(root), "file").symlink_to("a")
+
+    assert _names(remote.look(root, Look())) == ["a", "b"]
+    assert _names(remote.look(root, Look(recursive=True))) == ["a", "b", "deep/er/c"]
+    assert _names(remote.look(root + b"/", Look(recursive=True, oldest_first=True))) == [
+        "b",
+        "a",
+        "deep/er/c",
+    ]
+
+
+@pytest.mark.parametrize("oldest_first", [True, False])
+def test_a_look_is_cut_and_goes_on_behind_where_it_was(remote, root, oldest_first):
+    _tree(root, *(f"{number:03}" for number in range(450)))
+    look = Look(oldest_first=oldest_first, limit=201)
+    first = remote.look(root, look)
+    assert (len(first.files), first.left_out) == (201, 249)
+    second = remote.look(root, replace(look, after=first.files[-1]))
+    third = remote.look(root, replace(look, after=second.files[-1]))
+    assert _names(first) + _names(second) + _names(third) == [f"{number:03}" for number in range(450)]
+    assert third.left_out == 0
+
+
+def test_a_look_leaves_out_what_lies_too_deep_and_what_it_may_not_read(remote, root):
+    deep, deeper = "d/" * 15 + "x", "d/" * 16 + "x"
+    _tree(root, deep, deeper)
+    listing = remote.look(root, Look(recursive=True))
+    assert _names(listing) == [deep]
+    assert listing.left_out == 1
+
+
+def test_a_file_moves_into_folders_that_are_made_if_so_asked(remote, root):
+    _tree(root, "a")
+    with pytest.raises(RemoteError):
+        remote.place(root + b"/a", root + b"/done/deep/a")
+    remotes_place = root + b"/done/deep/a"
+    remote.usable = True  # the courier is well: it was refused a rename
+    remote.place(root + b"/a", remotes_place, make_folders=True)
+    assert content(remotes_place) == b"a"
+
+
+@pytest.mark.parametrize("size", [0, 1, 32 * 1024, 32 * 1024 + 1, 5 * MEGABYTE + 1])
+def test_a_file_of_known_size_comes_whole(remote, root, tmp_path, size):
+    file = LocalFile(tmp_path / "file", os.urandom(size))
+    file.upload(remote, root + b"/there")
+    for known in (size, None):
+        assert _download(remote, root + b"/there", tmp_path / "back", known) == (size, file.sha256)
+
+
+def test_of_a_file_that_shrank_what_there_is_comes_and_one_that_grew_is_an_error(remote, root, tmp_path):
+    _tree(root, "four")
+    assert _download(remote, root + b"/four", tmp_path / "back", 100_000)[0] == 4
+    with pytest.raises(RemoteError, match="grew"):
+        _download(remote, root + b"/four", tmp_path / "back", 3)
+
+
+def _download(remote, path, target, size):
+    fd = os.open(target, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        return remote.download(path, fd, size)
+    finally:
+        os.close(fd)
+
+
+def test_a_file_is_closed_by_the_courier_before_it_counts_as_fetched(remote, root, tmp_path):
+    """The receiver takes no file that somebody may still write to."""
+    Path(os.fsdecode(root), "there").write_bytes(b"small")
+    for number in range(200):
+        target = tmp_path / str(number)
+        download(remote, root + b"/there", target)
+        fd = os.open(target, os.O_RDONLY)
+        try:
+            fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+        finally:
+            os.close(fd)

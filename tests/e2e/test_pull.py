@@ -1,6 +1,8 @@
 """A scheduled pull from a real OpenSSH server: what is new comes in, each file once."""
 
+import contextlib
 import random
+import sqlite3
 
 import pytest
 from daemon import Daemon, eventually, holds
@@ -96,6 +98,40 @@ def test_only_what_the_route_wants_is_fetched(daemon, server, offered, consumer)
 
     eventually(lambda: names(offered) == ["draft.csv", "report.txt"], daemon)
     assert consumer.taken == {"report.csv": 1}
+
+
+def test_folders_are_fetched_with_what_is_in_them_and_moved_into_new_ones(daemon, server, offered):
+    then = f'{{ move = "{offered}/done", create = true }}'
+    with_remote(daemon, server, inbound(offered, then, "recursive = true", "settle = 0"))
+    for name in ("a.csv", "sub/b.csv", "sub/draft.part", ".hidden/c.csv"):
+        (offered / name).parent.mkdir(exist_ok=True)
+        (offered / name).write_text(name)
+    daemon.start()
+
+    eventually(lambda: (offered / "done/sub/b.csv").exists() and (offered / "done/a.csv").exists(), daemon)
+    daemon.stop()
+    assert sorted(path.name for path in daemon.inbound.rglob("*.csv")) == ["a.csv", "b.csv"]
+    assert (daemon.inbound / "sub/b.csv").read_text() == "sub/b.csv"
+    assert (offered / "sub/draft.part").exists()
+    assert len(daemon.events_of("transfer.received")) == 2
+
+
+def test_a_pull_that_was_missed_while_nobody_ran_is_made_up_for_once(daemon, server, offered, consumer):
+    with_remote(daemon, server, inbound(offered, '"leave"').replace('"PT1S"', '"0 0 29 2 *"'))
+    made = make_files(offered, 2, seed=13)
+    daemon.start()
+    daemon.stop()
+    assert consumer.taken == {}, "its first time has not come"
+
+    with contextlib.closing(sqlite3.connect(daemon.root / "state/ledger.db")) as ledger, ledger:
+        ledger.execute("INSERT INTO tick VALUES ('collect demo/in', 0)")  # it last ran in 1970
+    daemon.start()
+    eventually(lambda: consumer.hashes == made, daemon)
+    daemon.stop()
+    made |= make_files(offered, 1, seed=14, prefix="later")
+    daemon.start()
+    daemon.stop()
+    assert consumer.taken.total() == 2
 
 
 @pytest.mark.slow

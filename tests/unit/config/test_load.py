@@ -83,7 +83,7 @@ def test_a_new_instance_loads(root: Path) -> None:
 def test_remotes_and_pulls_are_read(root: Path) -> None:
     (link,) = loaded(root, REMOTE + PULL).links
     (pull,) = link.inbound
-    assert (pull.remote, pull.every.cron, pull.then.action, pull.then.folder) == (
+    assert (pull.remote, str(pull.every.cron), pull.then.action, pull.then.folder) == (
         "partner",
         "*/5 * * * *",
         "move",
