@@ -23,7 +23,7 @@ from sftpd.clock import SystemClock
 from sftpd.exchange import records
 from sftpd.exchange.changes import Changes
 from sftpd.exchange.collect import Collector
-from sftpd.exchange.deliver import Bring, Offer
+from sftpd.exchange.deliver import Bring, Offer, Way
 from sftpd.exchange.partner import Partner, Ports
 from sftpd.exchange.places import Places
 from sftpd.exchange.queue import OutboundQueue
@@ -36,7 +36,7 @@ from sftpd.files.beneath import Root
 from sftpd.hooks.runner import HookRunner
 from sftpd.ledger import tables
 from sftpd.ledger.database import migrate, open_engine
-from sftpd.link.model import Account, Backoff, Folders, Inbound, Link, Outbound, Readiness
+from sftpd.link.model import PARTS, Account, Backoff, Folders, Inbound, Link, Outbound, Readiness
 from sftpd.names import TransferId, VirtualPath, new_id
 
 PATIENCE = 20.0
@@ -54,9 +54,12 @@ class Scene:
         then="leave",
         attempts=50,
         layout="keep",
+        conflict="replace",
+        temporary=PARTS["prefix"],
         **outbound,
     ):
         self.folder = folder
+        self.conflict = conflict
         self.fuse = fuse or Fuse()
         self.clock = SystemClock()
         self.folders = Folders(folder / "link")
@@ -87,11 +90,16 @@ class Scene:
             lambda link, folder, path: "claim" if path in self.held else None,
         )
         tools = Tools(self.ledger, screening, self.clock)
+        way = Way("/out", temporary, replace=conflict == "replace", layout=layout)
         self.senders = {
-            "download": self._sender("download", Offer(self.places, layout), tools, attempts, **outbound),
-            "remote": self._sender(
-                "remote", Bring(self.remote, "peer", "/out", layout), tools, attempts, **outbound
+            "download": self._sender(
+                "download",
+                Offer(self.places, layout, replace=conflict == "replace"),
+                tools,
+                attempts,
+                **outbound,
             ),
+            "remote": self._sender("remote", Bring(self.remote, "peer", way), tools, attempts, **outbound),
         }
         self.collector = Collector(
             _inbound(then),
@@ -143,6 +151,7 @@ class Scene:
             readiness=Readiness(0.1, "send", (), (), 60.0, done_file=done_file),
             backoff=Backoff(timedelta(milliseconds=2), timedelta(milliseconds=10), attempts),
             policy={},
+            conflict=self.conflict,
         )
         return Sender(route, self.places, self.source, delivery, tools)
 

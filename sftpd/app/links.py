@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
+from sftpd.config.delivery_model import NO_TEMPORARY, HandlingSection
 from sftpd.config.keys import totp_secret
 from sftpd.config.link_model import (
     AccountSection,
@@ -13,9 +14,11 @@ from sftpd.config.link_model import (
 )
 from sftpd.config.load import Config
 from sftpd.link.model import (
+    PARTS,
     Account,
     Backoff,
     Folders,
+    Handling,
     Inbound,
     Limits,
     Link,
@@ -51,6 +54,7 @@ def build_link(config: Config, file: LinkFile, audit: Path) -> Link:
                 user=remote.user,
                 host_keys=tuple(str(key) for key in remote.host_keys),
                 connect_timeout=remote.connect_timeout,
+                handling=_handling(remote),
             )
             for remote in file.remotes
         ),
@@ -131,6 +135,12 @@ def _limits(account: AccountSection, config: Config) -> Limits:
     return Limits(**usual | account.limits.model_dump(exclude_none=True))
 
 
+def _handling(remote: HandlingSection) -> Handling:
+    values = remote.model_dump(include=set(HandlingSection.model_fields))
+    wanted = remote.temporary
+    return Handling(**values | {"temporary": None if wanted == NO_TEMPORARY else PARTS.get(wanted, wanted)})
+
+
 def _outbound(route: OutboundSection, config: Config, link: LinkName, folders: Folders) -> Outbound:
     return Outbound(
         name=RouteName(route.name),
@@ -161,6 +171,7 @@ def _outbound(route: OutboundSection, config: Config, link: LinkName, folders: F
         ),
         policy=_policy(route.policy),
         layout=route.layout,
+        conflict=route.conflict,
     )
 
 

@@ -75,6 +75,39 @@ class Account:
         return f"Account({self.name})"
 
 
+Conflict = Literal["replace", "fail", "keep-both", "skip"]
+"""What becomes of an outbound file whose name is taken at the counterparty."""
+
+Confirm = Literal["hash", "hash-required", "size"]
+"""How it is made sure that a remote has the bytes: by hash where that is possible, by hash alone, by size."""
+
+PARTS = {"prefix": ".sftpd-{id}.part", "suffix": "{name}.sftpd-{id}.part"}
+"""Patterns of temporary names by what the configuration calls them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handling:
+    """How files are brought to a remote: the steps that some servers do differently, or cannot do."""
+
+    temporary: str | None = PARTS["prefix"]
+    """A name with `{id}`, the transfer's, and maybe `{name}`, the final one; None: the final name itself."""
+    resume: bool = True
+    resume_limit: int = 1 << 30
+    """Bytes of a part up to which it is read again where the server tells no hash."""
+    check_file: bool = True
+    """Whether the server is asked for hashes, where it offers that."""
+    confirm: Confirm = "hash"
+    confirm_limit: int = 1 << 20
+    """Bytes of a file up to which it is read again where the server tells no hash."""
+    fsync: bool = True
+    preserve_times: bool = False
+    mode: int | None = None
+    """Permission bits to set."""
+    posix_rename: bool = True
+    confirm_placed: bool = True
+    """Whether the file is looked for under its final name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Remote:
     """The counterparty's SFTP server, to which we log in."""
@@ -88,6 +121,7 @@ class Remote:
     """Pinned public keys in OpenSSH form; any other ends the connection."""
     connect_timeout: float
     """Seconds, for each step until the login is done."""
+    handling: Handling = Handling()
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +181,7 @@ class Outbound:
     """What the gate hooks are told; they alone understand it."""
     layout: Literal["keep", "flatten"] = "keep"
     """Whether files of subfolders keep their folders at the destination."""
+    conflict: Conflict = "replace"
 
 
 @dataclass(frozen=True, slots=True)

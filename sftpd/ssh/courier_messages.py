@@ -1,17 +1,18 @@
 """What the monitor and a courier say to each other; what a courier says is not trusted."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
+from sftpd.exchange.remote import Outcome, Proof
+from sftpd.link.model import Handling
 from sftpd.process.messages import Message
 
 SIZE_LIMIT = 2**63 - 1
 NAME_LIMIT = 255
 """Bytes of a file's name that can be stored here too."""
 
-Proof = Literal["sha256", "size"]
 Path = Annotated[bytes, Meta(min_length=1, max_length=8192)]
 """A path as the remote takes it: bytes without a known encoding."""
 Key = Annotated[bytes, Meta(max_length=16 * 1024)]
@@ -45,6 +46,7 @@ class Connect(Message, frozen=True):
     password: str | None
     idle: float
     """Seconds without a request after which the courier leaves."""
+    handling: Handling = Handling()
 
     def __repr__(self) -> str:
         return f"Connect({self.user!r} at {self.host!r} port {self.port})"
@@ -93,6 +95,40 @@ class Place(Message, frozen=True):
 
     temporary: Path
     final: Path
+
+
+class Publish(Message, frozen=True):
+    """Rename a temporary file that was uploaded; answered with Published."""
+
+    temporary: Path
+    final: Path
+    folder: Path
+    """Where the two lie, or above that: if it is not there, a file that is gone says nothing."""
+    replace: bool
+    """Whether a file at `final` gives way."""
+    look: bool
+    """Whether to ask for the file's size at `final` afterwards."""
+
+
+class Published(Message, frozen=True):
+    """What became of it, and the size that was asked for."""
+
+    outcome: Outcome
+    size: Size | None
+
+
+class AskContent(Message, frozen=True):
+    """Ask whether a file has this content; answered with Content."""
+
+    path: Path
+    size: Size
+    sha256: Sha256
+
+
+class Content(Message, frozen=True):
+    """Whether the file is known to have that content."""
+
+    same: bool
 
 
 class AskSize(Message, frozen=True):
@@ -157,6 +193,9 @@ class Probe(Message, frozen=True):
 
 
 ToCourier = (
-    Connect | LoginSignature | Upload | Place | AskSize | ListDirectory | ListMore | Download | Remove | Probe
+    Connect | LoginSignature | Upload | Place | Publish | AskSize | AskContent | ListDirectory | ListMore
+    | Download | Remove | Probe
+)  # fmt: skip
+FromCourier = (
+    SignLogin | LoggedIn | LoginFailed | Uploaded | Published | FileSize | Content | Listing | Downloaded
 )
-FromCourier = SignLogin | LoggedIn | LoginFailed | Uploaded | FileSize | Listing | Downloaded

@@ -44,6 +44,7 @@ class _Ask(IntEnum):
     READ = 5
     WRITE = 6
     FSTAT = 8
+    SETSTAT = 9
     OPENDIR = 11
     READDIR = 12
     REMOVE = 13
@@ -116,6 +117,10 @@ class Client:
         """Make one directory."""
         self._do(_Ask.MKDIR, string(path), _NOTHING_SAID)
 
+    def set_attributes(self, path: bytes, told: Attributes) -> None:
+        """Set what is said of what `path` leads to."""
+        self._do(_Ask.SETSTAT, string(path), attributes.encode(told))
+
     def rename(self, old: bytes, new: bytes) -> None:
         """Rename; most servers refuse where `new` exists."""
         self._do(_Ask.RENAME, string(old), string(new))
@@ -138,11 +143,15 @@ class Client:
                 yield name, attributes.decode(body)
         self._do(_Ask.CLOSE, string(handle))
 
-    def write_file(self, path: bytes, chunks: Iterator[bytes]) -> None:
-        """Write a whole file, replacing what it held, and have it made durable where the server can."""
-        handle = self._handle(_Ask.OPEN, string(path), uint32(_WRITING), _NOTHING_SAID)
+    def write_file(self, path: bytes, chunks: Iterator[bytes], *, start: int = 0, sync: bool = True) -> None:
+        """Write a file from `start` on, keeping what it held before that and nothing if that is 0.
+
+        `sync`: have it made durable where the server can.
+        """
+        flags = _WRITING & ~OpenFlag.TRUNCATE if start else _WRITING
+        handle = self._handle(_Ask.OPEN, string(path), uint32(flags), _NOTHING_SAID)
         under_way: deque[int] = deque()
-        position = 0
+        position = start
         for chunk in chunks:
             if len(under_way) == _WINDOW:
                 self._done(under_way.popleft())
@@ -150,7 +159,7 @@ class Client:
             position += len(chunk)
         for number in under_way:
             self._done(number)
-        if FSYNC in self.extensions:
+        if sync and FSYNC in self.extensions:
             self._do(EXTENDED, string(FSYNC), string(handle))
         self._do(_Ask.CLOSE, string(handle))
 
@@ -285,12 +294,12 @@ def errors_told() -> Iterator[None]:
         raise RemoteError(f"the connection is lost: {printable(str(fault).encode())}") from fault
 
 
-def chunks_of(fd: int, size: int, see: Callable[[bytes], object]) -> Iterator[bytes]:
-    """The first `size` bytes of an open file; `see` gets each chunk too. The file's offset does not move.
+def chunks_of(fd: int, size: int, see: Callable[[bytes], object], *, start: int = 0) -> Iterator[bytes]:
+    """An open file from `start` to `size`; `see` gets each chunk too. The file's offset does not move.
 
     Raises RemoteError when it cannot be read.
     """
-    position = 0
+    position = start
     while position < size:
         try:
             chunk = os.pread(fd, min(CHUNK, size - position), position)

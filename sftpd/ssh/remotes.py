@@ -20,7 +20,7 @@ from sftpd.errors import (
     RemoteError,
     RemoteRefusedError,
 )
-from sftpd.exchange.remote import Proof, Remote, RemoteFile
+from sftpd.exchange.remote import Proof, Published, Remote, RemoteFile
 from sftpd.link import model
 from sftpd.names import RemoteName
 from sftpd.process.channel import CallFailedError, close_all
@@ -172,6 +172,7 @@ class _Connection:
                     key=key,
                     password=password,
                     idle=idle_seconds,
+                    handling=remote.handling,
                 )
             )
             while not self.usable:
@@ -207,6 +208,18 @@ class _Connection:
     def place(self, temporary: bytes, final: bytes) -> None:
         """As Remote says."""
         self._call(m.Place(temporary, final), Done)
+
+    def publish(
+        self, temporary: bytes, final: bytes, *, folder: bytes, replace: bool, look: bool
+    ) -> Published:
+        """As Remote says."""
+        done = self._call(m.Publish(temporary, final, folder, replace, look), m.Published)
+        return Published(done.outcome, done.size)
+
+    def holds(self, path: bytes, *, size: int, sha256: str) -> bool:
+        """As Remote says."""
+        order = m.AskContent(path, size, sha256)
+        return self._call(order, m.Content, patience=_TRANSFER_PATIENCE).same
 
     def size(self, path: bytes) -> int | None:
         """As Remote says."""
