@@ -52,8 +52,9 @@ class HandlingSection(Section):
     beginning, by hash or by reading it."""
     resume_limit: ByteCount = Field(default=1 << 30, examples=["1 GiB"])
     """The longest beginning that is read back for that, where the server tells no hash."""
-    check_file: Flag = True
-    """Whether the server is asked for hashes (check-file), where it offers that."""
+    check_file: Literal["offered", "always", "never"] = "offered"
+    """Whether the server is asked for hashes (check-file): `always` is for servers that tell them without
+    offering it, such as ProFTPD."""
     confirm: Literal["hash", "hash-required", "size"] = "hash"
     """How it is made sure that the bytes arrived, before the final name: by `hash`, else by reading the file
     again up to `confirm_limit`, else by its size; `hash-required` fails where neither of the first two is

@@ -81,6 +81,9 @@ Conflict = Literal["replace", "fail", "keep-both", "skip"]
 Confirm = Literal["hash", "hash-required", "size"]
 """How it is made sure that a remote has the bytes: by hash where that is possible, by hash alone, by size."""
 
+Ask = Literal["offered", "always", "never"]
+"""When a server is asked for what not every server can do; some can and do not say so."""
+
 PARTS = {"prefix": ".sftpd-{id}.part", "suffix": "{name}.sftpd-{id}.part"}
 """Patterns of temporary names by what the configuration calls them."""
 
@@ -94,8 +97,8 @@ class Handling:
     resume: bool = True
     resume_limit: int = 1 << 30
     """Bytes of a part up to which it is read again where the server tells no hash."""
-    check_file: bool = True
-    """Whether the server is asked for hashes, where it offers that."""
+    check_file: Ask = "offered"
+    """Whether the server is asked for hashes."""
     confirm: Confirm = "hash"
     confirm_limit: int = 1 << 20
     """Bytes of a file up to which it is read again where the server tells no hash."""

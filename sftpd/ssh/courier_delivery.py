@@ -27,14 +27,8 @@ class Deliveries:
     def upload(self, order: m.Upload, fd: int) -> Proof:
         """Bring a file to its temporary name, and prove that it is there; raises RemoteError if it is not."""
         sent = self._proven_part(order, fd)
-        try:
-            self._write(order, fd, sent)
-        except StatusReply as reply:
-            if reply.status is not Status.NO_SUCH_FILE:
-                raise
-            self._make_parents(order.path)
-            sent = Ranges()
-            self._write(order, fd, sent)
+        if not sent.size or not self._completed(order, fd, sent):
+            sent = self._written_anew(order, fd)
         if sent.sha256 != order.sha256:
             raise RemoteError("the file changed while it was sent")
         self._set_attributes(order.path, fd)
@@ -87,6 +81,26 @@ class Deliveries:
         limit = handling.resume_limit
         same = is_same(self._client, order.path, part, ask=handling.check_file, read_limit=limit)
         return part if same else Ranges()
+
+    def _completed(self, order: m.Upload, fd: int, part: Ranges) -> bool:
+        """Whether the server lets a file grow; some write files from their beginning alone."""
+        try:
+            self._write(order, fd, part)
+        except StatusReply:
+            return False
+        return self._client.size(order.path) == order.size
+
+    def _written_anew(self, order: m.Upload, fd: int) -> Ranges:
+        sent = Ranges()
+        try:
+            self._write(order, fd, sent)
+        except StatusReply as reply:
+            if reply.status is not Status.NO_SUCH_FILE:
+                raise
+            self._make_parents(order.path)
+            sent = Ranges()
+            self._write(order, fd, sent)
+        return sent
 
     def _write(self, order: m.Upload, fd: int, sent: Ranges) -> None:
         start = sent.size

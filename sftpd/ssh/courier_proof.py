@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from sftpd.errors import RemoteError, RemoteRefusedError
 from sftpd.exchange.remote import Proof
-from sftpd.link.model import Handling
+from sftpd.link.model import Ask, Handling
 from sftpd.sftp.status import Status
 from sftpd.ssh.courier_sftp import Client, StatusReply
 
@@ -65,13 +65,13 @@ class Known(NamedTuple):
     sha256: str
 
 
-def is_same(client: Client, path: bytes, seen: Ranges | Known, *, ask: bool, read_limit: int) -> bool | None:
+def is_same(client: Client, path: bytes, seen: Ranges | Known, *, ask: Ask, read_limit: int) -> bool | None:
     """Whether the remote's copy, whose size is as it should be, has the bytes that were seen.
 
     None where that cannot be told: the remote tells no hash, or is not to be asked for one, and the copy is
     longer than `read_limit` or may not be read. Raises what Client raises.
     """
-    hashed = _hashed_there(client, path, seen) if ask else None
+    hashed = None if ask == "never" else _hashed_there(client, path, seen, unoffered=ask == "always")
     if hashed is None and seen.size <= read_limit:
         return _read_again(client, path, seen)
     return hashed
@@ -96,11 +96,13 @@ def prove(client: Client, path: bytes, sent: Ranges, handling: Handling) -> Proo
     return "sha256" if same else "size"
 
 
-def _hashed_there(client: Client, path: bytes, seen: Ranges | Known) -> bool | None:
+def _hashed_there(client: Client, path: bytes, seen: Ranges | Known, *, unoffered: bool) -> bool | None:
     """Whether the remote tells the same hash of all; it is first asked for that, as WinSCP does.
 
     ProFTPD 1.3.8 hashes too much where the end of a range is not the end of the file.
     """
+    if not (unoffered or client.hashes):
+        return None
     told = client.hash_of(path, _ALGORITHM, patience=seen.size / _SPEED)
     if told is not None:
         return told.hex() == seen.sha256

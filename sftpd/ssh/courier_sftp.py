@@ -96,6 +96,11 @@ class Client:
         self.extensions = frozenset(_extension_names(body))
         """The names of the extensions that the server offers."""
 
+    @property
+    def hashes(self) -> bool:
+        """Whether it offers to hash files; some servers do so without offering it."""
+        return not self.extensions.isdisjoint((CHECK_FILE, _CHECK_FILE_NAME))
+
     def stat(self, path: bytes) -> Attributes:
         """The attributes of what `path` leads to."""
         return self._attributes(_Ask.STAT, string(path))
@@ -152,13 +157,18 @@ class Client:
         handle = self._handle(_Ask.OPEN, string(path), uint32(flags), _NOTHING_SAID)
         under_way: deque[int] = deque()
         position = start
-        for chunk in chunks:
-            if len(under_way) == _WINDOW:
+        try:
+            for chunk in chunks:
+                if len(under_way) == _WINDOW:
+                    self._done(under_way.popleft())
+                under_way.append(self._send(_Ask.WRITE, string(handle), uint64(position), string(chunk)))
+                position += len(chunk)
+            while under_way:
                 self._done(under_way.popleft())
-            under_way.append(self._send(_Ask.WRITE, string(handle), uint64(position), string(chunk)))
-            position += len(chunk)
-        for number in under_way:
-            self._done(number)
+        except StatusReply:
+            self._drop(under_way)
+            self._ask(_Ask.CLOSE, string(handle))
+            raise
         if sync and FSYNC in self.extensions:
             self._do(EXTENDED, string(FSYNC), string(handle))
         self._do(_Ask.CLOSE, string(handle))
@@ -195,8 +205,6 @@ class Client:
         It may take `patience` seconds more than other answers. Some servers put the name of the extension
         before that of the algorithm.
         """
-        if self.extensions.isdisjoint((CHECK_FILE, _CHECK_FILE_NAME)):
-            return None
         range_ = uint64(start) + uint64(length) + uint32(0)
         number = self._send(EXTENDED, string(_CHECK_FILE_NAME), string(path), string(algorithm), range_)
         usual = self._channel.gettimeout()
