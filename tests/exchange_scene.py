@@ -56,6 +56,8 @@ class Scene:
         layout="keep",
         conflict="replace",
         temporary=PARTS["prefix"],
+        remotes=None,
+        directory="/out",
         **outbound,
     ):
         self.folder = folder
@@ -90,7 +92,7 @@ class Scene:
             lambda link, folder, path: "claim" if path in self.held else None,
         )
         tools = Tools(self.ledger, screening, self.clock)
-        way = Way("/out", temporary, replace=conflict == "replace", layout=layout)
+        way = Way(directory, temporary, replace=conflict == "replace", layout=layout)
         self.senders = {
             "download": self._sender(
                 "download",
@@ -99,7 +101,9 @@ class Scene:
                 attempts,
                 **outbound,
             ),
-            "remote": self._sender("remote", Bring(self.remote, "peer", way), tools, attempts, **outbound),
+            "remote": self._sender(
+                "remote", Bring(remotes or self.remote, "peer", way), tools, attempts, **outbound
+            ),
         }
         self.collector = Collector(
             _inbound(then),

@@ -118,7 +118,7 @@ SERVERS = {
 
 
 class Relay:
-    """A relay to a server that counts the bytes which go there, and cuts connections off after some."""
+    """A relay to a server that counts what goes there, holds it up after some bytes or cuts it off."""
 
     def __init__(self, port: int) -> None:
         self._to = port
@@ -126,6 +126,13 @@ class Relay:
         self.port = self._listener.getsockname()[1]
         self.sent = 0
         self.cut_after: int | None = None
+        self.hold_after: int | None = None
+        self.held = threading.Event()
+        """Set once something waits here that is behind `hold_after`."""
+        self.before_each: Callable[[], None] = lambda: None
+        self.after_each: Callable[[], None] = lambda: None
+        """What to do before and after bytes are passed on to the server, each short request by itself."""
+        self._released = threading.Event()
         self._lock = threading.Lock()
         self._threads = [threading.Thread(target=self._accept)]
         self._sockets: list[socket.socket] = []
@@ -137,6 +144,7 @@ class Relay:
     def __exit__(self, *_: object) -> None:
         self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+        self._released.set()
         self.cut()
         for thread in self._threads:
             thread.join()
@@ -146,6 +154,11 @@ class Relay:
     def before(self, server: Server) -> Server:
         """The server as it is reached through here."""
         return replace(server, login=replace(server.login, port=self.port))
+
+    def release(self) -> None:
+        """Hold nothing up any more."""
+        self.hold_after = None
+        self._released.set()
 
     def cut(self) -> None:
         """End all connections."""
@@ -167,8 +180,12 @@ class Relay:
     def _copy(self, one: socket.socket, other: socket.socket, count: bool) -> None:
         with contextlib.suppress(OSError):
             while data := one.recv(65536):
+                if count:
+                    self._hold()
+                    self.before_each()
                 other.sendall(data)
                 if count:
+                    self.after_each()
                     with self._lock:
                         self.sent += len(data)
                     if self.cut_after is not None and self.sent > self.cut_after:
@@ -176,3 +193,8 @@ class Relay:
         for each in (one, other):
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
+
+    def _hold(self) -> None:
+        if self.hold_after is not None and self.sent > self.hold_after:
+            self.held.set()
+            self._released.wait()

@@ -6,7 +6,7 @@ from typing import Any
 
 from sftpd import __version__
 from sftpd.app.instance import Instance
-from sftpd.app.verbs import audit, erasure, host_keys, links, receipts, retention, transfers
+from sftpd.app.verbs import audit, erasure, host_keys, links, receipts, remotes, retention, transfers
 from sftpd.app.verbs.verb import Arguments
 from sftpd.exchange import records
 from sftpd.ledger import outbox
@@ -22,6 +22,7 @@ _SUBJECTS = (
     host_keys.VERBS,
     links.VERBS,
     receipts.VERBS,
+    remotes.VERBS,
     retention.VERBS,
     transfers.VERBS,
 )

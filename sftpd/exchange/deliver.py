@@ -5,6 +5,8 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
+import structlog
+
 from sftpd.errors import RemoteError, SftpdError
 from sftpd.exchange.layout import LAYOUTS, Layout
 from sftpd.exchange.places import Places, is_at
@@ -16,6 +18,9 @@ from sftpd.link.model import PARTS
 from sftpd.names import RemoteName, TransferId
 
 _NAME_LIMIT = 255
+_TRIES = 2
+
+_log = structlog.get_logger()
 
 
 class NameTakenError(SftpdError):
@@ -150,10 +155,13 @@ class Bring:
         return size == transfer.size if self._way.look else None
 
     def withdraw(self, transfer: Transfer) -> None:
-        """Remove the temporary file; what cannot be removed now is overwritten by the next try."""
-        with suppress(RemoteError), self._remotes.borrow(self._remote) as remote:
-            if remote.size(self._begun(transfer)) is not None:
-                remote.remove(self._begun(transfer))
+        """Remove the temporary file, at the second try where the connection fails; then it is left there."""
+        for _ in range(_TRIES):
+            with suppress(RemoteError), self._remotes.borrow(self._remote) as remote:
+                if remote.size(self._begun(transfer)) is not None:
+                    remote.remove(self._begun(transfer))
+                return
+        _log.warning("part_left_at_remote", remote=self._remote, transfer=transfer.id)
 
     def _publish(self, remote: Remote, transfer: Transfer, temporary: bytes, final: bytes) -> int | None:
         way = self._way

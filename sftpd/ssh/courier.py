@@ -23,6 +23,7 @@ from sftpd.sftp.attributes import Attributes
 from sftpd.ssh import courier_messages as m
 from sftpd.ssh.courier_delivery import Deliveries
 from sftpd.ssh.courier_login import log_in
+from sftpd.ssh.courier_probe import Examination
 from sftpd.ssh.courier_sftp import Client, errors_told
 
 ENTRY = "sftpd.ssh.courier:main"
@@ -115,6 +116,8 @@ class Work:
                 self._client.remove(message.path)
             case m.Probe():
                 self._client.probe()
+            case m.Examine():
+                return Examination(self._client, message).findings()
         return Done()
 
     def _list(self, path: bytes) -> None:

@@ -188,14 +188,48 @@ class Remove(Message, frozen=True):
     path: Path
 
 
+class Examine(Message, frozen=True):
+    """Try what the server can do, with files in `folder` whose names hold `mark`; answered with Findings."""
+
+    folder: Path
+    mark: Word
+
+
+class Finding(msgspec.Struct, frozen=True, array_like=True):
+    """What came of one step that was tried; `works` is None where it could not be."""
+
+    step: Word
+    works: bool | None
+    said: Text
+
+
+class Findings(Message, frozen=True):
+    """What the server says of itself, and what came of each step."""
+
+    identification: Word
+    extensions: Annotated[tuple[Word, ...], Meta(max_length=100)]
+    limits: tuple[Size, Size, Size, Size] | None
+    """Longest packet, read and write, and open handles; 0 for what has none (limits@openssh.com)."""
+    steps: Annotated[tuple[Finding, ...], Meta(max_length=40)]
+
+
 class Probe(Message, frozen=True):
     """Ask whether the remote still answers; answered with Done."""
 
 
 ToCourier = (
     Connect | LoginSignature | Upload | Place | Publish | AskSize | AskContent | ListDirectory | ListMore
-    | Download | Remove | Probe
+    | Download | Remove | Probe | Examine
 )  # fmt: skip
 FromCourier = (
-    SignLogin | LoggedIn | LoginFailed | Uploaded | Published | FileSize | Content | Listing | Downloaded
+    SignLogin
+    | LoggedIn
+    | LoginFailed
+    | Uploaded
+    | Published
+    | FileSize
+    | Content
+    | Listing
+    | Downloaded
+    | Findings
 )

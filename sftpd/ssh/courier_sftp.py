@@ -35,6 +35,7 @@ _FINAL = (Status.PERMISSION_DENIED, Status.OP_UNSUPPORTED)
 
 POSIX_RENAME = b"posix-rename@openssh.com"
 FSYNC = b"fsync@openssh.com"
+LIMITS = b"limits@openssh.com"
 _CHECK_FILE_NAME = b"check-file-name"
 
 
@@ -95,6 +96,16 @@ class Client:
             raise ProtocolError("server does not begin with SFTP version 3")
         self.extensions = frozenset(_extension_names(body))
         """The names of the extensions that the server offers."""
+
+    @property
+    def identification(self) -> str:
+        """What the server calls itself (RFC 4253 §4.2)."""
+        return printable(self._channel.get_transport().remote_version.encode())
+
+    def limits(self) -> tuple[int, int, int, int]:
+        """The most bytes of a packet, of a read and of a write, and open handles; an extension."""
+        body = _expect(self._ask(EXTENDED, string(LIMITS)), _Reply.EXTENDED_REPLY)
+        return body.uint64(), body.uint64(), body.uint64(), body.uint64()
 
     @property
     def hashes(self) -> bool:

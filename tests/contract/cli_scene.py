@@ -25,13 +25,21 @@ sha256 = "{"0" * 64}"
 effective = 2020-01-01
 
 [policy]"""
-_REMOTE = """
+_REMOTES = """
 [[remote]]
 name = "far"
 host = "127.0.0.1"
 user = "us"
 key = "file:keys/demo_partner_ed25519"
 host_keys = ["file:keys/demo_partner_ed25519.pub"]
+
+[[remote]]
+name = "own"
+host = "127.0.0.1"
+port = PORT
+user = "demo"
+key = "file:keys/demo_partner_ed25519"
+host_keys = ["HOST_KEY"]
 """
 
 
@@ -50,7 +58,7 @@ class Asked:
 
 @dataclass(frozen=True)
 class Scene:
-    """An instance whose link `demo` has terms, a remote, and a retention of one second."""
+    """An instance whose link `demo` has terms, two remotes (`own` is itself) and a retention of 1 second."""
 
     made: dict[str, Any]
 
@@ -107,7 +115,9 @@ def instance() -> Iterator[Scene]:
         scene = Scene(sftpd("init", folder / "i", "--listen", "127.0.0.1:0", "--json").json)
         link = scene.root / "links.d/demo.toml"
         text = link.read_text()
-        link.write_text(text.replace("\n[policy]", _TERMS, 1).replace("P90D", "PT1S") + _REMOTE)
+        _, host_key = Path(scene.made["known_hosts"]).read_text().strip().split(" ", 1)
+        remotes = _REMOTES.replace("PORT", str(scene.made["port"])).replace("HOST_KEY", host_key)
+        link.write_text(text.replace("\n[policy]", _TERMS, 1).replace("P90D", "PT1S") + remotes)
         yield scene
     finally:
         shutil.rmtree(folder)

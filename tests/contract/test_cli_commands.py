@@ -52,6 +52,7 @@ def day() -> Day:
             made |= _audit(scene)
             made["status"] = scene.json("status")
             texts = {words: _text(scene, *words.split()) for words in LISTS}
+            texts["remote probe"] = _text(scene, "remote", "probe", "own", "--path", "/upload")
             texts["erasure show"] = _text(scene, "erasure", "show", made["erasure run"]["id"])
             texts["transfer show"] = _text(scene, "transfer", "show", made["transfer show"]["id"])
         link = scene.root / "links.d/demo.toml"
@@ -94,6 +95,7 @@ def _links(scene: Scene) -> dict[str, Any]:
 
 def _looking(scene: Scene) -> dict[str, Any]:
     made = {f"{noun} list": scene.json(noun, "list") for noun in ("account", "remote", "host-key", "hook")}
+    made["remote probe"] = scene.json("remote", "probe", "own", "--path", "/upload")
     made["transfer list"] = scene.json("transfer", "list", "--state", "done")
     made["transfer show"] = scene.json("transfer", "show", made["transfer list"][0]["id"])
     receipt = ("transfer", "receipt", made["transfer show"]["id"], "--verify")
@@ -205,6 +207,7 @@ def test_people_are_shown_what_matters(day: Day) -> None:
         ("link show demo", r"^terms +Terms of the exchange 2026-01$"),
         ("account list", r"^demo +demo +1 +no +"),
         ("remote list", r"^far +demo +127\.0\.0\.1 +22 +us *$"),
+        ("remote probe", r"^check_file +yes +SHA-256, of a range too *$"),
         ("host-key list", r"^ssh-ed25519 +SHA256:\S+ +/"),
         ("hook list", r"^pre-receive +/.*10-file-policy +yes"),
         ("status", r"^running +yes$"),

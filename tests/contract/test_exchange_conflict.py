@@ -6,6 +6,7 @@ import pytest
 import sqlalchemy as sa
 from exchange_scene import Scene, contents, crash_at_every_step, poll, quick_folder
 
+from sftpd.erasure import traces
 from sftpd.ledger import tables
 from sftpd.link.model import PARTS
 
@@ -236,3 +237,27 @@ def test_a_folder_that_is_not_there_does_not_make_a_file_look_delivered(tmp_path
         scene.run_queue()
         assert contents(out) == {"report.csv": OURS}
         assert scene.events() == {"transfer.delivered": 1}
+
+
+def test_an_erased_file_leaves_none_of_its_names(tmp_path):
+    with Scene(tmp_path, conflict="keep-both", temporary=PARTS["suffix"]) as scene:
+        take_name(tmp_path, "remote")
+        deliver(scene, "remote")
+        place = ("sent", (b"a", b"report.csv"))
+        scene.ledger.write(lambda unit: traces.erased(unit, "demo", place, None))
+        with scene.ledger.read() as conn:
+            (row,) = conn.execute(tables.transfer.select())
+        assert (row.path, row.temporary, row.delivered_as) == (b"", None, None)
+        assert private(scene, "delivered_as") == private(scene, "path") == []
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_both_names_are_flat_where_the_layout_is(tmp_path, route):
+    with Scene(tmp_path, conflict="keep-both", layout="flatten") as scene:
+        for content in (THEIRS, OURS):
+            deliver(scene, route, content=content)
+        first, second = scene.transfers()
+        other = f"a+report-{second.id}.csv"
+        assert contents(place_of(tmp_path, route)) == {"a+report.csv": THEIRS, other: OURS}
+        assert (first.final, second.final) == ((b"a+report.csv",), (other.encode(),))
+        assert sorted(private(scene, "delivered_as")) == ["a+report.csv", other]

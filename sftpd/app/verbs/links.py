@@ -1,4 +1,4 @@
-"""Links, accounts and remotes."""
+"""Links and accounts."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -63,25 +63,10 @@ def _account_list(instance: Instance, _: Arguments) -> list[dict[str, Any]]:
     ]
 
 
-def _remote_list(instance: Instance, _: Arguments) -> list[dict[str, Any]]:
-    return [
-        {
-            "remote": remote.name,
-            "link": remote.link,
-            "host": remote.host,
-            "port": remote.port,
-            "user": remote.user,
-        }
-        for _, link in sorted(instance.register.links.items())
-        for remote in link.remotes
-    ]
-
-
 VERBS: Mapping[str, Verb] = {
     "link.list": _link_list,
     "link.show": _link_show,
     "link.step": _link_step,
     "link.accept": _link_accept,
     "account.list": _account_list,
-    "remote.list": _remote_list,
 }
