@@ -54,7 +54,7 @@ def test_files_wait_for_a_remote_that_is_down(daemon, server, consumer):
     server.start()
 
     eventually(lambda: states(daemon) == {"done": 20}, daemon)
-    assert consumer.hashes == made
+    eventually(lambda: consumer.hashes == made, daemon)
     assert set(consumer.taken.values()) == {1}
 
 
