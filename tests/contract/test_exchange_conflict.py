@@ -5,6 +5,7 @@ import json
 import pytest
 import sqlalchemy as sa
 from exchange_scene import Scene, contents, crash_at_every_step, poll, quick_folder
+from receipt_scene import ReceiptScene
 
 from sftpd.erasure import traces
 from sftpd.ledger import tables
@@ -237,6 +238,16 @@ def test_a_folder_that_is_not_there_does_not_make_a_file_look_delivered(tmp_path
         scene.run_queue()
         assert contents(out) == {"report.csv": OURS}
         assert scene.events() == {"transfer.delivered": 1}
+
+
+@pytest.mark.parametrize("route", ROUTES)
+def test_a_receipt_names_the_file_as_the_partner_finds_it(tmp_path, route):
+    with ReceiptScene(tmp_path, conflict="keep-both") as scene:
+        take_name(tmp_path, route)
+        deliver(scene, route)
+        (transfer,) = scene.transfers()
+        scene.write()
+        assert set(scene.found()) == {("delivered", f"a/report-{transfer.id}.csv")}
 
 
 def test_an_erased_file_leaves_none_of_its_names(tmp_path):
