@@ -9,7 +9,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 from sftpd.errors import LedgerError
 from sftpd.ledger.statement import Statement
 
-NEWEST = "0004"
+NEWEST = "0005"
 """The newest version of the schema, as its migration names it."""
 
 _VERSION = sa.Table("alembic_version", sa.MetaData(), sa.Column("version_num", sa.Text))
