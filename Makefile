@@ -5,7 +5,6 @@ UV ?= uv
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip -qq --disable-pip-version-check --no-input
 PACKAGES = $(shell sed 's/\#.*//' packages.apt)
-BENCH_PACKAGES = $(shell sed 's/\#.*//' packages-bench.apt)
 
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
@@ -36,7 +35,6 @@ check: dev
 fuzz: fuzz-venv
 	exec $(BIN)/python -m tests.fuzz $(or $(TARGET),ssh-after-keys) --seconds $(or $(SECONDS),60)
 
-bench: PACKAGES += $(BENCH_PACKAGES)
 bench: packages bench-venv
 	exec $(BIN)/python -m bench $(ARGS)
 

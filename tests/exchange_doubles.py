@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from sftpd.errors import RemoteError
-from sftpd.exchange.remote import Listing, RemoteFile
+from sftpd.exchange.remote import Listing, Published, RemoteFile
 from sftpd.ledger.ledger import Ledger
 from sftpd.process.command import Completed
 
@@ -118,6 +118,26 @@ class LocalRemote:
         self._at(temporary).replace(self._at(final))
         self.placed.append(self._at(final).name)
         self._answer("place")
+
+    def publish(self, temporary, final, *, folder, replace, look):
+        self._call("publish")
+        part, target = self._at(temporary), self._at(final)
+        outcome = "renamed" if part.exists() else "gone"
+        if outcome == "gone" and not self._at(folder).exists():
+            raise RemoteError("the file is gone and so is its folder")
+        if outcome == "renamed" and target.exists() and not replace:
+            outcome = "taken"
+        if outcome == "renamed":
+            self.calls["rename"] += 1
+            part.replace(target)
+            self.placed.append(target.name)
+        self._answer("publish")
+        return Published(outcome, target.stat().st_size if look and target.exists() else None)
+
+    def holds(self, path, *, size, sha256):
+        self._call("holds")
+        content = self._at(path).read_bytes()
+        return len(content) == size and hashlib.sha256(content).hexdigest() == sha256
 
     def size(self, path):
         self._call("size")

@@ -25,7 +25,7 @@ from sftpd.exchange import records
 from sftpd.exchange.bell import Bell
 from sftpd.exchange.changes import Changes
 from sftpd.exchange.collect import Collector
-from sftpd.exchange.deliver import Bring, Offer
+from sftpd.exchange.deliver import Bring, Offer, Way
 from sftpd.exchange.guard import GuardedRemotes, Guards
 from sftpd.exchange.halts import Halts
 from sftpd.exchange.partner import Partner, Ports
@@ -40,7 +40,7 @@ from sftpd.files.beneath import Root
 from sftpd.hooks.runner import HookRunner
 from sftpd.ledger import tables
 from sftpd.ledger.database import migrate, open_engine
-from sftpd.link.model import Account, Backoff, Folders, Inbound, Link, Outbound, Readiness, Turns
+from sftpd.link.model import PARTS, Account, Backoff, Folders, Inbound, Link, Outbound, Readiness, Turns
 from sftpd.names import TransferId, VirtualPath, new_id
 
 PATIENCE = 20.0
@@ -64,10 +64,15 @@ class Scene:
         turns=None,
         remote_backoff=_SOON,
         workers=2,
+        conflict="replace",
+        temporary=PARTS["prefix"],
+        remotes=None,
+        directory="/out",
         **outbound,
     ):
         """`pull`: how the inbound route differs from one that fetches whatever is there."""
         self.folder = folder
+        self.conflict = conflict
         self.fuse = fuse or Fuse()
         self.clock = clock or SystemClock()
         self.turns = turns or Turns()
@@ -103,13 +108,19 @@ class Scene:
         self.halts = Halts(self.ledger, self.bell)
         self.guards = Guards(self.halts, self.clock, self.bell)
         self.guard = self.guards.of("demo", "peer")
-        self.remotes = GuardedRemotes("demo", self.remote, self.guards, lambda name: remote_backoff)
+        guarded = GuardedRemotes("demo", remotes or self.remote, self.guards, lambda name: remote_backoff)
+        self.remotes = guarded
         self.tools = tools = Tools(self.ledger, screening, self.clock)
+        way = Way(directory, temporary, replace=conflict == "replace", layout=layout)
         self.senders = {
-            "download": self._sender("download", Offer(self.places, layout), tools, attempts, **outbound),
-            "remote": self._sender(
-                "remote", Bring(self.remotes, "peer", "/out", layout), tools, attempts, **outbound
+            "download": self._sender(
+                "download",
+                Offer(self.places, layout, replace=conflict == "replace"),
+                tools,
+                attempts,
+                **outbound,
             ),
+            "remote": self._sender("remote", Bring(guarded, "peer", way), tools, attempts, **outbound),
         }
         self.collector = self.collects(then, **pull or {})
         self.queue = self.new_queue(workers=workers)
@@ -164,6 +175,7 @@ class Scene:
             backoff=Backoff(timedelta(milliseconds=2), timedelta(milliseconds=10), attempts),
             policy={},
             turns=self.turns,
+            conflict=self.conflict,
         )
         return Sender(route, self.places, self.source, delivery, tools)
 

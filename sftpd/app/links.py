@@ -4,6 +4,7 @@ from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 from sftpd.civil import WEEKDAYS
+from sftpd.config.delivery_model import NO_TEMPORARY, HandlingSection
 from sftpd.config.keys import totp_secret
 from sftpd.config.link_model import (
     AccountSection,
@@ -16,10 +17,12 @@ from sftpd.config.link_model import (
 from sftpd.config.load import Config
 from sftpd.config.rules_model import ExpectSection
 from sftpd.link.model import (
+    PARTS,
     Account,
     Backoff,
     Expectation,
     Folders,
+    Handling,
     Inbound,
     Limits,
     Link,
@@ -57,6 +60,7 @@ def build_link(config: Config, file: LinkFile, audit: Path) -> Link:
                 host_keys=tuple(str(key) for key in remote.host_keys),
                 connect_timeout=remote.connect_timeout,
                 backoff=_backoff(remote.backoff),
+                handling=_handling(remote),
             )
             for remote in file.remotes
         ),
@@ -142,6 +146,12 @@ def _backoff(section: BackoffSection, attempts: int | None = None) -> Backoff:
     return Backoff(timedelta(seconds=section.base), timedelta(seconds=section.cap), attempts)
 
 
+def _handling(remote: HandlingSection) -> Handling:
+    values = remote.model_dump(include=set(HandlingSection.model_fields))
+    wanted = remote.temporary
+    return Handling(**values | {"temporary": None if wanted == NO_TEMPORARY else PARTS.get(wanted, wanted)})
+
+
 def _outbound(route: OutboundSection, config: Config, file: LinkFile, folders: Folders) -> Outbound:
     return Outbound(
         name=RouteName(route.name),
@@ -176,6 +186,7 @@ def _outbound(route: OutboundSection, config: Config, file: LinkFile, folders: F
             windows=route.windows,
             zone=config.zone(file),
         ),
+        conflict=route.conflict,
     )
 
 

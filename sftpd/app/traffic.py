@@ -12,7 +12,7 @@ from sftpd.app.keys import remote_logins
 from sftpd.errors import NotFoundError
 from sftpd.exchange.changes import Changes
 from sftpd.exchange.collect import Collector, Pulled
-from sftpd.exchange.deliver import Bring, Offer
+from sftpd.exchange.deliver import Bring, Offer, Way
 from sftpd.exchange.guard import GuardedRemotes
 from sftpd.exchange.partner import Partner, Ports
 from sftpd.exchange.places import Places
@@ -164,12 +164,22 @@ class Traffic:
     def _sender(self, route: Outbound) -> Sender:
         instance = self._shared.instance
         delivery = (
-            Offer(self._places, route.layout)
+            Offer(self._places, route.layout, replace=route.conflict == "replace")
             if route.remote is None
-            else Bring(self._remotes, route.remote, route.remote_path, route.layout)
+            else Bring(self._remotes, route.remote, self._way(route))
         )
         tools = Tools(instance.ledger, self._shared.screening, instance.clock)
         return Sender(route, self._places, self._sources[route.name], delivery, tools)
+
+    def _way(self, route: Outbound) -> Way:
+        handling = next(remote.handling for remote in self.link.remotes if remote.name == route.remote)
+        return Way(
+            route.remote_path,
+            handling.temporary,
+            replace=route.conflict == "replace",
+            look=handling.confirm_placed,
+            layout=route.layout,
+        )
 
     def _watcher(self, route: Outbound) -> Watcher:
         ready = route.readiness

@@ -1,6 +1,7 @@
 """`sftpd remote`: the partners' servers."""
 
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 import typer
 
@@ -13,12 +14,17 @@ from sftpd.cli.common import (
     LinkOption,
     ReasonOption,
     WhyOption,
+    print_json,
+    print_table,
+    printable,
     show_fields,
     show_rows,
 )
 from sftpd.errors import SftpdError
 
 group = typer.Typer()
+
+_WORKS = {True: "yes", False: "no", None: "-"}
 
 RemoteArgument = Annotated[str, typer.Argument(metavar="REMOTE", show_default=False)]
 
@@ -85,3 +91,40 @@ def pull(
     show_fields(pulled, as_json=as_json)
     if pulled["failed"]:
         raise typer.Exit(1)
+
+
+@group.command("probe")
+def probe(
+    remote: RemoteArgument,
+    by: ByOption,
+    link: LinkOption = None,
+    path: Annotated[
+        str | None,
+        typer.Option("--path", metavar="DIR", help="The folder there to try it in.", show_default=False),
+    ] = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Find out what a remote can do, with small files that are removed again, and suggest its settings."""
+    found = ask(config, "remote.probe", remote=remote, link=link, path=path, by=by)
+    if as_json:
+        print_json(found)
+    else:
+        _show(found)
+    if not found["usable"]:
+        raise typer.Exit(1)
+
+
+def _show(found: Mapping[str, Any]) -> None:
+    print(printable(f"{found['identification']} at {found['host']} port {found['port']}, in {found['path']}"))
+    print(printable(f"extensions: {', '.join(found['extensions']) or 'none'}"))
+    rows = ([step["step"], _WORKS[step["works"]], step["said"]] for step in found["steps"])
+    print_table(("step", "works", ""), rows)
+    for line in found["untried"]:
+        print(printable(f"not tried: {line}"))
+    if not found["usable"]:
+        print("\nNo file can be written there: nothing is suggested.")
+    elif found["toml"]:
+        print(f"\n# In [[remote]] {found['remote']}:\n{found['toml']}", end="")
+    else:
+        print("\nThe defaults suit this server.")

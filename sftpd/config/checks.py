@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 
+from sftpd.config.delivery_model import NO_TEMPORARY
 from sftpd.config.faults import Finding, dotted
 from sftpd.config.link_model import OWN_FOLDERS, LinkFile
 from sftpd.config.model import InstanceFile
@@ -45,6 +46,7 @@ def check_link(link: LinkFile, stem: str) -> Iterator[Finding]:
             path = ("expect", index, "from")
             names = ", ".join(sources)
             yield Finding(path, path, f'unknown inbound route "{expected.source}", allowed: {names}')
+    yield from _conflicts(link)
     yield from _folders(link)
 
 
@@ -64,6 +66,16 @@ def _unique(table: str, names: list[str]) -> Iterator[Finding]:
         if name in names[:index]:
             path: KeyPath = (table, index, "name")
             yield Finding(path, path, f'found "{name}", which is already {table}[{names.index(name)}]')
+
+
+def _conflicts(link: LinkFile) -> Iterator[Finding]:
+    """Routes that could not tell what they had begun to write from a file that is in the way."""
+    without = {remote.name for remote in link.remotes if remote.temporary == NO_TEMPORARY}
+    for index, route in enumerate(link.routes):
+        if route.direction == "outbound" and route.remote in without and route.conflict != "replace":
+            path: KeyPath = ("route", index, "conflict")
+            allowed = f'"replace", for remote "{route.remote}" has temporary = "none"'
+            yield Finding(path, path, f'found "{route.conflict}", allowed: {allowed}')
 
 
 def _folders(link: LinkFile) -> Iterator[Finding]:

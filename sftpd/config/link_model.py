@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from sftpd.config.delivery_model import HandlingSection
 from sftpd.config.model import Section
 from sftpd.config.rules_model import ExpectSection, RetentionSection
 from sftpd.config.values import (
@@ -217,7 +218,7 @@ class BackoffSection(Section):
         return self
 
 
-class RemoteSection(Section):
+class RemoteSection(HandlingSection):
     """The counterparty's SFTP server, to which we log in; it needs a key or a password."""
 
     name: Name = Field(examples=["partner"])
@@ -296,6 +297,9 @@ class OutboundSection(RouteSection):
     """`poll`: the folder is only listed; `auto`: so it is where the kernel does not tell of changes."""
     poll_every: Annotated[Seconds, Field(ge=0.1)] = 2.0
     """How often it is listed then."""
+    conflict: Literal["replace", "fail", "keep-both", "skip"] = "replace"
+    """What happens where the name is taken: the file there is replaced; or ours goes to `failed/`, is
+    delivered under a name with the id of its transfer (`report-ID.csv`), or is put away undelivered."""
     after: Literal["archive", "remove"] = "archive"
     """What happens to the local file once it is delivered: it moves to `sent/`, or is removed."""
     priority: Priority = 0

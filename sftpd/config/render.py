@@ -157,7 +157,8 @@ def _reference_table(table: _Table) -> list[str]:
     ]
     for key, field in table.values():
         kind = _kind(field.annotation, field.metadata).replace("|", "\\|")
-        lines.append(f"| `{key}` | {kind} | {_default(field)} | {field.description} |")
+        meaning = " ".join((field.description or "").split())
+        lines.append(f"| `{key}` | {kind} | {_default(field)} | {meaning} |")
     return [*lines, ""]
 
 

@@ -29,14 +29,16 @@ def transfers(conn: sa.Connection, link: str, place: Place, old: Fingerprint | N
 
 def erased(unit: Unit, link: str, place: Place, old: Fingerprint | None) -> None:
     """Note that a file is gone: its name and hash leave the ledger and cannot be opened in the audit log."""
-    received = _drop_openings(unit, link, place, old, "sha256", "path")
+    received = _drop_openings(unit, link, place, old, "sha256", "path", "delivered_as")
     unit.conn.execute(
         _file.update()
         .where(_file.c.id.in_(received))
         .values(state="erased", path=b"", sha256="", changed_at=unit.now)
     )
     transfers = tables.transfer.update().where(tables.transfer.c.id.in_(received))
-    unit.conn.execute(transfers.values(path=b"", placed_as=None, sha256=""))
+    unit.conn.execute(
+        transfers.values(path=b"", placed_as=None, temporary=None, delivered_as=None, sha256="")
+    )
 
 
 def redacted(

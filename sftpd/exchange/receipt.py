@@ -23,6 +23,9 @@ SUFFIX = ".json"
 PRIVATE_FIELDS = ("path", "sha256", "peer")
 """What a receipt says and a leaf only commits to."""
 
+DELIVERED_AS = "delivered_as"
+"""The path under which a file was delivered, another private value, where its own was taken."""
+
 _KINDS: Mapping[tuple[str, str], str] = {
     ("transfer.received", "inbound"): "received",
     ("transfer.blocked", "inbound"): "blocked",
@@ -48,7 +51,8 @@ class Position(msgspec.Struct, frozen=True):
 class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     r"""What is signed; times are RFC 3339, hashes hexadecimal.
 
-    `name` is the path in the folder that the route is about; bytes that are not UTF-8 read `\xNN` there.
+    `name` is the path under which the counterparty sent the file or finds it; bytes that are not UTF-8 read
+    `\xNN` there.
     """
 
     format: str
@@ -133,7 +137,7 @@ def make(told: Told, opened: Mapping[str, Any], *, instance: str, log: str) -> R
         direction=data.direction,
         route=data.route,
         peer=opened["peer"],
-        name=opened["path"],
+        name=opened.get(DELIVERED_AS, opened["path"]),
         size=data.size,
         sha256=opened["sha256"],
         audit=Position(log, told.index, leaf_hash(told.leaf).hex()),

@@ -145,8 +145,9 @@ class Receipts:
             yield receipt.place(told, made.name), receipt.content(made)
 
     def _opened(self, events: Sequence[Told]) -> Mapping[str, Mapping[str, Any]]:
+        fields = (*receipt.PRIVATE_FIELDS, receipt.DELIVERED_AS)
         with self._ledger.read() as conn:
-            return outbox.opened(conn, [told.event.id for told in events], receipt.PRIVATE_FIELDS)
+            return outbox.opened(conn, [told.event.id for told in events], fields)
 
     def _publish(self, due: Mapping[Parts, bytes]) -> None:
         """Put receipts at their places that are not there, each after its signature."""

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 
 from sftpd.errors import NotFoundError
 from sftpd.exchange.due import FIRST, HERE, USUAL, Due
+from sftpd.exchange.remote import Proof
 from sftpd.exchange.transfer import FINAL, Outcome, TransferState, step
 from sftpd.ledger import tables
 from sftpd.ledger.ledger import Ledger
@@ -108,6 +109,17 @@ class Transfer:
     """When its turn to be taken on comes, if it is outbound and not at its end."""
     began_at: datetime | None = None
     """None: it is not in the ledger yet."""
+    temporary: bytes | None = None
+    """Outbound: the remote's own path of the file until it is placed."""
+    delivered_as: Parts | None = None
+    """Outbound: the path under which the counterparty finds it, when that is not `path`."""
+    proof: Proof | None = None
+    """Outbound: how it is known that its bytes arrived."""
+
+    @property
+    def final(self) -> Parts:
+        """The path under which the counterparty finds it."""
+        return self.delivered_as or self.path
 
     @property
     def public(self) -> dict[str, Any]:
@@ -117,8 +129,12 @@ class Transfer:
     @property
     def private(self) -> dict[str, Any]:
         """What an audit leaf only commits to."""
-        path = b"/".join(self.path).decode("utf-8", "backslashreplace")
-        return {"path": path, "sha256": self.sha256, "peer": self.peer}
+        named = {"path": _text(self.path), "sha256": self.sha256, "peer": self.peer}
+        return named if self.delivered_as is None else named | {"delivered_as": _text(self.delivered_as)}
+
+
+def _text(parts: Parts) -> str:
+    return join(parts).decode("utf-8", "backslashreplace")
 
 
 def join(parts: Parts) -> bytes:
@@ -279,11 +295,10 @@ def _update(names: tuple[str, ...]) -> Statement:
 
 
 def _columns(transfer: Transfer) -> dict[str, Any]:
-    placed_as = transfer.placed_as
+    named = {name: getattr(transfer, name) for name in ("path", "placed_as", "delivered_as")}
     return {
         **{name: getattr(transfer, name) for name in Transfer.__dataclass_fields__ if name != "began_at"},
-        "path": join(transfer.path),
-        "placed_as": None if placed_as is None else join(placed_as),
+        **{name: None if parts is None else join(parts) for name, parts in named.items()},
     }
 
 
@@ -307,4 +322,7 @@ def _transfer(row: sa.Row[Any]) -> Transfer:
         rank=row.rank,
         not_before=row.not_before,
         began_at=row.began_at,
+        temporary=row.temporary,
+        delivered_as=None if row.delivered_as is None else split(row.delivered_as),
+        proof=row.proof,
     )

@@ -3,12 +3,23 @@
 import os
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal, Protocol
+from typing import Literal, NamedTuple, Protocol
 
 from sftpd.names import RemoteName
 
-Proof = Literal["sha256", "size"]
-"""How it is known that the remote has the bytes: it was read back and hashed, or its size was asked for."""
+Proof = Literal["rename", "sha256", "size"]
+"""How it is known that the bytes arrived: they never moved, their hash is right, or only their size is."""
+
+
+Outcome = Literal["renamed", "gone", "taken"]
+"""What became of a file that was to be published: `gone` if there is none under its temporary name."""
+
+
+class Published(NamedTuple):
+    """The outcome, and the size at the final name: None where nobody looked or there is no file."""
+
+    outcome: Outcome
+    size: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +72,8 @@ class Remote(Protocol):
     def upload(self, fd: int, path: bytes, *, size: int, sha256: str) -> Proof:
         """Write the file open at `fd` to `path`, replacing what is there, and prove that it arrived.
 
-        Creates the directories above it. The offset of `fd` does not matter.
+        What lies there already is kept if it is proven to be the file's beginning. Creates the directories
+        above it. The offset of `fd` does not matter.
         """
         ...
 
@@ -70,6 +82,21 @@ class Remote(Protocol):
 
         `make_folders`: create the directories above `final` that are missing.
         """
+        ...
+
+    def publish(
+        self, temporary: bytes, final: bytes, *, folder: bytes, replace: bool, look: bool
+    ) -> Published:
+        """Rename what was uploaded; may be repeated until there is an answer. `look`: ask for its size after.
+
+        Unless `replace`, what is at `final` stays; but a server whose own rename replaces still does so to a
+        file that comes at that very moment. Raises RemoteError too where neither the file nor `folder`, in
+        which it lay, is there: a volume may be missing.
+        """
+        ...
+
+    def holds(self, path: bytes, *, size: int, sha256: str) -> bool:
+        """Whether the file at `path` is known to have just this content; False where that cannot be told."""
         ...
 
     def size(self, path: bytes) -> int | None:

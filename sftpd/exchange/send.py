@@ -1,7 +1,9 @@
 """Sending: a file in a watched folder is claimed, screened and brought to its place, once."""
 
+import dataclasses
 import os
 import random
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,7 +17,7 @@ import structlog
 from sftpd.clock import Clock
 from sftpd.errors import RemoteAwayError, RemoteError
 from sftpd.exchange import records
-from sftpd.exchange.deliver import Delivery
+from sftpd.exchange.deliver import Delivery, NameTakenError, other_name
 from sftpd.exchange.due import FIRST, HERE, USUAL, Due
 from sftpd.exchange.places import Places, file_at, is_at
 from sftpd.exchange.records import Parts, Transfer
@@ -99,6 +101,9 @@ class Sender:
                 self._put_aside(transfer, "quarantine")
             case TransferState.FAILING:
                 self._fail(transfer)
+            case TransferState.SKIPPING:
+                self._delivery.withdraw(transfer)
+                self._put_own_away(transfer)
             case TransferState.RETURNING:
                 self._bring_back(transfer)
             case TransferState.PLACED:
@@ -161,8 +166,10 @@ class Sender:
                 return None  # still being written: the watcher will see it settle again
         finally:
             os.close(fd)
+        transfer_id = TransferId(new_id(self._clock.now()))
+        target = self._delivery.target(parts)
         return Transfer(
-            id=TransferId(new_id(self._clock.now())),
+            id=transfer_id,
             link=self.route.link,
             direction="outbound",
             route=self.route.name,
@@ -172,6 +179,8 @@ class Sender:
             size=content.size,
             sha256=content.sha256.hex(),
             rank=self._rank(parts),
+            temporary=self._delivery.temporary(transfer_id, target),
+            delivered_as=None if target == parts else target,
         )
 
     def _rank(self, parts: Parts) -> int:
@@ -191,35 +200,44 @@ class Sender:
     def _send(self, transfer: Transfer) -> None:
         if not self._is_there(transfer):
             return self._lose(transfer)
-        proof = self._delivery.bring(transfer, self._source)
+        try:
+            proof = self._delivery.bring(transfer, self._source)
+        except NameTakenError as taken:
+            return self._settle(transfer, taken, self._send)
         if not self._is_there(transfer):
             return self._lose(transfer)
-        if not self._step(transfer, Outcome.VERIFIED, folder=self._delivery.folder, reason=None):
+        values = {"folder": self._delivery.folder, "reason": None, "proof": proof}
+        if not self._step(transfer, Outcome.VERIFIED, **values):
             return self.advance(transfer.id)
-        return self._place(transfer, proof)
+        return self._place(dataclasses.replace(transfer, proof=proof))
 
-    def _place(self, transfer: Transfer, proof: str = "size") -> None:
+    def _place(self, transfer: Transfer) -> None:
         if self._delivery.folder is not None:
             self._remove_done_file(transfer)
         try:
-            self._delivery.place(transfer, self._source)
+            seen = self._delivery.place(transfer, self._source)
+        except NameTakenError as taken:
+            return self._settle(transfer, taken, self._place)
         except (IsADirectoryError, NotADirectoryError, FileExistsError):
             # A certain no: nothing was renamed, and nothing will be while that is there.
             return self._set_aside(transfer, "a file or folder of that name is in the way")
 
-        target = self._delivery.target(transfer.path)
-        moved = self._delivery.folder is not None and target != transfer.path
-        values = {"placed_as": records.join(target)} if moved else {}
+        offered = self._delivery.folder
+        here = transfer.delivered_as if offered is not None else None
 
         def work(unit: Unit) -> None:
+            values = {"placed_as": None if here is None else records.join(here)}
             turn = {"rank": HERE, "not_before": unit.now + _PUT_AWAY_PATIENCE}
             records.move(unit, transfer.id, Outcome.PLACED, **values, **turn)
-            public = transfer.public | {"proof": proof}
+            public = transfer.public | {"proof": transfer.proof or "size"}
+            if seen is not None:
+                public["seen"] = seen
             unit.record(Event("transfer.delivered", transfer.link, public, transfer.private))
 
         self._ledger.write(work)
-        offered = self._delivery.folder
-        file = self._file(transfer) if offered is None else file_at(self._places[offered], target)
+        if seen is False:
+            _log.warning("not_seen_at_its_place", route=self.route.name, transfer=transfer.id)
+        file = self._file(transfer) if offered is None else file_at(self._places[offered], transfer.final)
         self._screening.tell(transfer, Path(file))
         return self._put_away(transfer)
 
@@ -228,16 +246,48 @@ class Sender:
         if self._delivery.folder is not None:
             # The dropped file itself was placed; what lies at its old path now is another one.
             self._ledger.defer(partial(_close, transfer, self._delivery.folder, None))
-        elif self.route.after == "archive":
-            self._remove_done_file(transfer)
+        else:
+            self._put_own_away(transfer)
+
+    def _put_own_away(self, transfer: Transfer) -> None:
+        self._remove_done_file(transfer)
+        if self.route.after == "archive":
             place = self._places.put_aside(transfer, self._source, transfer.path, "sent")
             self._ledger.defer(partial(_close, transfer, "sent", place))
         else:
-            self._remove_done_file(transfer)
             if self._is_there(transfer):
                 self._source.unlink(transfer.path)
                 durable.sync_parent(self._source, transfer.path)
             self._ledger.defer(partial(_close, transfer, None, None))
+
+    def _settle(self, transfer: Transfer, taken: NameTakenError, go_on: Callable[[Transfer], None]) -> None:
+        """Do with a file whose name is taken what the route says."""
+        conflict = self.route.conflict
+        other = other_name(self._delivery.target(transfer.path), transfer.id)
+        if conflict == "skip":
+            self._skip(transfer, taken.what)
+        elif conflict == "keep-both" and transfer.final != other:
+            renamed = dataclasses.replace(transfer, delivered_as=other)
+            values = {"delivered_as": records.join(other)}
+            # Recorded before it is used: after a crash only the ledger knows which name it was.
+            if self._step(transfer, Outcome.RENAMED, **values):
+                go_on(renamed)
+            else:
+                self.advance(transfer.id)
+        else:
+            self._give_up(transfer, f'{taken.what} (conflict = "{conflict}")', Outcome.TAKEN)
+
+    def _skip(self, transfer: Transfer, reason: str) -> None:
+        def work(unit: Unit) -> None:
+            if records.state_of(unit.conn, transfer.id) is TransferState.FAILING:
+                return  # cancelled meanwhile, which was told of
+            turn = {"rank": HERE, "not_before": unit.now}
+            records.move(unit, transfer.id, Outcome.SKIPPED, folder=None, reason=reason, **turn)
+            private = transfer.private | {"reason": reason}
+            unit.record(Event("transfer.skipped", transfer.link, transfer.public, private))
+
+        self._ledger.write(work)
+        self.advance(transfer.id)
 
     def _lose(self, transfer: Transfer) -> None:
         self._delivery.withdraw(transfer)
@@ -261,18 +311,24 @@ class Sender:
         if not verdict.accepted:
             self._set_aside(transfer, verdict.reason)
             return
+        target = self._delivery.target(transfer.path)
 
         def work(unit: Unit) -> None:
             turn = {"rank": self._rank(transfer.path), "not_before": unit.now}
-            records.move(unit, transfer.id, Outcome.ACCEPTED, folder=None, placed_as=None, **turn)
+            names = {
+                "temporary": self._delivery.temporary(transfer.id, target),
+                "delivered_as": None if target == transfer.path else records.join(target),
+            }
+            records.move(unit, transfer.id, Outcome.ACCEPTED, folder=None, placed_as=None, **names, **turn)
 
         self._ledger.write(work)
 
-    def _give_up(self, transfer: Transfer, reason: str) -> None:
+    def _give_up(self, transfer: Transfer, reason: str, why: Outcome = Outcome.GAVE_UP) -> None:
         def work(unit: Unit) -> None:
             if records.state_of(unit.conn, transfer.id) is TransferState.FAILING:
                 return  # cancelled meanwhile, which was told of
-            records.move(unit, transfer.id, Outcome.GAVE_UP, reason=reason, rank=HERE, not_before=unit.now)
+            turn = {"rank": HERE, "not_before": unit.now}
+            records.move(unit, transfer.id, why, folder=None, reason=reason, **turn)
             private = transfer.private | {"reason": reason}
             unit.record(Event("transfer.failed", transfer.link, transfer.public, private))
 

@@ -3,7 +3,9 @@
 A transfer enters the ledger with its first lasting decision, in SCREENING if that decision takes long.
 PLACING is the state around the one rename that makes a file visible: whoever finds a transfer there after a
 crash can tell from where the file lies whether the rename has happened. RETURNING is the same around the
-rename that brings a file that was put aside back to its watched folder.
+rename that brings a file that was put aside back to its watched folder. RENAMED, TAKEN and SKIPPED are what a
+route makes of a name that is taken at the counterparty: another name, a failure, or nothing to do. Each comes
+only where it is certain that the file was not placed.
 """
 
 from enum import StrEnum
@@ -25,6 +27,8 @@ class TransferState(StrEnum):
     QUARANTINED = "quarantined"
     FAILING = "failing"
     FAILED = "failed"
+    SKIPPING = "skipping"
+    SKIPPED = "skipped"
     VANISHED = "vanished"
 
 
@@ -34,6 +38,9 @@ class Outcome(StrEnum):
     ACCEPTED = "accepted"
     BLOCKED = "blocked"
     VERIFIED = "verified"
+    RENAMED = "renamed"
+    TAKEN = "taken"
+    SKIPPED = "skipped"
     UNREACHABLE = "unreachable"
     GAVE_UP = "gave_up"
     PLACED = "placed"
@@ -62,16 +69,32 @@ STEPS: dict[tuple[TransferState, Outcome], TransferState] = {
     (TransferState.WAITING, Outcome.GAVE_UP): TransferState.FAILING,
     (TransferState.WAITING, Outcome.CANCELLED): TransferState.FAILING,
     (TransferState.WAITING, Outcome.GONE): TransferState.VANISHED,
+    **{
+        (state, outcome): after
+        for state in (TransferState.SENDING, TransferState.WAITING, TransferState.PLACING)
+        for outcome, after in (
+            (Outcome.RENAMED, state),
+            (Outcome.TAKEN, TransferState.FAILING),
+            (Outcome.SKIPPED, TransferState.SKIPPING),
+        )
+    },
     (TransferState.PLACING, Outcome.UNREACHABLE): TransferState.PLACING,
     (TransferState.PLACING, Outcome.BLOCKED): TransferState.QUARANTINING,
     (TransferState.PLACING, Outcome.PLACED): TransferState.PLACED,
     (TransferState.PLACED, Outcome.PUT_AWAY): TransferState.DONE,
     (TransferState.QUARANTINING, Outcome.PUT_AWAY): TransferState.QUARANTINED,
     (TransferState.FAILING, Outcome.PUT_AWAY): TransferState.FAILED,
+    (TransferState.SKIPPING, Outcome.PUT_AWAY): TransferState.SKIPPED,
 }
 
 FINAL = frozenset(
-    {TransferState.DONE, TransferState.QUARANTINED, TransferState.FAILED, TransferState.VANISHED}
+    {
+        TransferState.DONE,
+        TransferState.QUARANTINED,
+        TransferState.FAILED,
+        TransferState.SKIPPED,
+        TransferState.VANISHED,
+    }
 )
 """States that nothing leads out of, but an operator who has a failed file sent again."""
 

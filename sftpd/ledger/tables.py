@@ -75,6 +75,9 @@ transfer = sa.Table(
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("folder", sa.Text),  # where the file lies once it is at its place
     sa.Column("placed_as", sa.LargeBinary),  # its path there, when it is not `path`
+    sa.Column("temporary", sa.LargeBinary),  # outbound: its path at the remote until it is placed
+    sa.Column("delivered_as", sa.LargeBinary),  # outbound: its path for the counterparty, when not `path`
+    sa.Column("proof", sa.Text),  # outbound: how it is known that its bytes arrived
     sa.Column("reason", sa.Text),
     sa.Column("attempts", sa.Integer, nullable=False, default=0),
     sa.Column("rank", sa.Integer, nullable=False, server_default="2"),  # its turn: 0 before 1 before 2

@@ -77,6 +77,42 @@ class Account:
         return f"Account({self.name})"
 
 
+Conflict = Literal["replace", "fail", "keep-both", "skip"]
+"""What becomes of an outbound file whose name is taken at the counterparty."""
+
+Confirm = Literal["hash", "hash-required", "size"]
+"""How it is made sure that a remote has the bytes: by hash where that is possible, by hash alone, by size."""
+
+Ask = Literal["offered", "always", "never"]
+"""When a server is asked for what not every server can do; some can and do not say so."""
+
+PARTS = {"prefix": ".sftpd-{id}.part", "suffix": "{name}.sftpd-{id}.part"}
+"""Patterns of temporary names by what the configuration calls them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Handling:
+    """How files are brought to a remote: the steps that some servers do differently, or cannot do."""
+
+    temporary: str | None = PARTS["prefix"]
+    """A name with `{id}`, the transfer's, and maybe `{name}`, the final one; None: the final name itself."""
+    resume: bool = True
+    resume_limit: int = 1 << 30
+    """Bytes of a part up to which it is read again where the server tells no hash."""
+    check_file: Ask = "offered"
+    """Whether the server is asked for hashes."""
+    confirm: Confirm = "hash"
+    confirm_limit: int = 1 << 20
+    """Bytes of a file up to which it is read again where the server tells no hash."""
+    fsync: bool = True
+    preserve_times: bool = False
+    mode: int | None = None
+    """Permission bits to set."""
+    posix_rename: bool = True
+    confirm_placed: bool = True
+    """Whether the file is looked for under its final name."""
+
+
 @dataclass(frozen=True, slots=True)
 class Remote:
     """The counterparty's SFTP server, to which we log in."""
@@ -91,6 +127,7 @@ class Remote:
     connect_timeout: float
     """Seconds, for each step until the login is done."""
     backoff: "Backoff"
+    handling: Handling = Handling()
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,6 +207,7 @@ class Outbound:
     layout: Literal["keep", "flatten"] = "keep"
     """Whether files of subfolders keep their folders at the destination."""
     turns: Turns = field(default_factory=Turns)
+    conflict: Conflict = "replace"
 
 
 @dataclass(frozen=True, slots=True)

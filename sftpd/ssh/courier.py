@@ -12,15 +12,16 @@ from functools import partial
 from pathlib import Path
 
 from sftpd.errors import RemoteError
+from sftpd.link.model import Handling
 from sftpd.process.channel import Channel, ChannelClosedError, close_all
 from sftpd.process.messages import Done, Failure, Message, Notice, Request
 from sftpd.process.sandbox import Sandbox, interpreter_paths
-from sftpd.sftp.status import Status
 from sftpd.ssh import courier_messages as m
+from sftpd.ssh.courier_delivery import Deliveries
 from sftpd.ssh.courier_listing import find
 from sftpd.ssh.courier_login import log_in
-from sftpd.ssh.courier_proof import Ranges, prove
-from sftpd.ssh.courier_sftp import POSIX_RENAME, Client, StatusReply, chunks_of, errors_told
+from sftpd.ssh.courier_probe import Examination
+from sftpd.ssh.courier_sftp import Client, errors_told
 
 ENTRY = "sftpd.ssh.courier:main"
 
@@ -47,7 +48,7 @@ def main(sock: socket.socket, _arguments: bytes, _fds: tuple[int, ...]) -> None:
             channel.notify(m.LoginFailed(fault.code, str(fault)[: m.TEXT_LIMIT]))
             return
         channel.notify(m.LoggedIn())
-        _serve(channel, Work(client), connect.idle)
+        _serve(channel, Work(client, connect.handling), connect.idle)
 
 
 def _first(channel: Channel) -> m.Connect:
@@ -86,8 +87,9 @@ def _answer(work: "Work", order: Message, fds: tuple[int, ...]) -> Message:
 class Work:
     """What a courier does for the monitor, over one SFTP conversation. Methods raise as those of Client."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, client: Client, handling: Handling) -> None:
         self._client = client
+        self._deliveries = Deliveries(client, handling)
         self._listed: list[m.Entry] = []
         self._left_out = 0
 
@@ -95,9 +97,13 @@ class Work:
         """Do what a message asks and return its answer."""
         match message:
             case m.Upload():
-                return m.Uploaded(self._upload(message, *fds))
+                return m.Uploaded(self._deliveries.upload(message, *fds))
+            case m.Publish():
+                return self._deliveries.publish(message)
             case m.Place():
-                self._place(message)
+                self._deliveries.place(message)
+            case m.AskContent():
+                return m.Content(self._deliveries.holds(message))
             case m.AskSize():
                 return m.FileSize(self._client.size(message.path))
             case m.ListDirectory():
@@ -111,59 +117,9 @@ class Work:
                 self._client.remove(message.path)
             case m.Probe():
                 self._client.probe()
+            case m.Examine():
+                return Examination(self._client, message).findings()
         return Done()
-
-    def _upload(self, order: m.Upload, fd: int) -> m.Proof:
-        try:
-            sent = self._send(order, fd)
-        except StatusReply as reply:
-            if reply.status is not Status.NO_SUCH_FILE:
-                raise
-            self._make_parents(order.path)
-            sent = self._send(order, fd)
-        if sent.sha256 != order.sha256:
-            raise RemoteError("the file changed while it was sent")
-        size = self._client.size(order.path)
-        if size != order.size:
-            raise RemoteError(f"{order.size} bytes were sent, the server has {size}")
-        return prove(self._client, order.path, sent)
-
-    def _send(self, order: m.Upload, fd: int) -> Ranges:
-        sent = Ranges()
-        self._client.write_file(order.path, chunks_of(fd, order.size, sent.update))
-        return sent
-
-    def _make_parents(self, path: bytes) -> None:
-        """Make the directories above `path`; those that cannot be made may be there already."""
-        parts = path.split(b"/")[:-1]
-        for count in range(1, len(parts) + 1):
-            parent = b"/".join(parts[:count])
-            if parent:
-                with contextlib.suppress(StatusReply):
-                    self._client.make_directory(parent)
-
-    def _place(self, order: m.Place) -> None:
-        try:
-            self._rename(order.temporary, order.final)
-        except StatusReply as reply:
-            if not order.make_folders or reply.status not in (Status.NO_SUCH_FILE, Status.FAILURE):
-                raise
-            self._make_parents(order.final)
-            self._rename(order.temporary, order.final)
-
-    def _rename(self, temporary: bytes, final: bytes) -> None:
-        client = self._client
-        if POSIX_RENAME in client.extensions:
-            client.posix_rename(temporary, final)
-            return
-        try:
-            client.rename(temporary, final)
-        except StatusReply as reply:
-            # SFTP 3 has no code for "it exists": look, and only then make room
-            if reply.status is not Status.FAILURE or client.size(final) is None:
-                raise
-            client.remove(final)
-            client.rename(temporary, final)
 
     def _list(self, order: m.ListDirectory) -> None:
         found = find(self._client, order)

@@ -1,17 +1,18 @@
 """What the monitor and a courier say to each other; what a courier says is not trusted."""
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
+from sftpd.exchange.remote import Outcome, Proof
+from sftpd.link.model import Handling
 from sftpd.process.messages import Message
 
 SIZE_LIMIT = 2**63 - 1
 NAME_LIMIT = 255
 """Bytes of a file's name that can be stored here too."""
 
-Proof = Literal["sha256", "size"]
 Path = Annotated[bytes, Meta(min_length=1, max_length=8192)]
 """A path as the remote takes it: bytes without a known encoding."""
 Key = Annotated[bytes, Meta(max_length=16 * 1024)]
@@ -46,6 +47,7 @@ class Connect(Message, frozen=True):
     password: str | None
     idle: float
     """Seconds without a request after which the courier leaves."""
+    handling: Handling = Handling()
 
     def __repr__(self) -> str:
         return f"Connect({self.user!r} at {self.host!r} port {self.port})"
@@ -96,6 +98,40 @@ class Place(Message, frozen=True):
     final: Path
     make_folders: bool = False
     """Whether the directories above `final` are made where they are missing."""
+
+
+class Publish(Message, frozen=True):
+    """Rename a temporary file that was uploaded; answered with Published."""
+
+    temporary: Path
+    final: Path
+    folder: Path
+    """Where the two lie, or above that: if it is not there, a file that is gone says nothing."""
+    replace: bool
+    """Whether a file at `final` gives way."""
+    look: bool
+    """Whether to ask for the file's size at `final` afterwards."""
+
+
+class Published(Message, frozen=True):
+    """What became of it, and the size that was asked for."""
+
+    outcome: Outcome
+    size: Size | None
+
+
+class AskContent(Message, frozen=True):
+    """Ask whether a file has this content; answered with Content."""
+
+    path: Path
+    size: Size
+    sha256: Sha256
+
+
+class Content(Message, frozen=True):
+    """Whether the file is known to have that content."""
+
+    same: bool
 
 
 class AskSize(Message, frozen=True):
@@ -161,11 +197,48 @@ class Remove(Message, frozen=True):
     path: Path
 
 
+class Examine(Message, frozen=True):
+    """Try what the server can do, with files in `folder` whose names hold `mark`; answered with Findings."""
+
+    folder: Path
+    mark: Word
+
+
+class Finding(msgspec.Struct, frozen=True, array_like=True):
+    """What came of one step that was tried; `works` is None where it could not be."""
+
+    step: Word
+    works: bool | None
+    said: Text
+
+
+class Findings(Message, frozen=True):
+    """What the server says of itself, and what came of each step."""
+
+    identification: Word
+    extensions: Annotated[tuple[Word, ...], Meta(max_length=100)]
+    limits: tuple[Size, Size, Size, Size] | None
+    """Longest packet, read and write, and open handles; 0 for what has none (limits@openssh.com)."""
+    steps: Annotated[tuple[Finding, ...], Meta(max_length=40)]
+
+
 class Probe(Message, frozen=True):
     """Ask whether the remote still answers; answered with Done."""
 
 
 ToCourier = (
-    Connect | LoginSignature | Upload | Place | AskSize | ListDirectory | ListMore | Download | Remove | Probe
+    Connect | LoginSignature | Upload | Place | Publish | AskSize | AskContent | ListDirectory | ListMore
+    | Download | Remove | Probe | Examine
+)  # fmt: skip
+FromCourier = (
+    SignLogin
+    | LoggedIn
+    | LoginFailed
+    | Uploaded
+    | Published
+    | FileSize
+    | Content
+    | Listing
+    | Downloaded
+    | Findings
 )
-FromCourier = SignLogin | LoggedIn | LoginFailed | Uploaded | FileSize | Listing | Downloaded

@@ -2,10 +2,12 @@
 
 import hashlib
 from collections.abc import Iterator
+from typing import NamedTuple
 
-from sftpd.errors import RemoteError
+from sftpd.errors import RemoteError, RemoteRefusedError
+from sftpd.exchange.remote import Proof
+from sftpd.link.model import Ask, Handling
 from sftpd.sftp.status import Status
-from sftpd.ssh.courier_messages import Proof
 from sftpd.ssh.courier_sftp import Client, StatusReply
 
 RANGE = 16 << 30
@@ -13,9 +15,6 @@ RANGE = 16 << 30
 
 _SPEED = 16 << 20
 """Bytes a second that any remote hashes."""
-
-_READ_LIMIT = 1 << 20
-"""Bytes of a file up to which it is read again where the remote tells no hash."""
 
 _ALGORITHM = b"sha256"
 
@@ -59,48 +58,71 @@ class Ranges:
             yield start, self.size - start, self._current.digest()
 
 
-def prove(client: Client, path: bytes, sent: Ranges) -> Proof:
+class Known(NamedTuple):
+    """The size and hash (hexadecimal) of bytes that were not seen."""
+
+    size: int
+    sha256: str
+
+
+def is_same(client: Client, path: bytes, seen: Ranges | Known, *, ask: Ask, read_limit: int) -> bool | None:
+    """Whether the remote's copy, whose size is as it should be, has the bytes that were seen.
+
+    None where that cannot be told: the remote tells no hash, or is not to be asked for one, and the copy is
+    longer than `read_limit` or may not be read. Raises what Client raises.
+    """
+    hashed = None if ask == "never" else _hashed_there(client, path, seen, unoffered=ask == "always")
+    if hashed is None and seen.size <= read_limit:
+        return _read_again(client, path, seen)
+    return hashed
+
+
+def prove(client: Client, path: bytes, sent: Ranges, handling: Handling) -> Proof:
     """What is known of the remote's copy, whose size is as it should be.
 
-    Raises RemoteError where it has other bytes, and what Client raises.
+    Raises RemoteError where it has other bytes, RemoteRefusedError where it must be hashed and cannot be, and
+    what Client raises.
     """
-    hashed = _hashed_there(client, path, sent)
-    return "sha256" if hashed or (sent.size <= _READ_LIMIT and _read_again(client, path, sent)) else "size"
+    if handling.confirm == "size":
+        return "size"
+    same = is_same(client, path, sent, ask=handling.check_file, read_limit=handling.confirm_limit)
+    if same is False:
+        raise RemoteError("the server has other bytes than were sent")
+    if same is None and handling.confirm == "hash-required":
+        raise RemoteRefusedError(
+            "the server tells no hash, and the file is longer than confirm_limit or may not be read",
+            remedy='raise confirm_limit, or set confirm to "hash" or "size"',
+        )
+    return "sha256" if same else "size"
 
 
-def _hashed_there(client: Client, path: bytes, sent: Ranges) -> bool:
-    """Whether the remote has told the hash of all; it is first asked for that, as WinSCP does.
+def _hashed_there(client: Client, path: bytes, seen: Ranges | Known, *, unoffered: bool) -> bool | None:
+    """Whether the remote tells the same hash of all; it is first asked for that, as WinSCP does.
 
     ProFTPD 1.3.8 hashes too much where the end of a range is not the end of the file.
     """
-    told = client.hash_of(path, _ALGORITHM, patience=sent.size / _SPEED)
+    if not (unoffered or client.hashes):
+        return None
+    told = client.hash_of(path, _ALGORITHM, patience=seen.size / _SPEED)
     if told is not None:
-        _require_same(told.hex(), sent.sha256)
-        return True
-    ranges = [*sent]
-    return len(ranges) > 1 and all(_range_hashed_there(client, path, *each) for each in ranges)
+        return told.hex() == seen.sha256
+    ranges = [] if isinstance(seen, Known) else [*seen]
+    if len(ranges) <= 1:
+        return None
+    for start, length, digest in ranges:
+        told = client.hash_of(path, _ALGORITHM, start=start, length=length, patience=length / _SPEED)
+        if told != digest:
+            return None if told is None else False
+    return True
 
 
-def _range_hashed_there(client: Client, path: bytes, start: int, length: int, digest: bytes) -> bool:
-    told = client.hash_of(path, _ALGORITHM, start=start, length=length, patience=length / _SPEED)
-    if told is not None:
-        _require_same(told.hex(), digest.hex())
-    return told is not None
-
-
-def _read_again(client: Client, path: bytes, sent: Ranges) -> bool:
+def _read_again(client: Client, path: bytes, seen: Ranges | Known) -> bool | None:
     digest = hashlib.sha256()
     try:
         for chunk in client.read_file(path):
             digest.update(chunk)
     except StatusReply as reply:
         if reply.status is Status.PERMISSION_DENIED:  # a letter box: write only
-            return False
+            return None
         raise
-    _require_same(digest.hexdigest(), sent.sha256)
-    return True
-
-
-def _require_same(there: str, here: str) -> None:
-    if there != here:
-        raise RemoteError("the server has other bytes than were sent")
+    return digest.hexdigest() == seen.sha256

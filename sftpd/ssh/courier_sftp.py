@@ -35,6 +35,7 @@ _FINAL = (Status.PERMISSION_DENIED, Status.OP_UNSUPPORTED)
 
 POSIX_RENAME = b"posix-rename@openssh.com"
 FSYNC = b"fsync@openssh.com"
+LIMITS = b"limits@openssh.com"
 _CHECK_FILE_NAME = b"check-file-name"
 
 
@@ -44,6 +45,7 @@ class _Ask(IntEnum):
     READ = 5
     WRITE = 6
     FSTAT = 8
+    SETSTAT = 9
     OPENDIR = 11
     READDIR = 12
     REMOVE = 13
@@ -97,6 +99,21 @@ class Client:
         self.extensions = frozenset(_extension_names(body))
         """The names of the extensions that the server offers."""
 
+    @property
+    def identification(self) -> str:
+        """What the server calls itself (RFC 4253 §4.2)."""
+        return printable(self._channel.get_transport().remote_version.encode())
+
+    def limits(self) -> tuple[int, int, int, int]:
+        """The most bytes of a packet, of a read and of a write, and open handles; an extension."""
+        body = _expect(self._ask(EXTENDED, string(LIMITS)), _Reply.EXTENDED_REPLY)
+        return body.uint64(), body.uint64(), body.uint64(), body.uint64()
+
+    @property
+    def hashes(self) -> bool:
+        """Whether it offers to hash files; some servers do so without offering it."""
+        return not self.extensions.isdisjoint((CHECK_FILE, _CHECK_FILE_NAME))
+
     def stat(self, path: bytes) -> Attributes:
         """The attributes of what `path` leads to."""
         return self._attributes(_Ask.STAT, string(path))
@@ -117,6 +134,10 @@ class Client:
     def make_directory(self, path: bytes) -> None:
         """Make one directory."""
         self._do(_Ask.MKDIR, string(path), _NOTHING_SAID)
+
+    def set_attributes(self, path: bytes, told: Attributes) -> None:
+        """Set what is said of what `path` leads to."""
+        self._do(_Ask.SETSTAT, string(path), attributes.encode(told))
 
     def rename(self, old: bytes, new: bytes) -> None:
         """Rename; most servers refuse where `new` exists."""
@@ -140,19 +161,28 @@ class Client:
                 yield name, attributes.decode(body)
         self._do(_Ask.CLOSE, string(handle))
 
-    def write_file(self, path: bytes, chunks: Iterator[bytes]) -> None:
-        """Write a whole file, replacing what it held, and have it made durable where the server can."""
-        handle = self._handle(_Ask.OPEN, string(path), uint32(_WRITING), _NOTHING_SAID)
+    def write_file(self, path: bytes, chunks: Iterator[bytes], *, start: int = 0, sync: bool = True) -> None:
+        """Write a file from `start` on, keeping what it held before that and nothing if that is 0.
+
+        `sync`: have it made durable where the server can.
+        """
+        flags = _WRITING & ~OpenFlag.TRUNCATE if start else _WRITING
+        handle = self._handle(_Ask.OPEN, string(path), uint32(flags), _NOTHING_SAID)
         under_way: deque[int] = deque()
-        position = 0
-        for chunk in chunks:
-            if len(under_way) == _WINDOW:
+        position = start
+        try:
+            for chunk in chunks:
+                if len(under_way) == _WINDOW:
+                    self._done(under_way.popleft())
+                under_way.append(self._send(_Ask.WRITE, string(handle), uint64(position), string(chunk)))
+                position += len(chunk)
+            while under_way:
                 self._done(under_way.popleft())
-            under_way.append(self._send(_Ask.WRITE, string(handle), uint64(position), string(chunk)))
-            position += len(chunk)
-        for number in under_way:
-            self._done(number)
-        if FSYNC in self.extensions:
+        except StatusReply:
+            self._drop(under_way)
+            self._ask(_Ask.CLOSE, string(handle))
+            raise
+        if sync and FSYNC in self.extensions:
             self._do(EXTENDED, string(FSYNC), string(handle))
         self._do(_Ask.CLOSE, string(handle))
 
@@ -198,8 +228,6 @@ class Client:
         It may take `patience` seconds more than other answers. Some servers put the name of the extension
         before that of the algorithm.
         """
-        if self.extensions.isdisjoint((CHECK_FILE, _CHECK_FILE_NAME)):
-            return None
         range_ = uint64(start) + uint64(length) + uint32(0)
         number = self._send(EXTENDED, string(_CHECK_FILE_NAME), string(path), string(algorithm), range_)
         usual = self._channel.gettimeout()
@@ -297,12 +325,12 @@ def errors_told() -> Iterator[None]:
         raise RemoteError(f"the connection is lost: {printable(str(fault).encode())}") from fault
 
 
-def chunks_of(fd: int, size: int, see: Callable[[bytes], object]) -> Iterator[bytes]:
-    """The first `size` bytes of an open file; `see` gets each chunk too. The file's offset does not move.
+def chunks_of(fd: int, size: int, see: Callable[[bytes], object], *, start: int = 0) -> Iterator[bytes]:
+    """An open file from `start` to `size`; `see` gets each chunk too. The file's offset does not move.
 
     Raises RemoteError when it cannot be read.
     """
-    position = 0
+    position = start
     while position < size:
         try:
             chunk = os.pread(fd, min(CHUNK, size - position), position)

@@ -21,7 +21,7 @@ from sftpd.errors import (
     RemoteError,
     RemoteRefusedError,
 )
-from sftpd.exchange.remote import DEPTH_LIMIT, Listing, Look, Proof, Remote, RemoteFile
+from sftpd.exchange.remote import DEPTH_LIMIT, Listing, Look, Proof, Published, Remote, RemoteFile
 from sftpd.link import model
 from sftpd.names import RemoteName
 from sftpd.process.channel import CallFailedError, close_all
@@ -31,6 +31,7 @@ from sftpd.process.messages import Done, Failure, Message, Notice, Request
 from sftpd.process.pool import Children
 from sftpd.ssh import courier, signing
 from sftpd.ssh import courier_messages as m
+from sftpd.ssh.courier_probe import left_by_examination
 
 _IDLE_SECONDS = 60.0
 _IDLE_LIMIT = 4
@@ -88,6 +89,22 @@ class CourierRemotes:
             yield connection
         finally:
             self._give_back(name, connection)
+
+    def examine(self, name: RemoteName, folder: bytes, mark: str) -> m.Findings:
+        """What the server can do, tried with files in `folder` whose names hold `mark`; none is left there.
+
+        Raises as `borrow`, and RemoteError where the connection is lost.
+        """
+        with self.borrow(name) as connection:
+            assert isinstance(connection, _Connection)
+            try:
+                return connection.examine(folder, mark)
+            except RemoteError:
+                with self.borrow(name) as another:
+                    for path in left_by_examination(folder, mark):
+                        if another.size(path) is not None:
+                            another.remove(path)
+                raise
 
     def close(self) -> None:
         """End all couriers; those who use one get RemoteError."""
@@ -173,6 +190,7 @@ class _Connection:
                     key=key,
                     password=password,
                     idle=idle_seconds,
+                    handling=remote.handling,
                 )
             )
             while not self.usable:
@@ -209,6 +227,18 @@ class _Connection:
         """As Remote says."""
         self._call(m.Place(temporary, final, make_folders), Done)
 
+    def publish(
+        self, temporary: bytes, final: bytes, *, folder: bytes, replace: bool, look: bool
+    ) -> Published:
+        """As Remote says."""
+        done = self._call(m.Publish(temporary, final, folder, replace, look), m.Published)
+        return Published(done.outcome, done.size)
+
+    def holds(self, path: bytes, *, size: int, sha256: str) -> bool:
+        """As Remote says."""
+        order = m.AskContent(path, size, sha256)
+        return self._call(order, m.Content, patience=_TRANSFER_PATIENCE).same
+
     def size(self, path: bytes) -> int | None:
         """As Remote says."""
         return self._call(m.AskSize(path), m.FileSize).size
@@ -238,6 +268,10 @@ class _Connection:
         """As Remote says."""
         got = self._call(m.Download(path, size), m.Downloaded, [fd], patience=_TRANSFER_PATIENCE)
         return got.size, got.sha256
+
+    def examine(self, folder: bytes, mark: str) -> m.Findings:
+        """As CourierRemotes says, but files are left if it fails."""
+        return self._call(m.Examine(folder, mark), m.Findings)
 
     def remove(self, path: bytes) -> None:
         """As Remote says."""

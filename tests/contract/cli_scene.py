@@ -27,7 +27,7 @@ sha256 = "{"0" * 64}"
 effective = 2020-01-01
 
 [policy]"""
-_REMOTE = """
+_REMOTES = """
 [[remote]]
 name = "far"
 host = "127.0.0.1"
@@ -149,7 +149,7 @@ def instance() -> Iterator[Scene]:
         link = scene.root / "links.d/demo.toml"
         text = link.read_text()
         _, key_type, blob, *_ = Path(scene.made["known_hosts"]).read_text().split()
-        remote = _REMOTE.replace("PORT", str(scene.made["port"])).replace("HOST_KEY", f"{key_type} {blob}")
+        remote = _REMOTES.replace("PORT", str(scene.made["port"])).replace("HOST_KEY", f"{key_type} {blob}")
         link.write_text(text.replace("\n[policy]", _TERMS, 1).replace("P90D", "PT1S") + remote)
         yield scene
     finally:

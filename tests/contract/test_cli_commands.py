@@ -58,6 +58,7 @@ def day() -> Day:
             made |= _audit(scene)
             made["status"] = scene.json("status")
             texts = {words: _text(scene, *words.split()) for words in LISTS}
+            texts["remote probe"] = _text(scene, "remote", "probe", "far", "--path", "/upload")
             texts["erasure show"] = _text(scene, "erasure", "show", made["erasure run"]["id"])
             texts["transfer show"] = _text(scene, "transfer", "show", made["transfer show"]["id"])
             made |= _sending(scene)
@@ -104,6 +105,7 @@ def _links(scene: Scene) -> dict[str, Any]:
 
 def _looking(scene: Scene) -> dict[str, Any]:
     made = {f"{noun} list": scene.json(noun, "list") for noun in ("account", "remote", "host-key", "hook")}
+    made["remote probe"] = scene.json("remote", "probe", "far", "--path", "/upload")
     done = ["transfer", "list", "--state", "done"]
     until(lambda: len(scene.json(*done)) == 2)  # that a file is done is committed a moment later
     made["transfer list"] = scene.json(*done)
@@ -274,6 +276,7 @@ def test_people_are_shown_what_matters(day: Day) -> None:
         ("link show demo", r"^terms +Terms of the exchange 2026-01$"),
         ("account list", r"^demo +demo +1 +no +"),
         ("remote list", r"^far +demo +127\.0\.0\.1 +\d+ +demo +untried *$"),
+        ("remote probe", r"^check_file +yes +SHA-256, of a range too *$"),
         ("host-key list", r"^ssh-ed25519 +SHA256:\S+ +/"),
         ("hook list", r"^pre-receive +/.*10-file-policy +yes"),
         ("status", r"^running +yes$"),

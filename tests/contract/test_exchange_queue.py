@@ -387,7 +387,7 @@ def test_strict_order_outlives_a_restart(tmp_path):
 
 def test_an_older_file_never_comes_to_lie_over_a_newer_one_of_its_name(tmp_path):
     with Scene(tmp_path, clock=FakeClock()) as scene:
-        scene.remote.faults["place"] = [RemoteError("the rename failed")]
+        scene.remote.faults["publish"] = [RemoteError("the rename failed")]
         offer_all(scene, ["report.csv"])
         scene.queue.start()
         settle(scene)

@@ -64,7 +64,7 @@ def test_a_thousand_offers_of_one_file_deliver_it_once(scene):
         scene.queue.offer(scene.senders["remote"], parts)
     scene.run_queue()
     assert scene.events() == {"transfer.delivered": 1}
-    assert scene.remote.calls["place"] == 1
+    assert scene.remote.calls["rename"] == 1
 
 
 def test_a_blocked_file_is_not_sent(scene):
@@ -77,7 +77,7 @@ def test_a_blocked_file_is_not_sent(scene):
     assert scene.events() == {"transfer.blocked": 1}
 
 
-@pytest.mark.parametrize("step", ["borrow", "upload", "size", "place"])
+@pytest.mark.parametrize("step", ["borrow", "upload", "publish"])
 def test_a_remote_that_fails_a_few_times_gets_the_file_once(scene, step):
     scene.remote.faults[step] = [RemoteError("try later")] * 4
     offer(scene, "remote")
@@ -87,12 +87,12 @@ def test_a_remote_that_fails_a_few_times_gets_the_file_once(scene, step):
     assert scene.transfers()[0].attempts == (0 if step == "borrow" else 4)
 
 
-@pytest.mark.parametrize("step", ["upload", "place"])
+@pytest.mark.parametrize("step", ["upload", "publish"])
 def test_an_answer_that_was_lost_does_not_deliver_twice(scene, step):
     scene.remote.lost_answers[step] = 1
     offer(scene, "remote")
     assert at_remote(scene) == {"report.csv": b"a;b\n"}
-    assert scene.remote.calls["place"] == 1
+    assert scene.remote.calls["rename"] == 1
     assert scene.events() == {"transfer.delivered": 1}
 
 
@@ -111,7 +111,7 @@ def test_what_cannot_be_delivered_ends_in_failed_with_its_reason(tmp_path):
 def test_after_the_upload_nothing_is_given_up(tmp_path):
     """The rename may have happened: only asking again can tell."""
     with Scene(tmp_path, attempts=2) as scene:
-        scene.remote.faults["place"] = [RemoteError("try later")] * 6
+        scene.remote.faults["publish"] = [RemoteError("try later")] * 6
         offer(scene, "remote")
         assert at_remote(scene) == {"report.csv": b"a;b\n"}
         assert scene.events() == {"transfer.delivered": 1}

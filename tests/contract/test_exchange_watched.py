@@ -25,7 +25,7 @@ def watched(scene, before_offer=lambda parts: None):
 
     def take(parts):
         before_offer(parts)
-        assert scene.queue.offer(scene.senders["remote"], parts)
+        return scene.queue.offer(scene.senders["remote"], parts)
 
     folder = WatchedFolder(
         "demo-remote", scene.outbound, policy=Policy(stable_for=0.05), pace=Pace(rescan=60.0)

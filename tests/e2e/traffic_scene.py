@@ -8,6 +8,7 @@ import threading
 from collections import Counter
 from pathlib import Path
 
+import leaks
 from daemon import Daemon
 from sshd import Sshd
 
@@ -112,6 +113,12 @@ class Consumer:
         os.rename(self._folder / name, taken)
         self.hashes[name] = hashlib.sha256(taken.read_bytes()).hexdigest()
         self.taken[name] += 1
+
+
+def couriers(daemon: Daemon) -> list[int]:
+    """The process ids of the couriers that run."""
+    found = leaks.processes(daemon.pid)
+    return [pid for pid, name in found.items() if name.startswith("sftpd-courier") and "(Z)" not in name]
 
 
 def states(daemon: Daemon) -> Counter[str]:

@@ -55,9 +55,7 @@ def test_no_file_holds_a_path_of_the_machine_it_was_made_on() -> None:
     assert found == []
 
 
-@pytest.mark.parametrize(
-    "file", ["Makefile", ".ci/run", "packages.apt", "packages-bench.apt", *LOCKS, *CLIENTS]
-)
+@pytest.mark.parametrize("file", ["Makefile", ".ci/run", "packages.apt", *LOCKS, *CLIENTS])
 def test_no_registry_is_named(file: str) -> None:
     assert REGISTRY.findall((ROOT / file).read_bytes()) == []
 

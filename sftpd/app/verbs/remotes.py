@@ -1,12 +1,21 @@
 """Remotes: how each stands, and leaving one alone."""
 
+import os
 from collections.abc import Mapping
+from contextlib import closing
 from typing import Any
 
 from sftpd.app.instance import Instance
+from sftpd.app.keys import remote_logins
 from sftpd.app.verbs.verb import Arguments, Verb
 from sftpd.errors import NotFoundError, UsageError
-from sftpd.link.model import Remote
+from sftpd.ledger.outbox import Event
+from sftpd.link.model import Inbound, Link, Outbound, Remote
+from sftpd.names import new_id
+from sftpd.ssh.remotes import CourierRemotes
+from sftpd.ssh.suggestions import snippet, suggested, untried
+
+_WHERE = ("remote", "link", "host", "port", "user")
 
 
 def _remote_list(instance: Instance, _: Arguments) -> list[dict[str, Any]]:
@@ -30,6 +39,32 @@ def _remote_resume(instance: Instance, arguments: Arguments) -> dict[str, Any]:
     instance.halts.lift(guard.subject, by=arguments["by"], reason=arguments.get("reason"))
     guard.revive()
     return _remote(instance, remote)
+
+
+def _remote_probe(instance: Instance, arguments: Arguments) -> dict[str, Any]:
+    remote = _named(instance, arguments)
+    link = instance.register.get(remote.link)
+    folder = arguments.get("path") or _folder(link, remote)
+    event = Event(
+        "remote.probed", link.name, {"remote": remote.name}, {"by": arguments["by"], "path": folder}
+    )
+    instance.ledger.write(lambda unit: unit.record(event))
+    with closing(CourierRemotes(instance.children, remote_logins(link, instance.config))) as remotes:
+        found = remotes.examine(remote.name, os.fsencode(folder), new_id(instance.clock.now()))
+    settings = suggested(found)
+    return {
+        **{key: value for key, value in _remote(instance, remote).items() if key in _WHERE},
+        "path": folder,
+        "identification": found.identification,
+        "extensions": list(found.extensions),
+        "limits": found.limits
+        and dict(zip(("packet", "read", "write", "handles"), found.limits, strict=True)),
+        "usable": any(each.step == "write" and each.works for each in found.steps),
+        "steps": [{"step": each.step, "works": each.works, "said": each.said} for each in found.steps],
+        "untried": untried(found),
+        "settings": settings,
+        "toml": snippet(settings),
+    }
 
 
 def _all(instance: Instance) -> list[Remote]:
@@ -67,9 +102,16 @@ def _remote(instance: Instance, remote: Remote) -> dict[str, Any]:
     }
 
 
+def _folder(link: Link, remote: Remote) -> str:
+    """The folder that the link's first route to the remote uses, those that send before those that fetch."""
+    routes: tuple[Outbound | Inbound, ...] = (*link.outbound, *link.inbound)
+    return next((route.remote_path for route in routes if route.remote == remote.name), ".")
+
+
 VERBS: Mapping[str, Verb] = {
     "remote.list": _remote_list,
     "remote.show": _remote_show,
     "remote.pause": _remote_pause,
     "remote.resume": _remote_resume,
+    "remote.probe": _remote_probe,
 }

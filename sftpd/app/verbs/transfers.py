@@ -127,6 +127,10 @@ def _transfer(transfer: Transfer) -> dict[str, Any]:
         "state": transfer.state,
         "folder": transfer.folder,
         "placed_as": None if transfer.placed_as is None else as_text(records.join(transfer.placed_as)),
+        "delivered_as": (
+            None if transfer.delivered_as is None else as_text(records.join(transfer.delivered_as))
+        ),
+        "proof": transfer.proof,
         "reason": transfer.reason,
         "attempts": transfer.attempts,
         "began": None if transfer.began_at is None else transfer.began_at.isoformat(),

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sftpd.errors import RemoteError
+from sftpd.link.model import Handling
 from sftpd.sftp.wire import string, uint32
 from sftpd.ssh import checksums
 from sftpd.ssh.courier_proof import Ranges, prove
@@ -68,7 +69,7 @@ def test_a_remote_hashes_all_at_once_or_range_by_range(
     channel = Channel(session)
     client = Client(channel)
     client.write_file(PATH, iter([CONTENT[:32_000], CONTENT[32_000:64_000]]))
-    assert prove(client, PATH, seen(CONTENT[:64_000], 10_000)) == "sha256"
+    assert prove(client, PATH, seen(CONTENT[:64_000], 10_000), Handling()) == "sha256"
     assert channel.asked(b"check-file-name") == asked
     assert channel.longest > channel.timeout == 20.0
 
@@ -76,7 +77,7 @@ def test_a_remote_hashes_all_at_once_or_range_by_range(
 def test_an_empty_file_is_proven_too(session: Session) -> None:
     client = Client(Channel(session))
     client.write_file(PATH, iter(()))
-    assert prove(client, PATH, seen(b"", 10)) == "sha256"
+    assert prove(client, PATH, seen(b"", 10), Handling()) == "sha256"
 
 
 @pytest.mark.parametrize("limit", [64_000, 10_000], ids=["whole", "by ranges"])
@@ -92,7 +93,7 @@ def test_other_bytes_are_noticed_wherever_they_are(
         file.seek(at)
         file.write(bytes([CONTENT[at] ^ 1]))
     with pytest.raises(RemoteError, match="other bytes than were sent"):
-        prove(client, PATH, seen(CONTENT[:64_000], 10_000))
+        prove(client, PATH, seen(CONTENT[:64_000], 10_000), Handling())
 
 
 def test_servers_that_put_the_extensions_name_first_are_understood(session: Session) -> None:
@@ -100,7 +101,7 @@ def test_servers_that_put_the_extensions_name_first_are_understood(session: Sess
     channel = Channel(session, body)
     client = Client(channel)
     client.write_file(PATH, iter([b"abc"]))
-    assert prove(client, PATH, seen(b"abc", 10)) == "sha256"
+    assert prove(client, PATH, seen(b"abc", 10), Handling()) == "sha256"
     assert channel.asked(PATH) == 2  # opened once, checked once, and not read again
 
 
@@ -118,7 +119,7 @@ def test_without_a_hash_a_small_file_is_read_again(
         client = Client(channel)
         chunks = (content[at : at + 32_000] for at in range(0, size, 32_000))
         client.write_file(PATH, chunks)
-        assert prove(client, PATH, seen(content, 1 << 30)) == proof
+        assert prove(client, PATH, seen(content, 1 << 30), Handling()) == proof
         assert channel.asked(PATH) - channel.asked(b"check-file-name") == opened
 
 

@@ -1,0 +1,170 @@
+"""How a courier brings a file to its remote and publishes it there, each step as that remote needs it."""
+
+import contextlib
+import os
+from typing import Literal
+
+from sftpd.errors import RemoteError
+from sftpd.exchange.remote import Outcome, Proof
+from sftpd.link.model import Handling
+from sftpd.sftp.attributes import Attributes, clamped
+from sftpd.sftp.status import Status
+from sftpd.ssh import courier_messages as m
+from sftpd.ssh.courier_proof import Known, Ranges, is_same, prove
+from sftpd.ssh.courier_sftp import POSIX_RENAME, Client, StatusReply, chunks_of
+
+RESUMED_FROM = 1 << 20
+"""Bytes of a file from which it is worth asking whether a part of it is there."""
+
+
+class Deliveries:
+    """Deliveries over one SFTP conversation. Methods raise as those of Client."""
+
+    def __init__(self, client: Client, handling: Handling) -> None:
+        self._client = client
+        self._handling = handling
+
+    def upload(self, order: m.Upload, fd: int) -> Proof:
+        """Bring a file to its temporary name, and prove that it is there; raises RemoteError if it is not."""
+        sent = self._proven_part(order, fd)
+        if not sent.size or not self._completed(order, fd, sent):
+            sent = self._written_anew(order, fd)
+        if sent.sha256 != order.sha256:
+            raise RemoteError("the file changed while it was sent")
+        self._set_attributes(order.path, fd)
+        size = self._client.size(order.path)
+        if size != order.size:
+            raise RemoteError(f"{order.size} bytes were sent, the server has {size}")
+        return prove(self._client, order.path, sent, self._handling)
+
+    def publish(self, order: m.Publish) -> m.Published:
+        """Rename a temporary file into place, once: one that is gone was renamed before."""
+        outcome = self._replacing(order) if order.replace else self._if_free(order)
+        if outcome == "gone":
+            self._require_folder(order.folder)
+        return m.Published(outcome, self._client.size(order.final) if order.look else None)
+
+    def place(self, order: m.Place) -> None:
+        """Rename and replace what is there, with the folders above it made if the order says so."""
+        try:
+            self.rename(order.temporary, order.final)
+        except StatusReply as reply:
+            if not order.make_folders or reply.status not in (Status.NO_SUCH_FILE, Status.FAILURE):
+                raise
+            self._make_parents(order.final)
+            self.rename(order.temporary, order.final)
+
+    def rename(self, old: bytes, new: bytes) -> None:
+        """Rename, in one step where the server can, and replace what is there."""
+        client = self._client
+        if self._handling.posix_rename and POSIX_RENAME in client.extensions:
+            client.posix_rename(old, new)
+            return
+        try:
+            client.rename(old, new)
+        except StatusReply as reply:
+            # SFTP 3 has no code for "it exists": look, and only then make room
+            if reply.status is not Status.FAILURE or client.size(new) is None or client.size(old) is None:
+                raise
+            client.remove(new)
+            client.rename(old, new)
+
+    def holds(self, order: m.AskContent) -> bool:
+        """Whether a file is known to have this content."""
+        client, handling = self._client, self._handling
+        if client.size(order.path) != order.size:
+            return False
+        known, limit = Known(order.size, order.sha256), max(handling.confirm_limit, handling.resume_limit)
+        return is_same(client, order.path, known, ask=handling.check_file, read_limit=limit) is True
+
+    def _proven_part(self, order: m.Upload, fd: int) -> Ranges:
+        """What of the file is at the remote already and is proven to be its beginning."""
+        handling = self._handling
+        if not handling.resume or order.size < RESUMED_FROM:
+            return Ranges()
+        there = self._client.size(order.path)
+        if not there or there > order.size:
+            return Ranges()
+        part = Ranges()
+        for _ in chunks_of(fd, there, part.update):
+            pass
+        limit = handling.resume_limit
+        same = is_same(self._client, order.path, part, ask=handling.check_file, read_limit=limit)
+        return part if same else Ranges()
+
+    def _completed(self, order: m.Upload, fd: int, part: Ranges) -> bool:
+        """Whether the server lets a file grow; some write files from their beginning alone."""
+        try:
+            self._write(order, fd, part)
+        except StatusReply:
+            return False
+        return self._client.size(order.path) == order.size
+
+    def _written_anew(self, order: m.Upload, fd: int) -> Ranges:
+        sent = Ranges()
+        try:
+            self._write(order, fd, sent)
+        except StatusReply as reply:
+            if reply.status is not Status.NO_SUCH_FILE:
+                raise
+            self._make_parents(order.path)
+            sent = Ranges()
+            self._write(order, fd, sent)
+        return sent
+
+    def _write(self, order: m.Upload, fd: int, sent: Ranges) -> None:
+        start = sent.size
+        chunks = chunks_of(fd, order.size, sent.update, start=start)
+        self._client.write_file(order.path, chunks, start=start, sync=self._handling.fsync)
+
+    def _set_attributes(self, path: bytes, fd: int) -> None:
+        handling, times = self._handling, None
+        if handling.preserve_times:
+            status = os.fstat(fd)
+            times = (clamped(status.st_atime), clamped(status.st_mtime))
+        if times is None and handling.mode is None:
+            return
+        try:
+            self._client.set_attributes(path, Attributes(permissions=handling.mode, times=times))
+        except StatusReply as reply:
+            raise RemoteError(
+                f"the server sets no times or mode: {reply.what}",
+                remedy="leave preserve_times and mode out of the configuration of this remote",
+            ) from reply
+
+    def _make_parents(self, path: bytes) -> None:
+        """Make the directories above `path`; those that cannot be made may be there already."""
+        parts = path.split(b"/")[:-1]
+        for count in range(1, len(parts) + 1):
+            parent = b"/".join(parts[:count])
+            if parent:
+                with contextlib.suppress(StatusReply):
+                    self._client.make_directory(parent)
+
+    def _replacing(self, order: m.Publish) -> Literal["renamed", "gone"]:
+        try:
+            self.rename(order.temporary, order.final)
+        except StatusReply:
+            if self._client.size(order.temporary) is not None:
+                raise
+            return "gone"
+        return "renamed"
+
+    def _if_free(self, order: m.Publish) -> Outcome:
+        """Look first, for some servers' rename replaces; a file that comes in between is lost there."""
+        client = self._client
+        if client.size(order.final) is None:
+            try:
+                client.rename(order.temporary, order.final)
+            except StatusReply:
+                if client.size(order.temporary) is not None and client.size(order.final) is None:
+                    raise
+            else:
+                return "renamed"
+        return "gone" if client.size(order.temporary) is None else "taken"
+
+    def _require_folder(self, folder: bytes) -> None:
+        try:
+            self._client.stat(folder)
+        except StatusReply as reply:
+            raise RemoteError(f"the file is gone and so is its folder: {reply.what}") from reply

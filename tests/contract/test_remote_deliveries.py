@@ -1,0 +1,299 @@
+"""Deliveries to real servers of every kind, and to the double that stands for them: one contract."""
+
+import contextlib
+import dataclasses
+import os
+import stat
+
+import pytest
+from exchange_doubles import LocalRemote
+from remote_scene import NAME, LocalFile, login_at, remotes_for
+from remote_servers import SERVERS, Relay, Server
+
+from sftpd.errors import RemoteError
+from sftpd.link.model import Handling
+from sftpd.process.pool import Children
+
+PART = ".sftpd-1.part"
+BIG = 6 << 20
+OFFER_HASHES = ("sftpd",)
+TELL_HASHES = ("sftpd", "proftpd")
+WRITES_ANYWHERE = ("openssh", "openssh-chrooted", "proftpd", "asyncssh", "sftpd")
+
+
+@pytest.fixture(scope="module")
+def children():
+    with Children.start(["sftpd.ssh.courier"]) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def running(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("servers")
+    if request.param == "double":
+        yield Server("double", None, b"/", (folder,))
+        return
+    with SERVERS[request.param](folder / "s") as server:
+        yield server
+
+
+REAL = pytest.mark.parametrize("running", SERVERS, indirect=True)
+EVERY = pytest.mark.parametrize("running", [*SERVERS, "double"], indirect=True)
+
+
+@pytest.fixture
+def server(running, tmp_path):
+    """The server with a folder for this test alone."""
+    name = tmp_path.name
+    for place in running.places:
+        (place / name).mkdir(parents=True)
+    places = tuple(place / name for place in running.places)
+    return dataclasses.replace(running, directory=running.at(name), places=places)
+
+
+@pytest.fixture
+def borrow(children):
+    """Borrow a connection to a server that is handled so."""
+
+    @contextlib.contextmanager
+    def borrowing(server, **handling):
+        remotes = remotes_for(children, login_at(server.login, handling=Handling(**handling)))
+        with contextlib.closing(remotes), remotes.borrow(NAME) as remote:
+            yield remote
+
+    return borrowing
+
+
+@pytest.fixture
+def remote(running, server, borrow):
+    """A server and a connection to it."""
+    if server.name == "double":
+        yield server, LocalRemote(running.places[0])
+        return
+    with borrow(server) as connection:
+        yield server, connection
+
+
+def publish(server, connection, name, *, replace=True, part=PART):
+    return connection.publish(
+        server.at(part), server.at(name), folder=server.directory, replace=replace, look=True
+    )
+
+
+def other(byte):
+    return bytes([byte[0] ^ 1])
+
+
+def uploaded(server, connection, tmp_path, content=b"ours", part=PART):
+    file = LocalFile(tmp_path / "file", content)
+    file.upload(connection, server.at(part))
+    return file
+
+
+@EVERY
+def test_what_is_published_is_whole_and_under_its_name_alone(remote, tmp_path):
+    server, connection = remote
+    content = os.urandom(70_000)
+    assert LocalFile(tmp_path / "file", content).upload(connection, server.at(PART)) == "sha256"
+    assert publish(server, connection, "final.csv") == ("renamed", 70_000)
+    assert (server.content("final.csv"), server.names()) == (content, ["final.csv"])
+
+
+@EVERY
+def test_what_is_there_is_replaced(remote, tmp_path):
+    server, connection = remote
+    server.put("final.csv", b"theirs, and longer")
+    uploaded(server, connection, tmp_path)
+    assert publish(server, connection, "final.csv") == ("renamed", 4)
+    assert (server.content("final.csv"), server.content(PART)) == (b"ours", None)
+
+
+@EVERY
+def test_what_must_not_be_replaced_stays(remote, tmp_path):
+    server, connection = remote
+    server.put("final.csv", b"theirs")
+    uploaded(server, connection, tmp_path)
+    assert publish(server, connection, "final.csv", replace=False).outcome == "taken"
+    assert (server.content("final.csv"), server.content(PART)) == (b"theirs", b"ours")
+
+
+@EVERY
+@pytest.mark.parametrize("replace", [True, False])
+def test_to_publish_again_does_nothing_and_says_so(remote, tmp_path, replace):
+    server, connection = remote
+    uploaded(server, connection, tmp_path)
+    assert publish(server, connection, "final.csv", replace=replace) == ("renamed", 4)
+    assert publish(server, connection, "final.csv", replace=replace) == ("gone", 4)
+    assert server.content("final.csv") == b"ours"
+
+
+@EVERY
+def test_a_file_that_was_taken_away_is_gone_and_not_seen(remote, tmp_path):
+    server, connection = remote
+    uploaded(server, connection, tmp_path)
+    publish(server, connection, "final.csv")
+    connection.remove(server.at("final.csv"))
+    assert publish(server, connection, "final.csv") == ("gone", None)
+
+
+@EVERY
+def test_where_the_folder_is_gone_too_nothing_is_said_of_the_file(remote):
+    server, connection = remote
+    missing = server.at("missing")
+    with pytest.raises(RemoteError, match="so is its folder"):
+        connection.publish(
+            missing + b"/part", missing + b"/final", folder=missing + b"/", replace=True, look=True
+        )
+
+
+@EVERY
+def test_content_is_known_by_size_and_hash(remote, tmp_path):
+    server, connection = remote
+    file = uploaded(server, connection, tmp_path, b"content")
+    same = {"size": file.size, "sha256": file.sha256}
+    assert connection.holds(server.at(PART), **same)
+    assert not connection.holds(server.at(PART), **same | {"size": 6})
+    assert not connection.holds(server.at(PART), **same | {"sha256": "0" * 64})
+
+
+@REAL
+def test_the_proof_is_the_best_that_can_be_had(server, borrow, tmp_path):
+    file = LocalFile(tmp_path / "file", os.urandom(BIG))
+    for handling, proof in (
+        ({}, "sha256" if server.name in OFFER_HASHES else "size"),
+        ({"check_file": "always"}, "sha256" if server.name in TELL_HASHES else "size"),
+        ({"confirm_limit": BIG}, "sha256"),
+        ({"confirm_limit": BIG, "check_file": "never"}, "sha256"),
+        ({"check_file": "never"}, "size"),
+        ({"confirm": "size", "confirm_limit": BIG}, "size"),
+    ):
+        with borrow(server, **handling, resume=False) as connection:
+            assert file.upload(connection, server.at(PART)) == proof, handling
+
+
+@REAL
+def test_where_a_hash_is_required_and_none_is_had_the_delivery_fails(server, borrow, tmp_path):
+    with (
+        borrow(server, confirm="hash-required", check_file="never", confirm_limit=3) as connection,
+        pytest.raises(RemoteError, match="raise confirm_limit"),
+    ):
+        uploaded(server, connection, tmp_path)
+
+
+@REAL
+@pytest.mark.parametrize("posix_rename", [True, False])
+def test_both_ways_to_rename_replace(server, borrow, tmp_path, posix_rename):
+    server.put("final.csv", b"theirs")
+    with borrow(server, posix_rename=posix_rename) as connection:
+        uploaded(server, connection, tmp_path)
+        assert publish(server, connection, "final.csv").outcome == "renamed"
+    assert server.content("final.csv") == b"ours"
+
+
+@REAL
+def test_times_and_mode_are_set_before_the_final_name(server, borrow, tmp_path):
+    file = LocalFile(tmp_path / "file", b"ours")
+    os.utime(file.path, (1_600_000_000, 1_500_000_000))
+    with borrow(server, preserve_times=True, mode=0o604) as connection:
+        file.upload(connection, server.at(PART))
+        status = server.local(PART).stat()
+        publish(server, connection, "final.csv")
+    assert int(status.st_mtime) == 1_500_000_000
+    if server.name != "rclone":  # which takes a mode and forgets it
+        assert stat.S_IMODE(status.st_mode) == 0o604
+    assert int(server.local("final.csv").stat().st_mtime) == 1_500_000_000
+
+
+@REAL
+def test_times_that_are_not_to_be_kept_are_not(server, borrow, tmp_path):
+    file = LocalFile(tmp_path / "file", b"ours")
+    os.utime(file.path, (1_600_000_000, 1_500_000_000))
+    with borrow(server) as connection:
+        file.upload(connection, server.at(PART))
+    assert server.local(PART).stat().st_mtime > 1_600_000_000
+
+
+@pytest.fixture
+def counted(server):
+    with Relay(server.login.port) as relay:
+        yield relay, relay.before(server)
+
+
+def sent_by(relay, server, borrow, tmp_path, content, **handling):
+    """Upload over the relay; returns the bytes that went to the server."""
+    file = LocalFile(tmp_path / "file", content)
+    before = relay.sent
+    with borrow(server, **handling) as connection:
+        file.upload(connection, server.at(PART))
+        assert server.content(PART) == content
+    return relay.sent - before
+
+
+@REAL
+@pytest.mark.parametrize(
+    "handling",
+    [{}, {"check_file": "never"}, {"resume_limit": 0}, {"resume_limit": 0, "check_file": "always"}],
+    ids=["usual", "read again", "hashed as offered", "hashed"],
+)
+def test_an_upload_goes_on_after_what_is_proven_to_be_there(counted, borrow, tmp_path, handling):
+    relay, server = counted
+    content = os.urandom(BIG)
+    server.put(PART, content[: BIG - 100_000])
+    sent = sent_by(relay, server, borrow, tmp_path, content, **handling)
+
+    telling = TELL_HASHES if handling.get("check_file") == "always" else OFFER_HASHES
+    if (server.name in telling or handling.get("resume_limit") != 0) and server.name in WRITES_ANYWHERE:
+        assert 100_000 < sent < 1_000_000
+    else:
+        assert sent > BIG
+
+
+@REAL
+def test_a_part_that_is_the_whole_file_is_not_sent_again(counted, borrow, tmp_path):
+    relay, server = counted
+    content = os.urandom(BIG)
+    server.put(PART, content)
+    sent = sent_by(relay, server, borrow, tmp_path, content)
+    assert sent < 1_000_000 or server.name == "rclone"
+
+
+@REAL
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        lambda content: other(content[:1]) + content[1:-5],
+        lambda content: content[:-5] + other(content[-5:-4]),
+        lambda content: bytes(len(content) - 5),
+        lambda content: content + b"more",
+    ],
+    ids=["other beginning", "other end", "a hole", "longer"],
+)
+@pytest.mark.parametrize("check_file", ["always", "never"])
+def test_a_part_that_is_not_the_files_beginning_is_begun_anew(counted, borrow, tmp_path, spoil, check_file):
+    relay, server = counted
+    content = os.urandom(BIG)
+    server.put(PART, spoil(content))
+    assert sent_by(relay, server, borrow, tmp_path, content, check_file=check_file) > BIG
+
+
+@REAL
+def test_without_resume_all_is_sent(counted, borrow, tmp_path):
+    relay, server = counted
+    content = os.urandom(BIG)
+    server.put(PART, content[:-5])
+    assert sent_by(relay, server, borrow, tmp_path, content, resume=False) > BIG
+
+
+@REAL
+def test_an_upload_that_is_cut_off_goes_on_with_the_next_connection(counted, borrow, tmp_path):
+    relay, server = counted
+    content = os.urandom(BIG)
+    file = LocalFile(tmp_path / "file", content)
+    relay.cut_after = BIG // 2
+    with borrow(server) as connection, pytest.raises(RemoteError):
+        file.upload(connection, server.at(PART))
+    assert server.content("final.csv") is None
+    relay.cut_after = None
+    sent = sent_by(relay, server, borrow, tmp_path, content)
+    if server.name in WRITES_ANYWHERE:
+        assert sent < BIG - 500_000
