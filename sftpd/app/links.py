@@ -8,13 +8,13 @@ from sftpd.config.delivery_model import NO_TEMPORARY, HandlingSection
 from sftpd.config.keys import totp_secret
 from sftpd.config.link_model import (
     AccountSection,
-    BackoffSection,
     FilePolicySection,
     InboundSection,
     LinkFile,
     OutboundSection,
 )
 from sftpd.config.load import Config
+from sftpd.config.remote_model import BackoffSection
 from sftpd.config.rules_model import ExpectSection
 from sftpd.link.model import (
     PARTS,

@@ -26,8 +26,6 @@ from sftpd.config import keys
 from sftpd.config.secret import FORM, Secret, SecretError
 from sftpd.names import NAME_PATTERN
 from sftpd.periods import Period, PeriodError
-from sftpd.timewindows import FORM as WINDOW_FORM
-from sftpd.timewindows import TimeWindow, TimeWindowError
 
 _SHOWN = 60
 _PORT_MAX = 65535
@@ -114,15 +112,6 @@ def _date(raw: object) -> date:
     if type(raw) is date:
         return raw
     raise not_allowed(raw, "a date such as 2027-12-31, without quotes")
-
-
-def _window(raw: object) -> TimeWindow:
-    if isinstance(raw, TimeWindow):
-        return raw
-    try:
-        return TimeWindow.parse(str(raw))
-    except TimeWindowError:
-        raise not_allowed(raw, f"a window of time such as {WINDOW_FORM}") from None
 
 
 def _network(raw: object) -> IPv4Network | IPv6Network:
@@ -369,7 +358,6 @@ CalendarPeriod = Annotated[
 ]
 Zone = Annotated[ZoneInfo, PlainValidator(_zone, json_schema_input_type=str), Kind("time zone")]
 TimeOfDay = Annotated[time, PlainValidator(_time, json_schema_input_type=str), Kind("time of day")]
-Window = Annotated[TimeWindow, PlainValidator(_window, json_schema_input_type=str), Kind("window of time")]
 Day = Annotated[date, PlainValidator(_date, json_schema_input_type=str), Kind("date")]
 Network = Annotated[
     IPv4Network | IPv6Network, PlainValidator(_network, json_schema_input_type=str), Kind("network")
