@@ -125,6 +125,8 @@ class LocalRemote:
         outcome = "renamed" if part.exists() else "gone"
         if outcome == "gone" and not self._at(folder).exists():
             raise RemoteError("the file is gone and so is its folder")
+        if outcome == "gone" and part.exists():
+            raise RemoteError("the folder was away for a moment, and the file with it")
         if outcome == "renamed" and target.exists() and not replace:
             outcome = "taken"
         if outcome == "renamed":

@@ -42,6 +42,8 @@ class Deliveries:
         outcome = self._replacing(order) if order.replace else self._if_free(order)
         if outcome == "gone":
             self._require_folder(order.folder)
+            if self._client.size(order.temporary) is not None:
+                raise RemoteError("the folder was away for a moment, and the file with it")
         return m.Published(outcome, self._client.size(order.final) if order.look else None)
 
     def place(self, order: m.Place) -> None:
