@@ -347,7 +347,7 @@ def test_no_more_files_of_a_route_are_on_their_way_than_it_allows(tmp_path, conc
 def test_in_strict_order_a_file_that_waits_keeps_the_next_one_waiting(tmp_path):
     with Scene(tmp_path, workers=4, turns=Turns(strict=True)) as scene:
         scene.remote.faults["upload"] = [RemoteError("try later")] * 5
-        scene.remote.faults["place"] = [RemoteError("try later")] * 3
+        scene.remote.faults["publish"] = [RemoteError("try later")] * 3
         offer_all(scene, numbered(40))
         scene.run_queue()
         assert scene.remote.placed == numbered(40)
