@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from namespaces import run_apart, short_queue
+from structlog.testing import capture_logs
 from watch_scene import Taken, until, watching
 
 from sftpd.watch.watcher import Pace
@@ -147,16 +148,17 @@ def test_after_the_root_was_away_all_has_its_turn_again(root, tmp_path):
         assert replaced == [1]
 
 
-def test_a_missing_root_is_said_to_be_missing_from_the_start(root, caplog, capsys):
+def test_a_missing_root_is_said_to_be_missing_from_the_start(root):
     root.rmdir()
     taken = Taken()
-    with watching(root, taken, pace=Pace(rescan=3600.0, poll=3600.0)) as watcher:
+    pace = Pace(rescan=3600.0, poll=3600.0)
+    with capture_logs() as said, watching(root, taken, pace=pace) as watcher:
         until(lambda: watcher._identity is None)
         root.mkdir()
         (root / "a").write_bytes(b"1")
         until(lambda: taken.holds((b"a",)))
         assert watcher._observation is not None
-    assert "watched_folder_missing" in capsys.readouterr().out + caplog.text
+    assert "watched_folder_missing" in [each["event"] for each in said]
 
 
 def test_a_folder_can_be_polled_though_it_could_be_observed(root):
