@@ -3,22 +3,21 @@
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time, timedelta
+from datetime import date, datetime, time, timedelta
 from typing import Self
 from zoneinfo import ZoneInfo
 
+from sftpd.civil import WEEKDAYS, instant
 from sftpd.errors import SftpdError
 
 FORM = '"Mon-Fri 18:00-06:00", "Sat,Sun 00:00-24:00" or, for every day, "22:00-05:00"'
 
-_DAYS = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
-_DAY = f"(?:{'|'.join(_DAYS)})"
+_DAY = f"(?:{'|'.join(WEEKDAYS)})"
 _TIME = r"(?:[01]\d|2[0-3]):[0-5]\d"
 _WINDOW = re.compile(rf"(?:({_DAY}(?:[-,]{_DAY})*) )?({_TIME})-({_TIME}|24:00)", re.ASCII)
 _A_DAY = 24 * 60
 _SPAN = range(-1, 16)
 """Days around today that are looked at: a week's window may fall into the hour that a spring night lacks."""
-_SECOND = timedelta(seconds=1)
 
 
 class TimeWindowError(SftpdError, ValueError):
@@ -51,12 +50,11 @@ class TimeWindow:
     def on(self, day: date, zone: ZoneInfo) -> tuple[datetime, datetime] | None:
         """From when to when it is open, if it opens on `day`.
 
-        Each end is the first instant at which the zone's clock shows that time or a later one: where a
-        night shows an hour twice the first counts, and an hour that it leaves out is over at once.
+        Each end is as civil.instant has it: an hour that a night leaves out is over at once.
         """
         if day.weekday() not in self.days:
             return None
-        return _first_showing(day, self.start, zone), _first_showing(day, self.end, zone)
+        return _shown(day, self.start, zone), _shown(day, self.end, zone)
 
 
 def opens_at(windows: Iterable[TimeWindow], now: datetime, zone: ZoneInfo) -> datetime | None:
@@ -75,13 +73,13 @@ def opens_at(windows: Iterable[TimeWindow], now: datetime, zone: ZoneInfo) -> da
 
 def _days(text: str | None) -> frozenset[int]:
     if text is None:
-        return frozenset(range(len(_DAYS)))
+        return frozenset(range(len(WEEKDAYS)))
     found: set[int] = set()
     for part in text.split(","):
         first, _, last = part.partition("-")
         if "-" in last:
             raise TimeWindowError(f"{part!r} are no days", expected=FORM)
-        begin, end = _DAYS.index(first), _DAYS.index(last or first)
+        begin, end = WEEKDAYS.index(first), WEEKDAYS.index(last or first)
         found.update(number % 7 for number in range(begin, end + 1 if end >= begin else end + 8))
     return frozenset(found)
 
@@ -91,17 +89,7 @@ def _minutes(text: str) -> int:
     return int(hours) * 60 + int(minutes)
 
 
-def _first_showing(day: date, minutes: int, zone: ZoneInfo) -> datetime:
-    wanted = datetime.combine(day, time()) + timedelta(minutes=minutes)
-    instant = wanted.replace(tzinfo=zone).astimezone(UTC)
-    if instant.astimezone(zone).replace(tzinfo=None) == wanted:
-        return instant
-    # The clock leaps over that time: between these two, whose seconds are searched for the leap.
-    before, after = wanted.replace(tzinfo=zone, fold=1).astimezone(UTC), instant
-    while after - before > _SECOND:
-        middle = before + ((after - before) // 2 // _SECOND) * _SECOND
-        if middle.astimezone(zone).replace(tzinfo=None) < wanted:
-            before = middle
-        else:
-            after = middle
-    return after
+def _shown(day: date, minutes: int, zone: ZoneInfo) -> datetime:
+    days, rest = divmod(minutes, _A_DAY)
+    hour, minute = divmod(rest, 60)
+    return instant(day + timedelta(days), time(hour, minute), zone)

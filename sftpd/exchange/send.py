@@ -3,13 +3,14 @@
 import dataclasses
 import os
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import structlog
@@ -35,6 +36,16 @@ from sftpd.names import TransferId, new_id
 
 _PUT_AWAY_PATIENCE = timedelta(minutes=1)
 """After which a delivered file that was not put away has its turn again."""
+
+_ENDS: Mapping[Outcome, tuple[str, str | None]] = MappingProxyType(
+    {
+        Outcome.GAVE_UP: ("transfer.failed", None),
+        Outcome.TAKEN: ("transfer.failed", None),
+        Outcome.SKIPPED: ("transfer.skipped", None),
+        Outcome.BLOCKED: ("transfer.blocked", "quarantine"),
+    }
+)
+"""What is told of a file that is sent no more, and the folder that the ledger names for it."""
 
 _log = structlog.get_logger()
 
@@ -123,7 +134,7 @@ class Sender:
         is_last = backoff.attempts is not None and attempts >= backoff.attempts
         # In PLACING nothing is given up: the rename may have happened, and only asking again can tell.
         if is_last and transfer.state is not TransferState.PLACING:
-            self._give_up(transfer, str(error))
+            self._end(transfer, Outcome.GAVE_UP, str(error))
             return None
         wait = backoff.wait(attempts, random.random())
         values = {"attempts": attempts, "reason": str(error)}
@@ -220,7 +231,7 @@ class Sender:
             return self._settle(transfer, taken, self._place)
         except (IsADirectoryError, NotADirectoryError, FileExistsError):
             # A certain no: nothing was renamed, and nothing will be while that is there.
-            return self._set_aside(transfer, "a file or folder of that name is in the way")
+            return self._end(transfer, Outcome.BLOCKED, "a file or folder of that name is in the way")
 
         offered = self._delivery.folder
         here = transfer.delivered_as if offered is not None else None
@@ -265,7 +276,7 @@ class Sender:
         conflict = self.route.conflict
         other = other_name(self._delivery.target(transfer.path), transfer.id)
         if conflict == "skip":
-            self._skip(transfer, taken.what)
+            self._end(transfer, Outcome.SKIPPED, taken.what)
         elif conflict == "keep-both" and transfer.final != other:
             renamed = dataclasses.replace(transfer, delivered_as=other)
             values = {"delivered_as": records.join(other)}
@@ -275,19 +286,7 @@ class Sender:
             else:
                 self.advance(transfer.id)
         else:
-            self._give_up(transfer, f'{taken.what} (conflict = "{conflict}")', Outcome.TAKEN)
-
-    def _skip(self, transfer: Transfer, reason: str) -> None:
-        def work(unit: Unit) -> None:
-            if records.state_of(unit.conn, transfer.id) is TransferState.FAILING:
-                return  # cancelled meanwhile, which was told of
-            turn = {"rank": HERE, "not_before": unit.now}
-            records.move(unit, transfer.id, Outcome.SKIPPED, folder=None, reason=reason, **turn)
-            private = transfer.private | {"reason": reason}
-            unit.record(Event("transfer.skipped", transfer.link, transfer.public, private))
-
-        self._ledger.write(work)
-        self.advance(transfer.id)
+            self._end(transfer, Outcome.TAKEN, f'{taken.what} (conflict = "{conflict}")')
 
     def _lose(self, transfer: Transfer) -> None:
         self._delivery.withdraw(transfer)
@@ -309,7 +308,7 @@ class Sender:
         self._places.forget_reason(transfer.folder, transfer.placed_as)
         verdict = self._screening.screen(transfer, self._file(transfer), self.route.policy)
         if not verdict.accepted:
-            self._set_aside(transfer, verdict.reason)
+            self._end(transfer, Outcome.BLOCKED, verdict.reason)
             return
         target = self._delivery.target(transfer.path)
 
@@ -323,14 +322,17 @@ class Sender:
 
         self._ledger.write(work)
 
-    def _give_up(self, transfer: Transfer, reason: str, why: Outcome = Outcome.GAVE_UP) -> None:
+    def _end(self, transfer: Transfer, why: Outcome, reason: str) -> None:
+        """Send a file no more, tell of that, and put it where such files go."""
+        event, folder = _ENDS[why]
+
         def work(unit: Unit) -> None:
             if records.state_of(unit.conn, transfer.id) is TransferState.FAILING:
                 return  # cancelled meanwhile, which was told of
             turn = {"rank": HERE, "not_before": unit.now}
-            records.move(unit, transfer.id, why, folder=None, reason=reason, **turn)
+            records.move(unit, transfer.id, why, folder=folder, reason=reason, **turn)
             private = transfer.private | {"reason": reason}
-            unit.record(Event("transfer.failed", transfer.link, transfer.public, private))
+            unit.record(Event(event, transfer.link, transfer.public, private))
 
         self._ledger.write(work)
         self.advance(transfer.id)
@@ -338,18 +340,6 @@ class Sender:
     def _fail(self, transfer: Transfer) -> None:
         self._delivery.withdraw(transfer)
         self._put_aside(transfer, "failed")
-
-    def _set_aside(self, transfer: Transfer, reason: str) -> None:
-        """Hold a file back that was let through and cannot be placed."""
-
-        def work(unit: Unit) -> None:
-            values = {"folder": "quarantine", "reason": reason, "rank": HERE, "not_before": unit.now}
-            records.move(unit, transfer.id, Outcome.BLOCKED, **values)
-            private = transfer.private | {"reason": reason}
-            unit.record(Event("transfer.blocked", transfer.link, transfer.public, private))
-
-        self._ledger.write(work)
-        self._put_aside(transfer, "quarantine")
 
     def _remove_done_file(self, transfer: Transfer) -> None:
         """Remove the done-file of a file that is about to leave the folder: it must not speak for the next.

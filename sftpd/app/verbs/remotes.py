@@ -15,8 +15,6 @@ from sftpd.names import new_id
 from sftpd.ssh.remotes import CourierRemotes
 from sftpd.ssh.suggestions import snippet, suggested, untried
 
-_WHERE = ("remote", "link", "host", "port", "user")
-
 
 def _remote_list(instance: Instance, _: Arguments) -> list[dict[str, Any]]:
     return [_remote(instance, remote) for remote in _all(instance)]
@@ -53,7 +51,7 @@ def _remote_probe(instance: Instance, arguments: Arguments) -> dict[str, Any]:
         found = remotes.examine(remote.name, os.fsencode(folder), new_id(instance.clock.now()))
     settings = suggested(found)
     return {
-        **{key: value for key, value in _remote(instance, remote).items() if key in _WHERE},
+        **_where(remote),
         "path": folder,
         "identification": found.identification,
         "extensions": list(found.extensions),
@@ -89,16 +87,22 @@ def _named(instance: Instance, arguments: Arguments) -> Remote:
 def _remote(instance: Instance, remote: Remote) -> dict[str, Any]:
     standing = instance.guards.of(remote.link, remote.name).standing()
     return {
-        "remote": remote.name,
-        "link": remote.link,
-        "host": remote.host,
-        "port": remote.port,
-        "user": remote.user,
+        **_where(remote),
         "state": standing.state,
         "reason": standing.reason,
         "since": None if standing.since is None else standing.since.isoformat(),
         "failures": standing.failures,
         "retry_at": None if standing.retry_at is None else standing.retry_at.isoformat(),
+    }
+
+
+def _where(remote: Remote) -> dict[str, Any]:
+    return {
+        "remote": remote.name,
+        "link": remote.link,
+        "host": remote.host,
+        "port": remote.port,
+        "user": remote.user,
     }
 
 
