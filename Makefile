@@ -72,7 +72,7 @@ packages:
 		echo "Not a Debian system: the tests need what these packages hold: $(PACKAGES)" >&2
 		exit 0
 	fi
-	# A package may be provided by another: there are Node.js packages that hold npm.
+	# A package may be provided by another: some packages of Node.js bring its package manager along.
 	installed=$$(dpkg-query -W -f '$${db:Status-Status} $${Package}, $${Provides}\n' | sed -n 's/([^)]*)//g; s/^installed //p' | tr -s ', ' '\n')
 	missing=$$(comm -13 <(sort <<<"$$installed") <(printf '%s\n' $(PACKAGES) | sort))
 	[ -z "$$missing" ] || debian_install $$missing

@@ -146,12 +146,6 @@ class LocalRemote:
         target = self._at(path)
         return target.stat().st_size if target.exists() else None
 
-    def list(self, path):
-        self._call("list")
-        files = [entry for entry in self._at(path).iterdir() if entry.is_file()]
-        stats = [(os.fsencode(file.name), file.stat()) for file in sorted(files)]
-        return [RemoteFile(name, stat.st_size, int(stat.st_mtime)) for name, stat in stats]
-
     def look(self, path, look):
         self._call("list")
         top = self._at(path)

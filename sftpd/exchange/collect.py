@@ -18,11 +18,9 @@ from sftpd.exchange.read_once import Attempts
 from sftpd.exchange.receive import Receiver
 from sftpd.exchange.remote import Listing, Look, Remote, RemoteFile, Remotes, in_directory
 from sftpd.ledger import tables
+from sftpd.ledger.database import in_parts
 from sftpd.ledger.ledger import Ledger
 from sftpd.link.model import Inbound
-
-_QUERY_LIMIT = 500
-"""Paths that one query asks for."""
 
 _log = structlog.get_logger()
 
@@ -136,8 +134,7 @@ class Collector:
         route = (t.link == self.route.link, t.route == self.route.name)
         seen: set[tuple[bytes, str | None]] = set()
         with self._ledger.read() as conn:
-            for start in range(0, len(files), _QUERY_LIMIT):
-                paths = [file.name for file in files[start : start + _QUERY_LIMIT]]
+            for paths in in_parts([file.name for file in files]):
                 rows = conn.execute(sa.select(t.path, t.origin).where(*route, t.path.in_(paths)))
                 seen.update((path, origin) for path, origin in rows)
         return {file for file in files if (file.name, origin(file)) in seen}

@@ -168,9 +168,7 @@ def _copy(places: Places, transfer: Transfer, copy: records.Parts) -> str:
             digest = hashlib.sha256()
             while chunk := os.read(source, _CHUNK):
                 digest.update(chunk)
-                rest = memoryview(chunk)
-                while rest:
-                    rest = rest[os.write(target, rest) :]
+                durable.write_all(target, chunk)
             if digest.hexdigest() != transfer.sha256:
                 raise RefusedError(
                     "its file was changed since", reason="FILE_CHANGED", where=f"transfer {transfer.id}"

@@ -11,6 +11,7 @@ import structlog
 
 from sftpd.exchange.remote import RemoteFile
 from sftpd.ledger import tables
+from sftpd.ledger.database import in_parts
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
 from sftpd.ledger.writer import Unit
@@ -18,7 +19,6 @@ from sftpd.link.model import Inbound
 from sftpd.names import TransferId
 
 _CUT_OFF = "the read was cut off"
-_QUERY_LIMIT = 500
 _attempt = tables.attempt
 
 _log = structlog.get_logger()
@@ -35,11 +35,9 @@ class Attempts:
     def tried(self, files: list[RemoteFile]) -> set[RemoteFile]:
         """Those of `files` that were read before, with success or not."""
         by_key = {_key(file): file for file in files}
-        keys = [*by_key]
         found: set[RemoteFile] = set()
         with self._ledger.read() as conn:
-            for start in range(0, len(keys), _QUERY_LIMIT):
-                some = keys[start : start + _QUERY_LIMIT]
+            for some in in_parts([*by_key]):
                 query = sa.select(_attempt.c.key).where(*self._where, _attempt.c.key.in_(some))
                 found.update(by_key[key] for key in conn.scalars(query))
         return found

@@ -27,6 +27,7 @@ from sftpd.exchange.records import Parts
 from sftpd.files import durable
 from sftpd.files.beneath import Root
 from sftpd.ledger import outbox, tables
+from sftpd.ledger.database import in_parts
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.writer import Unit
 
@@ -37,8 +38,6 @@ _BATCH = 512
 """Leaves that are gone over between two moves of the cursor."""
 
 _SIGNERS_LIMIT = 1 << 20
-_QUERY_LIMIT = 500
-"""Transfers that one query asks for."""
 
 _cursor = tables.receipt_cursor
 _log = structlog.get_logger()
@@ -209,8 +208,7 @@ def spans(ledger: Ledger, transfers: Sequence[str]) -> dict[str, tuple[datetime,
     t = tables.transfer.c
     found: dict[str, tuple[datetime, datetime]] = {}
     with ledger.read() as conn:
-        for start in range(0, len(transfers), _QUERY_LIMIT):
-            some = transfers[start : start + _QUERY_LIMIT]
+        for some in in_parts(transfers):
             rows = conn.execute(sa.select(t.id, t.began_at, t.changed_at).where(t.id.in_(some)))
             found.update((row.id, (row.began_at, row.changed_at)) for row in rows)
     return found

@@ -103,10 +103,6 @@ class Remote(Protocol):
         """The size of the file at `path`, None when there is none."""
         ...
 
-    def list(self, path: bytes) -> list[RemoteFile]:
-        """The regular files in a directory, in the order of their names."""
-        ...
-
     def look(self, path: bytes, look: Look) -> Listing:
         """The regular files in a directory that are looked for."""
         ...

@@ -69,7 +69,7 @@ def write_new(root: Root, files: Sequence[tuple[Parts, bytes]], mode: int = FILE
     for parts, data in files:
         fd = root.open(parts, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         try:
-            _write_all(fd, data)
+            write_all(fd, data)
             if not many:
                 os.fsync(fd)
         finally:
@@ -112,13 +112,14 @@ def _write_new(directory: int, name: bytes, data: bytes, mode: int) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     fd = os.open(name, flags, mode, dir_fd=directory)
     try:
-        _write_all(fd, data)
+        write_all(fd, data)
         os.fsync(fd)
     finally:
         os.close(fd)
 
 
-def _write_all(fd: int, data: bytes) -> None:
+def write_all(fd: int, data: bytes) -> None:
+    """Write all of `data` to an open file, where the kernel may take a part at a time."""
     rest = memoryview(data)
     while rest:
         rest = rest[os.write(fd, rest) :]

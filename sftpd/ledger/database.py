@@ -1,6 +1,8 @@
 """Opening the ledger's database: driver settings, migrations, connections for readers."""
 
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPIConnection
@@ -11,6 +13,11 @@ from sftpd.ledger.statement import Statement
 
 NEWEST = "0006"
 """The newest version of the schema, as its migration names it."""
+
+T = TypeVar("T")
+
+_QUERY_LIMIT = 500
+"""Values that one query names."""
 
 _VERSION = sa.Table("alembic_version", sa.MetaData(), sa.Column("version_num", sa.Text))
 """Where Alembic keeps the version."""
@@ -111,3 +118,9 @@ def _begin_sqlite(connection: sa.Connection) -> None:
     cursor = connection.connection.cursor()
     cursor.execute("BEGIN IMMEDIATE" if writing else "BEGIN")
     cursor.close()
+
+
+def in_parts(values: Sequence[T]) -> Iterator[Sequence[T]]:
+    """The values in parts, each of as many as one query should name."""
+    for start in range(0, len(values), _QUERY_LIMIT):
+        yield values[start : start + _QUERY_LIMIT]

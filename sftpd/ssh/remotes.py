@@ -243,13 +243,6 @@ class _Connection:
         """As Remote says."""
         return self._call(m.AskSize(path), m.FileSize).size
 
-    def list(self, path: bytes) -> list[RemoteFile]:
-        """As Remote says; the first by name, as many as a look takes in."""
-        listing = self.look(path, Look())
-        if listing.left_out:
-            _log.warning("remote_listing_cut", remote=self._name, left_out=listing.left_out)
-        return [*listing.files]
-
     def look(self, path: bytes, look: Look) -> Listing:
         """As Remote says."""
         after = None if look.after is None else m.Entry(look.after.name, look.after.size, look.after.mtime)

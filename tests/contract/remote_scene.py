@@ -8,6 +8,7 @@ from pathlib import Path
 import paramiko
 from sshd import Sshd
 
+from sftpd.exchange.remote import Look, RemoteFile
 from sftpd.link.model import Backoff, Remote
 from sftpd.names import LinkName, RemoteName
 from sftpd.process.pool import Children
@@ -35,6 +36,11 @@ def login_at(server: Sshd, **changes: object) -> RemoteLogin:
 
 def remotes_for(children: Children, login: RemoteLogin, **options: float) -> CourierRemotes:
     return CourierRemotes(children, {NAME: login}, **options)
+
+
+def listed(remote, path: bytes) -> list[RemoteFile]:
+    """The files in a directory at a remote, by name."""
+    return [*remote.look(path, Look()).files]
 
 
 class LocalFile:

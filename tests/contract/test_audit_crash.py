@@ -4,13 +4,13 @@ import errno
 import os
 import random
 import shutil
-import signal
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from deaths import die_after
 
 from sftpd.audit.checkpoint import SigningKey
 from sftpd.audit.log import AuditLog
@@ -19,6 +19,13 @@ from sftpd.errors import AuditError
 
 ORIGIN = "office/demo"
 KEY = SigningKey(ORIGIN, Ed25519PrivateKey.from_private_bytes(bytes(32)))
+CHANGES = [
+    (os, ["fsync", "fdatasync", "ftruncate"]),
+    (Path, ["replace", "mkdir", "chmod"]),
+    (shutil, ["rmtree"]),
+]
+"""The calls besides writes that change the disk."""
+
 START, BATCHES = 250, [3, 270, 1]
 """The log before a crash, and appends that stay in a tile, fill two, and add to the last."""
 
@@ -62,40 +69,6 @@ def assert_sound(directory, acknowledged, kept):
     assert {path.name for path in directory.iterdir()} <= {"journal", "public", "scratch"}
 
 
-def die_after(steps):
-    """Let this process change the disk in `steps` calls and die at the next, half done if it is a write."""
-    remaining = steps
-    write = os.write
-
-    def due():
-        nonlocal remaining
-        remaining -= 1
-        return remaining < 0
-
-    def die():
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    def counted(call):
-        def step(*args, **kwargs):
-            if due():
-                die()
-            return call(*args, **kwargs)
-
-        return step
-
-    def torn_write(fd, data):
-        if due():
-            write(fd, data[: len(data) // 2])
-            die()
-        return write(fd, data)
-
-    os.write = torn_write
-    for module, names in [(os, ["fsync", "fdatasync", "ftruncate"]), (Path, ["replace", "mkdir", "chmod"])]:
-        for name in names:
-            setattr(module, name, counted(getattr(module, name)))
-    shutil.rmtree = counted(shutil.rmtree)
-
-
 def run_and_die(steps, work):
     """Run `work(report)` in a child that dies after `steps`; return the last report and whether it died."""
     receiver, sender = os.pipe()
@@ -104,7 +77,7 @@ def run_and_die(steps, work):
         write = os.write
         code = 1
         try:
-            die_after(steps)
+            die_after(steps, *CHANGES)
             work(lambda number: write(sender, number.to_bytes(4, "big")))
             code = 0
         finally:

@@ -6,10 +6,10 @@ import hashlib
 import json
 import os
 import shutil
-import signal
 import threading
 
 import pytest
+from deaths import die_after
 from exchange_scene import poll, quick_folder
 from receipt_scene import KEY, ReceiptScene, receipts_in, verifies
 
@@ -27,6 +27,13 @@ from sftpd.service import receipts as thread
 from sftpd.service.receipts import ReceiptWriter
 
 CONTENT = b"a;b\n"
+
+CHANGES = [
+    (os, ["fsync", "mkdir", "rename", "unlink"]),
+    (durable, ["sync_file_system"]),
+    (module, ["_move"]),
+]
+"""The calls besides writes that change the disk."""
 
 
 @pytest.fixture
@@ -315,40 +322,6 @@ def test_content_is_durable_before_its_name_and_the_folders_before_the_cursor(sc
     assert steps == ["sync all", *["rename"] * 40, "sync", "sync", "sync"]
 
 
-def die_after(steps):
-    """Let this process take `steps` steps that change the disk and die at the next, half done if a write."""
-    remaining = steps
-    write = os.write
-
-    def due():
-        nonlocal remaining
-        remaining -= 1
-        return remaining < 0
-
-    def die():
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    def counted(call):
-        def step(*args, **kwargs):
-            if due():
-                die()
-            return call(*args, **kwargs)
-
-        return step
-
-    def torn_write(fd, data):
-        if due():
-            write(fd, data[: len(data) // 2])
-            die()
-        return write(fd, data)
-
-    os.write = torn_write
-    for name in ("fsync", "mkdir", "rename", "unlink"):
-        setattr(os, name, counted(getattr(os, name)))
-    durable.sync_file_system = counted(durable.sync_file_system)
-    module._move = counted(module._move)
-
-
 def write_and_die(folder, steps, key=KEY):
     """Write receipts in a child that dies after `steps`; says whether it did."""
     child = os.fork()
@@ -356,7 +329,7 @@ def write_and_die(folder, steps, key=KEY):
         code = 1
         with contextlib.suppress(BaseException):
             scene = ReceiptScene(folder, key=key)
-            die_after(steps)
+            die_after(steps, *CHANGES)
             while scene.receipts.advance():
                 pass
             code = 0

@@ -9,7 +9,7 @@ import time
 
 import paramiko
 import pytest
-from remote_scene import NAME, LocalFile, couriers, login_at, remotes_for
+from remote_scene import NAME, LocalFile, couriers, listed, login_at, remotes_for
 from sshd import free_port, make_key, public_blob, sshd
 
 from sftpd import __version__
@@ -72,7 +72,7 @@ def test_a_pinned_key_of_another_type_is_preferred_where_the_server_has_it(child
     with sshd(tmp_path / "sshd", options=f"HostKey {tmp_path / 'rsa'}") as server:
         remotes = remotes_for(children, login_at(server, host_keys=((tmp_path / "rsa.pub").read_text(),)))
         with remotes.borrow(NAME) as remote:
-            assert remote.list(os.fsencode(server.root)) == []
+            assert listed(remote, os.fsencode(server.root)) == []
         remotes.close()
 
 
@@ -217,7 +217,7 @@ def test_an_idle_connection_is_used_again(children, server):
     seen = []
     for _ in range(2):
         with remotes.borrow(NAME) as remote:
-            remote.list(os.fsencode(server.root))
+            listed(remote, os.fsencode(server.root))
             seen += couriers(children)
 
     assert len(seen) == 2
@@ -233,7 +233,7 @@ def test_an_idle_connection_whose_server_went_away_is_replaced(children, tmp_pat
         server.kill()
         server.start()
         with remotes.borrow(NAME) as remote:
-            assert remote.list(os.fsencode(server.root)) == []
+            assert listed(remote, os.fsencode(server.root)) == []
         remotes.close()
 
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from remote_scene import NAME, LocalFile, download, login_at, remotes_for
+from remote_scene import NAME, LocalFile, download, listed, login_at, remotes_for
 from sshd import sshd
 
 from sftpd.errors import RemoteError, RemoteRefusedError
@@ -97,7 +97,7 @@ def test_names_that_are_not_utf8_work_everywhere(remote, root, tmp_path):
     LocalFile(tmp_path / "file", b"odd").upload(remote, root + b"/part")
     remote.place(root + b"/part", root + b"/" + ODD_NAME)
 
-    assert [file.name for file in remote.list(root + b"/")] == [ODD_NAME]
+    assert [file.name for file in listed(remote, root + b"/")] == [ODD_NAME]
     assert remote.size(root + b"/" + ODD_NAME) == 3
     assert download(remote, root + b"/" + ODD_NAME, tmp_path / "back")[0] == 3
     remote.remove(root + b"/" + ODD_NAME)
@@ -127,17 +127,17 @@ def test_list_names_regular_files_in_order(remote, root):
     os.mkdir(root + b"/folder")
     os.symlink(b"0001.csv", root + b"/link")
 
-    assert remote.list(root + b"/") == [RemoteFile(name, 8, 1_600_000_000) for name in names]
+    assert listed(remote, root + b"/") == [RemoteFile(name, 8, 1_600_000_000) for name in names]
 
 
 def test_list_of_an_empty_directory_is_empty(remote, root):
-    assert remote.list(root) == []
+    assert listed(remote, root) == []
 
 
 @pytest.mark.parametrize(
     "act",
     [
-        lambda remote, path, target: remote.list(path),
+        lambda remote, path, target: listed(remote, path),
         lambda remote, path, target: remote.remove(path),
         lambda remote, path, target: remote.place(path, path + b"2"),
         download,
@@ -153,7 +153,7 @@ def test_a_connection_that_failed_is_refused_to_its_borrower(remote, root):
     with pytest.raises(RemoteError):
         remote.remove(root + b"/nothing")
     with pytest.raises(RemoteError, match="failed before"):
-        remote.list(root)
+        listed(remote, root)
 
 
 def test_what_the_account_may_not_do_is_refused_for_good(children, tmp_path):
@@ -191,7 +191,7 @@ def test_other_kinds_of_key_log_in(children, tmp_path, key_type):
     with sshd(tmp_path / "sshd", key_type=key_type) as server:
         remotes = remotes_for(children, login_at(server))
         with remotes.borrow(NAME) as remote:
-            assert remote.list(os.fsencode(server.root)) == []
+            assert listed(remote, os.fsencode(server.root)) == []
         remotes.close()
 
 

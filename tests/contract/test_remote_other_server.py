@@ -8,12 +8,12 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from remote_hostile_courier import FORGED
 from remote_other_server import CONTENT, MTIME, PASSWORD, other_server
-from remote_scene import NAME, couriers, download, login_at, remotes_for
+from remote_scene import NAME, couriers, download, listed, login_at, remotes_for
 from sshd import make_key
 from structlog.testing import capture_logs
 
 from sftpd.errors import RemoteError, RemoteRefusedError
-from sftpd.exchange.remote import RemoteFile
+from sftpd.exchange.remote import Look, RemoteFile
 from sftpd.process.pool import Children
 from sftpd.ssh import courier
 from sftpd.ssh.remotes import RemoteLogin
@@ -61,7 +61,7 @@ def test_no_password_is_shown(borrow):
     login = RemoteLogin(None, None, lambda: PASSWORD)
     assert "lambda" not in repr(login)
     with capture_logs() as lines, borrow() as remote:
-        remote.list(b"/")
+        listed(remote, b"/")
     assert PASSWORD not in repr(lines)
 
 
@@ -72,9 +72,10 @@ def test_short_reads_are_put_together(borrow, tmp_path):
 
 
 def test_a_listing_brings_no_name_that_is_a_path_and_says_how_many(borrow):
-    with capture_logs() as lines, borrow() as remote:
-        assert remote.list(b"/") == [RemoteFile(b"fine.csv", len(CONTENT), MTIME)]
-    assert [line["left_out"] for line in lines] == [4]
+    with borrow() as remote:
+        listing = remote.look(b"/", Look())
+    assert [*listing.files] == [RemoteFile(b"fine.csv", len(CONTENT), MTIME)]
+    assert listing.left_out == 4
 
 
 def test_a_courier_that_asks_for_other_signatures_gets_none(children, tmp_path, host_key, monkeypatch):
