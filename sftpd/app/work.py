@@ -67,7 +67,8 @@ class Work:
                 self.traffic[name] = Traffic(link, places_of(name), shared)
                 undo.callback(self.traffic[name].close)
             self._expecting = Expecting(_expectations(instance), instance.ledger)
-            jobs = [_retention(instance), *self._jobs(), *map(self._deadline, _expectations(instance))]
+            deadlines = map(self._deadline, self._expecting.expectations.values())
+            jobs = [_retention(instance), *self._jobs(), *deadlines]
             owner = f"{platform.node()}/{instance.name}"
             self._schedule = Schedule(jobs, instance.ledger, owner, instance.clock)
             self._receipts = ReceiptWriter(
