@@ -149,6 +149,10 @@ class LocalRemote:
     def look(self, path, look):
         self._call("list")
         top = self._at(path)
+        if look.folders:
+            after = look.after.name if look.after else b""
+            names = (os.fsencode(at.name) for at in (top.iterdir() if top.exists() else ()) if at.is_dir())
+            return Listing(tuple(RemoteFile(name, 0, 0) for name in sorted(names) if name > after), 0)
         paths = [at for at in (top.rglob("*") if look.recursive else top.iterdir()) if at.is_file()]
         named = [(os.fsencode(at.relative_to(top)), at.stat()) for at in paths]
         files = [RemoteFile(name, stat.st_size, int(stat.st_mtime)) for name, stat in named]

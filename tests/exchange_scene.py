@@ -68,6 +68,7 @@ class Scene:
         temporary=PARTS["prefix"],
         remotes=None,
         directory="/out",
+        awaits_receipt=False,
         **outbound,
     ):
         """`pull`: how the inbound route differs from one that fetches whatever is there."""
@@ -111,7 +112,13 @@ class Scene:
         guarded = GuardedRemotes("demo", remotes or self.remote, self.guards, lambda name: remote_backoff)
         self.remotes = guarded
         self.tools = tools = Tools(self.ledger, screening, self.clock)
-        way = Way(directory, temporary, replace=conflict == "replace", layout=layout)
+        way = Way(
+            directory,
+            temporary,
+            replace=conflict == "replace",
+            layout=layout,
+            awaits_receipt=awaits_receipt,
+        )
         self.senders = {
             "download": self._sender(
                 "download",

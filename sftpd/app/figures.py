@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sftpd.app.instance import Instance
 from sftpd.app.work import Work
-from sftpd.exchange import expecting
+from sftpd.exchange import expecting, return_records
 from sftpd.ledger import outbox
 from sftpd.service.metrics import Figure
 from sftpd.ssh.monitor import SessionGuard
@@ -33,6 +33,7 @@ class Figures:
         with self.instance.ledger.read() as conn:
             waiting = len(outbox.pending(conn, _OUTBOX_LIMIT))
             missed = expecting.missed_by_link(conn)
+            without = return_records.missing_by_link(conn)
         yield Figure("sftpd_sessions", "Sessions that have logged in.", by_link, "link")
         yield _one("sftpd_guests", "Connections that have not logged in.", partners.count(None))
         yield Figure(
@@ -50,6 +51,8 @@ class Figures:
             dict(self._away()),
             "remote",
         )
+        lacking = {str(name): without.get(name, 0) for name in self.instance.register.links}
+        yield Figure("sftpd_receipts_missing", "Deliveries without a receipt in time.", lacking, "link")
         missing = {str(name): missed.get(name, 0) for name in self.instance.register.links}
         yield Figure("sftpd_expected_files_missing", "Expected files that are late.", missing, "link")
         yield _one("sftpd_outbox_events", "Events not yet in their log, at most 10,000.", waiting)

@@ -23,7 +23,7 @@ from sftpd.erasure.desk import ErasureDesk
 from sftpd.erasure.readers import Readers
 from sftpd.erasure.search import Folder
 from sftpd.errors import RefusedError, SftpdError
-from sftpd.exchange import receipts
+from sftpd.exchange import receipts, return_collect
 from sftpd.exchange.bell import Bell
 from sftpd.exchange.guard import Guards
 from sftpd.exchange.halts import Halts
@@ -185,6 +185,8 @@ class _ErasureLinks:
             if transfers:
                 with Root.at(self._instance.folder(link, "receipts")) as folder:
                     receipts.remove(folder, self._instance.ledger, transfers)
+                with Root.at(self._instance.folder(link, return_collect.FOLDER)) as folder:
+                    return_collect.remove(folder, self._instance.ledger, transfers)
             yield
 
 

@@ -3,7 +3,8 @@
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
-from sftpd.civil import WEEKDAYS
+from sftpd.audit.checkpoint import VerifierKey
+from sftpd.civil import WEEKDAYS, Cron
 from sftpd.config.delivery_model import NO_TEMPORARY, HandlingSection
 from sftpd.config.keys import totp_secret
 from sftpd.config.link_model import (
@@ -14,8 +15,10 @@ from sftpd.config.link_model import (
     OutboundSection,
 )
 from sftpd.config.load import Config
+from sftpd.config.receipts_model import ReturnReceiptsSection
 from sftpd.config.remote_model import BackoffSection
 from sftpd.config.rules_model import ExpectSection
+from sftpd.config.values import Every
 from sftpd.link.model import (
     PARTS,
     Account,
@@ -29,6 +32,7 @@ from sftpd.link.model import (
     Outbound,
     Readiness,
     Remote,
+    ReturnReceipts,
     Revocations,
     Terms,
     Turns,
@@ -61,6 +65,7 @@ def build_link(config: Config, file: LinkFile, audit: Path) -> Link:
                 connect_timeout=remote.connect_timeout,
                 backoff=_backoff(remote.backoff),
                 handling=_handling(remote),
+                receipts=None if remote.receipts is None else _return_receipts(remote.receipts),
             )
             for remote in file.remotes
         ),
@@ -152,6 +157,19 @@ def _handling(remote: HandlingSection) -> Handling:
     return Handling(**values | {"temporary": None if wanted == NO_TEMPORARY else PARTS.get(wanted, wanted)})
 
 
+def _return_receipts(section: ReturnReceiptsSection) -> ReturnReceipts:
+    return ReturnReceipts(
+        folder=section.folder,
+        signers=tuple(VerifierKey(signer.name, signer.public) for signer in section.signers),
+        within=timedelta(seconds=section.within),
+        schedule=_schedule(section.every),
+    )
+
+
+def _schedule(every: Every) -> timedelta | Cron:
+    return every.cron or timedelta(seconds=every.seconds or 0)
+
+
 def _outbound(route: OutboundSection, config: Config, file: LinkFile, folders: Folders) -> Outbound:
     return Outbound(
         name=RouteName(route.name),
@@ -191,13 +209,12 @@ def _outbound(route: OutboundSection, config: Config, file: LinkFile, folders: F
 
 
 def _inbound(route: InboundSection, link: LinkName) -> Inbound:
-    every = route.every
     return Inbound(
         name=RouteName(route.name),
         link=link,
         remote=RemoteName(route.remote),
         remote_path=route.remote_path,
-        schedule=every.cron or timedelta(seconds=every.seconds or 0),
+        schedule=_schedule(route.every),
         then=route.then.action,
         move_to=route.then.folder,
         make_folders=route.then.create,

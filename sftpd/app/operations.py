@@ -8,7 +8,7 @@ from sftpd import __version__
 from sftpd.app.instance import Instance
 from sftpd.app.verbs import audit, erasure, host_keys, links, receipts, remotes, retention, transfers
 from sftpd.app.verbs.verb import Arguments
-from sftpd.exchange import expecting, records
+from sftpd.exchange import expecting, records, return_records
 from sftpd.ledger import outbox
 from sftpd.service.control import Operation
 from sftpd.service.schedule import last_runs
@@ -43,6 +43,7 @@ def _status(instance: Instance, live: Live | None, _: Arguments) -> dict[str, An
         jobs = last_runs(conn)
         by_state = records.count_by_state(conn)
         expectations = expecting.standings(conn)
+        receipts_missing = return_records.missing_by_link(conn)
     return {
         "running": live is not None,
         "version": __version__,
@@ -53,6 +54,7 @@ def _status(instance: Instance, live: Live | None, _: Arguments) -> dict[str, An
         "jobs": jobs,
         "transfers": by_state,
         "expectations": expectations,
+        "receipts_missing": receipts_missing,
         "halted": {str(halt.subject): f"{halt.cause}: {halt.reason}" for halt in instance.halts.standing()},
         "remotes": {
             f"{remote.link}/{remote.name}": instance.guards.of(remote.link, remote.name).standing().state

@@ -20,10 +20,11 @@ from sftpd.exchange.queue import OutboundQueue
 from sftpd.exchange.ration import Ration
 from sftpd.exchange.receive import Receiver
 from sftpd.exchange.recovery import Recovery
+from sftpd.exchange.return_collect import ReturnCollector
 from sftpd.exchange.screening import Screening
 from sftpd.exchange.send import Sender, Tools
 from sftpd.files.beneath import Root
-from sftpd.link.model import Account, Inbound, Link, Outbound
+from sftpd.link.model import Account, Inbound, Link, Outbound, Remote
 from sftpd.service.schedule import Job
 from sftpd.ssh.remotes import CourierRemotes
 from sftpd.watch.selection import Selection
@@ -67,6 +68,9 @@ class Traffic:
         self._senders = {str(route.name): self._sender(route) for route in link.outbound}
         self._watchers = [self._watcher(route) for route in link.outbound]
         self._collectors = {str(route.name): self._collector(route) for route in link.inbound}
+        self._receipt_collectors = [
+            self._receipt_collector(remote) for remote in link.remotes if remote.receipts is not None
+        ]
 
     def recover(self) -> int:
         """Finish what a crash left half done; returns how many transfers that were. For the start alone."""
@@ -140,7 +144,8 @@ class Traffic:
 
     def jobs(self) -> list[Job]:
         """What is to be done for the link regularly."""
-        return [self._collection(route) for route in self.link.inbound]
+        pulls = [self._collection(route) for route in self.link.inbound]
+        return pulls + [self._return_receipts(each) for each in self._receipt_collectors]
 
     def _collection(self, route: Inbound) -> Job:
         instance = self._shared.instance
@@ -150,6 +155,26 @@ class Traffic:
             return self._collectors[route.name].collect().again
 
         return Job(collection(route.link, route.name), work, route.schedule, self.link.zone)
+
+    def _return_receipts(self, collector: ReturnCollector) -> Job:
+        def work() -> timedelta | None:
+            self._shared.instance.register.require_open(self.link.name)
+            return timedelta() if collector.collect() else None
+
+        name = f"receipts {self.link.name}/{collector.remote.name}"
+        return Job(name, work, collector.wanted.schedule, self.link.zone)
+
+    def _receipt_collector(self, remote: Remote) -> ReturnCollector:
+        instance = self._shared.instance
+        return ReturnCollector(
+            remote,
+            {route.name: route.remote_path for route in self.link.outbound if route.remote == remote.name},
+            self._places,
+            remotes=self._remotes,
+            ledger=instance.ledger,
+            clock=instance.clock,
+            alone=instance.receipting,
+        )
 
     def _collector(self, route: Inbound) -> Collector:
         return Collector(
@@ -172,13 +197,14 @@ class Traffic:
         return Sender(route, self._places, self._sources[route.name], delivery, tools)
 
     def _way(self, route: Outbound) -> Way:
-        handling = next(remote.handling for remote in self.link.remotes if remote.name == route.remote)
+        remote = next(remote for remote in self.link.remotes if remote.name == route.remote)
         return Way(
             route.remote_path,
-            handling.temporary,
+            remote.handling.temporary,
             replace=route.conflict == "replace",
-            look=handling.confirm_placed,
+            look=remote.handling.confirm_placed,
             layout=route.layout,
+            awaits_receipt=remote.receipts is not None,
         )
 
     def _watcher(self, route: Outbound) -> Watcher:

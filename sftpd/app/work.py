@@ -14,6 +14,7 @@ from sftpd.app.instance import Instance
 from sftpd.app.traffic import Shared, Traffic, collection
 from sftpd.audit.published import PublishedLog
 from sftpd.errors import NotFoundError
+from sftpd.exchange import return_records
 from sftpd.exchange.collect import Pulled
 from sftpd.exchange.expectation import next_look
 from sftpd.exchange.expecting import Expecting
@@ -46,6 +47,7 @@ class Work:
         self, instance: Instance, places_of: Callable[[str], Places], workers: Executor, codes: Codes
     ) -> None:
         """`places_of` gives the folders of a link. Raises SftpdError and OSError, and leaves nothing open."""
+        self._instance = instance
         links = instance.register.links
         self.accounts = frozenset(account for link in links.values() for account in link.accounts)
         self.authenticator = Authenticator(self.accounts, instance.clock, codes)
@@ -80,6 +82,7 @@ class Work:
 
     def start(self, take_up: Callable[[Traffic], int]) -> None:
         """Begin, with each link's traffic taken up by `take_up`."""
+        return_records.enrol(self._instance.ledger, _with_return_receipts(self._instance))
         _log.info("resumed", transfers=sum(map(take_up, self.traffic.values())))
         self.queue.start()
         for traffic in self.traffic.values():
@@ -144,6 +147,11 @@ def _deadline_job(expected: Expectation) -> str:
 
 def _expectations(instance: Instance) -> list[Expectation]:
     return [one for link in instance.register.links.values() for one in link.expectations]
+
+
+def _with_return_receipts(instance: Instance) -> list[tuple[str, str]]:
+    links = instance.register.links.values()
+    return [(link.name, remote.name) for link in links for remote in link.remotes if remote.receipts]
 
 
 def shipped_hooks() -> Path:

@@ -8,7 +8,7 @@ import base64
 import binascii
 import hashlib
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from sftpd.audit.checkpoint import SigningKey, VerifierKey
 from sftpd.errors import AuditError
@@ -54,6 +54,18 @@ def verify(signature: bytes, message: bytes, key: VerifierKey, namespace: str, *
         raise AuditError("signed by an unknown algorithm", where=where, expected="ssh-ed25519 with SHA-2")
     if not key.verifies(raw, _signed(message, found, hash_name)):
         raise AuditError("the signature does not hold for the file beside it", where=where)
+
+
+def signer(signature: bytes, keys: Iterable[VerifierKey], *, where: str) -> VerifierKey:
+    """The one of `keys` that a signature says it is made with, which `verify` then shows.
+
+    Raises AuditError, naming `where`, if it has another form or names none of them.
+    """
+    public = _fields(signature, where)[0]
+    found = next((key for key in keys if _wire(key) == public), None)
+    if found is None:
+        raise AuditError("signed with a key that is not known", where=where)
+    return found
 
 
 def allowed_signer(key: VerifierKey, namespace: str) -> str:

@@ -17,9 +17,11 @@ _INSTANTS = frozenset(
     {
         "began",
         "closed",
+        "delivered",
         "done_at",
         "due",
         "expires",
+        "matched",
         "not_before",
         "placed_at",
         "received",
@@ -121,7 +123,8 @@ def brief(name: str, value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
-        return ", ".join(f"{key} {brief(key, inner)}" for key, inner in value.items())
+        told = ((key, brief(key, inner)) for key, inner in value.items())
+        return ", ".join(f"{key} {text}" for key, text in told if text)
     if isinstance(value, list):
         return ", ".join(map(str, value))
     if name in _INSTANTS:

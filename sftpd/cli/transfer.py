@@ -72,13 +72,16 @@ def show(
 def receipt(
     transfer: Annotated[str, typer.Argument(metavar="ID", show_default=False)],
     verify: Annotated[
-        bool, typer.Option("--verify", help="Verify the signature and the position in the audit log.")
+        bool, typer.Option("--verify", help="Verify the signature, and what else can be known.")
+    ] = False,
+    theirs: Annotated[
+        bool, typer.Option("--theirs", help="The one that the counterparty made of what we delivered.")
     ] = False,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
     """Show the receipt of a transfer. With --verify exit with 1 if it does not hold."""
-    found = ask(config, "transfer.receipt", id=transfer, verify=verify)
+    found = ask(config, "transfer.receipt", id=transfer, verify=verify, theirs=theirs)
     if as_json:
         print_json(found)
     else:

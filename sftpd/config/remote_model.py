@@ -6,6 +6,7 @@ from pydantic import Field, model_validator
 
 from sftpd.config.delivery_model import HandlingSection
 from sftpd.config.model import Section
+from sftpd.config.receipts_model import ReturnReceiptsSection
 from sftpd.config.values import (
     IN_SAMPLE,
     AnySecret,
@@ -56,6 +57,8 @@ class RemoteSection(HandlingSection):
     """How long connecting and logging in may take."""
     backoff: BackoffSection = BackoffSection()
     """How long to wait before the next connection while it is down; one is made, however many files wait."""
+    receipts: ReturnReceiptsSection | None = None
+    """The receipts that the counterparty makes of what we deliver, collected if this table is there."""
 
     @model_validator(mode="after")
     def _can_log_in(self) -> "RemoteSection":

@@ -29,6 +29,7 @@ from sftpd.periods import Period, PeriodError
 
 _SHOWN = 60
 _PORT_MAX = 65535
+_FILE = "file:"
 _CRON_FORM = 'a duration such as "PT1M", or five cron fields such as "*/5 * * * *"'
 _SIZE = re.compile(r"(\d{1,15}) ?(B|KiB|MiB|GiB|TiB)", re.ASCII)
 _UNITS: dict[str, int] = {
@@ -252,15 +253,20 @@ def _revealed(check: Callable[[bytes], str | None]) -> AfterValidator:
     return AfterValidator(validate)
 
 
+def read_file(reference: str, info: ValidationInfo) -> tuple[Path, str]:
+    """The path that `file:PATH` refers to, and the text of that file."""
+    path = (_root(info) or Path()) / reference.removeprefix(_FILE)
+    try:
+        return path, path.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "not text"
+        raise fault(f"cannot read {path}: {reason}") from None
+
+
 def _public_key(raw: object, info: ValidationInfo) -> keys.PublicKey:
-    text, root = str(raw), _root(info)
-    if text.startswith("file:"):
-        path = (root or Path()) / text.removeprefix("file:")
-        try:
-            text = path.read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            reason = error.strerror if isinstance(error, OSError) else "not text"
-            raise fault(f"cannot read {path}: {reason}") from None
+    text = str(raw)
+    if text.startswith(_FILE):
+        text = read_file(text, info)[1]
     try:
         return keys.parse_public_key(text)
     except ValueError as error:
@@ -268,13 +274,9 @@ def _public_key(raw: object, info: ValidationInfo) -> keys.PublicKey:
 
 
 def _revoked(raw: object, info: ValidationInfo) -> keys.Revoked:
-    text = str(raw)
-    path = (_root(info) or Path()) / text.removeprefix("file:")
+    path, text = read_file(str(raw), info)
     try:
-        return keys.parse_revoked(path.read_text())
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "not text"
-        raise fault(f"cannot read {path}: {reason}") from None
+        return keys.parse_revoked(text)
     except ValueError as error:
         raise fault(f"found {path}, {error}, allowed: {keys.REVOKED_FORM}") from None
 

@@ -41,6 +41,8 @@ class Delivery(Protocol):
     """The folder of the link in which it then lies, None when that is elsewhere."""
     guard: RemoteGuard | None
     """Who says when the remote may be asked, None where there is none."""
+    awaits_receipt: bool
+    """Whether a receipt of whoever gets the file is collected."""
 
     def target(self, path: Parts) -> Parts:
         """Where the file at a path of the watched folder goes, if that is free."""
@@ -71,6 +73,7 @@ class Offer:
 
     folder: str | None = "download"
     guard: RemoteGuard | None = None
+    awaits_receipt = False
 
     def __init__(self, places: Places, layout: Layout = "keep", *, replace: bool = True) -> None:
         self._download = places["download"]
@@ -114,6 +117,7 @@ class Way:
     look: bool = True
     """Whether the file is looked for at its place."""
     layout: Layout = "keep"
+    awaits_receipt: bool = False
 
 
 class Bring:
@@ -130,6 +134,7 @@ class Bring:
         self._remote = remote
         self._way = way
         self._directory = in_directory(way.directory)
+        self.awaits_receipt = way.awaits_receipt
         self.target = LAYOUTS[way.layout]
 
     def temporary(self, transfer: TransferId, target: Parts) -> bytes | None:

@@ -5,12 +5,14 @@ All of it comes from the event that the audit log tells of, so that it is the sa
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Annotated, Any, cast
 
 import msgspec
+from msgspec import Meta
 
 from sftpd.audit.canonical import JSON, canonical
 from sftpd.audit.merkle import leaf_hash
+from sftpd.errors import AuditError
 
 Parts = tuple[bytes, ...]
 
@@ -33,19 +35,26 @@ _KINDS: Mapping[tuple[str, str], str] = {
 }
 """The events that have a receipt, by type and direction; what a gate keeps from leaving us has none."""
 
-_A_FOLDER = 1000
+A_FOLDER = 1000
 """Leaves of the log whose receipts share a folder."""
 
 _NAME_BYTES = 190
 """What of a file's name goes into that of its receipt, so that all of it fits in 255 bytes."""
 
 
+_Word = Annotated[str, Meta(min_length=1, max_length=512, pattern=r"^[^\s\x00-\x1f\x7f]+$")]
+_Path = Annotated[str, Meta(min_length=1, max_length=16 * 1024)]
+_Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+_Ruling = Annotated[str, Meta(pattern="^(accept|quarantine|reject)$")]
+_Instant = Annotated[str, Meta(max_length=40)]
+
+
 class Position(msgspec.Struct, frozen=True):
     """Where in which audit log the event stands; `leaf` is its hash (RFC 9162 §2.1.1), in hexadecimal."""
 
-    log: str
-    index: int
-    leaf: str
+    log: _Word
+    index: Annotated[int, Meta(ge=0, le=2**53 - 1)]
+    leaf: _Sha256
 
 
 class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -56,20 +65,20 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     """
 
     format: str
-    instance: str
-    link: str
-    transfer: str
+    instance: _Word
+    link: _Word
+    transfer: _Word
     direction: str
     route: str
     peer: str
     """The account or the remote; empty for what every account may fetch in `/download`."""
-    name: str
-    size: int
-    sha256: str
+    name: _Path
+    size: Annotated[int, Meta(ge=0, le=2**63 - 1)]
+    sha256: _Sha256
     audit: Position
-    received: str | None = None
-    delivered: str | None = None
-    verdict: str | None = None
+    received: _Instant | None = None
+    delivered: _Instant | None = None
+    verdict: _Ruling | None = None
     """Of a file that came in: `accept`, `quarantine` or `reject`."""
     acknowledged: str | None = None
     """`before_verdict` where its sender was told that it had arrived before it was screened."""
@@ -95,6 +104,7 @@ class _Envelope(msgspec.Struct, frozen=True):
     subject: str = ""
 
 
+_receipt = msgspec.json.Decoder(Receipt)
 _envelope = msgspec.json.Decoder(_Envelope)
 _data = msgspec.json.Decoder(_Data)
 
@@ -154,12 +164,23 @@ def content(receipt: Receipt) -> bytes:
     return canonical(cast("JSON", msgspec.to_builtins(receipt)))
 
 
+def parse(content: bytes, *, where: str) -> Receipt:
+    """Read a receipt that anybody may have written; raises AuditError, naming `where`, if it is none."""
+    try:
+        found = _receipt.decode(content)
+    except (msgspec.DecodeError, UnicodeDecodeError) as fault:
+        raise AuditError(f"not a receipt: {fault}", where=where) from fault
+    if found.format != FORMAT:
+        raise AuditError("a receipt of another format", where=where, expected=FORMAT)
+    return found
+
+
 def place(told: Told, name: str) -> Parts:
     """Where the receipt lies: `DAY/FOLDER/NAME.TRANSFER.INDEX.KIND.json`, the day in UTC.
 
     The number of the folder is the index in the audit log, divided by a thousand.
     """
-    day, folder = told.event.time[:10], str(told.index // _A_FOLDER)
+    day, folder = told.event.time[:10], str(told.index // A_FOLDER)
     shown = name.rpartition("/")[2].encode()[:_NAME_BYTES].decode(errors="ignore")
     file = f"{shown}.{told.data.transfer}.{told.index}.{told.kind}{SUFFIX}"
     return day.encode(), folder.encode(), file.encode()

@@ -129,11 +129,12 @@ class Transfer:
     @property
     def private(self) -> dict[str, Any]:
         """What an audit leaf only commits to."""
-        named = {"path": _text(self.path), "sha256": self.sha256, "peer": self.peer}
-        return named if self.delivered_as is None else named | {"delivered_as": _text(self.delivered_as)}
+        named = {"path": text(self.path), "sha256": self.sha256, "peer": self.peer}
+        return named if self.delivered_as is None else named | {"delivered_as": text(self.delivered_as)}
 
 
-def _text(parts: Parts) -> str:
+def text(parts: Parts) -> str:
+    r"""A path as people and events read it: bytes that are not UTF-8 as `\xNN`."""
     return join(parts).decode("utf-8", "backslashreplace")
 
 

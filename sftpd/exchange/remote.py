@@ -46,6 +46,8 @@ class Look:
     """In the order of their times, and of their names where these are equal; else of their names."""
     limit: int = 10_000
     after: RemoteFile | None = None
+    folders: bool = False
+    """The directories in it by their names, with neither size nor time; none where there is no directory."""
 
 
 @dataclass(frozen=True, slots=True)

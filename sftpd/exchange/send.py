@@ -17,7 +17,7 @@ import structlog
 
 from sftpd.clock import Clock
 from sftpd.errors import RemoteAwayError, RemoteError
-from sftpd.exchange import records
+from sftpd.exchange import records, return_records
 from sftpd.exchange.deliver import Delivery, NameTakenError, other_name
 from sftpd.exchange.due import FIRST, HERE, USUAL, Due
 from sftpd.exchange.places import Places, file_at, is_at
@@ -244,6 +244,8 @@ class Sender:
             if seen is not None:
                 public["seen"] = seen
             unit.record(Event("transfer.delivered", transfer.link, public, transfer.private))
+            if self._delivery.awaits_receipt:
+                return_records.expect(unit, transfer)
 
         self._ledger.write(work)
         if seen is False:

@@ -272,3 +272,37 @@ receipt_cursor = sa.Table(
     sa.Column("next", sa.BigInteger, nullable=False),
 )
 """The first leaf of a link's audit log whose receipt is not made yet; no row: the link has no receipts."""
+
+return_receipt = sa.Table(
+    "return_receipt",
+    metadata,
+    sa.Column("transfer", sa.Text, primary_key=True),
+    sa.Column("link", sa.Text, nullable=False),
+    sa.Column("remote", sa.Text, nullable=False),
+    sa.Column("sha256", sa.Text, nullable=False),  # of the delivered file; emptied when that is erased
+    sa.Column("state", sa.Text, nullable=False),  # awaited | missed | matched
+    sa.Column("delivered_at", Instant),  # none: the receipt came before we knew that it is delivered
+    sa.Column("matched_at", Instant),
+    # What the receipt says:
+    sa.Column("received_at", Instant),
+    sa.Column("verdict", sa.Text),
+    sa.Column("instance", sa.Text),
+    sa.Column("theirs", sa.Text),  # the transfer of who received it
+    sa.Column("log", sa.Text),
+    sa.Column("position", sa.BigInteger),
+    sa.Column("leaf", sa.Text),
+    sa.Index(None, "link", "remote", "sha256"),
+    sa.Index(None, "link", "remote", "state", "delivered_at"),
+)
+"""The deliveries to remotes whose owner makes receipts that we collect, and what theirs say."""
+
+return_cursor = sa.Table(
+    "return_cursor",
+    metadata,
+    sa.Column("link", sa.Text, primary_key=True),
+    sa.Column("remote", sa.Text, primary_key=True),
+    sa.Column("since", Instant, nullable=False),  # of what was received before, receipts are not awaited
+    sa.Column("day", sa.Text, nullable=False),
+    sa.Column("next", sa.BigInteger, nullable=False),
+)
+"""How far the receipts at a remote have been gone over; no row: they are not collected."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
+from sftpd.audit.checkpoint import VerifierKey
 from sftpd.civil import Cron
 from sftpd.names import AccountName, LinkName, RemoteName, RouteName
 from sftpd.timewindows import TimeWindow
@@ -114,6 +115,19 @@ class Handling:
 
 
 @dataclass(frozen=True, slots=True)
+class ReturnReceipts:
+    """How the receipts are collected that a remote's owner makes of what we deliver."""
+
+    folder: str
+    """Where they lie at the remote."""
+    signers: tuple[VerifierKey, ...]
+    """Who may make them: the name of an instance and one of its keys each."""
+    within: timedelta
+    """How long after the delivery one is awaited."""
+    schedule: timedelta | Cron
+
+
+@dataclass(frozen=True, slots=True)
 class Remote:
     """The counterparty's SFTP server, to which we log in."""
 
@@ -128,6 +142,8 @@ class Remote:
     """Seconds, for each step until the login is done."""
     backoff: "Backoff"
     handling: Handling = Handling()
+    receipts: ReturnReceipts | None = None
+    """None: they are not collected."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -332,6 +348,11 @@ class Folders:
         """Receipts that are being written."""
         return self.own / "drafts"
 
+    @property
+    def return_receipts(self) -> Path:
+        """The receipts that remotes' owners made of what we delivered."""
+        return self.own / "return_receipts"
+
     def by_name(self) -> dict[str, Path]:
         """Each folder that holds files of the link, by the name that the ledger and reports use."""
         names = (
@@ -345,6 +366,7 @@ class Folders:
             "requests",
             "receipts",
             "drafts",
+            "return_receipts",
         )
         return {name: getattr(self, name) for name in names}
 

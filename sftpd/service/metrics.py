@@ -34,6 +34,9 @@ EVENTS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     "expectation.at_risk": ("sftpd_expectations_at_risk", "Expected files warned of.", ()),
     "expectation.missed": ("sftpd_expectations_missed", "Expected files that did not come in time.", ()),
     "expectation.met": ("sftpd_expectations_met", "Expected files that came.", ("arrival",)),
+    "receipt.matched": ("sftpd_receipts_matched", "Deliveries that have a receipt.", ("verdict",)),
+    "receipt.refused": ("sftpd_receipts_refused", "Receipts that show no delivery.", ("reason",)),
+    "receipt.missed": ("sftpd_receipts_missed", "Deliveries that had no receipt in time.", ()),
     "file.fetched": ("sftpd_fetched_files", "Files fetched by partners, in part or whole.", ()),
 }
 """The counter of each type of event: its name, what it counts, and which public values are its labels."""

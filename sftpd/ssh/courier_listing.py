@@ -8,11 +8,13 @@ from typing import NamedTuple
 
 from sftpd.exchange.remote import DEPTH_LIMIT
 from sftpd.sftp.attributes import Attributes
+from sftpd.sftp.status import Status
 from sftpd.ssh import courier_messages as m
 from sftpd.ssh.courier_sftp import Client, StatusReply
 
 _DIRECTORIES = 10_000
 """Directories that one listing goes into."""
+_ITSELF = (b".", b"..")
 _PATH_LIMIT = 1024
 """Bytes of a path in a listing."""
 
@@ -66,25 +68,29 @@ class _Walk:
             try:
                 for name, told in self._client.names(self._top + directory):
                     path = directory + name
-                    if _is_directory(told):
+                    if _is_directory(told) and self._order.folders:
+                        if name not in _ITSELF and self._fits(name, path):
+                            yield m.Entry(path, 0, 0)
+                    elif _is_directory(told):
                         if self._goes_into(name, path):
                             ahead.append(path + b"/")
-                    elif (entry := self._entry(name, path, told)) is not None:
+                    elif not self._order.folders and (entry := self._entry(name, path, told)) is not None:
                         yield entry
-            except StatusReply:
+            except StatusReply as reply:
+                if self._order.folders and reply.status is Status.NO_SUCH_FILE:
+                    return
                 if not directory:
                     raise
                 self.left_out += 1
         self.left_out += len(ahead)
 
     def _goes_into(self, name: bytes, path: bytes) -> bool:
-        itself = name in (b".", b"..")
-        return self._order.recursive and not itself and self._fits(name, path + b"/")
+        return self._order.recursive and name not in _ITSELF and self._fits(name, path + b"/")
 
     def _entry(self, name: bytes, path: bytes, told: Attributes) -> m.Entry | None:
         """A file of a listing; None for what is no file, or one of which too little is told."""
         kind = told.permissions
-        if name in (b".", b"..") or not (kind is None or stat.S_ISREG(kind)) or not self._fits(name, path):
+        if name in _ITSELF or not (kind is None or stat.S_ISREG(kind)) or not self._fits(name, path):
             return None
         if kind is None or told.size is None or told.size > m.SIZE_LIMIT:
             self.left_out += 1

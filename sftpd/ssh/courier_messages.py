@@ -166,6 +166,7 @@ class ListDirectory(Message, frozen=True):
     oldest_first: bool
     limit: Count
     after: Entry | None
+    folders: bool = False
 
 
 class Listing(Message, frozen=True):

@@ -246,7 +246,7 @@ class _Connection:
     def look(self, path: bytes, look: Look) -> Listing:
         """As Remote says."""
         after = None if look.after is None else m.Entry(look.after.name, look.after.size, look.after.mtime)
-        order = m.ListDirectory(path, look.recursive, look.oldest_first, look.limit, after)
+        order = m.ListDirectory(path, look.recursive, look.oldest_first, look.limit, after, look.folders)
         part = self._call(order, m.Listing)
         files = [*part.files]
         while part.more and len(files) < look.limit:

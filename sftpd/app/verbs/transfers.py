@@ -6,7 +6,7 @@ from typing import Any
 from sftpd.app.instance import Instance
 from sftpd.app.verbs.verb import Arguments, Verb, as_text, instant
 from sftpd.errors import NotFoundError
-from sftpd.exchange import records
+from sftpd.exchange import records, return_records
 from sftpd.exchange.desk import Order, TransferDesk
 from sftpd.exchange.halts import Halt, Subject
 from sftpd.exchange.places import Places
@@ -33,7 +33,8 @@ def _transfer_list(instance: Instance, arguments: Arguments) -> list[dict[str, A
 
 def _transfer_show(instance: Instance, arguments: Arguments) -> dict[str, Any]:
     with instance.ledger.read() as conn:
-        return _transfer(records.get(conn, arguments["id"]))
+        transfer = records.get(conn, arguments["id"])
+        return _transfer(transfer) | {"receipt": return_records.of(conn, transfer.id)}
 
 
 def _transfer_cancel(instance: Instance, arguments: Arguments) -> dict[str, Any]:

@@ -25,6 +25,8 @@ def load_samples(root: Path, instance: str, link: str) -> Config:
     keys = root / "keys"
     (keys / "partner_ed25519").symlink_to("demo_partner_ed25519")
     (keys / "revoked").write_text("serial: 7\n")
+    public = (keys / "demo_partner_ed25519.pub").read_text()
+    (keys / "partner_signers").write_text(f"sftp.partner.example {public}")
     (keys / "example.totp").touch(0o600)
     (keys / "example.totp").write_text("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ")
     for name in ("example.pub", "partner_host.pub", "partner_ca.pub"):

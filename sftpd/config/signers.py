@@ -1,0 +1,90 @@
+"""Who may sign receipts: what an `allowed_signers` file says of that (ssh-keygen(1), ALLOWED SIGNERS)."""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from typing import Annotated
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.serialization import load_ssh_public_key
+from pydantic import PlainValidator, ValidationInfo
+
+from sftpd.config.values import Kind, fault, read_file, show
+
+NAMESPACE = "receipt@sftpd"
+"""The namespace of the signatures of receipts."""
+
+_LINE = re.compile(
+    r"""(?P<names>"[^"]+"|\S+)\s+
+        (?:(?P<options>[a-z-]+(?:="[^"]*")?(?:,[a-z-]+(?:="[^"]*")?)*)\s+)?
+        (?P<type>(?:ssh|ecdsa|sk)-\S+)\s+(?P<key>\S+)(?:\s.*)?""",
+    re.VERBOSE | re.ASCII,
+)
+_NAME = re.compile(r"[^\s+*?!,\x00-\x1f]+")
+_OPTION = re.compile(r'([a-z-]+)(?:="([^"]*)")?')
+_FORM = f'lines as `sftpd audit signer` prints them: NAME namespaces="{NAMESPACE}" ssh-ed25519 KEY'
+
+
+@dataclass(frozen=True, slots=True)
+class Signer:
+    """The name of an instance and an Ed25519 key, of 32 bytes, by which it signs."""
+
+    name: str
+    public: bytes
+
+
+def parse_signers(text: str) -> tuple[Signer, ...]:
+    """Read the signers of receipts; lines for other namespaces alone are left out.
+
+    Raises ValueError with what is wrong as a clause.
+    """
+    found: list[Signer] = []
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip() and not line.lstrip().startswith("#"):
+            try:
+                found += _signers(line.strip())
+            except ValueError as error:
+                raise ValueError(f"line {number}: {error}") from None
+    if not found:
+        raise ValueError(f"nobody who may sign in the namespace {NAMESPACE}")
+    return tuple(found)
+
+
+def _signers(line: str) -> Iterator[Signer]:
+    match = _LINE.fullmatch(line)
+    if match is None:
+        raise ValueError("not a line of signers")
+    for option, value in _OPTION.findall(match["options"] or ""):
+        if option != "namespaces":
+            # To leave out what it says would let more count than was meant.
+            raise ValueError(f"the option {option} is not known here")
+        if not any(fnmatchcase(NAMESPACE, pattern) for pattern in value.split(",")):
+            return
+    if match["type"] != "ssh-ed25519":
+        raise ValueError(f"a key of type {match['type']}, which no receipt is signed with")
+    key = load_ssh_public_key(f"{match['type']} {match['key']}".encode())
+    assert isinstance(key, Ed25519PublicKey)
+    for name in match["names"].strip('"').split(","):
+        if _NAME.fullmatch(name) is None:
+            raise ValueError(f"{name!r}, which is not the name of an instance")
+        yield Signer(name, key.public_bytes_raw())
+
+
+def _read(raw: object, info: ValidationInfo) -> tuple[Signer, ...]:
+    text = str(raw)
+    where = show(raw)
+    if text.startswith("file:"):
+        path, text = read_file(text, info)
+        where = str(path)
+    try:
+        return parse_signers(text)
+    except ValueError as error:
+        raise fault(f"found {where}, {error}, allowed: {_FORM}, or file:PATH of them") from None
+
+
+Signers = Annotated[
+    tuple[Signer, ...],
+    PlainValidator(_read, json_schema_input_type=str),
+    Kind("`file:` path of an `allowed_signers` file, or its lines"),
+]
