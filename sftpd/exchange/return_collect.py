@@ -9,7 +9,7 @@ follows from our transfer alone.
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import NamedTuple
 
 from sftpd.audit import sshsig
@@ -47,8 +47,6 @@ FOLDER = "return_receipts"
 
 _BATCH = 1000
 """Receipts that one look takes."""
-_SKEW = timedelta(minutes=5)
-"""By how much the clock of who makes them may be behind ours."""
 _SIGNATURE = sshsig.SUFFIX.encode()
 
 
@@ -188,7 +186,7 @@ class ReturnCollector:
             if not outcome.again:
                 transfer = records.get(unit.conn, outcome.transfer)
                 return_records.matched(unit, transfer, outcome, self.wanted.within)
-        elif outcome.made is None or outcome.made >= since - _SKEW:
+        elif outcome.made is None or outcome.made >= since:
             return_records.refused(unit, *self._here, found, outcome)
 
     def _deliveries(self, claim: Receipt) -> list[Delivery]:
@@ -203,6 +201,7 @@ class ReturnCollector:
                 one.transfer.sha256,
                 one.theirs,
                 one.position,
+                one.rejected,
             )
             for one in known
         ]

@@ -136,6 +136,8 @@ class Delivery:
     theirs: str | None = None
     """The transfer of the receipt that it has, and the position of that receipt."""
     position: int | None = None
+    rejected: bool = False
+    """Whether that one tells that the file was rejected: then it may be brought again."""
 
     def is_named(self, claim: Receipt) -> bool:
         """Whether the receipt is of a file of this path: it was sent as `/ROUTE/NAME`."""
@@ -200,6 +202,7 @@ def judge(claim: Receipt, deliveries: Sequence[Delivery]) -> Match | Refusal:
     """Which of these deliveries, oldest first, a receipt shows.
 
     Each delivery has the receipt of one transfer, and that may have two: the second tells of a later verdict.
+    A file that was rejected is tried again, and so has more.
     """
     received = received_at(claim)
     assert received is not None
@@ -215,7 +218,7 @@ def judge(claim: Receipt, deliveries: Sequence[Delivery]) -> Match | Refusal:
         if one.theirs == claim.transfer:
             again = one.position is not None and claim.audit.index <= one.position
             return Match(one.transfer, claim, received, again)
-    free = [one for one in same if one.theirs is None]
+    free = [one for one in same if one.theirs is None] or [one for one in same if one.rejected]
     if not free:
         return Refusal(Reason.REPEATED, same[-1].transfer, received)
     return Match(free[0].transfer, claim, received)

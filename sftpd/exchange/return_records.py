@@ -40,6 +40,7 @@ class Candidate:
     transfer: Transfer
     theirs: str | None = None
     position: int | None = None
+    rejected: bool = False
 
 
 def expect(unit: Unit, transfer: Transfer) -> None:
@@ -64,7 +65,7 @@ def candidates(
     """
     mine = (_r.c.link == link, _r.c.remote == remote)
     here = _joined(conn, *mine, _r.c.sha256 == sha256)
-    if all(one.theirs is not None for one in here):
+    if all(one.theirs is not None and not one.rejected for one in here):
         # Its receipt may come before we have recorded that a file is delivered.
         under_way = (_t.c.link == link, _t.c.route.in_(routes), _t.c.peer == remote)
         waiting = records.find(
@@ -76,12 +77,13 @@ def candidates(
 
 
 def _joined(conn: sa.Connection, *where: sa.ColumnElement[bool]) -> list[Candidate]:
-    query = sa.select(_r.c.transfer, _r.c.theirs, _r.c.position).where(*where)
+    query = sa.select(_r.c.transfer, _r.c.theirs, _r.c.position, _r.c.verdict).where(*where)
     rows = {
         row.transfer: row for row in conn.execute(query.order_by(_r.c.delivered_at.desc()).limit(_LATEST))
     }
     found = (one for some in in_parts([*rows]) for one in records.find(conn, _t.c.id.in_(some)))
-    whole = (Candidate(one, rows[one.id].theirs, rows[one.id].position) for one in found)
+    had = ((one, rows[one.id]) for one in found)
+    whole = (Candidate(one, row.theirs, row.position, row.verdict == "reject") for one, row in had)
     return sorted(whole, key=lambda one: one.transfer.id)
 
 

@@ -190,6 +190,19 @@ def test_a_verdict_that_is_not_accept_is_told_and_so_is_one_that_changed(scene):
     assert {path.name for path in scene.kept.rglob("*.json")} == {"1.json", "2.json", "3.json"}
 
 
+def test_a_file_that_is_rejected_and_sent_again_has_the_receipt_of_the_try_that_was_not(scene):
+    transfer = scene.senders["remote"].claim(scene.drop("report.csv")).id
+    for index in (1, 2):
+        scene.receipt_of(transfer, index, verdict="reject")
+    scene.collect()
+    assert scene.standing(transfer)["verdict"] == "reject"
+    scene.senders["remote"].advance(transfer)
+    scene.receipt_of(transfer, 3)
+    scene.receipt_of(transfer, 4)
+    scene.collect()
+    assert scene.outcomes() == [*["matched reject"] * 2, "matched accept", "refused repeated"]
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

@@ -230,6 +230,16 @@ def test_a_look_goes_into_folders_only_where_that_is_asked_for_and_never_through
     ]
 
 
+def test_a_look_for_folders_names_those_in_it_and_follows_no_link(remote, root):
+    _tree(root, "a", "9/er/c", "10/x", ".hidden/y", "8/z")
+    Path(os.fsdecode(root), "link").symlink_to("9")
+    folders = Look(folders=True)
+    assert _names(remote.look(root, folders)) == [".hidden", "10", "8", "9"]
+    assert _names(remote.look(root, replace(folders, after=RemoteFile(b"10", 0, 0), limit=1))) == ["8"]
+    assert _names(remote.look(root + b"/absent", folders)) == []
+    assert _names(remote.look(root, Look())) == ["a"], "the connection is of use"
+
+
 @pytest.mark.parametrize("oldest_first", [True, False])
 def test_a_look_is_cut_and_goes_on_behind_where_it_was(remote, root, oldest_first):
     _tree(root, *(f"{number:03}" for number in range(450)))

@@ -120,3 +120,17 @@ def test_any_other_bytes_are_refused_in_words(data):
     for signature in (data, armoured(data), armoured(blob()[:10] + data)):
         with pytest.raises(AuditError):
             holds(signature)
+
+
+def test_it_says_which_of_the_known_keys_it_is_by():
+    signature = sshsig.sign(MESSAGE, OTHER, "receipt@sftpd")
+    assert sshsig.signer(signature, [KEY.verifier, OTHER.verifier], where="x.sig") == OTHER.verifier
+    for known in ([], [KEY.verifier]):
+        with pytest.raises(AuditError, match=r"x\.sig: signed with a key that is not known"):
+            sshsig.signer(signature, known, where="x.sig")
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_are_by_nobody(data):
+    with pytest.raises(AuditError):
+        sshsig.signer(data, [KEY.verifier], where="x.sig")

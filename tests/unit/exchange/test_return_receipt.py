@@ -220,6 +220,12 @@ class TestWhatItShows:
         had = replace(SENT, theirs="another", position=3)
         assert judge(said(), [had]) == Refusal(Reason.REPEATED, "ours", NOW)
 
+    def test_a_file_that_was_rejected_may_be_brought_again(self):
+        rejected = replace(SENT, theirs="another", position=3, rejected=True)
+        assert judge(said(), [rejected]) == Match("ours", said(), NOW)
+        later = replace(SENT, transfer="later")
+        assert judge(said(), [rejected, later]).transfer == "later", "the first may have been given up"
+
     @given(st.permutations(range(6)), st.integers(1, 6))
     def test_equal_files_have_one_receipt_each_in_whatever_order_they_come(self, order, sent):
         deliveries = [replace(SENT, transfer=f"ours {number}") for number in range(sent)]
