@@ -9,14 +9,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import leaks
+import pytest
 from daemon import holds
-from faults_crossing import CROSSINGS, PATIENCE, Crossing
+from faults_crossing import PATIENCE, Crossing
 from faults_reckoning import Tally, reckon
 
 Disorder = Callable[[Crossing], contextlib.AbstractContextManager[object]]
 """What is wrong for as long as it is entered."""
 
-FLOWS = [*CROSSINGS]
+with_and_without_restart = pytest.mark.parametrize(
+    "restart", [pytest.param(False, id="goes on"), pytest.param(True, id="restart", marks=pytest.mark.soak)]
+)
 STILL = 1.0
 """Seconds for which what stands still does so: long enough for others to run into it."""
 

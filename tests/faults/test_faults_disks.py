@@ -4,7 +4,7 @@ import contextlib
 
 import pytest
 from faults_crossing import CROSSINGS, Upload
-from faults_disorder import STILL, endure, files
+from faults_disorder import STILL, endure, files, with_and_without_restart
 from faults_mounts import full, linger, read_only, small
 
 LINKS, STATE = 32, 24
@@ -29,7 +29,7 @@ def marked(case):
     return pytest.param(*case, id=name, marks=() if name in CHOSEN else pytest.mark.soak)
 
 
-@pytest.mark.parametrize("restart", [False, True], ids=["goes on", "restart"])
+@with_and_without_restart
 @pytest.mark.parametrize(("flow", "fault", "place"), [marked(case) for case in CASES])
 def test_files_cross_once_though_a_disk_failed(flow, fault, place, restart, tmp_path, tally):
     with contextlib.ExitStack() as stack:

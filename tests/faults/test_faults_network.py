@@ -5,7 +5,7 @@ import contextlib
 import pytest
 from daemon import holds
 from faults_crossing import CROSSINGS, PATIENCE
-from faults_disorder import endure, files
+from faults_disorder import endure, files, with_and_without_restart
 from faults_mounts import linger
 from faults_network import own_network, without
 
@@ -50,7 +50,7 @@ CASES = [
 CHOSEN = [("remote", cut_until_it_is_noticed)]
 
 
-@pytest.mark.parametrize("restart", [False, True], ids=["goes on", "restart"])
+@with_and_without_restart
 @pytest.mark.parametrize(
     ("flow", "fault"),
     [pytest.param(*case, marks=() if case in CHOSEN else pytest.mark.soak) for case in CASES],

@@ -4,7 +4,7 @@ import contextlib
 
 import pytest
 from faults_crossing import Pull, ToRemote
-from faults_disorder import STILL, endure, files
+from faults_disorder import STILL, endure, files, with_and_without_restart
 from faults_liar import lying_server
 from faults_mounts import full, linger, small
 
@@ -53,11 +53,7 @@ def fills_up(crossing):
         yield
 
 
-def restarts(test):
-    return pytest.mark.parametrize("restart", [False, True], ids=["goes on", "restart"])(test)
-
-
-@restarts
+@with_and_without_restart
 @pytest.mark.parametrize(
     ("flow", "fault", "early", "told"),
     [
@@ -72,7 +68,7 @@ def test_files_cross_once_though_the_remote_misbehaved(flow, fault, early, told,
         endure(crossing, content, fault, tally, early=early, told=told, restart=restart)
 
 
-@restarts
+@with_and_without_restart
 @pytest.mark.soak
 def test_files_cross_once_though_the_remote_was_full(restart, tmp_path, tally):
     with contextlib.ExitStack() as stack:
@@ -83,8 +79,8 @@ def test_files_cross_once_though_the_remote_was_full(restart, tmp_path, tally):
         endure(crossing, content, fills_up, tally, early=True, told="delivery_failed", restart=restart)
 
 
-@restarts
-@pytest.mark.parametrize("difference", [-1, 1])
+@with_and_without_restart
+@pytest.mark.parametrize("difference", [pytest.param(-1, marks=pytest.mark.soak), 1])
 @pytest.mark.parametrize(
     ("flow", "told"),
     [

@@ -3,7 +3,7 @@
 import leaks
 import pytest
 from faults_crossing import CROSSINGS
-from faults_disorder import children, endure, files, sometime
+from faults_disorder import children, endure, files, sometime, with_and_without_restart
 
 BIG = 16 << 20
 
@@ -39,7 +39,7 @@ CASES = [
 CHOSEN = [("remote", courier), ("upload", monitor)]
 
 
-@pytest.mark.parametrize("restart", [False, True], ids=["goes on", "restart"])
+@with_and_without_restart
 @pytest.mark.parametrize(
     ("flow", "who"),
     [pytest.param(*case, marks=() if case in CHOSEN else pytest.mark.soak) for case in CASES],
