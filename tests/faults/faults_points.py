@@ -91,10 +91,11 @@ class Points:
         due = [point for point in points if self._pass(point)]
         for point in due:
             self._obey(point, "before")
-        result = work()
-        for point in due:
-            self._obey(point, "after")
-        return result
+        try:
+            return work()
+        finally:
+            for point in due:
+                self._obey(point, "after")
 
     def statement(self, statement: Any, _conn: object, *rows: dict[str, Any]) -> list[str] | None:
         """What a statement of the ledger adds to the transaction; for a commit, all that it makes last."""

@@ -65,7 +65,7 @@ def test_each_file_crosses_once_wherever_a_process_dies(name, tmp_path, tally):
 @pytest.mark.parametrize("course", COURSES, ids=str)
 def test_each_file_crosses_once_at_every_crash_point(course, tmp_path, tally, subtests):
     with Runs(course, tmp_path / "trace") as runs:
-        points = runs.trace()
+        points = runs.points()
     passed = {state for state in TransferState if f"monitor: commit {state_point(state)}" in points}
     assert passed == course.states
     todo, tries = orders(points, course), 0
