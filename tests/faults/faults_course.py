@@ -19,6 +19,8 @@ from faults_reckoning import BLOCKED, DELIVERED, FAILED, VANISHED, Reckoning, re
 from sftpd.exchange.transfer import TransferState
 
 _HERE = Path(__file__).parent
+_LAST_EVENTS = 2.0
+"""Seconds after which the events of what is done are in the log too."""
 _SLOW = "#!/bin/sh\nsleep 0.5\n"
 S = TransferState
 _GIVEN_UP = frozenset({S.SENDING, S.WAITING, S.FAILING, S.FAILED})
@@ -106,7 +108,8 @@ class Runs:
             return REACHED in self.daemon.log[before:]
 
         self._go(struck)
-        reached = holds(lambda: struck() or self.crossing.is_idle(), PATIENCE) and struck()
+        holds(lambda: struck() or self.crossing.is_idle(), PATIENCE)
+        reached = holds(struck, _LAST_EVENTS)
         if order.act == "stop":
             self._end()
         elif order.point.startswith("monitor"):

@@ -43,6 +43,8 @@ class Crossing:
     def __init__(self, folder: Path, *lines: str) -> None:
         self.folder = folder
         self.sent: dict[str, Sent] = {}
+        self.given_up: set[str] = set()
+        """Files of which the partner was not told what became of them, and that it did not send again."""
         self._undo = ExitStack()
         self.daemon = Daemon(folder / "instance")
         self._undo.callback(self.daemon.kill)
@@ -183,11 +185,15 @@ class Upload(Crossing):
         holds(lambda: self._client is None or self._client.poll() is not None, PATIENCE)
 
     def again(self) -> None:
-        """Resume each file of which no end was heard."""
+        """Resume each file of which no end was heard, once those are published that the monitor has.
+
+        A client that comes back sooner sees nothing of a file that is being screened, and sends it again.
+        """
         self._end_client()
         if not self.resumes:
-            self._waiting = []
+            self._give_up()
         elif self._waiting:
+            holds(lambda: not self.unfinished(), PATIENCE)
             self.daemon.sftp_done(*self._folders())
         for name in [*self._waiting]:
             self._resume(name)
@@ -203,6 +209,12 @@ class Upload(Crossing):
             return
         with self.daemon.sftp() as client:
             client.open(f"/upload/{name}", "r+").close()
+
+    def _give_up(self) -> None:
+        """Remove the parts of what is not resumed."""
+        self.given_up |= set(self._waiting)
+        self.daemon.sftp_done(*(f"-rm /upload/{name}" for name in self._waiting))
+        self._waiting = []
 
     def _folders(self) -> list[str]:
         folders = sorted({os.path.dirname(name) for name in self._waiting} - {""})

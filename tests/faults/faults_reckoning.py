@@ -68,6 +68,10 @@ def reckon(crossing: Crossing, names: list[str], end: TransferState = DELIVERED)
     kept = {row["id"]: row for row in crossing.rows("SELECT * FROM kept_file")}
     for name in names:
         sent, own = crossing.sent[name], by_path[name]
+        if name in crossing.given_up and not own:
+            if crossing.shore.taken.get(name) or (crossing.daemon.quarantine / name).exists():
+                found.ledger.append(f"{name} came in unrecorded")
+            continue
         _arrival(crossing, sent, end, found)
         _recorded(crossing, sent, end, own, kept, found)
         for row in own:
