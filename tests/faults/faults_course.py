@@ -14,7 +14,7 @@ import leaks
 from daemon import Daemon, holds
 from faults_crossing import CROSSINGS, PATIENCE, Upload, contents
 from faults_points import PASSED, REACHED, Order, trace_environment
-from faults_reckoning import BLOCKED, DELIVERED, FAILED, VANISHED, Reckoning, reckon
+from faults_reckoning import BLOCKED, DELIVERED, FAILED, SKIPPED, VANISHED, Reckoning, reckon
 
 from sftpd.exchange.transfer import TransferState
 
@@ -27,6 +27,11 @@ _GIVEN_UP = frozenset({S.SENDING, S.WAITING, S.FAILING, S.FAILED})
 _SENT = frozenset({S.SENDING, S.PLACING, S.PLACED, S.DONE})
 _TAKEN_IN = frozenset({S.PLACING, S.DONE})
 _HELD_BACK = frozenset({S.QUARANTINING, S.QUARANTINED})
+_SKIPPED = frozenset({S.SENDING, S.SKIPPING, S.SKIPPED})
+_UNREACHED = ("late", "gone")
+"""What happens where the remote is down at first."""
+_OBSTRUCTED = ("given up", "sent again")
+"""What happens where something is in the way at the remote."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +57,8 @@ COURSES = (
     Course("remote", "late", _SENT | {S.WAITING}),
     Course("remote", "given up", _GIVEN_UP, FAILED, ("attempts = 2",)),
     Course("remote", "gone", frozenset({S.SENDING, S.WAITING, S.VANISHED}), VANISHED),
+    Course("remote", "sent again", _SENT | _GIVEN_UP | {S.RETURNING}, DELIVERED, ("attempts = 2",)),
+    Course("remote", "skipped", _SKIPPED, SKIPPED, ('conflict = "skip"',)),
     Course("remote", "blocked", _HELD_BACK, BLOCKED),
     Course("download", "blocked", _HELD_BACK, BLOCKED),
     Course("upload", "blocked", _HELD_BACK, BLOCKED),
@@ -68,6 +75,8 @@ class Runs:
         self.course = course
         self.crossing = CROSSINGS[course.flow](folder, *course.lines)
         self._numbers = iter(range(1, 1_000_000))
+        self._names: list[str] = []
+        self._in_the_way: Path | None = None
         if course.happens == "screened long":
             self.daemon.configure("screening", "acknowledge_within = 0")
             self.daemon.add_hook("pre-receive", "slow", _SLOW)
@@ -115,16 +124,15 @@ class Runs:
         elif order.point.startswith("monitor"):
             holds(lambda: not self.daemon.runs)
         self.crossing.shore.look()
-        if self.crossing.server is not None and self.course.happens != "given up":
-            self._restore_server()
+        self._make_way()
         if not self.daemon.runs:
             self._end()
             self.daemon.start()
+        self._order_again()
         self.crossing.again()
         self.crossing.settle()
         reckoning = self._reckoned(names)
         self._end()
-        self._restore_server()
         return reckoning if reached or reckoning.faults else None
 
     def _set_out(self) -> list[str]:
@@ -133,9 +141,7 @@ class Runs:
         files = contents(self.crossing, f"run{number:04}", suffix)
         if isinstance(self.crossing, Upload):
             self.crossing.resumes = self.course.end is not BLOCKED
-        if self.course.happens in ("late", "gone", "given up"):
-            assert self.crossing.server is not None
-            self.crossing.server.kill()
+        self._obstruct(sorted(files))
         self.crossing.put(files)
         return sorted(files)
 
@@ -150,22 +156,67 @@ class Runs:
         """What happens on the way, as long as nobody has died."""
         if self.daemon.runs and not struck():
             self.crossing.begin()
-        if self.course.happens in ("late", "gone"):
-            holds(lambda: struck() or self._waiting(), PATIENCE)
+        if self.course.happens in _UNREACHED:
+            holds(lambda: struck() or self._known(S.WAITING), PATIENCE)
             if self.course.happens == "gone":
                 for path in self.crossing.left():
                     os.unlink(path)
-            self._restore_server()
+            self._make_way()
+        if self.course.happens == "sent again":
+            holds(lambda: struck() or (self._known(S.FAILED) and not self.crossing.unfinished()), PATIENCE)
+            if not struck():
+                self._make_way()
+                self._order_again()
 
-    def _waiting(self) -> bool:
-        """Whether all that was dropped is known and waits for the remote."""
-        rows = self.crossing.rows("SELECT id FROM transfer WHERE state = ?", S.WAITING)
-        return len(rows) == len(self.crossing.left()) > 0
+    def _known(self, state: TransferState) -> bool:
+        """Whether one of this run has come to that state, and the other is known at least."""
+        states = [row["state"] for row in self._own_rows()]
+        return (
+            len(states) == len(self._names)
+            and state in states
+            and (state is S.WAITING or {*states} == {state})
+        )
 
-    def _restore_server(self) -> None:
+    def _own_rows(self) -> list[dict[str, str]]:
+        rows = self.crossing.rows("SELECT id, path, state FROM transfer")
+        return [row for row in rows if row["path"] in self._names]
+
+    def _obstruct(self, names: list[str]) -> None:
+        """Put at the remote what the course needs in the way, or have it down."""
+        self._names = names
+        server = self.crossing.server
+        if server is None:
+            return
+        if self.course.happens in _UNREACHED:
+            server.kill()
+        elif self.course.happens in _OBSTRUCTED:
+            self._in_the_way = server.root / os.path.dirname(names[0])
+            os.mkfifo(self._in_the_way)
+        elif self.course.happens == "skipped":
+            for name in names:
+                (server.root / name).mkdir(parents=True)
+
+    def _make_way(self) -> None:
+        """Let the remote be as it should, unless the files are never to arrive."""
         server = self.crossing.server
         if server is not None and not server.runs:
             server.start()
+        if self.course.happens == "sent again":
+            self._clear()
+
+    def _clear(self) -> None:
+        if self._in_the_way is not None:
+            self._in_the_way.unlink()
+            self._in_the_way = None
+
+    def _order_again(self) -> None:
+        """Have an operator send again what failed."""
+        if self.course.happens != "sent again":
+            return
+        holds(lambda: not self.crossing.left() and not self.crossing.unfinished(), PATIENCE)
+        for row in self._own_rows():
+            if row["state"] == S.FAILED:
+                self.daemon.cli("transfer", "retry", row["id"], "--reason", "test", "--by", "Ina")
 
     def _end(self) -> None:
         """SIGKILL to all of sftpd, a child that stands still too."""
@@ -176,4 +227,5 @@ class Runs:
         self.daemon.kill()
 
     def _reckoned(self, names: list[str]) -> Reckoning:
+        self._clear()
         return reckon(self.crossing, names, self.course.end)

@@ -10,14 +10,15 @@ from faults_shore import sha256_of
 
 from sftpd.exchange.transfer import TransferState
 
-DELIVERED, BLOCKED, FAILED, VANISHED = (
+DELIVERED, BLOCKED, FAILED, SKIPPED, VANISHED = (
     TransferState.DONE,
     TransferState.QUARANTINED,
     TransferState.FAILED,
+    TransferState.SKIPPED,
     TransferState.VANISHED,
 )
-_EVENTS = {BLOCKED: "transfer.blocked", FAILED: "transfer.failed"}
-_OWN_COPY = {BLOCKED: "quarantine", FAILED: "failed"}
+_EVENTS = {BLOCKED: "transfer.blocked", FAILED: "transfer.failed", SKIPPED: "transfer.skipped"}
+_OWN_COPY = {BLOCKED: "quarantine", FAILED: "failed", SKIPPED: "sent"}
 
 
 @dataclass

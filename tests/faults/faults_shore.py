@@ -83,7 +83,7 @@ def visible(folder: Path) -> Iterator[Path]:
             continue
         if entry.is_dir(follow_symlinks=False):
             yield from visible(Path(entry.path))
-        else:
+        elif entry.is_file(follow_symlinks=False):
             yield Path(entry.path)
 
 

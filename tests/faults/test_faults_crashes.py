@@ -58,7 +58,7 @@ def test_each_file_crosses_once_wherever_a_process_dies(name, tmp_path, tally):
     course = next(course for course in COURSES if str(course) == name)
     with Runs(course, tmp_path) as runs:
         for order in CHOSEN[name]:
-            assert_crossed(runs, order, tally)
+            assert crossed(runs, order, tally), f"nobody came to {order}\n{runs.daemon.log[-5000:]}"
 
 
 @pytest.mark.soak
@@ -68,7 +68,7 @@ def test_each_file_crosses_once_at_every_crash_point(course, tmp_path, tally, su
         points = runs.points()
     passed = {state for state in TransferState if f"monitor: commit {state_point(state)}" in points}
     assert passed == course.states
-    todo, tries = orders(points, course), 0
+    todo, tries, missed = orders(points, course), 0, set(points)
     while todo:
         tries += 1
         # What a case that went wrong left is not to spoil the next ones.
@@ -77,15 +77,18 @@ def test_each_file_crosses_once_at_every_crash_point(course, tmp_path, tally, su
                 order, todo = todo[0], todo[1:]
                 well = False
                 with subtests.test(order=str(order)):
-                    assert_crossed(runs, order, tally)
+                    if crossed(runs, order, tally):
+                        missed.discard(order.point)
                     well = True
                 if not well:
                     break
+    # How many requests and commits there are depends on what happens together; no point is missed for good.
+    assert missed == set()
 
 
-def assert_crossed(runs: Runs, order: Order, tally: Tally) -> None:
+def crossed(runs: Runs, order: Order, tally: Tally) -> bool:
+    """Let somebody die there, and see that all is well afterwards; False if nobody came there."""
     reckoning = runs.crash(order)
     tally.add(reckoning)
-    # How many commits or requests there are depends on what is done together; the first is always there.
-    assert reckoning is not None or order.call > 1, f"it never came there: {order}\n{runs.daemon.log[-5000:]}"
     assert reckoning is None or reckoning.faults == [], f"{order}\n{runs.daemon.log[-10000:]}"
+    return reckoning is not None

@@ -1,35 +1,20 @@
 """Very many files at once, past what the kernel queues of events, and many through a loop of kills."""
 
-import contextlib
 import random
-from pathlib import Path
 
 import pytest
 from daemon import holds
 from faults_crossing import CROSSINGS
 from faults_mounts import linger
 from faults_reckoning import reckon
+from namespaces import short_queue
 
-QUEUE = Path("/proc/sys/fs/inotify/max_queued_events")
 QUEUED = 1024
 MANY, FILES = 100_000, 10_000
 BETWEEN_KILLS = 3.0
 PATIENCE = 3600.0
 
 pytestmark = pytest.mark.soak
-
-
-@contextlib.contextmanager
-def short_queue():
-    before = QUEUE.read_text()
-    try:
-        QUEUE.write_text(f"{QUEUED}\n")
-    except OSError:
-        pytest.skip("the limit of inotify's queue cannot be changed here")
-    try:
-        yield
-    finally:
-        QUEUE.write_text(before)
 
 
 def small_files(count):
@@ -44,7 +29,7 @@ def small_files(count):
 @pytest.mark.parametrize("flow", ["download", "remote"])
 def test_a_hundred_thousand_files_dropped_at_once_arrive_once(flow, tmp_path, tally):
     made = small_files(MANY)
-    with short_queue(), CROSSINGS[flow](tmp_path, 'after = "remove"') as crossing:
+    with short_queue(QUEUED), CROSSINGS[flow](tmp_path, 'after = "remove"') as crossing:
         crossing.kept = None
         crossing.daemon.start()
         crossing.put(made)
