@@ -1,5 +1,6 @@
 """Fixtures for every test."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 import hypothesis
@@ -18,3 +19,14 @@ def _nothing_leaks() -> Iterator[None]:
     left = leaks.await_release(before)
     if left:
         pytest.fail("the test leaves behind:\n" + "\n".join(left))
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell what the fault bench counted: the property `faults` of its tests, name → number."""
+    counts: Counter[str] = Counter()
+    for outcome in ("passed", "failed", "xfailed"):
+        for report in terminalreporter.getreports(outcome):
+            counts.update(dict(report.user_properties).get("faults", {}))
+    if counts:
+        line = ", ".join(f"{name} {count}" for name, count in counts.items())
+        terminalreporter.write_line(f"fault bench: {line}")
