@@ -40,6 +40,8 @@ _LOGIN_STEPS = 6
 _STEP_PATIENCE = 300.0
 _TRANSFER_PATIENCE = 24 * 3600.0
 _PROBE_PATIENCE = 10.0
+_TRUSTED_SECONDS = 1.0
+"""For which a connection that has answered counts as one that does."""
 
 _log = structlog.get_logger()
 
@@ -167,6 +169,7 @@ class _Connection:
     def __init__(self, name: RemoteName, child: Child) -> None:
         self._name = name
         self._child = child
+        self._trusted = Deadline(0)
         self.usable = False
 
     def log_in(self, login: RemoteLogin, idle_seconds: float) -> None:
@@ -205,7 +208,9 @@ class _Connection:
                         self.usable = True
 
     def answers(self) -> bool:
-        """Whether the remote is still there."""
+        """Whether the remote is still there; it is asked unless it has just answered something else."""
+        if not self._trusted.passed():
+            return True
         try:
             self._call(m.Probe(), Done, patience=_PROBE_PATIENCE)
         except RemoteError:
@@ -282,6 +287,7 @@ class _Connection:
         self.usable = False
         with self._told():
             answer = self._child.channel.call(order, expect, fds, timeout=patience)
+        self._trusted = Deadline(_TRUSTED_SECONDS)
         self.usable = True
         return answer
 
