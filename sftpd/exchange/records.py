@@ -263,10 +263,9 @@ def hasten(unit: Unit, link: str) -> None:
     unit.conn.execute(tables.transfer.update().where(*delivered).values(not_before=unit.now))
 
 
-def this_file(transfer: Transfer) -> dict[str, Any]:
+def this_file(link: str, route: str, path: Parts, source: str) -> dict[str, Any]:
     """What ON_ITS_WAY asks for."""
-    place = {"link": transfer.link, "route": transfer.route, "path": join(transfer.path)}
-    return place | {"source": transfer.source}
+    return {"link": link, "route": route, "path": join(path), "source": source}
 
 
 def being_placed(ledger: Ledger, transfer: Transfer) -> TransferId | None:

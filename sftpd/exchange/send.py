@@ -85,7 +85,7 @@ class Sender:
         There is nothing to send when the file is gone, is on its way already, or was held back.
         """
         transfer = self._describe(parts)
-        if transfer is None or self._under_way(transfer):
+        if transfer is None:
             return None
         verdict = self._screening.screen(transfer, self._file(transfer), self.route.policy)
         entered = self._ledger.write(
@@ -164,6 +164,9 @@ class Sender:
             return None
         try:
             before = identity(fd)
+            this_file = records.this_file(self.route.link, self.route.name, parts, str(before))
+            if self._ledger.look_up(records.ON_ITS_WAY, **this_file):
+                return None  # as all that wait after a restart: not even read
             content = fingerprint(fd)
             if identity(fd) != before:
                 return None  # still being written: the watcher will see it settle again
@@ -189,9 +192,6 @@ class Sender:
     def _rank(self, parts: Parts) -> int:
         name = os.fsdecode(parts[-1])
         return FIRST if any(fnmatchcase(name, glob) for glob in self.route.turns.first) else USUAL
-
-    def _under_way(self, transfer: Transfer) -> bool:
-        return bool(self._ledger.look_up(records.ON_ITS_WAY, **records.this_file(transfer)))
 
     def _is_there(self, transfer: Transfer) -> bool:
         """Whether the file still is what it was described as: another thread may have ended its transfer."""
@@ -366,7 +366,8 @@ def _close(transfer: Transfer, folder: str | None, place: Parts | None, unit: Un
 
 def _enter(unit: Unit, transfer: Transfer, verdict: Verdict) -> datetime | None:
     """Enter a transfer unless its file is on its way already; returns when its turn came."""
-    if records.ON_ITS_WAY.fetch(unit.conn, **records.this_file(transfer)):
+    this_file = records.this_file(transfer.link, transfer.route, transfer.path, transfer.source)
+    if records.ON_ITS_WAY.fetch(unit.conn, **this_file):
         return None
     if verdict.accepted:
         records.insert(unit, transfer, Outcome.ACCEPTED, not_before=unit.now)

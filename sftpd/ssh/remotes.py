@@ -40,7 +40,7 @@ _LOGIN_STEPS = 6
 _STEP_PATIENCE = 300.0
 _TRANSFER_PATIENCE = 24 * 3600.0
 _PROBE_PATIENCE = 10.0
-_TRUSTED_SECONDS = 1.0
+_TRUSTED_SECONDS = 0.1
 """For which a connection that has answered counts as one that does."""
 
 _log = structlog.get_logger()
