@@ -23,7 +23,7 @@ from sftpd.sftp.status import Status
 from sftpd.ssh import courier_messages as m
 from sftpd.ssh.courier_login import log_in
 from sftpd.ssh.courier_proof import Ranges, prove
-from sftpd.ssh.courier_sftp import POSIX_RENAME, Client, StatusReply, chunks_of, errors_told
+from sftpd.ssh.courier_sftp import POSIX_RENAME, Client, StatusReply, errors_told, filling
 
 ENTRY = "sftpd.ssh.courier:main"
 
@@ -45,7 +45,7 @@ def sandbox(port: int) -> Sandbox:
 def main(sock: socket.socket, _arguments: bytes, _fds: tuple[int, ...]) -> None:
     """Log in as the first message says and serve the next ones until the channel closes or none comes."""
     logging.getLogger("paramiko").addHandler(logging.NullHandler())  # what it would say, our errors say
-    with Channel(sock, m.ToCourier) as channel, contextlib.suppress(ChannelClosedError, TimeoutError):
+    with Channel(sock, m.ToCourier) as channel, contextlib.suppress(ChannelClosedError):
         connect = _first(channel)
         try:
             client = log_in(connect, partial(_ask, channel))
@@ -53,7 +53,8 @@ def main(sock: socket.socket, _arguments: bytes, _fds: tuple[int, ...]) -> None:
             channel.notify(m.LoginFailed(fault.code, str(fault)[: m.TEXT_LIMIT]))
             return
         channel.notify(m.LoggedIn())
-        _serve(channel, Work(client), connect.idle)
+        with contextlib.suppress(RemoteError):  # the remote has left: so does the courier
+            _serve(channel, client, connect.idle)
 
 
 def _first(channel: Channel) -> m.Connect:
@@ -68,9 +69,10 @@ def _ask(channel: Channel, data: bytes, algorithm: str) -> bytes:
     return channel.call(m.SignLogin(data, algorithm), m.LoginSignature).signature
 
 
-def _serve(channel: Channel, work: "Work", idle: float) -> None:
-    while True:
-        envelope, fds = channel.receive(idle)
+def _serve(channel: Channel, client: Client, idle: float) -> None:
+    work = Work(client)
+    while _is_asked(channel, client, idle):
+        envelope, fds = channel.receive()
         assert isinstance(envelope, Request)
         try:
             with errors_told():
@@ -80,6 +82,12 @@ def _serve(channel: Channel, work: "Work", idle: float) -> None:
             channel.send(Failure(envelope.id, fault.code, str(fault)[: m.TEXT_LIMIT]))
         finally:
             close_all(fds)
+
+
+def _is_asked(channel: Channel, client: Client, idle: float) -> bool:
+    """Wait for a message, or its end, and keep the connection up meanwhile; False after `idle` seconds."""
+    with errors_told():
+        return client.rest(channel.fileno(), idle)
 
 
 class Work:
@@ -114,23 +122,22 @@ class Work:
 
     def _upload(self, order: m.Upload, fd: int) -> m.Proof:
         try:
-            sent = self._send(order, fd)
+            sent, size = self._send(order, fd)
         except StatusReply as reply:
             if reply.status is not Status.NO_SUCH_FILE:
                 raise
             self._make_parents(order.path)
-            sent = self._send(order, fd)
+            sent, size = self._send(order, fd)
         if sent.sha256 != order.sha256:
             raise RemoteError("the file changed while it was sent")
-        size = self._client.size(order.path)
         if size != order.size:
             raise RemoteError(f"{order.size} bytes were sent, the server has {size}")
         return prove(self._client, order.path, sent)
 
-    def _send(self, order: m.Upload, fd: int) -> Ranges:
+    def _send(self, order: m.Upload, fd: int) -> tuple[Ranges, int | None]:
         sent = Ranges()
-        self._client.write_file(order.path, chunks_of(fd, order.size, sent.update))
-        return sent
+        size = self._client.write_file(order.path, filling(fd, order.size, sent.update))
+        return sent, size
 
     def _make_parents(self, path: bytes) -> None:
         """Make the directories above `path`; those that cannot be made may be there already."""
@@ -176,10 +183,14 @@ class Work:
     def _download(self, path: bytes, fd: int) -> m.Downloaded:
         digest = hashlib.sha256()
         position = 0
-        for chunk in self._client.read_file(path):
-            digest.update(chunk)
-            _write(fd, chunk, position)
-            position += len(chunk)
+
+        def take(piece: memoryview) -> None:
+            nonlocal position
+            digest.update(piece)
+            _write(fd, piece, position)
+            position += len(piece)
+
+        self._client.read_file(path, take)
         return m.Downloaded(position, digest.hexdigest())
 
 
@@ -192,8 +203,7 @@ def _entry(name: bytes, told: Attributes) -> m.Entry | None:
     return m.Entry(name, told.size, told.times[1] if told.times else 0)
 
 
-def _write(fd: int, chunk: bytes, position: int) -> None:
-    rest = memoryview(chunk)
+def _write(fd: int, rest: memoryview, position: int) -> None:
     try:
         while rest:
             written = os.pwrite(fd, rest, position)

@@ -31,7 +31,7 @@ class Ranges:
         self._current = self._whole
         self._done: list[bytes] = []
 
-    def update(self, chunk: bytes) -> None:
+    def update(self, chunk: bytes | memoryview) -> None:
         """See the bytes that come next."""
         rest = memoryview(chunk)
         while rest:
@@ -91,8 +91,7 @@ def _range_hashed_there(client: Client, path: bytes, start: int, length: int, di
 def _read_again(client: Client, path: bytes, sent: Ranges) -> bool:
     digest = hashlib.sha256()
     try:
-        for chunk in client.read_file(path):
-            digest.update(chunk)
+        client.read_file(path, digest.update)
     except StatusReply as reply:
         if reply.status is Status.PERMISSION_DENIED:  # a letter box: write only
             return False

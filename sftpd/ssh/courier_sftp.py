@@ -4,13 +4,11 @@ paramiko's own client decodes names as UTF-8, keeps the server's extensions to i
 a limit; a courier can have none of the three.
 """
 
-import itertools
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
-from typing import NamedTuple
 
 import paramiko
 
@@ -21,12 +19,21 @@ from sftpd.sftp.extensions import CHECK_FILE
 from sftpd.sftp.replies import PROTOCOL_VERSION
 from sftpd.sftp.requests import EXTENDED, INIT, OpenFlag
 from sftpd.sftp.status import Status
-from sftpd.sftp.wire import MAX_PACKET, ProtocolError, Reader, frame, string, uint32, uint64
+from sftpd.sftp.wire import MAX_DATA, MAX_PACKET, ProtocolError, Reader, frame, string, uint32, uint64
+from sftpd.ssh.courier_answers import Answer, Reading, Sink, Streamed
+from sftpd.ssh.courier_channel import PATIENCE, CourierChannel, Fill
 
 CHUNK = 32 * 1024
-"""Bytes of a file in one packet, the most that every server takes."""
+"""Bytes of a file in one packet, the most that every server takes; some say that they take more."""
 
-_WINDOW = 64
+_FIRST_WINDOW = 512 * 1024
+_WINDOW = 4 * 1024 * 1024
+"""Bytes of a file that are asked for, or sent, ahead of the answers: so many at first, and at the most."""
+
+_HANDLE_LIMIT = 256
+_HEARD_LATELY = 10.0
+"""Seconds within which a server that has said something is known to be there."""
+
 _TEXT_LIMIT = 200
 _WRITING = OpenFlag.WRITE | OpenFlag.CREATE | OpenFlag.TRUNCATE
 _NOTHING_SAID = attributes.encode(Attributes())
@@ -35,6 +42,7 @@ _FINAL = (Status.PERMISSION_DENIED, Status.OP_UNSUPPORTED)
 
 POSIX_RENAME = b"posix-rename@openssh.com"
 FSYNC = b"fsync@openssh.com"
+_LIMITS = b"limits@openssh.com"
 _CHECK_FILE_NAME = b"check-file-name"
 
 
@@ -42,7 +50,6 @@ class _Ask(IntEnum):
     OPEN = 3
     CLOSE = 4
     READ = 5
-    WRITE = 6
     FSTAT = 8
     OPENDIR = 11
     READDIR = 12
@@ -63,11 +70,6 @@ class _Reply(IntEnum):
     EXTENDED_REPLY = 201
 
 
-class _Answer(NamedTuple):
-    kind: int
-    body: Reader
-
-
 class StatusReply(RemoteError):  # noqa: N818  (a reply first, and an error only where it was not expected)
     """The server answered a request with this status; `text` is what it said, fit to be shown."""
 
@@ -83,30 +85,23 @@ class Client:
     paramiko.SSHException when the connection is lost, TimeoutError when the server does not answer.
     """
 
-    def __init__(self, channel: paramiko.Channel) -> None:
+    def __init__(self, channel: CourierChannel) -> None:
         """Begin the conversation on a channel that has the subsystem."""
         self._channel = channel
-        self._numbers = itertools.count(1)
-        self._answers: dict[int, _Answer] = {}
-        channel.sendall(frame(INIT, uint32(PROTOCOL_VERSION)))
-        kind, body = self._packet()
-        if kind != _Reply.VERSION or body.uint32() < PROTOCOL_VERSION:
+        greeting = channel.greet(frame(INIT, uint32(PROTOCOL_VERSION)))
+        if greeting.kind != _Reply.VERSION or greeting.body.uint32() < PROTOCOL_VERSION:
             raise ProtocolError("server does not begin with SFTP version 3")
-        self.extensions = frozenset(_extension_names(body))
+        self.extensions = frozenset(_extension_names(greeting.body))
         """The names of the extensions that the server offers."""
+        self._most_read, self._most_written = self._limits()
 
     def stat(self, path: bytes) -> Attributes:
         """The attributes of what `path` leads to."""
-        return self._attributes(_Ask.STAT, string(path))
+        return _attributes(self._ask(_Ask.STAT, string(path)))
 
     def size(self, path: bytes) -> int | None:
         """The size of what `path` leads to, None when there is nothing."""
-        try:
-            return _known_size(self.stat(path))
-        except StatusReply as reply:
-            if reply.status is Status.NO_SUCH_FILE:
-                return None
-            raise
+        return _size(self._ask(_Ask.STAT, string(path)))
 
     def remove(self, path: bytes) -> None:
         """Delete a file."""
@@ -125,58 +120,124 @@ class Client:
         self._do(EXTENDED, string(POSIX_RENAME), string(old), string(new))
 
     def probe(self) -> None:
-        """Ask for something that any server can answer."""
-        self._ask(_Ask.REALPATH, string(b"."))
+        """See that the server is there: ask for something that any can answer, if it was not heard lately."""
+        self._channel.peek()
+        if self._channel.silent_for > _HEARD_LATELY:
+            self._ask(_Ask.REALPATH, string(b"."))
+
+    def rest(self, fd: int, seconds: float) -> bool:
+        """Keep the connection up until `fd` has something to read; False when that took too long."""
+        return self._channel.rest(fd, seconds)
 
     def names(self, path: bytes) -> Iterator[tuple[bytes, Attributes]]:
         """The entries of a directory as the server gives them, `.` and `..` too."""
-        handle = self._handle(_Ask.OPENDIR, string(path))
-        while (body := self._unless_end(self._send(_Ask.READDIR, string(handle)), _Reply.NAME)) is not None:
+        handle = self._opened(self._send(_Ask.OPENDIR, string(path)))
+        while (body := _unless_end(self._ask(_Ask.READDIR, string(handle)), _Reply.NAME)) is not None:
             for _ in range(body.uint32()):
                 name = body.string()
                 body.view()
                 yield name, attributes.decode(body)
         self._do(_Ask.CLOSE, string(handle))
 
-    def write_file(self, path: bytes, chunks: Iterator[bytes]) -> None:
-        """Write a whole file, replacing what it held, and have it made durable where the server can."""
-        handle = self._handle(_Ask.OPEN, string(path), uint32(_WRITING), _NOTHING_SAID)
-        under_way: deque[int] = deque()
-        position = 0
-        for chunk in chunks:
-            if len(under_way) == _WINDOW:
-                self._done(under_way.popleft())
-            under_way.append(self._send(_Ask.WRITE, string(handle), uint64(position), string(chunk)))
-            position += len(chunk)
-        for number in under_way:
-            self._done(number)
-        if FSYNC in self.extensions:
-            self._do(EXTENDED, string(FSYNC), string(handle))
-        self._do(_Ask.CLOSE, string(handle))
+    def write_file(self, path: bytes, fill: Fill) -> int | None:
+        """Write a whole file, replacing what it held, and have it made durable where the server can.
 
-    def read_file(self, path: bytes) -> Iterator[bytes]:
-        """The bytes of a file in order. Raises RemoteError for one that grows meanwhile."""
-        handle = self._handle(_Ask.OPEN, string(path), uint32(OpenFlag.READ), _NOTHING_SAID)
-        size = _known_size(self._attributes(_Ask.FSTAT, string(handle)))
-        position = asked = 0
-        length = CHUNK
-        under_way: deque[int] = deque()
+        Returns the size that it has there then, None when it is gone already.
+        """
+        handle = self._opened(self._send(_Ask.OPEN, string(path), uint32(_WRITING), _NOTHING_SAID))
+        under_way: deque[tuple[int, int]] = deque()
+        window, ahead, position = _FIRST_WINDOW, 0, 0
         while True:
-            while len(under_way) < _WINDOW and (asked < size or not under_way):
-                under_way.append(self._send(_Ask.READ, string(handle), uint64(asked), uint32(length)))
-                asked += length
-            data = self._data(under_way.popleft(), length)
-            if not data:
+            if ahead >= window:
+                # Half a window at a time, so that neither side waits for the other at each request.
+                window = min(window + ahead, _WINDOW)
+                while ahead > window // 2:
+                    number, count = under_way.popleft()
+                    self._done(number)
+                    ahead -= count
+            number, count = self._channel.write(handle, position, self._most_written, fill)
+            if not count:
                 break
-            yield data
-            position += len(data)
+            under_way.append((number, count))
+            position += count
+            ahead += count
+        ends = [number for number, _ in under_way]
+        if FSYNC in self.extensions:
+            ends.append(self._send(EXTENDED, string(FSYNC), string(handle)))
+        ends.append(self._send(_Ask.CLOSE, string(handle)))
+        told = self._send(_Ask.STAT, string(path))
+        for number in ends:
+            self._done(number)
+        return _size(self._await(told))
+
+    def read_file(self, path: bytes, sink: Sink) -> int:
+        """Give `sink` the bytes of a file in order; returns how many there were.
+
+        Raises RemoteError for one that grows meanwhile.
+        """
+        told = self._send(_Ask.STAT, string(path))
+        opened = self._send(_Ask.OPEN, string(path), uint32(OpenFlag.READ), _NOTHING_SAID)
+        described = self._await(told)
+        handle = self._opened(opened)
+        if described.kind != _Reply.ATTRS:  # some servers describe what is open and nothing else
+            described = self._ask(_Ask.FSTAT, string(handle))
+        size = _known_size(_attributes(described))
+        reading = Reading(sink)
+        self._channel.read_into(reading)
+        try:
+            position = self._read(handle, size, reading)
+        finally:
+            self._channel.read_into(None)
+        self._channel.ask(_Ask.CLOSE, string(handle), wanted=False)
+        return position
+
+    def _read(self, handle: bytes, size: int, reading: Reading) -> int:
+        """Read up to the end of a file of which `size` bytes are expected; returns how many there were."""
+        under_way: deque[tuple[int, int]] = deque()
+        window, length = _FIRST_WINDOW, self._most_read
+        position = asked = 0
+        while True:
+            # One read of a byte behind the expected end tells whether that is the end.
+            while asked <= size and (asked - position < window or not under_way):
+                count = min(length, size - asked) or 1
+                number = self._send(_Ask.READ, string(handle), uint64(asked), uint32(count))
+                under_way.append((number, count))
+                reading.expected.append((number, count))
+                asked += count
+            number, wanted = under_way.popleft()
+            count = self._data(number, wanted, reading)
+            position += count
+            window = min(window + count, _WINDOW)
             if position > size:
                 raise RemoteError("the file grew while it was read")
-            if len(data) < length:  # what was asked for behind it does not join on
-                self._drop(under_way)
-                asked, length = position, len(data) if position < size else length
-        self._drop(under_way)
-        self._do(_Ask.CLOSE, string(handle))
+            if not count:
+                break
+            if count < wanted:  # what was asked for behind it does not join on
+                self._drop(under_way, reading)
+                asked, length = position, count
+        self._drop(under_way, reading)
+        return position
+
+    def _data(self, number: int, length: int, reading: Reading) -> int:
+        """Have the data of a read given to its sink; returns how much it is, 0 at the end of the file."""
+        answer = self._channel.answer(number)
+        if isinstance(answer, Streamed):
+            return answer.size
+        if reading.expected and reading.expected[0][0] == number:
+            reading.expected.popleft()
+        body = _unless_end(answer, _Reply.DATA)
+        if body is None:
+            return 0
+        data = body.view()
+        if len(data) > length:
+            raise ProtocolError("server sends more than was asked for")
+        reading.sink(data)
+        return len(data)
+
+    def _drop(self, under_way: deque[tuple[int, int]], reading: Reading) -> None:
+        reading.expected.clear()
+        while under_way:
+            self._channel.drop(under_way.popleft()[0])
 
     def hash_of(
         self, path: bytes, algorithm: bytes, *, start: int = 0, length: int = 0, patience: float
@@ -190,10 +251,7 @@ class Client:
             return None
         range_ = uint64(start) + uint64(length) + uint32(0)
         number = self._send(EXTENDED, string(_CHECK_FILE_NAME), string(path), string(algorithm), range_)
-        usual = self._channel.gettimeout()
-        self._channel.settimeout(None if usual is None else usual + patience)
-        answer = self._await(number)
-        self._channel.settimeout(usual)
+        answer = self._await(number, PATIENCE + patience)
         if answer.kind == _Reply.STATUS:
             return None
         body = _expect(answer, _Reply.EXTENDED_REPLY)
@@ -202,23 +260,23 @@ class Client:
             used = body.string()
         return bytes(body.rest()) if used == algorithm else None
 
-    def _data(self, number: int, length: int) -> bytes:
-        """The data of a read, empty at the end of the file."""
-        body = self._unless_end(number, _Reply.DATA)
-        data = b"" if body is None else body.string()
-        if len(data) > length:
-            raise ProtocolError("server sends more than was asked for")
-        return data
+    def _limits(self) -> tuple[int, int]:
+        """The most bytes of a file that the server takes in one READ and one WRITE."""
+        if _LIMITS not in self.extensions:
+            return CHUNK, CHUNK
+        answer = self._ask(EXTENDED, string(_LIMITS))
+        if answer.kind == _Reply.STATUS:
+            return CHUNK, CHUNK
+        body = _expect(answer, _Reply.EXTENDED_REPLY)
+        packet, read, write = body.uint64(), body.uint64(), body.uint64()
+        return _within(read, packet), _within(write, packet)
 
-    def _drop(self, under_way: deque[int]) -> None:
-        while under_way:
-            self._await(under_way.popleft())
-
-    def _attributes(self, kind: int, *fields: bytes) -> Attributes:
-        return attributes.decode(_expect(self._ask(kind, *fields), _Reply.ATTRS))
-
-    def _handle(self, kind: int, *fields: bytes) -> bytes:
-        return _expect(self._ask(kind, *fields), _Reply.HANDLE).string()
+    def _opened(self, number: int) -> bytes:
+        """The handle that the answer to an OPEN or OPENDIR gives."""
+        handle = _expect(self._await(number), _Reply.HANDLE).string()
+        if len(handle) > _HANDLE_LIMIT:
+            raise ProtocolError(f"handle of {len(handle)} bytes", expected=f"at most {_HANDLE_LIMIT}")
+        return handle
 
     def _do(self, kind: int, *fields: bytes) -> None:
         self._done(self._send(kind, *fields))
@@ -228,45 +286,16 @@ class Client:
         if reply.status is not Status.OK:
             raise reply
 
-    def _unless_end(self, number: int, expected: _Reply) -> Reader | None:
-        """The body of an answer; None for the status EOF."""
-        answer = self._await(number)
-        if answer.kind == _Reply.STATUS and (reply := _status(answer)).status is not Status.EOF:
-            raise reply
-        return None if answer.kind == _Reply.STATUS else _expect(answer, expected)
-
-    def _ask(self, kind: int, *fields: bytes) -> _Answer:
+    def _ask(self, kind: int, *fields: bytes) -> Answer:
         return self._await(self._send(kind, *fields))
 
     def _send(self, kind: int, *fields: bytes) -> int:
-        number = next(self._numbers) & 0xFFFF_FFFF
-        self._channel.sendall(frame(kind, uint32(number), *fields))
-        return number
+        return self._channel.ask(kind, *fields)
 
-    def _await(self, number: int) -> _Answer:
-        """The answer to a request; those that come before it are kept for who asked."""
-        while number not in self._answers:
-            kind, body = self._packet()
-            self._answers[body.uint32()] = _Answer(kind, body)
-            if len(self._answers) > _WINDOW:
-                raise ProtocolError("server answers what was not asked")
-        return self._answers.pop(number)
-
-    def _packet(self) -> _Answer:
-        length = int.from_bytes(self._take(4), "big")
-        if not 1 <= length <= MAX_PACKET:
-            raise ProtocolError(f"packet of {length} bytes", expected=f"1 to {MAX_PACKET}")
-        body = Reader(memoryview(self._take(length)))
-        return _Answer(body.uint8(), body)
-
-    def _take(self, count: int) -> bytes:
-        taken = bytearray()
-        while len(taken) < count:
-            part = self._channel.recv(count - len(taken))
-            if not part:
-                raise EOFError("the server has closed the connection")
-            taken += part
-        return bytes(taken)
+    def _await(self, number: int, patience: float = PATIENCE) -> Answer:
+        answer = self._channel.answer(number, patience)
+        assert isinstance(answer, Answer)
+        return answer
 
 
 @contextmanager
@@ -285,25 +314,57 @@ def errors_told() -> Iterator[None]:
         raise RemoteError(f"the connection is lost: {printable(str(fault).encode())}") from fault
 
 
-def chunks_of(fd: int, size: int, see: Callable[[bytes], object]) -> Iterator[bytes]:
-    """The first `size` bytes of an open file; `see` gets each chunk too. The file's offset does not move.
+def filling(fd: int, size: int, see: Callable[[memoryview], object]) -> Fill:
+    """Fills buffers with the first `size` bytes of an open file, whose offset does not move; `see` sees them.
 
-    Raises RemoteError when it cannot be read.
+    It raises RemoteError when the file cannot be read.
     """
-    position = 0
-    while position < size:
+
+    def fill(buffers: Sequence[memoryview], position: int) -> int:
         try:
-            chunk = os.pread(fd, min(CHUNK, size - position), position)
+            left = count = min(os.preadv(fd, buffers, position), size - position)
         except OSError as fault:
             raise RemoteError(f"the local file cannot be read: {fault.strerror}") from fault
-        if not chunk:
-            return
-        see(chunk)
-        yield chunk
-        position += len(chunk)
+        for buffer in buffers:
+            if left <= 0:
+                break
+            see(buffer[:left])
+            left -= len(buffer)
+        return count
+
+    return fill
 
 
-def _expect(answer: _Answer, kind: _Reply) -> Reader:
+def _attributes(answer: Answer) -> Attributes:
+    return attributes.decode(_expect(answer, _Reply.ATTRS))
+
+
+def _size(answer: Answer) -> int | None:
+    """The size that an answer to STAT tells; None when there is nothing."""
+    try:
+        return _known_size(_attributes(answer))
+    except StatusReply as reply:
+        if reply.status is Status.NO_SUCH_FILE:
+            return None
+        raise
+
+
+def _unless_end(answer: Answer, expected: _Reply) -> Reader | None:
+    """The body of an answer; None for the status EOF."""
+    if answer.kind != _Reply.STATUS:
+        return _expect(answer, expected)
+    reply = _status(answer)
+    if reply.status is not Status.EOF:
+        raise reply
+    return None
+
+
+def _within(most: int, packet: int) -> int:
+    """What is asked of a server at a time that says it takes `most` bytes, 0 if it says nothing."""
+    return max(CHUNK, min(most, packet - (MAX_PACKET - MAX_DATA), MAX_DATA))
+
+
+def _expect(answer: Answer, kind: _Reply) -> Reader:
     if answer.kind == _Reply.STATUS:
         raise _status(answer)
     if answer.kind != kind:
@@ -311,7 +372,7 @@ def _expect(answer: _Answer, kind: _Reply) -> Reader:
     return answer.body
 
 
-def _status(answer: _Answer) -> StatusReply:
+def _status(answer: Answer) -> StatusReply:
     if answer.kind != _Reply.STATUS:
         raise ProtocolError(f"answer of type {answer.kind}", expected="a status")
     code = answer.body.uint32()
