@@ -23,8 +23,11 @@ Serve = Callable[[bytes], list[bytes]]
 class Carrier:
     """Transport and wire in one: the server sees what is sent when somebody waits, and not before."""
 
-    def __init__(self, serve: Serve, *, grants: int = 0) -> None:
-        """`grants` is how much more of the window the server opens at a time."""
+    def __init__(self, serve: Serve, *, grants: int = 0, together: bool = False) -> None:
+        """`grants` is how much more of the window the server opens at a time.
+
+        Answers come `together` where all that was sent is answered in one go.
+        """
         self.plain = memoryview(bytearray(2 * LARGEST))
         self.watch: Callable[[], None] = lambda: None
         self.exchanging = False
@@ -34,6 +37,7 @@ class Carrier:
         self.largest = 0
         self._serve = serve
         self._grants = grants
+        self._together = together
         self._unseen: deque[bytes] = deque()
         self._waiting: set[Receiver] = set()
 
@@ -75,7 +79,10 @@ class Carrier:
                     receiver.adjust(self._grants)
                 self.watch()
                 continue
-            for piece in self._serve(self._unseen.popleft()):
+            pieces = self._serve(self._unseen.popleft())
+            while self._together and self._unseen:
+                pieces += self._serve(self._unseen.popleft())
+            for piece in [b"".join(pieces)] if self._together else pieces:
                 receiver.data(memoryview(piece))
 
 
