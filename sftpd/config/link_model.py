@@ -41,6 +41,7 @@ from sftpd.config.values import (
     Schedule,
     Seconds,
     Sha256,
+    SourceAddress,
     Suffix,
     Text,
     Then,
@@ -234,9 +235,15 @@ class RemoteSection(Section):
     host_keys: Annotated[tuple[PublicKey, ...], NotEmpty] = Field(examples=[["file:keys/partner_host.pub"]])
     """The host keys it may show; any other ends the connection."""
     connect_timeout: Annotated[Seconds, Field(gt=0)] = 30.0
-    """How long connecting and logging in may take."""
+    """How long each step of connecting and logging in may take."""
     backoff: BackoffSection = BackoffSection()
     """How long to wait before the next connection while it is down; one is made, however many files wait."""
+    answer_timeout: Annotated[Seconds, Field(gt=0)] = 60.0
+    """How long it may send nothing at all while it owes an answer, and take nothing of what is sent."""
+    source_address: SourceAddress | None = Field(default=None, examples=["192.0.2.10"])
+    """The local address that connections to it come from; the system's choice if left out."""
+    compat: tuple[Literal["aes-cbc", "dh-group-exchange", "hmac-sha1"], ...] = ()
+    """What an old server is offered besides, where it has no better; each login that uses it is logged."""
 
     @model_validator(mode="after")
     def _can_log_in(self) -> "RemoteSection":

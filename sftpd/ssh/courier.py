@@ -34,11 +34,18 @@ _MEMORY_LIMIT = 1 << 30
 _RESOLVER = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf")
 
 
-def sandbox(port: int) -> Sandbox:
-    """What a courier is left with: its interpreter, the resolver's files, and connections to `port`."""
+def sandbox(port: int, *, binds: bool = False) -> Sandbox:
+    """What a courier is left with: its interpreter, the resolver's files, and connections to `port`.
+
+    To come from a certain address it `binds`, to any free port: Landlock knows no addresses.
+    """
     resolver = tuple(path for path in _RESOLVER if Path(path).exists())
     return Sandbox(
-        read=(*interpreter_paths(), *resolver), connect_ports=(port,), files=64, memory=_MEMORY_LIMIT
+        read=(*interpreter_paths(), *resolver),
+        connect_ports=(port,),
+        binds=binds,
+        files=64,
+        memory=_MEMORY_LIMIT,
     )
 
 
@@ -48,11 +55,11 @@ def main(sock: socket.socket, _arguments: bytes, _fds: tuple[int, ...]) -> None:
     with Channel(sock, m.ToCourier) as channel, contextlib.suppress(ChannelClosedError):
         connect = _first(channel)
         try:
-            client = log_in(connect, partial(_ask, channel))
+            client, logged_in = log_in(connect, partial(_ask, channel))
         except RemoteError as fault:
             channel.notify(m.LoginFailed(fault.code, str(fault)[: m.TEXT_LIMIT]))
             return
-        channel.notify(m.LoggedIn())
+        channel.notify(logged_in)
         with contextlib.suppress(RemoteError):  # the remote has left: so does the courier
             _serve(channel, client, connect.idle)
 

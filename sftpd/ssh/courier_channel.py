@@ -19,15 +19,15 @@ from sftpd.ssh.outgoing import ROOM
 from sftpd.ssh.packetizer import Receiver
 from sftpd.ssh.sftp_channel import MAX_DATA, WINDOW, Peer
 
-PATIENCE = 60.0
-"""Seconds in which a server that owes an answer may send nothing at all."""
-
 _GRANTED_AT = WINDOW // 4
 _GAP = 64
 """Bytes between payloads that are laid out together: room for padding and tail."""
 
 _SMALLEST_PACKET = 4096
 """Packets of less are filled from memory: there would be too many to read a file straight into them."""
+
+_LOOKS = 2
+"""How often the watch is called before all that has come was taken in: once it may be because of that."""
 
 _WRITE = 6
 _HEAD = struct.Struct(">BII")
@@ -104,8 +104,8 @@ class CourierChannel:
     through; the conversation is then of no more use.
     """
 
-    def __init__(self, carrier: Carrier, peer: Peer) -> None:
-        """`peer` is the server's end."""
+    def __init__(self, carrier: Carrier, peer: Peer, patience: float) -> None:
+        """`peer` is the server's end; it may be silent for `patience` seconds while it owes an answer."""
         self._carrier = carrier
         self._wire = carrier.wire
         self._recipient = peer.number
@@ -118,8 +118,8 @@ class CourierChannel:
         self._over = False
         self._ready: Callable[[], bool] = _never
         self._since = 0.0
-        self._patience = PATIENCE
-        self._peeking = False
+        self._usual_patience = self._patience = patience
+        self._looks_left = 0
         self._layouts: dict[tuple[int, int], _Layout] = {}
         self._wire.watch = self._look
 
@@ -163,10 +163,10 @@ class CourierChannel:
         """Stream the data of these reads from now on."""
         self._answers.reading = reading
 
-    def answer(self, number: int, patience: float = PATIENCE) -> Answer | Streamed:
-        """The answer to a request that is wanted; it may take `patience` seconds."""
+    def answer(self, number: int, more_patience: float = 0.0) -> Answer | Streamed:
+        """The answer to a request that is wanted; it may take so many seconds more than others."""
         if number not in self._answers:
-            self._wait(lambda: number in self._answers, patience)
+            self._wait(lambda: number in self._answers, more_patience)
         return self._answers.pop(number)
 
     def drop(self, number: int) -> None:
@@ -180,11 +180,11 @@ class CourierChannel:
 
     def peek(self) -> None:
         """Take in what has come, without waiting."""
-        self._peeking = True
+        self._looks_left = _LOOKS
         try:
             self._wait(_never)
         finally:
-            self._peeking = False
+            self._looks_left = 0
 
     def rest(self, fd: int, seconds: float) -> bool:
         """Serve the connection until `fd` has something to read; False when that took `seconds`."""
@@ -231,19 +231,23 @@ class CourierChannel:
 
     def due(self) -> float | None:
         """As Receiver says."""
-        return monotonic() if self._peeking else None
+        return monotonic() if self._looks_left else None
 
     def _look(self) -> None:
         """Watch over a wait; called when nothing comes, and else about each second."""
-        if self._peeking:
-            raise _Ready
+        if self._looks_left:
+            self._looks_left -= 1
+            if not self._looks_left:
+                raise _Ready
+            return
         if min(monotonic() - self._since, self._wire.silent_for) >= self._patience:
             raise TimeoutError
 
-    def _wait(self, ready: Callable[[], bool], patience: float = PATIENCE) -> None:
+    def _wait(self, ready: Callable[[], bool], more_patience: float = 0.0) -> None:
         if ready():
             return
-        self._ready, self._since, self._patience = ready, monotonic(), patience
+        self._ready, self._since = ready, monotonic()
+        self._patience = self._usual_patience + more_patience
         self._wire.wait(self)
         try:
             self._carrier.attend()

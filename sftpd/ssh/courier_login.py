@@ -5,8 +5,8 @@ import socket
 import paramiko
 
 from sftpd.errors import HostKeyError, ProcessError, RemoteError, RemoteRefusedError
-from sftpd.ssh.courier_channel import PATIENCE, CourierChannel
-from sftpd.ssh.courier_messages import Connect
+from sftpd.ssh.courier_channel import CourierChannel
+from sftpd.ssh.courier_messages import ANNOUNCED_LIMIT, ANNOUNCED_SIZE, Connect, LoggedIn
 from sftpd.ssh.courier_sftp import Client, errors_told, printable
 from sftpd.ssh.identification import IDENTIFICATION
 from sftpd.ssh.signing import Ask, RemoteSigner, algorithms, fingerprint, key_type
@@ -18,40 +18,52 @@ _SOCKET_OPTIONS = (
     (socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 15),
     (socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 15),
     (socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3),
-    # paramiko retries for ever on a peer that takes nothing: the kernel ends it (milliseconds)
-    (socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(PATIENCE * 1000)),
 )
 
 
-def log_in(connect: Connect, ask: Ask) -> Client:
-    """Connect, log in and begin SFTP; `ask` has the login signed.
+def log_in(connect: Connect, ask: Ask) -> tuple[Client, LoggedIn]:
+    """Connect, log in and begin SFTP; `ask` has the login signed. Returns what there is to say of it too.
 
     Raises RemoteError where trying again may help, RemoteRefusedError where the remote said no, and
     HostKeyError for a host key that is not pinned.
     """
-    transport = CourierTransport(_connected(connect), IDENTIFICATION)
+    transport = CourierTransport(_connected(connect), IDENTIFICATION, connect.compat)
     _exchange_keys(transport, connect)
     _check_host_key(transport, connect)
     _authenticate(transport, connect, ask)
     with errors_told():
         channel = _subsystem(transport, connect)
-        conversation = CourierChannel(transport, transport.peer_of(channel))
+        conversation = CourierChannel(transport, transport.peer_of(channel), connect.answer_timeout)
         transport.wire.attach(channel.get_id(), conversation)
-        return Client(conversation)
+        client = Client(conversation)
+    return client, LoggedIn(tuple(transport.legacy_in_use()), tuple(_not_pinned(transport, connect)))
+
+
+def _not_pinned(transport: CourierTransport, connect: Connect) -> list[bytes]:
+    """The host keys that the server announces and that are not pinned, as many as the monitor is told."""
+    strange = [blob for blob in transport.announced if blob not in connect.host_keys]
+    return [blob for blob in strange if len(blob) <= ANNOUNCED_SIZE][:ANNOUNCED_LIMIT]
 
 
 def _connected(connect: Connect) -> socket.socket:
+    source = None if connect.source_address is None else (connect.source_address, 0)
     try:
-        sock = socket.create_connection((connect.host, connect.port), connect.timeout)
+        sock = socket.create_connection((connect.host, connect.port), connect.timeout, source)
     except socket.gaierror as fault:
         raise RemoteError(f"host {connect.host!r} has no address: {fault.strerror}") from fault
     except TimeoutError as fault:
         raise RemoteError(f"no connection within {connect.timeout:g} seconds") from fault
     except OSError as fault:
-        raise RemoteError(f"cannot be reached: {fault.strerror}") from fault
+        raise RemoteError(f"cannot be reached{_from(connect)}: {fault.strerror}") from fault
     for option in _SOCKET_OPTIONS:
         sock.setsockopt(*option)
+    # A peer that takes nothing is given up by the kernel (milliseconds).
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(connect.answer_timeout * 1000))
     return sock
+
+
+def _from(connect: Connect) -> str:
+    return "" if connect.source_address is None else f" from {connect.source_address}"
 
 
 def _exchange_keys(transport: CourierTransport, connect: Connect) -> None:

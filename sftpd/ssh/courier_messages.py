@@ -17,6 +17,10 @@ Path = Annotated[bytes, Meta(min_length=1, max_length=8192)]
 Key = Annotated[bytes, Meta(max_length=16 * 1024)]
 """A public key as on the wire (RFC 4253 §6.6)."""
 Name = Annotated[bytes, Meta(min_length=1, max_length=NAME_LIMIT)]
+ANNOUNCED_LIMIT = 8
+ANNOUNCED_SIZE = 4096
+"""How many keys a remote may announce, and bytes of the longest."""
+AnnouncedKey = Annotated[bytes, Meta(max_length=ANNOUNCED_SIZE)]
 Word = Annotated[str, Meta(max_length=255)]
 Text = Annotated[str, Meta(max_length=1024)]
 Size = Annotated[int, Meta(ge=0, le=SIZE_LIMIT)]
@@ -40,6 +44,12 @@ class Connect(Message, frozen=True):
     """The pinned host keys."""
     timeout: float
     """Seconds for each step."""
+    answer_timeout: float
+    """Seconds in which the remote may send nothing while it owes an answer."""
+    source_address: str | None
+    """The local address to come from, None for any."""
+    compat: tuple[str, ...]
+    """What is offered besides the usual algorithms."""
     key: Key | None
     """The public key to log in with; its signature is asked for by SignLogin."""
     password: str | None
@@ -65,6 +75,11 @@ class LoginSignature(Message, frozen=True):
 
 class LoggedIn(Message, frozen=True):
     """Notice: the remote takes requests."""
+
+    legacy: Annotated[tuple[Word, ...], Meta(max_length=8)]
+    """The algorithms in use that are no standard."""
+    announced: Annotated[tuple[AnnouncedKey, ...], Meta(max_length=ANNOUNCED_LIMIT)]
+    """The host keys that the remote says it has and that are not pinned."""
 
 
 class LoginFailed(Message, frozen=True):

@@ -21,7 +21,7 @@ from sftpd.sftp.requests import EXTENDED, INIT, OpenFlag
 from sftpd.sftp.status import Status
 from sftpd.sftp.wire import MAX_DATA, MAX_PACKET, ProtocolError, Reader, frame, string, uint32, uint64
 from sftpd.ssh.courier_answers import Answer, Reading, Sink, Streamed
-from sftpd.ssh.courier_channel import PATIENCE, CourierChannel, Fill
+from sftpd.ssh.courier_channel import CourierChannel, Fill
 
 CHUNK = 32 * 1024
 """Bytes of a file in one packet, the most that every server takes; some say that they take more."""
@@ -139,14 +139,37 @@ class Client:
                 yield name, attributes.decode(body)
         self._do(_Ask.CLOSE, string(handle))
 
-    def write_file(self, path: bytes, fill: Fill) -> int | None:
-        """Write a whole file, replacing what it held, and have it made durable where the server can.
+    def write_file(self, path: bytes, fill: Fill, *, start: int = 0, sync: bool = True) -> int | None:
+        """Write a file from `start` on, keeping what it held before that, and nothing if that is 0.
 
-        Returns the size that it has there then, None when it is gone already.
+        `sync`: have it made durable where the server can. Returns the size that it has there then, None when
+        it is gone already. After a StatusReply the conversation can go on.
         """
-        handle = self._opened(self._send(_Ask.OPEN, string(path), uint32(_WRITING), _NOTHING_SAID))
+        flags = _WRITING & ~OpenFlag.TRUNCATE if start else _WRITING
+        handle = self._opened(self._send(_Ask.OPEN, string(path), uint32(flags), _NOTHING_SAID))
         under_way: deque[tuple[int, int]] = deque()
-        window, ahead, position = _FIRST_WINDOW, 0, 0
+        try:
+            self._write(handle, start, fill, under_way)
+            if sync and FSYNC in self.extensions:
+                under_way.append((self._send(EXTENDED, string(FSYNC), string(handle)), 0))
+            under_way.append((self._send(_Ask.CLOSE, string(handle)), 0))
+            handle = b""
+            told = self._send(_Ask.STAT, string(path))
+            while under_way:
+                self._done(under_way.popleft()[0])
+        except StatusReply:
+            for number, _ in under_way:
+                self._channel.drop(number)
+            if handle:
+                self._channel.ask(_Ask.CLOSE, string(handle), wanted=False)
+            else:
+                self._channel.drop(told)
+            raise
+        return _size(self._await(told))
+
+    def _write(self, handle: bytes, position: int, fill: Fill, under_way: deque[tuple[int, int]]) -> None:
+        """Ask for what `fill` has to be written; `under_way` gets what is not answered yet, and sizes."""
+        window, ahead = _FIRST_WINDOW, 0
         while True:
             if ahead >= window:
                 # Half a window at a time, so that neither side waits for the other at each request.
@@ -157,31 +180,21 @@ class Client:
                     ahead -= count
             number, count = self._channel.write(handle, position, self._most_written, fill)
             if not count:
-                break
+                return
             under_way.append((number, count))
             position += count
             ahead += count
-        ends = [number for number, _ in under_way]
-        if FSYNC in self.extensions:
-            ends.append(self._send(EXTENDED, string(FSYNC), string(handle)))
-        ends.append(self._send(_Ask.CLOSE, string(handle)))
-        told = self._send(_Ask.STAT, string(path))
-        for number in ends:
-            self._done(number)
-        return _size(self._await(told))
 
-    def read_file(self, path: bytes, sink: Sink) -> int:
+    def read_file(self, path: bytes, sink: Sink, size: int | None = None) -> int:
         """Give `sink` the bytes of a file in order; returns how many there were.
 
-        Raises RemoteError for one that grows meanwhile.
+        The server is asked for its size unless that is given. Raises RemoteError for a file that grows.
         """
-        told = self._send(_Ask.STAT, string(path))
-        opened = self._send(_Ask.OPEN, string(path), uint32(OpenFlag.READ), _NOTHING_SAID)
-        described = self._await(told)
-        handle = self._opened(opened)
-        if described.kind != _Reply.ATTRS:  # some servers describe what is open and nothing else
-            described = self._ask(_Ask.FSTAT, string(handle))
-        size = _known_size(_attributes(described))
+        told = self._send(_Ask.STAT, string(path)) if size is None else None
+        handle = self._opened(self._send(_Ask.OPEN, string(path), uint32(OpenFlag.READ), _NOTHING_SAID))
+        if told is not None:
+            size = self._size_of(handle, told)
+        assert size is not None
         reading = Reading(sink)
         self._channel.read_into(reading)
         try:
@@ -190,6 +203,13 @@ class Client:
             self._channel.read_into(None)
         self._channel.ask(_Ask.CLOSE, string(handle), wanted=False)
         return position
+
+    def _size_of(self, handle: bytes, told: int) -> int:
+        """The size that an answer tells; some servers describe what is open and nothing else."""
+        answer = self._await(told)
+        if answer.kind != _Reply.ATTRS:
+            answer = self._ask(_Ask.FSTAT, string(handle))
+        return _known_size(_attributes(answer))
 
     def _read(self, handle: bytes, size: int, reading: Reading) -> int:
         """Read up to the end of a file of which `size` bytes are expected; returns how many there were."""
@@ -251,7 +271,7 @@ class Client:
             return None
         range_ = uint64(start) + uint64(length) + uint32(0)
         number = self._send(EXTENDED, string(_CHECK_FILE_NAME), string(path), string(algorithm), range_)
-        answer = self._await(number, PATIENCE + patience)
+        answer = self._await(number, patience)
         if answer.kind == _Reply.STATUS:
             return None
         body = _expect(answer, _Reply.EXTENDED_REPLY)
@@ -292,8 +312,8 @@ class Client:
     def _send(self, kind: int, *fields: bytes) -> int:
         return self._channel.ask(kind, *fields)
 
-    def _await(self, number: int, patience: float = PATIENCE) -> Answer:
-        answer = self._channel.answer(number, patience)
+    def _await(self, number: int, more_patience: float = 0.0) -> Answer:
+        answer = self._channel.answer(number, more_patience)
         assert isinstance(answer, Answer)
         return answer
 

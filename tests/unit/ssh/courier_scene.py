@@ -15,6 +15,7 @@ from sftpd.ssh.sealing import LARGEST
 from sftpd.ssh.sftp_channel import WINDOW, Peer
 
 NUMBER = 7
+PATIENCE = 60.0
 
 Serve = Callable[[bytes], list[bytes]]
 """Takes what was sent, any number of bytes of it; returns what comes back, piece by piece."""
@@ -88,7 +89,7 @@ class Carrier:
 
 def channel_to(carrier: Carrier, *, window: int = WINDOW, max_data: int = 32 * 1024) -> CourierChannel:
     """A channel whose server takes so much ahead, and at a time."""
-    return CourierChannel(carrier, Peer(NUMBER, window, max_data))
+    return CourierChannel(carrier, Peer(NUMBER, window, max_data), PATIENCE)
 
 
 def served_by(session: Session) -> Serve:

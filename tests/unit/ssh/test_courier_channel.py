@@ -6,17 +6,18 @@ from pathlib import Path
 
 import paramiko
 import pytest
-from account_sessions import Session
-from courier_scene import Carrier, channel_to, served_by
+from account_sessions import Session, whole
+from courier_scene import PATIENCE, Carrier, channel_to, served_by
 from hypothesis import given
 from hypothesis import strategies as st
 from paramiko.common import MSG_CHANNEL_WINDOW_ADJUST
 
 from sftpd.errors import RemoteError
+from sftpd.sftp.engine import Engine, Requested
+from sftpd.sftp.requests import Close, Fsync, Request, Write
 from sftpd.sftp.wire import ProtocolError, string, uint32, uint64
 from sftpd.ssh import courier_channel
 from sftpd.ssh.courier_answers import Answer, Answers, Reading, Streamed
-from sftpd.ssh.courier_channel import PATIENCE
 from sftpd.ssh.courier_sftp import CHUNK, Client, StatusReply, filling
 from sftpd.ssh.outgoing import ROOM
 from sftpd.ssh.sftp_channel import MAX_DATA, WINDOW
@@ -223,15 +224,46 @@ def test_a_handle_that_is_over_long_is_an_error() -> None:
         Client(channel_to(Carrier(serve))).read_file(PATH, lambda piece: None)
 
 
-def test_a_refused_write_is_told(session: Session, local: int) -> None:
-    served = served_by(session)
+@pytest.mark.parametrize("refused", [Write, Fsync, Close])
+@pytest.mark.parametrize("size", [4096, BIG])
+def test_a_refusal_is_told_and_the_conversation_goes_on(
+    session: Session, local: int, refused: type[Request], size: int
+) -> None:
+    spoilt: set[int] = set()
+    engine, spoils = Engine(), True
 
     def full(data: bytes) -> list[bytes]:
-        answers = served(data)
-        return [status(int.from_bytes(a[5:9], "big"), 4) if data[4] == 6 else a for a in answers]
+        answers = []
+        for event in engine.receive(data):
+            if spoils and isinstance(event, Requested) and isinstance(event.request, refused):
+                spoilt.add(event.id)
+            reply = whole(session.handler.answer(event))
+            number = int.from_bytes(reply[5:9], "big")
+            answers.append(status(number, 4) if reply and number in spoilt else reply)
+        return answers
 
-    with pytest.raises(StatusReply, match="FAILURE"):
-        Client(channel_to(Carrier(full))).write_file(PATH, filling(local, 4096, bytes))
+    client = Client(channel_to(Carrier(full, grants=BIG)))
+    for _ in range(2 * session.admitted.max_handles):
+        with pytest.raises(StatusReply, match="FAILURE"):
+            client.write_file(PATH, filling(local, size, bytes))
+    spoils = False
+    assert client.write_file(PATH, filling(local, size, bytes)) == size
+
+
+def test_a_file_is_written_from_where_it_is_there_already(session: Session, local: int) -> None:
+    carrier = Carrier(served_by(session))
+    client = Client(channel_to(carrier))
+    sent, got = bytearray(), bytearray()
+    client.write_file(PATH, filling(local, 1_000_000, bytes), sync=False)
+    assert b"fsync@openssh.com" not in b"".join(carrier.sent)
+    assert client.write_file(PATH, filling(local, BIG, sent.extend), start=1_000_000) == BIG
+    client.read_file(PATH, got.extend, BIG)
+
+    assert bytes(sent) == os.pread(local, BIG, 1_000_000)
+    assert bytes(got) == os.pread(local, BIG, 0)
+    assert [packet[4] for packet in carrier.sent].count(
+        17
+    ) == 2  # the size is not asked for where it is known
 
 
 def test_more_than_the_window_is_an_error() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from account_sessions import Session
-from courier_scene import NUMBER, Carrier, served_by
+from courier_scene import NUMBER, PATIENCE, Carrier, served_by
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -14,7 +14,7 @@ from sftpd.errors import RemoteError
 from sftpd.sftp.wire import string, uint32
 from sftpd.ssh import checksums
 from sftpd.ssh.courier_answers import Answer, Streamed
-from sftpd.ssh.courier_channel import PATIENCE, CourierChannel
+from sftpd.ssh.courier_channel import CourierChannel
 from sftpd.ssh.courier_proof import Ranges, prove
 from sftpd.ssh.courier_sftp import Client
 from sftpd.ssh.sftp_channel import MAX_DATA, WINDOW, Peer
@@ -30,7 +30,7 @@ class Remote:
         self._serve = served_by(session)
         self._body = body
         self.carrier = Carrier(self._reply)
-        self.channel = Patient(self.carrier, Peer(NUMBER, WINDOW, MAX_DATA))
+        self.channel = Patient(self.carrier, Peer(NUMBER, WINDOW, MAX_DATA), PATIENCE)
         self.client = Client(self.channel)
 
     def _reply(self, data: bytes) -> list[bytes]:
@@ -51,13 +51,13 @@ class Remote:
 
 
 class Patient(CourierChannel):
-    """Remembers the longest patience that was asked of it."""
+    """Remembers how much more patience was asked of it."""
 
     longest = 0.0
 
-    def answer(self, number: int, patience: float = PATIENCE) -> Answer | Streamed:
-        self.longest = max(self.longest, patience)
-        return super().answer(number, patience)
+    def answer(self, number: int, more_patience: float = 0.0) -> Answer | Streamed:
+        self.longest = max(self.longest, more_patience)
+        return super().answer(number, more_patience)
 
 
 def filled(buffers: Sequence[memoryview], content: bytes) -> int:
@@ -88,10 +88,10 @@ def test_a_remote_hashes_all_at_once_or_range_by_range(
     monkeypatch.setattr(checksums, "WORK_LIMIT", limit)
     remote = Remote(session)
     remote.write(CONTENT[:64_000])
-    assert remote.channel.longest == PATIENCE
+    assert remote.channel.longest == 0
     assert prove(remote.client, PATH, seen(CONTENT[:64_000], 10_000)) == "sha256"
     assert remote.asked(b"check-file-name") == asked
-    assert remote.channel.longest > PATIENCE
+    assert remote.channel.longest > 0
 
 
 def test_an_empty_file_is_proven_too(session: Session) -> None:
