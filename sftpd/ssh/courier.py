@@ -23,7 +23,8 @@ from sftpd.sftp.status import Status
 from sftpd.ssh import courier_messages as m
 from sftpd.ssh.courier_login import log_in
 from sftpd.ssh.courier_proof import Ranges, prove
-from sftpd.ssh.courier_sftp import POSIX_RENAME, Client, StatusReply, errors_told, filling
+from sftpd.ssh.courier_replies import StatusReply, errors_told
+from sftpd.ssh.courier_sftp import POSIX_RENAME, Client, filling
 
 ENTRY = "sftpd.ssh.courier:main"
 

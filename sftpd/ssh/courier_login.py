@@ -7,10 +7,11 @@ import paramiko
 from sftpd.errors import HostKeyError, ProcessError, RemoteError, RemoteRefusedError
 from sftpd.ssh.courier_channel import CourierChannel
 from sftpd.ssh.courier_messages import ANNOUNCED_LIMIT, ANNOUNCED_SIZE, Connect, LoggedIn
-from sftpd.ssh.courier_sftp import Client, errors_told, printable
+from sftpd.ssh.courier_replies import errors_told, printable
+from sftpd.ssh.courier_sftp import Client
+from sftpd.ssh.courier_transport import CourierTransport
 from sftpd.ssh.identification import IDENTIFICATION
 from sftpd.ssh.signing import Ask, RemoteSigner, algorithms, fingerprint, key_type
-from sftpd.ssh.transport import CourierTransport
 
 _SOCKET_OPTIONS = (
     (socket.IPPROTO_TCP, socket.TCP_NODELAY, 1),

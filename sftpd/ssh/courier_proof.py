@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from sftpd.errors import RemoteError
 from sftpd.sftp.status import Status
 from sftpd.ssh.courier_messages import Proof
-from sftpd.ssh.courier_sftp import Client, StatusReply
+from sftpd.ssh.courier_replies import StatusReply
+from sftpd.ssh.courier_sftp import Client
 
 RANGE = 16 << 30
 """Bytes that a remote is asked to hash at a time where it refuses to hash a larger file whole."""

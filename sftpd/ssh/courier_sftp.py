@@ -7,12 +7,9 @@ a limit; a courier can have none of the three.
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
 from enum import IntEnum
 
-import paramiko
-
-from sftpd.errors import RemoteError, RemoteRefusedError
+from sftpd.errors import RemoteError
 from sftpd.sftp import attributes
 from sftpd.sftp.attributes import Attributes
 from sftpd.sftp.extensions import CHECK_FILE
@@ -22,6 +19,16 @@ from sftpd.sftp.status import Status
 from sftpd.sftp.wire import MAX_DATA, MAX_PACKET, ProtocolError, Reader, frame, string, uint32, uint64
 from sftpd.ssh.courier_answers import Answer, Reading, Sink, Streamed
 from sftpd.ssh.courier_channel import CourierChannel, Fill
+from sftpd.ssh.courier_replies import (
+    Reply,
+    StatusReply,
+    described,
+    expect,
+    known_size,
+    size_told,
+    status_of,
+    unless_end,
+)
 
 CHUNK = 32 * 1024
 """Bytes of a file in one packet, the most that every server takes; some say that they take more."""
@@ -34,11 +41,8 @@ _HANDLE_LIMIT = 256
 _HEARD_LATELY = 10.0
 """Seconds within which a server that has said something is known to be there."""
 
-_TEXT_LIMIT = 200
 _WRITING = OpenFlag.WRITE | OpenFlag.CREATE | OpenFlag.TRUNCATE
 _NOTHING_SAID = attributes.encode(Attributes())
-_STATUSES = {status.value: status for status in Status}
-_FINAL = (Status.PERMISSION_DENIED, Status.OP_UNSUPPORTED)
 
 POSIX_RENAME = b"posix-rename@openssh.com"
 FSYNC = b"fsync@openssh.com"
@@ -60,24 +64,6 @@ class _Ask(IntEnum):
     RENAME = 18
 
 
-class _Reply(IntEnum):
-    VERSION = 2
-    STATUS = 101
-    HANDLE = 102
-    DATA = 103
-    NAME = 104
-    ATTRS = 105
-    EXTENDED_REPLY = 201
-
-
-class StatusReply(RemoteError):  # noqa: N818  (a reply first, and an error only where it was not expected)
-    """The server answered a request with this status; `text` is what it said, fit to be shown."""
-
-    def __init__(self, status: Status, text: str) -> None:
-        super().__init__(f"it answers {status.name}" + (f": {text}" if text else ""))
-        self.status = status
-
-
 class Client:
     """One SFTP conversation.
 
@@ -89,7 +75,7 @@ class Client:
         """Begin the conversation on a channel that has the subsystem."""
         self._channel = channel
         greeting = channel.greet(frame(INIT, uint32(PROTOCOL_VERSION)))
-        if greeting.kind != _Reply.VERSION or greeting.body.uint32() < PROTOCOL_VERSION:
+        if greeting.kind != Reply.VERSION or greeting.body.uint32() < PROTOCOL_VERSION:
             raise ProtocolError("server does not begin with SFTP version 3")
         self.extensions = frozenset(_extension_names(greeting.body))
         """The names of the extensions that the server offers."""
@@ -97,11 +83,11 @@ class Client:
 
     def stat(self, path: bytes) -> Attributes:
         """The attributes of what `path` leads to."""
-        return _attributes(self._ask(_Ask.STAT, string(path)))
+        return described(self._ask(_Ask.STAT, string(path)))
 
     def size(self, path: bytes) -> int | None:
         """The size of what `path` leads to, None when there is nothing."""
-        return _size(self._ask(_Ask.STAT, string(path)))
+        return size_told(self._ask(_Ask.STAT, string(path)))
 
     def remove(self, path: bytes) -> None:
         """Delete a file."""
@@ -132,7 +118,7 @@ class Client:
     def names(self, path: bytes) -> Iterator[tuple[bytes, Attributes]]:
         """The entries of a directory as the server gives them, `.` and `..` too."""
         handle = self._opened(self._send(_Ask.OPENDIR, string(path)))
-        while (body := _unless_end(self._ask(_Ask.READDIR, string(handle)), _Reply.NAME)) is not None:
+        while (body := unless_end(self._ask(_Ask.READDIR, string(handle)), Reply.NAME)) is not None:
             for _ in range(body.uint32()):
                 name = body.string()
                 body.view()
@@ -165,7 +151,7 @@ class Client:
             else:
                 self._channel.drop(told)
             raise
-        return _size(self._await(told))
+        return size_told(self._await(told))
 
     def _write(self, handle: bytes, position: int, fill: Fill, under_way: deque[tuple[int, int]]) -> None:
         """Ask for what `fill` has to be written; `under_way` gets what is not answered yet, and sizes."""
@@ -207,9 +193,9 @@ class Client:
     def _size_of(self, handle: bytes, told: int) -> int:
         """The size that an answer tells; some servers describe what is open and nothing else."""
         answer = self._await(told)
-        if answer.kind != _Reply.ATTRS:
+        if answer.kind != Reply.ATTRS:
             answer = self._ask(_Ask.FSTAT, string(handle))
-        return _known_size(_attributes(answer))
+        return known_size(described(answer))
 
     def _read(self, handle: bytes, size: int, reading: Reading) -> int:
         """Read up to the end of a file of which `size` bytes are expected; returns how many there were."""
@@ -245,7 +231,7 @@ class Client:
             return answer.size
         if reading.expected and reading.expected[0][0] == number:
             reading.expected.popleft()
-        body = _unless_end(answer, _Reply.DATA)
+        body = unless_end(answer, Reply.DATA)
         if body is None:
             return 0
         data = body.view()
@@ -272,9 +258,9 @@ class Client:
         range_ = uint64(start) + uint64(length) + uint32(0)
         number = self._send(EXTENDED, string(_CHECK_FILE_NAME), string(path), string(algorithm), range_)
         answer = self._await(number, patience)
-        if answer.kind == _Reply.STATUS:
+        if answer.kind == Reply.STATUS:
             return None
-        body = _expect(answer, _Reply.EXTENDED_REPLY)
+        body = expect(answer, Reply.EXTENDED_REPLY)
         used = body.string()
         if used == CHECK_FILE:
             used = body.string()
@@ -285,15 +271,15 @@ class Client:
         if _LIMITS not in self.extensions:
             return CHUNK, CHUNK
         answer = self._ask(EXTENDED, string(_LIMITS))
-        if answer.kind == _Reply.STATUS:
+        if answer.kind == Reply.STATUS:
             return CHUNK, CHUNK
-        body = _expect(answer, _Reply.EXTENDED_REPLY)
+        body = expect(answer, Reply.EXTENDED_REPLY)
         packet, read, write = body.uint64(), body.uint64(), body.uint64()
         return _within(read, packet), _within(write, packet)
 
     def _opened(self, number: int) -> bytes:
         """The handle that the answer to an OPEN or OPENDIR gives."""
-        handle = _expect(self._await(number), _Reply.HANDLE).string()
+        handle = expect(self._await(number), Reply.HANDLE).string()
         if len(handle) > _HANDLE_LIMIT:
             raise ProtocolError(f"handle of {len(handle)} bytes", expected=f"at most {_HANDLE_LIMIT}")
         return handle
@@ -302,7 +288,7 @@ class Client:
         self._done(self._send(kind, *fields))
 
     def _done(self, number: int) -> None:
-        reply = _status(self._await(number))
+        reply = status_of(self._await(number))
         if reply.status is not Status.OK:
             raise reply
 
@@ -316,22 +302,6 @@ class Client:
         answer = self._channel.answer(number, more_patience)
         assert isinstance(answer, Answer)
         return answer
-
-
-@contextmanager
-def errors_told() -> Iterator[None]:
-    """Turn all that a Client raises into RemoteError, or RemoteRefusedError where trying again is in vain."""
-    try:
-        yield
-    except StatusReply as reply:
-        kind = RemoteRefusedError if reply.status in _FINAL else RemoteError
-        raise kind(reply.what) from reply
-    except TimeoutError as fault:
-        raise RemoteError("the server does not answer") from fault
-    except ProtocolError as fault:
-        raise RemoteError(f"the server does not speak SFTP as it should: {fault}") from fault
-    except (EOFError, OSError, paramiko.SSHException) as fault:
-        raise RemoteError(f"the connection is lost: {printable(str(fault).encode())}") from fault
 
 
 def filling(fd: int, size: int, see: Callable[[memoryview], object]) -> Fill:
@@ -355,61 +325,9 @@ def filling(fd: int, size: int, see: Callable[[memoryview], object]) -> Fill:
     return fill
 
 
-def _attributes(answer: Answer) -> Attributes:
-    return attributes.decode(_expect(answer, _Reply.ATTRS))
-
-
-def _size(answer: Answer) -> int | None:
-    """The size that an answer to STAT tells; None when there is nothing."""
-    try:
-        return _known_size(_attributes(answer))
-    except StatusReply as reply:
-        if reply.status is Status.NO_SUCH_FILE:
-            return None
-        raise
-
-
-def _unless_end(answer: Answer, expected: _Reply) -> Reader | None:
-    """The body of an answer; None for the status EOF."""
-    if answer.kind != _Reply.STATUS:
-        return _expect(answer, expected)
-    reply = _status(answer)
-    if reply.status is not Status.EOF:
-        raise reply
-    return None
-
-
 def _within(most: int, packet: int) -> int:
     """What is asked of a server at a time that says it takes `most` bytes, 0 if it says nothing."""
     return max(CHUNK, min(most, packet - (MAX_PACKET - MAX_DATA), MAX_DATA))
-
-
-def _expect(answer: Answer, kind: _Reply) -> Reader:
-    if answer.kind == _Reply.STATUS:
-        raise _status(answer)
-    if answer.kind != kind:
-        raise ProtocolError(f"answer of type {answer.kind}", expected=f"type {kind} ({kind.name})")
-    return answer.body
-
-
-def _status(answer: Answer) -> StatusReply:
-    if answer.kind != _Reply.STATUS:
-        raise ProtocolError(f"answer of type {answer.kind}", expected="a status")
-    code = answer.body.uint32()
-    text = b"" if answer.body.at_end else answer.body.string()
-    return StatusReply(_STATUSES.get(code, Status.FAILURE), printable(text))
-
-
-def printable(text: bytes) -> str:
-    """What a remote wrote, fit for a log line: UTF-8 without control characters, cut to a length."""
-    plain = text.decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else "?" for c in plain)[:_TEXT_LIMIT]
-
-
-def _known_size(told: Attributes) -> int:
-    if told.size is None:
-        raise ProtocolError("server does not tell a file's size")
-    return told.size
 
 
 def _extension_names(body: Reader) -> Iterator[bytes]:
