@@ -6,13 +6,13 @@ from pathlib import Path
 from sftpd.config.keys import totp_secret
 from sftpd.config.link_model import (
     AccountSection,
-    BackoffSection,
     FilePolicySection,
     InboundSection,
     LinkFile,
     OutboundSection,
 )
 from sftpd.config.load import Config
+from sftpd.config.remote_model import BackoffSection
 from sftpd.link.model import (
     Account,
     Backoff,

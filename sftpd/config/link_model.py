@@ -11,10 +11,10 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from sftpd.config.model import Section
+from sftpd.config.remote_model import BackoffSection, RemoteSection
 from sftpd.config.values import (
     IN_SAMPLE,
     AfterPull,
-    AnySecret,
     ByteCount,
     CalendarPeriod,
     Concurrency,
@@ -29,11 +29,8 @@ from sftpd.config.values import (
     HandleCount,
     Name,
     Network,
-    NotEmpty,
     PasswordHash,
-    Port,
     Priority,
-    PrivateKey,
     PublicKey,
     Rate,
     RemoteReference,
@@ -41,7 +38,6 @@ from sftpd.config.values import (
     Schedule,
     Seconds,
     Sha256,
-    SourceAddress,
     Suffix,
     Text,
     Then,
@@ -199,56 +195,6 @@ class AccountSection(Section):
         for method, has in (("password", self.password is not None), ("totp", self.totp is not None)):
             if method in needed and not has:
                 raise fault(f"login names {method}, which the account does not have, allowed: {method} = ...")
-        return self
-
-
-class BackoffSection(Section):
-    """How long to wait before the next try: `base`, doubled after each failure up to `cap`, with jitter."""
-
-    base: Annotated[Seconds, Field(gt=0)] = 1.0
-    """The first wait."""
-    cap: Annotated[Seconds, Field(gt=0)] = 600.0
-    """The longest wait."""
-
-    @model_validator(mode="after")
-    def _ordered(self) -> "BackoffSection":
-        if self.base > self.cap:
-            raise fault(f"base is {self.base:g}, allowed: at most cap, {self.cap:g}")
-        return self
-
-
-class RemoteSection(Section):
-    """The counterparty's SFTP server, to which we log in; it needs a key or a password."""
-
-    name: Name = Field(examples=["partner"])
-    """The name by which routes refer to it."""
-    host: Text = Field(examples=["sftp.partner.example"])
-    """Its host name or address."""
-    port: Port = 22
-    """Its TCP port."""
-    user: Text = Field(examples=["ourname"])
-    """The login name we use there."""
-    key: Annotated[PrivateKey | None, IN_SAMPLE] = Field(default=None, examples=["file:keys/partner_ed25519"])
-    """The private key we log in with."""
-    password: AnySecret | None = Field(default=None, examples=["credential:partner-password"])
-    """The password we log in with."""
-    host_keys: Annotated[tuple[PublicKey, ...], NotEmpty] = Field(examples=[["file:keys/partner_host.pub"]])
-    """The host keys it may show; any other ends the connection."""
-    connect_timeout: Annotated[Seconds, Field(gt=0)] = 30.0
-    """How long each step of connecting and logging in may take."""
-    backoff: BackoffSection = BackoffSection()
-    """How long to wait before the next connection while it is down; one is made, however many files wait."""
-    answer_timeout: Annotated[Seconds, Field(gt=0)] = 60.0
-    """How long it may send nothing at all while it owes an answer, and take nothing of what is sent."""
-    source_address: SourceAddress | None = Field(default=None, examples=["192.0.2.10"])
-    """The local address that connections to it come from; the system's choice if left out."""
-    compat: tuple[Literal["aes-cbc", "dh-group-exchange", "hmac-sha1"], ...] = ()
-    """What an old server is offered besides, where it has no better; each login that uses it is logged."""
-
-    @model_validator(mode="after")
-    def _can_log_in(self) -> "RemoteSection":
-        if self.key is None and self.password is None:
-            raise fault("no way to log in, allowed: key, password or both")
         return self
 
 

@@ -2,12 +2,13 @@
 
 import hashlib
 import os
+from datetime import timedelta
 from pathlib import Path
 
 import paramiko
 from sshd import Sshd
 
-from sftpd.link.model import Remote
+from sftpd.link.model import Backoff, Remote
 from sftpd.names import LinkName, RemoteName
 from sftpd.process.pool import Children
 from sftpd.ssh.remotes import CourierRemotes, RemoteLogin
@@ -27,6 +28,7 @@ def login_at(server: Sshd, **changes: object) -> RemoteLogin:
         "user": server.user,
         "host_keys": (server.host_public_key,),
         "connect_timeout": 20.0,
+        "backoff": Backoff(timedelta(seconds=1), timedelta(seconds=2)),
     }
     return RemoteLogin(Remote(**(fields | changes)), key, password)
 
