@@ -1,23 +1,39 @@
 """The configuration of a remote, as a link's file has it; the text below a key is its documentation."""
 
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PlainValidator, model_validator
 
 from sftpd.config.model import Section
 from sftpd.config.values import (
     IN_SAMPLE,
     AnySecret,
+    Kind,
     Name,
     NotEmpty,
     Port,
     PrivateKey,
     PublicKey,
     Seconds,
-    SourceAddress,
     Text,
     fault,
+    not_allowed,
 )
+
+
+def _ip_address(raw: object) -> IPv4Address | IPv6Address:
+    if isinstance(raw, IPv4Address | IPv6Address):
+        return raw
+    try:
+        return ip_address(raw if isinstance(raw, str) else "")
+    except ValueError:
+        raise not_allowed(raw, 'an IP address such as "192.0.2.10" or "2001:db8::10"') from None
+
+
+SourceAddress = Annotated[
+    IPv4Address | IPv6Address, PlainValidator(_ip_address, json_schema_input_type=str), Kind("IP address")
+]
 
 
 class BackoffSection(Section):

@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date, time
-from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Network, ip_network
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -131,15 +131,6 @@ def _network(raw: object) -> IPv4Network | IPv6Network:
         return ip_network(raw if isinstance(raw, str) else "")
     except ValueError:
         raise not_allowed(raw, 'a network such as "192.0.2.0/24" or "2001:db8::/32"') from None
-
-
-def _ip_address(raw: object) -> IPv4Address | IPv6Address:
-    if isinstance(raw, IPv4Address | IPv6Address):
-        return raw
-    try:
-        return ip_address(raw if isinstance(raw, str) else "")
-    except ValueError:
-        raise not_allowed(raw, 'an IP address such as "192.0.2.10" or "2001:db8::10"') from None
 
 
 @dataclass(frozen=True, slots=True)
@@ -377,9 +368,6 @@ Window = Annotated[TimeWindow, PlainValidator(_window, json_schema_input_type=st
 Day = Annotated[date, PlainValidator(_date, json_schema_input_type=str), Kind("date")]
 Network = Annotated[
     IPv4Network | IPv6Network, PlainValidator(_network, json_schema_input_type=str), Kind("network")
-]
-SourceAddress = Annotated[
-    IPv4Address | IPv6Address, PlainValidator(_ip_address, json_schema_input_type=str), Kind("IP address")
 ]
 Listen = Annotated[Address, PlainValidator(parse_address, json_schema_input_type=str), Kind("address")]
 Schedule = Annotated[
