@@ -175,9 +175,9 @@ def _replaced(path: Path, *_: object, **__: object) -> str:
     return f"replace {'tile' if 'tile' in path.parts else path.name}"
 
 
-def _request(_client: object, kind: int, *fields: bytes) -> str:
+def _request(_channel: object, kind: int, *fields: bytes, **_: object) -> str:
     if kind != 200:
-        names = {3: "OPEN", 4: "CLOSE", 5: "READ", 6: "WRITE", 8: "FSTAT", 11: "OPENDIR", 12: "READDIR"}
+        names = {3: "OPEN", 4: "CLOSE", 5: "READ", 8: "FSTAT", 9: "SETSTAT", 11: "OPENDIR", 12: "READDIR"}
         more = {13: "REMOVE", 14: "MKDIR", 16: "REALPATH", 17: "STAT", 18: "RENAME"}
         return f"request {(names | more)[kind]}"
     return f"request {fields[0][4:].decode().partition('@')[0]}"
@@ -208,7 +208,8 @@ STEPS = (
     Step("sftpd.ssh.remotes:_Connection._call", _message),
     Step("sftpd.ssh.courier:Work.do", _message),
     Step("sftpd.ssh.courier:_write", lambda *_: "write what is fetched"),
-    Step("sftpd.ssh.courier_sftp:Client._send", _request),
+    Step("sftpd.ssh.courier_channel:CourierChannel.ask", _request),
+    Step("sftpd.ssh.courier_channel:CourierChannel.write", lambda *_: "request WRITE"),
     Step("sftpd.ssh.uploads:ask", _message),
     Step("sftpd.ssh.open_file:Upload.write", lambda *_: "write a part"),
     Step("sftpd.ssh.open_file:Upload.sync", lambda *_: "sync a part"),
