@@ -33,9 +33,9 @@ class Deliveries:
             sent, size = self._written_anew(order, fd)
         if sent.sha256 != order.sha256:
             raise RemoteError("the file changed while it was sent")
+        self._set_attributes(order.path, fd)
         if size != order.size:
             raise RemoteError(f"{order.size} bytes were sent, the server has {size}")
-        self._set_attributes(order.path, fd)
         return prove(self._client, order.path, sent, self._handling)
 
     def publish(self, order: m.Publish) -> m.Published:

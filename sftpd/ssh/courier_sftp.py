@@ -181,11 +181,11 @@ class Client:
         while True:
             if ahead >= window:
                 # Half a window at a time, so that neither side waits for the other at each request.
-                window = min(window + ahead, _WINDOW)
                 while ahead > window // 2:
                     number, count = under_way.popleft()
                     self._done(number)
                     ahead -= count
+                window = min(2 * window, _WINDOW)
             number, count = self._channel.write(handle, position, self._most_written, fill)
             if not count:
                 return

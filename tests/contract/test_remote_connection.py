@@ -16,7 +16,7 @@ import paramiko
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from remote_other_server import Files, Login
-from remote_scene import NAME, LocalFile, couriers, download, login_at, remotes_for
+from remote_scene import NAME, LocalFile, couriers, download, listed, login_at, remotes_for
 from sshd import Sshd, _descendants, make_key, public_blob, sshd
 from structlog.testing import capture_logs
 
@@ -126,7 +126,7 @@ def test_an_old_server_is_served_where_that_is_allowed_and_each_login_is_logged(
             capture_logs() as lines,
             remotes.borrow(NAME) as remote,
         ):
-            assert remote.list(os.fsencode(server.root)) == []
+            assert listed(remote, os.fsencode(server.root)) == []
 
     (line,) = [line for line in lines if line["event"] == "legacy_algorithms"]
     assert line["remote"] == NAME
@@ -169,7 +169,7 @@ def test_a_connection_comes_from_the_address_that_is_configured(
     with sshd(tmp_path / "sshd") as server:
         login = login_at(server, source_address=source)
         with contextlib.closing(remotes_for(children, login)) as remotes, remotes.borrow(NAME) as remote:
-            assert remote.list(os.fsencode(server.root)) == []
+            assert listed(remote, os.fsencode(server.root)) == []
         log = server.config.with_suffix(".log").read_text()
     assert f"Accepted publickey for {server.user} from {source} port" in log
 
@@ -195,7 +195,7 @@ def test_servers_that_ask_whether_we_are_there_get_an_answer_while_nothing_is_to
             (first,) = couriers(children)
         time.sleep(7)
         with remotes.borrow(NAME) as remote:
-            assert remote.list(os.fsencode(server.root)) == []
+            assert listed(remote, os.fsencode(server.root)) == []
             assert couriers(children) == [first]
         remotes.close()
 
