@@ -37,6 +37,8 @@ class Carrier:
         self.sent: list[bytes] = []
         self.adjusted = 0
         self.largest = 0
+        self.ahead: list[tuple[int, int]] = []
+        """How many packets, and bytes, the server had not seen, each time that somebody waited."""
         self._serve = serve
         self._grants = grants
         self._together = together
@@ -74,6 +76,7 @@ class Carrier:
 
     def attend(self) -> None:
         (receiver,) = self._waiting
+        self.ahead.append((len(self._unseen), sum(map(len, self._unseen))))
         while True:
             receiver.go_on()
             if not self._unseen:

@@ -134,6 +134,24 @@ def test_little_is_waited_for_with_a_small_file(session: Session, local: int) ->
     assert [packet[4] for packet in carrier.sent[-5:]] == [17, 3, 5, 5, 4]
 
 
+def test_more_is_sent_at_once_to_a_server_the_more_it_answers(session: Session, local: int) -> None:
+    carrier = Carrier(served_by(session))
+    Client(channel_to(carrier)).write_file(PATH, filling(local, BIG, bytes))
+    first, *_ = (size for _, size in carrier.ahead if size > CHUNK)
+    assert first < 800_000  # half a megabyte, and what a write may go beyond it
+    assert max(size for _, size in carrier.ahead) > 1_000_000
+
+
+def test_little_is_asked_for_at_once_of_a_server_that_gives_little() -> None:
+    def one(_offset: int, _length: int, right: list[bytes]) -> list[bytes]:
+        number = int.from_bytes(right[0][5:9], "big")
+        return [answer(number, DATA, string(b"x"))] if right[0][4] == DATA else right
+
+    carrier = Carrier(Scripted(b"x" * 1000, one))
+    assert Client(channel_to(carrier)).read_file(PATH, lambda piece: None) == 1000
+    assert max(packets for packets, _ in carrier.ahead) <= 130
+
+
 def test_answers_may_come_in_any_order() -> None:
     held: list[bytes] = []
 
