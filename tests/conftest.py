@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import hypothesis
 import leaks
 import pytest
+import structlog
 
 # A busy machine must not fail a test: none asserts on wall time, hypothesis included.
 hypothesis.settings.register_profile("sftpd", deadline=None)
@@ -19,6 +20,14 @@ def _nothing_leaks() -> Iterator[None]:
     left = leaks.await_release(before)
     if left:
         pytest.fail("the test leaves behind:\n" + "\n".join(left))
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """A command of the CLI that a test calls logs in its own way; the next test must not."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

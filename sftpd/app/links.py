@@ -60,6 +60,9 @@ def build_link(config: Config, file: LinkFile, audit: Path) -> Link:
                 host_keys=tuple(str(key) for key in remote.host_keys),
                 connect_timeout=remote.connect_timeout,
                 backoff=_backoff(remote.backoff),
+                answer_timeout=remote.answer_timeout,
+                source_address=None if remote.source_address is None else str(remote.source_address),
+                compat=remote.compat,
                 handling=_handling(remote),
             )
             for remote in file.remotes

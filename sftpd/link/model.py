@@ -127,6 +127,12 @@ class Remote:
     connect_timeout: float
     """Seconds, for each step until the login is done."""
     backoff: "Backoff"
+    answer_timeout: float = 60.0
+    """Seconds in which it may send nothing while it owes an answer."""
+    source_address: str | None = None
+    """The local address that we come from, None for the system's choice."""
+    compat: tuple[str, ...] = ()
+    """What it is offered besides the usual algorithms (ssh.algorithms.REMOTE_COMPAT)."""
     handling: Handling = Handling()
 
 

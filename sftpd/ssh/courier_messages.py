@@ -19,6 +19,10 @@ Key = Annotated[bytes, Meta(max_length=16 * 1024)]
 """A public key as on the wire (RFC 4253 §6.6)."""
 RelativePath = Annotated[bytes, Meta(min_length=1, max_length=1024)]
 """The path of a file in a directory that is listed."""
+ANNOUNCED_LIMIT = 8
+ANNOUNCED_SIZE = 4096
+"""How many keys a remote may announce, and bytes of the longest."""
+AnnouncedKey = Annotated[bytes, Meta(max_length=ANNOUNCED_SIZE)]
 Word = Annotated[str, Meta(max_length=255)]
 Text = Annotated[str, Meta(max_length=1024)]
 Size = Annotated[int, Meta(ge=0, le=SIZE_LIMIT)]
@@ -42,6 +46,12 @@ class Connect(Message, frozen=True):
     """The pinned host keys."""
     timeout: float
     """Seconds for each step."""
+    answer_timeout: float
+    """Seconds in which the remote may send nothing while it owes an answer."""
+    source_address: str | None
+    """The local address to come from, None for any."""
+    compat: tuple[str, ...]
+    """What is offered besides the usual algorithms."""
     key: Key | None
     """The public key to log in with; its signature is asked for by SignLogin."""
     password: str | None
@@ -68,6 +78,11 @@ class LoginSignature(Message, frozen=True):
 
 class LoggedIn(Message, frozen=True):
     """Notice: the remote takes requests."""
+
+    legacy: Annotated[tuple[Word, ...], Meta(max_length=8)]
+    """The algorithms in use that are no standard."""
+    announced: Annotated[tuple[AnnouncedKey, ...], Meta(max_length=ANNOUNCED_LIMIT)]
+    """The host keys that the remote says it has and that are not pinned."""
 
 
 class LoginFailed(Message, frozen=True):

@@ -135,7 +135,7 @@ class CourierRemotes:
             child = self._children.spawn(
                 courier.ENTRY,
                 kind="courier",
-                sandbox=courier.sandbox(login.remote.port),
+                sandbox=courier.sandbox(login.remote.port, binds=login.remote.source_address is not None),
                 accepts=m.FromCourier,
             )
         except ProcessError as fault:
@@ -190,6 +190,9 @@ class _Connection:
                     remote.user,
                     host_keys=pinned,
                     timeout=remote.connect_timeout,
+                    answer_timeout=remote.answer_timeout,
+                    source_address=remote.source_address,
+                    compat=remote.compat,
                     key=key,
                     password=password,
                     idle=idle_seconds,
@@ -204,8 +207,16 @@ class _Connection:
                         self._sign(envelope, wanted, login)
                     case Notice(body=m.LoginFailed(code=code, message=message)):
                         raise self._error(code, message)
-                    case Notice(body=m.LoggedIn()):
+                    case Notice(body=m.LoggedIn() as entry):
+                        self._tell(entry)
                         self.usable = True
+
+    def _tell(self, entry: m.LoggedIn) -> None:
+        if entry.legacy:
+            _log.warning("legacy_algorithms", remote=self._name, algorithms=list(entry.legacy))
+        for blob in entry.announced:
+            # Only said: a server has proven that it has the key it showed, and no other.
+            _log.info("remote_announces_host_key", remote=self._name, not_pinned=signing.fingerprint(blob))
 
     def answers(self) -> bool:
         """Whether the remote is still there; it is asked unless it has just answered something else."""

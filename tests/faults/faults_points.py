@@ -54,11 +54,13 @@ class Order:
 class Step:
     """A function of sftpd, as MODULE:NAME or MODULE:CLASS.NAME, and what a call of it is called.
 
-    `label` gets the arguments; None is for a call that changes nothing.
+    `label` gets the arguments; None is for a call that changes nothing. `finish` gets them after the call,
+    and has what it did leave the process before the point behind it.
     """
 
     where: str
     label: Callable[..., list[str] | str | None]
+    finish: Callable[..., object] = lambda *_, **__: None
 
 
 def trace_environment() -> dict[str, str]:
@@ -118,7 +120,12 @@ class Points:
 
         @functools.wraps(method)
         def stepped(*args: Any, **options: Any) -> Any:
-            return self.around(step.label(*args, **options), functools.partial(method, *args, **options))
+            def work() -> Any:
+                result = method(*args, **options)
+                step.finish(*args, **options)
+                return result
+
+            return self.around(step.label(*args, **options), work)
 
         setattr(owner, name, stepped)
 
@@ -175,12 +182,17 @@ def _replaced(path: Path, *_: object, **__: object) -> str:
     return f"replace {'tile' if 'tile' in path.parts else path.name}"
 
 
-def _request(_client: object, kind: int, *fields: bytes) -> str:
+def _request(_channel: object, kind: int, *fields: bytes, **_: object) -> str:
     if kind != 200:
-        names = {3: "OPEN", 4: "CLOSE", 5: "READ", 6: "WRITE", 8: "FSTAT", 11: "OPENDIR", 12: "READDIR"}
+        names = {3: "OPEN", 4: "CLOSE", 5: "READ", 8: "FSTAT", 9: "SETSTAT", 11: "OPENDIR", 12: "READDIR"}
         more = {13: "REMOVE", 14: "MKDIR", 16: "REALPATH", 17: "STAT", 18: "RENAME"}
         return f"request {(names | more)[kind]}"
     return f"request {fields[0][4:].decode().partition('@')[0]}"
+
+
+def _sent(channel: Any, *_: object, **__: object) -> None:
+    """Have the socket take what the packetizer would send when somebody waits."""
+    channel._wire._flush()
 
 
 def _message(_self: object, message: object, *_: object, **__: object) -> str:
@@ -208,7 +220,8 @@ STEPS = (
     Step("sftpd.ssh.remotes:_Connection._call", _message),
     Step("sftpd.ssh.courier:Work.do", _message),
     Step("sftpd.ssh.courier:_write", lambda *_: "write what is fetched"),
-    Step("sftpd.ssh.courier_sftp:Client._send", _request),
+    Step("sftpd.ssh.courier_channel:CourierChannel.ask", _request, _sent),
+    Step("sftpd.ssh.courier_channel:CourierChannel.write", lambda *_: "request WRITE", _sent),
     Step("sftpd.ssh.uploads:ask", _message),
     Step("sftpd.ssh.open_file:Upload.write", lambda *_: "write a part"),
     Step("sftpd.ssh.open_file:Upload.sync", lambda *_: "sync a part"),
