@@ -24,14 +24,16 @@ from bench.scale import SMALL_FILE, Scale
 AT_ONCE = 4
 """Files, or connections, that each mover has under way; sftpd's number of senders is what it is."""
 
-KEYS = frozenset({"push", "push-small", "pull", "pull-small"})
+KEYS = frozenset({"push", "push-small", "push-one", "pull", "pull-small"})
 """The tasks there are."""
 
 OURS = "sftpd"
 SETTLE = 0.1
 """Seconds for which the route watches a dropped file for changes; they are in the times of sftpd alone."""
 
-_LOOK = 0.02
+_LOOK, _LOOKS = 0.02, 50
+"""Seconds between two looks at what is done, at most; and how often it is looked in any span of time."""
+
 _PR_SET_CHILD_SUBREAPER = 36
 _PATIENCE = 1800.0
 
@@ -120,6 +122,8 @@ def tasks(folder: Path, scale: Scale) -> dict[str, Task]:
         found[key] = Task(row, sorted(large.iterdir()), pull)
         row = Row(f"{count} × 4 KiB {words}", "files/s", count, lambda _: None)
         found[f"{key}-small"] = Task(row, sorted(small.iterdir()), pull)
+    row = Row("1 × 4 KiB pushed", "files/s", 1, lambda _: None)
+    found["push-one"] = Task(row, sorted(small.iterdir())[:1], pull=False)
     return found
 
 
@@ -258,11 +262,12 @@ def names_in(folder: Path) -> set[str]:
 
 
 def _until(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + _PATIENCE
+    start = time.monotonic()
     while not done():
-        if time.monotonic() > deadline:
+        passed = time.monotonic() - start
+        if passed > _PATIENCE:
             raise Failed(f"not done after {_PATIENCE:.0f} s")
-        time.sleep(_LOOK)
+        time.sleep(min(_LOOK, passed / _LOOKS))
 
 
 def _clear(places: Places, mover: Mover) -> None:
