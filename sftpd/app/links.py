@@ -181,6 +181,7 @@ def _outbound(route: OutboundSection, config: Config, file: LinkFile, folders: F
         backoff=_backoff(route.backoff, route.attempts),
         policy=_policy(route.policy),
         layout=route.layout,
+        rate=route.rate,
         turns=Turns(
             priority=route.priority,
             first=route.first,
@@ -211,6 +212,7 @@ def _inbound(route: InboundSection, link: LinkName) -> Inbound:
         recursive=route.recursive,
         concurrency=route.concurrency,
         read_once=route.read_once,
+        rate=route.rate,
         include=route.include,
         exclude=route.exclude,
         policy=_policy(route.policy),

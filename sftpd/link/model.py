@@ -214,6 +214,8 @@ class Outbound:
     """Whether files of subfolders keep their folders at the destination."""
     turns: Turns = field(default_factory=Turns)
     conflict: Conflict = "replace"
+    rate: int | None = None
+    """Bytes a second that its files may take together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,6 +248,8 @@ class Inbound:
     """How many files are fetched at once."""
     read_once: bool = False
     """Whether the remote lets a file be read only once."""
+    rate: int | None = None
+    """Bytes a second that its files may take together."""
 
 
 @dataclass(frozen=True, slots=True)

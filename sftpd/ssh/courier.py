@@ -8,8 +8,10 @@ import hashlib
 import logging
 import os
 import socket
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from time import monotonic
 
 from sftpd.errors import RemoteError
 from sftpd.link.model import Handling
@@ -23,10 +25,14 @@ from sftpd.ssh.courier_login import log_in
 from sftpd.ssh.courier_probe import Examination
 from sftpd.ssh.courier_replies import errors_told
 from sftpd.ssh.courier_sftp import Client
+from sftpd.ssh.messages import Leased
+from sftpd.ssh.pace import Pace
 
 ENTRY = "sftpd.ssh.courier:main"
 
 _MEMORY_LIMIT = 1 << 30
+_AHEAD = 8
+"""What part of a second's worth is under way where the rate is limited."""
 _RESOLVER = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf")
 
 
@@ -73,7 +79,7 @@ def _ask(channel: Channel, data: bytes, algorithm: str) -> bytes:
 
 
 def _serve(channel: Channel, client: Client, connect: m.Connect) -> None:
-    work = Work(client, connect.handling)
+    work = Work(client, connect.handling, channel)
     while _is_asked(channel, client, connect.idle):
         envelope, fds = channel.receive()
         assert isinstance(envelope, Request)
@@ -103,8 +109,9 @@ def _is_asked(channel: Channel, client: Client, idle: float) -> bool:
 class Work:
     """What a courier does for the monitor, over one SFTP conversation. Methods raise as those of Client."""
 
-    def __init__(self, client: Client, handling: Handling) -> None:
+    def __init__(self, client: Client, handling: Handling, monitor: Channel) -> None:
         self._client = client
+        self._monitor = monitor
         self._deliveries = Deliveries(client, handling)
         self._listed: list[m.Entry] = []
         self._left_out = 0
@@ -113,7 +120,8 @@ class Work:
         """Do what a message asks and return its answer."""
         match message:
             case m.Upload():
-                return m.Uploaded(self._deliveries.upload(message, *fds))
+                with self._paced(message.rate, message.size):
+                    return m.Uploaded(self._deliveries.upload(message, *fds))
             case m.Publish():
                 return self._deliveries.publish(message)
             case m.Place():
@@ -128,7 +136,8 @@ class Work:
             case m.ListMore():
                 return self._next_part()
             case m.Download():
-                return self._download(message, *fds)
+                with self._paced(message.rate, message.size):
+                    return self._download(message, *fds)
             case m.Remove():
                 self._client.remove(message.path)
             case m.Probe():
@@ -136,6 +145,23 @@ class Work:
             case m.Examine():
                 return Examination(self._client, message).findings()
         return Done()
+
+    @contextlib.contextmanager
+    def _paced(self, rate: int | None, size: int | None) -> Iterator[None]:
+        """Move a file of that size no faster than the monitor lets."""
+        if rate is None:
+            yield
+            return
+        pace = Pace(rate, self._lease) if size is None else Pace(rate, self._lease, size)
+        with self._client.paced(lambda count: self._rest(pace.spend(count, monotonic())), rate // _AHEAD):
+            yield
+
+    def _lease(self, size: int) -> float:
+        return self._monitor.call(m.Lease(size), Leased).wait
+
+    def _rest(self, seconds: float) -> None:
+        if seconds > 0 and self._client.rest(self._monitor.fileno(), seconds):
+            raise EOFError("sftpd has hung up")
 
     def _list(self, order: m.ListDirectory) -> None:
         found = find(self._client, order)

@@ -8,6 +8,7 @@ from msgspec import Meta
 from sftpd.exchange.remote import Outcome, Proof
 from sftpd.link.model import Handling
 from sftpd.process.messages import Message
+from sftpd.ssh.messages import LEASE_MAX, Leased
 
 SIZE_LIMIT = 2**63 - 1
 NAME_LIMIT = 255
@@ -98,6 +99,8 @@ class Upload(Message, frozen=True):
     path: Path
     size: Size
     sha256: Sha256
+    rate: int | None = None
+    """Bytes a second that may be sent, as Lease lets them; None: any number."""
 
 
 class Uploaded(Message, frozen=True):
@@ -197,6 +200,8 @@ class Download(Message, frozen=True):
     path: Path
     size: Size | None
     """Its size where it is known; the server is asked for it otherwise."""
+    rate: int | None = None
+    """Bytes a second that may be asked for, as Lease lets them; None: any number."""
 
 
 class Downloaded(Message, frozen=True):
@@ -204,6 +209,12 @@ class Downloaded(Message, frozen=True):
 
     size: Size
     sha256: Sha256
+
+
+class Lease(Message, frozen=True):
+    """So many bytes of the file that is on its way are moved; answered with Leased."""
+
+    size: Annotated[int, Meta(ge=1, le=LEASE_MAX)]
 
 
 class Remove(Message, frozen=True):
@@ -243,12 +254,13 @@ class Probe(Message, frozen=True):
 
 ToCourier = (
     Connect | LoginSignature | Upload | Place | Publish | AskSize | AskContent | ListDirectory | ListMore
-    | Download | Remove | Probe | Examine
+    | Download | Leased | Remove | Probe | Examine
 )  # fmt: skip
 FromCourier = (
     SignLogin
     | LoggedIn
     | LoginFailed
+    | Lease
     | Uploaded
     | Published
     | FileSize

@@ -8,6 +8,7 @@ import io
 import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from enum import IntEnum
 
 from sftpd.errors import RemoteError
@@ -79,6 +80,8 @@ class Client:
     def __init__(self, channel: CourierChannel) -> None:
         """Begin the conversation on a channel that has the subsystem."""
         self._channel = channel
+        self._moved: Callable[[int], object] = _at_will
+        self._most_ahead = _WINDOW
         greeting = channel.greet(frame(INIT, uint32(PROTOCOL_VERSION)))
         if greeting.kind != Reply.VERSION or greeting.body.uint32() < PROTOCOL_VERSION:
             raise ProtocolError("server does not begin with SFTP version 3")
@@ -137,6 +140,18 @@ class Client:
         """Keep the connection up until `fd` has something to read; False when that took too long."""
         return self._channel.rest(fd, seconds)
 
+    @contextmanager
+    def paced(self, moved: Callable[[int], object], ahead: int) -> Iterator[None]:
+        """Have `moved` called after each part of a file that was sent or has come, with its number of bytes.
+
+        It may wait. No more than `ahead` bytes are under way then, or one packet.
+        """
+        self._moved, self._most_ahead = moved, max(CHUNK, min(ahead, _WINDOW))
+        try:
+            yield
+        finally:
+            self._moved, self._most_ahead = _at_will, _WINDOW
+
     def names(self, path: bytes) -> Iterator[tuple[bytes, Attributes]]:
         """The entries of a directory as the server gives them, `.` and `..` too."""
         handle = self._opened(self._send(_Ask.OPENDIR, string(path)))
@@ -177,7 +192,8 @@ class Client:
 
     def _write(self, handle: bytes, position: int, fill: Fill, under_way: deque[tuple[int, int]]) -> None:
         """Ask for what `fill` has to be written; `under_way` gets what is not answered yet, and sizes."""
-        window, ahead = _FIRST_WINDOW, 0
+        most, ahead = self._most_ahead, 0
+        window, length = min(_FIRST_WINDOW, most), min(self._most_written, most)
         while True:
             if ahead >= window:
                 # Half a window at a time, so that neither side waits for the other at each request.
@@ -185,13 +201,14 @@ class Client:
                     number, count = under_way.popleft()
                     self._done(number)
                     ahead -= count
-                window = min(2 * window, _WINDOW)
-            number, count = self._channel.write(handle, position, self._most_written, fill)
+                window = min(2 * window, most)
+            number, count = self._channel.write(handle, position, length, fill)
             if not count:
                 return
             under_way.append((number, count))
             position += count
             ahead += count
+            self._moved(count)
 
     def read_file(self, path: bytes, sink: Sink, size: int | None = None) -> int:
         """Give `sink` the bytes of a file in order; returns how many there were.
@@ -223,7 +240,8 @@ class Client:
     def _read(self, handle: bytes, size: int, reading: Reading) -> int:
         """Read up to the end of a file of which `size` bytes are expected; returns how many there were."""
         under_way: deque[tuple[int, int]] = deque()
-        window, length = _FIRST_WINDOW, self._most_read
+        most = self._most_ahead
+        window, length = min(_FIRST_WINDOW, most), min(self._most_read, most)
         position = asked = 0
         while True:
             # One read of a byte behind the expected end tells whether that is the end.
@@ -236,7 +254,8 @@ class Client:
             number, wanted = under_way.popleft()
             count = self._data(number, wanted, reading)
             position += count
-            window = min(window + count, _WINDOW)
+            window = min(window + count, most)
+            self._moved(count)
             if position > size:
                 raise RemoteError("the file grew while it was read")
             if not count:
@@ -353,6 +372,10 @@ def filling_with(content: bytes) -> Fill:
         return sum(source.readinto(buffer) for buffer in buffers)
 
     return fill
+
+
+def _at_will(count: int) -> None:
+    del count
 
 
 def _has_room(under_way: deque[tuple[int, int]], ahead: int, window: int) -> bool:
