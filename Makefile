@@ -21,7 +21,7 @@ run: runtime
 test: packages dev
 	exec $(BIN)/python -m pytest --numprocesses 4 --dist loadfile $(ARGS)
 
-# What takes minutes: a day's mixed load, sshfs under load, races, sieges, and the test suites of client libraries.
+# What takes minutes: a day's mixed load, sshfs under load, races, sieges, the fault bench, and the test suites of client libraries.
 soak: packages dev
 	exec $(BIN)/python -m pytest -m soak $(ARGS)
 

@@ -3,17 +3,21 @@
 import argparse
 import contextlib
 import os
+import shutil
 import signal
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
-from bench import report
-from bench.measure import measure, offer
+from bench import movers, report
+from bench.clients import Offer
+from bench.measure import Outcomes, measure, offer
 from bench.peers import BASE, PEERS, Ground
+from bench.report import Figure
 from bench.rows import Material, rows
-from bench.scale import SCALES
+from bench.scale import SCALES, Scale
 
 _HERE = Path(__file__).parent
 _DOCUMENT = _HERE.parent / "docs" / "performance.md"
@@ -25,22 +29,11 @@ def main() -> None:
     arguments = _arguments()
     scale = SCALES[arguments.scale]
     rounds = arguments.rounds or scale.rounds
-    with _scratch() as scratch, contextlib.ExitStack() as running:
-        material = Material.make(scratch / "material", scale)
-        ground = Ground.make(scratch / "ground")
-        peers = [running.enter_context(PEERS[name](scratch / name, ground)) for name in arguments.peers]
-        for peer in peers:
-            offer(peer, material)
-        chosen = {
-            key: row
-            for key, row in rows(material, scale).items()
-            if not arguments.rows or key in arguments.rows
-        }
-        outcomes, offers = measure(peers, chosen, material, rounds)
-        accounts = {peer.meter.source for peer in peers}
-    cells = report.figures(chosen, outcomes, arguments.peers)
+    with _scratch() as scratch:
+        cells, outcomes, offers, accounts = _servers(arguments, scale, rounds, scratch / "servers")
+        moved, moved_outcomes = _movers(arguments, scale, rounds, scratch / "movers")
     about = report.machine(arguments.scale, rounds, accounts)
-    table = report.write(arguments.output, cells, about, offers, outcomes)
+    table = report.write(arguments.output, cells, moved, about, offers, outcomes | moved_outcomes)
     print(table)
     if not arguments.no_plot:
         from bench.plot import plot  # matplotlib is for `make bench` alone
@@ -48,6 +41,44 @@ def main() -> None:
         plot(arguments.output / "figures.png", cells)
     if arguments.document:
         report.fill(_DOCUMENT, table)
+
+
+def _servers(
+    arguments: argparse.Namespace, scale: Scale, rounds: int, folder: Path
+) -> tuple[list[Figure], Outcomes, dict[str, Offer], set[str]]:
+    if arguments.rows and movers.KEYS.issuperset(arguments.rows):
+        return [], {}, {}, set()
+    material = Material.make(folder / "material", scale)
+    chosen = _chosen(rows(material, scale), arguments)
+    ground = Ground.make(folder / "ground")
+    with contextlib.ExitStack() as running:
+        peers = [running.enter_context(PEERS[name](folder / name, ground)) for name in arguments.peers]
+        for peer in peers:
+            offer(peer, material)
+        outcomes, offers = measure(peers, chosen, material, rounds)
+        accounts = {peer.meter.source for peer in peers}
+    shutil.rmtree(folder)
+    return report.figures(chosen, outcomes, arguments.peers), outcomes, offers, accounts
+
+
+def _movers(
+    arguments: argparse.Namespace, scale: Scale, rounds: int, folder: Path
+) -> tuple[list[Figure], Outcomes]:
+    if arguments.rows and movers.KEYS.isdisjoint(arguments.rows):
+        return [], {}
+    chosen = _chosen(movers.tasks(folder, scale), arguments)
+    with movers.movers(folder, Ground.make(folder / "ground")) as (all_, places):
+        outcomes = movers.measure(all_, places, chosen, rounds)
+    chosen_rows = {key: task.row for key, task in chosen.items()}
+    names = [mover.name for mover in all_]
+    return report.figures(chosen_rows, outcomes, names, movers.best_of_others), outcomes
+
+
+T = TypeVar("T")
+
+
+def _chosen(all_: dict[str, T], arguments: argparse.Namespace) -> dict[str, T]:
+    return {key: row for key, row in all_.items() if not arguments.rows or key in arguments.rows}
 
 
 def _arguments() -> argparse.Namespace:

@@ -44,8 +44,8 @@ def lftp(peer: Peer, *commands: str) -> bytes:
     return _run(["lftp", "--norc", "-c", "; ".join(script)], "")
 
 
-def rclone(peer: Peer, verb: str, source: str, target: str) -> bytes:
-    """Run rclone; `:sftp:` before a path means the server."""
+def rclone(peer: Peer, verb: str, source: str, target: str, *more: str) -> bytes:
+    """Run rclone; `:sftp:` before a path means the server, and `more` are further options."""
     options = {
         "host": "127.0.0.1",
         "port": str(peer.port),
@@ -56,7 +56,7 @@ def rclone(peer: Peer, verb: str, source: str, target: str) -> bytes:
     }
     words = [word for name, value in options.items() for word in (f"--sftp-{name}", value)]
     plain = ["--config", "/dev/null", "--retries", "1", "--low-level-retries", "1", "--ignore-checksum"]
-    return _run(["rclone", verb, source, target, *plain, *words], "")
+    return _run(["rclone", verb, source, target, *plain, *words, *more], "")
 
 
 def probe(peer: Peer) -> Offer:

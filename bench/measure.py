@@ -103,7 +103,7 @@ def _once(number: int, peer: Peer, row: Row, outcome: Outcome) -> None:
     try:
         result = row.work(peer)
         seconds = time.perf_counter() - start
-        processor = _settled(peer.meter.processor_seconds) - before
+        processor = settled(peer.meter.processor_seconds) - before
         row.check(peer, result)
     except Failed as fault:
         outcome.failed = str(fault)
@@ -113,7 +113,7 @@ def _once(number: int, peer: Peer, row: Row, outcome: Outcome) -> None:
     outcome.samples.append(Sample(number, value, processor))
 
 
-def _settled(processor: Callable[[], float]) -> float:
+def settled(processor: Callable[[], float]) -> float:
     """The account once the server has done what it does after the client is gone, or nearly so."""
     last = processor()
     for _ in range(20):

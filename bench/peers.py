@@ -159,7 +159,7 @@ def proftpd(folder: Path, ground: Ground) -> Iterator[Peer]:
         """
     )
     command = [_PROFTPD, "-n", "-q", "-c", str(config)]
-    with _running(command, port, folder) as pid, ground.peer("proftpd", port, pid) as peer:
+    with running(command, port, folder) as pid, ground.peer("proftpd", port, pid) as peer:
         yield peer
 
 
@@ -172,7 +172,7 @@ def rclone(folder: Path, ground: Ground) -> Iterator[Peer]:
     keys = ["--key", str(ground.host_key), "--authorized-keys", str(ground.authorized_keys)]
     folders = ["--config", str(folder / "none"), "--cache-dir", str(folder / "cache")]
     command += [*keys, *folders, "--dir-cache-time", "1s"]
-    with _running(command, port, folder) as pid, ground.peer("rclone", port, pid, top="") as peer:
+    with running(command, port, folder) as pid, ground.peer("rclone", port, pid, top="") as peer:
         yield peer
 
 
@@ -182,7 +182,7 @@ def _library(name: str, folder: Path, ground: Ground) -> Iterator[Peer]:
     port = free_port()
     program = [sys.executable, "-m", f"bench.servers.with_{name}", str(port)]
     arguments = [str(ground.host_key), str(ground.authorized_keys), getpass.getuser()]
-    with _running([*program, *arguments], port, folder) as pid, ground.peer(name, port, pid) as peer:
+    with running([*program, *arguments], port, folder) as pid, ground.peer(name, port, pid) as peer:
         yield peer
 
 
@@ -220,7 +220,7 @@ def _sftpd(name: str, shared_by: int, folder: Path, _ground: Ground) -> Iterator
     link = folder / "links" / "demo"
     serve = [*command, "serve", "--config", str(config)]
     with (
-        _running(serve, made["port"], folder.with_name(f"{name}.out")) as pid,
+        running(serve, made["port"], folder.with_name(f"{name}.out")) as pid,
         metered(pid, name) as meter,
     ):
         yield Peer(
@@ -262,7 +262,7 @@ PEERS: dict[str, Start] = {
 
 
 @contextlib.contextmanager
-def _running(command: list[str], port: int, logs: Path) -> Iterator[int]:
+def running(command: list[str], port: int, logs: Path) -> Iterator[int]:
     """Run a server until the end of the context, from when it accepts connections."""
     logs.mkdir(exist_ok=True)
     log = logs / "output"

@@ -6,6 +6,7 @@ import platform
 import re
 import statistics
 import subprocess
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,7 +30,7 @@ class Figure:
     value: float | None
     """Median in `unit`."""
     ratio: float | None
-    """How much better than OpenSSH: the median of the ratios within a round."""
+    """How much better than what it is compared with: the median of the ratios within a round."""
     processor_per_gib: float | None
     processor: float | None
     rounds: int
@@ -37,10 +38,15 @@ class Figure:
     note: str | None
 
 
-def figures(rows: dict[str, Row], outcomes: Outcomes, names: list[str]) -> list[Figure]:
-    """All cells, row by row."""
+def figures(
+    rows: dict[str, Row],
+    outcomes: Outcomes,
+    names: list[str],
+    base: Callable[[Outcomes, str], Outcome] = lambda outcomes, key: outcomes.get((key, BASE), Outcome()),
+) -> list[Figure]:
+    """All cells, row by row; ratios are to what `base` did in the row of that key."""
     return [
-        _figure(key, row, name, outcomes[key, name], outcomes.get((key, BASE), Outcome()))
+        _figure(key, row, name, outcomes[key, name], base(outcomes, key))
         for key, row in rows.items()
         for name in names
     ]
@@ -85,21 +91,42 @@ def machine(scale: str, rounds: int, accounts: set[str]) -> dict[str, object]:
     }
 
 
-def markdown(cells: list[Figure], about: dict[str, object], offers: dict[str, Offer]) -> str:
-    """The table as people read it."""
+def markdown(
+    cells: list[Figure], about: dict[str, object], offers: dict[str, Offer], moved: Sequence[Figure] = ()
+) -> str:
+    """The tables as people read them: of servers, and of what moves files."""
+    lines = ["; ".join(f"{key.replace('_', ' ')}: {_plain(value)}" for key, value in about.items()) + "."]
+    if cells:
+        base = f"how many times better than {BASE} in the same round"
+        offered = [
+            [name, offer.cipher, "yes" if "fsync@openssh.com" in offer.extensions else "no"]
+            for name, offer in offers.items()
+        ]
+        lines += [*_tables(cells, base, "Server"), "", *_grid(["server", "default cipher", "fsync"], offered)]
+    if moved:
+        base = "how many times better than the best of the others in the same round"
+        lines += [
+            "",
+            "Files brought to one OpenSSH server, and fetched there.",
+            *_tables(moved, base, "Mover"),
+        ]
+    faults = [f"- {cell.peer}, {cell.title}: {cell.failed}" for cell in (*cells, *moved) if cell.failed]
+    return "\n".join([*lines, *(["", "Not done:", "", *faults] if faults else []), ""])
+
+
+def _tables(cells: Sequence[Figure], base: str, whose: str) -> list[str]:
     names = list(dict.fromkeys(cell.peer for cell in cells))
     by_place = {(cell.row, cell.peer): cell for cell in cells}
     rows = list(dict.fromkeys((cell.row, cell.title, cell.unit) for cell in cells))
-    lines = [
-        "; ".join(f"{key.replace('_', ' ')}: {_plain(value)}" for key, value in about.items()) + ".",
+    return [
         "",
-        f"Each cell: the median, and in brackets how many times better than {BASE} in the same round.",
+        f"Each cell: the median, and in brackets {base}.",
         "",
         *_grid(
             ["task", "unit", *names], [[t, u, *(_speed(by_place[k, n]) for n in names)] for k, t, u in rows]
         ),
         "",
-        "Server CPU seconds per GiB; per task, in italics, where no volume is moved.",
+        f"{whose} CPU seconds per GiB; per task, in italics, where no volume is moved.",
         "",
         *_grid(
             ["task", *names],
@@ -109,25 +136,20 @@ def markdown(cells: list[Figure], about: dict[str, object], offers: dict[str, Of
                 if unit != "KiB"
             ],
         ),
-        "",
-        *_grid(
-            ["server", "default cipher", "fsync"],
-            [
-                [name, offer.cipher, "yes" if "fsync@openssh.com" in offer.extensions else "no"]
-                for name, offer in offers.items()
-            ],
-        ),
     ]
-    faults = [f"- {cell.peer}, {cell.title}: {cell.failed}" for cell in cells if cell.failed]
-    return "\n".join([*lines, *(["", "Not done:", "", *faults] if faults else []), ""])
 
 
 def write(
-    folder: Path, cells: list[Figure], about: dict[str, object], offers: dict[str, Offer], outcomes: Outcomes
+    folder: Path,
+    cells: list[Figure],
+    moved: list[Figure],
+    about: dict[str, object],
+    offers: dict[str, Offer],
+    outcomes: Outcomes,
 ) -> str:
-    """Write table.md and figures.json with all samples; returns the table."""
+    """Write table.md and figures.json with all samples; returns the tables."""
     folder.mkdir(parents=True, exist_ok=True)
-    table = markdown(cells, about, offers)
+    table = markdown(cells, about, offers, moved)
     (folder / "table.md").write_text(table)
     samples = {
         f"{row}/{name}": [asdict(sample) for sample in outcome.samples]
@@ -137,7 +159,7 @@ def write(
     content = {
         "about": about,
         "offers": offered,
-        "figures": [asdict(cell) for cell in cells],
+        "figures": [asdict(cell) for cell in (*cells, *moved)],
         "samples": samples,
     }
     (folder / "figures.json").write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n")

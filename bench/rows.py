@@ -54,11 +54,11 @@ class Material:
         for made in (small, got, parts):
             made.mkdir(parents=True)
         large = folder / "large.bin"
-        _random(large, scale.large)
+        fill_with_noise(large, scale.large)
         for number in range(CLIENTS):
-            _random(parts / f"part-{number}.bin", scale.large // CLIENTS)
+            fill_with_noise(parts / f"part-{number}.bin", scale.large // CLIENTS)
         for number in range(scale.files):
-            _random(small / f"{number % CLIENTS}-{number:05}.csv", SMALL_FILE)
+            fill_with_noise(small / f"{number % CLIENTS}-{number:05}.csv", SMALL_FILE)
         names = frozenset(f"entry-{number:06}.csv" for number in range(scale.entries))
         return cls(large, sorted(parts.iterdir()), small, got, names)
 
@@ -188,14 +188,14 @@ def _idle_memory(sessions: int, peer: Peer) -> float:
 
 
 def _received(sent: list[Path], peer: Peer, _result: object) -> None:
-    _same(sent, peer.received)
+    require_same(sent, peer.received)
 
 
 def _fetched(offered: list[Path], got: Path, _peer: Peer, _result: object) -> None:
-    _same(offered, got)
+    require_same(offered, got)
 
 
-def _same(sources: list[Path], folder: Path) -> None:
+def require_same(sources: list[Path], folder: Path) -> None:
     """Compare contents, not only names and sizes. Raises Failed."""
     here = {path.name for path in folder.iterdir()}
     if here != {path.name for path in sources}:
@@ -214,7 +214,8 @@ def _listed(names: frozenset[str], _peer: Peer, result: object) -> None:
         raise Failed(f"{len(listed)} of {len(names)} entries were listed")
 
 
-def _random(path: Path, size: int) -> None:
+def fill_with_noise(path: Path, size: int) -> None:
+    """Make a file of random content."""
     with path.open("wb") as file:
         while size > 0:
             piece = min(size, 1 << 20)

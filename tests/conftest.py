@@ -1,10 +1,12 @@
 """Fixtures for every test."""
 
+from collections import Counter
 from collections.abc import Iterator
 
 import hypothesis
 import leaks
 import pytest
+import structlog
 
 # A busy machine must not fail a test: none asserts on wall time, hypothesis included.
 hypothesis.settings.register_profile("sftpd", deadline=None)
@@ -18,3 +20,22 @@ def _nothing_leaks() -> Iterator[None]:
     left = leaks.await_release(before)
     if left:
         pytest.fail("the test leaves behind:\n" + "\n".join(left))
+
+
+@pytest.fixture(autouse=True)
+def _logs_as_before() -> Iterator[None]:
+    """A command of the CLI that a test calls logs in its own way; the next test must not."""
+    before = structlog.get_config()
+    yield
+    structlog.configure(**before)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Tell what the fault bench counted: the property `faults` of its tests, name → number."""
+    counts: Counter[str] = Counter()
+    for outcome in ("passed", "failed", "xfailed"):
+        for report in terminalreporter.getreports(outcome):
+            counts.update(dict(report.user_properties).get("faults", {}))
+    if counts:
+        line = ", ".join(f"{name} {count}" for name, count in counts.items())
+        terminalreporter.write_line(f"fault bench: {line}")

@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -81,17 +81,22 @@ class Daemon:
         path.write_text(script)
         path.chmod(mode)
 
-    def start(self) -> None:
-        """Serve, and wait until the daemon says that it does."""
-        before = len(self.log)
+    def launch(self, *command: str | Path, environment: Mapping[str, str] | None = None) -> None:
+        """Begin to serve, by another command than `sftpd` if one is given; returns at once."""
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                [SFTPD, "serve", "--config", self.config],
+                [*(command or (SFTPD,)), "serve", "--config", self.config],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
+                env={**os.environ, **(environment or {})},
                 start_new_session=True,
             )
+
+    def start(self) -> None:
+        """Serve, and wait until the daemon says that it does."""
+        before = len(self.log)
+        self.launch()
         if not holds(lambda: " serves " in self.log[before:] or self._process.poll() is not None):
             self.kill()
         if self._process is None or self._process.poll() is not None:
@@ -120,6 +125,11 @@ class Daemon:
         self._process.wait()
         self._process = None
         assert holds(lambda: not any(map(_alive, below))), f"outlived the monitor: {below}"
+
+    @property
+    def runs(self) -> bool:
+        """Whether the monitor is alive."""
+        return self._process is not None and self._process.poll() is None
 
     @property
     def pid(self) -> int:

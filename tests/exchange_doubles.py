@@ -99,7 +99,8 @@ class LocalRemote:
             raise self.down
         yield self
 
-    def upload(self, fd, path, *, size, sha256):
+    def upload(self, fd, path, *, size, sha256, share=None):
+        del share
         self._call("upload")
         content = os.pread(fd, 1 << 20, 0)
         if content in self.refused:
@@ -168,7 +169,8 @@ class LocalRemote:
     def _key(look, file):
         return (file.mtime if look.oldest_first else 0, file.name)
 
-    def download(self, path, fd, size=None):
+    def download(self, path, fd, size=None, share=None):
+        del share
         self._call("download")
         self.before_download(path.rsplit(b"/", 1)[-1])
         content = self._at(path).read_bytes()

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from clients.clients_kit import python_packages
 from daemon import Daemon
+from paramiko.common import MSG_NEWKEYS
 from sshd import Sshd, sshd
 
 from bench import peers
@@ -120,8 +121,10 @@ SERVERS = {
 class Relay:
     """A relay to a server that counts what goes there, holds it up after some bytes or cuts it off."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, *, by_packets: bool = False) -> None:
+        """Pass on in one piece what comes at once, or `by_packets` if the client seals by AES-GCM."""
         self._to = port
+        self._by_packets = by_packets
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self.sent = 0
@@ -131,7 +134,7 @@ class Relay:
         """Set once something waits here that is behind `hold_after`."""
         self.before_each: Callable[[], None] = lambda: None
         self.after_each: Callable[[], None] = lambda: None
-        """What to do before and after bytes are passed on to the server, each short request by itself."""
+        """What to do before and after bytes are passed on to the server."""
         self._released = threading.Event()
         self._lock = threading.Lock()
         self._threads = [threading.Thread(target=self._accept)]
@@ -178,18 +181,20 @@ class Relay:
                     thread.start()
 
     def _copy(self, one: socket.socket, other: socket.socket, count: bool) -> None:
+        packets = Packets() if count and self._by_packets else None
         with contextlib.suppress(OSError):
             while data := one.recv(65536):
-                if count:
-                    self._hold()
-                    self.before_each()
-                other.sendall(data)
-                if count:
-                    self.after_each()
-                    with self._lock:
-                        self.sent += len(data)
-                    if self.cut_after is not None and self.sent > self.cut_after:
-                        break
+                for piece in [data] if packets is None else packets.cut(data):
+                    if count:
+                        self._hold()
+                        self.before_each()
+                    other.sendall(piece)
+                    if count:
+                        self.after_each()
+                        with self._lock:
+                            self.sent += len(piece)
+                if count and self.cut_after is not None and self.sent > self.cut_after:
+                    break
         for each in (one, other):
             with contextlib.suppress(OSError):
                 each.shutdown(socket.SHUT_RDWR)
@@ -198,3 +203,28 @@ class Relay:
         if self.hold_after is not None and self.sent > self.hold_after:
             self.held.set()
             self._released.wait()
+
+
+class Packets:
+    """Cuts what a client sends into packets of SSH, whose lengths AES-GCM leaves readable (RFC 5647)."""
+
+    def __init__(self) -> None:
+        self._rest = b""
+        self._end = self._end_of_line
+        self._tail = 0
+
+    def cut(self, data: bytes) -> Iterator[bytes]:
+        """The packets that are whole with these bytes; the identification is one."""
+        self._rest += data
+        while 0 < (end := self._end()) <= len(self._rest):
+            packet, self._rest = self._rest[:end], self._rest[end:]
+            self._end = self._end_of_packet
+            yield packet
+            if packet[5] == MSG_NEWKEYS and not self._tail:
+                self._tail = 16
+
+    def _end_of_line(self) -> int:
+        return self._rest.find(b"\n") + 1
+
+    def _end_of_packet(self) -> int:
+        return 4 + int.from_bytes(self._rest[:4]) + self._tail if len(self._rest) >= 4 else 0

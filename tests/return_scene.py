@@ -11,7 +11,8 @@ from sftpd.audit.checkpoint import SigningKey
 from sftpd.exchange import receipt, return_records
 from sftpd.exchange.receipt import Position, Receipt
 from sftpd.exchange.return_collect import ReturnCollector
-from sftpd.link.model import Backoff, Remote, ReturnReceipts
+from sftpd.link.model import Backoff, Remote
+from sftpd.link.return_receipts import ReturnReceipts
 
 THEIRS = SigningKey.generate("sftp.partner.example")
 WITHIN = timedelta(hours=1)

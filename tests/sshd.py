@@ -30,6 +30,11 @@ class Sshd:
     _process: "subprocess.Popen[bytes] | None" = field(default=None, repr=False)
 
     @property
+    def runs(self) -> bool:
+        """Whether it was started and not killed since."""
+        return self._process is not None
+
+    @property
     def pid(self) -> int:
         """The process that listens; raises RuntimeError when it does not run."""
         if self._process is None:

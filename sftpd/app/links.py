@@ -32,11 +32,11 @@ from sftpd.link.model import (
     Outbound,
     Readiness,
     Remote,
-    ReturnReceipts,
     Revocations,
     Terms,
     Turns,
 )
+from sftpd.link.return_receipts import ReturnReceipts
 from sftpd.names import AccountName, LinkName, RemoteName, RouteName
 from sftpd.retention.rule import Rule
 
@@ -64,6 +64,9 @@ def build_link(config: Config, file: LinkFile, audit: Path) -> Link:
                 host_keys=tuple(str(key) for key in remote.host_keys),
                 connect_timeout=remote.connect_timeout,
                 backoff=_backoff(remote.backoff),
+                answer_timeout=remote.answer_timeout,
+                source_address=None if remote.source_address is None else str(remote.source_address),
+                compat=remote.compat,
                 handling=_handling(remote),
                 receipts=None if remote.receipts is None else _return_receipts(remote.receipts),
             )
@@ -196,6 +199,7 @@ def _outbound(route: OutboundSection, config: Config, file: LinkFile, folders: F
         backoff=_backoff(route.backoff, route.attempts),
         policy=_policy(route.policy),
         layout=route.layout,
+        rate=route.rate,
         turns=Turns(
             priority=route.priority,
             first=route.first,
@@ -225,6 +229,7 @@ def _inbound(route: InboundSection, link: LinkName) -> Inbound:
         recursive=route.recursive,
         concurrency=route.concurrency,
         read_once=route.read_once,
+        rate=route.rate,
         include=route.include,
         exclude=route.exclude,
         policy=_policy(route.policy),

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 from sftpd.app.instance import Instance
@@ -20,12 +21,14 @@ from sftpd.exchange.queue import OutboundQueue
 from sftpd.exchange.ration import Ration
 from sftpd.exchange.receive import Receiver
 from sftpd.exchange.recovery import Recovery
+from sftpd.exchange.remote import Share
 from sftpd.exchange.return_collect import ReturnCollector
 from sftpd.exchange.screening import Screening
 from sftpd.exchange.send import Sender, Tools
 from sftpd.files.beneath import Root
 from sftpd.link.model import Account, Inbound, Link, Outbound, Remote
 from sftpd.service.schedule import Job
+from sftpd.ssh.pacing import Pacing
 from sftpd.ssh.remotes import CourierRemotes
 from sftpd.watch.selection import Selection
 from sftpd.watch.settling import EmptyFiles, Policy
@@ -41,6 +44,7 @@ class Shared:
     screening: Screening
     queue: OutboundQueue
     workers: Executor
+    pacing: Pacing
 
 
 class Traffic:
@@ -184,7 +188,14 @@ class Traffic:
             remotes=self._remotes,
             ledger=self._shared.instance.ledger,
             clock=self._shared.instance.clock,
+            share=self._share(route),
         )
+
+    def _share(self, route: Inbound | Outbound) -> Share | None:
+        if route.rate is None:
+            return None
+        who = (route.link, route.name)
+        return Share(route.rate, partial(self._shared.pacing.lease, who, route.rate))
 
     def _sender(self, route: Outbound) -> Sender:
         instance = self._shared.instance
@@ -205,6 +216,7 @@ class Traffic:
             look=remote.handling.confirm_placed,
             layout=route.layout,
             awaits_receipt=remote.receipts is not None,
+            share=self._share(route),
         )
 
     def _watcher(self, route: Outbound) -> Watcher:

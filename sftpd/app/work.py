@@ -31,6 +31,7 @@ from sftpd.service.receipts import ReceiptWriter
 from sftpd.service.schedule import Job, Schedule
 from sftpd.ssh.auth import Authenticator
 from sftpd.ssh.codes import Codes
+from sftpd.ssh.pacing import Pacing
 
 _SENDERS, _MOST_SENDERS = 4, 32
 """Threads that send: as many as the routes may have files on their way, within these."""
@@ -62,7 +63,8 @@ class Work:
         )
         self.traffic: dict[str, Traffic] = {}
         self._commands = SandboxedCommands(instance.children)
-        shared = Shared(instance, Screening(_hook_runner(instance, self._commands)), self.queue, workers)
+        screening = Screening(_hook_runner(instance, self._commands))
+        shared = Shared(instance, screening, self.queue, workers, Pacing(instance.clock))
         with ExitStack() as undo:
             undo.callback(self._commands.close)
             for name, link in links.items():

@@ -206,6 +206,8 @@ class RouteSection(Section):
     """Patterns of the file names that are taken."""
     exclude: tuple[Glob, ...] = ()
     """Patterns of the file names that are left, even if included."""
+    rate: Rate | None = Field(default=None, examples=["10 MiB"])
+    """How many bytes a second its files may take together, to or from a remote; no limit if left out."""
     policy: FilePolicySection = FilePolicySection()
     """Which files may cross."""
 

@@ -1,8 +1,9 @@
 """The configuration of a remote, as a link's file has it; the text below a key is its documentation."""
 
-from typing import Annotated
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Annotated, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, PlainValidator, model_validator
 
 from sftpd.config.delivery_model import HandlingSection
 from sftpd.config.model import Section
@@ -10,6 +11,7 @@ from sftpd.config.receipts_model import ReturnReceiptsSection
 from sftpd.config.values import (
     IN_SAMPLE,
     AnySecret,
+    Kind,
     Name,
     NotEmpty,
     Port,
@@ -18,7 +20,22 @@ from sftpd.config.values import (
     Seconds,
     Text,
     fault,
+    not_allowed,
 )
+
+
+def _ip_address(raw: object) -> IPv4Address | IPv6Address:
+    if isinstance(raw, IPv4Address | IPv6Address):
+        return raw
+    try:
+        return ip_address(raw if isinstance(raw, str) else "")
+    except ValueError:
+        raise not_allowed(raw, 'an IP address such as "192.0.2.10" or "2001:db8::10"') from None
+
+
+SourceAddress = Annotated[
+    IPv4Address | IPv6Address, PlainValidator(_ip_address, json_schema_input_type=str), Kind("IP address")
+]
 
 
 class BackoffSection(Section):
@@ -54,7 +71,13 @@ class RemoteSection(HandlingSection):
     host_keys: Annotated[tuple[PublicKey, ...], NotEmpty] = Field(examples=[["file:keys/partner_host.pub"]])
     """The host keys it may show; any other ends the connection."""
     connect_timeout: Annotated[Seconds, Field(gt=0)] = 30.0
-    """How long connecting and logging in may take."""
+    """How long each step of connecting and logging in may take."""
+    answer_timeout: Annotated[Seconds, Field(gt=0)] = 60.0
+    """How long it may send nothing at all while it owes an answer, and take nothing of what is sent."""
+    source_address: SourceAddress | None = Field(default=None, examples=["192.0.2.10"])
+    """The local address that connections to it come from; the system's choice if left out."""
+    compat: tuple[Literal["aes-cbc", "dh-group-exchange", "hmac-sha1"], ...] = ()
+    """What an old server is offered besides, where it has no better; each login that uses it is logged."""
     backoff: BackoffSection = BackoffSection()
     """How long to wait before the next connection while it is down; one is made, however many files wait."""
     receipts: ReturnReceiptsSection | None = None

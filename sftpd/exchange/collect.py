@@ -16,7 +16,7 @@ from sftpd.exchange.offered import Selection, Settling
 from sftpd.exchange.places import Places
 from sftpd.exchange.read_once import Attempts
 from sftpd.exchange.receive import Receiver
-from sftpd.exchange.remote import Listing, Look, Remote, RemoteFile, Remotes, in_directory
+from sftpd.exchange.remote import Listing, Look, Remote, RemoteFile, Remotes, Share, in_directory
 from sftpd.ledger import tables
 from sftpd.ledger.database import in_parts
 from sftpd.ledger.ledger import Ledger
@@ -57,6 +57,7 @@ class Collector:
         remotes: Remotes,
         ledger: Ledger,
         clock: Clock,
+        share: Share | None = None,
     ) -> None:
         self.route = route
         self._remotes = remotes
@@ -64,7 +65,9 @@ class Collector:
         self._clock = clock
         self._directory = in_directory(route.remote_path)
         self._attempts = Attempts(route, ledger) if route.read_once else None
-        self._fetcher = Fetcher(route, places, receiver=receiver, clock=clock, attempts=self._attempts)
+        self._fetcher = Fetcher(
+            route, places, receiver=receiver, clock=clock, attempts=self._attempts, share=share
+        )
         self._selection = Selection(route.include, route.exclude)
         self._moved = _moved_away(route)
         self._settling = Settling(route.settle.total_seconds())

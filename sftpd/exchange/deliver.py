@@ -12,7 +12,7 @@ from sftpd.exchange.guard import GuardedRemotes, RemoteGuard
 from sftpd.exchange.layout import LAYOUTS, Layout
 from sftpd.exchange.places import Places, is_at
 from sftpd.exchange.records import Parts, Transfer
-from sftpd.exchange.remote import Proof, Remote, in_directory
+from sftpd.exchange.remote import Proof, Remote, Share, in_directory
 from sftpd.files import durable
 from sftpd.files.beneath import Root
 from sftpd.link.model import PARTS
@@ -118,6 +118,7 @@ class Way:
     """Whether the file is looked for at its place."""
     layout: Layout = "keep"
     awaits_receipt: bool = False
+    share: Share | None = None
 
 
 class Bring:
@@ -149,7 +150,13 @@ class Bring:
             with self._remotes.borrow(self._remote) as remote:
                 if not self._way.replace and remote.size(self._at(transfer.final)) is not None:
                     raise _taken()
-                return remote.upload(fd, self._begun(transfer), size=transfer.size, sha256=transfer.sha256)
+                return remote.upload(
+                    fd,
+                    self._begun(transfer),
+                    size=transfer.size,
+                    sha256=transfer.sha256,
+                    share=self._way.share,
+                )
         finally:
             os.close(fd)
 

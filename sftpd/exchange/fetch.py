@@ -10,7 +10,7 @@ from sftpd.exchange.places import Places
 from sftpd.exchange.read_once import Attempts
 from sftpd.exchange.receive import REJECTED, Arrival, Receiver
 from sftpd.exchange.records import split
-from sftpd.exchange.remote import Remote, RemoteFile, in_directory
+from sftpd.exchange.remote import Remote, RemoteFile, Share, in_directory
 from sftpd.files import durable
 from sftpd.files.beneath import FILE_MODE
 from sftpd.link.model import Inbound
@@ -30,6 +30,7 @@ class Fetcher:
         receiver: Receiver,
         clock: Clock,
         attempts: Attempts | None,
+        share: Share | None,
     ) -> None:
         """`attempts`: where to note what is asked for, of a remote that gives a file only once."""
         self._route = route
@@ -37,6 +38,7 @@ class Fetcher:
         self._receiver = receiver
         self._clock = clock
         self._attempts = attempts
+        self._share = share
         self._directory = in_directory(route.remote_path)
 
     def fetch(self, remote: Remote, file: RemoteFile) -> bool:
@@ -77,7 +79,7 @@ class Fetcher:
     def _download(self, remote: Remote, file: RemoteFile, place: tuple[bytes]) -> tuple[int, str]:
         fd = self._screening.open(place, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE_MODE)
         try:
-            got = remote.download(self._directory + file.name, fd, file.size)
+            got = remote.download(self._directory + file.name, fd, file.size, self._share)
             os.fsync(fd)
             durable.sync_parent(self._screening, place)
         except BaseException:

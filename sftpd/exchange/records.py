@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
+from types import SimpleNamespace
 from typing import Any, Literal
 
 import sqlalchemy as sa
@@ -23,6 +24,9 @@ RANKS = (HERE, FIRST, USUAL)
 
 _t, _file = tables.transfer, tables.kept_file
 _INSERT = inserting(_t)
+_GET = Statement(sa.select(_t).where(_t.c.id == sa.bindparam("transfer")))
+_COLUMNS = [column.name for column in _t.columns]
+_INSTANTS = ("not_before", "began_at")
 _STATE = Statement(sa.select(_t.c.state).where(_t.c.id == sa.bindparam("transfer")))
 _FORGET = Statement(_file.delete().where(_file.c.id == sa.bindparam("transfer")))
 _REPLACE = Statement(
@@ -164,9 +168,17 @@ def move(unit: Unit, transfer_id: TransferId, *outcomes: Outcome, **values: Any)
 
     Raises LedgerError when they cannot happen where it stands, NotFoundError when there is no such transfer.
     """
-    after = step(state_of(unit.conn, transfer_id), *outcomes)
-    changes = {"state": after, "changed_at": unit.now, **values}
-    _update(tuple(changes)).run(unit.conn, changes | {"transfer": transfer_id})
+    _move(unit, transfer_id, state_of(unit.conn, transfer_id), outcomes, values)
+
+
+def move_unless(
+    unit: Unit, transfer_id: TransferId, state: TransferState, *outcomes: Outcome, **values: Any
+) -> bool:
+    """As `move`, and says so; False, with nothing changed, where the transfer stands at `state`."""
+    before = state_of(unit.conn, transfer_id)
+    if before is not state:
+        _move(unit, transfer_id, before, outcomes, values)
+    return before is not state
 
 
 def follow(
@@ -182,10 +194,12 @@ def get(conn: sa.Connection, transfer_id: TransferId) -> Transfer:
 
     Raises NotFoundError.
     """
-    found = find(conn, tables.transfer.c.id == transfer_id)
-    if not found:
-        raise NotFoundError(f"no transfer {transfer_id}")
-    return found[0]
+    return _only(_GET.fetch(conn, transfer=transfer_id), transfer_id)
+
+
+def look_up(ledger: Ledger, transfer_id: TransferId) -> Transfer:
+    """The same, where nothing else is to be read beside it."""
+    return _only(ledger.look_up(_GET, transfer=transfer_id), transfer_id)
 
 
 def find(conn: sa.Connection, *where: sa.ColumnElement[bool], limit: int | None = None) -> list[Transfer]:
@@ -250,16 +264,15 @@ def hasten(unit: Unit, link: str) -> None:
     unit.conn.execute(tables.transfer.update().where(*delivered).values(not_before=unit.now))
 
 
-def this_file(transfer: Transfer) -> dict[str, Any]:
+def this_file(link: str, route: str, path: Parts, source: str) -> dict[str, Any]:
     """What ON_ITS_WAY asks for."""
-    place = {"link": transfer.link, "route": transfer.route, "path": join(transfer.path)}
-    return place | {"source": transfer.source}
+    return {"link": link, "route": route, "path": join(path), "source": source}
 
 
-def being_placed(conn: sa.Connection, transfer: Transfer) -> TransferId | None:
+def being_placed(ledger: Ledger, transfer: Transfer) -> TransferId | None:
     """Another transfer of the same route and path that may be at its place, or may not."""
     place = {"link": transfer.link, "route": transfer.route, "path": join(transfer.path)}
-    rows = _BEING_PLACED.fetch(conn, **place, transfer=transfer.id)
+    rows = ledger.look_up(_BEING_PLACED, **place, transfer=transfer.id)
     return TransferId(rows[0][0]) if rows else None
 
 
@@ -289,6 +302,17 @@ def keep(unit: Unit, transfer: Transfer, folder: str, path: Parts, *, again: boo
     _KEEP.run(unit.conn, file | place | kept)
 
 
+def _move(
+    unit: Unit,
+    transfer_id: TransferId,
+    before: TransferState,
+    outcomes: tuple[Outcome, ...],
+    values: dict[str, Any],
+) -> None:
+    changes = {"state": step(before, *outcomes), "changed_at": unit.now, **values}
+    _update(tuple(changes)).run(unit.conn, changes | {"transfer": transfer_id})
+
+
 @cache
 def _update(names: tuple[str, ...]) -> Statement:
     values: dict[str, Any] = {name: sa.bindparam(name) for name in names}
@@ -303,7 +327,17 @@ def _columns(transfer: Transfer) -> dict[str, Any]:
     }
 
 
-def _transfer(row: sa.Row[Any]) -> Transfer:
+def _only(rows: list[tuple[Any, ...]], transfer_id: TransferId) -> Transfer:
+    """The transfer in the rows that a Statement found by its id."""
+    if not rows:
+        raise NotFoundError(f"no transfer {transfer_id}")
+    row = dict(zip(_COLUMNS, rows[0], strict=True))
+    for name in _INSTANTS:
+        row[name] = None if row[name] is None else tables.instant(row[name])
+    return _transfer(SimpleNamespace(**row))
+
+
+def _transfer(row: Any) -> Transfer:
     return Transfer(
         id=TransferId(row.id),
         link=row.link,

@@ -1,6 +1,7 @@
 """The port to a counterparty's SFTP server: what the exchange needs of it and nothing more."""
 
 import os
+from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol
@@ -59,6 +60,16 @@ class Listing:
     """How many it does not name: beyond the limit, too deep, or with a name or size that cannot be kept."""
 
 
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What the files of a route may take of the line, together."""
+
+    rate: int
+    """Bytes a second."""
+    take: Callable[[int], float]
+    """Takes so many bytes; returns the seconds after which more may be taken."""
+
+
 def in_directory(directory: str) -> bytes:
     """A remote directory from the configuration as the beginning of paths in it."""
     return os.fsencode(directory).rstrip(b"/") + b"/"
@@ -71,11 +82,11 @@ class Remote(Protocol):
     Paths are the remote's own.
     """
 
-    def upload(self, fd: int, path: bytes, *, size: int, sha256: str) -> Proof:
+    def upload(self, fd: int, path: bytes, *, size: int, sha256: str, share: Share | None = None) -> Proof:
         """Write the file open at `fd` to `path`, replacing what is there, and prove that it arrived.
 
         What lies there already is kept if it is proven to be the file's beginning. Creates the directories
-        above it. The offset of `fd` does not matter.
+        above it. The offset of `fd` does not matter. No more is sent than the share lets; None: as it comes.
         """
         ...
 
@@ -109,10 +120,13 @@ class Remote(Protocol):
         """The regular files in a directory that are looked for."""
         ...
 
-    def download(self, path: bytes, fd: int, size: int | None = None) -> tuple[int, str]:
+    def download(
+        self, path: bytes, fd: int, size: int | None = None, share: Share | None = None
+    ) -> tuple[int, str]:
         """Write the remote file into `fd`; returns its size and SHA-256 (hex).
 
         It is opened once, and each byte asked for once. The server is asked for a size that is not given.
+        No more is asked for than the share lets; None: as it comes.
         """
         ...
 

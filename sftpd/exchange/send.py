@@ -85,7 +85,7 @@ class Sender:
         There is nothing to send when the file is gone, is on its way already, or was held back.
         """
         transfer = self._describe(parts)
-        if transfer is None or self._under_way(transfer):
+        if transfer is None:
             return None
         verdict = self._screening.screen(transfer, self._file(transfer), self.route.policy)
         entered = self._ledger.write(
@@ -104,9 +104,7 @@ class Sender:
         the file, and FileExistsError when a file is where one is to come back to; the transfer stays where
         it got.
         """
-        with self._ledger.read() as conn:
-            transfer = records.get(conn, transfer_id)
-            earlier = records.being_placed(conn, transfer)
+        transfer = records.look_up(self._ledger, transfer_id)
         match transfer.state:
             case TransferState.QUARANTINING:
                 self._put_aside(transfer, "quarantine")
@@ -122,14 +120,14 @@ class Sender:
             case TransferState.PLACING:
                 self._place(transfer)
             case TransferState.SENDING | TransferState.WAITING:
+                earlier = records.being_placed(self._ledger, transfer)
                 if earlier is not None:  # it must not come to lie over this one later
                     self.advance(earlier)
                 self._send(transfer)
 
     def postpone(self, transfer_id: TransferId, error: RemoteError) -> float | None:
         """Record a failed try; returns the seconds until the next one, or None when there is none."""
-        with self._ledger.read() as conn:
-            transfer = records.get(conn, transfer_id)
+        transfer = records.look_up(self._ledger, transfer_id)
         backoff, attempts = self.route.backoff, transfer.attempts + 1
         is_last = backoff.attempts is not None and attempts >= backoff.attempts
         # In PLACING nothing is given up: the rename may have happened, and only asking again can tell.
@@ -149,20 +147,14 @@ class Sender:
         """Record that the remote could not be asked, which is no failed try of the file."""
         if not error.tried:
             return
-        with self._ledger.read() as conn:
-            transfer = records.get(conn, transfer_id)
+        transfer = records.look_up(self._ledger, transfer_id)
         self._step(transfer, Outcome.UNREACHABLE, reason=str(error))
 
     def _step(self, transfer: Transfer, *outcomes: Outcome, **values: Any) -> bool:
         """Take a transfer through `outcomes`; False, with nothing changed, if it was cancelled meanwhile."""
-
-        def work(unit: Unit) -> bool:
-            if records.state_of(unit.conn, transfer.id) is TransferState.FAILING:
-                return False
-            records.move(unit, transfer.id, *outcomes, **values)
-            return True
-
-        return self._ledger.write(work)
+        return self._ledger.write(
+            lambda unit: records.move_unless(unit, transfer.id, TransferState.FAILING, *outcomes, **values)
+        )
 
     def _describe(self, parts: Parts) -> Transfer | None:
         try:
@@ -172,6 +164,9 @@ class Sender:
             return None
         try:
             before = identity(fd)
+            this_file = records.this_file(self.route.link, self.route.name, parts, str(before))
+            if self._ledger.look_up(records.ON_ITS_WAY, **this_file):
+                return None  # as all that wait after a restart: not even read
             content = fingerprint(fd)
             if identity(fd) != before:
                 return None  # still being written: the watcher will see it settle again
@@ -197,9 +192,6 @@ class Sender:
     def _rank(self, parts: Parts) -> int:
         name = os.fsdecode(parts[-1])
         return FIRST if any(fnmatchcase(name, glob) for glob in self.route.turns.first) else USUAL
-
-    def _under_way(self, transfer: Transfer) -> bool:
-        return bool(self._ledger.look_up(records.ON_ITS_WAY, **records.this_file(transfer)))
 
     def _is_there(self, transfer: Transfer) -> bool:
         """Whether the file still is what it was described as: another thread may have ended its transfer."""
@@ -329,10 +321,9 @@ class Sender:
         event, folder = _ENDS[why]
 
         def work(unit: Unit) -> None:
-            if records.state_of(unit.conn, transfer.id) is TransferState.FAILING:
+            values = {"folder": folder, "reason": reason, "rank": HERE, "not_before": unit.now}
+            if not records.move_unless(unit, transfer.id, TransferState.FAILING, why, **values):
                 return  # cancelled meanwhile, which was told of
-            turn = {"rank": HERE, "not_before": unit.now}
-            records.move(unit, transfer.id, why, folder=folder, reason=reason, **turn)
             private = transfer.private | {"reason": reason}
             unit.record(Event(event, transfer.link, transfer.public, private))
 
@@ -377,7 +368,8 @@ def _close(transfer: Transfer, folder: str | None, place: Parts | None, unit: Un
 
 def _enter(unit: Unit, transfer: Transfer, verdict: Verdict) -> datetime | None:
     """Enter a transfer unless its file is on its way already; returns when its turn came."""
-    if records.ON_ITS_WAY.fetch(unit.conn, **records.this_file(transfer)):
+    this_file = records.this_file(transfer.link, transfer.route, transfer.path, transfer.source)
+    if records.ON_ITS_WAY.fetch(unit.conn, **this_file):
         return None
     if verdict.accepted:
         records.insert(unit, transfer, Outcome.ACCEPTED, not_before=unit.now)

@@ -5,7 +5,7 @@ import os
 
 import msgspec
 
-_CHUNK = 1 << 20
+_CHUNK, _PAGE = 1 << 20, 4096
 
 
 class Fingerprint(msgspec.Struct, frozen=True):
@@ -43,7 +43,8 @@ def fingerprint(fd: int) -> Fingerprint:
     Reads by position: the offset, which other holders of the descriptor share, stays where it is.
     """
     digest = hashlib.sha256()
-    buffer = memoryview(bytearray(_CHUNK))
+    # To clear a whole chunk would take longer than to hash a small file.
+    buffer = memoryview(bytearray(min(_CHUNK, os.fstat(fd).st_size + _PAGE)))
     size = 0
     while count := os.preadv(fd, [buffer], size):
         digest.update(buffer[:count])

@@ -5,6 +5,7 @@ import errno
 import functools
 import os
 import platform
+import stat
 from typing import Any
 
 from sftpd.errors import ContainmentError
@@ -63,7 +64,11 @@ def open_beneath(directory: int, path: bytes, flags: int, mode: int = 0) -> int:
 
 
 def rename_without_replacing(directory: int, name: bytes, other_directory: int, other_name: bytes) -> None:
-    """Rename in one step that fails with FileExistsError where the new name is taken (RENAME_NOREPLACE)."""
+    """Rename in one step that fails with FileExistsError where the new name is taken (RENAME_NOREPLACE).
+
+    Network file systems and FUSE mostly lack that step. There a file gets its new name before it loses the
+    old one, and a crash may leave both; a directory cannot be renamed so.
+    """
     result = _libc.syscall(
         ctypes.c_long(_RENAMEAT2[platform.machine()]),
         directory,
@@ -72,9 +77,14 @@ def rename_without_replacing(directory: int, name: bytes, other_directory: int, 
         other_name,
         ctypes.c_uint(_RENAME_NOREPLACE),
     )
-    if result != 0:
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number), name, None, other_name)
+    if result == 0:
+        return
+    number = ctypes.get_errno()
+    fault = OSError(number, os.strerror(number), name, None, other_name)
+    if number != errno.EINVAL or stat.S_ISDIR(os.lstat(name, dir_fd=directory).st_mode):
+        raise fault
+    os.link(name, other_name, src_dir_fd=directory, dst_dir_fd=other_directory, follow_symlinks=False)
+    os.unlink(name, dir_fd=directory)
 
 
 def sync_file_system(fd: int) -> None:

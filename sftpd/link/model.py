@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
-from sftpd.audit.checkpoint import VerifierKey
 from sftpd.civil import Cron
+from sftpd.link.return_receipts import ReturnReceipts
 from sftpd.names import AccountName, LinkName, RemoteName, RouteName
 from sftpd.timewindows import TimeWindow
 
@@ -115,19 +115,6 @@ class Handling:
 
 
 @dataclass(frozen=True, slots=True)
-class ReturnReceipts:
-    """How the receipts are collected that a remote's owner makes of what we deliver."""
-
-    folder: str
-    """Where they lie at the remote."""
-    signers: tuple[VerifierKey, ...]
-    """Who may make them: the name of an instance and one of its keys each."""
-    within: timedelta
-    """How long after the delivery one is awaited."""
-    schedule: timedelta | Cron
-
-
-@dataclass(frozen=True, slots=True)
 class Remote:
     """The counterparty's SFTP server, to which we log in."""
 
@@ -141,6 +128,12 @@ class Remote:
     connect_timeout: float
     """Seconds, for each step until the login is done."""
     backoff: "Backoff"
+    answer_timeout: float = 60.0
+    """Seconds in which it may send nothing while it owes an answer."""
+    source_address: str | None = None
+    """The local address that we come from, None for the system's choice."""
+    compat: tuple[str, ...] = ()
+    """What it is offered besides the usual algorithms (ssh.algorithms.REMOTE_COMPAT)."""
     handling: Handling = Handling()
     receipts: ReturnReceipts | None = None
     """None: they are not collected."""
@@ -224,6 +217,8 @@ class Outbound:
     """Whether files of subfolders keep their folders at the destination."""
     turns: Turns = field(default_factory=Turns)
     conflict: Conflict = "replace"
+    rate: int | None = None
+    """Bytes a second that its files may take together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -256,6 +251,8 @@ class Inbound:
     """How many files are fetched at once."""
     read_once: bool = False
     """Whether the remote lets a file be read only once."""
+    rate: int | None = None
+    """Bytes a second that its files may take together."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,8 +1,10 @@
 """The links' states and acceptances in the ledger."""
 
-from collections.abc import Iterable
+import threading
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from typing import TypeVar
 
 import sqlalchemy as sa
 
@@ -11,13 +13,12 @@ from sftpd.errors import NotFoundError, RefusedError
 from sftpd.ledger import tables
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
-from sftpd.ledger.statement import Statement
 from sftpd.ledger.writer import Unit
 from sftpd.link import gate
 from sftpd.link.lifecycle import LinkState, LinkStep, take
 from sftpd.link.model import Link, Terms
 
-_STATE = Statement(sa.select(tables.link.c.state).where(tables.link.c.name == sa.bindparam("name")))
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,18 +37,29 @@ class LinkRegister:
         self.links = {link.name: link for link in links}
         self._ledger = ledger
         self._clock = clock
+        self._lock = threading.Lock()
+        self._known: dict[tuple[str, Terms | None], tuple[LinkState, bool]] = {}
+        """The state of a link and whether its terms are accepted, as it was read since the last change."""
 
     def adopt(self, links: Iterable[Link]) -> None:
         """Know these links from now on, and no other."""
         self.links = {link.name: link for link in links}
         self.enrol()
 
+    def _write(self, work: Callable[[Unit], T]) -> T:
+        """Change what the ledger has of links; who asks from now on is told the new."""
+        try:
+            return self._ledger.write(work)
+        finally:
+            with self._lock:
+                self._known.clear()
+
     def enrol(self) -> None:
         """Enter each configured link that the ledger does not know yet: its file in links.d registers it.
 
         A link without terms to accept is active at once.
         """
-        self._ledger.write(self._enrol)
+        self._write(self._enrol)
 
     def _enrol(self, unit: Unit) -> None:
         known = set(unit.conn.scalars(sa.select(tables.link.c.name)))
@@ -80,20 +92,18 @@ class LinkRegister:
         Raises RefusedError with the reason.
         """
         link = self.get(name)
-        states = self._ledger.look_up(_STATE, name=name)
-        if not states:
-            raise _without_state(name)
-        facts = gate.Facts(
-            state=LinkState(states[0][0]),
-            terms=link.terms,
-            accepted=link.terms is not None and self._is_accepted(name, link.terms),
-            today=self._clock.now().astimezone(link.zone).date(),
-        )
-        gate.require_open(name, facts)
+        state, accepted = self._read(name, link.terms)
+        today = self._clock.now().astimezone(link.zone).date()
+        gate.require_open(name, gate.Facts(state, link.terms, accepted, today))
 
-    def _is_accepted(self, name: str, terms: Terms) -> bool:
-        with self._ledger.read() as conn:
-            return _accepted(conn, name, terms)
+    def _read(self, name: str, terms: Terms | None) -> tuple[LinkState, bool]:
+        # Held while it is read, so that nothing read before a change is remembered after it.
+        with self._lock:
+            if (name, terms) not in self._known:
+                with self._ledger.read() as conn:
+                    accepted = terms is not None and _accepted(conn, name, terms)
+                    self._known[name, terms] = _standing(conn, name).state, accepted
+            return self._known[name, terms]
 
     def move(self, name: str, step: LinkStep, *, by: str, reason: str | None = None) -> LinkState:
         """Take a step in the link's life and record it.
@@ -111,7 +121,7 @@ class LinkRegister:
             )
             return after
 
-        return self._ledger.write(work)
+        return self._write(work)
 
     def accept(self, name: str, *, by: str) -> Terms:
         """Record that the link's terms are accepted, and activate it if it was waiting for that.
@@ -138,7 +148,7 @@ class LinkRegister:
             public = {"document": terms.document, "version": terms.version, "sha256": terms.sha256}
             unit.record(Event("link.accepted", name, public, {"by": by}))
 
-        self._ledger.write(work)
+        self._write(work)
         if self.standing(name).state is LinkState.REGISTERED:
             self.move(name, LinkStep.ACTIVATE, by=by)
         return terms

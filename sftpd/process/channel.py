@@ -9,7 +9,7 @@ import select
 import socket
 import threading
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Self, TypeVar
 
 from sftpd.errors import MessageError, ProcessError
@@ -197,20 +197,31 @@ class Channel:
             return self._inbox.popleft()
 
     def call(
-        self, body: Message, expect: type[M], fds: Sequence[int] = (), timeout: float | None = None
+        self,
+        body: Message,
+        expect: type[M],
+        fds: Sequence[int] = (),
+        timeout: float | None = None,
+        serve: Callable[[Delivery], object] | None = None,
     ) -> M:
         """Send a request and return its reply, which must be of the expected kind and bring no descriptors.
 
+        With `serve`, which is given what else comes meanwhile, the call ends with what that raises.
         Raises CallFailedError for a failure, MessageError for another reply, and as `receive`.
         """
-        answer = self.call_for_fds(body, expect, fds, timeout)
+        answer = self.call_for_fds(body, expect, fds, timeout, serve)
         close_all(answer[1])
         if answer[1]:
             raise MessageError("reply brings descriptors that were not asked for")
         return answer[0]
 
     def call_for_fds(
-        self, body: Message, expect: type[M], fds: Sequence[int] = (), timeout: float | None = None
+        self,
+        body: Message,
+        expect: type[M],
+        fds: Sequence[int] = (),
+        timeout: float | None = None,
+        serve: Callable[[Delivery], object] | None = None,
     ) -> tuple[M, tuple[int, ...]]:
         """`call` for a reply that may bring descriptors, which then belong to the caller."""
         number = next(self._ids)
@@ -218,7 +229,7 @@ class Channel:
             self._answers[number] = None
         try:
             self.send(Request(number, body), fds)
-            envelope, received = self._answer(number, Deadline(timeout))
+            envelope, received = self._answer(number, Deadline(timeout), serve)
         except BaseException:
             with self._changed:
                 late = self._answers.pop(number, None)
@@ -250,12 +261,19 @@ class Channel:
             self._settle(delivery)
         return None
 
-    def _answer(self, number: int, deadline: Deadline) -> Delivery:
-        with self._changed:
-            while (delivery := self._answers.get(number)) is None:
-                self._wait(deadline)
-            del self._answers[number]
-            return delivery
+    def _answer(
+        self, number: int, deadline: Deadline, serve: Callable[[Delivery], object] | None
+    ) -> Delivery:
+        while True:
+            with self._changed:
+                if (delivery := self._answers.get(number)) is not None:
+                    del self._answers[number]
+                    return delivery
+                if serve is None or not self._inbox:
+                    self._wait(deadline)
+                    continue
+                asked = self._inbox.popleft()
+            serve(asked)
 
     def _wait(self, deadline: Deadline) -> None:
         """Let something happen: read one message if nobody does, else wait for him who does (lock held)."""

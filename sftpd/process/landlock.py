@@ -57,6 +57,9 @@ _SCOPES_SINCE = 6
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
+_ANY_PORT = 0
+
+
 class _RulesetAttr(ctypes.Structure):
     _fields_ = (("fs", ctypes.c_uint64), ("net", ctypes.c_uint64), ("scoped", ctypes.c_uint64))
 
@@ -78,11 +81,17 @@ def abi() -> int | None:
         return None
 
 
-def restrict(version: int, paths: Iterable[tuple[str, Access]], ports: tuple[int, ...] | None) -> None:
+def restrict(
+    version: int,
+    paths: Iterable[tuple[str, Access]],
+    ports: tuple[int, ...] | None,
+    *,
+    binds: bool = False,
+) -> None:
     """Leave this thread and its later children these paths and, unless None, TCP to these ports only.
 
-    Needs no_new_privs. What `version` of Landlock cannot restrict stays open. Raises OSError, also for a
-    path that does not exist.
+    With `binds` TCP also binds, to ports that the kernel chooses. Needs no_new_privs. What `version` of
+    Landlock cannot restrict stays open. Raises OSError, also for a path that does not exist.
     """
     handled = _handled(version)
     ruleset = _create_ruleset(version, handled, ports is not None)
@@ -90,8 +99,10 @@ def restrict(version: int, paths: Iterable[tuple[str, Access]], ports: tuple[int
         for path, access in paths:
             _allow_path(ruleset, path, access & handled)
         if version >= _NET_SINCE:
-            for port in ports or ():
-                rule = _PortAttr(_CONNECT_TCP, port)
+            rules = [_PortAttr(_CONNECT_TCP, port) for port in ports or ()]
+            if ports is not None and binds:
+                rules.append(_PortAttr(_BIND_TCP, _ANY_PORT))
+            for rule in rules:
                 _syscall(_ADD_RULE, ruleset, _RULE_PORT, ctypes.byref(rule), ctypes.c_uint32(0))
         _syscall(_RESTRICT_SELF, ruleset, ctypes.c_uint32(0))
     finally:

@@ -25,14 +25,16 @@ class Sandbox(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     `read` opens and lists; `execute` reads and runs; `write` reads, writes, creates, renames and removes.
     `connect_ports` None leaves the network alone; otherwise TCP connects to these ports only and binds
-    nowhere (UDP and named Unix sockets are not covered by Landlock). `memory` is bytes of data, `cpu`
-    seconds; None sets no limit. Abstract Unix sockets and signals to processes outside are always denied.
+    nowhere, or with `binds` to ports that the kernel chooses (UDP and named Unix sockets are not covered by
+    Landlock). `memory` is bytes of data, `cpu` seconds; None sets no limit. Abstract Unix sockets and signals
+    to processes outside are always denied.
     """
 
     read: tuple[str, ...] = ()
     write: tuple[str, ...] = ()
     execute: tuple[str, ...] = ()
     connect_ports: tuple[int, ...] | None = ()
+    binds: bool = False
     files: int | None = 256
     memory: int | None = None
     processes: int | None = None
@@ -83,7 +85,7 @@ def apply(sandbox: Sandbox) -> Applied:
             paths = [(path, landlock.READ) for path in sandbox.read]
             paths += [(path, landlock.EXECUTE) for path in sandbox.execute]
             paths += [(path, landlock.WRITE) for path in sandbox.write]
-            landlock.restrict(version, paths, sandbox.connect_ports)
+            landlock.restrict(version, paths, sandbox.connect_ports, binds=sandbox.binds)
         _limit(sandbox)
     except OSError as fault:
         raise ProcessError(f"sandbox cannot be applied: {fault.strerror}", where=fault.filename) from fault

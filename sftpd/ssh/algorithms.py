@@ -50,8 +50,25 @@ COMPAT: Mapping[str, Offer] = MappingProxyType(
 
 def offer(compat: Iterable[str]) -> Offer:
     """The standard, and behind it what `compat` names."""
-    sets = [STANDARD, *(COMPAT[name] for name in compat)]
-    return Offer(*(tuple(name for names in kind for name in names) for kind in zip(*sets, strict=True)))
+    return _joined(STANDARD, *(COMPAT[name] for name in compat))
+
+
+REMOTE_COMPAT: Mapping[str, Offer] = MappingProxyType(
+    {
+        "aes-cbc": Offer(ciphers=("aes256-cbc", "aes192-cbc", "aes128-cbc")),
+        "dh-group-exchange": Offer(("diffie-hellman-group-exchange-sha256",)),
+        "hmac-sha1": Offer(macs=("hmac-sha1",)),
+    }
+)
+"""What may be offered to a remote besides, by name: what only old servers need."""
+
+
+def offer_to_remote(compat: Iterable[str]) -> Offer:
+    """The standard, behind it all of COMPAT, and last what `compat` names of REMOTE_COMPAT.
+
+    A client's order decides (RFC 4253 §7.1): a remote that has better never gets the latter.
+    """
+    return _joined(offer(COMPAT), *(REMOTE_COMPAT[name] for name in compat))
 
 
 def legacy(used: Iterable[str]) -> list[str]:
@@ -63,3 +80,7 @@ def legacy(used: Iterable[str]) -> list[str]:
 def restrict(options: Any, offered: Offer) -> None:
     """Set the algorithms on paramiko's `SecurityOptions` of a transport."""
     options.kex, options.ciphers, options.digests = offered
+
+
+def _joined(*sets: Offer) -> Offer:
+    return Offer(*(tuple(name for names in kind for name in names) for kind in zip(*sets, strict=True)))

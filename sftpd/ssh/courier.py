@@ -8,8 +8,10 @@ import hashlib
 import logging
 import os
 import socket
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
+from time import monotonic
 
 from sftpd.errors import RemoteError
 from sftpd.link.model import Handling
@@ -21,34 +23,47 @@ from sftpd.ssh.courier_delivery import Deliveries
 from sftpd.ssh.courier_listing import find
 from sftpd.ssh.courier_login import log_in
 from sftpd.ssh.courier_probe import Examination
-from sftpd.ssh.courier_sftp import Client, errors_told
+from sftpd.ssh.courier_replies import errors_told
+from sftpd.ssh.courier_sftp import Client
+from sftpd.ssh.messages import Leased
+from sftpd.ssh.pace import Pace
 
 ENTRY = "sftpd.ssh.courier:main"
 
 _MEMORY_LIMIT = 1 << 30
+_AHEAD = 8
+"""What part of a second's worth is under way where the rate is limited."""
 _RESOLVER = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf")
 
 
-def sandbox(port: int) -> Sandbox:
-    """What a courier is left with: its interpreter, the resolver's files, and connections to `port`."""
+def sandbox(port: int, *, binds: bool = False) -> Sandbox:
+    """What a courier is left with: its interpreter, the resolver's files, and connections to `port`.
+
+    To come from a certain address it `binds`, to any free port: Landlock knows no addresses.
+    """
     resolver = tuple(path for path in _RESOLVER if Path(path).exists())
     return Sandbox(
-        read=(*interpreter_paths(), *resolver), connect_ports=(port,), files=64, memory=_MEMORY_LIMIT
+        read=(*interpreter_paths(), *resolver),
+        connect_ports=(port,),
+        binds=binds,
+        files=64,
+        memory=_MEMORY_LIMIT,
     )
 
 
 def main(sock: socket.socket, _arguments: bytes, _fds: tuple[int, ...]) -> None:
     """Log in as the first message says and serve the next ones until the channel closes or none comes."""
     logging.getLogger("paramiko").addHandler(logging.NullHandler())  # what it would say, our errors say
-    with Channel(sock, m.ToCourier) as channel, contextlib.suppress(ChannelClosedError, TimeoutError):
+    with Channel(sock, m.ToCourier) as channel, contextlib.suppress(ChannelClosedError):
         connect = _first(channel)
         try:
-            client = log_in(connect, partial(_ask, channel))
+            client, logged_in = log_in(connect, partial(_ask, channel))
         except RemoteError as fault:
             channel.notify(m.LoginFailed(fault.code, str(fault)[: m.TEXT_LIMIT]))
             return
-        channel.notify(m.LoggedIn())
-        _serve(channel, Work(client, connect.handling), connect.idle)
+        channel.notify(logged_in)
+        with contextlib.suppress(RemoteError):  # the remote has left: so does the courier
+            _serve(channel, client, connect)
 
 
 def _first(channel: Channel) -> m.Connect:
@@ -63,9 +78,10 @@ def _ask(channel: Channel, data: bytes, algorithm: str) -> bytes:
     return channel.call(m.SignLogin(data, algorithm), m.LoginSignature).signature
 
 
-def _serve(channel: Channel, work: "Work", idle: float) -> None:
-    while True:
-        envelope, fds = channel.receive(idle)
+def _serve(channel: Channel, client: Client, connect: m.Connect) -> None:
+    work = Work(client, connect.handling, channel)
+    while _is_asked(channel, client, connect.idle):
+        envelope, fds = channel.receive()
         assert isinstance(envelope, Request)
         try:
             answer = _answer(work, envelope.body, fds)
@@ -84,11 +100,18 @@ def _answer(work: "Work", order: Message, fds: tuple[int, ...]) -> Message:
         close_all(fds)
 
 
+def _is_asked(channel: Channel, client: Client, idle: float) -> bool:
+    """Wait for a message, or its end, and keep the connection up meanwhile; False after `idle` seconds."""
+    with errors_told():
+        return client.rest(channel.fileno(), idle)
+
+
 class Work:
     """What a courier does for the monitor, over one SFTP conversation. Methods raise as those of Client."""
 
-    def __init__(self, client: Client, handling: Handling) -> None:
+    def __init__(self, client: Client, handling: Handling, monitor: Channel) -> None:
         self._client = client
+        self._monitor = monitor
         self._deliveries = Deliveries(client, handling)
         self._listed: list[m.Entry] = []
         self._left_out = 0
@@ -97,7 +120,8 @@ class Work:
         """Do what a message asks and return its answer."""
         match message:
             case m.Upload():
-                return m.Uploaded(self._deliveries.upload(message, *fds))
+                with self._paced(message.rate, message.size):
+                    return m.Uploaded(self._deliveries.upload(message, *fds))
             case m.Publish():
                 return self._deliveries.publish(message)
             case m.Place():
@@ -112,7 +136,8 @@ class Work:
             case m.ListMore():
                 return self._next_part()
             case m.Download():
-                return self._download(message, *fds)
+                with self._paced(message.rate, message.size):
+                    return self._download(message, *fds)
             case m.Remove():
                 self._client.remove(message.path)
             case m.Probe():
@@ -120,6 +145,23 @@ class Work:
             case m.Examine():
                 return Examination(self._client, message).findings()
         return Done()
+
+    @contextlib.contextmanager
+    def _paced(self, rate: int | None, size: int | None) -> Iterator[None]:
+        """Move a file of that size no faster than the monitor lets."""
+        if rate is None:
+            yield
+            return
+        pace = Pace(rate, self._lease) if size is None else Pace(rate, self._lease, size)
+        with self._client.paced(lambda count: self._rest(pace.spend(count, monotonic())), rate // _AHEAD):
+            yield
+
+    def _lease(self, size: int) -> float:
+        return self._monitor.call(m.Lease(size), Leased).wait
+
+    def _rest(self, seconds: float) -> None:
+        if seconds > 0 and self._client.rest(self._monitor.fileno(), seconds):
+            raise EOFError("sftpd has hung up")
 
     def _list(self, order: m.ListDirectory) -> None:
         found = find(self._client, order)
@@ -132,15 +174,18 @@ class Work:
     def _download(self, order: m.Download, fd: int) -> m.Downloaded:
         digest = hashlib.sha256()
         position = 0
-        for chunk in self._client.read_file(order.path, order.size):
-            digest.update(chunk)
-            _write(fd, chunk, position)
-            position += len(chunk)
+
+        def take(piece: memoryview) -> None:
+            nonlocal position
+            digest.update(piece)
+            _write(fd, piece, position)
+            position += len(piece)
+
+        self._client.read_file(order.path, take, order.size)
         return m.Downloaded(position, digest.hexdigest())
 
 
-def _write(fd: int, chunk: bytes, position: int) -> None:
-    rest = memoryview(chunk)
+def _write(fd: int, rest: memoryview, position: int) -> None:
     try:
         while rest:
             written = os.pwrite(fd, rest, position)

@@ -11,7 +11,8 @@ from sftpd.sftp.attributes import Attributes, clamped
 from sftpd.sftp.status import Status
 from sftpd.ssh import courier_messages as m
 from sftpd.ssh.courier_proof import Known, Ranges, is_same, prove
-from sftpd.ssh.courier_sftp import POSIX_RENAME, Client, StatusReply, chunks_of
+from sftpd.ssh.courier_replies import StatusReply
+from sftpd.ssh.courier_sftp import CHUNK, POSIX_RENAME, Client, filling
 
 RESUMED_FROM = 1 << 20
 """Bytes of a file from which it is worth asking whether a part of it is there."""
@@ -27,12 +28,12 @@ class Deliveries:
     def upload(self, order: m.Upload, fd: int) -> Proof:
         """Bring a file to its temporary name, and prove that it is there; raises RemoteError if it is not."""
         sent = self._proven_part(order, fd)
-        if not sent.size or not self._completed(order, fd, sent):
-            sent = self._written_anew(order, fd)
+        size = self._grown(order, fd, sent) if sent.size else None
+        if size != order.size:
+            sent, size = self._written_anew(order, fd)
         if sent.sha256 != order.sha256:
             raise RemoteError("the file changed while it was sent")
         self._set_attributes(order.path, fd)
-        size = self._client.size(order.path)
         if size != order.size:
             raise RemoteError(f"{order.size} bytes were sent, the server has {size}")
         return prove(self._client, order.path, sent, self._handling)
@@ -88,36 +89,36 @@ class Deliveries:
         if not there or there > order.size:
             return Ranges()
         part = Ranges()
-        for _ in chunks_of(fd, there, part.update):
+        buffer, fill = memoryview(bytearray(CHUNK)), filling(fd, there, part.update)
+        while fill([buffer], part.size):
             pass
         limit = handling.resume_limit
         same = is_same(self._client, order.path, part, ask=handling.check_file, read_limit=limit)
         return part if same else Ranges()
 
-    def _completed(self, order: m.Upload, fd: int, part: Ranges) -> bool:
-        """Whether the server lets a file grow; some write files from their beginning alone."""
+    def _grown(self, order: m.Upload, fd: int, part: Ranges) -> int | None:
+        """The size once the rest is written, None where the server lets no file grow, as some do not."""
         try:
-            self._write(order, fd, part)
+            return self._write(order, fd, part)
         except StatusReply:
-            return False
-        return self._client.size(order.path) == order.size
+            return None
 
-    def _written_anew(self, order: m.Upload, fd: int) -> Ranges:
+    def _written_anew(self, order: m.Upload, fd: int) -> tuple[Ranges, int | None]:
         sent = Ranges()
         try:
-            self._write(order, fd, sent)
+            size = self._write(order, fd, sent)
         except StatusReply as reply:
             if reply.status is not Status.NO_SUCH_FILE:
                 raise
             self._make_parents(order.path)
             sent = Ranges()
-            self._write(order, fd, sent)
-        return sent
+            size = self._write(order, fd, sent)
+        return sent, size
 
-    def _write(self, order: m.Upload, fd: int, sent: Ranges) -> None:
-        start = sent.size
-        chunks = chunks_of(fd, order.size, sent.update, start=start)
-        self._client.write_file(order.path, chunks, start=start, sync=self._handling.fsync)
+    def _write(self, order: m.Upload, fd: int, sent: Ranges) -> int | None:
+        """Write what was not sent yet; returns the size that the server has then."""
+        fill = filling(fd, order.size, sent.update)
+        return self._client.write_file(order.path, fill, start=sent.size, sync=self._handling.fsync)
 
     def _set_attributes(self, path: bytes, fd: int) -> None:
         handling, times = self._handling, None

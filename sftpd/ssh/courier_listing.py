@@ -10,7 +10,8 @@ from sftpd.exchange.remote import DEPTH_LIMIT
 from sftpd.sftp.attributes import Attributes
 from sftpd.sftp.status import Status
 from sftpd.ssh import courier_messages as m
-from sftpd.ssh.courier_sftp import Client, StatusReply
+from sftpd.ssh.courier_replies import StatusReply
+from sftpd.ssh.courier_sftp import Client
 
 _DIRECTORIES = 10_000
 """Directories that one listing goes into."""

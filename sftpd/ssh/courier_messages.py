@@ -8,6 +8,7 @@ from msgspec import Meta
 from sftpd.exchange.remote import Outcome, Proof
 from sftpd.link.model import Handling
 from sftpd.process.messages import Message
+from sftpd.ssh.messages import LEASE_MAX, Leased
 
 SIZE_LIMIT = 2**63 - 1
 NAME_LIMIT = 255
@@ -19,6 +20,10 @@ Key = Annotated[bytes, Meta(max_length=16 * 1024)]
 """A public key as on the wire (RFC 4253 §6.6)."""
 RelativePath = Annotated[bytes, Meta(min_length=1, max_length=1024)]
 """The path of a file in a directory that is listed."""
+ANNOUNCED_LIMIT = 8
+ANNOUNCED_SIZE = 4096
+"""How many keys a remote may announce, and bytes of the longest."""
+AnnouncedKey = Annotated[bytes, Meta(max_length=ANNOUNCED_SIZE)]
 Word = Annotated[str, Meta(max_length=255)]
 Text = Annotated[str, Meta(max_length=1024)]
 Size = Annotated[int, Meta(ge=0, le=SIZE_LIMIT)]
@@ -42,6 +47,12 @@ class Connect(Message, frozen=True):
     """The pinned host keys."""
     timeout: float
     """Seconds for each step."""
+    answer_timeout: float
+    """Seconds in which the remote may send nothing while it owes an answer."""
+    source_address: str | None
+    """The local address to come from, None for any."""
+    compat: tuple[str, ...]
+    """What is offered besides the usual algorithms."""
     key: Key | None
     """The public key to log in with; its signature is asked for by SignLogin."""
     password: str | None
@@ -69,6 +80,11 @@ class LoginSignature(Message, frozen=True):
 class LoggedIn(Message, frozen=True):
     """Notice: the remote takes requests."""
 
+    legacy: Annotated[tuple[Word, ...], Meta(max_length=8)]
+    """The algorithms in use that are no standard."""
+    announced: Annotated[tuple[AnnouncedKey, ...], Meta(max_length=ANNOUNCED_LIMIT)]
+    """The host keys that the remote says it has and that are not pinned."""
+
 
 class LoginFailed(Message, frozen=True):
     """Notice: there is no login, and why: the code of an error and its text."""
@@ -83,6 +99,8 @@ class Upload(Message, frozen=True):
     path: Path
     size: Size
     sha256: Sha256
+    rate: int | None = None
+    """Bytes a second that may be sent, as Lease lets them; None: any number."""
 
 
 class Uploaded(Message, frozen=True):
@@ -183,6 +201,8 @@ class Download(Message, frozen=True):
     path: Path
     size: Size | None
     """Its size where it is known; the server is asked for it otherwise."""
+    rate: int | None = None
+    """Bytes a second that may be asked for, as Lease lets them; None: any number."""
 
 
 class Downloaded(Message, frozen=True):
@@ -190,6 +210,12 @@ class Downloaded(Message, frozen=True):
 
     size: Size
     sha256: Sha256
+
+
+class Lease(Message, frozen=True):
+    """So many bytes of the file that is on its way are moved; answered with Leased."""
+
+    size: Annotated[int, Meta(ge=1, le=LEASE_MAX)]
 
 
 class Remove(Message, frozen=True):
@@ -229,12 +255,13 @@ class Probe(Message, frozen=True):
 
 ToCourier = (
     Connect | LoginSignature | Upload | Place | Publish | AskSize | AskContent | ListDirectory | ListMore
-    | Download | Remove | Probe | Examine
+    | Download | Leased | Remove | Probe | Examine
 )  # fmt: skip
 FromCourier = (
     SignLogin
     | LoggedIn
     | LoginFailed
+    | Lease
     | Uploaded
     | Published
     | FileSize

@@ -7,7 +7,8 @@ from contextlib import suppress
 from sftpd.sftp.attributes import Attributes
 from sftpd.ssh import courier_messages as m
 from sftpd.ssh.courier_proof import Ranges, is_same
-from sftpd.ssh.courier_sftp import FSYNC, LIMITS, POSIX_RENAME, Client, StatusReply
+from sftpd.ssh.courier_replies import StatusReply
+from sftpd.ssh.courier_sftp import FSYNC, POSIX_RENAME, Client, filling_with
 
 _CONTENT = bytes(range(251)) * 300
 _OTHER = b"another content"
@@ -101,7 +102,8 @@ class Examination:
         return size == len(_CONTENT), "" if size == len(_CONTENT) else f"told as {size}"
 
     def _read(self) -> Told:
-        content = b"".join(self._client.read_file(self._file))
+        content = bytearray()
+        self._client.read_file(self._file, content.extend)
         return content == _CONTENT, "" if content == _CONTENT else "other bytes than were written"
 
     def _list(self) -> Told:
@@ -140,8 +142,7 @@ class Examination:
     def _resume(self) -> Told:
         half = len(_CONTENT) // 2
         self._fill(self._other, _CONTENT[:half])
-        self._client.write_file(self._other, iter([_CONTENT[half:]]), start=half, sync=False)
-        size = self._client.size(self._other)
+        size = self._client.write_file(self._other, filling_with(_CONTENT), start=half, sync=False)
         works = size == len(_CONTENT)
         return works, "" if works else f"{half} bytes and {len(_CONTENT) - half} behind them make {size}"
 
@@ -188,13 +189,10 @@ class Examination:
         return gone, "" if gone else "accepted, and the file is still there"
 
     def _limits(self) -> tuple[int, int, int, int] | None:
-        if LIMITS not in self._client.extensions:
+        if self._client.limits is None:
             return None
-        with suppress(StatusReply):
-            packet, read, write, handles = (min(each, m.SIZE_LIMIT) for each in self._client.limits())
-            return packet, read, write, handles
-        return None
+        packet, read, write, handles = (min(each, m.SIZE_LIMIT) for each in self._client.limits)
+        return packet, read, write, handles
 
     def _fill(self, path: bytes, content: bytes, *, sync: bool = False) -> None:
-        chunks = (content[at : at + 30_000] for at in range(0, len(content), 30_000))
-        self._client.write_file(path, chunks, sync=sync)
+        self._client.write_file(path, filling_with(content), sync=sync)

@@ -8,7 +8,8 @@ from sftpd.errors import RemoteError, RemoteRefusedError
 from sftpd.exchange.remote import Proof
 from sftpd.link.model import Ask, Handling
 from sftpd.sftp.status import Status
-from sftpd.ssh.courier_sftp import Client, StatusReply
+from sftpd.ssh.courier_replies import StatusReply
+from sftpd.ssh.courier_sftp import Client
 
 RANGE = 16 << 30
 """Bytes that a remote is asked to hash at a time where it refuses to hash a larger file whole."""
@@ -30,7 +31,7 @@ class Ranges:
         self._current = self._whole
         self._done: list[bytes] = []
 
-    def update(self, chunk: bytes) -> None:
+    def update(self, chunk: bytes | memoryview) -> None:
         """See the bytes that come next."""
         rest = memoryview(chunk)
         while rest:
@@ -119,8 +120,7 @@ def _hashed_there(client: Client, path: bytes, seen: Ranges | Known, *, unoffere
 def _read_again(client: Client, path: bytes, seen: Ranges | Known) -> bool | None:
     digest = hashlib.sha256()
     try:
-        for chunk in client.read_file(path):
-            digest.update(chunk)
+        client.read_file(path, digest.update)
     except StatusReply as reply:
         if reply.status is Status.PERMISSION_DENIED:  # a letter box: write only
             return None

@@ -4,38 +4,54 @@ paramiko's own client decodes names as UTF-8, keeps the server's extensions to i
 a limit; a courier can have none of the three.
 """
 
-import itertools
+import io
 import os
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
-from typing import NamedTuple
 
-import paramiko
-
-from sftpd.errors import RemoteError, RemoteRefusedError
+from sftpd.errors import RemoteError
 from sftpd.sftp import attributes
 from sftpd.sftp.attributes import Attributes
 from sftpd.sftp.extensions import CHECK_FILE
 from sftpd.sftp.replies import PROTOCOL_VERSION
 from sftpd.sftp.requests import EXTENDED, INIT, OpenFlag
 from sftpd.sftp.status import Status
-from sftpd.sftp.wire import MAX_PACKET, ProtocolError, Reader, frame, string, uint32, uint64
+from sftpd.sftp.wire import MAX_DATA, MAX_PACKET, ProtocolError, Reader, frame, string, uint32, uint64
+from sftpd.ssh.courier_answers import Answer, Reading, Sink, Streamed
+from sftpd.ssh.courier_channel import CourierChannel, Fill
+from sftpd.ssh.courier_replies import (
+    Reply,
+    StatusReply,
+    described,
+    expect,
+    known_size,
+    printable,
+    size_told,
+    status_of,
+    unless_end,
+)
 
 CHUNK = 32 * 1024
-"""Bytes of a file in one packet, the most that every server takes."""
+"""Bytes of a file in one packet, the most that every server takes; some say that they take more."""
 
-_WINDOW = 64
-_TEXT_LIMIT = 200
+_FIRST_WINDOW = 512 * 1024
+_WINDOW = 4 * 1024 * 1024
+"""Bytes of a file that are asked for, or sent, ahead of the answers: so many at first, and at the most."""
+_READS = _WINDOW // CHUNK
+"""Reads under way at the most."""
+
+_HANDLE_LIMIT = 256
+_HEARD_LATELY = 10.0
+"""Seconds within which a server that has said something is known to be there."""
+
 _WRITING = OpenFlag.WRITE | OpenFlag.CREATE | OpenFlag.TRUNCATE
 _NOTHING_SAID = attributes.encode(Attributes())
-_STATUSES = {status.value: status for status in Status}
-_FINAL = (Status.PERMISSION_DENIED, Status.OP_UNSUPPORTED)
 
 POSIX_RENAME = b"posix-rename@openssh.com"
 FSYNC = b"fsync@openssh.com"
-LIMITS = b"limits@openssh.com"
+_LIMITS = b"limits@openssh.com"
 _CHECK_FILE_NAME = b"check-file-name"
 
 
@@ -43,7 +59,6 @@ class _Ask(IntEnum):
     OPEN = 3
     CLOSE = 4
     READ = 5
-    WRITE = 6
     FSTAT = 8
     SETSTAT = 9
     OPENDIR = 11
@@ -55,29 +70,6 @@ class _Ask(IntEnum):
     RENAME = 18
 
 
-class _Reply(IntEnum):
-    VERSION = 2
-    STATUS = 101
-    HANDLE = 102
-    DATA = 103
-    NAME = 104
-    ATTRS = 105
-    EXTENDED_REPLY = 201
-
-
-class _Answer(NamedTuple):
-    kind: int
-    body: Reader
-
-
-class StatusReply(RemoteError):  # noqa: N818  (a reply first, and an error only where it was not expected)
-    """The server answered a request with this status; `text` is what it said, fit to be shown."""
-
-    def __init__(self, status: Status, text: str) -> None:
-        super().__init__(f"it answers {status.name}" + (f": {text}" if text else ""))
-        self.status = status
-
-
 class Client:
     """One SFTP conversation.
 
@@ -85,29 +77,25 @@ class Client:
     paramiko.SSHException when the connection is lost, TimeoutError when the server does not answer.
     """
 
-    def __init__(self, channel: paramiko.Channel) -> None:
+    def __init__(self, channel: CourierChannel) -> None:
         """Begin the conversation on a channel that has the subsystem."""
         self._channel = channel
-        self._numbers = itertools.count(1)
-        self._answers: dict[int, _Answer] = {}
-        self._closing: deque[int] = deque()
-        """Requests to close what was read, which nobody has waited for yet."""
-        channel.sendall(frame(INIT, uint32(PROTOCOL_VERSION)))
-        kind, body = self._packet()
-        if kind != _Reply.VERSION or body.uint32() < PROTOCOL_VERSION:
+        self._moved: Callable[[int], object] = _at_will
+        self._most_ahead = _WINDOW
+        greeting = channel.greet(frame(INIT, uint32(PROTOCOL_VERSION)))
+        if greeting.kind != Reply.VERSION or greeting.body.uint32() < PROTOCOL_VERSION:
             raise ProtocolError("server does not begin with SFTP version 3")
-        self.extensions = frozenset(_extension_names(body))
+        self.extensions = frozenset(_extension_names(greeting.body))
         """The names of the extensions that the server offers."""
+        self.limits = self._limits()
+        """The most bytes of a packet, a read and a write, and open handles; None where it tells none."""
+        packet, read, write, _ = self.limits or (0, 0, 0, 0)
+        self._most_read, self._most_written = _within(read, packet), _within(write, packet)
 
     @property
     def identification(self) -> str:
         """What the server calls itself (RFC 4253 §4.2)."""
-        return printable(self._channel.get_transport().remote_version.encode())
-
-    def limits(self) -> tuple[int, int, int, int]:
-        """The most bytes of a packet, of a read and of a write, and open handles; an extension."""
-        body = _expect(self._ask(EXTENDED, string(LIMITS)), _Reply.EXTENDED_REPLY)
-        return body.uint64(), body.uint64(), body.uint64(), body.uint64()
+        return printable(self._channel.identification.encode())
 
     @property
     def hashes(self) -> bool:
@@ -116,16 +104,11 @@ class Client:
 
     def stat(self, path: bytes) -> Attributes:
         """The attributes of what `path` leads to."""
-        return self._attributes(_Ask.STAT, string(path))
+        return described(self._ask(_Ask.STAT, string(path)))
 
     def size(self, path: bytes) -> int | None:
         """The size of what `path` leads to, None when there is nothing."""
-        try:
-            return _known_size(self.stat(path))
-        except StatusReply as reply:
-            if reply.status is Status.NO_SUCH_FILE:
-                return None
-            raise
+        return size_told(self._ask(_Ask.STAT, string(path)))
 
     def remove(self, path: bytes) -> None:
         """Delete a file."""
@@ -148,77 +131,161 @@ class Client:
         self._do(EXTENDED, string(POSIX_RENAME), string(old), string(new))
 
     def probe(self) -> None:
-        """Ask for something that any server can answer."""
-        self._ask(_Ask.REALPATH, string(b"."))
+        """See that the server is there: ask for something that any can answer, if it was not heard lately."""
+        self._channel.peek()
+        if self._channel.silent_for > _HEARD_LATELY:
+            self._ask(_Ask.REALPATH, string(b"."))
+
+    def rest(self, fd: int, seconds: float) -> bool:
+        """Keep the connection up until `fd` has something to read; False when that took too long."""
+        return self._channel.rest(fd, seconds)
+
+    @contextmanager
+    def paced(self, moved: Callable[[int], object], ahead: int) -> Iterator[None]:
+        """Have `moved` called after each part of a file that was sent or has come, with its number of bytes.
+
+        It may wait. No more than `ahead` bytes are under way then, or one packet.
+        """
+        self._moved, self._most_ahead = moved, max(CHUNK, min(ahead, _WINDOW))
+        try:
+            yield
+        finally:
+            self._moved, self._most_ahead = _at_will, _WINDOW
 
     def names(self, path: bytes) -> Iterator[tuple[bytes, Attributes]]:
         """The entries of a directory as the server gives them, `.` and `..` too."""
-        handle = self._handle(_Ask.OPENDIR, string(path))
-        while (body := self._unless_end(self._send(_Ask.READDIR, string(handle)), _Reply.NAME)) is not None:
+        handle = self._opened(self._send(_Ask.OPENDIR, string(path)))
+        while (body := unless_end(self._ask(_Ask.READDIR, string(handle)), Reply.NAME)) is not None:
             for _ in range(body.uint32()):
                 name = body.string()
                 body.view()
                 yield name, attributes.decode(body)
         self._do(_Ask.CLOSE, string(handle))
 
-    def write_file(self, path: bytes, chunks: Iterator[bytes], *, start: int = 0, sync: bool = True) -> None:
-        """Write a file from `start` on, keeping what it held before that and nothing if that is 0.
+    def write_file(self, path: bytes, fill: Fill, *, start: int = 0, sync: bool = True) -> int | None:
+        """Write a file from `start` on, keeping what it held before that, and nothing if that is 0.
 
-        `sync`: have it made durable where the server can.
+        `sync`: have it made durable where the server can. Returns the size that it has there then, None when
+        it is gone already. After a StatusReply the conversation can go on.
         """
         flags = _WRITING & ~OpenFlag.TRUNCATE if start else _WRITING
-        handle = self._handle(_Ask.OPEN, string(path), uint32(flags), _NOTHING_SAID)
-        under_way: deque[int] = deque()
-        position = start
-        try:
-            for chunk in chunks:
-                if len(under_way) == _WINDOW:
-                    self._done(under_way.popleft())
-                under_way.append(self._send(_Ask.WRITE, string(handle), uint64(position), string(chunk)))
-                position += len(chunk)
-            while under_way:
-                self._done(under_way.popleft())
-        except StatusReply:
-            self._drop(under_way)
-            self._ask(_Ask.CLOSE, string(handle))
-            raise
-        if sync and FSYNC in self.extensions:
-            self._do(EXTENDED, string(FSYNC), string(handle))
-        self._do(_Ask.CLOSE, string(handle))
-
-    def read_file(self, path: bytes, size: int | None = None) -> Iterator[bytes]:
-        """The bytes of a file in order; the server is asked for its size unless that is given.
-
-        Raises RemoteError for one that grows meanwhile.
-        """
-        opening = self._send(_Ask.OPEN, string(path), uint32(OpenFlag.READ), _NOTHING_SAID)
-        self._drop(self._closing)
-        handle = _expect(self._await(opening), _Reply.HANDLE).string()
-        if size is None:
-            size = _known_size(self._attributes(_Ask.FSTAT, string(handle)))
-        position = asked = 0
-        longest = CHUNK
+        handle = self._opened(self._send(_Ask.OPEN, string(path), uint32(flags), _NOTHING_SAID))
         under_way: deque[tuple[int, int]] = deque()
+        try:
+            self._write(handle, start, fill, under_way)
+            if sync and FSYNC in self.extensions:
+                under_way.append((self._send(EXTENDED, string(FSYNC), string(handle)), 0))
+            under_way.append((self._send(_Ask.CLOSE, string(handle)), 0))
+            handle = b""
+            told = self._send(_Ask.STAT, string(path))
+            while under_way:
+                self._done(under_way.popleft()[0])
+        except StatusReply:
+            for number, _ in under_way:
+                self._channel.drop(number)
+            if handle:
+                self._channel.ask(_Ask.CLOSE, string(handle), wanted=False)
+            else:
+                self._channel.drop(told)
+            raise
+        return size_told(self._await(told))
+
+    def _write(self, handle: bytes, position: int, fill: Fill, under_way: deque[tuple[int, int]]) -> None:
+        """Ask for what `fill` has to be written; `under_way` gets what is not answered yet, and sizes."""
+        most, ahead = self._most_ahead, 0
+        window, length = min(_FIRST_WINDOW, most), min(self._most_written, most)
         while True:
-            while len(under_way) < _WINDOW and asked <= size:
-                length = min(longest, size - asked) or longest  # behind the end: whether there is more
-                number = self._send(_Ask.READ, string(handle), uint64(asked), uint32(length))
-                under_way.append((number, length))
-                asked += length
-            number, length = under_way.popleft()
-            data = self._data(number, length)
-            if not data:
-                break
-            yield data
-            position += len(data)
+            if ahead >= window:
+                # Half a window at a time, so that neither side waits for the other at each request.
+                while ahead > window // 2:
+                    number, count = under_way.popleft()
+                    self._done(number)
+                    ahead -= count
+                window = min(2 * window, most)
+            number, count = self._channel.write(handle, position, length, fill)
+            if not count:
+                return
+            under_way.append((number, count))
+            position += count
+            ahead += count
+            self._moved(count)
+
+    def read_file(self, path: bytes, sink: Sink, size: int | None = None) -> int:
+        """Give `sink` the bytes of a file in order; returns how many there were.
+
+        The server is asked for its size unless that is given. Raises RemoteError for a file that grows.
+        """
+        asked = self._send(_Ask.STAT, string(path)) if size is None else None
+        opening = self._send(_Ask.OPEN, string(path), uint32(OpenFlag.READ), _NOTHING_SAID)
+        told = None if asked is None else self._await(asked)
+        handle = self._opened(opening)
+        if told is not None:
+            size = self._size_of(handle, told)
+        assert size is not None
+        reading = Reading(sink)
+        self._channel.read_into(reading)
+        try:
+            position = self._read(handle, size, reading)
+        finally:
+            self._channel.read_into(None)
+        self._channel.ask(_Ask.CLOSE, string(handle), wanted=False)
+        return position
+
+    def _size_of(self, handle: bytes, told: Answer) -> int:
+        """The size that an answer tells; some servers describe what is open and nothing else."""
+        if told.kind != Reply.ATTRS:
+            told = self._ask(_Ask.FSTAT, string(handle))
+        return known_size(described(told))
+
+    def _read(self, handle: bytes, size: int, reading: Reading) -> int:
+        """Read up to the end of a file of which `size` bytes are expected; returns how many there were."""
+        under_way: deque[tuple[int, int]] = deque()
+        most = self._most_ahead
+        window, length = min(_FIRST_WINDOW, most), min(self._most_read, most)
+        position = asked = 0
+        while True:
+            # One read of a byte behind the expected end tells whether that is the end.
+            while asked <= size and (_has_room(under_way, asked - position, window) or not under_way):
+                count = min(length, size - asked) or 1
+                number = self._send(_Ask.READ, string(handle), uint64(asked), uint32(count))
+                under_way.append((number, count))
+                reading.expected.append((number, count))
+                asked += count
+            number, wanted = under_way.popleft()
+            count = self._data(number, wanted, reading)
+            position += count
+            window = min(window + count, most)
+            self._moved(count)
             if position > size:
                 raise RemoteError("the file grew while it was read")
-            if len(data) < length:  # what was asked for behind it does not join on
-                self._drop(deque(number for number, _ in under_way))
-                under_way.clear()
-                asked, longest = position, len(data) if position < size else longest
-        self._drop(deque(number for number, _ in under_way))
-        self._closing.append(self._send(_Ask.CLOSE, string(handle)))
+            if not count:
+                break
+            if count < wanted:  # what was asked for behind it does not join on
+                self._drop(under_way, reading)
+                asked, length = position, count
+        self._drop(under_way, reading)
+        return position
+
+    def _data(self, number: int, length: int, reading: Reading) -> int:
+        """Have the data of a read given to its sink; returns how much it is, 0 at the end of the file."""
+        answer = self._channel.answer(number)
+        if isinstance(answer, Streamed):
+            return answer.size
+        if reading.expected and reading.expected[0][0] == number:
+            reading.expected.popleft()
+        body = unless_end(answer, Reply.DATA)
+        if body is None:
+            return 0
+        data = body.view()
+        if len(data) > length:
+            raise ProtocolError("server sends more than was asked for")
+        reading.sink(data)
+        return len(data)
+
+    def _drop(self, under_way: deque[tuple[int, int]], reading: Reading) -> None:
+        reading.expected.clear()
+        while under_way:
+            self._channel.drop(under_way.popleft()[0])
 
     def hash_of(
         self, path: bytes, algorithm: bytes, *, start: int = 0, length: int = 0, patience: float
@@ -230,145 +297,95 @@ class Client:
         """
         range_ = uint64(start) + uint64(length) + uint32(0)
         number = self._send(EXTENDED, string(_CHECK_FILE_NAME), string(path), string(algorithm), range_)
-        usual = self._channel.gettimeout()
-        self._channel.settimeout(None if usual is None else usual + patience)
-        answer = self._await(number)
-        self._channel.settimeout(usual)
-        if answer.kind == _Reply.STATUS:
+        answer = self._await(number, patience)
+        if answer.kind == Reply.STATUS:
             return None
-        body = _expect(answer, _Reply.EXTENDED_REPLY)
+        body = expect(answer, Reply.EXTENDED_REPLY)
         used = body.string()
         if used == CHECK_FILE:
             used = body.string()
         return bytes(body.rest()) if used == algorithm else None
 
-    def _data(self, number: int, length: int) -> bytes:
-        """The data of a read, empty at the end of the file."""
-        body = self._unless_end(number, _Reply.DATA)
-        data = b"" if body is None else body.string()
-        if len(data) > length:
-            raise ProtocolError("server sends more than was asked for")
-        return data
+    def _limits(self) -> tuple[int, int, int, int] | None:
+        if _LIMITS not in self.extensions:
+            return None
+        answer = self._ask(EXTENDED, string(_LIMITS))
+        if answer.kind == Reply.STATUS:
+            return None
+        body = expect(answer, Reply.EXTENDED_REPLY)
+        return body.uint64(), body.uint64(), body.uint64(), body.uint64()
 
-    def _drop(self, under_way: deque[int]) -> None:
-        while under_way:
-            self._await(under_way.popleft())
-
-    def _attributes(self, kind: int, *fields: bytes) -> Attributes:
-        return attributes.decode(_expect(self._ask(kind, *fields), _Reply.ATTRS))
-
-    def _handle(self, kind: int, *fields: bytes) -> bytes:
-        return _expect(self._ask(kind, *fields), _Reply.HANDLE).string()
+    def _opened(self, number: int) -> bytes:
+        """The handle that the answer to an OPEN or OPENDIR gives."""
+        handle = expect(self._await(number), Reply.HANDLE).string()
+        if len(handle) > _HANDLE_LIMIT:
+            raise ProtocolError(f"handle of {len(handle)} bytes", expected=f"at most {_HANDLE_LIMIT}")
+        return handle
 
     def _do(self, kind: int, *fields: bytes) -> None:
         self._done(self._send(kind, *fields))
 
     def _done(self, number: int) -> None:
-        reply = _status(self._await(number))
+        reply = status_of(self._await(number))
         if reply.status is not Status.OK:
             raise reply
 
-    def _unless_end(self, number: int, expected: _Reply) -> Reader | None:
-        """The body of an answer; None for the status EOF."""
-        answer = self._await(number)
-        if answer.kind == _Reply.STATUS and (reply := _status(answer)).status is not Status.EOF:
-            raise reply
-        return None if answer.kind == _Reply.STATUS else _expect(answer, expected)
-
-    def _ask(self, kind: int, *fields: bytes) -> _Answer:
+    def _ask(self, kind: int, *fields: bytes) -> Answer:
         return self._await(self._send(kind, *fields))
 
     def _send(self, kind: int, *fields: bytes) -> int:
-        number = next(self._numbers) & 0xFFFF_FFFF
-        self._channel.sendall(frame(kind, uint32(number), *fields))
-        return number
+        return self._channel.ask(kind, *fields)
 
-    def _await(self, number: int) -> _Answer:
-        """The answer to a request; those that come before it are kept for who asked."""
-        while number not in self._answers:
-            kind, body = self._packet()
-            self._answers[body.uint32()] = _Answer(kind, body)
-            if len(self._answers) > _WINDOW:
-                raise ProtocolError("server answers what was not asked")
-        return self._answers.pop(number)
-
-    def _packet(self) -> _Answer:
-        length = int.from_bytes(self._take(4), "big")
-        if not 1 <= length <= MAX_PACKET:
-            raise ProtocolError(f"packet of {length} bytes", expected=f"1 to {MAX_PACKET}")
-        body = Reader(memoryview(self._take(length)))
-        return _Answer(body.uint8(), body)
-
-    def _take(self, count: int) -> bytes:
-        taken = bytearray()
-        while len(taken) < count:
-            part = self._channel.recv(count - len(taken))
-            if not part:
-                raise EOFError("the server has closed the connection")
-            taken += part
-        return bytes(taken)
+    def _await(self, number: int, more_patience: float = 0.0) -> Answer:
+        answer = self._channel.answer(number, more_patience)
+        assert isinstance(answer, Answer)
+        return answer
 
 
-@contextmanager
-def errors_told() -> Iterator[None]:
-    """Turn all that a Client raises into RemoteError, or RemoteRefusedError where trying again is in vain."""
-    try:
-        yield
-    except StatusReply as reply:
-        kind = RemoteRefusedError if reply.status in _FINAL else RemoteError
-        raise kind(reply.what) from reply
-    except TimeoutError as fault:
-        raise RemoteError("the server does not answer") from fault
-    except ProtocolError as fault:
-        raise RemoteError(f"the server does not speak SFTP as it should: {fault}") from fault
-    except (EOFError, OSError, paramiko.SSHException) as fault:
-        raise RemoteError(f"the connection is lost: {printable(str(fault).encode())}") from fault
+def filling(fd: int, size: int, see: Callable[[memoryview], object]) -> Fill:
+    """Fills buffers with the first `size` bytes of an open file, whose offset does not move; `see` sees them.
 
-
-def chunks_of(fd: int, size: int, see: Callable[[bytes], object], *, start: int = 0) -> Iterator[bytes]:
-    """An open file from `start` to `size`; `see` gets each chunk too. The file's offset does not move.
-
-    Raises RemoteError when it cannot be read.
+    It raises RemoteError when the file cannot be read.
     """
-    position = start
-    while position < size:
+
+    def fill(buffers: Sequence[memoryview], position: int) -> int:
         try:
-            chunk = os.pread(fd, min(CHUNK, size - position), position)
+            left = count = min(os.preadv(fd, buffers, position), size - position)
         except OSError as fault:
             raise RemoteError(f"the local file cannot be read: {fault.strerror}") from fault
-        if not chunk:
-            return
-        see(chunk)
-        yield chunk
-        position += len(chunk)
+        for buffer in buffers:
+            if left <= 0:
+                break
+            see(buffer[:left])
+            left -= len(buffer)
+        return count
+
+    return fill
 
 
-def _expect(answer: _Answer, kind: _Reply) -> Reader:
-    if answer.kind == _Reply.STATUS:
-        raise _status(answer)
-    if answer.kind != kind:
-        raise ProtocolError(f"answer of type {answer.kind}", expected=f"type {kind} ({kind.name})")
-    return answer.body
+def filling_with(content: bytes) -> Fill:
+    """Fills buffers with these bytes."""
+    source = io.BytesIO(content)
+
+    def fill(buffers: Sequence[memoryview], position: int) -> int:
+        source.seek(position)
+        return sum(source.readinto(buffer) for buffer in buffers)
+
+    return fill
 
 
-def _status(answer: _Answer) -> StatusReply:
-    if answer.kind != _Reply.STATUS:
-        raise ProtocolError(f"answer of type {answer.kind}", expected="a status")
-    code = answer.body.uint32()
-    text = b"" if answer.body.at_end else answer.body.string()
-    return StatusReply(_STATUSES.get(code, Status.FAILURE), printable(text))
+def _at_will(count: int) -> None:
+    del count
 
 
-def printable(text: bytes) -> str:
-    """What a remote wrote, fit for a log line: UTF-8 without control characters, cut to a length."""
-    plain = text.decode("utf-8", "backslashreplace")
-    return "".join(c if c.isprintable() else "?" for c in plain)[:_TEXT_LIMIT]
+def _has_room(under_way: deque[tuple[int, int]], ahead: int, window: int) -> bool:
+    """Whether one more read may be asked for: they are few, however little a server gives at a time."""
+    return ahead < window and len(under_way) < _READS
 
 
-def _known_size(told: Attributes) -> int:
-    if told.size is None:
-        raise ProtocolError("server does not tell a file's size")
-    return told.size
+def _within(most: int, packet: int) -> int:
+    """What is asked of a server at a time that says it takes `most` bytes, 0 if it says nothing."""
+    return max(CHUNK, min(most, packet - (MAX_PACKET - MAX_DATA), MAX_DATA))
 
 
 def _extension_names(body: Reader) -> Iterator[bytes]:

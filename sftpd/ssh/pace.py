@@ -17,11 +17,12 @@ class Pace:
     what they move. What was leased and not moved is lost to them: an eighth of a second's worth at most.
     """
 
-    def __init__(self, rate: int, lease: Lease) -> None:
+    def __init__(self, rate: int, lease: Lease, most: int = _MOST_LEASE) -> None:
+        """`most` is how many bytes are moved at the most, where that is known."""
         self.due = 0.0
         """When more may be moved."""
         self._lease = lease
-        self._size = min(max(rate // _LEASES_A_SECOND, _LEAST_LEASE), _MOST_LEASE)
+        self._size = min(max(rate // _LEASES_A_SECOND, _LEAST_LEASE), _MOST_LEASE, most)
         self._left = 0
 
     def spend(self, count: int, now: float) -> float:

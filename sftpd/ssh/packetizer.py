@@ -57,6 +57,10 @@ class Receiver(Protocol):
         """Bytes have come; they are good until this returns."""
         ...
 
+    def aside(self, count: int) -> None:
+        """So many bytes have come that are meant for people."""
+        ...
+
     def adjust(self, count: int) -> None:
         """The other side takes `count` bytes more."""
         ...
@@ -308,12 +312,12 @@ class Packetizer:
         elif kind == MSG_CHANNEL_WINDOW_ADJUST:
             receiver.adjust(UINT32.unpack_from(payload, 5)[0])
         elif kind == MSG_CHANNEL_EXTENDED_DATA:
-            raise paramiko.SSHException("extended data is for clients")
+            receiver.aside(len(payload) - 13)
         elif kind == MSG_CHANNEL_EOF:
             receiver.end_of_data()
         else:
             receiver.closed()
-        return kind in (MSG_CHANNEL_DATA, MSG_CHANNEL_WINDOW_ADJUST)
+        return kind in (MSG_CHANNEL_DATA, MSG_CHANNEL_EXTENDED_DATA, MSG_CHANNEL_WINDOW_ADJUST)
 
     def _receive(self) -> None:
         """Send what waits, and take in what comes within a second or until something is due."""

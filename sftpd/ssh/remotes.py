@@ -7,6 +7,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TypeVar
 
 import msgspec
@@ -15,16 +16,17 @@ import structlog
 
 from sftpd.errors import (
     HostKeyError,
+    MessageError,
     NotFoundError,
     ProcessError,
     RefusedError,
     RemoteError,
     RemoteRefusedError,
 )
-from sftpd.exchange.remote import DEPTH_LIMIT, Listing, Look, Proof, Published, Remote, RemoteFile
+from sftpd.exchange.remote import DEPTH_LIMIT, Listing, Look, Proof, Published, Remote, RemoteFile, Share
 from sftpd.link import model
 from sftpd.names import RemoteName
-from sftpd.process.channel import CallFailedError, close_all
+from sftpd.process.channel import CallFailedError, Delivery, close_all
 from sftpd.process.child import Child
 from sftpd.process.deadline import Deadline
 from sftpd.process.messages import Done, Failure, Message, Notice, Request
@@ -32,6 +34,7 @@ from sftpd.process.pool import Children
 from sftpd.ssh import courier, signing
 from sftpd.ssh import courier_messages as m
 from sftpd.ssh.courier_probe import left_by_examination
+from sftpd.ssh.messages import Leased
 
 _IDLE_SECONDS = 60.0
 _IDLE_LIMIT = 4
@@ -40,6 +43,8 @@ _LOGIN_STEPS = 6
 _STEP_PATIENCE = 300.0
 _TRANSFER_PATIENCE = 24 * 3600.0
 _PROBE_PATIENCE = 10.0
+_TRUSTED_SECONDS = 0.1
+"""For which a connection that has answered counts as one that does."""
 
 _log = structlog.get_logger()
 
@@ -133,7 +138,7 @@ class CourierRemotes:
             child = self._children.spawn(
                 courier.ENTRY,
                 kind="courier",
-                sandbox=courier.sandbox(login.remote.port),
+                sandbox=courier.sandbox(login.remote.port, binds=login.remote.source_address is not None),
                 accepts=m.FromCourier,
             )
         except ProcessError as fault:
@@ -167,6 +172,7 @@ class _Connection:
     def __init__(self, name: RemoteName, child: Child) -> None:
         self._name = name
         self._child = child
+        self._trusted = Deadline(0)
         self.usable = False
 
     def log_in(self, login: RemoteLogin, idle_seconds: float) -> None:
@@ -187,6 +193,9 @@ class _Connection:
                     remote.user,
                     host_keys=pinned,
                     timeout=remote.connect_timeout,
+                    answer_timeout=remote.answer_timeout,
+                    source_address=remote.source_address,
+                    compat=remote.compat,
                     key=key,
                     password=password,
                     idle=idle_seconds,
@@ -201,11 +210,21 @@ class _Connection:
                         self._sign(envelope, wanted, login)
                     case Notice(body=m.LoginFailed(code=code, message=message)):
                         raise self._error(code, message)
-                    case Notice(body=m.LoggedIn()):
+                    case Notice(body=m.LoggedIn() as entry):
+                        self._tell(entry)
                         self.usable = True
 
+    def _tell(self, entry: m.LoggedIn) -> None:
+        if entry.legacy:
+            _log.warning("legacy_algorithms", remote=self._name, algorithms=list(entry.legacy))
+        for blob in entry.announced:
+            # Only said: a server has proven that it has the key it showed, and no other.
+            _log.info("remote_announces_host_key", remote=self._name, not_pinned=signing.fingerprint(blob))
+
     def answers(self) -> bool:
-        """Whether the remote is still there."""
+        """Whether the remote is still there; it is asked unless it has just answered something else."""
+        if not self._trusted.passed():
+            return True
         try:
             self._call(m.Probe(), Done, patience=_PROBE_PATIENCE)
         except RemoteError:
@@ -218,10 +237,11 @@ class _Connection:
         self._child.wait()
         self._child.channel.close()
 
-    def upload(self, fd: int, path: bytes, *, size: int, sha256: str) -> Proof:
+    def upload(self, fd: int, path: bytes, *, size: int, sha256: str, share: Share | None = None) -> Proof:
         """As Remote says."""
-        order = m.Upload(path, size, sha256)
-        return self._call(order, m.Uploaded, [fd], patience=_TRANSFER_PATIENCE).proof
+        order = m.Upload(path, size, sha256, share.rate if share else None)
+        patience = _patience(size, share)
+        return self._call(order, m.Uploaded, [fd], patience=patience, share=share).proof
 
     def place(self, temporary: bytes, final: bytes, *, make_folders: bool = False) -> None:
         """As Remote says."""
@@ -257,9 +277,13 @@ class _Connection:
             raise RemoteError("courier lists a name that is none", where=self._name)
         return Listing(tuple(RemoteFile(*msgspec.structs.astuple(file)) for file in files), part.left_out)
 
-    def download(self, path: bytes, fd: int, size: int | None = None) -> tuple[int, str]:
+    def download(
+        self, path: bytes, fd: int, size: int | None = None, share: Share | None = None
+    ) -> tuple[int, str]:
         """As Remote says."""
-        got = self._call(m.Download(path, size), m.Downloaded, [fd], patience=_TRANSFER_PATIENCE)
+        order = m.Download(path, size, share.rate if share else None)
+        patience = _patience(size or 0, share)
+        got = self._call(order, m.Downloaded, [fd], patience=patience, share=share)
         return got.size, got.sha256
 
     def examine(self, folder: bytes, mark: str) -> m.Findings:
@@ -276,14 +300,26 @@ class _Connection:
         expect: type[M],
         fds: Sequence[int] = (),
         patience: float = _STEP_PATIENCE,
+        share: Share | None = None,
     ) -> M:
         if not self.usable:
             raise RemoteError("connection has failed before", where=self._name)
         self.usable = False
+        serve = None if share is None else partial(self._lend, share)
         with self._told():
-            answer = self._child.channel.call(order, expect, fds, timeout=patience)
+            answer = self._child.channel.call(order, expect, fds, timeout=patience, serve=serve)
+        self._trusted = Deadline(_TRUSTED_SECONDS)
         self.usable = True
         return answer
+
+    def _lend(self, share: Share, asked: Delivery) -> None:
+        """Let a courier take from a share. Raises MessageError for whatever else it wants."""
+        close_all(asked.fds)
+        match asked.envelope:
+            case Request(body=m.Lease(size=size)):
+                self._child.channel.reply(asked.envelope, Leased(share.take(size)))
+            case _:
+                raise MessageError("courier asks for what it may not")
 
     def _sign(self, request: Request[Message], wanted: m.SignLogin, login: RemoteLogin) -> None:
         channel = self._child.channel
@@ -311,6 +347,11 @@ class _Connection:
 
     def _error(self, code: str, message: str) -> RemoteError:
         return _ERRORS.get(code, RemoteError)(message[: m.TEXT_LIMIT], where=self._name)
+
+
+def _patience(size: int, share: Share | None) -> float:
+    """Seconds that a file of `size` bytes may take; others may take half of its share meanwhile."""
+    return _TRANSFER_PATIENCE + (2 * size / share.rate if share else 0.0)
 
 
 def _blob(line: str, remote: RemoteName) -> bytes:

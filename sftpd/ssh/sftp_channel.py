@@ -148,6 +148,11 @@ class SftpChannel:
         else:
             self._take(data)
 
+    def aside(self, count: int) -> None:
+        """As Receiver says: not from a client. Raises SSHException."""
+        del count
+        raise paramiko.SSHException("extended data is for clients")
+
     def adjust(self, count: int) -> None:
         """As Receiver says."""
         self.active_at = monotonic()

@@ -1,6 +1,6 @@
 """Paramiko's transport as a session uses it: no key in the process, no verification of its own.
 
-This module alone knows the parts of paramiko that are not its public interface.
+This module and `courier_transport` alone know the parts of paramiko that are not its public interface.
 """
 
 import socket
@@ -12,7 +12,10 @@ from typing import Any, cast
 
 import paramiko
 from paramiko.auth_handler import AuthHandler
-from paramiko.common import MSG_NAMES, cMSG_GLOBAL_REQUEST
+from paramiko.common import (
+    MSG_NAMES,
+    cMSG_GLOBAL_REQUEST,
+)
 from paramiko.kex_curve25519 import KexCurve25519
 from paramiko.message import Message as Packet
 
@@ -29,6 +32,9 @@ KEY_EXCHANGES = MappingProxyType(
 # Paramiko names what it answers with UNIMPLEMENTED (RFC 4253 §11.4), and fails for want of a name.
 for _kind in range(256):
     MSG_NAMES.setdefault(_kind, "unknown")
+
+HOST_KEYS = "hostkeys-00@openssh.com"
+"""The request by which a server tells of all its host keys (OpenSSH's PROTOCOL §2.5)."""
 
 _BEFORE_LOGIN = 250
 """Messages that a client may send before it has logged in: each costs us an answer, and it nothing."""
@@ -80,8 +86,23 @@ class _AuthHandler(AuthHandler):
         super()._parse_userauth_info_response(m)  # type: ignore[misc]  # private, so not in the stubs
 
 
-class _Transport(paramiko.Transport):
+class Transport(paramiko.Transport):
     """What both ends share: our packetizer, our name, and no trust in what messages say of themselves."""
+
+    # Paramiko's own, which its stubs leave out.
+    kex_engine: Any
+    remote_cipher: str
+    local_cipher: str
+    _channels: Any
+    _channel_handler_table: Mapping[int, Callable[..., object]]
+    _check_banner: Callable[[], None]
+    _enforce_strict_kex: Callable[[int], None]
+    _expect_packet: Callable[[int], None]
+    _expected_packet: tuple[int, ...]
+    _handler_table: Mapping[int, Callable[..., object]]
+    _next_channel: Callable[[], int]
+    _send_kex_init: Callable[[], None]
+    _send_message: Callable[[Packet], None]
 
     def __init__(self, connection: socket.socket, identification: str, **options: Any) -> None:
         """`options` are further ones of paramiko's Transport."""
@@ -93,7 +114,34 @@ class _Transport(paramiko.Transport):
             **options,
         )
         self.wire = cast("Packetizer", self.packetizer)
+        self.wire.drops_strange_data = True
         self.local_version = identification
+        self._agreed_key_exchange = ""
+        self._kex_info = {
+            name: partial(self._begin_exchange, name, engine) for name, engine in KEY_EXCHANGES.items()
+        }
+
+    def start(self) -> None:
+        """Start no thread: whoever waits for something serves the connection."""
+
+    def legacy_in_use(self) -> list[str]:
+        """The algorithms agreed on that are no standard."""
+        inward, outward = self.remote_cipher, self.local_cipher
+        macs = () if outward in algorithms.STANDARD.ciphers else (self.local_mac,)
+        return algorithms.legacy((self._agreed_key_exchange, inward, outward, *macs))
+
+    def peer_of(self, channel: paramiko.Channel) -> Peer:
+        """The other end of a channel."""
+        return Peer(channel.remote_chanid, channel.out_window_size, channel.out_max_packet_size)
+
+    def _begin_exchange(self, name: str, engine: type[Any], transport: paramiko.Transport) -> Any:
+        self._agreed_key_exchange = name
+        return engine(transport)
+
+    def _send_user_message(self, data: Packet) -> None:
+        # Paramiko waits here for the end of a key exchange, in the thread that alone can bring it about.
+        # The packetizer keeps the message back instead.
+        self._send_message(data)
 
     def _parse_debug(self, m: Packet) -> None:
         """Ignore it (RFC 4253 §11.3): to log its text, paramiko takes time that grows with its square."""
@@ -103,22 +151,7 @@ class _Transport(paramiko.Transport):
         super()._parse_ext_info(msg)  # type: ignore[misc]  # private, so not in the stubs
 
 
-class CourierTransport(_Transport):
-    """The client's side of one connection, read in a thread of paramiko's own."""
-
-    def __init__(self, connection: socket.socket, identification: str, disabled: Mapping[str, Any]) -> None:
-        """`disabled` has algorithms that are not to be offered, as paramiko's Transport takes them."""
-        super().__init__(connection, identification, disabled_algorithms=disabled)
-        self._kex_info = dict(KEY_EXCHANGES)
-        options = self.get_security_options()
-        options.kex = ("curve25519-sha256", *options.kex)
-
-    def files_flow(self) -> None:
-        """From now on much comes at a time."""
-        self.wire.acknowledges_at_once = False
-
-
-class SessionTransport(_Transport):
+class SessionTransport(Transport):
     """The server's side of one connection, served in the thread that calls `run`."""
 
     def __init__(
@@ -140,20 +173,12 @@ class SessionTransport(_Transport):
         self.wire.watch = watch
         self.wire.messages_left = _BEFORE_LOGIN
         self._open: dict[int, paramiko.Channel] = {}
-        self.wire.drops_strange_data = True
-        self._agreed_key_exchange = ""
-        self._kex_info = {
-            name: partial(self._begin_exchange, name, engine) for name, engine in KEY_EXCHANGES.items()
-        }
         algorithms.restrict(self.get_security_options(), algorithms.offer(compat))
         self._preferred_pubkeys = algorithms.SIGNATURES
         self._verify = verify
         for signer in signers:
             for name in signing.algorithms(signer.get_name()):
                 self.server_key_dict[name] = signer
-
-    def start(self) -> None:
-        """Start no thread: whoever has called `start_server` calls `run`."""
 
     def run(self) -> None:
         """Serve until the connection ends; `get_exception` tells why, by SSHException for what is not SSH."""
@@ -162,12 +187,6 @@ class SessionTransport(_Transport):
         if isinstance(fault, ValueError):
             # Paramiko takes keys and texts from messages as if they could not be wrong.
             self.saved_exception = paramiko.SSHException(f"message cannot be read: {fault}")
-
-    def legacy_in_use(self) -> list[str]:
-        """The algorithms agreed on that are no standard."""
-        inward, outward = self.remote_cipher, self.local_cipher  # type: ignore[attr-defined]  # not in the stubs
-        macs = () if outward in algorithms.STANDARD.ciphers else (self.local_mac,)
-        return algorithms.legacy((self._agreed_key_exchange, inward, outward, *macs))
 
     def let_in(self) -> None:
         """Take any number of messages from now on."""
@@ -180,7 +199,7 @@ class SessionTransport(_Transport):
         """
         message = Packet()
         message.add_byte(cMSG_GLOBAL_REQUEST)
-        message.add_string("hostkeys-00@openssh.com")
+        message.add_string(HOST_KEYS)
         message.add_boolean(False)
         for blob in blobs:
             message.add_string(blob)
@@ -197,27 +216,14 @@ class SessionTransport(_Transport):
             raise paramiko.SSHException("new keys without a key exchange")
         super()._activate_inbound()  # type: ignore[misc]  # private, so not in the stubs
 
-    def _begin_exchange(self, name: str, engine: type[Any], transport: paramiko.Transport) -> Any:
-        self._agreed_key_exchange = name
-        return engine(transport)
-
     def count_channels(self) -> int:
         """How many channels are open, or closed on one side only."""
         return len(self._open)
-
-    def peer_of(self, channel: paramiko.Channel) -> Peer:
-        """The client's end of a channel."""
-        return Peer(channel.remote_chanid, channel.out_window_size, channel.out_max_packet_size)
 
     def _parse_newkeys(self, m: Packet) -> None:
         if self.auth_handler is None:
             self.auth_handler = _AuthHandler(self, self._verify)
         super()._parse_newkeys(m)  # type: ignore[misc]  # private, so not in the stubs
-
-    def _send_user_message(self, data: Packet) -> None:
-        # Paramiko waits here for the end of a key exchange, in the thread that alone can bring it about.
-        # The packetizer keeps the message back instead.
-        self._send_message(data)  # type: ignore[attr-defined]  # private, so not in the stubs
 
     def _queue_incoming_channel(self, channel: paramiko.Channel) -> None:
         # Paramiko knows channels by weak references, and expects somebody to take them from a list.

@@ -145,6 +145,14 @@ def test_a_file_that_is_gone_is_nothing_to_send(scene):
     assert scene.transfers() == []
 
 
+def test_a_file_that_is_on_its_way_is_not_read_again(scene, monkeypatch):
+    parts, sender = scene.drop("report.csv"), scene.senders["remote"]
+    assert sender.claim(parts) is not None
+    monkeypatch.delattr("sftpd.exchange.send.fingerprint")
+    assert sender.claim(parts) is None
+    assert scene.states() == ["sending"]
+
+
 def test_a_file_of_the_same_name_is_another_transfer(scene):
     offer(scene, "remote", content=b"monday")
     offer(scene, "remote", content=b"tuesday")

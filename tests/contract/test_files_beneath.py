@@ -10,6 +10,7 @@ from subprocess import Popen
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from mounts import sshfs
 
 from sftpd.errors import ContainmentError
 from sftpd.files.beneath import Root
@@ -208,6 +209,21 @@ def test_renaming_without_replacing_leaves_both_as_they_are(root, inside):
     assert read(root, b"dir", b"file") == b"newer"
     root.rename((b"dir", b"file"), root, (b"free",), replace=False)
     assert names(root, b"dir") == []
+
+
+def test_renaming_without_replacing_works_on_file_systems_that_lack_it(tmp_path, inside):
+    mount = tmp_path / "mount"
+    mount.mkdir()
+    with sshfs(inside, mount), Root.at(mount) as root:
+        create(root, b"new", data=b"newer")
+        with pytest.raises(FileExistsError):
+            root.rename((b"new",), root, (b"dir", b"file"), replace=False)
+        assert (read(root, b"new"), read(root, b"dir", b"file")) == (b"newer", b"inside")
+        root.rename((b"new",), root, (b"dir", b"free"), replace=False)
+        assert (names(root), read(root, b"dir", b"free")) == ([b"dir"], b"newer")
+        with pytest.raises(OSError, match="Invalid argument"):
+            root.rename((b"dir",), root, (b"other",), replace=False)
+        assert names(root) == [b"dir"]
 
 
 def test_a_sub_root_does_not_lead_to_its_parent(root):

@@ -55,7 +55,7 @@ class Killer:
 def delivered(folder, out, server, children, policy, when, at):
     """Deliver a file with a kill at a request; returns whether there was one."""
     login = login_at(server, name=RemoteName("peer"))
-    with Relay(server.port) as relay:
+    with Relay(server.port, by_packets=True) as relay:
         port = {"remote": login.remote.__class__(**_fields(login.remote) | {"port": relay.port})}
         login = login.__class__(**_fields(login) | port)
         with (

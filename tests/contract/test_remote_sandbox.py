@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from process_entries import Attempts, Number, Text
+from sshd import free_port
 
 from sftpd.process.pool import Children
 from sftpd.process.sandbox import kernel_support
@@ -27,8 +28,9 @@ def children():
 def outcome(children):
     """Try one action in a courier's sandbox; returns `ok` or the exception's name."""
 
-    def attempt(action, target, port):
-        args = msgspec.msgpack.encode(Attempts((courier.sandbox(port),), ((action, str(target)),)))
+    def attempt(action, target, port, **options):
+        limits = courier.sandbox(port, **options)
+        args = msgspec.msgpack.encode(Attempts((limits,), ((action, str(target)),)))
         with children.spawn(
             "process_entries:attempt", kind="test", args=args, sandbox=None, accepts=Text | Number
         ) as child:
@@ -47,6 +49,12 @@ def test_it_connects_to_its_remotes_port_and_no_other(outcome, port):
     assert outcome("connect", port, port) == "ok"
     assert outcome("connect", port, 22) == "PermissionError"
     assert outcome("bind", 0, port) == "PermissionError"
+
+
+def test_it_binds_to_ports_of_the_kernel_s_choice_where_it_must(outcome, port):
+    assert outcome("bind", 0, port, binds=True) == "ok"
+    assert outcome("bind", free_port(), port, binds=True) == "PermissionError"
+    assert outcome("connect", 22, port, binds=True) == "PermissionError"
 
 
 @pytest.mark.parametrize("place", ["/tmp", "/dev/shm", os.path.dirname(courier.__file__)])

@@ -6,6 +6,7 @@ import threading
 from contextlib import contextmanager
 
 import pytest
+from mounts import sshfs
 from namespaces import run_apart, short_queue
 from watch_scene import until
 
@@ -156,7 +157,7 @@ def test_a_folder_or_a_subfolder_that_others_change_unseen_is_not_observed(tmp_p
     root, remote, mount = tmp_path / "root", tmp_path / "remote", tmp_path / "root/sub/mount"
     remote.mkdir()
     mount.mkdir(parents=True)
-    with _sshfs(remote, mount):
+    with sshfs(remote, mount):
         assert file_system_magic(os.fsencode(mount)) == 0x65735546
         for folder in (mount, root):
             with pytest.raises(NotObservableError, match=r"mount: .*FUSE"):
@@ -180,26 +181,3 @@ def test_nothing_stays_of_a_hundred_observations(tmp_path):
             pass
     assert threading.active_count() == threads
     assert len(os.listdir("/proc/self/fd")) == descriptors
-
-
-@contextmanager
-def _sshfs(remote, mount):
-    """Mount `remote` at `mount`: sshfs and OpenSSH's server, joined by pipes."""
-    server = "/usr/lib/openssh/sftp-server"
-    if not os.access("/dev/fuse", os.R_OK | os.W_OK):
-        pytest.skip("FUSE may not be used here")
-    (to_server, from_client), (to_client, from_server) = os.pipe(), os.pipe()
-    with (
-        subprocess.Popen([server], stdin=to_server, stdout=from_server) as serving,
-        subprocess.Popen(
-            ["sshfs", "-f", "-o", "passive", f":{remote}", str(mount)], stdin=to_client, stdout=from_client
-        ),
-    ):
-        for fd in (to_server, from_client, to_client, from_server):
-            os.close(fd)
-        try:
-            until(mount.is_mount)
-            yield
-        finally:
-            subprocess.run(["umount", "-l", mount], check=True)
-            serving.terminate()

@@ -113,3 +113,17 @@ def test_a_pause_holds_over_a_reload_and_a_restart(daemon, server):
     assert states(daemon) == {"sending": 1}
     ask(daemon, "transfer", "resume", "--link", "demo", "--route", "out")
     eventually(lambda: states(daemon) == {"done": 1}, daemon)
+
+
+def test_a_route_sends_no_faster_than_its_rate_and_goes_on_without_one(daemon, server):
+    with_remote(daemon, server, outbound(server.root, 'rate = "2 KiB"'))
+    daemon.start()
+    (daemon.outbound / "large.bin").write_bytes(bytes(2 << 20))
+    eventually(lambda: list(server.root.glob(".*.part")), daemon)
+    # Without the limit it would be there whole before anybody saw a part.
+    assert next(server.root.glob(".*.part")).stat().st_size < 1 << 20
+    assert states(daemon) == {"sending": 1}
+    daemon.link_config.write_text(daemon.link_config.read_text().replace('rate = "2 KiB"', ""))
+    daemon.reload()
+    eventually(lambda: states(daemon) == {"done": 1}, daemon)
+    assert (server.root / "large.bin").stat().st_size == 2 << 20

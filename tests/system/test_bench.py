@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import report
+from bench import movers, report
 from bench.clients import Failed, Offer
 from bench.measure import Outcome, Sample
 from bench.meter import metered, tree
@@ -45,6 +45,52 @@ def test_a_run_measures_both_servers_in_each_row(run):
     ]
     assert all(f["value"] > 0 and f["processor"] > 0 for f in figures)
     assert [f["ratio"] for f in figures if f["peer"] == "openssh-internal"] == [1, 1]
+
+
+def test_what_moves_files_is_measured_beside_its_rivals(tmp_path):
+    output = tmp_path / "results"
+    tiny = ["--scale", "tiny", "--rounds", "2", "--rows", "push,pull", "--no-plot", "--output", str(output)]
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", *tiny], cwd=ROOT, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+
+    figures = json.loads((output / "figures.json").read_text())["figures"]
+    names = ("sftpd", "rclone move", "lftp mirror")
+    assert [(f["row"], f["peer"], f["failed"], f["rounds"]) for f in figures] == [
+        (row, mover, None, 2) for row in ("push", "pull") for mover in names
+    ]
+    assert all(f["processor"] > 0 for f in figures)
+    table = (output / "table.md").read_text()
+    assert re.search(r"\| 1 × 1 MiB pushed \| MB/s \| .*\(\d+\.\d\d\)", table)
+
+
+def test_a_mover_that_leaves_files_behind_or_spoils_them_has_failed(tmp_path):
+    places = movers.Places.make(tmp_path / "local", tmp_path / "remote")
+    task = movers.tasks(tmp_path / "files", SCALES["tiny"])["push"]
+
+    def spoil(places):
+        for path in places.source.iterdir():
+            content = path.read_bytes()
+            path.unlink()
+            (places.there / path.name).write_bytes(content[:-1] + b"?")
+
+    for push, told in ((lambda _: None, "1 files are still"), (spoil, "as it was sent")):
+        mover = movers.Mover("none", push, push, lambda p: p.here, lambda: 0.0)
+        with pytest.raises(Failed, match=told):
+            task.do(mover, places)
+        for path in places.source.iterdir():
+            path.unlink()
+
+
+def test_a_ratio_is_to_the_best_of_the_others_in_that_round():
+    outcomes = {
+        ("push", "sftpd"): Outcome([Sample(0, 1.0, 1), Sample(1, 1.0, 1)]),
+        ("push", "rclone move"): Outcome([Sample(0, 2.0, 1), Sample(1, 4.0, 1)]),
+        ("push", "lftp mirror"): Outcome([Sample(0, 3.0, 1), Sample(1, 3.0, 1)]),
+        ("pull", "lftp mirror"): Outcome([Sample(0, 0.5, 1)]),
+    }
+    assert [sample.value for sample in movers.best_of_others(outcomes, "push").samples] == [2.0, 3.0]
 
 
 def test_the_table_names_the_ciphers_that_were_agreed_on(run):

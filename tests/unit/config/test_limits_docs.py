@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from sftpd.config.link_model import AccountLimitsSection, LinkSection
+from sftpd.config.link_model import AccountLimitsSection, LinkSection, OutboundSection
 from sftpd.config.model import LimitsSection, ServerSection
 from sftpd.service.metrics import EVENTS
 from sftpd.ssh.admission import Reason
 
 REPOSITORY = Path(__file__).parents[3]
-SECTIONS = {"server": ServerSection, "limits": LimitsSection, "link": LinkSection}
+SECTIONS = {"server": ServerSection, "limits": LimitsSection, "link": LinkSection, "route": OutboundSection}
 
 
 def rows() -> list[list[str]]:

@@ -1,3 +1,4 @@
+import threading
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -9,6 +10,7 @@ from exchange_scene import open_ledger, quick_folder
 from sftpd.clock import SystemClock
 from sftpd.errors import NotFoundError, RefusedError
 from sftpd.ledger import outbox
+from sftpd.link import register as register_module
 from sftpd.link.lifecycle import LinkState, LinkStep
 from sftpd.link.model import Folders, Link, Terms
 from sftpd.link.register import LinkRegister
@@ -91,6 +93,41 @@ def test_new_terms_block_from_their_day_until_accepted(ledger, register):
     assert refusal.value.reason == "TERMS_NOT_ACCEPTED"
     changed.accept("bound", by="ann")
     changed.require_open("bound")
+
+
+def test_what_closes_a_link_counts_at_once(register):
+    register.accept("bound", by="ann")
+    register.require_open("bound")
+    register.move("bound", LinkStep.SUSPEND, by="ann")
+    with pytest.raises(RefusedError, match="suspended"):
+        register.require_open("bound")
+    register.move("bound", LinkStep.RESUME, by="ann")
+    register.require_open("bound")
+    register.adopt([link("bound", replace(TERMS, version="2", sha256="11" * 32))])
+    with pytest.raises(RefusedError, match="not accepted"):
+        register.require_open("bound")
+
+
+def test_what_was_read_before_a_change_is_not_remembered_after_it(register, ledger, monkeypatch):
+    reading, changed = threading.Event(), threading.Event()
+    read = register_module._standing
+
+    def slowly(conn, name):
+        found = read(conn, name)
+        reading.set()
+        assert changed.wait(10)
+        return found
+
+    monkeypatch.setattr(register_module, "_standing", slowly)
+    asking = threading.Thread(target=register.require_open, args=("bare",))
+    asking.start()
+    reading.wait()
+    monkeypatch.undo()
+    ledger.on_commit(changed.set)
+    register.move("bare", LinkStep.SUSPEND, by="ann")
+    asking.join()
+    with pytest.raises(RefusedError, match="suspended"):
+        register.require_open("bare")
 
 
 def test_an_impossible_step_is_refused_and_recorded_nowhere(register, ledger):

@@ -154,6 +154,39 @@ def test_a_notice_that_comes_between_reaches_the_receiver(ends):
     server.join()
 
 
+def test_who_answers_a_call_may_ask_back(ends):
+    one, other = ends
+
+    def answer(request):
+        asked = other.call(Number(request.body.number + 1), Number, timeout=5)
+        other.reply(request, Number(asked.number + 1))
+
+    def served(delivery):
+        one.reply(delivery.envelope, Number(delivery.envelope.body.number + 1))
+
+    server = serve(other, answer)
+    assert one.call(Number(1), Number, timeout=5, serve=served) == Number(4)
+    one.close()
+    server.join()
+
+
+def test_a_call_ends_with_what_serving_raises(ends):
+    one, other = ends
+
+    def answer(request):
+        with contextlib.suppress(ChannelClosedError):
+            other.call(Number(1), Number, timeout=5)
+
+    def refuse(delivery):
+        raise MessageError("not that")
+
+    server = serve(other, answer)
+    with pytest.raises(MessageError, match="not that"):
+        one.call(Number(1), Number, timeout=5, serve=refuse)
+    one.close()
+    server.join()
+
+
 def test_a_failure_is_raised_with_its_code(ends):
     one, other = ends
     server = serve(other, lambda request: other.send(Failure(request.id, "REFUSED", "no")))

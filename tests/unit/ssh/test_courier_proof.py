@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from account_sessions import Loopback, Session
+from account_sessions import Session
+from courier_scene import NUMBER, PATIENCE, Carrier, served_by
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,40 +14,51 @@ from sftpd.errors import RemoteError
 from sftpd.link.model import Handling
 from sftpd.sftp.wire import string, uint32
 from sftpd.ssh import checksums
+from sftpd.ssh.courier_answers import Answer, Streamed
+from sftpd.ssh.courier_channel import CourierChannel
 from sftpd.ssh.courier_proof import Ranges, prove
-from sftpd.ssh.courier_sftp import Client
+from sftpd.ssh.courier_sftp import Client, filling_with
+from sftpd.ssh.sftp_channel import MAX_DATA, WINDOW, Peer
 
 CONTENT = bytes(range(256)) * 5_000
 PATH = b"/upload/.sftpd-1.part"
 
 
-class Channel(Loopback):
-    """Keeps what is sent; may say the reply's body otherwise, as other servers do."""
+class Remote:
+    """Our own handler as the remote; its hashes may be said otherwise, as other servers do."""
 
     def __init__(self, session: Session, body: bytes | None = None) -> None:
-        super().__init__(session.handler)
-        self.sent: list[bytes] = []
+        self._serve = served_by(session)
         self._body = body
-        self.timeout: float | None = 20.0
-        self.longest = 20.0
+        self.carrier = Carrier(self._reply)
+        self.channel = Patient(self.carrier, Peer(NUMBER, WINDOW, MAX_DATA), PATIENCE)
+        self.client = Client(self.channel)
 
-    def gettimeout(self) -> float | None:
-        return self.timeout
+    def _reply(self, data: bytes) -> list[bytes]:
+        return [self._otherwise(answer) for answer in self._serve(data)]
 
-    def settimeout(self, seconds: float | None) -> None:
-        self.timeout = seconds
-        self.longest = max(self.longest, seconds or 0.0)
-
-    def sendall(self, data: bytes) -> None:
-        self.sent.append(data)
-        before = len(self._answers)
-        self.send(data)
-        if self._body is not None and self._answers[before + 4 : before + 5] == b"\xc9":
-            head = self._answers[before + 4 : before + 9]
-            self._answers[before:] = uint32(len(head) + len(self._body)) + head + self._body
+    def _otherwise(self, answer: bytes) -> bytes:
+        hashed = answer[4:5] == b"\xc9" and self.asked(b"check-file-name")
+        if self._body is None or not hashed:
+            return answer
+        head = answer[4:9]
+        return uint32(len(head) + len(self._body)) + head + self._body
 
     def asked(self, name: bytes) -> int:
-        return sum(string(name) in packet for packet in self.sent)
+        return sum(string(name) in packet for packet in self.carrier.sent)
+
+    def write(self, content: bytes) -> None:
+        self.client.write_file(PATH, filling_with(content))
+
+
+class Patient(CourierChannel):
+    """Remembers how much more patience was asked of it."""
+
+    longest = 0.0
+
+    def answer(self, number: int, more_patience: float = 0.0) -> Answer | Streamed:
+        self.longest = max(self.longest, more_patience)
+        return super().answer(number, more_patience)
 
 
 @pytest.fixture
@@ -66,18 +78,18 @@ def test_a_remote_hashes_all_at_once_or_range_by_range(
     session: Session, monkeypatch: pytest.MonkeyPatch, limit: int, asked: int
 ) -> None:
     monkeypatch.setattr(checksums, "WORK_LIMIT", limit)
-    channel = Channel(session)
-    client = Client(channel)
-    client.write_file(PATH, iter([CONTENT[:32_000], CONTENT[32_000:64_000]]))
-    assert prove(client, PATH, seen(CONTENT[:64_000], 10_000), Handling()) == "sha256"
-    assert channel.asked(b"check-file-name") == asked
-    assert channel.longest > channel.timeout == 20.0
+    remote = Remote(session)
+    remote.write(CONTENT[:64_000])
+    assert remote.channel.longest == 0
+    assert prove(remote.client, PATH, seen(CONTENT[:64_000], 10_000), Handling()) == "sha256"
+    assert remote.asked(b"check-file-name") == asked
+    assert remote.channel.longest > 0
 
 
 def test_an_empty_file_is_proven_too(session: Session) -> None:
-    client = Client(Channel(session))
-    client.write_file(PATH, iter(()))
-    assert prove(client, PATH, seen(b"", 10), Handling()) == "sha256"
+    remote = Remote(session)
+    remote.write(b"")
+    assert prove(remote.client, PATH, seen(b"", 10), Handling()) == "sha256"
 
 
 @pytest.mark.parametrize("limit", [64_000, 10_000], ids=["whole", "by ranges"])
@@ -86,23 +98,22 @@ def test_other_bytes_are_noticed_wherever_they_are(
     session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int, limit: int
 ) -> None:
     monkeypatch.setattr(checksums, "WORK_LIMIT", limit)
-    client = Client(Channel(session))
-    client.write_file(PATH, iter([CONTENT[:32_000], CONTENT[32_000:64_000]]))
+    remote = Remote(session)
+    remote.write(CONTENT[:64_000])
     staged = tmp_path / "staging" / PATH.decode()[1:]
     with staged.open("r+b") as file:
         file.seek(at)
         file.write(bytes([CONTENT[at] ^ 1]))
     with pytest.raises(RemoteError, match="other bytes than were sent"):
-        prove(client, PATH, seen(CONTENT[:64_000], 10_000), Handling())
+        prove(remote.client, PATH, seen(CONTENT[:64_000], 10_000), Handling())
 
 
 def test_servers_that_put_the_extensions_name_first_are_understood(session: Session) -> None:
     body = string(b"check-file") + string(b"sha256") + hashlib.sha256(b"abc").digest()
-    channel = Channel(session, body)
-    client = Client(channel)
-    client.write_file(PATH, iter([b"abc"]))
-    assert prove(client, PATH, seen(b"abc", 10), Handling()) == "sha256"
-    assert channel.asked(PATH) == 2  # opened once, checked once, and not read again
+    remote = Remote(session, body)
+    remote.write(b"abc")
+    assert prove(remote.client, PATH, seen(b"abc", 10), Handling()) == "sha256"
+    assert remote.asked(PATH) == 3  # opened, described and checked once, and not read again
 
 
 @pytest.mark.parametrize(
@@ -115,12 +126,10 @@ def test_without_a_hash_a_small_file_is_read_again(
     content = CONTENT[:size]
     denied = ("check-file-name",) if why == "denied" else ()
     with Session(tmp_path, denied_requests=denied) as session:
-        channel = Channel(session, None if denied else string(b"md5") + bytes(16))
-        client = Client(channel)
-        chunks = (content[at : at + 32_000] for at in range(0, size, 32_000))
-        client.write_file(PATH, chunks)
-        assert prove(client, PATH, seen(content, 1 << 30), Handling()) == proof
-        assert channel.asked(PATH) - channel.asked(b"check-file-name") == opened
+        remote = Remote(session, None if denied else string(b"md5") + bytes(16))
+        remote.write(content)
+        assert prove(remote.client, PATH, seen(content, 1 << 30), Handling()) == proof
+        assert remote.asked(PATH) - remote.asked(b"check-file-name") == 2 * opened  # and described
 
 
 @given(st.lists(st.binary(max_size=40)), st.integers(1, 50))

@@ -60,3 +60,11 @@ def test_a_lease_is_used_up_before_another_is_taken() -> None:
     assert taken == [20_000, 20_000]
     pace.spend(300_000, 0.0)
     assert sum(taken) == 340_000
+
+
+def test_no_more_is_taken_than_will_be_moved() -> None:
+    taken: list[int] = []
+    pace = Pace(80_000_000, lambda size: taken.append(size) or 0.0, 1000)
+    for _ in range(10):
+        pace.spend(100, 0.0)
+    assert taken == [1000]

@@ -1,0 +1,110 @@
+"""What the answers of an SFTP server say to a courier, and what its errors say to the monitor."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import IntEnum
+
+import paramiko
+
+from sftpd.errors import RemoteError, RemoteRefusedError
+from sftpd.sftp import attributes
+from sftpd.sftp.attributes import Attributes
+from sftpd.sftp.status import Status
+from sftpd.sftp.wire import ProtocolError, Reader
+from sftpd.ssh.courier_answers import Answer
+
+_TEXT_LIMIT = 200
+_STATUSES = {status.value: status for status in Status}
+_FINAL = (Status.PERMISSION_DENIED, Status.OP_UNSUPPORTED)
+
+
+class Reply(IntEnum):
+    """The types of answers."""
+
+    VERSION = 2
+    STATUS = 101
+    HANDLE = 102
+    DATA = 103
+    NAME = 104
+    ATTRS = 105
+    EXTENDED_REPLY = 201
+
+
+class StatusReply(RemoteError):  # noqa: N818  (a reply first, and an error only where it was not expected)
+    """The server answered a request with this status; `text` is what it said, fit to be shown."""
+
+    def __init__(self, status: Status, text: str) -> None:
+        super().__init__(f"it answers {status.name}" + (f": {text}" if text else ""))
+        self.status = status
+
+
+@contextmanager
+def errors_told() -> Iterator[None]:
+    """Turn all that a Client raises into RemoteError, or RemoteRefusedError where trying again is in vain."""
+    try:
+        yield
+    except StatusReply as reply:
+        kind = RemoteRefusedError if reply.status in _FINAL else RemoteError
+        raise kind(reply.what) from reply
+    except TimeoutError as fault:
+        raise RemoteError("the server does not answer") from fault
+    except ProtocolError as fault:
+        raise RemoteError(f"the server does not speak SFTP as it should: {fault}") from fault
+    except (EOFError, OSError, paramiko.SSHException) as fault:
+        raise RemoteError(f"the connection is lost: {printable(str(fault).encode())}") from fault
+
+
+def described(answer: Answer) -> Attributes:
+    """The attributes that an answer tells. Raises StatusReply, ProtocolError."""
+    return attributes.decode(expect(answer, Reply.ATTRS))
+
+
+def size_told(answer: Answer) -> int | None:
+    """The size that an answer to STAT tells; None when there is nothing."""
+    try:
+        return known_size(described(answer))
+    except StatusReply as reply:
+        if reply.status is Status.NO_SUCH_FILE:
+            return None
+        raise
+
+
+def unless_end(answer: Answer, expected: Reply) -> Reader | None:
+    """The body of an answer; None for the status EOF."""
+    if answer.kind != Reply.STATUS:
+        return expect(answer, expected)
+    reply = status_of(answer)
+    if reply.status is not Status.EOF:
+        raise reply
+    return None
+
+
+def expect(answer: Answer, kind: Reply) -> Reader:
+    """The body of an answer of one type. Raises StatusReply for a status, ProtocolError for another."""
+    if answer.kind == Reply.STATUS:
+        raise status_of(answer)
+    if answer.kind != kind:
+        raise ProtocolError(f"answer of type {answer.kind}", expected=f"type {kind} ({kind.name})")
+    return answer.body
+
+
+def status_of(answer: Answer) -> StatusReply:
+    """The status that an answer is, which is not raised. Raises ProtocolError for another answer."""
+    if answer.kind != Reply.STATUS:
+        raise ProtocolError(f"answer of type {answer.kind}", expected="a status")
+    code = answer.body.uint32()
+    text = b"" if answer.body.at_end else answer.body.string()
+    return StatusReply(_STATUSES.get(code, Status.FAILURE), printable(text))
+
+
+def printable(text: bytes) -> str:
+    """What a remote wrote, fit for a log line: UTF-8 without control characters, cut to a length."""
+    plain = text.decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else "?" for c in plain)[:_TEXT_LIMIT]
+
+
+def known_size(told: Attributes) -> int:
+    """The size that attributes tell. Raises ProtocolError where they do not."""
+    if told.size is None:
+        raise ProtocolError("server does not tell a file's size")
+    return told.size

@@ -1,0 +1,231 @@
+"""What can become of a file on its way, and one run of it in which a process dies at a crash point."""
+
+import contextlib
+import os
+import re
+import signal
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import leaks
+from daemon import Daemon, holds
+from faults_crossing import CROSSINGS, PATIENCE, Upload, contents
+from faults_points import PASSED, REACHED, Order, trace_environment
+from faults_reckoning import BLOCKED, DELIVERED, FAILED, SKIPPED, VANISHED, Reckoning, reckon
+
+from sftpd.exchange.transfer import TransferState
+
+_HERE = Path(__file__).parent
+_LAST_EVENTS = 2.0
+"""Seconds after which the events of what is done are in the log too."""
+_SLOW = "#!/bin/sh\nsleep 0.5\n"
+S = TransferState
+_GIVEN_UP = frozenset({S.SENDING, S.WAITING, S.FAILING, S.FAILED})
+_SENT = frozenset({S.SENDING, S.PLACING, S.PLACED, S.DONE})
+_TAKEN_IN = frozenset({S.PLACING, S.DONE})
+_HELD_BACK = frozenset({S.QUARANTINING, S.QUARANTINED})
+_SKIPPED = frozenset({S.SENDING, S.SKIPPING, S.SKIPPED})
+_UNREACHED = ("late", "gone")
+"""What happens where the remote is down at first."""
+_OBSTRUCTED = ("given up", "sent again")
+"""What happens where something is in the way at the remote."""
+
+
+@dataclass(frozen=True)
+class Course:
+    """A way to an end: the flow, what happens on the way, and every state that is passed."""
+
+    flow: str
+    happens: str
+    states: frozenset[TransferState]
+    end: TransferState = DELIVERED
+    lines: tuple[str, ...] = ()
+    """Further lines of the route."""
+
+    def __str__(self) -> str:
+        return f"{self.flow}-{self.happens}"
+
+
+COURSES = (
+    Course("remote", "delivered", _SENT),
+    Course("download", "delivered", _SENT),
+    Course("upload", "delivered", _TAKEN_IN),
+    Course("pull", "delivered", _TAKEN_IN),
+    Course("remote", "late", _SENT | {S.WAITING}),
+    Course("remote", "given up", _GIVEN_UP, FAILED, ("attempts = 2",)),
+    Course("remote", "gone", frozenset({S.SENDING, S.WAITING, S.VANISHED}), VANISHED),
+    Course("remote", "sent again", _SENT | _GIVEN_UP | {S.RETURNING}, DELIVERED, ("attempts = 2",)),
+    Course("remote", "skipped", _SKIPPED, SKIPPED, ('conflict = "skip"',)),
+    Course("remote", "blocked", _HELD_BACK, BLOCKED),
+    Course("download", "blocked", _HELD_BACK, BLOCKED),
+    Course("upload", "blocked", _HELD_BACK, BLOCKED),
+    Course("pull", "blocked", _HELD_BACK, BLOCKED),
+    Course("upload", "screened long", _TAKEN_IN | {S.SCREENING}),
+)  # fmt: skip
+"""Every flow as it should go, and what else becomes of a file."""
+
+
+class Runs:
+    """One run after another of a course, in one instance, with files of other names."""
+
+    def __init__(self, course: Course, folder: Path) -> None:
+        self.course = course
+        self.crossing = CROSSINGS[course.flow](folder, *course.lines)
+        self._numbers = iter(range(1, 1_000_000))
+        self._names: list[str] = []
+        self._in_the_way: Path | None = None
+        if course.happens == "screened long":
+            self.daemon.configure("screening", "acknowledge_within = 0")
+            self.daemon.add_hook("pre-receive", "slow", _SLOW)
+
+    @property
+    def daemon(self) -> Daemon:
+        """The instance."""
+        return self.crossing.daemon
+
+    def __enter__(self) -> "Runs":
+        self.crossing.__enter__()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.crossing.__exit__()
+
+    def points(self) -> "Counter[str]":
+        """How often each point is passed when nobody dies, in the first run and in later ones."""
+        return self._trace() & self._trace()
+
+    def _trace(self) -> "Counter[str]":
+        before = len(self.daemon.log)
+        names = self._set_out()
+        self._launch(trace_environment())
+        self._go(lambda: False)
+        self.crossing.settle()
+        assert self._reckoned(names).faults == []
+        self._end()
+        return Counter(re.findall(rf"^{PASSED}(.*)$", self.daemon.log[before:], re.MULTILINE))
+
+    def crash(self, order: Order) -> "Reckoning | None":
+        """Run with a death at the point, then as usual until all is done; None: it never came there."""
+        before = len(self.daemon.log)
+        names = self._set_out()
+        self._launch(order.environment())
+
+        def struck() -> bool:
+            return REACHED in self.daemon.log[before:]
+
+        self._go(struck)
+        holds(lambda: struck() or self.crossing.is_idle(), PATIENCE)
+        reached = holds(struck, _LAST_EVENTS)
+        if order.act == "stop":
+            self._end()
+        elif order.point.startswith("monitor"):
+            holds(lambda: not self.daemon.runs)
+        self.crossing.shore.look()
+        self._make_way()
+        if not self.daemon.runs:
+            self._end()
+            self.daemon.start()
+        self._order_again()
+        self.crossing.again()
+        self.crossing.settle()
+        reckoning = self._reckoned(names)
+        self._end()
+        return reckoning if reached or reckoning.faults else None
+
+    def _set_out(self) -> list[str]:
+        number = next(self._numbers)
+        suffix = ".exe" if self.course.end is BLOCKED else ".csv"
+        files = contents(self.crossing, f"run{number:04}", suffix)
+        if isinstance(self.crossing, Upload):
+            self.crossing.resumes = self.course.end is not BLOCKED
+        self._obstruct(sorted(files))
+        self.crossing.put(files)
+        return sorted(files)
+
+    def _launch(self, environment: dict[str, str]) -> None:
+        before = len(self.daemon.log)
+        here = {"PYTHONPATH": str(_HERE), **environment}
+        self.daemon.launch(sys.executable, _HERE / "faults_launch.py", environment=here)
+        started = holds(lambda: " serves " in self.daemon.log[before:] or not self.daemon.runs, PATIENCE)
+        assert started, self.daemon.log[before:]
+
+    def _go(self, struck: Callable[[], bool]) -> None:
+        """What happens on the way, as long as nobody has died."""
+        if self.daemon.runs and not struck():
+            self.crossing.begin()
+        if self.course.happens in _UNREACHED:
+            holds(lambda: struck() or self._known(S.WAITING), PATIENCE)
+            if self.course.happens == "gone":
+                for path in self.crossing.left():
+                    os.unlink(path)
+            self._make_way()
+        if self.course.happens == "sent again":
+            holds(lambda: struck() or (self._known(S.FAILED) and not self.crossing.unfinished()), PATIENCE)
+            if not struck():
+                self._make_way()
+                self._order_again()
+
+    def _known(self, state: TransferState) -> bool:
+        """Whether one of this run has come to that state, and the other is known at least."""
+        states = [row["state"] for row in self._own_rows()]
+        return (
+            len(states) == len(self._names)
+            and state in states
+            and (state is S.WAITING or {*states} == {state})
+        )
+
+    def _own_rows(self) -> list[dict[str, str]]:
+        rows = self.crossing.rows("SELECT id, path, state FROM transfer")
+        return [row for row in rows if row["path"] in self._names]
+
+    def _obstruct(self, names: list[str]) -> None:
+        """Put at the remote what the course needs in the way, or have it down."""
+        self._names = names
+        server = self.crossing.server
+        if server is None:
+            return
+        if self.course.happens in _UNREACHED:
+            server.kill()
+        elif self.course.happens in _OBSTRUCTED:
+            self._in_the_way = server.root / os.path.dirname(names[0])
+            os.mkfifo(self._in_the_way)
+        elif self.course.happens == "skipped":
+            for name in names:
+                (server.root / name).mkdir(parents=True)
+
+    def _make_way(self) -> None:
+        """Let the remote be as it should, unless the files are never to arrive."""
+        server = self.crossing.server
+        if server is not None and not server.runs:
+            server.start()
+        if self.course.happens == "sent again":
+            self._clear()
+
+    def _clear(self) -> None:
+        if self._in_the_way is not None:
+            self._in_the_way.unlink()
+            self._in_the_way = None
+
+    def _order_again(self) -> None:
+        """Have an operator send again what failed."""
+        if self.course.happens != "sent again":
+            return
+        holds(lambda: not self.crossing.left() and not self.crossing.unfinished(), PATIENCE)
+        for row in self._own_rows():
+            if row["state"] == S.FAILED:
+                self.daemon.cli("transfer", "retry", row["id"], "--reason", "test", "--by", "Ina")
+
+    def _end(self) -> None:
+        """SIGKILL to all of sftpd, a child that stands still too."""
+        if self.daemon.runs:
+            for pid in (self.daemon.pid, *leaks.processes(self.daemon.pid)):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        self.daemon.kill()
+
+    def _reckoned(self, names: list[str]) -> Reckoning:
+        self._clear()
+        return reckon(self.crossing, names, self.course.end)
