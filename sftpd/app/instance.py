@@ -5,8 +5,8 @@ import functools
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Self
 from zoneinfo import ZoneInfo
@@ -43,6 +43,12 @@ PRELOAD = ("sftpd.ssh.session_host", "sftpd.ssh.courier", "sftpd.erasure.reader"
 
 _NEWS = frozenset({"link.moved", "transfer.cancelled", "transfer.retried", "transfer.resent"})
 """Events after which the outbound queue looks anew at what may be done."""
+
+_RECEIPTS: Mapping[str, Callable[[Root, Ledger, Sequence[str]], None]] = {
+    "receipts": receipts.remove,
+    return_collect.FOLDER: return_collect.remove,
+}
+"""The folders of receipts, and what removes those of transfers from each."""
 
 _PATIENCE = 3.0
 """Seconds to wait for a command that works on the files, or for a daemon that is on its way out."""
@@ -182,11 +188,10 @@ class _ErasureLinks:
     def receiptless(self, link: str, transfers: Sequence[str]) -> Iterator[None]:
         """Remove the receipts of transfers, and let none be written until the context ends."""
         with self._instance.receipting:
-            if transfers:
-                with Root.at(self._instance.folder(link, "receipts")) as folder:
-                    receipts.remove(folder, self._instance.ledger, transfers)
-                with Root.at(self._instance.folder(link, return_collect.FOLDER)) as folder:
-                    return_collect.remove(folder, self._instance.ledger, transfers)
+            for name, remove in _RECEIPTS.items() if transfers else ():
+                # The folder is made when a daemon of a version that knows it first runs.
+                with suppress(FileNotFoundError), Root.at(self._instance.folder(link, name)) as folder:
+                    remove(folder, self._instance.ledger, transfers)
             yield
 
 
