@@ -16,8 +16,7 @@ from paramiko.common import MSG_CHANNEL_DATA, MSG_CHANNEL_WINDOW_ADJUST
 from sftpd.sftp.wire import frame, uint32
 from sftpd.ssh.courier_answers import GREETING, Answer, Answers, Reading, Streamed
 from sftpd.ssh.outgoing import ROOM
-from sftpd.ssh.packetizer import Receiver
-from sftpd.ssh.sftp_channel import MAX_DATA, WINDOW, Peer
+from sftpd.ssh.sftp_channel import MAX_DATA, WINDOW, Peer, Wire
 
 _GRANTED_AT = WINDOW // 4
 _GAP = 64
@@ -38,40 +37,14 @@ Fill = Callable[[Sequence[memoryview], int], int]
 """Fills buffers, one behind the other, with a file from a position on; returns how many bytes it had."""
 
 
-class Wire(Protocol):
+class CourierWire(Wire, Protocol):
     """What a courier's channel needs of the Packetizer."""
 
     watch: Callable[[], None]
 
     @property
-    def exchanging(self) -> bool:
-        """Whether a key exchange keeps all other messages back."""
-        ...
-
-    @property
-    def plain(self) -> memoryview:
-        """Where a payload is written for `seal`."""
-        ...
-
-    @property
     def silent_for(self) -> float:
         """Seconds since anything came from the other side."""
-        ...
-
-    def congested(self) -> bool:
-        """Whether so much waits for the socket that no more should be made."""
-        ...
-
-    def seal(self, at: int, length: int) -> None:
-        """Send the payload that stands ROOM bytes behind `at` in `plain`."""
-        ...
-
-    def wait(self, receiver: Receiver) -> None:
-        """Have `go_on` called."""
-        ...
-
-    def rest(self, receiver: Receiver) -> None:
-        """Have it called no more."""
         ...
 
 
@@ -79,7 +52,7 @@ class Carrier(Protocol):
     """What it needs of the transport."""
 
     @property
-    def wire(self) -> Wire:
+    def wire(self) -> CourierWire:
         """The packets of the connection."""
         ...
 

@@ -21,6 +21,7 @@ from sftpd.ssh.file_data import FileData
 from sftpd.ssh.handler import Handler
 from sftpd.ssh.outgoing import ROOM
 from sftpd.ssh.pace import Pace
+from sftpd.ssh.packetizer import Receiver
 
 WINDOW = 8 * 1024 * 1024
 """Bytes that a client may send ahead on a channel."""
@@ -43,7 +44,7 @@ _GAP = 64
 
 
 class Wire(Protocol):
-    """What a channel needs of the Packetizer."""
+    """What a channel needs of the Packetizer, at either end."""
 
     @property
     def exchanging(self) -> bool:
@@ -63,16 +64,20 @@ class Wire(Protocol):
         """Send the payload that stands ROOM bytes behind `at` in `plain`."""
         ...
 
-    def later(self, job: Callable[[], None]) -> None:
-        """Do something once what was sealed has left, before the client is waited for."""
-        ...
-
-    def wait(self, receiver: "SftpChannel") -> None:
+    def wait(self, receiver: Receiver) -> None:
         """Have `go_on` called."""
         ...
 
-    def rest(self, receiver: "SftpChannel") -> None:
+    def rest(self, receiver: Receiver) -> None:
         """Have it called no more."""
+        ...
+
+
+class SessionWire(Wire, Protocol):
+    """What a session's channel needs besides."""
+
+    def later(self, job: Callable[[], None]) -> None:
+        """Do something once what was sealed has left, before the client is waited for."""
         ...
 
 
@@ -102,7 +107,7 @@ class SftpChannel:
 
     def __init__(
         self,
-        wire: Wire,
+        wire: SessionWire,
         peer: Peer,
         handler: Handler,
         on_end: Callable[[ProtocolError | None], None],

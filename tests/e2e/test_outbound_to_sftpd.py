@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 from daemon import Daemon, eventually
-from sshd import Sshd
-from traffic_scene import outbound, states, with_remote
+from traffic_scene import states, with_sftpd
 
 BIG = os.urandom((5 << 20) + 1)
 
@@ -22,9 +21,7 @@ def partner(tmp_path: Path) -> Iterator[Daemon]:
 @pytest.fixture
 def ours(tmp_path: Path, partner: Daemon) -> Iterator[Daemon]:
     made = Daemon(tmp_path / "ours")
-    host_key = partner.known_hosts.read_text().split(maxsplit=1)[1]
-    at = Sshd(partner.port, host_key, partner.user, partner.key, partner.root, partner.config)
-    with_remote(made, at, outbound(Path("/upload")))
+    with_sftpd(made, partner)
     yield made
     made.kill()
 

@@ -14,7 +14,7 @@ from daemon import Daemon, eventually
 from receipt_scene import KEY
 from return_scene import claim
 from sshd import Sshd, sshd
-from traffic_scene import make_files, outbound, states, with_remote
+from traffic_scene import make_files, outbound, states, with_remote, with_sftpd
 
 from sftpd.audit import sshsig
 from sftpd.exchange import receipt
@@ -32,9 +32,7 @@ def partner(tmp_path: Path) -> Iterator[Daemon]:
 @pytest.fixture
 def ours(tmp_path: Path, partner: Daemon) -> Iterator[Daemon]:
     made = Daemon(tmp_path / "ours")
-    host_key = partner.known_hosts.read_text().split(maxsplit=1)[1]
-    at = Sshd(partner.port, host_key, partner.user, partner.key, partner.root, partner.config)
-    with_remote(made, at, outbound(Path("/upload")))
+    with_sftpd(made, partner)
     collect_receipts(made, partner.cli("audit", "signer").stdout)
     partner.start()
     yield made
