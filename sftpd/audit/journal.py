@@ -102,11 +102,6 @@ class Journal:
         write_all(self._fd, encode_records(leaves))
         os.fdatasync(self._fd)
 
-    def cut(self, end: int) -> None:
-        """Drop what follows the byte `end`."""
-        os.ftruncate(self._fd, end)
-        os.fdatasync(self._fd)
-
     def restart(self, base: int, leaves: Sequence[bytes]) -> None:
         """Begin anew with `leaves`, the first of index `base`."""
         replace_file(self._path, encode_journal(base, leaves), scratch=self._scratch, mode=PRIVATE_FILE)

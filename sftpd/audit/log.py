@@ -48,7 +48,8 @@ class AuditLog:
         self._failed = False
         self._journal = Journal(self._journal_path, self._scratch)
         try:
-            self._journal.cut(contents.end)
+            # Written anew, for what could be read may be on no disk: an earlier fsync may have failed on it.
+            self._journal.restart(contents.base, contents.leaves)
             self._publish(sign=signed is None or signed.size < self._edge.size)
             self._mend_partials()
         except BaseException:

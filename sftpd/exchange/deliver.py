@@ -34,7 +34,7 @@ class Delivery(Protocol):
     """How a file gets to where the counterparty finds it: brought out of sight, then placed by one rename.
 
     The first two raise NameTakenError where the name is taken and must not be replaced; it is certain then
-    that the file was not placed.
+    that the file was not placed. The first raises NotDurableError where our disk fails.
     """
 
     folder: str | None
@@ -86,8 +86,8 @@ class Offer:
         return None
 
     def bring(self, transfer: Transfer, source: Root) -> Proof:
-        """Nothing to do."""
-        del transfer, source
+        """Make the file durable where it was dropped."""
+        durable.sync_file(source, transfer.path)
         return "rename"
 
     def place(self, transfer: Transfer, source: Root) -> bool | None:
@@ -95,7 +95,8 @@ class Offer:
         if not is_at(source, transfer.path, transfer.source):
             return None
         try:
-            durable.publish(source, transfer.path, self._download, transfer.final, replace=self._replace)
+            durable.make_directories(self._download, transfer.final)
+            durable.rename(source, transfer.path, self._download, transfer.final, replace=self._replace)
         except FileExistsError as fault:
             if self._replace or not self._download.exists(transfer.final):
                 raise  # a file where a folder is needed

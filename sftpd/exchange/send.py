@@ -207,6 +207,12 @@ class Sender:
             proof = self._delivery.bring(transfer, self._source)
         except NameTakenError as taken:
             return self._settle(transfer, taken, self._send)
+        except durable.NotDurableError as error:
+            # Another try would succeed, and publish what is on no disk.
+            reason = (
+                f"the disk did not take its content and may have damaged it: {error.strerror}; drop it anew"
+            )
+            return self._end(transfer, Outcome.GAVE_UP, reason)
         if not self._is_there(transfer):
             return self._lose(transfer)
         values = {"folder": self._delivery.folder, "reason": None, "proof": proof}

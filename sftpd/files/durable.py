@@ -12,6 +12,10 @@ _MANY = 16
 """Files to be made durable together that cost more one by one than with all else on their file system."""
 
 
+class NotDurableError(OSError):
+    """The disk did not take a file's content. Another fsync would succeed and make nothing of it durable."""
+
+
 def sync_directory(directory: int) -> None:
     """Make the names in a directory durable; `directory` may be an O_PATH descriptor."""
     fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=directory)
@@ -52,10 +56,12 @@ def write_file(path: Path, data: bytes, mode: int = FILE_MODE) -> None:
 
 
 def sync_file(root: Root, parts: Parts) -> None:
-    """Make the content of a file durable."""
+    """Make the content of a file durable. Raises NotDurableError where the disk fails."""
     fd = root.open(parts, os.O_RDONLY)
     try:
         os.fsync(fd)
+    except OSError as error:
+        raise NotDurableError(error.errno, error.strerror, os.fsdecode(parts[-1])) from error
     finally:
         os.close(fd)
 
@@ -101,7 +107,8 @@ def rename(source: Root, parts: Parts, target: Root, target_parts: Parts, *, rep
 def publish(source: Root, parts: Parts, target: Root, target_parts: Parts, *, replace: bool = False) -> None:
     """Move a finished file whole to where others look: its content is durable before its name is.
 
-    Creates the directories it needs. Raises FileExistsError where the name is taken and `replace` is not set.
+    Creates the directories it needs. Raises FileExistsError where the name is taken and `replace` is not set,
+    NotDurableError where the content cannot be made durable.
     """
     sync_file(source, parts)
     make_directories(target, target_parts)

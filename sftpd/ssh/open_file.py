@@ -192,10 +192,23 @@ class Upload:
         set_by_descriptor(self.fd, wanted)
 
     def sync(self) -> None:
-        """Make durable what was written."""
-        if not self._durable:
+        """Make durable what was written. Where that fails there is no part any more."""
+        if self._durable:
+            return
+        try:
             os.fsync(self.fd)
-            self._durable = True
+        except OSError:
+            # Another fsync would succeed, and what this one failed on would be on no disk.
+            self.whole = False
+            if self.is_at_its_place():
+                self.place.folder.staging.remove(self.place.parts)
+            raise
+        self._durable = True
+
+    def is_at_its_place(self) -> bool:
+        """Whether the part's name leads to this file."""
+        found = self.place.folder.staged(self.place.parts)
+        return found is not None and os.path.samestat(found, os.fstat(self.fd))
 
     def sha256(self) -> bytes:
         """The hash of what the file holds."""

@@ -95,7 +95,7 @@ class Uploads:
 
         When this returns it is durable and recorded, or waits durably under its temporary name or for this
         session to close it a last time. When it raises, the part stays for another try, unless the monitor
-        has taken it.
+        has taken it or the disk did not.
         """
         shared = self._is_shared(upload)
         try:
@@ -241,8 +241,7 @@ def _secure(upload: Upload) -> None:
     if not upload.whole:
         raise fault(errno.EIO)
     upload.sync()
-    at_path = upload.place.folder.staged(upload.place.parts)
-    if at_path is None or not os.path.samestat(at_path, os.fstat(upload.fd)):
+    if not upload.is_at_its_place():
         raise fault(errno.ENOENT)
 
 

@@ -1,16 +1,13 @@
 """What can become of a file on its way, and one run of it in which a process dies at a crash point."""
 
-import contextlib
 import os
 import re
-import signal
 import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import leaks
 from daemon import Daemon, holds
 from faults_crossing import CROSSINGS, PATIENCE, Upload, contents
 from faults_points import PASSED, REACHED, Order, trace_environment
@@ -104,7 +101,7 @@ class Runs:
         self._go(lambda: False)
         self.crossing.settle()
         assert self._reckoned(names).faults == []
-        self._end()
+        self.crossing.end()
         return Counter(re.findall(rf"^{PASSED}(.*)$", self.daemon.log[before:], re.MULTILINE))
 
     def crash(self, order: Order) -> "Reckoning | None":
@@ -120,19 +117,19 @@ class Runs:
         holds(lambda: struck() or self.crossing.is_idle(), PATIENCE)
         reached = holds(struck, _LAST_EVENTS)
         if order.act == "stop":
-            self._end()
+            self.crossing.end()
         elif order.point.startswith("monitor"):
             holds(lambda: not self.daemon.runs)
         self.crossing.shore.look()
         self._make_way()
         if not self.daemon.runs:
-            self._end()
+            self.crossing.end()
             self.daemon.start()
         self._order_again()
         self.crossing.again()
         self.crossing.settle()
         reckoning = self._reckoned(names)
-        self._end()
+        self.crossing.end()
         return reckoning if reached or reckoning.faults else None
 
     def _set_out(self) -> list[str]:
@@ -217,14 +214,6 @@ class Runs:
         for row in self._own_rows():
             if row["state"] == S.FAILED:
                 self.daemon.cli("transfer", "retry", row["id"], "--reason", "test", "--by", "Ina")
-
-    def _end(self) -> None:
-        """SIGKILL to all of sftpd, a child that stands still too."""
-        if self.daemon.runs:
-            for pid in (self.daemon.pid, *leaks.processes(self.daemon.pid)):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-        self.daemon.kill()
 
     def _reckoned(self, names: list[str]) -> Reckoning:
         self._clear()

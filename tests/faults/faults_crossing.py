@@ -1,15 +1,17 @@
 """The ways in which files cross a link, each with a real counterpart, as the faults meet them."""
 
+import contextlib
 import hashlib
 import os
 import random
+import signal
 import sqlite3
 import subprocess
-from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import leaks
 from daemon import Daemon, holds
 from faults_shore import Shore, visible
 from sshd import Sshd, sshd
@@ -45,7 +47,7 @@ class Crossing:
         self.sent: dict[str, Sent] = {}
         self.given_up: set[str] = set()
         """Files of which the partner was not told what became of them, and that it did not send again."""
-        self._undo = ExitStack()
+        self._undo = contextlib.ExitStack()
         self.daemon = Daemon(folder / "instance")
         self._undo.callback(self.daemon.kill)
         self.server: Sshd | None = None
@@ -94,7 +96,9 @@ class Crossing:
         path = self.daemon.root / "state/ledger.db"
         if not path.exists():
             return []
-        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=PATIENCE)) as ledger:
+        with contextlib.closing(
+            sqlite3.connect(f"file:{path}?mode=ro", uri=True, timeout=PATIENCE)
+        ) as ledger:
             found = ledger.execute(query, values)
             names = [column[0] for column in found.description]
             return [dict(zip(names, map(_text, row), strict=True)) for row in found]
@@ -108,6 +112,14 @@ class Crossing:
         """Wait until all is done; fails the test when that does not come about."""
         done = holds(self.is_idle, PATIENCE)
         assert done, f"left {self.left()}, unfinished {self.unfinished()}\n{self.daemon.log[-20000:]}"
+
+    def end(self) -> None:
+        """SIGKILL to all of sftpd, a child that stands still too."""
+        if self.daemon.runs:
+            for pid in (self.daemon.pid, *leaks.processes(self.daemon.pid)):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+        self.daemon.kill()
 
     def _own_server(self) -> Sshd:
         self.server = self._undo.enter_context(sshd(self.folder / "sshd"))

@@ -43,11 +43,13 @@ def endure(
     early: bool = False,
     told: str = "",
     restart: bool = False,
+    meanwhile: Callable[[], object] = lambda: None,
 ) -> None:
     """Let files cross while something is wrong, then see that all is well once it is over.
 
     `early`: it is wrong before sftpd sees the first of them. `told`: a word that the daemon logs of it, which
-    is waited for. `restart`: the daemon is killed meanwhile, and started when it is over.
+    is waited for. `restart`: the daemon is killed meanwhile, and started when it is over; between the two
+    `meanwhile` is done.
     """
     daemon = crossing.daemon
     if not daemon.runs:

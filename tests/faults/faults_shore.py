@@ -18,7 +18,7 @@ class Shore:
     """
 
     def __init__(self, folder: Path, *, taking: bool) -> None:
-        self._folder = folder
+        self.folder = folder
         self._taking = taking
         self._known: dict[str, tuple[int, ...]] = {}
         self.taken: defaultdict[str, list[str]] = defaultdict(list)
@@ -40,7 +40,7 @@ class Shore:
     def look(self) -> None:
         """See all that is visible."""
         with self._alone:
-            for path in visible(self._folder):
+            for path in visible(self.folder):
                 if self._taking:
                     self._take(path)
                 else:
@@ -49,7 +49,7 @@ class Shore:
     def take_all(self) -> None:
         """Take what is visible, whether or not files are taken at once."""
         with self._alone:
-            for path in visible(self._folder):
+            for path in visible(self.folder):
                 self._take(path)
 
     def _run(self) -> None:
@@ -71,7 +71,7 @@ class Shore:
             self._known[str(path)] = marks
 
     def _name(self, path: Path) -> str:
-        return str(path.relative_to(self._folder))
+        return str(path.relative_to(self.folder))
 
 
 def visible(folder: Path) -> Iterator[Path]:

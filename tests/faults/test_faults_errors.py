@@ -1,0 +1,98 @@
+"""A disk that answers with EIO for a time: nothing is lost, doubled, partial or unrecorded."""
+
+import contextlib
+import itertools
+
+import pytest
+from daemon import holds
+from faults_crossing import CROSSINGS, PATIENCE, Upload
+from faults_disorder import STILL, endure, files, frozen, with_and_without_restart
+from faults_fuse import Layer
+from faults_mounts import linger
+from faults_reckoning import reckon
+from faults_shore import Shore
+
+BIG = 2 << 20
+PLACES = ("links", "state")
+OPERATIONS = ("write", "fsync", "fsyncdir", "read", "rename")
+CHOSEN = ["upload-links-write", "remote-state-fsync"]
+OUTBOUND = "/demo/outbound"
+ENDS_THERE = ("download", "links", "fsync")
+"""A dropped file whose content the disk does not take fails: another fsync would only seem to help."""
+CASES = [case for case in itertools.product(CROSSINGS, PLACES, OPERATIONS) if case != ENDS_THERE]
+
+
+def marked(case):
+    name = "-".join(case)
+    return pytest.param(*case, id=name, marks=() if name in CHOSEN else pytest.mark.soak)
+
+
+@contextlib.contextmanager
+def layered(flow, folder, place, *, taking=True):
+    """A crossing, and the layer under one of its folders. Unless `taking`, files stay where they arrive."""
+    crossing = CROSSINGS[flow](folder)
+    if not taking and flow != "remote":
+        crossing.shore = Shore(crossing.shore.folder, taking=False)
+    (crossing.daemon.root / place).mkdir(exist_ok=True)
+    with Layer(crossing.daemon.root / place) as layer, crossing:
+        yield crossing, layer
+
+
+@with_and_without_restart
+@pytest.mark.parametrize(("flow", "place", "operation"), [marked(case) for case in CASES])
+def test_files_cross_once_though_a_disk_had_errors(flow, place, operation, restart, tmp_path, tally):
+    with layered(flow, tmp_path, place) as (crossing, layer):
+
+        @contextlib.contextmanager
+        def disorder(crossing):
+            with layer.failing(operation):
+                yield
+                assert holds(lambda: layer.told, PATIENCE), crossing.daemon.log[-5000:]
+                if isinstance(crossing, Upload):
+                    crossing.wait()
+                else:
+                    linger(STILL)
+
+        endure(crossing, files(crossing, "before"), contextlib.nullcontext, tally)
+        content = files(crossing, "while", big=BIG)
+        endure(crossing, content, disorder, tally, early=True, restart=restart, meanwhile=layer.remount)
+
+
+@pytest.mark.parametrize(
+    ("flow", "place", "below"),
+    [
+        ("upload", "links", "/demo/.sftpd/staging"),
+        pytest.param("pull", "links", "/demo/.sftpd/screening", marks=pytest.mark.soak),
+        ("download", "links", OUTBOUND),
+        pytest.param("upload", "state", "/ledger.db", marks=pytest.mark.soak),
+        pytest.param("pull", "state", "/ledger.db", marks=pytest.mark.soak),
+        pytest.param("download", "state", "/ledger.db", marks=pytest.mark.soak),
+        pytest.param("remote", "state", "/ledger.db", marks=pytest.mark.soak),
+        pytest.param("upload", "state", "/audit", marks=pytest.mark.soak),
+        ("remote", "state", "/audit"),
+    ],
+)
+def test_what_an_fsync_did_not_make_durable_is_not_acknowledged(flow, place, below, tmp_path, tally):
+    """Nor after another fsync, which succeeds and makes nothing durable of what the first one failed on."""
+    with layered(flow, tmp_path, place, taking=False) as (crossing, layer):
+        daemon, content = crossing.daemon, files(crossing, "fsync")
+        daemon.start()
+        with layer.failing("fsync", below=below):
+            with frozen(daemon.pid):
+                crossing.put(content)
+            crossing.begin()
+            assert holds(lambda: layer.told, PATIENCE), daemon.log[-5000:]
+        crossing.wait()
+        crossing.again()
+        crossing.settle()
+        daemon.events()
+        crossing.end()
+        layer.remount()
+        daemon.start()
+        crossing.settle()
+        failed = {row["path"] for row in crossing.rows("SELECT path FROM transfer WHERE state = 'failed'")}
+        told = {line.removeprefix(f"fsync {OUTBOUND}/") for line in layer.told}
+        assert failed == (told if below == OUTBOUND else set())
+        reckoning = reckon(crossing, sorted(content.keys() - failed))
+        tally.add(reckoning)
+        assert reckoning.faults == [], f"{layer.told}\n{daemon.log[-20000:]}"
