@@ -35,7 +35,8 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     counts: Counter[str] = Counter()
     for outcome in ("passed", "failed", "xfailed"):
         for report in terminalreporter.getreports(outcome):
-            counts.update(dict(report.user_properties).get("faults", {}))
+            if not isinstance(report, pytest.SubtestReport):  # its test has counted on
+                counts.update(dict(report.user_properties).get("faults", {}))
     if counts:
         line = ", ".join(f"{name} {count}" for name, count in counts.items())
         terminalreporter.write_line(f"fault bench: {line}")

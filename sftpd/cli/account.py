@@ -33,13 +33,14 @@ def make_totp_secret(
 ) -> None:
     """Make a secret for one-time codes, and print once what its holder's app takes."""
     from sftpd.config.load import load
+    from sftpd.files import durable
 
     issuer = load(config).instance.about.name
     path = file.absolute()
     secret = base64.b32encode(os.urandom(20)).decode()
     try:
         path.touch(mode=0o600, exist_ok=False)
-        path.write_text(f"{secret}\n")
+        durable.write_file(path, f"{secret}\n".encode(), 0o600)
     except OSError as error:
         raise SftpdError(f"cannot make the secret: {error.strerror}", where=str(path)) from error
     uri = f"otpauth://totp/{quote(issuer)}:{quote(account)}?secret={secret}&issuer={quote(issuer)}"

@@ -9,6 +9,8 @@ from pathlib import Path
 from sftpd.cli.new_key import make_key
 from sftpd.config.values import Address
 from sftpd.errors import RefusedError, SftpdError
+from sftpd.files import durable
+from sftpd.files.beneath import Root
 
 GREETING = "CONNECT.txt"
 """The file in a new instance that says how to use it."""
@@ -89,7 +91,7 @@ class NewInstance:
 
 
 def create_instance(directory: Path, listen: Address) -> NewInstance:
-    """Make an instance in `directory` that listens on `listen`; port 0 is replaced by a free one.
+    """Make an instance durably in `directory` that listens on `listen`; port 0 is replaced by a free one.
 
     Raises RefusedError if `directory` holds anything, and SftpdError if it cannot be written.
     """
@@ -100,8 +102,8 @@ def create_instance(directory: Path, listen: Address) -> NewInstance:
         _make_root(root)
         _make_folders(root)
         _make_keys(root / "keys", _known_name(host, address.port))
-        (root / "sftpd.toml").write_text(_INSTANCE.format(address=address))
-        (root / "links.d" / f"{_LINK}.toml").write_text(_LINK_FILE)
+        _write(root / "sftpd.toml", _INSTANCE.format(address=address))
+        _write(root / "links.d" / f"{_LINK}.toml", _LINK_FILE)
     except OSError as error:
         raise SftpdError(f"cannot make the instance: {error.strerror}", where=error.filename) from None
     made = NewInstance(
@@ -115,7 +117,7 @@ def create_instance(directory: Path, listen: Address) -> NewInstance:
         outbound=str(root / "links" / _LINK / "outbound"),
         link=_LINK,
     )
-    (root / GREETING).write_text(greeting(made))
+    _write(root / GREETING, greeting(made))
     return made
 
 
@@ -158,14 +160,21 @@ def _make_folders(root: Path) -> None:
     link.mkdir(0o755)
     for name in _FOLDERS:
         (link / name).mkdir(0o750)
+    for made in (link, link.parent, root, root.parent):
+        with Root.at(made) as folder:
+            folder.sync()
 
 
 def _make_keys(folder: Path, known_name: str) -> None:
     make_key(folder / "audit_ed25519")
     host_key = make_key(folder / "host_ed25519")
     partner_key = make_key(folder / "demo_partner_ed25519")
-    (folder / "demo_partner_ed25519.pub").write_text(f"{partner_key} demo partner\n")
-    (folder / "known_hosts").write_text(f"{known_name} {host_key}\n")
+    _write(folder / "demo_partner_ed25519.pub", f"{partner_key} demo partner\n")
+    _write(folder / "known_hosts", f"{known_name} {host_key}\n")
+
+
+def _write(path: Path, text: str) -> None:
+    durable.write_file(path, text.encode(), 0o644)
 
 
 def _known_name(host: str, port: int) -> str:

@@ -3,6 +3,8 @@
 from enum import StrEnum
 from pathlib import Path
 
+from sftpd.files import durable
+
 
 class KeyType(StrEnum):
     """The types of key that can be made."""
@@ -13,7 +15,7 @@ class KeyType(StrEnum):
 
 
 def make_key(path: Path, key_type: KeyType = KeyType.ED25519) -> str:
-    """Write a new private key to `path` (mode 0600) and return its public key as an OpenSSH line.
+    """Write a new private key durably to `path` (mode 0600) and return its public key as an OpenSSH line.
 
     Raises OSError, FileExistsError where there is a file.
     """
@@ -35,5 +37,5 @@ def make_key(path: Path, key_type: KeyType = KeyType.ED25519) -> str:
         case KeyType.RSA:
             key = rsa.generate_private_key(public_exponent=65_537, key_size=3072)
     path.touch(mode=0o600, exist_ok=False)
-    path.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()))
+    durable.write_file(path, key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()), 0o600)
     return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()

@@ -104,6 +104,7 @@ class Changes:
                 at.root.chmod(at.parts, mode)
             if times is not None:
                 at.root.utime(at.parts, times)
+            durable.sync_attributes(at.root, at.parts)
 
     def finish_all(self) -> None:
         """After a crash: end what was intended and not finished."""

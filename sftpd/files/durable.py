@@ -66,6 +66,18 @@ def sync_file(root: Root, parts: Parts) -> None:
         os.close(fd)
 
 
+def sync_attributes(root: Root, parts: Parts) -> None:
+    """Make mode and times of a file or folder durable; what may not be read, with all else beside it."""
+    try:
+        try:
+            sync_file(root, parts)
+        except IsADirectoryError:
+            with root.sub(parts) as folder:
+                folder.sync()
+    except PermissionError:
+        _sync_all(root)
+
+
 def write_new(root: Root, files: Sequence[tuple[Parts, bytes]], mode: int = FILE_MODE) -> None:
     """Create files whose content is durable then, and their names not yet: for drafts, to be renamed.
 
@@ -81,11 +93,16 @@ def write_new(root: Root, files: Sequence[tuple[Parts, bytes]], mode: int = FILE
         finally:
             os.close(fd)
     if many:
-        fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=root.fileno())
-        try:
-            sync_file_system(fd)
-        finally:
-            os.close(fd)
+        _sync_all(root)
+
+
+def _sync_all(root: Root) -> None:
+    """Make durable all that was written to the file system of a folder."""
+    fd = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=root.fileno())
+    try:
+        sync_file_system(fd)
+    finally:
+        os.close(fd)
 
 
 def make_directories(root: Root, parts: Parts) -> None:

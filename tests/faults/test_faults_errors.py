@@ -15,7 +15,7 @@ from faults_shore import Shore
 BIG = 2 << 20
 PLACES = ("links", "state")
 OPERATIONS = ("write", "fsync", "fsyncdir", "read", "rename")
-CHOSEN = ["upload-links-write", "remote-state-fsync"]
+CHOSEN = ["upload-links-write"]
 OUTBOUND = "/demo/outbound"
 ENDS_THERE = ("download", "links", "fsync")
 """A dropped file whose content the disk does not take fails: another fsync would only seem to help."""
