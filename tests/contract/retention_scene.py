@@ -8,16 +8,21 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from sftpd.audit.event import seal
-from sftpd.clock import SystemClock
+from sftpd.clock import SystemClock, Uptime
 from sftpd.ledger import tables
 from sftpd.ledger.ledger import Ledger
 from sftpd.names import new_id
 from sftpd.periods import Period
 from sftpd.retention.desk import RetentionDesk
+from sftpd.retention.guards import Bounds
+from sftpd.retention.roots import Roots
 from sftpd.retention.rule import Rule
+from sftpd.retention.timekeeper import Timekeeper
 
 RECEIVED = datetime(2026, 1, 1, tzinfo=UTC)
 OLD = RECEIVED + timedelta(days=1000)
+MANY = Bounds(unremarkable=1000)
+"""What lets the tests that are not about volumes pass."""
 ZONE = ZoneInfo("Europe/Amsterdam")
 RULES = [
     Rule("short", 1, "demo", "inbound", "*", Period.parse("PT5S"), "dispose", "agreement", ZONE),
@@ -26,25 +31,32 @@ RULES = [
 
 
 class At(SystemClock):
-    """A clock whose civil time stands still until it is moved."""
+    """Clocks that stand still until time passes, or until the one for the civil time is set anew."""
 
-    def __init__(self, now=OLD):
+    def __init__(self, now=OLD, boot="first"):
         self.time = now
+        self.set_by = timedelta()
+        self.boot = boot
 
     def now(self):
-        return self.time
+        return self.time + self.set_by
+
+    def uptime(self):
+        return Uptime(self.boot, self.time - RECEIVED)
 
 
 class Scene:
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, clock: At | None = None, bounds: Bounds = MANY):
         self.folder = folder
         self.inbound = folder / "inbound"
         self.inbound.mkdir(exist_ok=True)
-        self.clock = At()
+        self.clock = clock or At()
         self.ledger = Ledger.open(
             f"sqlite:///{folder}/ledger.db", clock=self.clock, seal=partial(seal, source="sftpd://test")
         )
-        self.desk = RetentionDesk(self.ledger, RULES, lambda link, name: folder / name, self.clock)
+        roots = Roots(self.ledger, lambda link, name: folder / name)
+        keeper = Timekeeper(self.ledger, self.clock)
+        self.desk = RetentionDesk(self.ledger, RULES, roots, keeper, self.clock, bounds)
 
     def receive(self, *names: bytes) -> None:
         rows = []

@@ -120,7 +120,7 @@ def test_a_missing_folder_stops_everything(scene, tmp_path):
     with pytest.raises(RefusedError) as refused:
         scene.run()
     assert refused.value.reason == "FOLDER_MISSING"
-    assert events(scene) == {}
+    assert events(scene) == {("retention.frozen", None): 1}
 
 
 def test_an_empty_folder_is_not_taken_for_consumed(scene, tmp_path):
