@@ -191,7 +191,7 @@ def test_after_a_kill_recovery_ends_what_was_begun_and_no_more(tmp_path, when_le
     planned = {item.file.id for item in scene.desk.plan().disposals}
     scene.ledger.close()
 
-    child = subprocess.Popen([sys.executable, retention_scene.__file__, str(tmp_path)])
+    child = subprocess.Popen([sys.executable, retention_scene.__file__, str(tmp_path), "1000"])
     while len(os.listdir(scene.inbound)) > when_left + 2 and child.poll() is None:
         pass
     child.send_signal(signal.SIGKILL)
