@@ -172,7 +172,7 @@ disposal = sa.Table(
 """What retention set out to dispose of, under which rule, and what came of it."""
 
 freeze = sa.Table(
-    "freeze",
+    "retention_freeze",
     metadata,
     sa.Column("link", sa.Text, primary_key=True),  # empty: all links
     sa.Column("folder", sa.Text, primary_key=True),  # empty: every folder

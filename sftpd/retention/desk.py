@@ -58,6 +58,7 @@ class RetentionDesk:
         """
         with self._running:
             self._guard.require_time()
+            self._resume()
             return self._carry_out(self._made_again(plan_hash), confirmation)
 
     def run_due(self) -> None:
@@ -127,7 +128,7 @@ class RetentionDesk:
     def _resume(self) -> dict[str, Result]:
         with self._ledger.read() as conn:
             intents = unfinished(conn)
-        return self._sweep.resume(intents)
+        return self._sweep.resume(intents) if intents else {}
 
     def _made_again(self, plan_hash: str) -> Plan:
         for link in (None, *self._links):

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from sftpd.errors import RefusedError
+from sftpd.errors import NotFoundError, RefusedError
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.writer import Unit
 from sftpd.retention import freezes
@@ -126,9 +126,14 @@ class Guard:
             scope = freeze.scope
             try:
                 self._roots.confirm(unit, (scope.link, scope.folder))
+            except NotFoundError:
+                continue  # a link that is no longer configured has no folder to confirm
             except OSError as error:
                 raise RefusedError(
-                    f"cannot be opened: {error.strerror}", reason="FOLDER_MISSING", where=str(scope)
+                    f"cannot be opened: {error.strerror}",
+                    reason="FOLDER_MISSING",
+                    where=str(scope),
+                    remedy="restore or mount it first",
                 ) from error
 
 

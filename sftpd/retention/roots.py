@@ -50,8 +50,8 @@ class Roots:
 
     def mark(self, places: Collection[Place]) -> None:
         """Remember which directory each of `places` is, where that is unknown."""
-        with ExitStack() as opened:
-            for place in places:
+        for place in places:
+            with ExitStack() as opened:
                 self._open(place, opened)
 
     def confirm(self, unit: Unit, place: Place) -> None:

@@ -51,19 +51,17 @@ class Timekeeper:
                 for reason in reasons:
                     _log.error("retention_frozen", reason=reason.code, text=reason.text, remedy=reason.remedy)
             if not reasons and _is_stale(times):
-                self._adopt()
+                self._adopt(times)
             return reasons
 
     def confirm(self, also: Callable[[Unit], None]) -> None:
         """Hold the time for right, because somebody says so, and do `also` in the same transaction."""
         with self._lock:
-            self._times = replace(self._times, now=self._reading(), right=None)
-            self._adopt(also)
+            self._adopt(replace(self._times, now=self._reading(), right=None), also)
             self._told = None
 
-    def _adopt(self, also: Callable[[Unit], None] = lambda _: None) -> None:
+    def _adopt(self, times: Times, also: Callable[[Unit], None] = lambda _: None) -> None:
         """Enter that the time is right; later readings are compared with the first one of the boot."""
-        times = self._times
         now, right, pardoned = times.now, times.right, times.pardoned
         first = right if right is not None and right.boot == now.boot else now
         if times.newest is not None and times.newest > now.wall:

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from namespaces import run_apart
 from retention_scene import At, Scene
 
+from sftpd.clock import SystemClock
 from sftpd.errors import RefusedError
 from sftpd.ledger import tables
 from sftpd.retention.desk import Confirmation
@@ -184,6 +185,18 @@ def test_a_machine_that_slept_is_not_taken_for_a_clock_that_jumped(scene):
     assert events(scene) == []
 
 
+def test_the_time_a_machine_sleeps_is_part_of_its_uptime():
+    """A time namespace moves CLOCK_BOOTTIME alone, as a sleep does (time_namespaces(7))."""
+    apart = ["unshare", "--user", "--map-root-user", "--time", "--fork", "--boottime", "86400"]
+    ask = "from sftpd.clock import SystemClock as C; print(C().uptime().lasted.total_seconds())"
+    done = subprocess.run(
+        [*apart, sys.executable, "-c", ask], capture_output=True, text=True, timeout=60, check=False
+    )
+    if done.returncode:
+        pytest.skip(f"time namespaces are not permitted here: {done.stderr}")
+    assert 86400 <= float(done.stdout) - SystemClock().uptime().lasted.total_seconds() + 60 < 86520
+
+
 @pytest.mark.parametrize(("off", "reason"), [(3, None), (31, "CLOCK_AHEAD")])
 def test_a_machine_that_was_off_for_a_month_waits_for_somebody(scene, off, reason):
     scene.receive(b"a.csv")
@@ -197,6 +210,19 @@ def test_a_machine_that_was_off_for_a_month_waits_for_somebody(scene, off, reaso
     assert again.run() == {"a.csv": "disposed"}
     assert refused(again.desk.unfreeze, None, "jan", "it was off") == "NOT_FROZEN"
     again.ledger.close()
+
+
+def test_a_confirmation_that_fails_confirms_nothing(scene, tmp_path):
+    scene.receive(b"a.csv")
+    scene.roots.mark([("demo", "inbound")])
+    scene.inbound.rename(tmp_path / "away")
+    scene.inbound.mkdir()
+    assert refused(scene.run) == "FOLDER_REPLACED"
+    scene.inbound.rmdir()
+    scene.clock.set_by = timedelta(hours=1)
+    assert refused(scene.desk.unfreeze, None, "jan", "all is well") == "FOLDER_MISSING"
+    assert refused(scene.run) == "CLOCK_PARTED"
+    assert frozen(scene) == [("all links", "CLOCK_PARTED"), ("demo/inbound", "FOLDER_REPLACED")]
 
 
 def test_a_clock_behind_the_newest_event_waits_until_it_is_not(scene):
@@ -346,6 +372,15 @@ def test_after_a_kill_nothing_goes_on_while_the_clock_is_wrong(tmp_path):
     scene.desk.run_due()
     assert scene.left() == {b"a.keep"}
     scene.ledger.close()
+
+
+def test_a_run_first_ends_what_a_crash_left_behind(scene):
+    scene.receive(b"a.csv", b"b.csv")
+    planned = scene.desk.plan()
+    scene.desk._sweep._intend("earlier", planned.disposals[:1])
+    assert refused(scene.desk.run, planned.hash) == "PLAN_CHANGED"
+    assert scene.run() == {"b.csv": "disposed"}
+    assert [row.result for row in scene.desk.report()] == ["disposed"] * 2
 
 
 def kill_at(folder, when_left, unremarkable):

@@ -10,7 +10,7 @@ down_revision = "0007"
 def upgrade() -> None:
     """Add the tables."""
     op.create_table(
-        "freeze",
+        "retention_freeze",
         sa.Column("link", sa.Text(), nullable=False),
         sa.Column("folder", sa.Text(), nullable=False),
         sa.Column("reason", sa.Text(), nullable=False),
@@ -18,7 +18,7 @@ def upgrade() -> None:
         sa.Column("files", sa.Integer()),
         sa.Column("since", sa.BigInteger(), nullable=False),
         sa.Column("lifted_at", sa.BigInteger()),
-        sa.PrimaryKeyConstraint("link", "folder", "reason", name=op.f("pk_freeze")),
+        sa.PrimaryKeyConstraint("link", "folder", "reason", name=op.f("pk_retention_freeze")),
     )
     op.create_table(
         "clock_mark",
