@@ -52,8 +52,8 @@ def run(
         int | None,
         typer.Option(
             "--confirm-volume",
-            metavar="N",
-            help="Run it although it disposes of more than usual: of N files.",
+            metavar="NUMBER",
+            help="Run it although it disposes of more than usual: of so many files.",
             show_default=False,
         ),
     ] = None,
