@@ -28,6 +28,7 @@ from sftpd.config.values import (
     NotEmpty,
     OneAsList,
     Origin,
+    Percent,
     PrivateKey,
     Rate,
     Seconds,
@@ -188,10 +189,10 @@ class SchedulerSection(Section):
 class RetentionGuardSection(Section):
     """What a disposal needs no confirmation for; more than three times the usual run of a link needs one."""
 
-    unremarkable: Annotated[int, Field(ge=0)] = 100
+    unremarkable: Count = 100
     """Runs that dispose of so many files of a link or fewer, also when no run has been before."""
-    share: Annotated[float, Field(gt=0, le=1)] = 0.5
-    """Runs up to this share of all files of a link in our care, unless the usual run takes more."""
+    percent: Percent = 50
+    """Runs up to this part of all files of a link in our care, unless the usual run takes more."""
 
 
 class ControlSection(Section):

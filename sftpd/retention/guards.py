@@ -74,7 +74,7 @@ class Bounds:
 
     unremarkable: int = 100
     """So many files at least."""
-    share: float = 0.5
+    percent: int = 50
     """Of all files in our care, unless the usual run takes more."""
 
 
@@ -129,9 +129,9 @@ def reasons_against_volume(volume: Volume, bounds: Bounds) -> tuple[Reason, ...]
         reasons.append(
             Reason("VOLUME_UNUSUAL", f"{volume.due} files are due, and {known}: at most {limit} may go")
         )
-    part = bounds.share * volume.kept
+    part = bounds.percent * volume.kept / 100
     if usual <= part < volume.due:
-        text = f"{volume.due} of {volume.kept} files are due, more than a share of {bounds.share:g}"
+        text = f"{volume.due} of {volume.kept} files are due, more than {bounds.percent} %"
         reasons.append(Reason("SHARE_UNUSUAL", text))
     return tuple(reasons)
 

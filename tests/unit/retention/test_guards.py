@@ -24,7 +24,7 @@ from sftpd.retention.guards import (
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 RIGHT = Reading("one", START, timedelta(hours=1))
-BOUNDS = Bounds(unremarkable=10, share=0.5)
+BOUNDS = Bounds(unremarkable=10, percent=50)
 
 spans = st.timedeltas(min_value=timedelta(days=-20000), max_value=timedelta(days=20000))
 passing = st.timedeltas(min_value=timedelta(), max_value=timedelta(days=20000))
@@ -118,7 +118,7 @@ def test_a_run_takes_no_more_than_three_times_the_usual(volume):
 @given(volumes)
 def test_a_run_takes_no_more_than_its_share_unless_that_is_usual(volume):
     against = codes(reasons_against_volume(volume, BOUNDS))
-    part = BOUNDS.share * volume.kept
+    part = volume.kept / 2
     remarkable = volume.due > max(BOUNDS.unremarkable, part)
     assert ("SHARE_UNUSUAL" in against) == (remarkable and usual(volume) <= part)
 
