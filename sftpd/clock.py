@@ -1,8 +1,18 @@
 """Time as a dependency: everything that needs the time is given a Clock."""
 
 import time
-from datetime import UTC, datetime
-from typing import Protocol
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import NamedTuple, Protocol
+
+_BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+
+
+class Uptime(NamedTuple):
+    """For how long the machine has been up; only those of the same `boot` can be compared."""
+
+    boot: str
+    lasted: timedelta
 
 
 class Clock(Protocol):
@@ -16,6 +26,10 @@ class Clock(Protocol):
         """Seconds on a scale that never goes back."""
         ...
 
+    def uptime(self) -> Uptime:
+        """For how long the machine has been up, the time it slept included."""
+        ...
+
 
 class SystemClock:
     """The machine's own clocks."""
@@ -27,3 +41,13 @@ class SystemClock:
     def monotonic(self) -> float:
         """Seconds on a scale that never goes back."""
         return time.monotonic()
+
+    def uptime(self) -> Uptime:
+        """For how long the machine has been up, the time it slept included.
+
+        CLOCK_BOOTTIME, not CLOCK_MONOTONIC: the wall clock goes on while a machine is suspended, and so does
+        this one (clock_gettime(2)). Both are slewed alike, so that they part by steps alone.
+        """
+        return Uptime(
+            _BOOT_ID.read_text().strip(), timedelta(seconds=time.clock_gettime(time.CLOCK_BOOTTIME))
+        )

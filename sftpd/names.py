@@ -3,7 +3,7 @@
 import re
 import secrets
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import NewType, Self
 
 from sftpd.errors import ContainmentError, InvalidNameError
@@ -41,6 +41,14 @@ def new_id(now: datetime) -> str:
     """Return a fresh 26-character identifier that sorts by time (48 bits of milliseconds, 80 random)."""
     bits = (int(now.timestamp() * 1000) << 80 | secrets.randbits(80)) << 2
     return "".join([_PAIRS[bits >> shift & 0x3FF] for shift in _SHIFTS])
+
+
+def made_at(identifier: str) -> datetime:
+    """When an identifier of `new_id` was made, by the clock of then."""
+    number = 0
+    for digit in identifier:
+        number = number << 5 | _DIGITS.index(digit)
+    return datetime.fromtimestamp((number >> 82) / 1000, UTC)
 
 
 @dataclass(frozen=True, slots=True)

@@ -32,6 +32,7 @@ from sftpd.process import sandbox
 from sftpd.process.switchboard import Switchboard, code_only
 from sftpd.service.activation import handed_over
 from sftpd.service.control import ControlServer
+from sftpd.service.lookout import Lookout
 from sftpd.service.metrics import Metrics, MetricsServer
 from sftpd.service.notify import ServiceManager
 from sftpd.ssh.admission import Rules
@@ -50,6 +51,8 @@ _DESCRIPTORS_A_HANDLE = 4
 """What an open directory takes: two layers, each with its listing."""
 _OTHER_DESCRIPTORS = 128
 _WORKERS = 8
+_LOOK = 10.0
+"""Seconds between two looks at the clocks."""
 _DRAIN = 20.0
 """Seconds that sessions get to finish their uploads when the daemon stops."""
 _log = structlog.get_logger()
@@ -117,7 +120,17 @@ class Daemon:
         self._work.start(Traffic.recover)
         self._undo.callback(self._stop_work)
         self._undo.callback(self._switchboard.close)
+        instance.roots.mark(
+            [
+                (name, folder)
+                for name, link in instance.register.links.items()
+                for folder in link.folders.by_name()
+            ]
+        )
         self._recover_desks()
+        lookout = Lookout(instance.timekeeper.look, _LOOK)
+        lookout.start()
+        self._undo.callback(lookout.stop)
         instance.sequencer.start()
         self._tell_metrics()
         self._listener.start()

@@ -8,6 +8,7 @@ from sftpd.app.instance import Instance
 from sftpd.app.work import Work
 from sftpd.exchange import expecting, return_records
 from sftpd.ledger import outbox
+from sftpd.retention.guards import CODES
 from sftpd.service.metrics import Figure
 from sftpd.ssh.monitor import SessionGuard
 from sftpd.ssh.reception import Reception
@@ -55,6 +56,13 @@ class Figures:
         yield Figure("sftpd_receipts_missing", "Deliveries without a receipt in time.", lacking, "link")
         missing = {str(name): missed.get(name, 0) for name in self.instance.register.links}
         yield Figure("sftpd_expected_files_missing", "Expected files that are late.", missing, "link")
+        frozen = Counter(freeze.reason.code for freeze in self.instance.retention.frozen())
+        yield Figure(
+            "sftpd_retention_frozen",
+            "What keeps retention from disposing of files: links and folders, or 1 for the whole instance.",
+            {code: frozen[code] for code in sorted(CODES)},
+            "reason",
+        )
         yield _one("sftpd_outbox_events", "Events not yet in their log, at most 10,000.", waiting)
         yield Figure("sftpd_audit_log_leaves", "Events in the log.", self.instance.sequencer.sizes(), "log")
 

@@ -35,7 +35,10 @@ from sftpd.link.register import LinkRegister
 from sftpd.process.pool import Children
 from sftpd.retention import holds
 from sftpd.retention.desk import RetentionDesk
+from sftpd.retention.guards import Bounds
+from sftpd.retention.roots import Roots
 from sftpd.retention.rule import Kept, covers
+from sftpd.retention.timekeeper import Timekeeper
 from sftpd.service.sequencer import Sequencer
 
 PRELOAD = ("sftpd.ssh.session_host", "sftpd.ssh.courier", "sftpd.erasure.reader", "sftpd.process.command")
@@ -78,6 +81,8 @@ class Instance:
                 ledger_url(config), clock=clock, seal=functools.partial(seal, source=source)
             )
             undo.callback(self.ledger.close)
+            self.timekeeper = Timekeeper(self.ledger, clock)
+            self.roots = Roots(self.ledger, self.folder)
             self.sequencer = Sequencer(
                 self.audit_folder, instance=about.name, key=self.key, ledger=self.ledger
             )
@@ -132,7 +137,9 @@ class Instance:
 
     def adopt_rules(self, config: Config) -> None:
         """Work with the retention rules of `config` from now on."""
-        self.retention = RetentionDesk(self.ledger, build_rules(config), self.folder, self.clock)
+        bounds = Bounds(**config.instance.retention.model_dump())
+        rules = build_rules(config)
+        self.retention = RetentionDesk(self.ledger, rules, self.roots, self.timekeeper, self.clock, bounds)
 
     def build_links(self, config: Config) -> list[Link]:
         """The links that `config` describes."""

@@ -56,6 +56,10 @@ def _status(instance: Instance, live: Live | None, _: Arguments) -> dict[str, An
         "expectations": expectations,
         "receipts_missing": receipts_missing,
         "halted": {str(halt.subject): f"{halt.cause}: {halt.reason}" for halt in instance.halts.standing()},
+        "retention_frozen": {
+            f"{freeze.scope} {freeze.reason.code}": freeze.reason.text
+            for freeze in instance.retention.frozen()
+        },
         "remotes": {
             f"{remote.link}/{remote.name}": instance.guards.of(remote.link, remote.name).standing().state
             for _, link in sorted(instance.register.links.items())

@@ -177,7 +177,7 @@ def _retention(instance: Instance) -> Job:
     config = instance.config.instance
 
     def work() -> None:
-        instance.retention.run(instance.retention.plan().hash)
+        instance.retention.run_due()
 
     return Job("retention", work, config.scheduler.retention_at, config.about.time_zone)
 

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
 
@@ -10,9 +11,11 @@ import typer
 from sftpd.cli.ask import ask
 from sftpd.cli.common import (
     DEFAULT_CONFIG,
+    ByOption,
     ConfigOption,
     JsonOption,
     LinkOption,
+    WhyOption,
     print_json,
     show_fields,
     show_rows,
@@ -32,6 +35,8 @@ def plan(link: LinkOption = None, config: ConfigOption = DEFAULT_CONFIG, as_json
         print_json(document)
         return
     show_rows(document["items"], ("link", "path", "action", "due", "reason"), as_json=False)
+    for freeze in document["frozen"]:
+        print(f"\nFrozen: {_told(freeze)}")
     count = sum(item["action"] == "dispose" for item in document["items"])
     print(f"\nTo dispose of: {count}. Run exactly that:")
     print(f"sftpd retention run --plan {document['plan']}{_naming(config)}")
@@ -39,8 +44,18 @@ def plan(link: LinkOption = None, config: ConfigOption = DEFAULT_CONFIG, as_json
 
 @group.command("run")
 def run(
+    by: ByOption,
     plan: Annotated[
         str | None, typer.Option("--plan", metavar="HASH", help="The plan to run.", show_default=False)
+    ] = None,
+    confirm_volume: Annotated[
+        int | None,
+        typer.Option(
+            "--confirm-volume",
+            metavar="NUMBER",
+            help="Run it although it disposes of more than usual: of so many files.",
+            show_default=False,
+        ),
     ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
@@ -51,11 +66,13 @@ def run(
             "a run needs the hash of a plan",
             remedy="see `sftpd retention plan`, then pass its hash by --plan",
         )
-    document = ask(config, "retention.run", plan=plan)
+    document = ask(config, "retention.run", plan=plan, confirm_volume=confirm_volume, by=by)
     if as_json:
         print_json(document)
     else:
         show_rows(document["items"], _REPORTED, as_json=False)
+        for freeze in document["frozen"]:
+            print(f"\nLeft out: {_told(freeze)}")
     if "failed" in document["results"].values():
         raise typer.Exit(1)
 
@@ -85,6 +102,24 @@ def report(
 ) -> None:
     """Report what was disposed of, oldest first."""
     show_rows(ask(config, "retention.report", link=link, plan=plan), _REPORTED, as_json=as_json)
+
+
+@group.command("unfreeze")
+def unfreeze(
+    reason: WhyOption,
+    by: ByOption,
+    link: LinkOption = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Confirm what retention is frozen by, of one link or of all: the time, a volume or a folder."""
+    lifted = ask(config, "retention.unfreeze", link=link, reason=reason, by=by)
+    show_rows(lifted, ("link", "folder", "reason", "text", "since"), as_json=as_json)
+
+
+def _told(freeze: Mapping[str, str]) -> str:
+    scope = f"{freeze['link']}/{freeze['folder']}".rstrip("/")
+    return f"{scope or 'all links'}: {freeze['reason']}: {freeze['text']}; {freeze['remedy']}"
 
 
 def _naming(config: Path) -> str:

@@ -28,6 +28,7 @@ from sftpd.config.values import (
     NotEmpty,
     OneAsList,
     Origin,
+    Percent,
     PrivateKey,
     Rate,
     Seconds,
@@ -185,6 +186,15 @@ class SchedulerSection(Section):
     """How often watched folders are listed in full, because a file system may not tell of every change."""
 
 
+class RetentionGuardSection(Section):
+    """What a disposal needs no confirmation for; more than three times the usual run of a link needs one."""
+
+    unremarkable: Count = 100
+    """Runs that dispose of so many files of a link or fewer, also when no run has been before."""
+    percent: Percent = 50
+    """Runs up to this part of all files of a link in our care, unless the usual run takes more."""
+
+
 class ControlSection(Section):
     """The socket by which the command line speaks to the running daemon."""
 
@@ -208,6 +218,7 @@ class InstanceFile(Section):
     screening: ScreeningSection = ScreeningSection()
     log: LogSection = LogSection()
     scheduler: SchedulerSection = SchedulerSection()
+    retention: RetentionGuardSection = RetentionGuardSection()
     control: ControlSection = ControlSection()
     limits: LimitsSection = LimitsSection()
     metrics: MetricsSection = MetricsSection()

@@ -345,6 +345,7 @@ Flag = Annotated[bool, Strict(), Kind("true or false")]
 Count = Annotated[int, Strict(), Field(ge=1), Kind("whole number from 1")]
 Priority = Annotated[int, Strict(), Field(ge=-100, le=100), Kind("whole number from -100 to 100")]
 Concurrency = Annotated[Count, Field(le=32), Kind("whole number from 1 to 32")]
+Percent = Annotated[Count, Field(le=100), Kind("whole number from 1 to 100")]
 Port = Annotated[int, Strict(), Field(ge=1, le=_PORT_MAX), Kind("port")]
 Seconds = Annotated[
     float, PlainValidator(_seconds, json_schema_input_type=float | str), Kind("seconds, or ISO 8601 duration")

@@ -1,4 +1,4 @@
-"""Whether a file is open for writing, as far as the kernel will tell."""
+"""Whether a file is open for writing or in use at all, as far as the kernel will tell."""
 
 import ctypes
 import errno
@@ -26,11 +26,23 @@ def is_open_for_writing(path: bytes) -> bool | None:
     except OSError:
         return None
     try:
-        # Whoever opens the file in that moment has a signal sent to us, by default one that kills.
-        _libc.fcntl(fd, fcntl.F_SETSIG, int(signal.SIGURG))
-        if _libc.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK) == 0:
-            _libc.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-            return False
-        return True if ctypes.get_errno() == errno.EAGAIN else None
+        return _is_refused(fd, fcntl.F_RDLCK)
     finally:
         os.close(fd)
+
+
+def is_in_use(fd: int) -> bool | None:
+    """Whether the file of `fd`, open for reading, is open or mapped by any other descriptor in this kernel.
+
+    The kernel grants a write lease only on a file that nobody else has open. None as above.
+    """
+    return _is_refused(fd, fcntl.F_WRLCK)
+
+
+def _is_refused(fd: int, lease: int) -> bool | None:
+    # Whoever opens the file in that moment has a signal sent to us, by default one that kills.
+    _libc.fcntl(fd, fcntl.F_SETSIG, int(signal.SIGURG))
+    if _libc.fcntl(fd, fcntl.F_SETLEASE, lease) == 0:
+        _libc.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
+        return False
+    return True if ctypes.get_errno() == errno.EAGAIN else None

@@ -171,6 +171,41 @@ disposal = sa.Table(
 )
 """What retention set out to dispose of, under which rule, and what came of it."""
 
+freeze = sa.Table(
+    "retention_freeze",
+    metadata,
+    sa.Column("link", sa.Text, primary_key=True),  # empty: all links
+    sa.Column("folder", sa.Text, primary_key=True),  # empty: every folder
+    sa.Column("reason", sa.Text, primary_key=True),  # its code
+    sa.Column("text", sa.Text, nullable=False),
+    sa.Column("files", sa.Integer),  # a volume: how many files were due
+    sa.Column("since", Instant, nullable=False),
+    sa.Column("lifted_at", Instant),  # a volume: when it was confirmed for the next run
+)
+"""What keeps retention from disposing of anything, until it ends or somebody confirms."""
+
+clock_mark = sa.Table(
+    "clock_mark",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("boot", sa.Text, nullable=False),
+    sa.Column("wall", Instant, nullable=False),
+    sa.Column("uptime", sa.BigInteger, nullable=False),  # microseconds, at `wall`
+    sa.Column("seen", Instant, nullable=False),
+    sa.Column("pardoned", Instant),  # events up to this time may be dated by a wrong clock
+)
+"""The time as it was held for right: what the clocks showed together, and when last."""
+
+folder_mark = sa.Table(
+    "folder_mark",
+    metadata,
+    sa.Column("link", sa.Text, primary_key=True),
+    sa.Column("folder", sa.Text, primary_key=True),
+    sa.Column("identity", sa.Text, nullable=False),  # file system and inode of the directory
+    sa.Column("since", Instant, nullable=False),
+)
+"""Which directory each folder with received files is."""
+
 erasure_request = sa.Table(
     "erasure_request",
     metadata,

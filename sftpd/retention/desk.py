@@ -3,25 +3,46 @@
 import threading
 from collections.abc import Sequence
 
+import structlog
+
 from sftpd.clock import Clock
 from sftpd.errors import NotFoundError, RefusedError
 from sftpd.ledger.ledger import Ledger
-from sftpd.retention import holds
+from sftpd.retention import freezes, holds
 from sftpd.retention.disposal import Result, kept_files, unfinished
+from sftpd.retention.freezes import Freeze
+from sftpd.retention.guard import Confirmation, Guard
+from sftpd.retention.guards import VOLUME, Bounds
 from sftpd.retention.report import ReportRow, report
+from sftpd.retention.roots import Roots
 from sftpd.retention.rule import Rule
 from sftpd.retention.schedule import Item, Plan, plan
-from sftpd.retention.sweep import FolderOf, Sweep
+from sftpd.retention.sweep import Sweep
+from sftpd.retention.timekeeper import Timekeeper
+
+_USUAL = Bounds()
+_log = structlog.get_logger()
 
 
 class RetentionDesk:
     """Plans, runs, explains and reports disposals under `rules`; one at a time may run."""
 
-    def __init__(self, ledger: Ledger, rules: Sequence[Rule], folder_of: FolderOf, clock: Clock) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        rules: Sequence[Rule],
+        roots: Roots,
+        timekeeper: Timekeeper,
+        clock: Clock,
+        bounds: Bounds = _USUAL,
+    ) -> None:
         self._ledger = ledger
         self._rules = rules
+        self._links = sorted({rule.link for rule in rules})
         self._clock = clock
-        self._sweep = Sweep(ledger, folder_of, clock)
+        self._timekeeper = timekeeper
+        self._guard = Guard(ledger, timekeeper, roots, bounds)
+        self._sweep = Sweep(ledger, roots, clock)
         self._running = threading.Lock()
 
     def plan(self, link: str | None = None) -> Plan:
@@ -29,21 +50,59 @@ class RetentionDesk:
         with self._ledger.read() as conn:
             return plan(kept_files(conn, link), self._rules, holds.listed(conn, link), self._clock.now())
 
-    def run(self, plan_hash: str) -> dict[str, Result]:
+    def run(self, plan_hash: str, confirmation: Confirmation | None = None) -> dict[str, Result]:
         """Dispose of what the plan of this hash says; returns file id → result.
 
         Raises RefusedError `PLAN_CHANGED` when no plan that could be made now, of one link or of all, has
-        this hash, and `FOLDER_MISSING` when a folder is not there.
+        this hash, and as `guards` has it when something speaks against the run.
         """
         with self._running:
-            return self._sweep.run(plan_hash, self._made_again(plan_hash).disposals)
+            self._guard.require_time()
+            self._resume()
+            return self._carry_out(self._made_again(plan_hash), confirmation)
+
+    def run_due(self) -> None:
+        """Run what is due, each link by itself: one whose run is refused keeps no other from its own.
+
+        Raises RefusedError when the time may not be relied on.
+        """
+        with self._running:
+            self._guard.require_time()
+            self._resume()
+            for link in self._links:
+                current = self.plan(link)
+                if not current.disposals:
+                    continue
+                try:
+                    self._carry_out(current, None)
+                except RefusedError as error:
+                    _log.warning("retention_refused", link=link, reason=error.reason, error=str(error))
 
     def recover(self) -> dict[str, Result]:
-        """Finish the disposals that a crash interrupted; returns file id → result. To be called at start."""
+        """Finish the disposals that a crash interrupted; returns file id → result. To be called at start.
+
+        Raises RefusedError when the time may not be relied on.
+        """
         with self._running:
-            with self._ledger.read() as conn:
-                intents = unfinished(conn)
-            return self._sweep.resume(intents)
+            self._guard.require_time()
+            return self._resume()
+
+    def frozen(self) -> list[Freeze]:
+        """What is frozen, as it was told of last."""
+        with self._ledger.read() as conn:
+            return freezes.standing(conn)
+
+    def against(self, plan: Plan) -> list[Freeze]:
+        """What speaks against running a plan now."""
+        self._timekeeper.look()
+        links = {"", *(item.file.link for item in plan.items)}
+        told = [f for f in self.frozen() if f.scope.link in links and f.reason.code not in VOLUME]
+        return told + self._guard.over(plan)
+
+    def unfreeze(self, link: str | None, by: str, why: str) -> list[Freeze]:
+        """End what is frozen, of one link or of all, because somebody confirms it. Raises as Guard does."""
+        with self._running:
+            return self._guard.unfreeze(link, by, why)
 
     def explain(self, link: str, folder: str, path: bytes) -> Item:
         """The decision on one file, as things stand now.
@@ -60,9 +119,19 @@ class RetentionDesk:
         with self._ledger.read() as conn:
             return report(conn, link, plan_hash)
 
+    def _carry_out(self, plan: Plan, confirmation: Confirmation | None) -> dict[str, Result]:
+        self._guard.require_volume(plan, confirmation)
+        results = self._sweep.run(plan.hash, plan.disposals, self._guard.require_time)
+        self._guard.ended(plan)
+        return results
+
+    def _resume(self) -> dict[str, Result]:
+        with self._ledger.read() as conn:
+            intents = unfinished(conn)
+        return self._sweep.resume(intents) if intents else {}
+
     def _made_again(self, plan_hash: str) -> Plan:
-        links = sorted({rule.link for rule in self._rules})
-        for link in (None, *links):
+        for link in (None, *self._links):
             current = self.plan(link)
             if current.hash == plan_hash:
                 return current

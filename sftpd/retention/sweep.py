@@ -1,8 +1,8 @@
 """Carries disposals out on disk: intent, removal, done; what a crash leaves behind, the same code ends."""
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from pathlib import Path
 
 import structlog
 
@@ -10,59 +10,69 @@ from sftpd.clock import Clock
 from sftpd.errors import ContainmentError, RefusedError
 from sftpd.files.beneath import Parts, Root
 from sftpd.files.fingerprint import snapshot
+from sftpd.files.writers import is_in_use
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.writer import Unit
 from sftpd.retention import holds
 from sftpd.retention.disposal import REMOVED, Intent, Result, conclude, intend
+from sftpd.retention.guards import Reason
+from sftpd.retention.roots import Place, Roots, is_covered
 from sftpd.retention.rule import Kept, covers
 from sftpd.retention.schedule import Item
 
 BATCH = 64
 """Files a transaction: few commits, and after a crash no more than this many to finish."""
 
-FolderOf = Callable[[str, str], Path]
-"""The directory of a folder of a link: (link, folder) → absolute path."""
-
-Roots = Mapping[tuple[str, str], Root]
+Opened = Mapping[Place, Root]
 _log = structlog.get_logger()
 
 
 class Sweep:
     """Removes the files of intents, in batches."""
 
-    def __init__(self, ledger: Ledger, folder_of: FolderOf, clock: Clock) -> None:
+    def __init__(self, ledger: Ledger, roots: Roots, clock: Clock) -> None:
         self._ledger = ledger
-        self._folder_of = folder_of
+        self._roots = roots
         self._clock = clock
 
-    def run(self, plan: str, items: Sequence[Item]) -> dict[str, Result]:
-        """Dispose of `items`; returns file id → result.
+    def run(
+        self, plan: str, items: Sequence[Item], require: Callable[[], None] = lambda: None
+    ) -> dict[str, Result]:
+        """Dispose of `items` while `require` raises nothing; returns file id → result.
 
-        Raises RefusedError `FOLDER_MISSING`, before anything is done, when a folder is not there: it may
-        not be mounted. The files of an empty folder are left out for the same reason.
+        The files of a folder that is missing or replaced are left out: it may not be mounted. So are those
+        of an empty one. Raises RefusedError, before anything is done, when no folder is left.
         """
         results: dict[str, Result] = {}
         with ExitStack() as opened:
-            roots = self._open((item.file for item in items), opened)
+            roots, against = self._open((item.file for item in items), opened)
+            if against and not roots:
+                raise RefusedError(
+                    against[0].text,
+                    reason=against[0].code,
+                    remedy=f"{against[0].remedy}; nothing was disposed of",
+                )
             empty = {place for place, root in roots.items() if _is_empty(root)}
             for link, folder in sorted(empty):
                 _log.warning("retention_folder_empty", link=link, folder=folder)
-            reachable = [item for item in items if _folder(item.file) not in empty]
+            reachable = [item for item in items if _folder(item.file) in roots.keys() - empty]
             for start in range(0, len(reachable), BATCH):
+                require()
                 intents = self._intend(plan, reachable[start : start + BATCH])
                 results |= self._finish(intents, roots, missing=Result.ABSENT)
         return results
 
     def resume(self, intents: Sequence[Intent]) -> dict[str, Result]:
-        """Finish intents that a crash left behind; returns file id → result. Raises as `run` does."""
+        """Finish intents that a crash left behind, but for those of folders that `run` leaves out."""
         with ExitStack() as opened:
-            roots = self._open((intent.file for intent in intents), opened)
-            return self._finish(intents, roots, missing=Result.GONE)
+            roots, _ = self._open((intent.file for intent in intents), opened)
+            reachable = [intent for intent in intents if _folder(intent.file) in roots]
+            return self._finish(reachable, roots, missing=Result.GONE)
 
     def _intend(self, plan: str, items: Sequence[Item]) -> list[Intent]:
         return self._ledger.write(lambda unit: intend(unit, plan, items))
 
-    def _finish(self, intents: Sequence[Intent], roots: Roots, missing: Result) -> dict[str, Result]:
+    def _finish(self, intents: Sequence[Intent], roots: Opened, missing: Result) -> dict[str, Result]:
         held = self._held(intents)
         results = []
         for intent in intents:
@@ -83,20 +93,8 @@ class Sweep:
             standing = [hold for hold in holds.listed(conn) if hold.stands(self._clock.now())]
         return {i.file.id for i in intents if any(covers(hold, i.file) for hold in standing)}
 
-    def _open(self, files: Iterable[Kept], opened: ExitStack) -> Roots:
-        roots = {}
-        for link, folder in sorted({_folder(file) for file in files}):
-            path = self._folder_of(link, folder)
-            try:
-                roots[link, folder] = opened.enter_context(Root.at(path))
-            except OSError as error:
-                raise RefusedError(
-                    f"folder cannot be opened: {error.strerror}",
-                    reason="FOLDER_MISSING",
-                    where=str(path),
-                    remedy="restore or mount it; nothing was disposed of",
-                ) from error
-        return roots
+    def _open(self, files: Iterable[Kept], opened: ExitStack) -> tuple[Opened, list[Reason]]:
+        return self._roots.open({_folder(file) for file in files}, opened)
 
 
 def _folder(file: Kept) -> tuple[str, str]:
@@ -113,20 +111,37 @@ def _is_empty(root: Root) -> bool:
 
 
 def _remove(root: Root, file: Kept, missing: Result) -> Result:
+    parts = _parts(file)
     try:
-        status = root.stat(_parts(file), follow=False)
+        status = root.stat(parts, follow=False)
         if file.source != str(snapshot(status)):
             return Result.CHANGED
-        root.unlink(_parts(file))
+        if _is_in_use(root, parts):
+            return Result.IN_USE
+        root.unlink(parts)
     except (FileNotFoundError, NotADirectoryError):
-        return missing
+        return Result.COVERED if is_covered(root, parts) else missing
     except (OSError, ContainmentError) as error:
         _log.error("disposal_failed", file=file.id, link=file.link, error=str(error))
         return Result.FAILED
     return Result.DISPOSED if status.st_nlink == 1 else Result.LINKED
 
 
-def _make_durable(files: Iterable[Kept], roots: Roots) -> None:
+def _is_in_use(root: Root, parts: Parts) -> bool:
+    """Whether anybody has the file open; where the kernel does not tell, it is taken for unused."""
+    try:
+        fd = root.open(parts, os.O_RDONLY | os.O_NOFOLLOW)
+    except BlockingIOError:
+        return True  # another process has a write lease and is asked to give it back
+    except PermissionError:
+        return False  # it may be removed without being read
+    try:
+        return bool(is_in_use(fd))
+    finally:
+        os.close(fd)
+
+
+def _make_durable(files: Iterable[Kept], roots: Opened) -> None:
     """Sync each directory that lost a file; one that is gone itself has nothing left to lose."""
     for place, parts in {(_folder(file), _parts(file)[:-1]) for file in files}:
         try:

@@ -37,6 +37,7 @@ EVENTS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     "receipt.matched": ("sftpd_receipts_matched", "Deliveries that have a receipt.", ("verdict",)),
     "receipt.refused": ("sftpd_receipts_refused", "Receipts that show no delivery.", ("reason",)),
     "receipt.missed": ("sftpd_receipts_missed", "Deliveries that had no receipt in time.", ()),
+    "retention.frozen": ("sftpd_retention_freezes", "Times that retention was frozen.", ()),
     "file.fetched": ("sftpd_fetched_files", "Files fetched by partners, in part or whole.", ()),
 }
 """The counter of each type of event: its name, what it counts, and which public values are its labels."""

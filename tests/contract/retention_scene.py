@@ -8,56 +8,71 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from sftpd.audit.event import seal
-from sftpd.clock import SystemClock
+from sftpd.clock import SystemClock, Uptime
 from sftpd.ledger import tables
 from sftpd.ledger.ledger import Ledger
+from sftpd.ledger.outbox import Event
 from sftpd.names import new_id
 from sftpd.periods import Period
 from sftpd.retention.desk import RetentionDesk
+from sftpd.retention.guard import Confirmation
+from sftpd.retention.guards import Bounds
+from sftpd.retention.roots import Roots
 from sftpd.retention.rule import Rule
+from sftpd.retention.timekeeper import Timekeeper
 
 RECEIVED = datetime(2026, 1, 1, tzinfo=UTC)
 OLD = RECEIVED + timedelta(days=1000)
+MANY = Bounds(unremarkable=1000)
+"""What lets the tests that are not about volumes pass."""
 ZONE = ZoneInfo("Europe/Amsterdam")
 RULES = [
     Rule("short", 1, "demo", "inbound", "*", Period.parse("PT5S"), "dispose", "agreement", ZONE),
+    Rule("other", 1, "other", None, "*", Period.parse("PT5S"), "dispose", "agreement", ZONE),
     Rule("long", 2, "demo", "inbound", "*.keep", Period.parse("P7Y"), "dispose", "agreement", ZONE),
 ]
 
 
 class At(SystemClock):
-    """A clock whose civil time stands still until it is moved."""
+    """Clocks that stand still until time passes, or until the one for the civil time is set anew."""
 
-    def __init__(self, now=OLD):
+    def __init__(self, now=OLD, boot="first"):
         self.time = now
+        self.set_by = timedelta()
+        self.boot = boot
 
     def now(self):
-        return self.time
+        return self.time + self.set_by
+
+    def uptime(self):
+        return Uptime(self.boot, self.time - RECEIVED)
 
 
 class Scene:
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, clock: At | None = None, bounds: Bounds = MANY):
         self.folder = folder
         self.inbound = folder / "inbound"
         self.inbound.mkdir(exist_ok=True)
-        self.clock = At()
+        self.clock = clock or At()
         self.ledger = Ledger.open(
             f"sqlite:///{folder}/ledger.db", clock=self.clock, seal=partial(seal, source="sftpd://test")
         )
-        self.desk = RetentionDesk(self.ledger, RULES, lambda link, name: folder / name, self.clock)
+        self.roots = Roots(self.ledger, lambda link, name: folder / name)
+        keeper = Timekeeper(self.ledger, self.clock)
+        self.desk = RetentionDesk(self.ledger, RULES, self.roots, keeper, self.clock, bounds)
 
-    def receive(self, *names: bytes) -> None:
+    def receive(self, *names: bytes, link: str = "demo", folder: str = "inbound") -> None:
         rows = []
         for name in names:
-            path = self.inbound / os.fsdecode(name)
+            path = self.folder / folder / os.fsdecode(name)
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(name)
             status = path.stat()
             rows.append(
                 {
                     "id": new_id(RECEIVED),
-                    "link": "demo",
-                    "folder": "inbound",
+                    "link": link,
+                    "folder": folder,
                     "path": name,
                     "source": f"{status.st_ino}:{status.st_size}:{status.st_mtime_ns}",
                     "size": status.st_size,
@@ -75,6 +90,11 @@ class Scene:
         paths = {row.file: row.path.decode() for row in self.desk.report()}
         return {paths[file]: result.value for file, result in results.items()}
 
+    def again(self, clock: At) -> "Scene":
+        """What a start finds after this one ended."""
+        self.ledger.close()
+        return Scene(self.folder, clock)
+
     def left(self) -> set[bytes]:
         root = os.fsencode(self.inbound)
         return {
@@ -84,7 +104,12 @@ class Scene:
         }
 
 
+def an_event() -> Event:
+    return Event("daemon.started")
+
+
 if __name__ == "__main__":
-    scene = Scene(Path(sys.argv[1]))
-    scene.desk.run(scene.desk.plan().hash)
+    scene = Scene(Path(sys.argv[1]), bounds=Bounds(unremarkable=int(sys.argv[2])))
+    planned = scene.desk.plan()
+    scene.desk.run(planned.hash, Confirmation(len(planned.disposals), "jan"))
     scene.ledger.close()

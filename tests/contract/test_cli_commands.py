@@ -179,11 +179,35 @@ def _retention(scene: Scene) -> dict[str, Any]:
         return scene.json("retention", "plan")
 
     until(lambda: any(item["action"] == "dispose" for item in plan()["items"]))
-    made["retention plan"] = plan()
+    made |= _frozen(scene, plan()["plan"])
     made["retention explain"] = scene.json("retention", "explain", "inbound/old.csv", "--link", "demo")
     made["retention run"] = scene.json("retention", "run", "--plan", made["retention plan"]["plan"])
     made["retention report"] = scene.json("retention", "report")
     made["hold release"] = scene.json("hold", "release", made["hold add"]["id"])
+    return made
+
+
+def _frozen(scene: Scene, planned: str) -> dict[str, Any]:
+    """What is told while another directory lies where `inbound` was, and of how that is confirmed."""
+    inbound = scene.root / "links/demo/inbound"
+    away, other = inbound.with_name("away"), inbound.with_name("other")
+
+    def refused() -> None:
+        asked = scene.ask("retention", "run", "--plan", planned)
+        assert asked.code == 1, asked
+        assert "is another directory" in asked.err
+
+    inbound.rename(away)
+    inbound.mkdir()
+    refused()
+    unfreeze = ("retention", "unfreeze", "--reason", "a test")
+    made = {"retention unfreeze": scene.json(*unfreeze)}
+    inbound.rename(other)
+    away.rename(inbound)
+    other.rmdir()
+    refused()
+    made["retention plan"] = scene.json("retention", "plan")
+    scene.json(*unfreeze)
     return made
 
 
@@ -323,7 +347,7 @@ def parameters(command: Any) -> dict[str, bool]:
 
 def parameters_in(synopsis: str) -> dict[str, bool]:
     """The same as a synopsis has them: `FILE --link LINK [--json]`."""
-    without_values = re.sub(r"(--[a-z]+) [A-Z:=]+", r"\1", synopsis)
+    without_values = re.sub(r"(--[a-z-]+) [A-Z:=]+", r"\1", synopsis)
     return {word.strip("[]"): not word.startswith("[") for word in without_values.split()}
 
 

@@ -120,7 +120,7 @@ def test_a_missing_folder_stops_everything(scene, tmp_path):
     with pytest.raises(RefusedError) as refused:
         scene.run()
     assert refused.value.reason == "FOLDER_MISSING"
-    assert events(scene) == {}
+    assert events(scene) == {("retention.frozen", None): 1}
 
 
 def test_an_empty_folder_is_not_taken_for_consumed(scene, tmp_path):
@@ -191,7 +191,7 @@ def test_after_a_kill_recovery_ends_what_was_begun_and_no_more(tmp_path, when_le
     planned = {item.file.id for item in scene.desk.plan().disposals}
     scene.ledger.close()
 
-    child = subprocess.Popen([sys.executable, retention_scene.__file__, str(tmp_path)])
+    child = subprocess.Popen([sys.executable, retention_scene.__file__, str(tmp_path), "1000"])
     while len(os.listdir(scene.inbound)) > when_left + 2 and child.poll() is None:
         pass
     child.send_signal(signal.SIGKILL)

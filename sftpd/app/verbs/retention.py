@@ -8,22 +8,36 @@ from sftpd.app.instance import Instance
 from sftpd.app.verbs.verb import Arguments, Verb, instant
 from sftpd.errors import UsageError
 from sftpd.retention import holds
+from sftpd.retention.guard import Confirmation
 from sftpd.retention.holds import HoldRequest
 from sftpd.retention.rule import Hold
 
 
 def _retention_plan(instance: Instance, arguments: Arguments) -> dict[str, Any]:
-    return instance.retention.plan(arguments.get("link")).as_json()
+    plan = instance.retention.plan(arguments.get("link"))
+    return {**plan.as_json(), "frozen": [freeze.as_json() for freeze in instance.retention.against(plan)]}
 
 
 def _retention_run(instance: Instance, arguments: Arguments) -> dict[str, Any]:
-    results = instance.retention.run(arguments["plan"])
+    confirmation = None
+    if "confirm_volume" in arguments:
+        confirmation = Confirmation(arguments["confirm_volume"], arguments["by"])
+    results = instance.retention.run(arguments["plan"], confirmation)
     rows = instance.retention.report(plan_hash=arguments["plan"])
     return {
         "plan": arguments["plan"],
         "results": {file: result.value for file, result in results.items()},
         "items": [row.as_json() for row in rows],
+        "frozen": [freeze.as_json() for freeze in instance.retention.frozen()],
     }
+
+
+def _retention_unfreeze(instance: Instance, arguments: Arguments) -> list[dict[str, Any]]:
+    link = arguments.get("link")
+    if link is not None:
+        instance.register.get(link)
+    lifted = instance.retention.unfreeze(link, arguments["by"], arguments["reason"])
+    return [freeze.as_json() for freeze in lifted]
 
 
 def _retention_explain(instance: Instance, arguments: Arguments) -> dict[str, Any]:
@@ -85,6 +99,7 @@ VERBS: Mapping[str, Verb] = {
     "retention.run": _retention_run,
     "retention.explain": _retention_explain,
     "retention.report": _retention_report,
+    "retention.unfreeze": _retention_unfreeze,
     "hold.add": _hold_add,
     "hold.list": _hold_list,
     "hold.release": _hold_release,

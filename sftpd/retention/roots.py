@@ -1,0 +1,153 @@
+"""The directories of folders, each known again: one that is not the same is not swept."""
+
+import re
+from collections.abc import Callable, Collection
+from contextlib import ExitStack
+from pathlib import Path
+
+import sqlalchemy as sa
+import structlog
+
+from sftpd.errors import ContainmentError
+from sftpd.files.beneath import Parts, Root
+from sftpd.files.fingerprint import snapshot
+from sftpd.ledger import tables
+from sftpd.ledger.ledger import Ledger
+from sftpd.ledger.writer import Unit
+from sftpd.retention.freezes import Scope, settle
+from sftpd.retention.guards import FOLDER, Reason
+
+FolderOf = Callable[[str, str], Path]
+"""The directory of a folder of a link: (link, folder) → absolute path."""
+
+Place = tuple[str, str]
+"""A link and a folder of it."""
+
+_WITNESSES = 100
+"""Files that are looked for, the latest first, before a directory is held for the one they were put in."""
+_MOUNT = re.compile(rb"^mnt_id:\s*(\d+)$", re.MULTILINE)
+_log = structlog.get_logger()
+
+
+class Roots:
+    """Opens the directories of folders, and remembers which they are."""
+
+    def __init__(self, ledger: Ledger, folder_of: FolderOf) -> None:
+        self._ledger = ledger
+        self._folder_of = folder_of
+
+    def open(self, places: Collection[Place], opened: ExitStack) -> tuple[dict[Place, Root], list[Reason]]:
+        """The directories of `places` that may be swept, and why the others may not, which is told."""
+        roots, against = {}, []
+        for place in sorted(places):
+            root, reason = self._open(place, opened)
+            found = [] if reason is None else [reason]
+            self._settle(place, found)
+            against += found
+            if root is not None and reason is None:
+                roots[place] = root
+        return roots, against
+
+    def mark(self, places: Collection[Place]) -> None:
+        """Remember which directory each of `places` is, where that is unknown."""
+        for place in places:
+            with ExitStack() as opened:
+                self._open(place, opened)
+
+    def confirm(self, unit: Unit, place: Place) -> None:
+        """Hold the directory that is there now for the right one. Raises OSError when there is none."""
+        with Root.at(self._folder_of(*place)) as root:
+            _forget(unit, place)
+            _remember(unit, place, identity(root))
+
+    def _open(self, place: Place, opened: ExitStack) -> tuple[Root | None, Reason | None]:
+        path = self._folder_of(*place)
+        try:
+            root = opened.enter_context(Root.at(path))
+        except OSError as error:
+            return None, Reason("FOLDER_MISSING", f"{path} cannot be opened: {error.strerror}")
+        found = identity(root)
+        with self._ledger.read() as conn:
+            known = _known(conn, place)
+            latest = _latest(conn, place) if known is None else []
+        if known is None:
+            if not latest or any(_is_there(root, path, source) for path, source in latest):
+                self._ledger.write(lambda unit: _remember(unit, place, found))
+            return root, None
+        if known == found:
+            return root, None
+        return root, Reason("FOLDER_REPLACED", f"{path} is another directory than files were put in")
+
+    def _settle(self, place: Place, found: list[Reason]) -> None:
+        scope = Scope(*place)
+        for reason in found:
+            _log.warning("retention_folder_left_out", scope=str(scope), reason=reason.code, text=reason.text)
+        freeze = tables.freeze.c
+        query = sa.select(freeze.reason).where(
+            freeze.link == scope.link, freeze.folder == scope.folder, freeze.reason.in_(FOLDER)
+        )
+        with self._ledger.read() as conn:
+            known = set(conn.scalars(query))
+        if known != {reason.code for reason in found}:
+            self._ledger.write(lambda unit: settle(unit, scope, FOLDER, found))
+
+
+def identity(root: Root) -> str:
+    """What a directory is known again by: its file system and inode.
+
+    The id of a file system, not its device: that number may be another after each boot or mount.
+    Network file systems have none (statfs(2)); of them the inode alone counts.
+    """
+    return f"{root.statvfs().f_fsid:x}:{root.stat(()).st_ino}"
+
+
+def is_covered(root: Root, parts: Parts) -> bool:
+    """Whether something is mounted over a directory between `root` and a path, as far as they are there."""
+    try:
+        mount = _mount(root)
+        for depth in range(1, len(parts)):
+            with root.sub(parts[:depth]) as directory:
+                if _mount(directory) != mount:
+                    return True
+    except (OSError, ContainmentError):
+        return False
+    return False
+
+
+def _mount(root: Root) -> bytes | None:
+    """The id of the mount that a directory is reached by (proc(5), fdinfo); bind mounts have their own."""
+    found = _MOUNT.search(Path(f"/proc/self/fdinfo/{root.fileno()}").read_bytes())
+    return None if found is None else found[1]
+
+
+def _is_there(root: Root, path: bytes, source: str) -> bool:
+    try:
+        return str(snapshot(root.stat(tuple(path.split(b"/")), follow=False))) == source
+    except (OSError, ContainmentError):
+        return False
+
+
+def _latest(conn: sa.Connection, place: Place) -> list[tuple[bytes, str]]:
+    file = tables.kept_file.c
+    query = (
+        sa.select(file.path, file.source)
+        .where(file.link == place[0], file.folder == place[1], file.state == "present")
+        .order_by(file.received_at.desc())
+        .limit(_WITNESSES)
+    )
+    return [(row.path, row.source) for row in conn.execute(query)]
+
+
+def _known(conn: sa.Connection, place: Place) -> str | None:
+    mark = tables.folder_mark.c
+    return conn.scalar(sa.select(mark.identity).where(mark.link == place[0], mark.folder == place[1]))
+
+
+def _forget(unit: Unit, place: Place) -> None:
+    mark = tables.folder_mark
+    unit.conn.execute(mark.delete().where(mark.c.link == place[0], mark.c.folder == place[1]))
+
+
+def _remember(unit: Unit, place: Place, found: str) -> None:
+    values = {"link": place[0], "folder": place[1], "identity": found, "since": unit.now}
+    unit.conn.execute(tables.folder_mark.insert().values(**values))
