@@ -1,12 +1,14 @@
-"""ISO 8601 periods: read, written, and added to an instant by the civil calendar of a time zone."""
+"""ISO 8601 periods, added to an instant by the civil calendar of a time zone, and ends of financial years."""
 
 import calendar
 import re
 from dataclasses import dataclass, fields
 from datetime import UTC, date, datetime, time, timedelta
-from typing import ClassVar, Self
+from functools import lru_cache
+from typing import Self
 from zoneinfo import ZoneInfo
 
+from sftpd.civil import instant
 from sftpd.errors import SftpdError
 
 _PERIOD = re.compile(
@@ -16,6 +18,11 @@ _PERIOD = re.compile(
 )
 _LIMIT_DAYS = 1000 * 366
 _DAYS_A_YEAR, _DAYS_A_MONTH = 366, 31
+_DAY = timedelta(days=1)
+_FOUR_YEARS = [date(2000, 1, 1) + count * _DAY for count in range(4 * 365 + 1)]
+_LEAP_YEAR = 2000
+_DESIGNATORS = "YMWDHMS"
+_UTC = ZoneInfo("UTC")
 
 
 class PeriodError(SftpdError, ValueError):
@@ -39,8 +46,6 @@ class Period:
     hours: int = 0
     minutes: int = 0
     seconds: float = 0
-
-    _DESIGNATORS: ClassVar[str] = "YMWDHMS"
 
     def __post_init__(self) -> None:
         days = self.years * _DAYS_A_YEAR + self.months * _DAYS_A_MONTH + self.weeks * 7 + self.days
@@ -89,29 +94,79 @@ class Period:
         Date parts count civil days in `zone`, months clamp to the month's end, and a period of date parts
         alone ends with the last day: at the midnight that follows it. Time parts are elapsed time.
         """
+        if self.has_date_parts and not self.has_time_parts:
+            return end_of(self.last_day(start.astimezone(zone).date()), zone)
         moment = start.astimezone(UTC)
         if self.has_date_parts:
             local = start.astimezone(zone)
-            day = self._shifted(local.date())
-            wall = local.timetz() if self.has_time_parts else time(0, tzinfo=zone)
-            end = day if self.has_time_parts else day + timedelta(days=1)
-            moment = datetime.combine(end, wall).astimezone(UTC)
+            moment = datetime.combine(self.last_day(local.date()), local.timetz()).astimezone(UTC)
         return moment + timedelta(seconds=self._time_seconds())
 
-    def _shifted(self, day: date) -> date:
+    def last_day(self, day: date) -> date:
+        """The civil day to which the date parts lead from `day`; months clamp to the month's end."""
         months = day.year * 12 + day.month - 1 + self.years * 12 + self.months
         year, month = months // 12, months % 12 + 1
         last = calendar.monthrange(year, month)[1]
         return date(year, month, min(day.day, last)) + timedelta(weeks=self.weeks, days=self.days)
 
+    def may_outlast(self, other: "Period") -> date | None:
+        """A day of four years from which this period ends later than `other`; None when there is none."""
+        return next((day for day in _FOUR_YEARS if self._outlasts(other, day)), None)
+
+    def _outlasts(self, other: "Period", day: date) -> bool:
+        # What ends with a civil day and what counts hours differ most at one of the day's ends.
+        starts = (datetime.combine(day, at, UTC) for at in (time.min, time.max))
+        return any(self.due(start, _UTC) > other.due(start, _UTC) for start in starts)
+
     def _time_seconds(self) -> float:
         return self.hours * 3600 + self.minutes * 60 + self.seconds
 
     def __str__(self) -> str:
-        numbers = [getattr(self, field.name) for field in fields(self)]
-        parts = [
-            f"{number:.6f}".rstrip("0").rstrip(".") + letter if number else ""
-            for number, letter in zip(numbers, self._DESIGNATORS, strict=True)
-        ]
-        clock = "".join(parts[4:])
-        return f"P{''.join(parts[:4])}{'T' + clock if clock else ''}" if any(parts) else "PT0S"
+        return _written(self)
+
+
+@lru_cache(maxsize=1024)
+def _written(period: Period) -> str:
+    numbers = [getattr(period, field.name) for field in fields(period)]
+    parts = [
+        f"{number:.6f}".rstrip("0").rstrip(".") + letter if number else ""
+        for number, letter in zip(numbers, _DESIGNATORS, strict=True)
+    ]
+    clock = "".join(parts[4:])
+    return f"P{''.join(parts[:4])}{'T' + clock if clock else ''}" if any(parts) else "PT0S"
+
+
+@dataclass(frozen=True, slots=True)
+class YearEnd:
+    """The last day of a financial year, as month and day; the 29th of February is the end of that month."""
+
+    month: int
+    day: int
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Read `MM-DD`. Raises PeriodError."""
+        match = re.fullmatch(r"(\d\d)-(\d\d)", text, re.ASCII)
+        try:
+            day = date(_LEAP_YEAR, *map(int, match.groups())) if match else None
+        except ValueError:
+            day = None
+        if day is None:
+            raise PeriodError(f"{text!r} is no day of a year", expected='month and day, such as "12-31"')
+        return cls(day.month, day.day)
+
+    def closing(self, day: date) -> date:
+        """The last day of the financial year in which `day` is."""
+        end = self._in(day.year)
+        return end if day <= end else self._in(day.year + 1)
+
+    def _in(self, year: int) -> date:
+        return date(year, self.month, min(self.day, calendar.monthrange(year, self.month)[1]))
+
+    def __str__(self) -> str:
+        return f"{self.month:02}-{self.day:02}"
+
+
+def end_of(day: date, zone: ZoneInfo) -> datetime:
+    """The instant, in UTC, at which a civil day has passed: the first of the next."""
+    return instant(day + _DAY, time(), zone)

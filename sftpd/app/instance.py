@@ -15,7 +15,8 @@ import sqlalchemy as sa
 
 from sftpd import logs
 from sftpd.app.keys import signing_key
-from sftpd.app.links import build_link, build_rules
+from sftpd.app.links import build_link
+from sftpd.app.rules import build_rules
 from sftpd.audit.event import seal
 from sftpd.clock import Clock
 from sftpd.config.load import Config

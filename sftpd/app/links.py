@@ -38,7 +38,6 @@ from sftpd.link.model import (
 )
 from sftpd.link.return_receipts import ReturnReceipts
 from sftpd.names import AccountName, LinkName, RemoteName, RouteName
-from sftpd.retention.rule import Rule
 
 
 def build_link(config: Config, file: LinkFile, audit: Path) -> Link:
@@ -85,25 +84,6 @@ def most_handles(config: Config) -> int:
     """The most that any account may have open in a session."""
     own = (account.limits.handles for file in config.links for account in file.accounts)
     return max([config.instance.limits.handles, *(handles for handles in own if handles is not None)])
-
-
-def build_rules(config: Config) -> list[Rule]:
-    """The retention rules of all links."""
-    return [
-        Rule(
-            id=rule.name,
-            version=rule.version,
-            link=file.name,
-            folder=rule.folder,
-            glob=rule.glob,
-            period=rule.period,
-            action="dispose",
-            mandate=rule.mandate,
-            zone=config.zone(file),
-        )
-        for file in config.links
-        for rule in file.retention
-    ]
 
 
 def _account(account: AccountSection, config: Config, file: LinkFile) -> Account:

@@ -2,6 +2,7 @@
 
 import os
 import shlex
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated
@@ -17,6 +18,7 @@ from sftpd.cli.common import (
     LinkOption,
     WhyOption,
     print_json,
+    printable,
     show_fields,
     show_rows,
 )
@@ -24,6 +26,7 @@ from sftpd.errors import UsageError
 
 group = typer.Typer()
 
+_LEFT_TO_PEOPLE = {"review": "To review", "return": "To return"}
 _REPORTED = ("link", "folder", "path", "rule", "due", "done_at", "result")
 
 
@@ -37,8 +40,11 @@ def plan(link: LinkOption = None, config: ConfigOption = DEFAULT_CONFIG, as_json
     show_rows(document["items"], ("link", "path", "action", "due", "reason"), as_json=False)
     for freeze in document["frozen"]:
         print(f"\nFrozen: {_told(freeze)}")
-    count = sum(item["action"] == "dispose" for item in document["items"])
-    print(f"\nTo dispose of: {count}. Run exactly that:")
+    counted = Counter(item["action"] for item in document["items"])
+    for action, words in _LEFT_TO_PEOPLE.items():
+        if counted[action]:
+            print(f"\n{words}: {counted[action]}. A run leaves them where they are.")
+    print(f"\nTo dispose of: {counted['dispose']}. Run exactly that:")
     print(f"sftpd retention run --plan {document['plan']}{_naming(config)}")
 
 
@@ -87,8 +93,17 @@ def explain(
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """Say what is to become of one file, and why."""
-    show_fields(ask(config, "retention.explain", link=link, file=file), as_json=as_json)
+    """Say what is to become of one file, and by which steps that was decided."""
+    document = ask(config, "retention.explain", link=link, file=file)
+    if as_json:
+        print_json(document)
+        return
+    chain = document.pop("chain")
+    show_fields(document, as_json=False)
+    print()
+    width = max(len(step["step"]) for step in chain)
+    for number, step in enumerate(chain, 1):
+        print(f"{number:>2}. {step['step']:<{width}}  {printable(step['says'])}")
 
 
 @group.command("report")

@@ -25,7 +25,7 @@ def check_link(link: LinkFile, stem: str) -> Iterator[Finding]:
     for table, sections in (
         ("remote", link.remotes),
         ("route", link.routes),
-        ("retention", link.retention),
+        ("class", link.classes),
         ("expect", link.expectations),
     ):
         yield from _unique(table, [section.name for section in sections])
@@ -46,6 +46,7 @@ def check_link(link: LinkFile, stem: str) -> Iterator[Finding]:
             path = ("expect", index, "from")
             names = ", ".join(sources)
             yield Finding(path, path, f'unknown inbound route "{expected.source}", allowed: {names}')
+    yield from _retention(link)
     yield from _conflicts(link)
     yield from _folders(link)
 
@@ -66,6 +67,39 @@ def _unique(table: str, names: list[str]) -> Iterator[Finding]:
         if name in names[:index]:
             path: KeyPath = (table, index, "name")
             yield Finding(path, path, f'found "{name}", which is already {table}[{names.index(name)}]')
+
+
+def _retention(link: LinkFile) -> Iterator[Finding]:
+    """Rules that refer to nothing, and versions of a rule that do not tell when each is in force."""
+    peers = sorted({account.name for account in link.accounts} | {remote.name for remote in link.remotes})
+    classes = sorted(section.name for section in link.classes)
+    for index, rule in enumerate(link.retention):
+        for key, word, name, known in (
+            ("account", "account or remote", rule.account, peers),
+            ("class", "class", rule.file_class, classes),
+        ):
+            if name is not None and name not in known:
+                path: KeyPath = ("retention", index, key)
+                names = ", ".join(known) or f"none, for the link has no [[{key}]]"
+                yield Finding(path, path, f'unknown {word} "{name}", allowed: {names}')
+        yield from _version(link, index)
+
+
+def _version(link: LinkFile, index: int) -> Iterator[Finding]:
+    """What is wrong with a version of a rule, seen beside the version that stands before it."""
+    rule = link.retention[index]
+    before = [at for at in range(index) if link.retention[at].name == rule.name]
+    if not before:
+        return
+    last = link.retention[before[-1]]
+    path: KeyPath = ("retention", index, "name")
+    if rule.version <= last.version:
+        found = f'found "{rule.name}", which is already retention[{before[-1]}]'
+        yield Finding(path, path, f"{found}, allowed: another name, or a version above {last.version}")
+    elif rule.effective is None or (last.effective is not None and rule.effective <= last.effective):
+        after = "" if last.effective is None else f" after {last.effective}"
+        text = f'version {rule.version} of "{rule.name}" has no day from which it is in force'
+        yield Finding(path, path[:-1], f"{text}, allowed: effective = a day{after}")
 
 
 def _conflicts(link: LinkFile) -> Iterator[Finding]:

@@ -12,7 +12,7 @@ from pydantic import Field, model_validator
 
 from sftpd.config.model import Section
 from sftpd.config.remote_model import BackoffSection, RemoteSection
-from sftpd.config.rules_model import ExpectSection, RetentionSection
+from sftpd.config.rules_model import ClassSection, ExpectSection, RetentionSection
 from sftpd.config.values import (
     IN_SAMPLE,
     AfterPull,
@@ -339,6 +339,7 @@ class LinkFile(Section):
     remotes: tuple[RemoteSection, ...] = Field(default=(), alias="remote")
     routes: tuple[Route, ...] = Field(default=(), alias="route")
     expectations: tuple[ExpectSection, ...] = Field(default=(), alias="expect")
+    classes: tuple[ClassSection, ...] = Field(default=(), alias="class")
     retention: tuple[RetentionSection, ...] = ()
     erasure: ErasureSection = ErasureSection()
 

@@ -19,6 +19,7 @@ from pydantic.json_schema import GenerateJsonSchema
 
 from sftpd.config.link_model import LinkFile
 from sftpd.config.model import InstanceFile, Section, sections_in
+from sftpd.config.rules_values import Trigger
 from sftpd.config.values import Address, InSample, Kind, Then
 
 _WIDTH = 100
@@ -115,6 +116,8 @@ def _plain(value: Any) -> Any:
             return str(value)
         case Then():
             return value.action
+        case Trigger():
+            return value.kind
         case time():
             return value.isoformat("minutes")
         case Enum():

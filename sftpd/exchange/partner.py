@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Literal
 
 from sftpd.errors import LedgerError, RefusedError
+from sftpd.exchange import records
 from sftpd.exchange.changes import Changes, Published
 from sftpd.exchange.places import OWN_MODE, Places
 from sftpd.exchange.ration import Ration
@@ -22,6 +23,7 @@ from sftpd.files.beneath import DIRECTORY_MODE, Root
 from sftpd.files.staging import Staging
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
+from sftpd.ledger.writer import Unit
 from sftpd.link.model import Account, Link
 from sftpd.names import TransferId, VirtualPath
 
@@ -174,7 +176,7 @@ class Partner:
         self._changes.set_attributes(self._published(path), self._private(path), mode=bits, times=times)
 
     def fetched(self, path: VirtualPath, size: int, *, complete: bool) -> None:
-        """Record that the account read a file of ours.
+        """Record that the account read a file of ours, whole or in part; retention may count from there.
 
         To read the audit log is no event: the log would grow by being read, and no copy be up to date.
         Raises RefusedError for a path that is no file's.
@@ -184,7 +186,14 @@ class Partner:
             return
         public = {"size": size, "complete": complete}
         event = Event("file.fetched", self.link.name, public, self._private(path))
-        self._ledger.defer(lambda unit: unit.record(event))
+        folder = _UPLOADS.get(path.parts[0])
+
+        def work(unit: Unit) -> None:
+            unit.record(event)
+            if folder is not None:
+                records.accessed(unit, self.link.name, folder, path.parts[1:])
+
+        self._ledger.defer(work)
 
     def abandoned(self, path: VirtualPath, size: int) -> None:
         """Record that an upload was broken off; its part stays for resume.

@@ -40,6 +40,16 @@ _REPLACE = Statement(
     .values(state="replaced", changed_at=sa.bindparam("now"))
 )
 _KEEP = inserting(_file)
+_ACCESSED = Statement(
+    _file.update()
+    .where(
+        _file.c.link == sa.bindparam("link_"),
+        _file.c.folder == sa.bindparam("folder_"),
+        _file.c.path == sa.bindparam("path_"),
+        _file.c.state == "present",
+    )
+    .values(accessed_at=sa.bindparam("now"))
+)
 _NEXT = Statement(
     sa.select(_t.c.rank, _t.c.not_before, _t.c.id, _t.c.path)
     .where(
@@ -295,11 +305,18 @@ def keep(unit: Unit, transfer: Transfer, folder: str, path: Parts, *, again: boo
     """
     place = {"link": transfer.link, "folder": folder, "path": join(path)}
     file = {"id": transfer.id, "source": transfer.source, "size": transfer.size, "sha256": transfer.sha256}
-    kept = {"state": "present", "received_at": unit.now, "changed_at": unit.now, "renamed_to": None}
+    kept = {"state": "present", "received_at": unit.now, "changed_at": unit.now}
+    unset = {"renamed_to": None, "accessed_at": None}
     if again:
         _FORGET.run(unit.conn, {"transfer": transfer.id})
     _REPLACE.run(unit.conn, {**{f"{name}_": value for name, value in place.items()}, "now": unit.now})
-    _KEEP.run(unit.conn, file | place | kept)
+    _KEEP.run(unit.conn, file | place | kept | unset)
+
+
+def accessed(unit: Unit, link: str, folder: str, path: Parts) -> None:
+    """Enter that a kept file was read through us just now; of what is not in our care nothing is entered."""
+    place = {"link_": link, "folder_": folder, "path_": join(path)}
+    _ACCESSED.run(unit.conn, place | {"now": unit.now})
 
 
 def _move(

@@ -124,6 +124,7 @@ kept_file = sa.Table(
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("sha256", sa.Text, nullable=False),
     sa.Column("received_at", Instant, nullable=False),
+    sa.Column("accessed_at", Instant),  # when an account last read it through us
     # present | withdrawing | renaming | replaced | withdrawn | disposed | erased | absent
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("renamed_to", sa.LargeBinary),  # while it is being renamed

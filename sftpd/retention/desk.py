@@ -3,20 +3,22 @@
 import threading
 from collections.abc import Sequence
 
+import sqlalchemy as sa
 import structlog
 
 from sftpd.clock import Clock
 from sftpd.errors import NotFoundError, RefusedError
 from sftpd.ledger.ledger import Ledger
 from sftpd.retention import freezes, holds
-from sftpd.retention.disposal import Result, kept_files, unfinished
+from sftpd.retention.disposal import Result, closings, kept_files, unfinished
+from sftpd.retention.explain import Explanation, explain
 from sftpd.retention.freezes import Freeze
 from sftpd.retention.guard import Confirmation, Guard
 from sftpd.retention.guards import VOLUME, Bounds
 from sftpd.retention.report import ReportRow, report
 from sftpd.retention.roots import Roots
-from sftpd.retention.rule import Rule
-from sftpd.retention.schedule import Item, Plan, plan
+from sftpd.retention.rule import Kept, Rule
+from sftpd.retention.schedule import Plan, Schedule, plan
 from sftpd.retention.sweep import Sweep
 from sftpd.retention.timekeeper import Timekeeper
 
@@ -48,7 +50,7 @@ class RetentionDesk:
     def plan(self, link: str | None = None) -> Plan:
         """What is to become of each file of one link, or of all, as things stand now."""
         with self._ledger.read() as conn:
-            return plan(kept_files(conn, link), self._rules, holds.listed(conn, link), self._clock.now())
+            return plan(self._files(conn, link), self._schedule(conn, link))
 
     def run(self, plan_hash: str, confirmation: Confirmation | None = None) -> dict[str, Result]:
         """Dispose of what the plan of this hash says; returns file id → result.
@@ -104,20 +106,30 @@ class RetentionDesk:
         with self._running:
             return self._guard.unfreeze(link, by, why)
 
-    def explain(self, link: str, folder: str, path: bytes) -> Item:
-        """The decision on one file, as things stand now.
+    def explain(self, link: str, folder: str, path: bytes) -> Explanation:
+        """The decision on one file, as things stand now, and each step that led there.
 
         Raises NotFoundError when no file is kept there.
         """
-        found = [i for i in self.plan(link).items if (i.file.folder, i.file.path) == (folder, path)]
-        if not found:
-            raise NotFoundError(f"no file is kept at {folder}/{path.decode('utf-8', 'backslashreplace')}")
-        return found[0]
+        with self._ledger.read() as conn:
+            found = self._files(conn, link, (folder, path))
+            if not found:
+                raise NotFoundError(f"no file is kept at {folder}/{path.decode('utf-8', 'backslashreplace')}")
+            return explain(found[0], self._schedule(conn, link))
 
     def report(self, link: str | None = None, plan_hash: str | None = None) -> list[ReportRow]:
         """What was disposed of, of one link or plan or of all, oldest first."""
         with self._ledger.read() as conn:
             return report(conn, link, plan_hash)
+
+    def _files(
+        self, conn: sa.Connection, link: str | None, at: tuple[str, bytes] | None = None
+    ) -> list[Kept]:
+        with_peers = any(rule.account is not None for rule in self._rules)
+        return kept_files(conn, link, at, with_peers=with_peers)
+
+    def _schedule(self, conn: sa.Connection, link: str | None) -> Schedule:
+        return Schedule(self._rules, holds.listed(conn, link), self._clock.now(), closings(conn))
 
     def _carry_out(self, plan: Plan, confirmation: Confirmation | None) -> dict[str, Result]:
         self._guard.require_volume(plan, confirmation)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 from typing import Any
 
@@ -10,6 +11,7 @@ import sqlalchemy as sa
 from sftpd.ledger import tables
 from sftpd.ledger.outbox import Event
 from sftpd.ledger.writer import Unit
+from sftpd.link.lifecycle import LinkState
 from sftpd.retention.rule import Kept
 from sftpd.retention.schedule import Item
 
@@ -65,13 +67,38 @@ class Intent:
         }
 
 
-def kept_files(conn: sa.Connection, link: str | None = None) -> list[Kept]:
-    """The received files that are still present, of one link or of all."""
+def kept_files(
+    conn: sa.Connection,
+    link: str | None = None,
+    at: tuple[str, bytes] | None = None,
+    *,
+    with_peers: bool = False,
+) -> list[Kept]:
+    """The received files that are still present, of one link or of all, or `at` one folder and path.
+
+    Their peers are looked up only if asked for.
+    """
     file = tables.kept_file.c
-    query = sa.select(*(file[name] for name in Kept.__dataclass_fields__)).where(file.state == "present")
+    columns = [file[name] for name in Kept.__dataclass_fields__ if name in file]
+    query = sa.select(*columns)
+    if with_peers:
+        transfer = tables.transfer
+        query = query.add_columns(transfer.c.peer).outerjoin_from(
+            tables.kept_file, transfer, transfer.c.id == file.id
+        )
+    query = query.where(file.state == "present")
     if link is not None:
         query = query.where(file.link == link)
+    if at is not None:
+        query = query.where(file.folder == at[0], file.path == at[1])
     return [Kept(*row) for row in conn.execute(query)]
+
+
+def closings(conn: sa.Connection) -> dict[str, datetime]:
+    """The links whose exchange has ended, and when it did."""
+    link = tables.link.c
+    query = sa.select(link.name, link.since).where(link.state.in_((LinkState.CLOSING, LinkState.CLOSED)))
+    return {row.name: row.since for row in conn.execute(query)}
 
 
 def intend(unit: Unit, plan: str, items: Sequence[Item]) -> list[Intent]:

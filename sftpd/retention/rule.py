@@ -1,12 +1,17 @@
 """What retention reasons about: kept files, the rules for them and the holds on them (plain data)."""
 
 import fnmatch
+import re
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Literal, Protocol
+from datetime import date, datetime
+from functools import lru_cache
+from typing import Literal, Protocol, TypeAlias
 from zoneinfo import ZoneInfo
 
-from sftpd.periods import Period
+from sftpd.namedates import DatePattern
+from sftpd.periods import Period, YearEnd
+
+Action = Literal["dispose", "return", "review"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,19 +24,85 @@ class Kept:
     path: bytes
     source: str
     received_at: datetime
+    accessed_at: datetime | None = None
+    """When an account last read it through us."""
+    peer: str = ""
+    """The account or remote that it came from or went to."""
 
     @property
     def place(self) -> str:
         """Folder and path as people read it, below the folder of the link."""
         return f"{self.folder}/{self.path.decode('utf-8', 'backslashreplace')}"
 
+    @property
+    def name(self) -> bytes:
+        """The last part of its path."""
+        return self.path.rsplit(b"/", 1)[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """A period begins when the file came into our care."""
+
+
+@dataclass(frozen=True, slots=True)
+class LastAccess:
+    """A period begins when the file was last read through us, or received if it never was."""
+
+
+@dataclass(frozen=True, slots=True)
+class BusinessDate:
+    """A period begins on the day that the file's name tells, or when it was received if it tells none."""
+
+    pattern: DatePattern
+
+
+@dataclass(frozen=True, slots=True)
+class LinkClosed:
+    """A period begins when the link was closed, and does not begin before."""
+
+
+Trigger: TypeAlias = Received | LastAccess | BusinessDate | LinkClosed
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """Files are kept for `period` after `trigger`: no shorter, and when it has passed the action follows.
+
+    With `year_end` the period begins at the end of the financial year. `at_least` and `at_most` are counted
+    from the receipt; where they contradict each other `at_least` counts.
+    """
+
+    period: Period
+    trigger: Trigger = Received()
+    year_end: YearEnd | None = None
+    at_least: Period | None = None
+    at_most: Period | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """Files need not be kept for longer than `at_least`, and the action follows `at_most` after receipt."""
+
+    at_most: Period
+    at_least: Period | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FileClass:
+    """Files that belong together by their names, such as invoices."""
+
+    name: str
+    globs: tuple[str, ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """How long files are kept after their receipt and what happens then.
+    """How long files are kept and what happens then.
 
-    `folder` None means every folder; `mandate` is what the rule rests on; a period of days or longer ends
-    with a civil day in `zone`.
+    `folder`, `account` and `file_class` None mean every one. `mandate` is what the rule rests on; a period of
+    days or longer ends with a civil day in `zone`. A version with an `effective` day governs the files that
+    were received from that day on; one without has always been in force.
     """
 
     id: str
@@ -39,10 +110,13 @@ class Rule:
     link: str
     folder: str | None
     glob: str
-    period: Period
-    action: Literal["dispose", "review"]
+    term: Term | Limit
+    action: Action
     mandate: str
     zone: ZoneInfo
+    account: str | None = None
+    file_class: FileClass | None = None
+    effective: date | None = None
 
     def __str__(self) -> str:
         return f"rule {self.id} version {self.version}"
@@ -91,7 +165,16 @@ def covers(scope: Scope, file: Kept) -> bool:
     """Whether `file` is in `scope`; a glob with a slash is matched on the path, another on the file name."""
     if scope.link != file.link or scope.folder not in (None, file.folder):
         return False
-    if scope.glob is None:
-        return True
-    subject = file.path if "/" in scope.glob else file.path.rsplit(b"/", 1)[-1]
-    return fnmatch.fnmatchcase(subject, scope.glob.encode("utf-8", "surrogateescape"))
+    return scope.glob is None or fits(scope.glob, file)
+
+
+def fits(glob: str, file: Kept) -> bool:
+    """Whether the file's name, or its path for a glob with a slash, matches `glob`."""
+    return compiled(glob).match(file.path if "/" in glob else file.name) is not None
+
+
+@lru_cache(maxsize=4096)
+def compiled(glob: str) -> re.Pattern[bytes]:
+    """The expression that names or paths of files must match whole."""
+    literal = glob.encode("utf-8", "surrogateescape").decode("latin-1")
+    return re.compile(fnmatch.translate(literal).encode("latin-1"))

@@ -18,7 +18,7 @@ from sftpd.retention.desk import RetentionDesk
 from sftpd.retention.guard import Confirmation
 from sftpd.retention.guards import Bounds
 from sftpd.retention.roots import Roots
-from sftpd.retention.rule import Rule
+from sftpd.retention.rule import Rule, Term
 from sftpd.retention.timekeeper import Timekeeper
 
 RECEIVED = datetime(2026, 1, 1, tzinfo=UTC)
@@ -27,9 +27,9 @@ MANY = Bounds(unremarkable=1000)
 """What lets the tests that are not about volumes pass."""
 ZONE = ZoneInfo("Europe/Amsterdam")
 RULES = [
-    Rule("short", 1, "demo", "inbound", "*", Period.parse("PT5S"), "dispose", "agreement", ZONE),
-    Rule("other", 1, "other", None, "*", Period.parse("PT5S"), "dispose", "agreement", ZONE),
-    Rule("long", 2, "demo", "inbound", "*.keep", Period.parse("P7Y"), "dispose", "agreement", ZONE),
+    Rule("short", 1, "demo", "inbound", "*", Term(Period.parse("PT5S")), "dispose", "agreement", ZONE),
+    Rule("other", 1, "other", None, "*", Term(Period.parse("PT5S")), "dispose", "agreement", ZONE),
+    Rule("long", 2, "demo", "inbound", "*.keep", Term(Period.parse("P7Y")), "dispose", "agreement", ZONE),
 ]
 
 

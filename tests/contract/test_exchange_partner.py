@@ -149,6 +149,25 @@ def test_a_new_time_does_not_make_the_ledger_lose_sight_of_the_file(scene):
     assert is_at(scene.places["inbound"], (b"report.csv",), source)
 
 
+def test_to_read_a_file_is_its_last_access_and_nothing_else_is(scene):
+    scene.upload("upload/other.csv", b"other")
+    scene.partner.fetched(path("/download/report.csv"), 7, complete=True)
+    scene.partner.set_attributes(path("/upload/report.csv"), mode=None, atime=4_102_444_800, mtime=1)
+    assert accesses(scene) == {b"report.csv": None, b"other.csv": None}
+    before = scene.clock.now()
+    scene.partner.fetched(path("/upload/report.csv"), 3, complete=False)
+    read = accesses(scene)
+    assert before <= read[b"report.csv"] <= scene.clock.now()
+    assert read[b"other.csv"] is None
+
+
+def accesses(scene):
+    scene.flush()
+    f = tables.kept_file.c
+    with scene.ledger.read() as conn:
+        return {row.path: row.accessed_at for row in conn.execute(sa.select(f.path, f.accessed_at))}
+
+
 def test_attributes_of_what_is_not_there_leave_no_event(scene):
     with pytest.raises(FileNotFoundError):
         scene.partner.set_attributes(path("/upload/none"), mode=0o600, atime=None, mtime=None)

@@ -166,7 +166,7 @@ def test_a_hold_runs_out(scene):
 
 def test_one_file_can_be_explained(scene):
     scene.receive(b"a.keep")
-    item = scene.desk.explain("demo", "inbound", b"a.keep")
+    item = scene.desk.explain("demo", "inbound", b"a.keep").item
     assert (item.decision.action, item.decision.rule.id) == ("keep", "long")
     assert "not yet due" in item.decision.reason
     with pytest.raises(NotFoundError):

@@ -1,6 +1,8 @@
 """Retention on a live daemon: what is due goes, what is held or not due stays, and each says why."""
 
 import json
+import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -79,6 +81,110 @@ def test_a_suspended_link_takes_nothing_and_still_disposes_and_erases(daemon: Da
         assert [path.name for path in daemon.inbound.iterdir()] == ["keep.txt"]
         assert daemon.cli("link", "resume", "demo", "--by", "me").returncode == 0
         upload(daemon, "again.txt")
+
+
+def test_a_partner_that_sets_times_changes_nothing(tmp_path: Path) -> None:
+    with Daemon(tmp_path / "instance") as daemon:
+        names = ("1970.csv", "2100.csv", "kept.csv")
+        for name in names:
+            upload(daemon, name)
+        os.utime(daemon.file("old", b"old"), (0, 0))
+        daemon.sftp_done("put -p old /upload/old.csv")
+        before = plan(daemon)
+        with daemon.sftp() as client:
+            for name, year in zip(names, (1970, 2100), strict=False):
+                time = int(datetime(year, 1, 2, tzinfo=UTC).timestamp())
+                client.utime(f"/upload/{name}", (time, time))
+                assert client.stat(f"/upload/{name}").st_mtime == time
+        assert plan(daemon) == before
+        soonest = (datetime.now(UTC) + timedelta(days=89)).isoformat()
+        latest = (datetime.now(UTC) + timedelta(days=92)).isoformat()
+        assert all(soonest < item["due"] < latest for item in before["items"])
+
+
+def test_each_decision_is_explained_step_by_step(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path / "instance")
+    with daemon.link_config.open("a") as file:
+        file.write(RULES)
+    with daemon:
+        for name in ("invoice-2020-05-01.csv", "invoice-x.csv", "a.txt", "b.review"):
+            upload(daemon, name)
+        planned = {item["path"].split("/")[1]: item for item in plan(daemon)["items"]}
+        actions = {name: item["action"] for name, item in planned.items()}
+        assert actions == {
+            "invoice-2020-05-01.csv": "keep",
+            "invoice-x.csv": "keep",
+            "a.txt": "keep",
+            "b.review": "review",
+        }
+        # The financial year of its date ended with 2020; min_keep, from the receipt, ends later.
+        assert planned["invoice-2020-05-01.csv"]["due"] > "2033"
+        assert planned["a.txt"]["due"] is None
+
+        explained = explain(daemon, "invoice-2020-05-01.csv")
+        told = [(step["step"], step["says"]) for step in explained["chain"]]
+        steps = [step for step, _ in told]
+        assert steps[0] == "file"
+        assert steps[-4:] == ["ends", "action", "hold", "decision"]
+        assert any(step == "period" and "to the end of 2027-12-31" in says for step, says in told)
+        assert any("2:10" in says for _, says in told)
+        assert any(step == "specificity" and "closing" in says for step, says in told)
+
+        undated = explain(daemon, "invoice-x.csv")["chain"]
+        assert any("no date %Y-%m-%d in its name, received" in step["says"] for step in undated)
+        printed = daemon.cli("retention", "explain", "inbound/a.txt", "--link", "demo").stdout
+        assert "keep: link not closed, so its period has not begun" in printed
+
+        assert daemon.cli("link", "close", "demo", "--by", "me").returncode == 0
+        assert "link closed" in explain(daemon, "a.txt")["reason"]
+
+
+def test_a_download_is_the_last_access(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path / "instance")
+    daemon.configure_link("[retention]", 'trigger = "last_access"')
+    with daemon:
+        upload(daemon, "a.csv")
+        upload(daemon, "b.csv")
+        daemon.sftp_done(f"get /upload/a.csv {tmp_path / 'fetched'}")
+        eventually(lambda: ": last read " in explain(daemon, "a.csv")["reason"], daemon)
+        assert ": never read, received " in explain(daemon, "b.csv")["reason"]
+
+
+RULES = """
+[[class]]
+name = "invoices"
+glob = ["invoice-*"]
+
+[[retention]]
+name = "invoices"
+class = "invoices"
+period = "fiscal"
+trigger = { business_date = "%Y-%m-%d" }
+min_keep = "P8Y"
+
+[[retention]]
+name = "closing"
+folder = "inbound"
+glob = "*.*"
+period = "P1Y"
+trigger = { event = "link closed" }
+mandate = "Agreement"
+
+[[retention]]
+name = "reviewed"
+folder = "inbound"
+glob = "*.review"
+period = "PT0S"
+action = "review"
+mandate = "Agreement"
+"""
+
+
+def explain(daemon: Daemon, name: str) -> dict[str, Any]:
+    document: dict[str, Any] = json.loads(
+        daemon.cli("retention", "explain", f"inbound/{name}", "--link", "demo", "--json").stdout
+    )
+    return document
 
 
 def upload(daemon: Daemon, name: str) -> None:

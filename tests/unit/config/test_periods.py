@@ -1,11 +1,11 @@
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sftpd.periods import Period, PeriodError
+from sftpd.periods import Period, PeriodError, YearEnd, end_of
 
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
 
@@ -109,3 +109,50 @@ def test_days_end_at_a_local_midnight_after_that_many_whole_days(start: datetime
 @given(moments, periods)
 def test_due_is_never_before_the_start(start: datetime, period: Period) -> None:
     assert period.due(start, AMSTERDAM) >= start
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "outlasts"),
+    [
+        ("P1Y", "P1Y", False),
+        ("P2Y", "P1Y", True),
+        ("P1M", "P31D", False),
+        ("P1M", "P30D", True),
+        ("P30D", "P1M", True),
+        ("P28D", "P1M", False),
+        ("P1Y", "P365D", True),
+        ("P1Y", "P366D", False),
+        ("PT24H", "P1D", False),
+        ("PT25H", "P1D", True),
+        ("P1D", "PT24H", True),
+    ],
+)
+def test_whether_a_period_may_outlast_another_is_known_without_a_file(one, other, outlasts):
+    assert (Period.parse(one).may_outlast(Period.parse(other)) is not None) == outlasts
+
+
+@pytest.mark.parametrize(
+    ("end", "day", "closing"),
+    [
+        ("12-31", date(2026, 1, 1), date(2026, 12, 31)),
+        ("12-31", date(2026, 12, 31), date(2026, 12, 31)),
+        ("06-30", date(2026, 7, 1), date(2027, 6, 30)),
+        ("02-29", date(2026, 2, 28), date(2026, 2, 28)),
+        ("02-29", date(2024, 2, 28), date(2024, 2, 29)),
+        ("02-29", date(2024, 3, 1), date(2025, 2, 28)),
+    ],
+)
+def test_a_financial_year_closes_on_its_last_day(end, day, closing):
+    assert YearEnd.parse(end).closing(day) == closing
+    assert str(YearEnd.parse(end)) == end
+
+
+@pytest.mark.parametrize("text", ["", "31-12", "02-30", "1-1", "12-31 ", "2026-12-31"])
+def test_what_is_no_day_of_a_year_is_refused(text):
+    with pytest.raises(PeriodError):
+        YearEnd.parse(text)
+
+
+def test_a_day_ends_where_the_next_begins_even_without_a_midnight():
+    # In this night clocks in Sao Paulo went from 23:59:59 to 01:00.
+    assert end_of(date(2018, 11, 3), ZoneInfo("America/Sao_Paulo")) == datetime(2018, 11, 4, 3, tzinfo=UTC)

@@ -6,10 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sftpd.periods import Period
+from sftpd.periods import Period, YearEnd
+from sftpd.retention import schedule
 from sftpd.retention.holds import exactly
-from sftpd.retention.rule import Hold, Kept, Rule, covers
-from sftpd.retention.schedule import decide, plan
+from sftpd.retention.rule import Hold, Kept, Limit, Rule, Term, covers
+from sftpd.retention.schedule import Schedule
 
 ZONE = ZoneInfo("Europe/Amsterdam")
 RECEIVED = datetime(2026, 3, 28, 12, 0, tzinfo=UTC)
@@ -18,11 +19,19 @@ LATER = RECEIVED + timedelta(days=4000)
 
 
 def rule(name="r", period="P1D", folder="inbound", glob="*", action="dispose", version=1):
-    return Rule(name, version, "demo", folder, glob, Period.parse(period), action, "agreement", ZONE)
+    return Rule(name, version, "demo", folder, glob, Term(Period.parse(period)), action, "agreement", ZONE)
 
 
 def hold(folder=None, glob=None, **values):
     return Hold("h1", "demo", folder, glob, "court case", "jan", RECEIVED, **values)
+
+
+def decide(file, rules, holds, now):
+    return Schedule(rules, holds, now).decide(file)
+
+
+def plan(files, rules, holds, now):
+    return schedule.plan(files, Schedule(rules, holds, now))
 
 
 moments = st.integers(-50_000, 50_000).map(lambda hours: RECEIVED + timedelta(hours=hours))
@@ -121,7 +130,7 @@ def test_nothing_is_disposed_of_before_its_rule_says(file, rules, now):
     if decision.action != "keep":
         assert decision.rule is not None
         assert covers(decision.rule, file)
-        assert decision.rule.period.due(file.received_at, ZONE) == decision.due <= now
+        assert decision.rule.term.period.due(file.received_at, ZONE) == decision.due <= now
 
 
 @given(st.lists(files, unique_by=lambda f: f.id), st.lists(rules, unique_by=lambda r: r.id), moments)
@@ -153,3 +162,38 @@ def test_a_plan_as_json_has_the_keys_scripts_rely_on():
         ("quarantine/reports/a.csv", "keep", None),
     ]
     assert all(item["reason"] for item in shown["items"])
+
+
+@pytest.mark.parametrize(
+    ("term", "told"),
+    [
+        (Term(Period(days=1)), "P1D ends 2026-03-29T22:00:00"),
+        (Term(Period(days=1), at_least=Period(days=3)), "min_keep P3D ends 2026-03-31T22:00:00"),
+        (Term(Period(days=9), at_most=Period(days=3)), "max_keep P3D ends 2026-03-31T22:00:00"),
+        (Limit(Period(days=3)), "max_keep P3D ends 2026-03-31T22:00:00"),
+        (
+            Term(Period(years=7), year_end=YearEnd(12, 31)),
+            "P7Y from the year's end, 12-31, ends 2033-12",
+        ),
+    ],
+)
+def test_the_reason_names_what_set_the_end(term, told):
+    assert told in decide(FILE, [replace(rule(), term=term)], [], LATER).reason
+
+
+def test_a_limit_does_not_cut_a_period_short():
+    limit, period = replace(rule("a"), term=Limit(Period(days=1))), rule("b", "P1Y")
+    assert decide(FILE, [limit, period], [], LATER).rule is period
+
+
+def test_of_two_limits_the_shorter_one_decides():
+    short, long = (replace(rule(name), term=Limit(Period(days=days))) for name, days in (("a", 1), ("b", 9)))
+    assert decide(FILE, [short, long], [], LATER).rule is short
+
+
+def test_a_version_governs_what_was_received_from_its_day_on():
+    first = replace(rule("r", "P1Y"), effective=None)
+    second = replace(rule("r", "P7Y", version=2), effective=RECEIVED.date())
+    assert decide(FILE, [first, second], [], LATER).rule is second
+    before = replace(FILE, received_at=RECEIVED - timedelta(days=1))
+    assert decide(before, [first, second], [], LATER).rule is first

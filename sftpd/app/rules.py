@@ -1,0 +1,76 @@
+"""From a link's retention rules as they are configured to those that retention reasons with."""
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Literal
+
+from sftpd.config.link_model import LinkFile
+from sftpd.config.load import Config
+from sftpd.config.presets import Preset
+from sftpd.config.rules_model import ClassSection, RetentionSection
+from sftpd.config.rules_values import Trigger as TriggerSetting
+from sftpd.retention.rule import (
+    Action,
+    BusinessDate,
+    FileClass,
+    LastAccess,
+    Limit,
+    LinkClosed,
+    Received,
+    Rule,
+    Term,
+    Trigger,
+)
+
+_ACTIONS: Mapping[Literal["delete", "review", "return"], Action] = MappingProxyType(
+    {"delete": "dispose", "review": "review", "return": "return"}
+)
+_TRIGGERS: Mapping[str, Trigger] = MappingProxyType(
+    {"received": Received(), "last_access": LastAccess(), "link closed": LinkClosed()}
+)
+
+
+def build_rules(config: Config) -> list[Rule]:
+    """The retention rules of all links."""
+    return [_rule(section, config, file) for file in config.links for section in file.retention]
+
+
+def _rule(section: RetentionSection, config: Config, file: LinkFile) -> Rule:
+    return Rule(
+        id=section.name,
+        version=section.version,
+        link=file.name,
+        folder=section.folder,
+        glob=section.glob,
+        term=_term(section),
+        action=_ACTIONS[section.action],
+        mandate=_mandate(section),
+        zone=config.zone(file),
+        account=section.account,
+        file_class=next((_class(one) for one in file.classes if one.name == section.file_class), None),
+        effective=section.effective,
+    )
+
+
+def _term(section: RetentionSection) -> Term | Limit:
+    given, year_end = section.period, section.year_end
+    if given is None:
+        assert section.max_keep is not None
+        return Limit(section.max_keep, section.min_keep)
+    if isinstance(given, Preset):
+        year_end = year_end or given.year_end
+        given = given.period
+    return Term(given, _trigger(section.trigger), year_end, section.min_keep, section.max_keep)
+
+
+def _trigger(setting: TriggerSetting) -> Trigger:
+    return _TRIGGERS[setting.kind] if setting.pattern is None else BusinessDate(setting.pattern)
+
+
+def _class(section: ClassSection) -> FileClass:
+    return FileClass(section.name, section.globs)
+
+
+def _mandate(section: RetentionSection) -> str:
+    source = section.period.mandate if isinstance(section.period, Preset) else None
+    return "; ".join(part for part in (source, section.mandate) if part is not None)

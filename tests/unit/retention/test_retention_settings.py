@@ -1,0 +1,96 @@
+"""From the rules that are configured to those that retention reasons with."""
+
+from datetime import date
+from zoneinfo import ZoneInfo
+
+import pytest
+
+from sftpd.app.rules import build_rules
+from sftpd.cli.new_instance import create_instance
+from sftpd.config.load import load
+from sftpd.config.values import Address
+from sftpd.namedates import DatePattern
+from sftpd.periods import Period, YearEnd
+from sftpd.retention.rule import (
+    BusinessDate,
+    FileClass,
+    LastAccess,
+    Limit,
+    LinkClosed,
+    Received,
+    Rule,
+    Term,
+)
+
+YEAR = Period(years=1)
+
+
+@pytest.fixture
+def built(tmp_path):
+    """The rules that a demo link has with these lines in place of its own."""
+
+    def build(text):
+        create_instance(tmp_path / "x", Address("127.0.0.1", 2222))
+        file = tmp_path / "x/links.d/demo.toml"
+        file.write_text(file.read_text().partition("[[retention]]")[0] + text)
+        return build_rules(load(tmp_path / "x/sftpd.toml"))
+
+    return build
+
+
+def test_every_key_reaches_the_rule(built):
+    (rule,) = built("""
+[[class]]
+name = "csv"
+glob = ["*.csv", "*.txt"]
+[[retention]]
+name = "r"
+version = 3
+effective = 2026-01-01
+folder = "sent"
+account = "demo"
+class = "csv"
+glob = "a*"
+trigger = { business_date = "%Y%m%d" }
+period = "P1Y"
+year_end = "06-30"
+min_keep = "P30D"
+max_keep = "P7Y"
+action = "review"
+mandate = "m"
+""")
+    pattern = DatePattern.parse("%Y%m%d")
+    term = Term(YEAR, BusinessDate(pattern), YearEnd(6, 30), Period(days=30), Period(years=7))
+    assert rule == Rule(
+        "r", 3, "demo", "sent", "a*", term, "review", "m", ZoneInfo("Europe/Amsterdam"), "demo",
+        FileClass("csv", ("*.csv", "*.txt")), date(2026, 1, 1),
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("lines", "term", "action"),
+    [
+        ('period = "P1Y"', Term(YEAR), "dispose"),
+        ('period = "P1Y"\ntrigger = "received"', Term(YEAR, Received()), "dispose"),
+        ('period = "P1Y"\ntrigger = "last_access"', Term(YEAR, LastAccess()), "dispose"),
+        ('period = "P1Y"\ntrigger = { event = "link closed" }', Term(YEAR, LinkClosed()), "dispose"),
+        ('max_keep = "P1Y"\naction = "return"', Limit(YEAR), "return"),
+        ('max_keep = "P1Y"\nmin_keep = "P1D"', Limit(YEAR, Period(days=1)), "dispose"),
+        ('period = "fiscal"', Term(Period(years=7), year_end=YearEnd(12, 31)), "dispose"),
+        ('period = "fiscal"\nyear_end = "02-29"', Term(Period(years=7), year_end=YearEnd(2, 29)), "dispose"),
+        ('period = "care-logging"', Term(Period(years=5)), "dispose"),
+        ('period = "incident"', Term(Period(years=3)), "dispose"),
+    ],
+)
+def test_each_kind_of_rule_is_made(built, lines, term, action):
+    (rule,) = built(f'[[retention]]\nname = "r"\nmandate = "m"\n{lines}')
+    assert (rule.term, rule.action, rule.folder) == (term, action, None)
+
+
+def test_a_mandate_is_added_to_the_source_of_a_preset(built):
+    alone, added = built(
+        '[[retention]]\nname = "a"\nperiod = "fiscal"\n'
+        '[[retention]]\nname = "b"\nperiod = "fiscal"\nmandate = "And so on"'
+    )
+    assert "2:10" in alone.mandate
+    assert added.mandate == f"{alone.mandate}; And so on"
