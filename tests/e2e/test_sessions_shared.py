@@ -104,6 +104,8 @@ def test_an_upload_under_way_is_finished_before_the_daemon_stops(daemon: Daemon)
 
 def test_an_empty_process_that_is_killed_leaves_no_descriptor_behind(daemon: Daemon) -> None:
     daemon.sftp_done("put local /upload/first")
+    # From its first receipt on the monitor keeps their folder open.
+    eventually(lambda: list((daemon.link / ".sftpd/receipts").rglob("*.json")), daemon)
     before = sample(daemon.pid)["monitor"].descriptors
     for _ in range(5):
         os.kill(daemon.sessions[0], signal.SIGKILL)
