@@ -169,11 +169,12 @@ class Receiver:
         fetched = arrival.source is screening
         if not fetched:
             arrival.source.rename(arrival.parts, screening, place, replace=False)
-            durable.sync_parent(screening, place)
-            # Its folder may be gone: another session removes it as soon as it is empty.
-            with suppress(FileNotFoundError):
-                durable.sync_parent(arrival.source, arrival.parts)
         try:
+            if not fetched:
+                durable.sync_parent(screening, place)
+                # Its folder may be gone: another session removes it as soon as it is empty.
+                with suppress(FileNotFoundError):
+                    durable.sync_parent(arrival.source, arrival.parts)
             seen, sha256 = _examine(screening, place, arrival)
         except Exception:
             if not fetched:

@@ -41,15 +41,15 @@ def endure(
     tally: Tally,
     *,
     early: bool = False,
-    told: str = "",
+    told: str | Callable[[], object] = "",
     restart: bool = False,
     meanwhile: Callable[[], object] = lambda: None,
 ) -> None:
     """Let files cross while something is wrong, then see that all is well once it is over.
 
-    `early`: it is wrong before sftpd sees the first of them. `told`: a word that the daemon logs of it, which
-    is waited for. `restart`: the daemon is killed meanwhile, and started when it is over; between the two
-    `meanwhile` is done.
+    `early`: it is wrong before sftpd sees the first of them. `told`: a word that the daemon logs of it, or
+    what holds then, which is waited for. `restart`: the daemon is killed meanwhile, and started when it is
+    over; between the two `meanwhile` is done.
     """
     daemon = crossing.daemon
     if not daemon.runs:
@@ -63,7 +63,8 @@ def endure(
         crossing.begin()
         if not early:
             wrong.enter_context(disorder(crossing))
-        assert holds(lambda: told in daemon.log[before:], PATIENCE), daemon.log[-5000:]
+        met = told if callable(told) else lambda: told in daemon.log[before:]
+        assert holds(met, PATIENCE), daemon.log[-5000:]
         below = leaks.processes(daemon.pid)
         if restart:
             os.kill(daemon.pid, signal.SIGKILL)
