@@ -188,8 +188,8 @@ def find(receipts: Root, transfers: Mapping[str, tuple[datetime, datetime]]) -> 
         for day in range((ended.date() - began.date()).days + 1)
     }
     for day in sorted(days):
-        for folder in _names(receipts, (day,)):
-            for name in _names(receipts, (day, folder)):
+        for folder in names_in(receipts, (day,)):
+            for name in names_in(receipts, (day, folder)):
                 if receipt.transfer_of(name) in transfers:
                     yield day, folder, name
 
@@ -214,7 +214,8 @@ def spans(ledger: Ledger, transfers: Sequence[str]) -> dict[str, tuple[datetime,
     return found
 
 
-def _names(receipts: Root, folder: Parts) -> list[bytes]:
+def names_in(receipts: Root, folder: Parts) -> list[bytes]:
+    """The names in a folder of receipts, sorted; none where there is no such folder."""
     try:
         with receipts.scan(folder) as listing:
             return sorted(entry.name for entry in listing)

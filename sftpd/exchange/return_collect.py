@@ -223,7 +223,7 @@ def kept(folder: Root, ledger: Ledger, transfer: TransferId) -> list[Parts]:
     """Where the return receipts of a transfer lie, in the order in which they were made."""
     place = _place(transfer, _began(ledger, [transfer])[transfer])
     suffix = receipt.SUFFIX.encode()
-    names = [name for name in _names(folder, place) if name.endswith(suffix)]
+    names = [name for name in receipts.names_in(folder, place) if name.endswith(suffix)]
     return [(*place, name) for name in sorted(names, key=lambda name: int(name.removesuffix(suffix)))]
 
 
@@ -232,7 +232,7 @@ def remove(folder: Root, ledger: Ledger, transfers: Sequence[str]) -> None:
     return_records.forget(ledger, transfers)
     for transfer, began in _began(ledger, transfers).items():
         place = _place(transfer, began)
-        names = _names(folder, place)
+        names = receipts.names_in(folder, place)
         for name in names:
             folder.unlink((*place, name))
         if names:
@@ -247,14 +247,6 @@ def _began(ledger: Ledger, transfers: Sequence[str]) -> dict[str, datetime]:
 def _place(transfer: str, began: datetime) -> Parts:
     """The folder of a transfer's return receipts: by its day in UTC and its id."""
     return began.astimezone(UTC).date().isoformat().encode(), transfer.encode()
-
-
-def _names(folder: Root, place: Parts) -> list[bytes]:
-    try:
-        with folder.scan(place) as listing:
-            return sorted(entry.name for entry in listing)
-    except FileNotFoundError:
-        return []
 
 
 def _read(remote: Remote, path: bytes, size: int) -> bytes:

@@ -53,11 +53,9 @@ _BIND_TCP, _CONNECT_TCP = 1 << 0, 1 << 1
 _NET_SINCE = 4
 _SCOPED_ABSTRACT_SOCKETS, _SCOPED_SIGNALS = 1 << 0, 1 << 1
 _SCOPES_SINCE = 6
+_ANY_PORT = 0
 
 _libc = ctypes.CDLL(None, use_errno=True)
-
-
-_ANY_PORT = 0
 
 
 class _RulesetAttr(ctypes.Structure):

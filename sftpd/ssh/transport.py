@@ -12,10 +12,7 @@ from typing import Any, cast
 
 import paramiko
 from paramiko.auth_handler import AuthHandler
-from paramiko.common import (
-    MSG_NAMES,
-    cMSG_GLOBAL_REQUEST,
-)
+from paramiko.common import MSG_NAMES, cMSG_GLOBAL_REQUEST
 from paramiko.kex_curve25519 import KexCurve25519
 from paramiko.message import Message as Packet
 
