@@ -115,8 +115,14 @@ def test_an_overflow_of_the_kernels_queue_points_at_the_root_and_misses_no_folde
             for number in range(100):
                 (tmp_path / f"{number}").mkdir()
         observation.hints.await_(tmp_path, False)
-        (tmp_path / "99" / "x").write_bytes(b"1")
-        observation.hints.await_(tmp_path / "99" / "x", False)
+        hints, root = observation.hints.all, (os.fsencode(tmp_path), False)
+        x, overflows = (os.fsencode(tmp_path / "99" / "x"), False), 0
+        while x not in hints:
+            # The end of watches is reported too and may overflow the queue again: then the root is hinted at again.
+            assert (overflows := overflows + 1) < 10
+            before = hints.count(root)
+            (tmp_path / "99" / "x").write_bytes(b"1")
+            until(lambda before=before: x in hints or hints.count(root) > before)
 
 
 def test_the_death_of_the_reader_shows(tmp_path):
