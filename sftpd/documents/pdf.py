@@ -13,8 +13,9 @@ from sftpd.documents.text import printable
 _FONT = "Helvetica"
 _TITLE, _HEADING, _TEXT, _CELL, _FOOT = 18, 13, 10, 8, 8
 _LINE = 1.35
+_NARROWEST, _WIDEST = 11, 40
 _MM_PER_POINT = 25.4 / 72
-_GREY, _BLACK = 120, 0
+_GREY, _PALE, _BLACK = 120, 205, 0
 
 
 def pages(document: Document, made: datetime) -> bytes:
@@ -59,7 +60,9 @@ class _Paper(FPDF):
     def write_lines(self, text: str, size: int, *, bold: bool = False) -> None:
         """Write text, broken into lines."""
         self.set_font(_FONT, "B" if bold else "", size)
-        self.multi_cell(0, size * _LINE * _MM_PER_POINT, _text(text), new_x="LMARGIN", new_y="NEXT")
+        self.multi_cell(
+            0, size * _LINE * _MM_PER_POINT, _text(text), align="L", new_x="LMARGIN", new_y="NEXT"
+        )
 
 
 def _heading(paper: _Paper, block: Heading) -> None:
@@ -76,8 +79,13 @@ def _table(paper: _Paper, block: Table) -> None:
         return
     paper.set_font(_FONT, size=_CELL)
     widths = _widths(block)
+    paper.set_draw_color(_PALE)
     with paper.table(
-        col_widths=widths, line_height=_CELL * _LINE * _MM_PER_POINT, borders_layout="HORIZONTAL_LINES"
+        col_widths=widths,
+        line_height=_CELL * _LINE * _MM_PER_POINT,
+        borders_layout="HORIZONTAL_LINES",
+        text_align="LEFT",
+        v_align="TOP",
     ) as table:
         for cells in (block.columns, *block.rows):
             row = table.row()
@@ -88,7 +96,8 @@ def _table(paper: _Paper, block: Table) -> None:
 def _widths(block: Table) -> tuple[int, ...]:
     """The shares of the columns: the longest text of each counts, within bounds."""
     rows = (block.columns, *block.rows)
-    return tuple(min(max(len(row[at]) for row in rows) + 2, 40) for at in range(len(block.columns)))
+    longest = (max(len(row[at]) for row in rows) for at in range(len(block.columns)))
+    return tuple(min(max(length + 2, _NARROWEST), _WIDEST) for length in longest)
 
 
 def _bars(paper: _Paper, block: Bars) -> None:
@@ -96,7 +105,7 @@ def _bars(paper: _Paper, block: Bars) -> None:
     if paper.will_page_break(chart.HEIGHT * unit):
         paper.add_page()
     left, top = paper.l_margin, paper.get_y()
-    paper.set_draw_color(220)
+    paper.set_draw_color(_PALE)
     for x, y, width in drawing.rules:
         paper.line(left + x * unit, top + y * unit, left + (x + width) * unit, top + y * unit)
     for x, y, width, height, part in drawing.rectangles:
@@ -108,7 +117,6 @@ def _bars(paper: _Paper, block: Bars) -> None:
         before = {"start": 0.0, "middle": 0.5, "end": 1.0}[anchor] * paper.get_string_width(shown)
         paper.text(left + x * unit - before, top + y * unit, shown)
     paper.set_y(top + chart.HEIGHT * unit)
-    paper.set_draw_color(_BLACK)
 
 
 _DRAWN: Mapping[type, Callable[[_Paper, Any], None]] = {

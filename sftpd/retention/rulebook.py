@@ -121,9 +121,9 @@ def _text(value: object) -> str | None:
 
 
 def _about(link: LinkAbout) -> str:
-    data = "Personal data may cross it" if link.personal_data else "No personal data may cross it"
+    data = "personal data may cross it" if link.personal_data else "no personal data may cross it"
     grounds = [f"{name}: {text}" for name, text in _grounds(link) if text is not None]
-    return "; ".join([f"With {link.counterparty}. {data}", *grounds]) + "."
+    return "; ".join([f"With {link.counterparty}: {data}", *grounds])
 
 
 def _grounds(link: LinkAbout) -> Sequence[tuple[str, str | None]]:
