@@ -28,6 +28,7 @@ from sftpd.exchange.collect import Collector
 from sftpd.exchange.deliver import Bring, Offer, Way
 from sftpd.exchange.guard import GuardedRemotes, Guards
 from sftpd.exchange.halts import Halts
+from sftpd.exchange.keeping import Keeping
 from sftpd.exchange.partner import Partner, Ports
 from sftpd.exchange.places import Places
 from sftpd.exchange.queue import OutboundQueue
@@ -91,27 +92,24 @@ class Scene:
         self.places = Places(self.folders)
         self.source = Root.at(self.outbound)
         screening = Screening(HookRunner(self.hooks, ShellCommands(), PATIENCE, self.clock))
+        self.keeping = Keeping("demo", self.places, self._look_up_hold)
         self.receiver = Receiver(
             "demo",
             self.places,
             ledger=self.ledger,
             screening=screening,
+            keeping=self.keeping,
             workers=self.workers,
             acknowledge_within=acknowledge_within,
         )
-        self.changes = Changes(
-            "demo",
-            self.places,
-            self.ledger,
-            lambda link, folder, path: "claim" if path in self.held else None,
-        )
+        self.changes = Changes("demo", self.places, self.ledger, self.keeping)
         self.bell = Bell()
         self.halts = Halts(self.ledger, self.bell)
         self.guards = Guards(self.halts, self.clock, self.bell)
         self.guard = self.guards.of("demo", "peer")
         guarded = GuardedRemotes("demo", remotes or self.remote, self.guards, lambda name: remote_backoff)
         self.remotes = guarded
-        self.tools = tools = Tools(self.ledger, screening, self.clock)
+        self.tools = tools = Tools(self.ledger, screening, self.keeping, self.clock)
         way = Way(
             directory,
             temporary,
@@ -122,7 +120,7 @@ class Scene:
         self.senders = {
             "download": self._sender(
                 "download",
-                Offer(self.places, layout, replace=conflict == "replace"),
+                Offer(self.places, self.keeping, layout, replace=conflict == "replace"),
                 tools,
                 attempts,
                 **outbound,
@@ -142,7 +140,7 @@ class Scene:
         account = _account()
         link = _link(self.folders, (account,))
         ration = Ration(link, self.places, self.ledger, self.clock)
-        ports = Ports(self.ledger, self.receiver, self.changes, lambda link: None, ration)
+        ports = Ports(self.ledger, self.receiver, self.changes, self.keeping, lambda link: None, ration)
         self.partner = Partner(account, link, self.places, ports)
         self.ledger.fuse = self.remote.fuse = self.fuse
 
@@ -161,6 +159,9 @@ class Scene:
 
     def __exit__(self, *_):
         self.close()
+
+    def _look_up_hold(self, link, folder, path, conn=None):
+        return "claim" if path in self.held else None
 
     def close(self) -> None:
         self.queue.stop()

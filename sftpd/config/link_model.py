@@ -317,6 +317,13 @@ class InboundSection(RouteSection):
         return self
 
 
+class HoldsSection(Section):
+    """Legal holds on this link."""
+
+    require_second_person: Flag = False
+    """Whether a hold must be released by another person than the one who placed it."""
+
+
 class ErasureSection(Section):
     """Deletion requests on this link."""
 
@@ -341,6 +348,7 @@ class LinkFile(Section):
     expectations: tuple[ExpectSection, ...] = Field(default=(), alias="expect")
     classes: tuple[ClassSection, ...] = Field(default=(), alias="class")
     retention: tuple[RetentionSection, ...] = ()
+    holds: HoldsSection = HoldsSection()
     erasure: ErasureSection = ErasureSection()
 
     @property

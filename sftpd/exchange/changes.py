@@ -4,7 +4,7 @@ Recovery ends what was intended and not finished: it removes, and takes back a r
 """
 
 import errno
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -12,7 +12,8 @@ import msgspec
 import sqlalchemy as sa
 import structlog
 
-from sftpd.errors import ContainmentError, RefusedError, SftpdError
+from sftpd.errors import ContainmentError, SftpdError
+from sftpd.exchange.keeping import Keeping
 from sftpd.exchange.places import Places, is_at
 from sftpd.exchange.records import Parts, join, split
 from sftpd.files import durable
@@ -22,9 +23,6 @@ from sftpd.ledger import tables
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
 from sftpd.ledger.writer import Unit
-
-Held = Callable[[str, str, bytes], str | None]
-"""(link, folder, path) → the reason of the legal hold that covers the file, or None."""
 
 _file = tables.kept_file
 _log = structlog.get_logger()
@@ -41,23 +39,17 @@ class Published(NamedTuple):
 class Changes:
     """Removes and renames published files of one link."""
 
-    def __init__(self, link: str, places: Places, ledger: Ledger, held: Held) -> None:
+    def __init__(self, link: str, places: Places, ledger: Ledger, keeping: Keeping) -> None:
         self._link = link
         self._places = places
         self._ledger = ledger
-        self._held = held
-
-    def refuse_held(self, folder: str, parts: Parts) -> None:
-        """Pass unless a legal hold covers the file; raises RefusedError."""
-        if self._held(self._link, folder, join(parts)) is not None:
-            raise RefusedError("the file is kept for a legal reason", reason="HELD")
+        self._keeping = keeping
 
     def remove(self, at: Published, private: Mapping[str, str]) -> None:
-        """Delete a file."""
+        """Delete a file. Raises RefusedError `HELD`."""
         event = Event("file.withdrawn", self._link, {"folder": at.folder}, private)
         with self._places.alone(at.folder, at.parts):
-            self.refuse_held(at.folder, at.parts)
-            self._intend(at, event, state="withdrawing")
+            self._intend(at, event, (at.parts,), state="withdrawing")
             try:
                 at.root.unlink(at.parts)
             except (OSError, ContainmentError):
@@ -67,14 +59,12 @@ class Changes:
             self._ledger.defer(partial(self._finish, at, state="withdrawn"))
 
     def rename(self, at: Published, to: Parts, private: Mapping[str, str], *, replace: bool) -> None:
-        """Rename a file, or an empty directory."""
+        """Rename a file, or an empty directory. Raises RefusedError `HELD` for either name."""
         event = Event("file.renamed", self._link, {"folder": at.folder}, private)
         with self._places.alone(at.folder, at.parts, to):
-            self.refuse_held(at.folder, at.parts)
-            self.refuse_held(at.folder, to)
             if not replace and at.root.exists(to):
                 raise FileExistsError(errno.EEXIST, "the new name is taken")
-            self._intend(at, event, state="renaming", renamed_to=join(to))
+            self._intend(at, event, (at.parts, to), state="renaming", renamed_to=join(to))
             try:
                 durable.rename(at.root, at.parts, at.root, to, replace=replace)
             except (OSError, ContainmentError):
@@ -136,10 +126,12 @@ class Changes:
                 durable.sync_parent(at.root, at.parts)
             self._ledger.write(partial(self._finish, at, state="withdrawn"))
 
-    def _intend(self, at: Published, event: Event, **values: object) -> None:
+    def _intend(self, at: Published, event: Event, touched: Sequence[Parts], **values: object) -> None:
         def work(unit: Unit) -> None:
             # Looked at in here, so that a name that is not there fails before anything is recorded.
             at.root.stat(at.parts, follow=False)
+            for parts in touched:
+                self._keeping.require_free(at.folder, parts, unit.conn)
             unit.conn.execute(self._row(at, "present").values(changed_at=unit.now, **values))
             unit.record(event)
 

@@ -140,8 +140,7 @@ hold = sa.Table(
     metadata,
     sa.Column("id", sa.Text, primary_key=True),
     sa.Column("link", sa.Text, nullable=False),
-    sa.Column("folder", sa.Text),  # none: every folder
-    sa.Column("glob", sa.Text),  # none: every file
+    sa.Column("scope", sa.JSON, nullable=False),  # one of retention.scope
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("placed_by", sa.Text, nullable=False),
     sa.Column("placed_at", Instant, nullable=False),
