@@ -41,6 +41,7 @@ from sftpd.files.beneath import Root
 from sftpd.hooks.runner import HookRunner
 from sftpd.ledger import tables
 from sftpd.ledger.database import migrate, open_engine
+from sftpd.link import aside
 from sftpd.link.model import PARTS, Account, Backoff, Folders, Inbound, Link, Outbound, Readiness, Turns
 from sftpd.names import TransferId, VirtualPath, new_id
 
@@ -70,6 +71,7 @@ class Scene:
         remotes=None,
         directory="/out",
         awaits_receipt=False,
+        puts_aside=False,
         **outbound,
     ):
         """`pull`: how the inbound route differs from one that fetches whatever is there."""
@@ -92,7 +94,7 @@ class Scene:
         self.places = Places(self.folders)
         self.source = Root.at(self.outbound)
         screening = Screening(HookRunner(self.hooks, ShellCommands(), PATIENCE, self.clock))
-        self.keeping = Keeping("demo", self.places, self._look_up_hold)
+        self.keeping = Keeping("demo", self.places, self.ledger, self._look_up_hold, puts_aside=puts_aside)
         self.receiver = Receiver(
             "demo",
             self.places,
@@ -161,6 +163,8 @@ class Scene:
         self.close()
 
     def _look_up_hold(self, link, folder, path, conn=None):
+        if folder == aside.FOLDER:
+            folder, path = aside.origin(path)
         return "claim" if path in self.held else None
 
     def close(self) -> None:

@@ -149,6 +149,12 @@ class Instance:
         """Whether who placed a hold on a link may not release it; of a link that is not configured, no."""
         return any(file.holds.require_second_person for file in self.config.links if file.name == link)
 
+    def holds_put_aside(self, link: str) -> bool:
+        """Whether a held file that the partner removes or replaces is put aside; else that is refused."""
+        return any(
+            file.holds.partner_removal == "shadowed" for file in self.config.links if file.name == link
+        )
+
     def folder(self, link: str, folder: str) -> Path:
         """The path of a folder of a link."""
         return self.register.get(link).folders.by_name()[folder]

@@ -8,6 +8,8 @@ import msgspec
 from sftpd.app.keys import token_key
 from sftpd.erasure.identifiers import Identifier, parse_identifier
 from sftpd.errors import RefusedError
+from sftpd.files.beneath import Parts
+from sftpd.link import aside
 from sftpd.link.model import Link
 from sftpd.retention import holds
 from sftpd.retention.scope import OfSubject
@@ -47,8 +49,8 @@ def search(instance: "Instance", hold_id: str, identifiers: Sequence[str], by: s
         )
     searched_at = instance.clock.now()
     searched = instance.erasure.look_for(hold.link, known)
-    places = {(file.folder, b"/".join(file.path)) for file in searched.findings}
-    places |= {(left.folder, b"/".join(left.path)) for left in searched.unsearched}
+    places = {_place(file.folder, file.path) for file in searched.findings}
+    places |= {_place(left.folder, left.path) for left in searched.unsearched}
     found = msgspec.structs.replace(wanted, searched_at=searched_at, places=frozenset(places))
     holds.search_again(instance.ledger, hold_id, found, by)
 
@@ -58,6 +60,12 @@ def _unsearched(instance: "Instance", link: str, known: Iterable[Identifier]) ->
     ordered = sorted(known, key=lambda identifier: (identifier.kind, identifier.digest(key)))
     types = tuple(dict.fromkeys(identifier.kind for identifier in ordered))
     return OfSubject(types, tuple(identifier.digest(key) for identifier in ordered))
+
+
+def _place(folder: str, parts: Parts) -> tuple[str, bytes]:
+    """Where a file lies; of one that was put aside, where it lay before."""
+    path = b"/".join(parts)
+    return (folder == aside.FOLDER and aside.origin(path)) or (folder, path)
 
 
 def _parsed(identifiers: Sequence[str]) -> tuple[Identifier, ...]:

@@ -56,7 +56,9 @@ class Traffic:
         self._places = places
         self._shared = shared
         instance = shared.instance
-        self._keeping = Keeping(link.name, places, instance.held)
+        self._keeping = Keeping(
+            link.name, places, instance.ledger, instance.held, puts_aside=instance.holds_put_aside(link.name)
+        )
         self._receiver = Receiver(
             link.name,
             places,
@@ -120,6 +122,10 @@ class Traffic:
         self._couriers.close()
         for root in self._sources.values():
             root.close()
+
+    def let_go(self) -> None:
+        """Delete what was put aside for a hold that is over."""
+        self._changes.let_go()
 
     def partner(self, account: Account) -> Partner:
         """What a session of `account` may do here."""

@@ -322,6 +322,9 @@ class HoldsSection(Section):
 
     require_second_person: Flag = False
     """Whether a hold must be released by another person than the one who placed it."""
+    partner_removal: Literal["refused", "shadowed"] = "refused"
+    """What happens when the counterparty removes or replaces a held file: permission is denied, or it is told
+    that it is done, and the file is kept out of its sight until no hold covers it."""
 
 
 class ErasureSection(Section):

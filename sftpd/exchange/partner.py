@@ -111,7 +111,7 @@ class Partner:
         """
         self._require_open(self.link.name)
         folder = _taking_uploads(path)
-        self._keeping.require_free(folder, path.parts[1:])
+        self._keeping.require_room(folder, path.parts[1:])
         staging = self._staging[path.parts[0]]
         arrival = Arrival(
             transfer=transfer,

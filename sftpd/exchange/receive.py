@@ -227,6 +227,7 @@ class Receiver:
             return unit.now
 
         with self._places.alone(folder, transfer.path):
+            self._keeping.put_aside(folder, transfer.path, transfer.private)
             now = self._ledger.write(work)
             self._rename(transfer, folder)
         placing = TransferState.PLACING

@@ -9,6 +9,7 @@ import sqlalchemy as sa
 from sftpd.errors import NotFoundError
 from sftpd.ledger import tables
 from sftpd.ledger.statement import Statement
+from sftpd.link import aside
 from sftpd.retention import holds
 from sftpd.retention.disposal import kept_files
 from sftpd.retention.hold import Hold, HoldBook
@@ -24,7 +25,7 @@ PLACED = Statement(
 _DOWNLOAD = "download"
 """The folder whose files the ledger knows as deliveries."""
 
-_KEPT = frozenset({"inbound", "requests", "quarantine", "sent", "failed"})
+_KEPT = frozenset({"inbound", "requests", "quarantine", "sent", "failed", aside.FOLDER})
 """The folders whose files it knows as kept."""
 
 
@@ -32,8 +33,8 @@ def on_path(conn: sa.Connection, now: datetime, link: str, folder: str, path: by
     """The oldest hold that stands over the file at a path; with no hold on the link one look tells."""
     if not PLACED.fetch(conn, link=link):
         return None
-    book = HoldBook(holds.standing(conn, now, link), now)
-    found = book.on(_at(conn, now, link, folder, path))
+    file = _at(conn, now, link, folder, path)
+    found = HoldBook(holds.standing(conn, now, link, file.id), now).on(file)
     return found[0] if found else None
 
 
@@ -45,17 +46,28 @@ def held_of(conn: sa.Connection, now: datetime, files: Sequence[Kept]) -> set[st
     return {file.id for file in files if book.on(file)}
 
 
-def covered(conn: sa.Connection, hold: Hold) -> int:
-    """How many files in our care are in a hold's scope now, whether or not it stands."""
-    if (named := hold.scope.names) is not None:
-        where = (_file.id == named, _file.link == hold.link, _file.state == "present")
-        return conn.scalar(sa.select(sa.func.count()).where(*where)) or 0
-    return sum(map(hold.covers, kept_files(conn, hold.link, with_peers=hold.scope.by_peer)))
+def covered(conn: sa.Connection, holds: Sequence[Hold]) -> dict[str, int]:
+    """How many files in our care are in the scope of each hold now, whether or not it stands, by its id.
+
+    Those of a link are read once, however many holds there are.
+    """
+    counts = {hold.id: 0 for hold in holds}
+    on_many: dict[str, list[Hold]] = {}
+    for hold in holds:
+        if (named := hold.scope.names) is None:
+            on_many.setdefault(hold.link, []).append(hold)
+        else:
+            counts[hold.id] = count(conn, hold.link, _file.id == named)
+    for link, those in on_many.items():
+        for file in kept_files(conn, link, with_peers=any(hold.scope.by_peer for hold in those)):
+            for hold in those:
+                counts[hold.id] += hold.covers(file)
+    return counts
 
 
-def count(conn: sa.Connection, link: str) -> int:
+def count(conn: sa.Connection, link: str, *where: sa.ColumnElement[bool]) -> int:
     """How many files of a link are in our care."""
-    query = sa.select(sa.func.count()).where(_file.link == link, _file.state == "present")
+    query = sa.select(sa.func.count()).where(_file.link == link, _file.state == "present", *where)
     return conn.scalar(query) or 0
 
 

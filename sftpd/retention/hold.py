@@ -1,9 +1,10 @@
 """Legal holds, and which of them stand over a file (pure)."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
+from sftpd.link import aside
 from sftpd.retention.rule import Kept
 from sftpd.retention.scope import Scope
 
@@ -29,7 +30,7 @@ class Hold:
 
     def covers(self, file: Kept) -> bool:
         """Whether the file is in its scope, whether or not it stands."""
-        return file.link == self.link and self.scope.covers(file)
+        return file.link == self.link and self.scope.covers(_as_it_lay(file))
 
 
 class HoldBook:
@@ -54,10 +55,18 @@ class HoldBook:
         named, many = self._on_one.get(file.id), self._on_many.get(file.link)
         if named is None and many is None:
             return ()
+        lay = _as_it_lay(file)
         found = [hold for hold in named or () if hold.link == file.link]
-        found += [hold for hold in many or () if hold.scope.covers(file)]
+        found += [hold for hold in many or () if hold.scope.covers(lay)]
         found.sort(key=_id_of)
         return found
+
+
+def _as_it_lay(file: Kept) -> Kept:
+    """A file that was put aside as it lay before, where the holds on folders and names covered it."""
+    if file.folder != aside.FOLDER or (origin := aside.origin(file.path)) is None:
+        return file
+    return replace(file, folder=origin[0], path=origin[1])
 
 
 def _id_of(hold: Hold) -> str:

@@ -40,6 +40,7 @@ def place(ledger: Ledger, request: HoldRequest) -> str:
                 id=hold_id,
                 link=request.link,
                 scope=encode(request.scope),
+                file=request.scope.names,
                 reason=request.reason,
                 placed_by=request.placed_by,
                 placed_at=unit.now,
@@ -105,9 +106,14 @@ def listed(conn: sa.Connection, link: str | None = None) -> list[Hold]:
     return _select(conn, *_of(link))
 
 
-def standing(conn: sa.Connection, now: datetime, link: str | None = None) -> list[Hold]:
-    """The holds that stand, of one link or of all, oldest first."""
-    found = _select(conn, _hold.c.released_at.is_(None), *_of(link))
+def standing(
+    conn: sa.Connection, now: datetime, link: str | None = None, file: str | None = None
+) -> list[Hold]:
+    """The holds that stand, of one link or of all, oldest first; with `file` none on another alone."""
+    where = _of(link)
+    if file is not None:
+        where.append(_hold.c.file.is_(None) | (_hold.c.file == file))
+    found = _select(conn, _hold.c.released_at.is_(None), *where)
     return [hold for hold in found if hold.stands(now)]
 
 

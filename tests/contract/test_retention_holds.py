@@ -52,7 +52,7 @@ def file_of(scene, path):
 
 def covered(scene, scope):
     with scene.ledger.read() as conn:
-        return held.covered(conn, Hold("h", "demo", scope, "court case", "Jan", RECEIVED))
+        return held.covered(conn, [Hold("h", "demo", scope, "court case", "Jan", RECEIVED)])["h"]
 
 
 def leaves(scene, prefix):
@@ -138,6 +138,17 @@ def test_files_and_transfers_that_are_not_there_cannot_be_held(scene):
             held.find_file(conn, "other", "inbound/a.csv")
         with pytest.raises(NotFoundError, match="no transfer"):
             held.find_transfer(conn, "demo", "t1")
+
+
+def test_of_the_holds_on_single_files_a_look_reads_that_of_the_file_alone(scene):
+    scene.receive(*(b"%d.csv" % number for number in range(20)))
+    scopes = [OfFile(file_of(scene, f"{number}.csv"), f"inbound/{number}.csv") for number in range(10)]
+    for scope in (*scopes, OfFolder("sent")):
+        place(scene, scope)
+    assert [on(scene, b"%d.csv" % number) for number in range(20)] == scopes + [None] * 10
+    with scene.ledger.read() as conn:
+        read = holds.standing(conn, OLD, "demo", scopes[3].file)
+    assert {hold.scope for hold in read} == {scopes[3], OfFolder("sent")}
 
 
 def test_a_second_person_is_another_one_however_the_name_is_written(scene):

@@ -165,6 +165,52 @@ def test_a_person_is_held_by_tokens_and_later_files_until_they_were_looked_at(da
     ]
 
 
+def test_what_the_partner_removes_is_put_aside_until_it_is_released(daemon: Daemon) -> None:
+    daemon.configure_link("holds", 'partner_removal = "shadowed"')
+    with daemon:
+        upload(daemon, "dir/a.csv", "free.csv")
+        held = hold(daemon, "--glob", "dir/*", "--folder", "inbound")
+        daemon.file("other", b"other")
+        daemon.sftp_done("rm /upload/dir/a.csv", "put other /upload/dir/a.csv", "put local /upload/dir/a.csv")
+        with daemon.sftp() as client:
+            client.posix_rename("/upload/free.csv", "/upload/dir/a.csv")
+            client.truncate("/upload/dir/a.csv", 3)
+            with client.open("/upload/dir/a.csv", "ab") as file:
+                file.write(b"more")
+            assert client.listdir("/upload/dir") == ["a.csv"]
+            assert client.stat("/upload/dir/a.csv").st_size == len(b"nammore")
+        daemon.sftp_done("rm /upload/dir/a.csv", "rmdir /upload/dir")
+        assert names(daemon) == []
+        aside = daemon.inbound.parent / ".sftpd" / "held"
+        contents = [HELD, b"other", HELD, HELD, b"nam", b"nammore"]
+        assert sorted(lying(aside)) == sorted(contents)
+        shown = ask(daemon, "hold", "show", held["id"])
+        assert (shown["files"], shown["stands"]) == (6, True)
+
+        daemon.kill()
+        daemon.start()
+        eventually(lambda: len(ask(daemon, "retention", "plan")["items"]) == 6, daemon)
+        assert {item["action"] for item in ask(daemon, "retention", "plan")["items"]} == {"keep"}
+        request = ask(daemon, "erasure", "open", "--link", "demo", "--identifier", "email=jan@example.org")[
+            "id"
+        ]
+        assert erase(daemon, request)["state"] == "partial"
+        assert sorted(lying(aside)) == sorted(contents)
+
+        assert released(daemon, held, by="me").returncode == 1
+        assert sorted(lying(aside)) == sorted(contents)
+        assert released(daemon, held).returncode == 0
+        eventually(lambda: lying(aside) == [], daemon)
+        eventually(lambda: len(daemon.events_of("file.withdrawn")) == 6, daemon)
+        assert ask(daemon, "retention", "plan")["items"] == []
+        assert len(daemon.events_of("file.put_aside")) == 6
+        assert daemon.cli("audit", "verify").returncode == 0
+
+
+def lying(folder: Path) -> list[bytes]:
+    return [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+
+
 def upload(daemon: Daemon, *names: str) -> None:
     daemon.file("local", HELD)
     folders = sorted({f"-mkdir /upload/{name.rpartition('/')[0]}" for name in names if "/" in name})

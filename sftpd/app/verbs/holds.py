@@ -1,6 +1,6 @@
 """Legal holds."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time
 from types import MappingProxyType
 from typing import Any
@@ -39,7 +39,7 @@ def _add(instance: Instance, arguments: Arguments) -> dict[str, Any]:
 
 def _list(instance: Instance, arguments: Arguments) -> list[dict[str, Any]]:
     with instance.ledger.read() as conn:
-        return [_shown(instance, conn, hold) for hold in holds.listed(conn, arguments.get("link"))]
+        return _shown(instance, conn, holds.listed(conn, arguments.get("link")))
 
 
 def _show(instance: Instance, arguments: Arguments) -> dict[str, Any]:
@@ -58,11 +58,17 @@ def _release(instance: Instance, arguments: Arguments) -> dict[str, Any]:
 
 def _one(instance: Instance, hold_id: str) -> dict[str, Any]:
     with instance.ledger.read() as conn:
-        return _shown(instance, conn, holds.get(conn, hold_id))
+        return _shown(instance, conn, [holds.get(conn, hold_id)])[0]
 
 
-def _shown(instance: Instance, conn: sa.Connection, hold: Hold) -> dict[str, Any]:
-    stands = hold.stands(instance.clock.now())
+def _shown(instance: Instance, conn: sa.Connection, found: Sequence[Hold]) -> list[dict[str, Any]]:
+    now = instance.clock.now()
+    files = held.covered(conn, [hold for hold in found if hold.stands(now)])
+    return [_hold(hold, files.get(hold.id), now) for hold in found]
+
+
+def _hold(hold: Hold, files: int | None, now: datetime) -> dict[str, Any]:
+    """`files`: how many it covers; None where it no longer stands."""
     return {
         "id": hold.id,
         "link": hold.link,
@@ -70,14 +76,14 @@ def _shown(instance: Instance, conn: sa.Connection, hold: Hold) -> dict[str, Any
         "covers": str(hold.scope),
         "folder": getattr(hold.scope, "folder", None),
         "glob": getattr(hold.scope, "glob", None),
-        "files": held.covered(conn, hold) if stands else 0,
+        "files": files or 0,
         "reason": hold.reason,
         "placed_by": hold.placed_by,
         "placed_at": hold.placed_at.isoformat(),
         "until": _text(hold.until),
         "released_by": hold.released_by,
         "released_at": _text(hold.released_at),
-        "stands": stands,
+        "stands": hold.stands(now),
     }
 
 

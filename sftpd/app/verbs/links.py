@@ -46,19 +46,20 @@ def _link_step(instance: Instance, arguments: Arguments) -> dict[str, Any]:
 
 def _left(instance: Instance, link: str) -> dict[str, Any]:
     """What of a link's files stays with us: to close it removes none, and what is held no rule will."""
-    now = instance.clock.now()
     with instance.ledger.read() as conn:
+        standing = holds.standing(conn, instance.clock.now(), link)
+        files = held.covered(conn, standing)
         return {
             "files": held.count(conn, link),
             "held": [
                 {
                     "hold": hold.id,
                     "covers": str(hold.scope),
-                    "files": held.covered(conn, hold),
+                    "files": files[hold.id],
                     "reason": hold.reason,
                     "until": None if hold.until is None else hold.until.isoformat(),
                 }
-                for hold in holds.standing(conn, now, link)
+                for hold in standing
             ],
         }
 

@@ -12,6 +12,7 @@ import slow_retention
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from sftpd.link import aside
 from sftpd.retention.hold import Hold, HoldBook
 from sftpd.retention.rule import Kept
 from sftpd.retention.scope import (
@@ -119,6 +120,24 @@ def test_a_glob_takes_names_and_one_with_a_slash_paths():
     assert OfQuery(glob="a.csv").covers(FILE)
     assert OfQuery(glob="in/*").covers(FILE)
     assert not OfQuery(glob="in*").covers(FILE)
+
+
+@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
+@given(st.data())
+def test_a_file_that_was_put_aside_is_covered_as_it_lay_before(data):
+    pick = choosing(data)
+    hold, file = random_retention.hold(pick), random_retention.kept(pick)
+    place = b"/".join(aside.place_of(file.id, file.folder, tuple(file.path.split(b"/"))))
+    lying = replace(file, folder=aside.FOLDER, path=place)
+    assert hold.covers(lying) == hold.covers(file)
+    now = random_retention.moment(pick)
+    assert HoldBook([hold], now).on(lying) == HoldBook([hold], now).on(file)
+
+
+@pytest.mark.parametrize("path", [b"a", b"f1/inbound"])
+def test_what_sftpd_did_not_put_aside_lies_where_it_lies(path):
+    lying = replace(FILE, folder=aside.FOLDER, path=path)
+    assert Hold("h", "one", OfFolder(aside.FOLDER), "court case", "jan", NOW).covers(lying)
 
 
 def test_ten_thousand_holds_on_files_are_not_asked_of_a_file_of_another_name():

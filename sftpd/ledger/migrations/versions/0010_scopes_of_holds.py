@@ -11,6 +11,7 @@ def upgrade() -> None:
     """Put the scope in the place of the folder and the glob, and say in it what they said."""
     with op.batch_alter_table("hold") as table:
         table.add_column(sa.Column("scope", sa.JSON(), nullable=False, server_default="{}"))
+        table.add_column(sa.Column("file", sa.Text(), nullable=True))
     bind = op.get_bind()
     hold = sa.table("hold", *map(sa.column, ("id", "folder", "glob")), sa.column("scope", sa.JSON()))
     for row in bind.execute(sa.select(hold.c.id, hold.c.folder, hold.c.glob)).all():
