@@ -104,6 +104,14 @@ def test_a_held_file_is_not_renamed_away_from_what_its_hold_is_on(scene):
     assert contents(scene.folders.inbound)["d/a.csv"] == HELD
 
 
+def test_a_rename_of_one_held_file_over_another_is_refused_and_puts_nothing_aside(scene):
+    scene.held.add(b"free.csv")
+    with pytest.raises(RefusedError):
+        scene.partner.rename(path("/upload/free.csv"), path("/upload/d/a.csv"), replace=True)
+    assert contents(scene.folders.inbound) == {"d/a.csv": HELD, "free.csv": NEWER}
+    assert contents(scene.folders.held) == {}
+
+
 def test_a_rename_that_fails_puts_nothing_aside(scene):
     for source, replace in (("/upload/none", True), ("/upload/free.csv", False)):
         with pytest.raises((FileNotFoundError, FileExistsError)):

@@ -1,6 +1,7 @@
 """A file under a legal hold survives all that could remove or replace it, until the hold is released."""
 
 import json
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,13 @@ def test_of_several_holds_each_must_be_released(daemon: Daemon) -> None:
             assert daemon.sftp_batch("rm /upload/a.csv").returncode != 0
             assert released(daemon, each).returncode == 0
         daemon.sftp_done("rm /upload/a.csv")
+        upload(daemon, "b.csv")
+        hold(daemon, "--folder", "inbound", "--until", "2999-01-01T00:00:00Z")
+        told = daemon.cli("link", "close", "demo", "--by", "me").stdout
+        assert re.search(r"^files +1$", told, re.MULTILINE)
+        assert re.search(
+            r"^Held, .*\n.*\n\w{26} +every file in inbound/ +1 +Court order +2999-", told, re.MULTILINE
+        )
 
 
 def test_under_a_hold_on_everything_new_files_are_taken_and_then_held(daemon: Daemon) -> None:

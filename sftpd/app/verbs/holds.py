@@ -93,7 +93,7 @@ def _text(moment: datetime | None) -> str | None:
 
 def _scope(instance: Instance, link: Link, arguments: Arguments) -> Scope:
     """The scope that the options say: one of `_ALONE` by itself, or any of `_TOGETHER`, or the link."""
-    given = {name: arguments[name] for name in (*_ALONE, *_TOGETHER) if arguments.get(name)}
+    given = {name: arguments[name] for name in (*_ALONE, *_TOGETHER) if arguments.get(name) is not None}
     alone = given.keys() & _ALONE.keys()
     if alone and len(given) > 1:
         by_itself, narrowing = (", ".join(map(_option, options)) for options in (_ALONE, _TOGETHER))
@@ -127,7 +127,9 @@ def _folder(_: Instance, link: Link, folder: str) -> str:
     return folder
 
 
-def _glob(_instance: Instance, _link: Link, glob: str) -> str:
+def _glob(_: Instance, link: Link, glob: str) -> str:
+    if not glob:
+        raise UsageError("an empty pattern matches no file", where=f"link {link.name}", expected="*.csv")
     return glob
 
 
