@@ -9,6 +9,7 @@ from sftpd.app.instance import Instance
 from sftpd.app.verbs import (
     audit,
     erasure,
+    holds,
     host_keys,
     links,
     receipts,
@@ -29,6 +30,7 @@ Live = Callable[[], dict[str, object]]
 _SUBJECTS = (
     audit.VERBS,
     erasure.VERBS,
+    holds.VERBS,
     host_keys.VERBS,
     links.VERBS,
     receipts.VERBS,

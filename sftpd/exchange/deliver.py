@@ -7,8 +7,9 @@ from typing import Protocol
 
 import structlog
 
-from sftpd.errors import RemoteError, SftpdError
+from sftpd.errors import RefusedError, RemoteError, SftpdError
 from sftpd.exchange.guard import GuardedRemotes, RemoteGuard
+from sftpd.exchange.keeping import Keeping
 from sftpd.exchange.layout import LAYOUTS, Layout
 from sftpd.exchange.places import Places, is_at
 from sftpd.exchange.records import Parts, Transfer
@@ -25,7 +26,7 @@ _log = structlog.get_logger()
 
 
 class NameTakenError(SftpdError):
-    """A file of that name is at the counterparty, and the route says not to replace it."""
+    """A file of that name is at the counterparty, and the route or a legal hold says not to replace it."""
 
     code = "NAME_TAKEN"
 
@@ -75,8 +76,11 @@ class Offer:
     guard: RemoteGuard | None = None
     awaits_receipt = False
 
-    def __init__(self, places: Places, layout: Layout = "keep", *, replace: bool = True) -> None:
+    def __init__(
+        self, places: Places, keeping: Keeping, layout: Layout = "keep", *, replace: bool = True
+    ) -> None:
         self._download = places["download"]
+        self._keeping = keeping
         self._replace = replace
         self.target = LAYOUTS[layout]
 
@@ -94,6 +98,10 @@ class Offer:
         """Move the file into `/download`; gone from the watched folder, it was moved before."""
         if not is_at(source, transfer.path, transfer.source):
             return None
+        try:
+            self._keeping.require_free("download", transfer.final)
+        except RefusedError as refusal:
+            raise NameTakenError(f"in /download {refusal.what}") from refusal
         try:
             durable.make_directories(self._download, transfer.final)
             durable.rename(source, transfer.path, self._download, transfer.final, replace=self._replace)

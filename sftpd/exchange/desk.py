@@ -5,7 +5,6 @@ Each is one decision in the ledger, with its event; the queue carries it out, no
 
 import hashlib
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +14,7 @@ from sftpd.clock import Clock
 from sftpd.errors import NotFoundError, RefusedError
 from sftpd.exchange import records
 from sftpd.exchange.due import HERE
+from sftpd.exchange.keeping import Held
 from sftpd.exchange.places import Places
 from sftpd.exchange.records import Transfer
 from sftpd.exchange.transfer import Outcome, TransferState
@@ -28,9 +28,6 @@ from sftpd.ledger.writer import Unit
 from sftpd.names import TransferId, new_id
 
 _CHUNK = 1 << 20
-
-Held = Callable[[str, str, bytes], str | None]
-"""The reason of the legal hold on a file: link, folder, path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +72,7 @@ class TransferDesk:
         def work(unit: Unit) -> None:
             transfer = _require_outbound(unit.conn, transfer_id, "retry", TransferState.FAILED)
             place = _require_kept(unit.conn, transfer, "failed")
-            held = self._held(transfer.link, "failed", place)
+            held = self._held(transfer.link, "failed", place, unit.conn)
             if held is not None:
                 raise RefusedError(
                     f"its file is held: {held}", reason="LEGAL_HOLD", where=f"transfer {transfer_id}"

@@ -18,6 +18,7 @@ import structlog
 
 from sftpd.errors import ContainmentError, RefusedError
 from sftpd.exchange import records
+from sftpd.exchange.keeping import Keeping
 from sftpd.exchange.places import Places, file_at
 from sftpd.exchange.records import Parts, Transfer
 from sftpd.exchange.screening import Screening
@@ -79,10 +80,12 @@ class Receiver:
         *,
         ledger: Ledger,
         screening: Screening,
+        keeping: Keeping,
         workers: Executor,
         acknowledge_within: float,
     ) -> None:
         self._link = link
+        self._keeping = keeping
         self._places = places
         self._ledger = ledger
         self._screening = screening
@@ -121,6 +124,8 @@ class Receiver:
             except (OSError, ContainmentError) as error:
                 _log.error("publish_failed", link=self._link, transfer=transfer.id, error=str(error))
                 verdict, entered = _IN_THE_WAY, True
+            except RefusedError as refusal:  # it was placed since the upload began, or a pull never asked
+                verdict = Verdict(Ruling.REJECT, f"{refusal.what}; nothing may replace it")
         self._quarantine(transfer, verdict, said, entered=entered)
         if verdict.ruling is Ruling.REJECT:
             raise RefusedError(verdict.reason, reason=REJECTED)
@@ -210,6 +215,7 @@ class Receiver:
 
     def _publish(self, transfer: Transfer, folder: str, said: Mapping[str, str], *, entered: bool) -> Answer:
         def work(unit: Unit) -> datetime:
+            self._keeping.require_free(folder, transfer.path, unit.conn)
             outcomes = (Outcome.ACCEPTED, Outcome.VERIFIED)
             if entered:
                 records.move(unit, transfer.id, *outcomes, folder=folder)
@@ -221,6 +227,7 @@ class Receiver:
             return unit.now
 
         with self._places.alone(folder, transfer.path):
+            self._keeping.put_aside(folder, transfer.path, transfer.private)
             now = self._ledger.write(work)
             self._rename(transfer, folder)
         placing = TransferState.PLACING

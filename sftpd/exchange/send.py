@@ -20,6 +20,7 @@ from sftpd.errors import RemoteAwayError, RemoteError
 from sftpd.exchange import records, return_records
 from sftpd.exchange.deliver import Delivery, NameTakenError, other_name
 from sftpd.exchange.due import FIRST, HERE, USUAL, Due
+from sftpd.exchange.keeping import Keeping
 from sftpd.exchange.places import Places, file_at, is_at
 from sftpd.exchange.records import Parts, Transfer
 from sftpd.exchange.screening import Screening
@@ -56,6 +57,7 @@ class Tools:
 
     ledger: Ledger
     screening: Screening
+    keeping: Keeping
     clock: Clock
 
 
@@ -77,6 +79,7 @@ class Sender:
         self._delivery = delivery
         self._ledger = tools.ledger
         self._screening = tools.screening
+        self._keeping = tools.keeping
         self._clock = tools.clock
 
     def claim(self, parts: Parts) -> Due | None:
@@ -262,7 +265,7 @@ class Sender:
 
     def _put_own_away(self, transfer: Transfer) -> None:
         self._remove_done_file(transfer)
-        if self.route.after == "archive":
+        if self.route.after == "archive" or self._keeping.covers(self.route.folder.name, transfer.path):
             place = self._places.put_aside(transfer, self._source, transfer.path, "sent")
             self._ledger.defer(partial(_close, transfer, "sent", place))
         else:

@@ -118,16 +118,16 @@ kept_file = sa.Table(
     metadata,
     sa.Column("id", sa.Text, primary_key=True),  # its transfer
     sa.Column("link", sa.Text, nullable=False),
-    sa.Column("folder", sa.Text, nullable=False),  # inbound | quarantine | requests | sent | failed
+    sa.Column("folder", sa.Text, nullable=False),  # inbound | quarantine | requests | sent | failed | held
     sa.Column("path", sa.LargeBinary, nullable=False),
     sa.Column("source", sa.Text, nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("sha256", sa.Text, nullable=False),
     sa.Column("received_at", Instant, nullable=False),
     sa.Column("accessed_at", Instant),  # when an account last read it through us
-    # present | withdrawing | renaming | replaced | withdrawn | disposed | erased | absent
+    # present | withdrawing | renaming | moving_aside | replaced | withdrawn | disposed | erased | absent
     sa.Column("state", sa.Text, nullable=False),
-    sa.Column("renamed_to", sa.LargeBinary),  # while it is being renamed
+    sa.Column("renamed_to", sa.LargeBinary),  # while it is being renamed or moved aside
     sa.Column("changed_at", Instant, nullable=False),
     sa.Index(None, "link", "folder", "path"),
     sa.Index(None, "link", "folder", "received_at"),
@@ -140,8 +140,8 @@ hold = sa.Table(
     metadata,
     sa.Column("id", sa.Text, primary_key=True),
     sa.Column("link", sa.Text, nullable=False),
-    sa.Column("folder", sa.Text),  # none: every folder
-    sa.Column("glob", sa.Text),  # none: every file
+    sa.Column("scope", sa.JSON, nullable=False),  # one of retention.scope
+    sa.Column("file", sa.Text),  # the file that the scope names, if it is on one alone
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("placed_by", sa.Text, nullable=False),
     sa.Column("placed_at", Instant, nullable=False),

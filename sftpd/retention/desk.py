@@ -17,7 +17,7 @@ from sftpd.retention.guard import Confirmation, Guard
 from sftpd.retention.guards import VOLUME, Bounds
 from sftpd.retention.report import ReportRow, report
 from sftpd.retention.roots import Roots
-from sftpd.retention.rule import Kept, Rule
+from sftpd.retention.rule import Rule
 from sftpd.retention.schedule import Plan, Schedule, plan
 from sftpd.retention.sweep import Sweep
 from sftpd.retention.timekeeper import Timekeeper
@@ -50,7 +50,8 @@ class RetentionDesk:
     def plan(self, link: str | None = None) -> Plan:
         """What is to become of each file of one link, or of all, as things stand now."""
         with self._ledger.read() as conn:
-            return plan(self._files(conn, link), self._schedule(conn, link))
+            schedule = self._schedule(conn, link)
+            return plan(kept_files(conn, link, with_peers=schedule.by_peer), schedule)
 
     def run(self, plan_hash: str, confirmation: Confirmation | None = None) -> dict[str, Result]:
         """Dispose of what the plan of this hash says; returns file id → result.
@@ -112,24 +113,21 @@ class RetentionDesk:
         Raises NotFoundError when no file is kept there.
         """
         with self._ledger.read() as conn:
-            found = self._files(conn, link, (folder, path))
+            schedule = self._schedule(conn, link)
+            found = kept_files(conn, link, (folder, path), with_peers=schedule.by_peer)
             if not found:
                 raise NotFoundError(f"no file is kept at {folder}/{path.decode('utf-8', 'backslashreplace')}")
-            return explain(found[0], self._schedule(conn, link))
+            return explain(found[0], schedule)
 
     def report(self, link: str | None = None, plan_hash: str | None = None) -> list[ReportRow]:
         """What was disposed of, of one link or plan or of all, oldest first."""
         with self._ledger.read() as conn:
             return report(conn, link, plan_hash)
 
-    def _files(
-        self, conn: sa.Connection, link: str | None, at: tuple[str, bytes] | None = None
-    ) -> list[Kept]:
-        with_peers = any(rule.account is not None for rule in self._rules)
-        return kept_files(conn, link, at, with_peers=with_peers)
-
     def _schedule(self, conn: sa.Connection, link: str | None) -> Schedule:
-        return Schedule(self._rules, holds.listed(conn, link), self._clock.now(), closings(conn))
+        return Schedule(
+            self._rules, holds.standing(conn, self._clock.now(), link), self._clock.now(), closings(conn)
+        )
 
     def _carry_out(self, plan: Plan, confirmation: Confirmation | None) -> dict[str, Result]:
         self._guard.require_volume(plan, confirmation)

@@ -176,7 +176,9 @@ def _held(file: Kept, schedule: Schedule) -> Iterator[Step]:
     holds = schedule.holds_on(file)
     for hold in holds:
         until = "until it is released" if hold.until is None else f"until {short(hold.until)}"
-        yield Step("hold", f"hold {hold.id}, placed by {hold.placed_by}, {until}: {hold.reason}")
+        yield Step(
+            "hold", f"hold {hold.id}, placed by {hold.placed_by}, {until}, on {hold.scope}: {hold.reason}"
+        )
     if not holds:
         yield Step("hold", "no hold covers it")
 

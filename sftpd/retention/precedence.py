@@ -119,8 +119,11 @@ class Book:
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self._links: dict[str, list[Rule]] = {}
+        self.by_peer = False
+        """Whether some rule is on the peer of a file, so that `governing` must be given files with theirs."""
         for rule in rules:
             self._links.setdefault(rule.link, []).append(rule)
+            self.by_peer |= rule.account is not None
         self._shelves: dict[tuple[str, str], Sequence[Entry]] = {}
         self._entries: dict[str, Sequence[Entry]] = {}
 

@@ -1,11 +1,11 @@
-"""What retention reasons about: kept files, the rules for them and the holds on them (plain data)."""
+"""What retention reasons about: kept files, and the rules for them (plain data)."""
 
 import fnmatch
 import re
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
-from typing import Literal, Protocol, TypeAlias
+from typing import Literal, TypeAlias
 from zoneinfo import ZoneInfo
 
 from sftpd.namedates import DatePattern
@@ -28,6 +28,11 @@ class Kept:
     """When an account last read it through us."""
     peer: str = ""
     """The account or remote that it came from or went to."""
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether the ledger knows it; of another file there is its path and nothing else."""
+        return bool(self.id)
 
     @property
     def place(self) -> str:
@@ -120,52 +125,6 @@ class Rule:
 
     def __str__(self) -> str:
         return f"rule {self.id} version {self.version}"
-
-
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """A legal hold: nothing it covers is disposed of; `folder` and `glob` None mean every one."""
-
-    id: str
-    link: str
-    folder: str | None
-    glob: str | None
-    reason: str
-    placed_by: str
-    placed_at: datetime
-    until: datetime | None = None
-    released_by: str | None = None
-    released_at: datetime | None = None
-
-    def stands(self, now: datetime) -> bool:
-        """Whether it is neither released nor run out."""
-        return self.released_at is None and (self.until is None or now < self.until)
-
-
-class Scope(Protocol):
-    """What says which files it is about."""
-
-    @property
-    def link(self) -> str:
-        """The link it belongs to."""
-        ...
-
-    @property
-    def folder(self) -> str | None:
-        """The folder of the link, None for every one."""
-        ...
-
-    @property
-    def glob(self) -> str | None:
-        """The pattern of the files, None for every one."""
-        ...
-
-
-def covers(scope: Scope, file: Kept) -> bool:
-    """Whether `file` is in `scope`; a glob with a slash is matched on the path, another on the file name."""
-    if scope.link != file.link or scope.folder not in (None, file.folder):
-        return False
-    return scope.glob is None or fits(scope.glob, file)
 
 
 def fits(glob: str, file: Kept) -> bool:

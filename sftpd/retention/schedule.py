@@ -2,15 +2,16 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any, Literal
 
 from sftpd.retention.claim import NEVER, Bound, Claim, Closings
+from sftpd.retention.hold import Hold, HoldBook
 from sftpd.retention.precedence import Book, settle
-from sftpd.retention.rule import Action, Hold, Kept, Rule, Term, covers
+from sftpd.retention.rule import Action, Kept, Rule, Term
 
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 _NOTHING_CLOSED: Closings = MappingProxyType({})
@@ -98,13 +99,16 @@ class Schedule:
         self.book = Book(rules)
         self.now = now
         self.closings = closings
-        self._holds: dict[str, list[Hold]] = {}
-        for hold in sorted((hold for hold in holds if hold.stands(now)), key=_id_of):
-            self._holds.setdefault(hold.link, []).append(hold)
+        self._holds = HoldBook(holds, now)
 
-    def holds_on(self, file: Kept) -> list[Hold]:
+    @property
+    def by_peer(self) -> bool:
+        """Whether some rule or hold is on the peer of a file, so that files must come with theirs."""
+        return self._holds.by_peer or self.book.by_peer
+
+    def holds_on(self, file: Kept) -> Sequence[Hold]:
         """The standing holds that cover a file, oldest first."""
-        return [hold for hold in self._holds.get(file.link, ()) if covers(hold, file)]
+        return self._holds.on(file)
 
     def claims(self, file: Kept) -> list[Claim]:
         """What the rules that govern a file want of it."""
@@ -112,7 +116,7 @@ class Schedule:
 
     def decide(self, file: Kept) -> Decision:
         """The decision on one file, by `precedence.PRECEDENCE`."""
-        held = self.holds_on(file) if file.link in self._holds else None
+        held = self.holds_on(file)
         hold = held[0] if held else None
         claims = self.claims(file)
         if not claims:
@@ -190,7 +194,3 @@ def _hashed(item: Item) -> dict[str, Any]:
         "rule": rule.id,
         "version": rule.version,
     }
-
-
-def _id_of(hold: Hold) -> str:
-    return hold.id

@@ -13,11 +13,11 @@ from sftpd.files.fingerprint import snapshot
 from sftpd.files.writers import is_in_use
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.writer import Unit
-from sftpd.retention import holds
+from sftpd.retention import held
 from sftpd.retention.disposal import REMOVED, Intent, Result, conclude, intend
 from sftpd.retention.guards import Reason
 from sftpd.retention.roots import Place, Roots, is_covered
-from sftpd.retention.rule import Kept, covers
+from sftpd.retention.rule import Kept
 from sftpd.retention.schedule import Item
 
 BATCH = 64
@@ -73,11 +73,11 @@ class Sweep:
         return self._ledger.write(lambda unit: intend(unit, plan, items))
 
     def _finish(self, intents: Sequence[Intent], roots: Opened, missing: Result) -> dict[str, Result]:
-        held = self._held(intents)
+        kept = self._held(intents)
         results = []
         for intent in intents:
             file = intent.file
-            result = Result.HELD if file.id in held else _remove(roots[_folder(file)], file, missing)
+            result = Result.HELD if file.id in kept else _remove(roots[_folder(file)], file, missing)
             results.append((intent, result))
         _make_durable((intent.file for intent, result in results if result in REMOVED), roots)
 
@@ -90,8 +90,7 @@ class Sweep:
     def _held(self, intents: Sequence[Intent]) -> set[str]:
         """The files on which a hold was placed after the plan was made."""
         with self._ledger.read() as conn:
-            standing = [hold for hold in holds.listed(conn) if hold.stands(self._clock.now())]
-        return {i.file.id for i in intents if any(covers(hold, i.file) for hold in standing)}
+            return held.held_of(conn, self._clock.now(), [intent.file for intent in intents])
 
     def _open(self, files: Iterable[Kept], opened: ExitStack) -> tuple[Opened, list[Reason]]:
         return self._roots.open({_folder(file) for file in files}, opened)

@@ -84,6 +84,15 @@ class Scene:
             )
         self.ledger.write(lambda unit: unit.conn.execute(tables.kept_file.insert(), rows))
 
+    def sent_by(self, peer: str, *files: str, **values: object) -> None:
+        """Enter the transfers of files, or of those that are still to come."""
+        usual = {
+            "link": "demo", "direction": "inbound", "route": "upload", "path": b"x", "source": "1:2:3",
+            "size": 1, "sha256": "00" * 32, "state": "received", "began_at": RECEIVED, "changed_at": RECEIVED,
+        }  # fmt: skip
+        rows = [{**usual, "id": file, "peer": peer, **values} for file in files]
+        self.ledger.write(lambda unit: unit.conn.execute(tables.transfer.insert(), rows))
+
     def run(self) -> dict[str, str]:
         """Plan and run; returns path → result."""
         results = self.desk.run(self.desk.plan().hash)

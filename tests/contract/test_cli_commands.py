@@ -177,6 +177,11 @@ def _erasure(scene: Scene) -> dict[str, Any]:
 def _retention(scene: Scene) -> dict[str, Any]:
     hold = ["--link", "demo", "--glob", "customers.csv", "--reason", "court"]
     made = {"hold add": scene.json("hold", "add", *hold), "hold list": scene.json("hold", "list")}
+    person = ["--identifier", "email=jan@example.org"]
+    subject = scene.json("hold", "add", "--link", "demo", *person, "--reason", "court")["id"]
+    made["hold search"] = scene.json("hold", "search", subject, *person)
+    scene.json("hold", "release", subject)
+    made["hold show"] = scene.json("hold", "show", subject)
 
     def plan() -> Any:
         return scene.json("retention", "plan")
@@ -322,7 +327,7 @@ def test_people_are_shown_what_matters(day: Day) -> None:
         ("retention report", r"^demo +inbound +old\.csv .* disposed *$"),
         ("retention schedule", r"^demo +\S+ +1 .* receipt +PT1S +"),
         (YEARLY, r"^demo +\S+ +1 +\d+ +disposed +1 *$"),
-        ("hold list", r" customers\.csv +court .* no *$"),
+        ("hold list", r" files named customers\.csv +0 +court .* no *$"),
         ("erasure list", r" denied "),
         ("erasure show", r"^inbound +redact +csv +1 +done"),
         ("audit tail --link demo --count 50", r" transfer\.received +.*path old\.csv"),

@@ -1,16 +1,11 @@
-"""Retention and legal holds."""
+"""Retention."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from sftpd.app.instance import Instance
-from sftpd.app.verbs.verb import Arguments, Verb, instant
-from sftpd.errors import UsageError
-from sftpd.retention import holds
+from sftpd.app.verbs.verb import Arguments, Verb
 from sftpd.retention.guard import Confirmation
-from sftpd.retention.holds import HoldRequest
-from sftpd.retention.rule import Hold
 
 
 def _retention_plan(instance: Instance, arguments: Arguments) -> dict[str, Any]:
@@ -51,56 +46,10 @@ def _retention_report(instance: Instance, arguments: Arguments) -> list[dict[str
     return [row.as_json() for row in instance.retention.report(arguments.get("link"), arguments.get("plan"))]
 
 
-def _hold_add(instance: Instance, arguments: Arguments) -> dict[str, Any]:
-    until = arguments.get("until")
-    link = instance.register.get(arguments["link"])
-    folder = arguments.get("folder")
-    folders = [*link.folders.by_name(), *sorted({route.folder.name for route in link.outbound})]
-    if folder is not None and folder not in folders:
-        raise UsageError(f"no folder {folder!r}", where=f"link {link.name}", expected=", ".join(folders))
-    request = HoldRequest(
-        link=link.name,
-        folder=folder,
-        glob=arguments.get("glob"),
-        reason=arguments["reason"],
-        placed_by=arguments["by"],
-        until=None if until is None else instant(until),
-    )
-    return {"id": holds.place(instance.ledger, request)}
-
-
-def _hold_list(instance: Instance, arguments: Arguments) -> list[dict[str, Any]]:
-    now = instance.clock.now()
-    with instance.ledger.read() as conn:
-        return [_hold(hold, now) for hold in holds.listed(conn, arguments.get("link"))]
-
-
-def _hold(hold: Hold, now: datetime) -> dict[str, Any]:
-    return {
-        "id": hold.id,
-        "link": hold.link,
-        "folder": hold.folder,
-        "glob": hold.glob,
-        "reason": hold.reason,
-        "placed_by": hold.placed_by,
-        "placed_at": hold.placed_at.isoformat(),
-        "until": None if hold.until is None else hold.until.isoformat(),
-        "stands": hold.stands(now),
-    }
-
-
-def _hold_release(instance: Instance, arguments: Arguments) -> dict[str, Any]:
-    holds.release(instance.ledger, arguments["id"], arguments["by"])
-    return {"id": arguments["id"]}
-
-
 VERBS: Mapping[str, Verb] = {
     "retention.plan": _retention_plan,
     "retention.run": _retention_run,
     "retention.explain": _retention_explain,
     "retention.report": _retention_report,
     "retention.unfreeze": _retention_unfreeze,
-    "hold.add": _hold_add,
-    "hold.list": _hold_list,
-    "hold.release": _hold_release,
 }
