@@ -70,6 +70,7 @@ transfer = sa.Table(
     sa.Column("path", sa.LargeBinary, nullable=False),  # relative to the route's folder
     sa.Column("source", sa.Text, nullable=False),  # snapshot of our file: inode, size, mtime
     sa.Column("origin", sa.Text),  # what a fetched file was at the remote: size, mtime
+    sa.Column("copy_of", sa.Text),  # a file that is sent again: the transfer that it was first sent by
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("sha256", sa.Text, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
@@ -118,7 +119,7 @@ kept_file = sa.Table(
     metadata,
     sa.Column("id", sa.Text, primary_key=True),  # its transfer
     sa.Column("link", sa.Text, nullable=False),
-    sa.Column("folder", sa.Text, nullable=False),  # inbound | quarantine | requests | sent | failed
+    sa.Column("folder", sa.Text, nullable=False),  # inbound, sent, staging and so on
     sa.Column("path", sa.LargeBinary, nullable=False),
     sa.Column("source", sa.Text, nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),
@@ -133,7 +134,7 @@ kept_file = sa.Table(
     sa.Index(None, "link", "folder", "received_at"),
     sa.Index(None, "state", "received_at"),
 )
-"""Files under our care until they are disposed of: received ones, and our copies of sent and failed ones."""
+"""Files under our care until they are disposed of: received, sent, failed, offered, and parts of uploads."""
 
 hold = sa.Table(
     "hold",
@@ -165,6 +166,7 @@ disposal = sa.Table(
     sa.Column("rule_version", sa.Integer, nullable=False),
     sa.Column("due", Instant, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("copies", sa.JSON, nullable=False, server_default="[]"),  # what goes with it
     sa.Column("intended_at", Instant, nullable=False),
     sa.Column("done_at", Instant),
     sa.Column("result", sa.Text),

@@ -8,16 +8,17 @@ import structlog
 
 from sftpd.clock import Clock
 from sftpd.errors import NotFoundError, RefusedError
+from sftpd.files.beneath import Root
 from sftpd.ledger.ledger import Ledger
-from sftpd.retention import freezes, holds
-from sftpd.retention.disposal import Result, closings, kept_files, unfinished
+from sftpd.retention import freezes, holds, unfinished
+from sftpd.retention.disposal import Result, closings, kept_files, undone
 from sftpd.retention.explain import Explanation, explain
 from sftpd.retention.freezes import Freeze
 from sftpd.retention.guard import Confirmation, Guard
 from sftpd.retention.guards import VOLUME, Bounds
 from sftpd.retention.report import ReportRow, report
 from sftpd.retention.roots import Roots
-from sftpd.retention.rule import Kept, Rule
+from sftpd.retention.rule import STAGING, Kept, Rule
 from sftpd.retention.schedule import Plan, Schedule, plan
 from sftpd.retention.sweep import Sweep
 from sftpd.retention.timekeeper import Timekeeper
@@ -44,6 +45,7 @@ class RetentionDesk:
         self._clock = clock
         self._timekeeper = timekeeper
         self._guard = Guard(ledger, timekeeper, roots, bounds)
+        self._roots = roots
         self._sweep = Sweep(ledger, roots, clock)
         self._running = threading.Lock()
 
@@ -72,6 +74,7 @@ class RetentionDesk:
             self._guard.require_time()
             self._resume()
             for link in self._links:
+                self._note_unfinished(link)
                 current = self.plan(link)
                 if not current.disposals:
                     continue
@@ -137,9 +140,19 @@ class RetentionDesk:
         self._guard.ended(plan)
         return results
 
+    def _note_unfinished(self, link: str) -> None:
+        """Take unfinished uploads into our care, where a rule says how long they are kept."""
+        if not any(rule.link == link and rule.folder in (None, STAGING) for rule in self._rules):
+            return
+        try:
+            with Root.at(self._roots.folder((link, STAGING))) as area:
+                unfinished.note(self._ledger, link, area)
+        except OSError as error:
+            _log.error("unfinished_uploads_not_seen", link=link, error=str(error))
+
     def _resume(self) -> dict[str, Result]:
         with self._ledger.read() as conn:
-            intents = unfinished(conn)
+            intents = undone(conn)
         return self._sweep.resume(intents) if intents else {}
 
     def _made_again(self, plan_hash: str) -> Plan:

@@ -5,13 +5,21 @@ import re
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, NamedTuple, Protocol, Self, TypeAlias
 from zoneinfo import ZoneInfo
 
 from sftpd.namedates import DatePattern
 from sftpd.periods import Period, YearEnd
 
 Action = Literal["dispose", "return", "review"]
+
+STAGING = "staging"
+"""The folder of unfinished uploads; a path in it begins with the account."""
+
+
+def place(folder: str, path: bytes) -> str:
+    """Folder and path as people read it, below the folder of the link."""
+    return f"{folder}/{path.decode('utf-8', 'backslashreplace')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,12 +40,34 @@ class Kept:
     @property
     def place(self) -> str:
         """Folder and path as people read it, below the folder of the link."""
-        return f"{self.folder}/{self.path.decode('utf-8', 'backslashreplace')}"
+        return place(self.folder, self.path)
 
     @property
     def name(self) -> bytes:
         """The last part of its path."""
         return self.path.rsplit(b"/", 1)[-1]
+
+
+class Copy(NamedTuple):
+    """A file that goes with another one: the folder it is in, its path there, and what it was when found."""
+
+    folder: str
+    path: bytes
+    source: str
+
+    @property
+    def place(self) -> str:
+        """Folder and path as people read it, below the folder of the link."""
+        return place(self.folder, self.path)
+
+    def as_row(self) -> dict[str, str]:
+        """The copy as the ledger keeps it."""
+        return {"folder": self.folder, "path": self.path.hex(), "source": self.source}
+
+    @classmethod
+    def of_row(cls, row: dict[str, Any]) -> Self:
+        """The copy that the ledger keeps so."""
+        return cls(row["folder"], bytes.fromhex(row["path"]), row["source"])
 
 
 @dataclass(frozen=True, slots=True)

@@ -181,6 +181,8 @@ def _retention(scene: Scene) -> dict[str, Any]:
     until(lambda: any(item["action"] == "dispose" for item in plan()["items"]))
     made |= _frozen(scene, plan()["plan"])
     made["retention explain"] = scene.json("retention", "explain", "inbound/old.csv", "--link", "demo")
+    part = scene.root / "links/demo/.sftpd/staging/demo/upload/old.csv.part"
+    part.write_bytes((scene.root / "links/demo/inbound/old.csv").read_bytes())
     made["retention run"] = scene.json("retention", "run", "--plan", made["retention plan"]["plan"])
     made["retention report"] = scene.json("retention", "report")
     made["hold release"] = scene.json("hold", "release", made["hold add"]["id"])
@@ -279,7 +281,9 @@ def test_a_plan_disposes_of_what_is_due_and_not_of_what_is_held(documents: dict[
     plan = {item["path"]: item["action"] for item in documents["retention plan"]["items"]}
     assert plan == {"inbound/customers.csv": "keep", "inbound/old.csv": "dispose"}
     assert list(documents["retention run"]["results"].values()) == ["disposed"]
-    assert [row["path"] for row in documents["retention report"]] == ["old.csv"]
+    (row,) = documents["retention report"]
+    copy = {"path": "staging/demo/upload/old.csv.part", "result": "disposed"}
+    assert (row["path"], row["copies"]) == ("old.csv", [copy])
 
 
 def test_all_logs_verify(documents: dict[str, Any]) -> None:
