@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from sftpd.cli import review
 from sftpd.cli.ask import ask
 from sftpd.cli.common import (
     DEFAULT_CONFIG,
@@ -25,8 +26,12 @@ from sftpd.cli.common import (
 from sftpd.errors import UsageError
 
 group = typer.Typer()
+group.add_typer(review.group, name="review", help="Files that somebody must decide on.", no_args_is_help=True)
 
-_LEFT_TO_PEOPLE = {"review": "To review", "return": "To return"}
+_LEFT_TO_PEOPLE = {
+    "review": "To review: {}. See sftpd retention review list.",
+    "return": "To return: {}. A run leaves them where they are.",
+}
 _REPORTED = ("link", "folder", "path", "rule", "due", "done_at", "result")
 
 
@@ -43,7 +48,7 @@ def plan(link: LinkOption = None, config: ConfigOption = DEFAULT_CONFIG, as_json
     counted = Counter(item["action"] for item in document["items"])
     for action, words in _LEFT_TO_PEOPLE.items():
         if counted[action]:
-            print(f"\n{words}: {counted[action]}. A run leaves them where they are.")
+            print(f"\n{words.format(counted[action])}")
     print(f"\nTo dispose of: {counted['dispose']}. Run exactly that:")
     print(f"sftpd retention run --plan {document['plan']}{_naming(config)}")
 

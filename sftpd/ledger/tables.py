@@ -174,6 +174,23 @@ disposal = sa.Table(
 )
 """What retention set out to dispose of, under which rule, and what came of it."""
 
+review = sa.Table(
+    "retention_review",
+    metadata,
+    sa.Column("file", sa.Text, primary_key=True),
+    sa.Column("link", sa.Text, nullable=False),
+    sa.Column("rule", sa.Text, nullable=False),
+    sa.Column("rule_version", sa.Integer, nullable=False),
+    sa.Column("since", Instant, nullable=False),
+    sa.Column("answer", sa.Text),  # approved | extended | rejected; none: it waits
+    sa.Column("until", Instant),  # extended or rejected: when it is asked about again
+    sa.Column("reason", sa.Text),
+    sa.Column("answered_by", sa.Text),
+    sa.Column("answered_at", Instant),
+    sa.Index(None, "link"),
+)
+"""Files whose rule asks somebody to decide on them, and what was decided under that version of the rule."""
+
 freeze = sa.Table(
     "retention_freeze",
     metadata,

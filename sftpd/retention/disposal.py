@@ -86,12 +86,10 @@ class Intent:
 
 def kept_files(
     conn: sa.Connection,
-    link: str | None = None,
-    at: tuple[str, bytes] | None = None,
-    *,
+    *where: sa.ColumnElement[bool],
     with_peers: bool = False,
 ) -> list[Kept]:
-    """The received files that are still present, of one link or of all, or `at` one folder and path.
+    """The files in our care that are still present and meet the conditions.
 
     Their peers are looked up only if asked for.
     """
@@ -103,11 +101,7 @@ def kept_files(
         query = query.add_columns(sa.func.coalesce(transfer.c.peer, "")).outerjoin_from(
             tables.kept_file, transfer, transfer.c.id == file.id
         )
-    query = query.where(file.state == "present")
-    if link is not None:
-        query = query.where(file.link == link)
-    if at is not None:
-        query = query.where(file.folder == at[0], file.path == at[1])
+    query = query.where(file.state == "present", *where)
     files = [Kept(*row) for row in conn.execute(query)]
     return (
         [_with_account(kept) if kept.folder == STAGING else kept for kept in files] if with_peers else files

@@ -172,6 +172,37 @@ class Hold:
         return self.released_at is None and (self.until is None or now < self.until)
 
 
+Answer = Literal["approved", "extended", "rejected"]
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What somebody decided of a file that was to be reviewed; it counts under the version that asked for it.
+
+    Approved, the file goes. Extended or rejected, it stays and is asked about again at `until`.
+    """
+
+    file: str
+    rule: str
+    rule_version: int
+    answer: Answer
+    until: datetime | None
+    reason: str
+    by: str
+
+    def is_of(self, rule: Rule) -> bool:
+        """Whether it was decided under this version of the rule."""
+        return (self.rule, self.rule_version) == (rule.id, rule.version)
+
+    def stands(self, now: datetime) -> bool:
+        """Whether it is not to be asked again."""
+        return self.until is None or now < self.until
+
+    def __str__(self) -> str:
+        until = "" if self.until is None else f" until {self.until.isoformat(timespec='seconds')}"
+        return f"{self.answer} by {self.by}{until}: {self.reason}"
+
+
 class Scope(Protocol):
     """What says which files it is about."""
 

@@ -186,6 +186,25 @@ def _retention(scene: Scene) -> dict[str, Any]:
     made["retention run"] = scene.json("retention", "run", "--plan", made["retention plan"]["plan"])
     made["retention report"] = scene.json("retention", "report")
     made["hold release"] = scene.json("hold", "release", made["hold add"]["id"])
+    return made | _reviews(scene)
+
+
+def _reviews(scene: Scene) -> dict[str, Any]:
+    for name in ("one", "two", "three"):
+        scene.upload(f"{name}.look", name)
+    listing = ["retention", "review", "list"]
+    until(lambda: len(scene.json(*listing)) == 3)
+    made = {" ".join(listing): scene.json(*listing)}
+    first, second, third = (item["id"] for item in made["retention review list"])
+    why = ("--reason", "seen", "--by", "Ina")
+    assert "inbound/one.look" in _text(scene, *listing)
+    made["retention review approve"] = scene.json("retention", "review", "approve", first, *why)
+    made["retention review extend"] = scene.json(
+        "retention", "review", "extend", second, "--for", "P6M", *why
+    )
+    later = ("--until", "2999-01-01T00:00:00+01:00")
+    made["retention review reject"] = scene.json("retention", "review", "reject", third, *later, *why)
+    assert scene.json(*listing) == []
     return made
 
 
@@ -332,12 +351,22 @@ def commands() -> dict[str, Any]:
         loaded = main._load(place)
         if isinstance(loaded, typer.Typer):
             application.add_typer(loaded, name=name)
-            group = typer.main.get_group(application).commands[name]
-            found |= {f"{name} {verb}": command for verb, command in group.commands.items()}
+            found |= within(name, typer.main.get_group(application).commands[name])
         else:
             application.command(name)(loaded)
             found[name] = typer.main.get_command(application)
     return found
+
+
+def within(name: str, command: Any) -> dict[str, Any]:
+    """A command, or all commands of a group and of the groups in it."""
+    if not hasattr(command, "commands"):
+        return {name: command}
+    return {
+        full: found
+        for verb, inner in command.commands.items()
+        for full, found in within(f"{name} {verb}", inner).items()
+    }
 
 
 def parameters(command: Any) -> dict[str, bool]:
