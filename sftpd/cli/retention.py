@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sftpd.cli import retention_papers
+from sftpd.cli import retention_papers, review
 from sftpd.cli.ask import ask
 from sftpd.cli.common import (
     DEFAULT_CONFIG,
@@ -30,8 +30,12 @@ from sftpd.errors import UsageError
 group = typer.Typer()
 for _paper in (retention_papers.schedule, retention_papers.yearly, retention_papers.disposition):
     group.command(_paper.__name__)(_paper)
+group.add_typer(review.group, name="review", help="Files that somebody must decide on.", no_args_is_help=True)
 
-_LEFT_TO_PEOPLE = {"review": "To review", "return": "To return"}
+_LEFT_TO_PEOPLE = {
+    "review": "To review: {}. See sftpd retention review list.",
+    "return": "To return: {}. A run leaves them where they are.",
+}
 _REPORTED = ("link", "folder", "path", "rule", "due", "done_at", "result")
 
 
@@ -72,7 +76,7 @@ def _show(document: Mapping[str, Any], config: Path) -> None:
     counted = Counter(item["action"] for item in document["items"])
     for action, words in _LEFT_TO_PEOPLE.items():
         if counted[action]:
-            print(f"\n{words}: {counted[action]}. A run leaves them where they are.")
+            print(f"\n{words.format(counted[action])}")
     print(f"\nTo dispose of: {counted['dispose']}. Run exactly that:")
     print(f"sftpd retention run --plan {document['plan']}{_naming(config)}")
 

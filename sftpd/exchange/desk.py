@@ -96,7 +96,8 @@ class TransferDesk:
         fresh = TransferId(new_id(self._clock.now()))
         copy = (fresh.encode(),)
         assert transfer.placed_as is not None
-        again = replace(transfer, id=fresh, source=_copy(places, transfer, copy))
+        source = _copy(places, transfer, copy)
+        again = replace(transfer, id=fresh, source=source, copy_of=transfer.copy_of or transfer_id)
 
         def work(unit: Unit) -> None:
             _require_kept(unit.conn, transfer, "sent")
@@ -141,7 +142,7 @@ def _require_kept(conn: sa.Connection, transfer: Transfer, folder: str) -> bytes
     file = tables.kept_file.c
     kept = conn.execute(sa.select(file.folder, file.path, file.state).where(file.id == transfer.id)).first()
     if kept is None or kept.folder != folder or kept.state != "present":
-        state = "never was" if kept is None else f"is {kept.state}"
+        state = "never was" if kept is None or kept.folder != folder else f"is {kept.state}"
         raise NotFoundError(
             f"its file {state} in {folder}/", where=f"transfer {transfer.id}", remedy="drop the file anew"
         )

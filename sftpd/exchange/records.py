@@ -40,6 +40,7 @@ _REPLACE = Statement(
     .values(state="replaced", changed_at=sa.bindparam("now"))
 )
 _KEEP = inserting(_file)
+_RECEIVED = Statement(sa.select(_file.c.received_at).where(_file.c.id == sa.bindparam("transfer")))
 _ACCESSED = Statement(
     _file.update()
     .where(
@@ -112,6 +113,8 @@ class Transfer:
     size: int
     sha256: str
     origin: str | None = None
+    copy_of: TransferId | None = None
+    """Outbound, of a file that is sent again: the transfer that it was first sent by."""
     state: TransferState = TransferState.SCREENING
     folder: str | None = None
     placed_as: Parts | None = None
@@ -301,11 +304,14 @@ def let_go(unit: Unit, transfer_id: TransferId) -> None:
 def keep(unit: Unit, transfer: Transfer, folder: str, path: Parts, *, again: bool = True) -> None:
     """Take a transfer's file into our care; one at the same place before it counts as replaced.
 
-    `again`: it may be in our care already, elsewhere.
+    `again`: it may be in our care already, elsewhere. A copy that was sent again is kept since its original
+    was: they are one file, and go together.
     """
     place = {"link": transfer.link, "folder": folder, "path": join(path)}
     file = {"id": transfer.id, "source": transfer.source, "size": transfer.size, "sha256": transfer.sha256}
-    kept = {"state": "present", "received_at": unit.now, "changed_at": unit.now}
+    known = [] if transfer.copy_of is None else _RECEIVED.fetch(unit.conn, transfer=transfer.copy_of)
+    since = tables.instant(known[0][0]) if known else unit.now
+    kept = {"state": "present", "received_at": since, "changed_at": unit.now}
     unset = {"renamed_to": None, "accessed_at": None}
     if again:
         _FORGET.run(unit.conn, {"transfer": transfer.id})
@@ -366,6 +372,7 @@ def _transfer(row: Any) -> Transfer:
         size=row.size,
         sha256=row.sha256,
         origin=row.origin,
+        copy_of=None if row.copy_of is None else TransferId(row.copy_of),
         state=TransferState(row.state),
         folder=row.folder,
         placed_as=None if row.placed_as is None else split(row.placed_as),

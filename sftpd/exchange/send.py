@@ -259,7 +259,7 @@ class Sender:
         """Archive or remove the source, unless it is another file by now."""
         if self._delivery.folder is not None:
             # The dropped file itself was placed; what lies at its old path now is another one.
-            self._ledger.defer(partial(_close, transfer, self._delivery.folder, None))
+            self._ledger.defer(partial(_close_offered, transfer, self._delivery.folder))
         else:
             self._put_own_away(transfer)
 
@@ -373,6 +373,12 @@ def _close(transfer: Transfer, folder: str | None, place: Parts | None, unit: Un
     where = {"folder": folder, "placed_as": records.join(place), "not_before": None}
     records.move(unit, transfer.id, Outcome.PUT_AWAY, **where)
     records.keep(unit, transfer, folder, place)
+
+
+def _close_offered(transfer: Transfer, folder: str, unit: Unit) -> None:
+    """End a transfer whose file lies at its place in `folder`, and keep the file."""
+    records.move(unit, transfer.id, Outcome.PUT_AWAY, not_before=None)
+    records.keep(unit, transfer, folder, transfer.final)
 
 
 def _enter(unit: Unit, transfer: Transfer, verdict: Verdict) -> datetime | None:

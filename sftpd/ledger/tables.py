@@ -70,6 +70,7 @@ transfer = sa.Table(
     sa.Column("path", sa.LargeBinary, nullable=False),  # relative to the route's folder
     sa.Column("source", sa.Text, nullable=False),  # snapshot of our file: inode, size, mtime
     sa.Column("origin", sa.Text),  # what a fetched file was at the remote: size, mtime
+    sa.Column("copy_of", sa.Text),  # a file that is sent again: the transfer that it was first sent by
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("sha256", sa.Text, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
@@ -118,7 +119,7 @@ kept_file = sa.Table(
     metadata,
     sa.Column("id", sa.Text, primary_key=True),  # its transfer
     sa.Column("link", sa.Text, nullable=False),
-    sa.Column("folder", sa.Text, nullable=False),  # inbound | quarantine | requests | sent | failed | held
+    sa.Column("folder", sa.Text, nullable=False),  # inbound, sent, staging, held and so on
     sa.Column("path", sa.LargeBinary, nullable=False),
     sa.Column("source", sa.Text, nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),
@@ -133,7 +134,7 @@ kept_file = sa.Table(
     sa.Index(None, "link", "folder", "received_at"),
     sa.Index(None, "state", "received_at"),
 )
-"""Files under our care until they are disposed of: received ones, and our copies of sent and failed ones."""
+"""Files under our care until they are disposed of: received, sent, failed, offered, and parts of uploads."""
 
 hold = sa.Table(
     "hold",
@@ -165,12 +166,30 @@ disposal = sa.Table(
     sa.Column("rule_version", sa.Integer, nullable=False),
     sa.Column("due", Instant, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("copies", sa.JSON, nullable=False, server_default="[]"),  # what goes with it
     sa.Column("intended_at", Instant, nullable=False),
     sa.Column("done_at", Instant),
     sa.Column("result", sa.Text),
     sa.Index(None, "done_at"),
 )
 """What retention set out to dispose of, under which rule, and what came of it."""
+
+review = sa.Table(
+    "retention_review",
+    metadata,
+    sa.Column("file", sa.Text, primary_key=True),
+    sa.Column("link", sa.Text, nullable=False),
+    sa.Column("rule", sa.Text, nullable=False),
+    sa.Column("rule_version", sa.Integer, nullable=False),
+    sa.Column("since", Instant, nullable=False),
+    sa.Column("answer", sa.Text),  # approved | extended | rejected; none: it waits
+    sa.Column("until", Instant),  # extended or rejected: when it is asked about again
+    sa.Column("reason", sa.Text),
+    sa.Column("answered_by", sa.Text),
+    sa.Column("answered_at", Instant),
+    sa.Index(None, "link"),
+)
+"""Files whose rule asks somebody to decide on them, and what was decided under that version of the rule."""
 
 freeze = sa.Table(
     "retention_freeze",

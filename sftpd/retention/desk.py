@@ -1,27 +1,36 @@
 """The retention desk: what operators and the scheduler ask of retention."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 import structlog
 
 from sftpd.clock import Clock
-from sftpd.errors import NotFoundError, RefusedError
+from sftpd.errors import NotFoundError, RefusedError, UsageError
+from sftpd.files.beneath import Root
+from sftpd.ledger import tables
 from sftpd.ledger.ledger import Ledger
-from sftpd.retention import freezes, holds
-from sftpd.retention.disposal import Result, closings, kept_files, unfinished
+from sftpd.ledger.writer import Unit
+from sftpd.retention import freezes, holds, reviews, unfinished
+from sftpd.retention.disposal import Result, closings, kept_files, undone
 from sftpd.retention.explain import Explanation, explain
 from sftpd.retention.freezes import Freeze
 from sftpd.retention.guard import Confirmation, Guard
 from sftpd.retention.guards import VOLUME, Bounds
 from sftpd.retention.report import ReportRow, report
 from sftpd.retention.roots import Roots
-from sftpd.retention.rule import Rule
-from sftpd.retention.schedule import Plan, Schedule, plan
+from sftpd.retention.rule import STAGING, Answer, Review, Rule
+from sftpd.retention.schedule import Item, Plan, Schedule, plan
 from sftpd.retention.sweep import Sweep
 from sftpd.retention.timekeeper import Timekeeper
 
+Moment = Callable[[datetime, ZoneInfo], datetime]
+"""An instant, given the present one and the time zone of the rule."""
+
+_file = tables.kept_file.c
 _USUAL = Bounds()
 _log = structlog.get_logger()
 
@@ -44,6 +53,7 @@ class RetentionDesk:
         self._clock = clock
         self._timekeeper = timekeeper
         self._guard = Guard(ledger, timekeeper, roots, bounds)
+        self._roots = roots
         self._sweep = Sweep(ledger, roots, clock)
         self._running = threading.Lock()
 
@@ -51,7 +61,8 @@ class RetentionDesk:
         """What is to become of each file of one link, or of all, as things stand now."""
         with self._ledger.read() as conn:
             schedule = self._schedule(conn, link)
-            return plan(kept_files(conn, link, with_peers=schedule.by_peer), schedule)
+            where = () if link is None else (_file.link == link,)
+            return plan(kept_files(conn, *where, with_peers=schedule.by_peer), schedule)
 
     def run(self, plan_hash: str, confirmation: Confirmation | None = None) -> dict[str, Result]:
         """Dispose of what the plan of this hash says; returns file id → result.
@@ -62,7 +73,9 @@ class RetentionDesk:
         with self._running:
             self._guard.require_time()
             self._resume()
-            return self._carry_out(self._made_again(plan_hash), confirmation)
+            current = self._made_again(plan_hash)
+            self._ask_for_reviews(current)
+            return self._carry_out(current, confirmation)
 
     def run_due(self) -> None:
         """Run what is due, each link by itself: one whose run is refused keeps no other from its own.
@@ -73,7 +86,9 @@ class RetentionDesk:
             self._guard.require_time()
             self._resume()
             for link in self._links:
+                self._note_unfinished(link)
                 current = self.plan(link)
+                self._ask_for_reviews(current)
                 if not current.disposals:
                     continue
                 try:
@@ -114,10 +129,54 @@ class RetentionDesk:
         """
         with self._ledger.read() as conn:
             schedule = self._schedule(conn, link)
-            found = kept_files(conn, link, (folder, path), with_peers=schedule.by_peer)
+            where = (_file.link == link, _file.folder == folder, _file.path == path)
+            found = kept_files(conn, *where, with_peers=schedule.by_peer)
             if not found:
                 raise NotFoundError(f"no file is kept at {folder}/{path.decode('utf-8', 'backslashreplace')}")
             return explain(found[0], schedule)
+
+    def waiting(self, link: str | None = None) -> list[tuple[Item, datetime | None]]:
+        """The files that are to be reviewed now, of one link or of all, and since when that is told of."""
+        current = self.plan(link)
+        with self._ledger.read() as conn:
+            told = reviews.waiting(conn, link)
+        return [
+            (item, told[item.file.id].since if item.file.id in told else None) for item in current.reviews
+        ]
+
+    def review(self, file: str, answer: Answer, until: Moment | None, reason: str, by: str) -> Item:
+        """Decide on a file that is to be reviewed, or anew on one that was; returns what it comes to.
+
+        Raises NotFoundError when it is not kept, RefusedError `NOT_IN_REVIEW` when its rule does not ask for
+        a review now, and UsageError when `until` has passed.
+        """
+
+        def work(unit: Unit) -> None:
+            item, schedule = self._item(unit.conn, file)
+            rule = item.decision.rule
+            if rule is None or (item.decision.action != "review" and item.decision.review is None):
+                raise RefusedError(
+                    f"it is not to be reviewed: {item.decision.action}, {item.decision.reason}",
+                    reason="NOT_IN_REVIEW",
+                    where=item.file.place,
+                    remedy="see sftpd retention review list",
+                )
+            end = None if until is None else until(schedule.now, rule.zone)
+            if end is not None and end <= schedule.now:
+                raise UsageError(f"{end.isoformat()} has passed", expected="a time to come")
+            reviews.answer(unit, item, Review(file, rule.id, rule.version, answer, end, reason, by))
+
+        with self._running:  # so that a run that is under way goes by one decision
+            self._ledger.write(work)
+            with self._ledger.read() as conn:
+                return self._item(conn, file)[0]
+
+    def _item(self, conn: sa.Connection, file: str) -> tuple[Item, Schedule]:
+        schedule = self._schedule(conn, None)
+        found = kept_files(conn, _file.id == file, with_peers=schedule.by_peer)
+        if not found:
+            raise NotFoundError(f"no file {file} is kept")
+        return Item(found[0], schedule.decide(found[0])), schedule
 
     def report(self, link: str | None = None, plan_hash: str | None = None) -> list[ReportRow]:
         """What was disposed of, of one link or plan or of all, oldest first."""
@@ -125,9 +184,18 @@ class RetentionDesk:
             return report(conn, link, plan_hash)
 
     def _schedule(self, conn: sa.Connection, link: str | None) -> Schedule:
-        return Schedule(
-            self._rules, holds.standing(conn, self._clock.now(), link), self._clock.now(), closings(conn)
-        )
+        now = self._clock.now()
+        standing = holds.standing(conn, now, link)
+        return Schedule(self._rules, standing, now, closings(conn), reviews.given(conn, link))
+
+    def _ask_for_reviews(self, plan: Plan) -> None:
+        """Have what a plan wants reviewed wait in the queue, and nothing else of its links."""
+
+        def work(unit: Unit) -> None:
+            for link in sorted({item.file.link for item in plan.items}):
+                reviews.settle(unit, link, (item for item in plan.reviews if item.file.link == link))
+
+        self._ledger.write(work)
 
     def _carry_out(self, plan: Plan, confirmation: Confirmation | None) -> dict[str, Result]:
         self._guard.require_volume(plan, confirmation)
@@ -135,9 +203,19 @@ class RetentionDesk:
         self._guard.ended(plan)
         return results
 
+    def _note_unfinished(self, link: str) -> None:
+        """Take unfinished uploads into our care, where a rule says how long they are kept."""
+        if not any(rule.link == link and rule.folder in (None, STAGING) for rule in self._rules):
+            return
+        try:
+            with Root.at(self._roots.folder((link, STAGING))) as area:
+                unfinished.note(self._ledger, link, area)
+        except OSError as error:
+            _log.error("unfinished_uploads_not_seen", link=link, error=str(error))
+
     def _resume(self) -> dict[str, Result]:
         with self._ledger.read() as conn:
-            intents = unfinished(conn)
+            intents = undone(conn)
         return self._sweep.resume(intents) if intents else {}
 
     def _made_again(self, plan_hash: str) -> Plan:

@@ -1,7 +1,7 @@
 """Disposals as rows of the ledger: intended, then done, each with its event."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 from typing import Any
@@ -12,7 +12,7 @@ from sftpd.ledger import tables
 from sftpd.ledger.outbox import Event
 from sftpd.ledger.writer import Unit
 from sftpd.link.lifecycle import LinkState
-from sftpd.retention.rule import Kept
+from sftpd.retention.rule import STAGING, Copy, Kept
 from sftpd.retention.schedule import Item
 
 
@@ -48,6 +48,21 @@ REMOVED = _STATE_AFTER.keys()
 
 
 @dataclass(frozen=True, slots=True)
+class Done:
+    """What came of an intent, and of each copy that was to go with its file."""
+
+    intent: "Intent"
+    result: Result
+    copies: Mapping[Copy, Result] = field(default_factory=dict)
+
+    @property
+    def private(self) -> dict[str, Any]:
+        """What an audit leaf only commits to."""
+        told = {copy.place: result.value for copy, result in self.copies.items()}
+        return {"path": self.intent.file.place} | ({"copies": told} if told else {})
+
+
+@dataclass(frozen=True, slots=True)
 class Intent:
     """A file to dispose of under a plan, entered before it is touched."""
 
@@ -55,6 +70,8 @@ class Intent:
     file: Kept
     rule: str
     rule_version: int
+    copies: tuple[Copy, ...] = ()
+    """What goes with it."""
 
     @property
     def public(self) -> dict[str, Any]:
@@ -69,12 +86,10 @@ class Intent:
 
 def kept_files(
     conn: sa.Connection,
-    link: str | None = None,
-    at: tuple[str, bytes] | None = None,
-    *,
+    *where: sa.ColumnElement[bool],
     with_peers: bool = False,
 ) -> list[Kept]:
-    """The received files that are still present, of one link or of all, or `at` one folder and path.
+    """The files in our care that are still present and meet the conditions.
 
     Their peers are looked up only if asked for.
     """
@@ -83,15 +98,19 @@ def kept_files(
     query = sa.select(*columns)
     if with_peers:
         transfer = tables.transfer
-        query = query.add_columns(transfer.c.peer).outerjoin_from(
+        query = query.add_columns(sa.func.coalesce(transfer.c.peer, "")).outerjoin_from(
             tables.kept_file, transfer, transfer.c.id == file.id
         )
-    query = query.where(file.state == "present")
-    if link is not None:
-        query = query.where(file.link == link)
-    if at is not None:
-        query = query.where(file.folder == at[0], file.path == at[1])
-    return [Kept(*row) for row in conn.execute(query)]
+    query = query.where(file.state == "present", *where)
+    files = [Kept(*row) for row in conn.execute(query)]
+    return (
+        [_with_account(kept) if kept.folder == STAGING else kept for kept in files] if with_peers else files
+    )
+
+
+def _with_account(part: Kept) -> Kept:
+    """An unfinished upload with the account that its path begins with."""
+    return replace(part, peer=part.path.split(b"/", 1)[0].decode("utf-8", "backslashreplace"))
 
 
 def closings(conn: sa.Connection) -> dict[str, datetime]:
@@ -101,8 +120,10 @@ def closings(conn: sa.Connection) -> dict[str, datetime]:
     return {row.name: row.since for row in conn.execute(query)}
 
 
-def intend(unit: Unit, plan: str, items: Sequence[Item]) -> list[Intent]:
-    """Enter the disposal of `items` with one event a file.
+def intend(
+    unit: Unit, plan: str, items: Sequence[Item], copies: Mapping[str, Sequence[Copy]]
+) -> list[Intent]:
+    """Enter the disposal of `items` with one event a file; `copies` by the file's id.
 
     A plan that was run before and left files in place may be run again: their rows begin anew.
     """
@@ -114,7 +135,8 @@ def intend(unit: Unit, plan: str, items: Sequence[Item]) -> list[Intent]:
         rule, due = item.decision.rule, item.decision.due
         assert rule is not None
         assert due is not None
-        intent = Intent(plan, item.file, rule.id, rule.version)
+        also = tuple(copies.get(item.file.id, ()))
+        intent = Intent(plan, item.file, rule.id, rule.version, also)
         unit.conn.execute(
             disposal.insert().values(
                 plan=plan,
@@ -127,23 +149,32 @@ def intend(unit: Unit, plan: str, items: Sequence[Item]) -> list[Intent]:
                 rule_version=rule.version,
                 due=due,
                 reason=item.decision.reason,
+                copies=[copy.as_row() for copy in also],
                 intended_at=unit.now,
             )
         )
         public = {**intent.public, "due": due.isoformat()}
-        unit.record(Event("retention.intended", item.file.link, public, {"path": item.file.place}))
+        private = {"path": item.file.place} | ({"copies": [copy.place for copy in also]} if also else {})
+        unit.record(Event("retention.intended", item.file.link, public, private))
         intents.append(intent)
     return intents
 
 
-def conclude(unit: Unit, results: Iterable[tuple[Intent, Result]]) -> None:
+def conclude(unit: Unit, results: Iterable[Done]) -> None:
     """Enter what came of intents, with one event a file."""
     disposal, received = tables.disposal, tables.kept_file
-    for intent, result in results:
+    for done in results:
+        intent, result = done.intent, done.result
+        values: dict[str, Any] = {"done_at": unit.now, "result": result.value}
+        if intent.copies:
+            values["copies"] = [
+                copy.as_row() | {"result": done.copies[copy].value if copy in done.copies else None}
+                for copy in intent.copies
+            ]
         unit.conn.execute(
             disposal.update()
             .where(disposal.c.plan == intent.plan, disposal.c.file == intent.file.id)
-            .values(done_at=unit.now, result=result.value)
+            .values(values)
         )
         if result in _STATE_AFTER:
             unit.conn.execute(
@@ -152,16 +183,20 @@ def conclude(unit: Unit, results: Iterable[tuple[Intent, Result]]) -> None:
                 .values(state=_STATE_AFTER[result], changed_at=unit.now)
             )
         public = {**intent.public, "result": result.value}
-        unit.record(Event("retention.done", intent.file.link, public, {"path": intent.file.place}))
+        unit.record(Event("retention.done", intent.file.link, public, done.private))
 
 
-def unfinished(conn: sa.Connection) -> list[Intent]:
+def undone(conn: sa.Connection) -> list[Intent]:
     """The intents that were never concluded, oldest first."""
     d, f = tables.disposal.c, tables.kept_file.c
+    kept = (d.file, d.link, d.folder, d.path, d.source, f.received_at)
     query = (
-        sa.select(d.plan, d.file, d.link, d.folder, d.path, d.source, f.received_at, d.rule, d.rule_version)
+        sa.select(d.plan, d.rule, d.rule_version, d.copies, *kept)
         .join_from(tables.disposal, tables.kept_file, d.file == f.id)
         .where(d.done_at.is_(None))
         .order_by(d.intended_at, d.file)
     )
-    return [Intent(row[0], Kept(*row[1:7]), row[7], row[8]) for row in conn.execute(query)]
+    return [
+        Intent(row[0], Kept(*row[4:]), row[1], row[2], tuple(map(Copy.of_row, row[3])))
+        for row in conn.execute(query)
+    ]

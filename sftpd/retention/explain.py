@@ -54,6 +54,8 @@ def _chain(item: Item, schedule: Schedule) -> Iterator[Step]:
         yield from _claimed(claim, file)
     if claims:
         yield from _settled(claims)
+    if claims:
+        yield from _reviewed(file, settle(claims).claim.rule, schedule)
     yield from _held(file, schedule)
     yield Step("decision", _decided(item, schedule.now))
 
@@ -172,6 +174,12 @@ def _settled(claims: list[Claim]) -> Iterator[Step]:
     yield Step("action", f"{rule} sets the moment and says {rule.action}")
 
 
+def _reviewed(file: Kept, rule: Rule, schedule: Schedule) -> Iterator[Step]:
+    if rule.action == "review":
+        review = schedule.review_of(file, rule)
+        yield Step("review", "nobody has decided on it under this version" if review is None else str(review))
+
+
 def _held(file: Kept, schedule: Schedule) -> Iterator[Step]:
     holds = schedule.holds_on(file)
     for hold in holds:
@@ -189,6 +197,8 @@ def _decided(item: Item, now: datetime) -> str:
         why = f"hold {decision.hold.id} beats all"
     elif decision.claim is None:
         why = "no rule governs it"
+    elif decision.review is not None:
+        why = f"it was {decision.review}"
     elif decision.due is None:
         why = f"{decision.claim.start.fact}, so its period has not begun"
     else:

@@ -1,6 +1,6 @@
 """Which files of the ledger, and which paths, are under a hold."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -38,12 +38,11 @@ def on_path(conn: sa.Connection, now: datetime, link: str, folder: str, path: by
     return found[0] if found else None
 
 
-def held_of(conn: sa.Connection, now: datetime, files: Sequence[Kept]) -> set[str]:
-    """The ids of those of `files` that are under a hold."""
+def as_of(conn: sa.Connection, now: datetime, files: Iterable[Kept]) -> Callable[[Kept], bool]:
+    """Says whether a hold that stands at `now` covers one of `files`, or a copy of one."""
     book = HoldBook(holds.standing(conn, now), now)
-    if book.by_peer:
-        files = _with_peers(conn, files)
-    return {file.id for file in files if book.on(file)}
+    peers = _peers(conn, files) if book.by_peer else {}
+    return lambda file: bool(book.on(replace(file, peer=peers.get(file.id, file.peer))))
 
 
 def covered(conn: sa.Connection, holds: Sequence[Hold]) -> dict[str, int]:
@@ -59,7 +58,9 @@ def covered(conn: sa.Connection, holds: Sequence[Hold]) -> dict[str, int]:
         else:
             counts[hold.id] = count(conn, hold.link, _file.id == named)
     for link, those in on_many.items():
-        for file in kept_files(conn, link, with_peers=any(hold.scope.by_peer for hold in those)):
+        for file in kept_files(
+            conn, _file.link == link, with_peers=any(hold.scope.by_peer for hold in those)
+        ):
             for hold in those:
                 counts[hold.id] += hold.covers(file)
     return counts
@@ -113,7 +114,7 @@ def has_peer(conn: sa.Connection, link: str, peer: str) -> bool:
 
 def _at(conn: sa.Connection, now: datetime, link: str, folder: str, path: bytes) -> Kept:
     """What is known of the file at a path."""
-    found = kept_files(conn, link, (folder, path), with_peers=True)
+    found = kept_files(conn, _file.link == link, _file.folder == folder, _file.path == path, with_peers=True)
     if found:
         return found[0]
     unrecorded = Kept(id="", link=link, folder=folder, path=path, source="", received_at=now)
@@ -136,8 +137,6 @@ def _at(conn: sa.Connection, now: datetime, link: str, folder: str, path: bytes)
     )
 
 
-def _with_peers(conn: sa.Connection, files: Iterable[Kept]) -> list[Kept]:
-    files = list(files)
+def _peers(conn: sa.Connection, files: Iterable[Kept]) -> dict[str, str]:
     query = sa.select(_transfer.id, _transfer.peer).where(_transfer.id.in_([file.id for file in files]))
-    peers = {row.id: row.peer for row in conn.execute(query)}
-    return [replace(file, peer=peers.get(file.id, "")) for file in files]
+    return {row.id: row.peer for row in conn.execute(query)}

@@ -20,6 +20,10 @@ PRECEDENCE: Sequence[tuple[str, str]] = (
     ("shortest delete", "It should be gone when the first of their periods has ended."),
     ("retain beats delete", "It is due at the later of the two."),
     ("action", "Of the rules that set this moment, review goes before return, and return before deletion."),
+    (
+        "review",
+        "Where it says review, what somebody decided of the file under this version of the rule counts.",
+    ),
     ("hold", "A legal hold that covers the file beats all."),
 )
 """The steps of a decision in their order: the name and what it says."""

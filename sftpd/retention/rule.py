@@ -5,13 +5,21 @@ import re
 from dataclasses import dataclass
 from datetime import date, datetime
 from functools import lru_cache
-from typing import Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, Self, TypeAlias
 from zoneinfo import ZoneInfo
 
 from sftpd.namedates import DatePattern
 from sftpd.periods import Period, YearEnd
 
 Action = Literal["dispose", "return", "review"]
+
+STAGING = "staging"
+"""The folder of unfinished uploads; a path in it begins with the account."""
+
+
+def place(folder: str, path: bytes) -> str:
+    """Folder and path as people read it, below the folder of the link."""
+    return f"{folder}/{path.decode('utf-8', 'backslashreplace')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +45,34 @@ class Kept:
     @property
     def place(self) -> str:
         """Folder and path as people read it, below the folder of the link."""
-        return f"{self.folder}/{self.path.decode('utf-8', 'backslashreplace')}"
+        return place(self.folder, self.path)
 
     @property
     def name(self) -> bytes:
         """The last part of its path."""
         return self.path.rsplit(b"/", 1)[-1]
+
+
+class Copy(NamedTuple):
+    """A file that goes with another one: the folder it is in, its path there, and what it was when found."""
+
+    folder: str
+    path: bytes
+    source: str
+
+    @property
+    def place(self) -> str:
+        """Folder and path as people read it, below the folder of the link."""
+        return place(self.folder, self.path)
+
+    def as_row(self) -> dict[str, str]:
+        """The copy as the ledger keeps it."""
+        return {"folder": self.folder, "path": self.path.hex(), "source": self.source}
+
+    @classmethod
+    def of_row(cls, row: dict[str, Any]) -> Self:
+        """The copy that the ledger keeps so."""
+        return cls(row["folder"], bytes.fromhex(row["path"]), row["source"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +155,37 @@ class Rule:
 
     def __str__(self) -> str:
         return f"rule {self.id} version {self.version}"
+
+
+Answer = Literal["approved", "extended", "rejected"]
+
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What somebody decided of a file that was to be reviewed; it counts under the version that asked for it.
+
+    Approved, the file goes. Extended or rejected, it stays and is asked about again at `until`.
+    """
+
+    file: str
+    rule: str
+    rule_version: int
+    answer: Answer
+    until: datetime | None
+    reason: str
+    by: str
+
+    def is_of(self, rule: Rule) -> bool:
+        """Whether it was decided under this version of the rule."""
+        return (self.rule, self.rule_version) == (rule.id, rule.version)
+
+    def stands(self, now: datetime) -> bool:
+        """Whether it is not to be asked again."""
+        return self.until is None or now < self.until
+
+    def __str__(self) -> str:
+        until = "" if self.until is None else f" until {self.until.isoformat(timespec='seconds')}"
+        return f"{self.answer} by {self.by}{until}: {self.reason}"
 
 
 def fits(glob: str, file: Kept) -> bool:

@@ -11,10 +11,11 @@ from typing import Any, Literal
 from sftpd.retention.claim import NEVER, Bound, Claim, Closings
 from sftpd.retention.hold import Hold, HoldBook
 from sftpd.retention.precedence import Book, settle
-from sftpd.retention.rule import Action, Kept, Rule, Term
+from sftpd.retention.rule import Action, Kept, Review, Rule, Term
 
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 _NOTHING_CLOSED: Closings = MappingProxyType({})
+_NOTHING_REVIEWED: Mapping[str, Review] = MappingProxyType({})
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,8 @@ class Decision:
     """None: no rule covers the file, or what its period begins with has not happened."""
     claim: Claim | None = None
     hold: Hold | None = None
+    review: Review | None = None
+    """What was decided of the file, if its rule asks for that."""
 
     @property
     def rule(self) -> Rule | None:
@@ -41,6 +44,8 @@ class Decision:
             facts = [f"{self.claim.rule}: {began(self.claim)}{_end(self.claim, self.due)}"]
         if self.hold is not None:
             facts.append(f"hold {self.hold.id}: {self.hold.reason}")
+        elif self.review is not None:
+            facts.append(f"due; {self.review}")
         elif self.claim is not None:
             facts.append("not yet due" if self.action == "keep" else "due")
         return "; ".join(facts)
@@ -81,6 +86,11 @@ class Plan:
         """The items to dispose of."""
         return _disposals(self.items)
 
+    @property
+    def reviews(self) -> tuple[Item, ...]:
+        """The items that somebody must decide on."""
+        return tuple(item for item in self.items if item.decision.action == "review")
+
     def as_json(self) -> dict[str, Any]:
         """The plan as `sftpd retention plan --json` prints it."""
         return {"plan": self.hash, "items": [item.as_json() for item in self.items]}
@@ -95,11 +105,14 @@ class Schedule:
         holds: Iterable[Hold],
         now: datetime,
         closings: Closings = _NOTHING_CLOSED,
+        reviews: Mapping[str, Review] = _NOTHING_REVIEWED,
     ) -> None:
+        """`reviews`: what was decided of files, by their ids."""
         self.book = Book(rules)
         self.now = now
         self.closings = closings
         self._holds = HoldBook(holds, now)
+        self._reviews = reviews
 
     @property
     def by_peer(self) -> bool:
@@ -126,7 +139,14 @@ class Schedule:
             return Decision("keep", None, claim, hold)
         if hold is not None or self.now < due:
             return Decision("keep", due, claim, hold)
+        if claim.rule.action == "review" and (review := self.review_of(file, claim.rule)) is not None:
+            return Decision("dispose" if review.answer == "approved" else "keep", due, claim, review=review)
         return Decision(claim.rule.action, due, claim)
+
+    def review_of(self, file: Kept, rule: Rule) -> Review | None:
+        """What was decided of the file under this version of the rule, as long as it counts."""
+        review = self._reviews.get(file.id)
+        return review if review is not None and review.is_of(rule) and review.stands(self.now) else None
 
 
 def plan(files: Iterable[Kept], schedule: Schedule) -> Plan:

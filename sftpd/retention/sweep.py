@@ -1,29 +1,32 @@
 """Carries disposals out on disk: intent, removal, done; what a crash leaves behind, the same code ends."""
 
-import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
+from types import MappingProxyType
 
 import structlog
 
 from sftpd.clock import Clock
-from sftpd.errors import ContainmentError, RefusedError
-from sftpd.files.beneath import Parts, Root
-from sftpd.files.fingerprint import snapshot
-from sftpd.files.writers import is_in_use
+from sftpd.errors import RefusedError
+from sftpd.files.beneath import Root
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.writer import Unit
 from sftpd.retention import held
-from sftpd.retention.disposal import REMOVED, Intent, Result, conclude, intend
+from sftpd.retention.copies import Copies
+from sftpd.retention.disposal import REMOVED, Done, Intent, Result, conclude, intend
 from sftpd.retention.guards import Reason
-from sftpd.retention.roots import Place, Roots, is_covered
-from sftpd.retention.rule import Kept
+from sftpd.retention.removal import Target, make_durable
+from sftpd.retention.roots import Place, Roots
+from sftpd.retention.rule import Copy, Kept
 from sftpd.retention.schedule import Item
 
 BATCH = 64
 """Files a transaction: few commits, and after a crash no more than this many to finish."""
 
 Opened = Mapping[Place, Root]
+Held = Callable[[Kept], bool]
+_NOTHING: Mapping[str, Sequence[Copy]] = MappingProxyType({})
 _log = structlog.get_logger()
 
 
@@ -56,10 +59,14 @@ class Sweep:
             for link, folder in sorted(empty):
                 _log.warning("retention_folder_empty", link=link, folder=folder)
             reachable = [item for item in items if _folder(item.file) in roots.keys() - empty]
+            copies = Copies(self._roots, opened, (item.file for item in items))
             for start in range(0, len(reachable), BATCH):
                 require()
-                intents = self._intend(plan, reachable[start : start + BATCH])
-                results |= self._finish(intents, roots, missing=Result.ABSENT)
+                batch = reachable[start : start + BATCH]
+                intents = self._intend(
+                    plan, batch, {i.file.id: _beside(i.file, roots, copies) for i in batch}
+                )
+                results |= self._finish(intents, roots, copies, missing=Result.ABSENT)
         return results
 
     def resume(self, intents: Sequence[Intent]) -> dict[str, Result]:
@@ -67,30 +74,45 @@ class Sweep:
         with ExitStack() as opened:
             roots, _ = self._open((intent.file for intent in intents), opened)
             reachable = [intent for intent in intents if _folder(intent.file) in roots]
-            return self._finish(reachable, roots, missing=Result.GONE)
+            return self._finish(reachable, roots, Copies(self._roots, opened), missing=Result.GONE)
 
-    def _intend(self, plan: str, items: Sequence[Item]) -> list[Intent]:
-        return self._ledger.write(lambda unit: intend(unit, plan, items))
+    def _intend(
+        self, plan: str, items: Sequence[Item], copies: Mapping[str, Sequence[Copy]] = _NOTHING
+    ) -> list[Intent]:
+        return self._ledger.write(lambda unit: intend(unit, plan, items, copies))
 
-    def _finish(self, intents: Sequence[Intent], roots: Opened, missing: Result) -> dict[str, Result]:
-        kept = self._held(intents)
-        results = []
-        for intent in intents:
-            file = intent.file
-            result = Result.HELD if file.id in kept else _remove(roots[_folder(file)], file, missing)
-            results.append((intent, result))
-        _make_durable((intent.file for intent, result in results if result in REMOVED), roots)
+    def _finish(
+        self, intents: Sequence[Intent], roots: Opened, copies: Copies, missing: Result
+    ) -> dict[str, Result]:
+        is_held = self._held(intents)
+        outcomes: dict[Target, Result] = {}
+
+        def remove(target: Target) -> Result:
+            outcomes[target] = Result.HELD if is_held(target.file) else target.remove(missing)
+            return outcomes[target]
+
+        groups = [(intent, *_targets(intent, roots, copies)) for intent in intents]
+        for _, target, also in groups:
+            if remove(target) in REMOVED:
+                for copy in also.values():
+                    remove(copy)
+        make_durable(target for target, result in outcomes.items() if result in REMOVED)
+        outcomes = {target: target.verified(result) for target, result in outcomes.items()}
+        done = [
+            Done(intent, outcomes[target], {c: outcomes[at] for c, at in also.items() if at in outcomes})
+            for intent, target, also in groups
+        ]
 
         def work(unit: Unit) -> None:
-            conclude(unit, results)
+            conclude(unit, done)
 
         self._ledger.write(work)
-        return {intent.file.id: result for intent, result in results}
+        return {one.intent.file.id: one.result for one in done}
 
-    def _held(self, intents: Sequence[Intent]) -> set[str]:
-        """The files on which a hold was placed after the plan was made."""
+    def _held(self, intents: Sequence[Intent]) -> Held:
+        """Says whether a hold covers a file, as of now: it may have been placed after the plan was made."""
         with self._ledger.read() as conn:
-            return held.held_of(conn, self._clock.now(), [intent.file for intent in intents])
+            return held.as_of(conn, self._clock.now(), [intent.file for intent in intents])
 
     def _open(self, files: Iterable[Kept], opened: ExitStack) -> tuple[Opened, list[Reason]]:
         return self._roots.open({_folder(file) for file in files}, opened)
@@ -100,51 +122,24 @@ def _folder(file: Kept) -> tuple[str, str]:
     return file.link, file.folder
 
 
-def _parts(file: Kept) -> Parts:
-    return tuple(file.path.split(b"/"))
-
-
 def _is_empty(root: Root) -> bool:
     with root.scan() as entries:
         return next(entries, None) is None
 
 
-def _remove(root: Root, file: Kept, missing: Result) -> Result:
-    parts = _parts(file)
-    try:
-        status = root.stat(parts, follow=False)
-        if file.source != str(snapshot(status)):
-            return Result.CHANGED
-        if _is_in_use(root, parts):
-            return Result.IN_USE
-        root.unlink(parts)
-    except (FileNotFoundError, NotADirectoryError):
-        return Result.COVERED if is_covered(root, parts) else missing
-    except (OSError, ContainmentError) as error:
-        _log.error("disposal_failed", file=file.id, link=file.link, error=str(error))
-        return Result.FAILED
-    return Result.DISPOSED if status.st_nlink == 1 else Result.LINKED
+def _beside(file: Kept, roots: Opened, copies: Copies) -> Sequence[Copy]:
+    target = Target(file, roots[_folder(file)])
+    return copies.of(_folder(file), roots[_folder(file)], target.parts)
 
 
-def _is_in_use(root: Root, parts: Parts) -> bool:
-    """Whether anybody has the file open; where the kernel does not tell, it is taken for unused."""
-    try:
-        fd = root.open(parts, os.O_RDONLY | os.O_NOFOLLOW)
-    except BlockingIOError:
-        return True  # another process has a write lease and is asked to give it back
-    except PermissionError:
-        return False  # it may be removed without being read
-    try:
-        return bool(is_in_use(fd))
-    finally:
-        os.close(fd)
-
-
-def _make_durable(files: Iterable[Kept], roots: Opened) -> None:
-    """Sync each directory that lost a file; one that is gone itself has nothing left to lose."""
-    for place, parts in {(_folder(file), _parts(file)[:-1]) for file in files}:
-        try:
-            with roots[place].sub(parts) as directory:
-                directory.sync()
-        except (FileNotFoundError, NotADirectoryError):
-            continue
+def _targets(intent: Intent, roots: Opened, copies: Copies) -> tuple[Target, dict[Copy, Target]]:
+    """The file of an intent and what goes with it, each where it is."""
+    file = intent.file
+    also = {
+        copy: Target(
+            replace(file, folder=copy.folder, path=copy.path, source=copy.source),
+            copies.root((file.link, copy.folder)),
+        )
+        for copy in intent.copies
+    }
+    return Target(file, roots[_folder(file)]), also

@@ -1,6 +1,8 @@
 """A link with received files on disk and in a ledger, for the tests of retention and for a child to sweep."""
 
+import itertools
 import os
+import signal
 import sys
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -9,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from sftpd.audit.event import seal
 from sftpd.clock import SystemClock, Uptime
+from sftpd.files.beneath import Root
 from sftpd.ledger import tables
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
@@ -30,7 +33,14 @@ RULES = [
     Rule("short", 1, "demo", "inbound", "*", Term(Period.parse("PT5S")), "dispose", "agreement", ZONE),
     Rule("other", 1, "other", None, "*", Term(Period.parse("PT5S")), "dispose", "agreement", ZONE),
     Rule("long", 2, "demo", "inbound", "*.keep", Term(Period.parse("P7Y")), "dispose", "agreement", ZONE),
+    Rule("failed", 1, "demo", "failed", "*.csv", Term(Period.parse("PT5S")), "dispose", "agreement", ZONE),
+    Rule(
+        "parts", 1, "demo", "staging", "*", Term(Period.parse("PT5S")), "dispose", "agreement", ZONE, "alice"
+    ),
 ]
+
+_LIES = {("other", "staging"): "staging of the other link"}
+"""Folders that are not called as the ledger calls them; else the links share theirs."""
 
 
 class At(SystemClock):
@@ -57,7 +67,7 @@ class Scene:
         self.ledger = Ledger.open(
             f"sqlite:///{folder}/ledger.db", clock=self.clock, seal=partial(seal, source="sftpd://test")
         )
-        self.roots = Roots(self.ledger, lambda link, name: folder / name)
+        self.roots = Roots(self.ledger, lambda link, name: folder / _LIES.get((link, name), name))
         keeper = Timekeeper(self.ledger, self.clock)
         self.desk = RetentionDesk(self.ledger, RULES, self.roots, keeper, self.clock, bounds)
 
@@ -93,6 +103,9 @@ class Scene:
         rows = [{**usual, "id": file, "peer": peer, **values} for file in files]
         self.ledger.write(lambda unit: unit.conn.execute(tables.transfer.insert(), rows))
 
+    def roots_of(self, folder: str) -> Root:
+        return Root.at(self.roots.folder(("demo", folder)))
+
     def run(self) -> dict[str, str]:
         """Plan and run; returns path → result."""
         results = self.desk.run(self.desk.plan().hash)
@@ -117,8 +130,26 @@ def an_event() -> Event:
     return Event("daemon.started")
 
 
+def die_at(step: int) -> None:
+    """Be killed before the `step`-th removal, sync or transaction from here on."""
+    steps = itertools.count()
+
+    def stepping(method):
+        def stepped(*args, **options):
+            if next(steps) == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return method(*args, **options)
+
+        return stepped
+
+    for owner, name in ((Root, "unlink"), (Root, "sync"), (Ledger, "write")):
+        setattr(owner, name, stepping(getattr(owner, name)))
+
+
 if __name__ == "__main__":
     scene = Scene(Path(sys.argv[1]), bounds=Bounds(unremarkable=int(sys.argv[2])))
     planned = scene.desk.plan()
+    if len(sys.argv) > 3:
+        die_at(int(sys.argv[3]))
     scene.desk.run(planned.hash, Confirmation(len(planned.disposals), "jan"))
     scene.ledger.close()

@@ -189,6 +189,8 @@ def _retention(scene: Scene) -> dict[str, Any]:
     until(lambda: any(item["action"] == "dispose" for item in plan()["items"]))
     made |= _frozen(scene, plan()["plan"])
     made["retention explain"] = scene.json("retention", "explain", "inbound/old.csv", "--link", "demo")
+    part = scene.root / "links/demo/.sftpd/staging/demo/upload/old.csv.part"
+    part.write_bytes((scene.root / "links/demo/inbound/old.csv").read_bytes())
     made["retention run"] = scene.json("retention", "run", "--plan", made["retention plan"]["plan"])
     made["retention report"] = scene.json("retention", "report")
     opened = ("--open", "--reason", "an audit")
@@ -198,6 +200,25 @@ def _retention(scene: Scene) -> dict[str, Any]:
     made["retention schedule"] = scene.json("retention", "schedule")
     made["retention yearly"] = scene.json("retention", "yearly", YEARLY.split()[-1])
     made["hold release"] = scene.json("hold", "release", made["hold add"]["id"])
+    return made | _reviews(scene)
+
+
+def _reviews(scene: Scene) -> dict[str, Any]:
+    for name in ("one", "two", "three"):
+        scene.upload(f"{name}.look", name)
+    listing = ["retention", "review", "list"]
+    until(lambda: len(scene.json(*listing)) == 3)
+    made = {" ".join(listing): scene.json(*listing)}
+    first, second, third = (item["id"] for item in made["retention review list"])
+    why = ("--reason", "seen", "--by", "Ina")
+    assert "inbound/one.look" in _text(scene, *listing)
+    made["retention review approve"] = scene.json("retention", "review", "approve", first, *why)
+    made["retention review extend"] = scene.json(
+        "retention", "review", "extend", second, "--for", "P6M", *why
+    )
+    later = ("--until", "2999-01-01T00:00:00+01:00")
+    made["retention review reject"] = scene.json("retention", "review", "reject", third, *later, *why)
+    assert scene.json(*listing) == []
     return made
 
 
@@ -293,7 +314,9 @@ def test_a_plan_disposes_of_what_is_due_and_not_of_what_is_held(documents: dict[
     plan = {item["path"]: item["action"] for item in documents["retention plan"]["items"]}
     assert plan == {"inbound/customers.csv": "keep", "inbound/old.csv": "dispose"}
     assert list(documents["retention run"]["results"].values()) == ["disposed"]
-    assert [row["path"] for row in documents["retention report"]] == ["old.csv"]
+    (row,) = documents["retention report"]
+    copy = {"path": "staging/demo/upload/old.csv.part", "result": "disposed"}
+    assert (row["path"], row["copies"]) == ("old.csv", [copy])
 
 
 def test_all_logs_verify(documents: dict[str, Any]) -> None:
@@ -344,12 +367,22 @@ def commands() -> dict[str, Any]:
         loaded = main._load(place)
         if isinstance(loaded, typer.Typer):
             application.add_typer(loaded, name=name)
-            group = typer.main.get_group(application).commands[name]
-            found |= {f"{name} {verb}": command for verb, command in group.commands.items()}
+            found |= within(name, typer.main.get_group(application).commands[name])
         else:
             application.command(name)(loaded)
             found[name] = typer.main.get_command(application)
     return found
+
+
+def within(name: str, command: Any) -> dict[str, Any]:
+    """A command, or all commands of a group and of the groups in it."""
+    if not hasattr(command, "commands"):
+        return {name: command}
+    return {
+        full: found
+        for verb, inner in command.commands.items()
+        for full, found in within(f"{name} {verb}", inner).items()
+    }
 
 
 def parameters(command: Any) -> dict[str, bool]:

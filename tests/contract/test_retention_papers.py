@@ -21,6 +21,7 @@ from sftpd.retention.desk import RetentionDesk
 from sftpd.retention.guards import Bounds
 from sftpd.retention.holds import HoldRequest, place
 from sftpd.retention.rule import BusinessDate, FileClass, Limit, Rule, Term
+from sftpd.retention.scope import OfLink, OfQuery
 from sftpd.retention.timekeeper import Timekeeper
 
 INVOICES = FileClass("invoices", ("inv-*",))
@@ -74,7 +75,7 @@ def test_the_explanation_and_the_report_of_every_file_agree(scene, count):
     for number in range(0, count, 100):
         scene.receive(*(KINDS[n % len(KINDS)].format(n).encode() for n in range(number, number + 100)))
     scene.receive(b"held.csv")
-    place(scene.ledger, HoldRequest("demo", "inbound", "held.csv", "court", "jan"))
+    place(scene.ledger, HoldRequest("demo", OfQuery("inbound", "held.csv"), "court", "jan"))
     desk = desk_of(scene, MIXED, scene.clock)
     plan = desk.plan()
     explained = {item.file.id: desk.explain("demo", "inbound", item.file.path) for item in plan.items}
@@ -179,7 +180,7 @@ def test_a_year_is_that_of_the_links_time_zone(scene):
     scene.receive(b"a.csv", b"b.csv")
     scene.clock.time = datetime(2028, 12, 31, 23, 30, tzinfo=UTC)  # 2029 in Amsterdam
     scene.run()
-    place(scene.ledger, HoldRequest("demo", None, None, "court", "jan"))
+    place(scene.ledger, HoldRequest("demo", OfLink(), "court", "jan"))
 
     def found(year, zone):
         with scene.ledger.read() as conn:

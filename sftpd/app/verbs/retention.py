@@ -4,8 +4,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from sftpd.app.instance import Instance
-from sftpd.app.verbs.verb import Arguments, Verb
+from sftpd.app.verbs.verb import Arguments, Verb, instant
+from sftpd.errors import UsageError
+from sftpd.periods import Period, PeriodError
+from sftpd.retention.desk import Moment
 from sftpd.retention.guard import Confirmation
+from sftpd.retention.rule import Answer
 
 
 def _retention_plan(instance: Instance, arguments: Arguments) -> dict[str, Any]:
@@ -46,10 +50,51 @@ def _retention_report(instance: Instance, arguments: Arguments) -> list[dict[str
     return [row.as_json() for row in instance.retention.report(arguments.get("link"), arguments.get("plan"))]
 
 
+def _review_list(instance: Instance, arguments: Arguments) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": item.file.id,
+            "link": item.file.link,
+            "path": item.file.place,
+            "rule": rule.id,
+            "rule_version": rule.version,
+            "mandate": rule.mandate,
+            "due": item.as_json()["due"],
+            "reason": item.decision.reason,
+            "since": None if since is None else since.isoformat(),
+        }
+        for item, since in instance.retention.waiting(arguments.get("link"))
+        if (rule := item.decision.rule) is not None
+    ]
+
+
+def _review_answer(instance: Instance, arguments: Arguments) -> dict[str, Any]:
+    answer: Answer = arguments["answer"]
+    until = None if answer == "approved" else _moment(arguments.get("lasting"), arguments.get("until"))
+    file, reason, by = arguments["file"], arguments["reason"], arguments["by"]
+    return {"id": file, **instance.retention.review(file, answer, until, reason, by).as_json()}
+
+
+def _moment(lasting: str | None, until: str | None) -> Moment:
+    """Until when, by a period or by an instant."""
+    if (lasting is None) == (until is None):
+        raise UsageError("until when is not clear", expected="one of --for PERIOD and --until TIME")
+    if lasting is not None:
+        try:
+            return Period.parse(lasting).due
+        except PeriodError as error:
+            raise UsageError(error.what, expected=error.expected) from None
+    assert until is not None
+    end = instant(until)
+    return lambda _now, _zone: end
+
+
 VERBS: Mapping[str, Verb] = {
     "retention.plan": _retention_plan,
     "retention.run": _retention_run,
     "retention.explain": _retention_explain,
     "retention.report": _retention_report,
     "retention.unfreeze": _retention_unfreeze,
+    "retention.review.list": _review_list,
+    "retention.review.answer": _review_answer,
 }
