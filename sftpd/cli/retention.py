@@ -34,7 +34,7 @@ group.add_typer(review.group, name="review", help="Files that somebody must deci
 
 _LEFT_TO_PEOPLE = {
     "review": "To review: {}. See sftpd retention review list.",
-    "return": "To return: {}. A run leaves them where they are.",
+    "return": "To return: {}. A run offers them to the partner.",
 }
 _REPORTED = ("link", "folder", "path", "rule", "due", "done_at", "result")
 
@@ -99,7 +99,7 @@ def run(
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """Dispose of what a plan says. Exit with 1 if it no longer holds, or a file cannot be removed."""
+    """Carry out what a plan says. Exit with 1 if it no longer holds, or a file cannot be removed."""
     if plan is None:
         raise UsageError(
             "a run needs the hash of a plan",

@@ -87,7 +87,9 @@ class RetentionSection(Section):
     max_keep: CalendarPeriod | None = Field(default=None, examples=["P1Y"])
     """How long files are kept after their receipt at most; alone, it keeps nothing and only sets an end."""
     action: Literal["delete", "review", "return"] = "delete"
-    """What happens then: the file is deleted, or stays and is shown as to be reviewed, or to be returned."""
+    """What happens then: the file is deleted, waits to be reviewed, or is offered to the partner to fetch."""
+    returned_for: CalendarPeriod = Period(days=30)
+    """How long a returned file is offered before it is deleted, if nobody fetches it."""
     mandate: Annotated[Text | None, IN_SAMPLE] = Field(
         default=None, examples=["Agreement with the counterparty, article 5"]
     )

@@ -35,6 +35,8 @@ def erased(unit: Unit, link: str, place: Place, old: Fingerprint | None) -> None
         .where(_file.c.id.in_(received))
         .values(state="erased", path=b"", sha256="", changed_at=unit.now)
     )
+    was = tables.returned.update().where(tables.returned.c.file.in_(received))
+    unit.conn.execute(was.values(path=b""))
     transfers = tables.transfer.update().where(tables.transfer.c.id.in_(received))
     unit.conn.execute(
         transfers.values(path=b"", placed_as=None, temporary=None, delivered_as=None, sha256="")

@@ -190,12 +190,12 @@ class Partner:
             return
         public = {"size": size, "complete": complete}
         event = Event("file.fetched", self.link.name, public, self._private(path))
-        folder = _UPLOADS.get(path.parts[0])
+        folder = _PUBLISHED.get(path.parts[0])
 
         def work(unit: Unit) -> None:
             unit.record(event)
             if folder is not None:
-                records.accessed(unit, self.link.name, folder, path.parts[1:])
+                records.accessed(unit, self.link.name, folder, path.parts[1:], whole=complete)
 
         self._ledger.defer(work)
 

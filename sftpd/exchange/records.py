@@ -29,27 +29,24 @@ _COLUMNS = [column.name for column in _t.columns]
 _INSTANTS = ("not_before", "began_at")
 _STATE = Statement(sa.select(_t.c.state).where(_t.c.id == sa.bindparam("transfer")))
 _FORGET = Statement(_file.delete().where(_file.c.id == sa.bindparam("transfer")))
-_REPLACE = Statement(
-    _file.update()
-    .where(
-        _file.c.link == sa.bindparam("link_"),
-        _file.c.folder == sa.bindparam("folder_"),
-        _file.c.path == sa.bindparam("path_"),
-        _file.c.state == "present",
-    )
-    .values(state="replaced", changed_at=sa.bindparam("now"))
+_AT = (
+    _file.c.link == sa.bindparam("link_"),
+    _file.c.folder == sa.bindparam("folder_"),
+    _file.c.path == sa.bindparam("path_"),
+    _file.c.state == "present",
 )
+"""The file in our care at a place."""
+_REPLACE = Statement(_file.update().where(*_AT).values(state="replaced", changed_at=sa.bindparam("now")))
 _KEEP = inserting(_file)
 _RECEIVED = Statement(sa.select(_file.c.received_at).where(_file.c.id == sa.bindparam("transfer")))
-_ACCESSED = Statement(
-    _file.update()
+_ACCESSED = Statement(_file.update().where(*_AT).values(accessed_at=sa.bindparam("now")))
+_FETCHED = Statement(
+    tables.returned.update()
     .where(
-        _file.c.link == sa.bindparam("link_"),
-        _file.c.folder == sa.bindparam("folder_"),
-        _file.c.path == sa.bindparam("path_"),
-        _file.c.state == "present",
+        tables.returned.c.fetched_at.is_(None),
+        tables.returned.c.file.in_(sa.select(_file.c.id).where(*_AT)),
     )
-    .values(accessed_at=sa.bindparam("now"))
+    .values(fetched_at=sa.bindparam("now"))
 )
 _NEXT = Statement(
     sa.select(_t.c.rank, _t.c.not_before, _t.c.id, _t.c.path)
@@ -319,10 +316,12 @@ def keep(unit: Unit, transfer: Transfer, folder: str, path: Parts, *, again: boo
     _KEEP.run(unit.conn, file | place | kept | unset)
 
 
-def accessed(unit: Unit, link: str, folder: str, path: Parts) -> None:
+def accessed(unit: Unit, link: str, folder: str, path: Parts, *, whole: bool) -> None:
     """Enter that a kept file was read through us just now; of what is not in our care nothing is entered."""
     place = {"link_": link, "folder_": folder, "path_": join(path)}
     _ACCESSED.run(unit.conn, place | {"now": unit.now})
+    if whole and folder == "download":
+        _FETCHED.run(unit.conn, place | {"now": unit.now})
 
 
 def _move(

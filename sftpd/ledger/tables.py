@@ -162,6 +162,7 @@ disposal = sa.Table(
     sa.Column("folder", sa.Text, nullable=False),
     sa.Column("path", sa.LargeBinary, nullable=False),
     sa.Column("source", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False, server_default="dispose"),  # dispose | return
     sa.Column("rule", sa.Text, nullable=False),
     sa.Column("rule_version", sa.Integer, nullable=False),
     sa.Column("due", Instant, nullable=False),
@@ -173,6 +174,17 @@ disposal = sa.Table(
     sa.Index(None, "done_at"),
 )
 """What retention set out to dispose of, under which rule, and what came of it."""
+
+returned = sa.Table(
+    "returned",
+    metadata,
+    sa.Column("file", sa.Text, primary_key=True),
+    sa.Column("folder", sa.Text, nullable=False),  # where it was until then; rules go by that
+    sa.Column("path", sa.LargeBinary, nullable=False),
+    sa.Column("offered_at", Instant, nullable=False),
+    sa.Column("fetched_at", Instant),  # when an account had read it whole
+)
+"""The kept files that were given back to the partner, and wait in `/download` to be fetched."""
 
 review = sa.Table(
     "retention_review",

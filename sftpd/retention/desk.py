@@ -30,7 +30,7 @@ from sftpd.retention.timekeeper import Timekeeper
 Moment = Callable[[datetime, ZoneInfo], datetime]
 """An instant, given the present one and the time zone of the rule."""
 
-_file = tables.kept_file.c
+_file, _was = tables.kept_file.c, tables.returned.c
 _USUAL = Bounds()
 _log = structlog.get_logger()
 
@@ -89,7 +89,7 @@ class RetentionDesk:
                 self._note_unfinished(link)
                 current = self.plan(link)
                 self._ask_for_reviews(current)
-                if not current.disposals:
+                if not current.steps:
                     continue
                 try:
                     self._carry_out(current, None)
@@ -129,8 +129,11 @@ class RetentionDesk:
         """
         with self._ledger.read() as conn:
             schedule = self._schedule(conn, link)
-            where = (_file.link == link, _file.folder == folder, _file.path == path)
+            was = sa.select(_was.file).where(_was.folder == folder, _was.path == path)
+            here = sa.and_(_file.folder == folder, _file.path == path)
+            where = (_file.link == link, sa.or_(here, _file.id.in_(was)))
             found = kept_files(conn, *where, with_peers=schedule.by_peer)
+            found.sort(key=lambda file: file.returned is not None)  # a newer one of that name first
             if not found:
                 raise NotFoundError(f"no file is kept at {folder}/{path.decode('utf-8', 'backslashreplace')}")
             return explain(found[0], schedule)
@@ -199,7 +202,7 @@ class RetentionDesk:
 
     def _carry_out(self, plan: Plan, confirmation: Confirmation | None) -> dict[str, Result]:
         self._guard.require_volume(plan, confirmation)
-        results = self._sweep.run(plan.hash, plan.disposals, self._guard.require_time)
+        results = self._sweep.run(plan.hash, plan.steps, self._guard.require_time)
         self._guard.ended(plan)
         return results
 

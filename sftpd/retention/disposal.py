@@ -12,8 +12,11 @@ from sftpd.ledger import tables
 from sftpd.ledger.outbox import Event
 from sftpd.ledger.writer import Unit
 from sftpd.link.lifecycle import LinkState
-from sftpd.retention.rule import STAGING, Copy, Kept
+from sftpd.retention.rule import STAGING, Action, Copy, Kept, Returned, place
 from sftpd.retention.schedule import Item
+
+OFFERED = "download"
+"""The folder in which the partner finds what is given back."""
 
 
 class Result(Enum):
@@ -33,6 +36,8 @@ class Result(Enum):
     """Something is mounted over its directory; whether it is still there cannot be seen."""
     HELD = "held"
     """A hold was placed since; it stays."""
+    RETURNED = "returned"
+    """The file is offered to the partner, in `/download`."""
     FAILED = "failed"
     """The file system did not let it be removed; the log says why."""
 
@@ -54,12 +59,17 @@ class Done:
     intent: "Intent"
     result: Result
     copies: Mapping[Copy, Result] = field(default_factory=dict)
+    returned_as: bytes | None = None
+    """The path in `/download` of a file that was given back."""
 
     @property
     def private(self) -> dict[str, Any]:
         """What an audit leaf only commits to."""
         told = {copy.place: result.value for copy, result in self.copies.items()}
-        return {"path": self.intent.file.place} | ({"copies": told} if told else {})
+        private = {"path": self.intent.file.place} | ({"copies": told} if told else {})
+        if self.returned_as is not None:
+            private["returned_as"] = place(OFFERED, self.returned_as)
+        return private
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +82,14 @@ class Intent:
     rule_version: int
     copies: tuple[Copy, ...] = ()
     """What goes with it."""
+    action: Action = "dispose"
 
     @property
     def public(self) -> dict[str, Any]:
         """What an audit leaf may say of it openly."""
         return {
             "plan": self.plan,
+            "action": self.action,
             "file": self.file.id,
             "rule": self.rule,
             "rule_version": self.rule_version,
@@ -102,7 +114,7 @@ def kept_files(
             tables.kept_file, transfer, transfer.c.id == file.id
         )
     query = query.where(file.state == "present", *where)
-    files = [Kept(*row) for row in conn.execute(query)]
+    files = _returned(conn, [Kept(*row) for row in conn.execute(query)])
     return (
         [_with_account(kept) if kept.folder == STAGING else kept for kept in files] if with_peers else files
     )
@@ -136,7 +148,8 @@ def intend(
         assert rule is not None
         assert due is not None
         also = tuple(copies.get(item.file.id, ()))
-        intent = Intent(plan, item.file, rule.id, rule.version, also)
+        action: Action = "return" if item.decision.action == "return" else "dispose"
+        intent = Intent(plan, item.file, rule.id, rule.version, also, action)
         unit.conn.execute(
             disposal.insert().values(
                 plan=plan,
@@ -145,6 +158,7 @@ def intend(
                 folder=item.file.folder,
                 path=item.file.path,
                 source=item.file.source,
+                action=intent.action,
                 rule=rule.id,
                 rule_version=rule.version,
                 due=due,
@@ -176,6 +190,8 @@ def conclude(unit: Unit, results: Iterable[Done]) -> None:
             .where(disposal.c.plan == intent.plan, disposal.c.file == intent.file.id)
             .values(values)
         )
+        if done.returned_as is not None:
+            _give_back(unit, intent.file, done.returned_as)
         if result in _STATE_AFTER:
             unit.conn.execute(
                 received.update()
@@ -186,17 +202,43 @@ def conclude(unit: Unit, results: Iterable[Done]) -> None:
         unit.record(Event("retention.done", intent.file.link, public, done.private))
 
 
+def _give_back(unit: Unit, file: Kept, path: bytes) -> None:
+    """Enter that a file lies in `/download` from now on."""
+    was = {"file": file.id, "folder": file.folder, "path": file.path}
+    unit.conn.execute(tables.returned.insert().values(**was, offered_at=unit.now))
+    row = tables.kept_file.update().where(tables.kept_file.c.id == file.id)
+    unit.conn.execute(row.values(folder=OFFERED, path=path, changed_at=unit.now))
+
+
+def _returned(conn: sa.Connection, files: list[Kept]) -> list[Kept]:
+    """The same files, those that were given back with where they were before."""
+    known = {row.file: row for row in conn.execute(sa.select(tables.returned))}
+    if not known:
+        return files
+    return [
+        replace(
+            kept,
+            folder=row.folder,
+            path=row.path,
+            returned=Returned(kept.folder, kept.path, row.offered_at, row.fetched_at),
+        )
+        if (row := known.get(kept.id)) is not None
+        else kept
+        for kept in files
+    ]
+
+
 def undone(conn: sa.Connection) -> list[Intent]:
     """The intents that were never concluded, oldest first."""
     d, f = tables.disposal.c, tables.kept_file.c
     kept = (d.file, d.link, d.folder, d.path, d.source, f.received_at)
     query = (
-        sa.select(d.plan, d.rule, d.rule_version, d.copies, *kept)
+        sa.select(d.plan, d.rule, d.rule_version, d.copies, d.action, *kept)
         .join_from(tables.disposal, tables.kept_file, d.file == f.id)
         .where(d.done_at.is_(None))
         .order_by(d.intended_at, d.file)
     )
     return [
-        Intent(row[0], Kept(*row[4:]), row[1], row[2], tuple(map(Copy.of_row, row[3])))
+        Intent(row[0], Kept(*row[5:]), row[1], row[2], tuple(map(Copy.of_row, row[3])), row[4])
         for row in conn.execute(query)
     ]

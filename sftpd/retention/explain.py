@@ -10,7 +10,7 @@ from sftpd.periods import Period
 from sftpd.retention.claim import AT_ONCE, NEVER, Claim, first_of
 from sftpd.retention.precedence import SCOPE, SPECIFICITY, Entry, settle
 from sftpd.retention.rule import Kept, Limit, Rule, Term
-from sftpd.retention.schedule import Item, Schedule, began, short
+from sftpd.retention.schedule import Item, Schedule, began, offered, short
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,6 +197,8 @@ def _decided(item: Item, now: datetime) -> str:
         why = f"hold {decision.hold.id} beats all"
     elif decision.claim is None:
         why = "no rule governs it"
+    elif decision.returned is not None:
+        why = offered(decision.returned)
     elif decision.review is not None:
         why = f"it was {decision.review}"
     elif decision.due is None:

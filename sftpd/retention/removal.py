@@ -9,11 +9,13 @@ import structlog
 from sftpd.errors import ContainmentError
 from sftpd.files.beneath import Parts, Root
 from sftpd.files.fingerprint import snapshot
+from sftpd.files.naming import move_aside
 from sftpd.files.writers import is_in_use
 from sftpd.retention.disposal import REMOVED, Result
 from sftpd.retention.roots import is_covered
 from sftpd.retention.rule import Kept
 
+_RETURNED = b"returned"
 _log = structlog.get_logger()
 
 
@@ -46,6 +48,25 @@ class Target(NamedTuple):
             return self._failed(str(error))
         return Result.DISPOSED if status.st_nlink == 1 else Result.LINKED
 
+    def give_back(self, download: Root | None, missing: Result) -> tuple[Result, Parts | None]:
+        """Move it beneath `returned` in `/download`, and say what came of that, and under which path it is.
+
+        After a crash, where `missing` is GONE, it may be there already: it is known by what it was.
+        """
+        if self.root is None or download is None:
+            return self._failed("there is no folder to give it back in"), None
+        try:
+            if self.file.source != str(snapshot(self.root.stat(self.parts, follow=False))):
+                return Result.CHANGED, None
+            if _is_in_use(self.root, self.parts):
+                return Result.IN_USE, None
+            return Result.RETURNED, move_aside(self.root, self.parts, download, (_RETURNED, *self.parts))
+        except (FileNotFoundError, NotADirectoryError):
+            place = _find(download, self.file.source) if missing is Result.GONE else None
+            return (Result.ABSENT, None) if place is None else (Result.RETURNED, place)
+        except (OSError, ContainmentError) as error:
+            return self._failed(str(error)), None
+
     def verified(self, result: Result) -> Result:
         """What came of it, once more looked at: a removal after which the file is seen again has failed."""
         if result not in REMOVED or not self._may_be_there():
@@ -77,6 +98,16 @@ def make_durable(removed: Iterable[Target]) -> None:
                 directory.sync()
         except (FileNotFoundError, NotADirectoryError):
             continue
+
+
+def _find(download: Root, source: str) -> Parts | None:
+    """The path of the file among those that were given back."""
+    try:
+        with download.sub((_RETURNED,)) as returned:
+            found = (parts for parts, status in returned.walk() if str(snapshot(status)) == source)
+            return next(((_RETURNED, *parts) for parts in found), None)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def _is_in_use(root: Root, parts: Parts) -> bool:

@@ -19,6 +19,7 @@ class ReportRow:
     link: str
     folder: str
     path: bytes
+    action: str
     rule: str
     rule_version: int
     received_at: datetime

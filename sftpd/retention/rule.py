@@ -2,7 +2,7 @@
 
 import fnmatch
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import lru_cache
 from typing import Any, Literal, NamedTuple, Self, TypeAlias
@@ -13,6 +13,9 @@ from sftpd.periods import Period, YearEnd
 
 Action = Literal["dispose", "return", "review"]
 
+_THIRTY_DAYS = Period(days=30)
+RETURNABLE = ("inbound", "requests")
+"""The folders whose files can be given back: what the partner itself sent."""
 STAGING = "staging"
 """The folder of unfinished uploads; a path in it begins with the account."""
 
@@ -36,6 +39,8 @@ class Kept:
     """When an account last read it through us."""
     peer: str = ""
     """The account or remote that it came from or went to."""
+    returned: "Returned | None" = None
+    """Where it is, if it was given back; `folder` and `path` say where it was before."""
 
     @property
     def is_recorded(self) -> bool:
@@ -48,9 +53,26 @@ class Kept:
         return place(self.folder, self.path)
 
     @property
+    def where_it_lies(self) -> "Kept":
+        """The same file, as what lies where it is now."""
+        if self.returned is None:
+            return self
+        return replace(self, folder=self.returned.folder, path=self.returned.path, returned=None)
+
+    @property
     def name(self) -> bytes:
         """The last part of its path."""
         return self.path.rsplit(b"/", 1)[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """A file that was given back: where it lies since, and when the partner had fetched it whole."""
+
+    folder: str
+    path: bytes
+    offered_at: datetime
+    fetched_at: datetime | None = None
 
 
 class Copy(NamedTuple):
@@ -152,6 +174,8 @@ class Rule:
     account: str | None = None
     file_class: FileClass | None = None
     effective: date | None = None
+    returned_for: Period = _THIRTY_DAYS
+    """How long a file that is given back waits to be fetched."""
 
     def __str__(self) -> str:
         return f"rule {self.id} version {self.version}"

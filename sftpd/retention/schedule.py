@@ -11,7 +11,7 @@ from typing import Any, Literal
 from sftpd.retention.claim import NEVER, Bound, Claim, Closings
 from sftpd.retention.hold import Hold, HoldBook
 from sftpd.retention.precedence import Book, settle
-from sftpd.retention.rule import Action, Kept, Review, Rule, Term
+from sftpd.retention.rule import RETURNABLE, Action, Kept, Returned, Review, Rule, Term
 
 _canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 _NOTHING_CLOSED: Closings = MappingProxyType({})
@@ -29,6 +29,8 @@ class Decision:
     hold: Hold | None = None
     review: Review | None = None
     """What was decided of the file, if its rule asks for that."""
+    returned: Returned | None = None
+    """How the file was given back, if that decides."""
 
     @property
     def rule(self) -> Rule | None:
@@ -46,6 +48,8 @@ class Decision:
             facts.append(f"hold {self.hold.id}: {self.hold.reason}")
         elif self.review is not None:
             facts.append(f"due; {self.review}")
+        elif self.returned is not None:
+            facts.append(f"due; {offered(self.returned)}")
         elif self.claim is not None:
             facts.append("not yet due" if self.action == "keep" else "due")
         return "; ".join(facts)
@@ -72,7 +76,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """The decisions on a set of files, in a stable order, and the hash of the disposals among them.
+    """The decisions on a set of files, in a stable order, and the hash of those that a run carries out.
 
     The hash says what would be done to which files under which rules, not when it was asked: the same
     disposals planned a day later have the same hash, and any other set has another.
@@ -84,7 +88,12 @@ class Plan:
     @property
     def disposals(self) -> tuple[Item, ...]:
         """The items to dispose of."""
-        return _disposals(self.items)
+        return tuple(item for item in self.items if item.decision.action == "dispose")
+
+    @property
+    def steps(self) -> tuple[Item, ...]:
+        """The items that a run does something about: it disposes of them or gives them back."""
+        return _steps(self.items)
 
     @property
     def reviews(self) -> tuple[Item, ...]:
@@ -121,7 +130,11 @@ class Schedule:
 
     def holds_on(self, file: Kept) -> Sequence[Hold]:
         """The standing holds that cover a file, oldest first."""
-        return self._holds.on(file)
+        found = self._holds.on(file)
+        if file.returned is not None:
+            both = {hold.id: hold for hold in (*found, *self._holds.on(file.where_it_lies))}
+            found = [both[name] for name in sorted(both)]
+        return found
 
     def claims(self, file: Kept) -> list[Claim]:
         """What the rules that govern a file want of it."""
@@ -141,6 +154,10 @@ class Schedule:
             return Decision("keep", due, claim, hold)
         if claim.rule.action == "review" and (review := self.review_of(file, claim.rule)) is not None:
             return Decision("dispose" if review.answer == "approved" else "keep", due, claim, review=review)
+        if claim.rule.action == "return" and (returned := file.returned) is not None:
+            end = claim.rule.returned_for.due(returned.offered_at, claim.rule.zone)
+            waits = returned.fetched_at is None and self.now < end
+            return Decision("keep" if waits else "dispose", due, claim, returned=returned)
         return Decision(claim.rule.action, due, claim)
 
     def review_of(self, file: Kept, rule: Rule) -> Review | None:
@@ -153,7 +170,14 @@ def plan(files: Iterable[Kept], schedule: Schedule) -> Plan:
     """The decisions on all `files`."""
     ordered = sorted(files, key=lambda file: (file.link, file.folder, file.path, file.id))
     items = tuple(Item(file, schedule.decide(file)) for file in ordered)
-    return Plan(items, _hash(_disposals(items)))
+    return Plan(items, _hash(_steps(items)))
+
+
+def offered(returned: Returned) -> str:
+    """Since when a file is offered to the partner, and whether it was fetched."""
+    fetched = "not fetched" if returned.fetched_at is None else f"fetched {short(returned.fetched_at)}"
+    place = returned.path.decode("utf-8", "backslashreplace")
+    return f"given back as /{returned.folder}/{place} {short(returned.offered_at)}, {fetched}"
 
 
 def began(claim: Claim) -> str:
@@ -190,8 +214,13 @@ _LENGTHS: Mapping[Bound, Callable[[Rule], str]] = MappingProxyType(
 """What set the end of a claim, in words."""
 
 
-def _disposals(items: Iterable[Item]) -> tuple[Item, ...]:
-    return tuple(item for item in items if item.decision.action == "dispose")
+def _steps(items: Iterable[Item]) -> tuple[Item, ...]:
+    return tuple(
+        item
+        for item in items
+        if item.decision.action == "dispose"
+        or (item.decision.action == "return" and item.file.folder in RETURNABLE)
+    )
 
 
 def _hash(items: Iterable[Item]) -> str:

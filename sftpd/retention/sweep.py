@@ -14,11 +14,11 @@ from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.writer import Unit
 from sftpd.retention import held
 from sftpd.retention.copies import Copies
-from sftpd.retention.disposal import REMOVED, Done, Intent, Result, conclude, intend
+from sftpd.retention.disposal import OFFERED, REMOVED, Done, Intent, Result, conclude, intend
 from sftpd.retention.guards import Reason
 from sftpd.retention.removal import Target, make_durable
 from sftpd.retention.roots import Place, Roots
-from sftpd.retention.rule import Copy, Kept
+from sftpd.retention.rule import Action, Copy, Kept
 from sftpd.retention.schedule import Item
 
 BATCH = 64
@@ -41,12 +41,13 @@ class Sweep:
     def run(
         self, plan: str, items: Sequence[Item], require: Callable[[], None] = lambda: None
     ) -> dict[str, Result]:
-        """Dispose of `items` while `require` raises nothing; returns file id → result.
+        """Dispose of `items`, or give them back, while `require` raises nothing; returns file id → result.
 
         The files of a folder that is missing or replaced are left out: it may not be mounted. So are those
         of an empty one. Raises RefusedError, before anything is done, when no folder is left.
         """
         results: dict[str, Result] = {}
+        items = [replace(item, file=item.file.where_it_lies) for item in items]
         with ExitStack() as opened:
             roots, against = self._open((item.file for item in items), opened)
             if against and not roots:
@@ -87,19 +88,33 @@ class Sweep:
         is_held = self._held(intents)
         outcomes: dict[Target, Result] = {}
 
-        def remove(target: Target) -> Result:
-            outcomes[target] = Result.HELD if is_held(target.file) else target.remove(missing)
+        placed: dict[str, bytes] = {}
+
+        def remove(target: Target, action: Action = "dispose") -> Result:
+            if is_held(target.file):
+                outcomes[target] = Result.HELD
+            elif action == "return":
+                outcomes[target], path = target.give_back(copies.root((target.file.link, OFFERED)), missing)
+                if path is not None:
+                    placed[target.file.id] = b"/".join(path)
+            else:
+                outcomes[target] = target.remove(missing)
             return outcomes[target]
 
         groups = [(intent, *_targets(intent, roots, copies)) for intent in intents]
-        for _, target, also in groups:
-            if remove(target) in REMOVED:
+        for intent, target, also in groups:
+            if remove(target, intent.action) in REMOVED | {Result.RETURNED}:
                 for copy in also.values():
                     remove(copy)
         make_durable(target for target, result in outcomes.items() if result in REMOVED)
         outcomes = {target: target.verified(result) for target, result in outcomes.items()}
         done = [
-            Done(intent, outcomes[target], {c: outcomes[at] for c, at in also.items() if at in outcomes})
+            Done(
+                intent,
+                outcomes[target],
+                {copy: outcomes[at] for copy, at in also.items() if at in outcomes},
+                placed.get(intent.file.id),
+            )
             for intent, target, also in groups
         ]
 

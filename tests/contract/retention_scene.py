@@ -33,6 +33,7 @@ RULES = [
     Rule("short", 1, "demo", "inbound", "*", Term(Period.parse("PT5S")), "dispose", "agreement", ZONE),
     Rule("other", 1, "other", None, "*", Term(Period.parse("PT5S")), "dispose", "agreement", ZONE),
     Rule("long", 2, "demo", "inbound", "*.keep", Term(Period.parse("P7Y")), "dispose", "agreement", ZONE),
+    Rule("back", 1, "demo", "inbound", "*.back", Term(Period.parse("PT5S")), "return", "agreement", ZONE),
     Rule("failed", 1, "demo", "failed", "*.csv", Term(Period.parse("PT5S")), "dispose", "agreement", ZONE),
     Rule(
         "parts", 1, "demo", "staging", "*", Term(Period.parse("PT5S")), "dispose", "agreement", ZONE, "alice"
@@ -68,8 +69,14 @@ class Scene:
             f"sqlite:///{folder}/ledger.db", clock=self.clock, seal=partial(seal, source="sftpd://test")
         )
         self.roots = Roots(self.ledger, lambda link, name: folder / _LIES.get((link, name), name))
+        self.bounds = bounds
+        self.under()
+
+    def under(self, *rules: Rule) -> None:
+        """Have files under `rules` too, as after a reload or a restart."""
         keeper = Timekeeper(self.ledger, self.clock)
-        self.desk = RetentionDesk(self.ledger, RULES, self.roots, keeper, self.clock, bounds)
+        known = [*RULES, *rules]
+        self.desk = RetentionDesk(self.ledger, known, self.roots, keeper, self.clock, self.bounds)
 
     def receive(self, *names: bytes, link: str = "demo", folder: str = "inbound") -> None:
         rows = []
@@ -131,7 +138,7 @@ def an_event() -> Event:
 
 
 def die_at(step: int) -> None:
-    """Be killed before the `step`-th removal, sync or transaction from here on."""
+    """Be killed before the `step`-th removal, rename, sync or transaction from here on."""
     steps = itertools.count()
 
     def stepping(method):
@@ -142,7 +149,7 @@ def die_at(step: int) -> None:
 
         return stepped
 
-    for owner, name in ((Root, "unlink"), (Root, "sync"), (Ledger, "write")):
+    for owner, name in ((Root, "unlink"), (Root, "rename"), (Root, "sync"), (Ledger, "write")):
         setattr(owner, name, stepping(getattr(owner, name)))
 
 

@@ -6,17 +6,15 @@ from datetime import timedelta
 
 import pytest
 import sqlalchemy as sa
-from retention_scene import MANY, OLD, RULES, ZONE, At, Scene
+from retention_scene import OLD, ZONE, At, Scene
 
 from sftpd.errors import NotFoundError, RefusedError, UsageError
 from sftpd.ledger import tables
 from sftpd.periods import Period
 from sftpd.retention import holds, reviews
-from sftpd.retention.desk import RetentionDesk
 from sftpd.retention.holds import HoldRequest
 from sftpd.retention.rule import Rule, Term
 from sftpd.retention.scope import OfQuery
-from sftpd.retention.timekeeper import Timekeeper
 
 RULE = Rule("look", 1, "demo", "inbound", "*.look", Term(Period.parse("PT5S")), "review", "agreement", ZONE)
 WEEK = timedelta(days=7)
@@ -29,16 +27,10 @@ def in_a_week(now, _zone):
 @pytest.fixture
 def scene(tmp_path):
     scene = Scene(tmp_path)
-    under(scene, RULE)
+    scene.under(RULE)
     scene.receive(b"a.look", b"b.csv")
     yield scene
     scene.ledger.close()
-
-
-def under(scene, rule):
-    """Have the link's files under `rule` too, as after a reload or a restart."""
-    keeper = Timekeeper(scene.ledger, scene.clock)
-    scene.desk = RetentionDesk(scene.ledger, [*RULES, rule], scene.roots, keeper, scene.clock, MANY)
 
 
 def queue(scene):
@@ -111,7 +103,7 @@ def test_a_file_that_stays_is_asked_about_again(scene, said):
 def test_an_answer_under_another_version_of_the_rule_counts_no_more(scene):
     scene.desk.run_due()
     answer(scene, "approved")
-    under(scene, replace(RULE, version=2))
+    scene.under(replace(RULE, version=2))
     assert queue(scene).keys() == {"a.look"}
     scene.desk.run_due()
     assert [asked["rule_version"] for asked in told(scene)] == [1, 2]
@@ -120,7 +112,7 @@ def test_an_answer_under_another_version_of_the_rule_counts_no_more(scene):
 
 def test_an_answer_under_another_rule_counts_no_more(scene):
     answer(scene, "approved")
-    under(scene, replace(RULE, id="another"))
+    scene.under(replace(RULE, id="another"))
     assert queue(scene).keys() == {"a.look"}
 
 
@@ -184,11 +176,11 @@ def test_a_file_that_its_consumer_took_waits_no_more(scene):
 
 def test_decisions_outlive_a_restart(tmp_path):
     scene = Scene(tmp_path)
-    under(scene, RULE)
+    scene.under(RULE)
     scene.receive(b"a.look")
     answer(scene, "extended")
     scene = scene.again(At())
-    under(scene, RULE)
+    scene.under(RULE)
     assert (queue(scene), decision(scene).action) == ({}, "keep")
     scene.ledger.close()
 

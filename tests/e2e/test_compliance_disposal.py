@@ -102,3 +102,27 @@ def test_decisions_of_the_review_queue_are_carried_out_after_a_crash(tmp_path: P
             eventually(lambda type=type: daemon.events_of(f"retention.{type}"), daemon)
             (event,) = daemon.events_of(f"retention.{type}")
             assert event["data"]["file"] == queue[name]
+
+
+def test_a_returned_file_is_fetched_by_the_partner_and_then_gone(tmp_path: Path) -> None:
+    daemon = made(tmp_path)
+    text = daemon.link_config.read_text()
+    daemon.link_config.write_text(text.replace('action = "review"', 'action = "return"'))
+    with daemon:
+        daemon.file("local", b"person of interest")
+        daemon.sftp_done("put local /upload/mine.csv")
+        eventually(lambda: [item["action"] for item in ask(daemon, "plan")["items"]] == ["return"], daemon)
+        assert run(daemon) == {"inbound/mine.csv": "returned"}
+        daemon.kill()
+
+        daemon.start()
+        assert [item["action"] for item in ask(daemon, "plan")["items"]] == ["keep"]
+        assert found(daemon, b"person of interest") == [daemon.link / ".sftpd/download/returned/mine.csv"]
+        daemon.sftp_done("get /download/returned/mine.csv fetched")
+        assert (daemon.desk / "fetched").read_bytes() == b"person of interest"
+        eventually(lambda: [item["action"] for item in ask(daemon, "plan")["items"]] == ["dispose"], daemon)
+        assert ", fetched 20" in ask(daemon, "plan")["items"][0]["reason"]
+        assert run(daemon) == {"download/returned/mine.csv": "disposed"}
+        assert found(daemon, b"person of interest") == []
+        told = [row["result"] for row in ask(daemon, "report")]
+        assert told == ["returned", "disposed"]

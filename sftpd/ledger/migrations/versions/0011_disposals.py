@@ -1,4 +1,4 @@
-"""What goes with a file that is disposed of, copies that were sent again, and the review queue."""
+"""What goes with a file that is disposed of, copies that were sent again, the review queue, and returns."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -8,9 +8,10 @@ down_revision = "0010"
 
 
 def upgrade() -> None:
-    """Add columns and table; of what was disposed of or sent again before, nothing more is known."""
+    """Add columns and tables; of what was disposed of or sent again before, nothing more is known."""
     with op.batch_alter_table("disposal") as table:
         table.add_column(sa.Column("copies", sa.JSON(), nullable=False, server_default="[]"))
+        table.add_column(sa.Column("action", sa.Text(), nullable=False, server_default="dispose"))
     with op.batch_alter_table("transfer") as table:
         table.add_column(sa.Column("copy_of", sa.Text(), nullable=True))
     op.create_table(
@@ -28,3 +29,12 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("file", name=op.f("pk_retention_review")),
     )
     op.create_index(op.f("ix_retention_review_link"), "retention_review", ["link"], unique=False)
+    op.create_table(
+        "returned",
+        sa.Column("file", sa.Text(), nullable=False),
+        sa.Column("folder", sa.Text(), nullable=False),
+        sa.Column("path", sa.LargeBinary(), nullable=False),
+        sa.Column("offered_at", sa.BigInteger(), nullable=False),
+        sa.Column("fetched_at", sa.BigInteger()),
+        sa.PrimaryKeyConstraint("file", name=op.f("pk_returned")),
+    )
