@@ -127,6 +127,23 @@ def test_a_hold_placed_after_approval_still_holds(scene):
     assert held.read_text() == TABLE
 
 
+@pytest.mark.parametrize(("name", "content"), [("held.csv", TABLE), ("held.txt", JAN)])
+def test_a_hold_placed_while_a_file_is_looked_into_still_holds(scene, monkeypatch, name, content):
+    held = scene.put(f"inbound/{name}", content)
+    request = scene.approved()
+    ask = scene.readers.ask
+
+    def placing(question, descriptors):
+        answer = ask(question, descriptors)
+        scene.links.holds["inbound", name.encode()] = "case 7"
+        return answer
+
+    monkeypatch.setattr(scene.readers, "ask", placing)
+    assert scene.desk.run(request).state is State.PARTIAL
+    assert held.read_text() == content
+    assert [path.name for path in (scene.root / "inbound").iterdir()] == [name]
+
+
 def test_what_was_not_approved_is_not_removed(scene):
     path = scene.put("inbound/a.csv", TABLE)
     brief = scene.put("inbound/brief.txt", JAN)
