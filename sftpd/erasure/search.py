@@ -92,9 +92,17 @@ def _search_folder(
         notes.files[folder] += answer is not None
         if isinstance(answer, Unsearchable):
             notes.unsearched.append(Unsearched(folder, path, answer.reason))
-        elif answer is not None and answer.records:
-            finding = Finding(folder, path, answer.format, answer.records, answer.whole, answer.locators)
-            notes.findings.append(finding)
+        elif answer is not None:
+            _note_found(folder, path, answer, notes)
+
+
+def _note_found(folder: str, path: Parts, found: Found, notes: _Notes) -> None:
+    if found.records:
+        finding = Finding(folder, path, found.format, found.records, found.whole, found.locators)
+        notes.findings.append(finding)
+    if found.unsearched and not found.whole:
+        reason = f"parts of it were not searched: {'; '.join(found.unsearched)}"
+        notes.unsearched.append(Unsearched(folder, path, reason))
 
 
 def _walk(folder: str, root: Root, identifiers: Sequence[Identifier], notes: _Notes) -> Iterator[Parts]:

@@ -5,6 +5,7 @@ import os
 import pytest
 
 from sftpd.erasure import reader
+from sftpd.erasure.formats import decoding
 from sftpd.erasure.messages import Found, Redact, Search, Unsearchable
 from sftpd.erasure.readers import Readers
 from sftpd.process.pool import Children
@@ -43,7 +44,7 @@ def table(tmp_path):
 def test_a_reader_finds_and_redacts(readers, table):
     assert ask(readers, table) == Found("csv", 1, ("record 2",))
     draft = table.with_name("draft")
-    with table.open("rb") as source, draft.open("wb") as out:
+    with table.open("rb") as source, draft.open("w+b") as out:
         answer = readers.ask(Redact(b"a.csv", JAN), [source.fileno(), out.fileno()])
     assert answer == Found("csv", 1, ("record 2",))
     assert draft.read_bytes() == b"a;b\r\n"
@@ -85,7 +86,7 @@ def test_memory_is_limited(children, tmp_path, monkeypatch):
 def test_a_file_over_the_limit_is_not_read(readers, tmp_path):
     huge = tmp_path / "huge.csv"
     with huge.open("wb") as file:
-        file.truncate(reader.SIZE_LIMIT + 1)
+        file.truncate(decoding.TEXT_LIMIT + 1)
     answer = ask(readers, huge)
     assert isinstance(answer, Unsearchable)
     assert "more than" in answer.reason

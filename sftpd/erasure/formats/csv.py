@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from sftpd.erasure.formats.decoding import decode
-from sftpd.erasure.formats.model import CutsSpans, Match, UnsearchableError
+from sftpd.erasure.formats.model import Data, Findings, Inquiry, Match, UnsearchableError, cut
 from sftpd.erasure.identifiers import Identifier, carries
 
 _DELIMITERS = (",", ";", "\t")
@@ -37,17 +37,17 @@ class Layout(NamedTuple):
     starts: "array[int]"
 
 
-class Csv(CutsSpans):
+class Csv:
     """Records separated by line ends; the first is the header unless it carries the identifier itself."""
 
     name = "csv"
 
-    def find(self, data: bytes, identifiers: Sequence[Identifier]) -> list[Match]:
+    def find(self, data: Data, inquiry: Inquiry) -> Findings:
         """Return the records that carry an identifier."""
         decoded = decode(data)
         delimiter = layout(decoded.text).delimiter
-        found = _matching(_records(decoded.text, delimiter), identifiers)
-        return list(decoded.in_bytes(found))
+        found = _matching(_records(decoded.text, delimiter), inquiry.identifiers)
+        return cut(self.name, data, list(decoded.in_bytes(found)))
 
 
 def layout(text: str) -> Layout:

@@ -1,39 +1,53 @@
 """Which format a file has, by its name and its content."""
 
+import re
+
 from sftpd.erasure.formats.csv import Csv, layout
-from sftpd.erasure.formats.decoding import decode
+from sftpd.erasure.formats.decoding import beginning, decode
 from sftpd.erasure.formats.json import Json
 from sftpd.erasure.formats.json_tokens import tokens
-from sftpd.erasure.formats.model import Format, UnsearchableError
+from sftpd.erasure.formats.model import Data, Format, UnsearchableError
 from sftpd.erasure.formats.ndjson import Ndjson
 from sftpd.erasure.formats.text import Text
+from sftpd.erasure.formats.xml import Xml
 
 _BY_SUFFIX: dict[bytes, Format] = {
     b"csv": Csv(),
     b"tsv": Csv(),
     b"ndjson": Ndjson(),
     b"jsonl": Ndjson(),
+    b"xml": Xml(),
+    b"svg": Xml(),
 }
-_ENCODED_SUFFIXES = {b"xml", b"html", b"htm", b"eml", b"mbox", b"rtf", b"svg", b"vcf", b"ics"}
-_ENCODED_STARTS = ("<?xml", "<!doctype", "<html", "{\\rtf", "%pdf")
+_ENCODED_SUFFIXES = {b"html", b"htm", b"eml", b"mbox", b"rtf", b"vcf", b"ics"}
+_MARKUP = re.compile(r"<(?:\?xml\s|!--|[^\W\d][\w.:-]*[\s/>])")
+_ENCODED_STARTS = ("<!doctype", "<html", "{\\rtf", "%pdf")
 
 
-def detect(name: bytes, data: bytes) -> Format:
+def detect(name: bytes, data: Data) -> Format:
     """Return the format of a file.
 
     Raises UnsearchableError for binary files and for text that hides characters behind an encoding of its
-    own (XML, e-mail, RTF), in which a plain search would find too little.
+    own (e-mail, RTF, HTML), in which a plain search would find too little.
     """
-    text = decode(data).text
-    start = text[:64].lstrip()
+    start = beginning(data)
     suffix = name.rpartition(b".")[2].lower()
     if suffix in _ENCODED_SUFFIXES or start.lower().startswith(_ENCODED_STARTS):
         raise UnsearchableError("its format is not one that is searched")
-    if not start.strip():
-        return Text() if not text.strip() else _BY_SUFFIX.get(suffix, Text())
+    if _MARKUP.match(start):
+        return Xml()
+    if suffix in _BY_SUFFIX and start:
+        return _BY_SUFFIX[suffix]
+    return _by_content(suffix, decode(data).text)
+
+
+def _by_content(suffix: bytes, text: str) -> Format:
+    start = text.lstrip()[:1]
+    if not start:
+        return Text()
     if suffix in _BY_SUFFIX:
         return _BY_SUFFIX[suffix]
-    if suffix == b"json" or start[0] in "{[":
+    if suffix == b"json" or start in "{[":
         return Ndjson() if _first_line_is_json(text) else Json()
     return Csv() if _is_table(text) else Text()
 

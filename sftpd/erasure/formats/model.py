@@ -1,10 +1,20 @@
-"""What every format offers: to find a person's records in a file's bytes, and to cut them out."""
+"""What every format offers: to find a person's records in a file's bytes, and the file without them."""
 
-from collections.abc import Iterable, Sequence
+import mmap
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from sftpd.erasure.identifiers import Identifier
 from sftpd.errors import SftpdError
+
+Data = bytes | mmap.mmap
+"""A file's content; a mapped file is read as far as a format looks at it."""
+
+Pieces = Iterable[bytes]
+"""Content in parts, in order."""
+
+_PIECE = 1 << 20
 
 
 class UnsearchableError(SftpdError):
@@ -19,41 +29,65 @@ class Match(NamedTuple):
     locator: str
     start: int
     end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a file holds of a person."""
+
+    format: str
+    """The format's name in findings and certificates."""
+    locators: Sequence[str]
+    """One a record that goes: where it is."""
+    rest: Callable[[], Pieces]
+    """The file without these records, every other byte as it was."""
     whole: bool = False
     """Set where the record is the file itself, which then goes as a whole."""
+    unsearched: Sequence[str] = ()
+    """Which parts could not be read and why, free of the file's content."""
 
 
 class Format(Protocol):
     """One way of laying out records in a file."""
 
-    @property
-    def name(self) -> str:
-        """The format's name in findings and certificates."""
-        ...
-
-    def find(self, data: bytes, identifiers: Sequence[Identifier]) -> list[Match]:
-        """Return what must go, in ascending order and without overlap.
+    def find(self, data: Data, inquiry: "Inquiry") -> Findings:
+        """Return what must go.
 
         Raises UnsearchableError where the bytes do not strictly have the format.
         """
         ...
 
-    def redact(self, data: bytes, matches: Sequence[Match]) -> bytes:
-        """Return `data` without all that `find` returned for it, every other byte as it was."""
-        ...
+
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """Who is looked for."""
+
+    identifiers: Sequence[Identifier]
 
 
-class CutsSpans:
-    """The redaction of formats whose records are spans of the file's own bytes."""
+def cut(name: str, data: Data, matches: Sequence[Match], unsearched: Sequence[str] = ()) -> Findings:
+    """The findings of a format whose records are spans of the file's own bytes.
 
-    def redact(self, data: bytes, matches: Sequence[Match]) -> bytes:
-        """Return `data` without the spans of `matches`."""
-        return b"".join(_kept(memoryview(data), matches))
+    `matches` ascend and do not overlap.
+    """
+    locators = [match.locator for match in matches]
+    return Findings(name, locators, lambda: _kept(data, matches), unsearched=unsearched)
 
 
-def _kept(data: memoryview, matches: Sequence[Match]) -> Iterable[memoryview]:
+def whole_file(name: str, locator: str) -> Findings:
+    """The findings in a file that is about the person as a whole."""
+    return Findings(name, [locator], lambda: (), whole=True)
+
+
+def span(data: Data, start: int, end: int) -> Iterator[bytes]:
+    """The bytes of `data` from `start` to `end`, in pieces."""
+    for position in range(start, end, _PIECE):
+        yield data[position : min(position + _PIECE, end)]
+
+
+def _kept(data: Data, matches: Sequence[Match]) -> Iterator[bytes]:
     position = 0
     for match in matches:
-        yield data[position : match.start]
+        yield from span(data, position, match.start)
         position = match.end
-    yield data[position:]
+    yield from span(data, position, len(data))
