@@ -50,7 +50,8 @@ def main(sock: socket.socket, _arguments: bytes, _fds: tuple[int, ...]) -> None:
 def answer(question: object, fds: tuple[int, ...]) -> Finding:
     """Search one file, or write it anew without the person; `fds`: the file and, to redact, the draft."""
     assert isinstance(question, Question)
-    inquiry = Inquiry([parse_identifier(plain) for plain in question.identifiers])
+    identifiers = [parse_identifier(plain) for plain in question.identifiers]
+    inquiry = Inquiry(identifiers, detect, name=question.name)
     try:
         with _mapped(fds[0]) as data:
             form = detect(question.name, data)
@@ -58,7 +59,7 @@ def answer(question: object, fds: tuple[int, ...]) -> Finding:
             if isinstance(question, Redact) and findings.locators and not findings.whole:
                 for piece in findings.rest():
                     _write(fds[1], piece)
-                _search_again(form, fds[1], inquiry)
+                _search_again(form, fds[1], inquiry.again())
         locators = tuple(findings.locators[:_LOCATORS])
         unsearched = tuple(findings.unsearched[:_LOCATORS])
         return Found(findings.format, len(findings.locators), locators, findings.whole, unsearched)

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sftpd.erasure.identifiers import Identifier, carries
+from sftpd.erasure.identifiers import Identifier, name_carries
 from sftpd.erasure.messages import Finding as Answer
 from sftpd.erasure.messages import Found, Search, Unsearchable
 from sftpd.erasure.plan import Finding, Parts, Searched, Unsearched
@@ -129,9 +129,8 @@ def _walk(folder: str, root: Root, identifiers: Sequence[Identifier], notes: _No
 
 
 def _name_carries(name: bytes, identifiers: Sequence[Identifier]) -> bool:
-    """Whether a file name carries an identifier, with or without its suffix."""
-    text = _RECEIPT.sub(b"", name).decode("utf-8", "replace")
-    return carries(identifiers, text) or carries(identifiers, text.rpartition(".")[0])
+    """Whether the name of a file, or of a receipt the name of the file it is of, carries an identifier."""
+    return name_carries(identifiers, _RECEIPT.sub(b"", name).decode("utf-8", "replace"))
 
 
 def _cannot_open(fault: Exception) -> str:

@@ -4,12 +4,15 @@ import re
 
 from sftpd.erasure.formats.csv import Csv, layout
 from sftpd.erasure.formats.decoding import beginning, decode
+from sftpd.erasure.formats.gzip import Gzip
 from sftpd.erasure.formats.json import Json
 from sftpd.erasure.formats.json_tokens import tokens
 from sftpd.erasure.formats.model import Data, Format, UnsearchableError
 from sftpd.erasure.formats.ndjson import Ndjson
+from sftpd.erasure.formats.tar import Tar
 from sftpd.erasure.formats.text import Text
 from sftpd.erasure.formats.xml import Xml
+from sftpd.erasure.formats.zip import Zip
 
 _BY_SUFFIX: dict[bytes, Format] = {
     b"csv": Csv(),
@@ -18,7 +21,13 @@ _BY_SUFFIX: dict[bytes, Format] = {
     b"jsonl": Ndjson(),
     b"xml": Xml(),
     b"svg": Xml(),
+    b"tar": Tar(),
 }
+_BY_MAGIC: tuple[tuple[bytes, Format], ...] = (
+    (b"PK\x03\x04", Zip()),
+    (b"PK\x05\x06", Zip()),
+    (b"\x1f\x8b", Gzip()),
+)
 _ENCODED_SUFFIXES = {b"html", b"htm", b"eml", b"mbox", b"rtf", b"vcf", b"ics"}
 _MARKUP = re.compile(r"<(?:\?xml\s|!--|[^\W\d][\w.:-]*[\s/>])")
 _ENCODED_STARTS = ("<!doctype", "<html", "{\\rtf", "%pdf")
@@ -27,9 +36,14 @@ _ENCODED_STARTS = ("<!doctype", "<html", "{\\rtf", "%pdf")
 def detect(name: bytes, data: Data) -> Format:
     """Return the format of a file.
 
-    Raises UnsearchableError for binary files and for text that hides characters behind an encoding of its
-    own (e-mail, RTF, HTML), in which a plain search would find too little.
+    Raises UnsearchableError for other binary files and for text that hides characters behind an encoding of
+    its own (e-mail, RTF, HTML), in which a plain search would find too little.
     """
+    for magic, form in _BY_MAGIC:
+        if data[: len(magic)] == magic:
+            return form
+    if data[257:262] == b"ustar":
+        return Tar()
     start = beginning(data)
     suffix = name.rpartition(b".")[2].lower()
     if suffix in _ENCODED_SUFFIXES or start.lower().startswith(_ENCODED_STARTS):

@@ -2,7 +2,7 @@
 
 import mmap
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 from sftpd.erasure.identifiers import Identifier
@@ -14,6 +14,16 @@ Data = bytes | mmap.mmap
 Pieces = Iterable[bytes]
 """Content in parts, in order."""
 
+PART_LIMIT = 256 << 20
+"""Bytes that one part of a file may unpack to."""
+UNPACKED_LIMIT = 1 << 30
+"""Bytes that all parts of a file may unpack to."""
+PARTS_LIMIT = 50_000
+NESTING_LIMIT = 5
+RATIO_LIMIT = 250
+RATIO_FREE = 4 << 20
+"""Bytes up to which a part may unpack whatever its ratio."""
+
 _PIECE = 1 << 20
 
 
@@ -21,6 +31,10 @@ class UnsearchableError(SftpdError):
     """The file's content cannot be read with certainty; `what` is the reason, free of the file's content."""
 
     code = "UNSEARCHABLE"
+
+
+class BombError(UnsearchableError):
+    """The file unpacks to more than is looked at; none of it is."""
 
 
 class Match(NamedTuple):
@@ -58,11 +72,62 @@ class Format(Protocol):
         ...
 
 
+Detector = Callable[[bytes, Data], Format]
+"""Says of a file with this name and content which format it has. Raises UnsearchableError."""
+
+
+class Budget:
+    """What one file may unpack to, all that is nested in it together."""
+
+    def __init__(self) -> None:
+        self._parts = PARTS_LIMIT
+        self._bytes = UNPACKED_LIMIT
+
+    def enter(self) -> None:
+        """Take a part on. Raises BombError."""
+        self._parts -= 1
+        if self._parts < 0:
+            raise BombError(f"it holds more than {PARTS_LIMIT} parts")
+
+    def unpack(self, size: int, packed: int) -> None:
+        """Take on a part of `size` bytes that `packed` bytes unpack to. Raises BombError."""
+        self.check(size, packed)
+        self.charge(size)
+
+    def check(self, size: int, packed: int) -> None:
+        """See whether a part may have `size` bytes where it is packed in `packed`. Raises BombError."""
+        if size > PART_LIMIT:
+            raise BombError(f"a part of it unpacks to more than {PART_LIMIT} bytes")
+        if size > RATIO_FREE and size > packed * RATIO_LIMIT:
+            raise BombError(f"a part of it unpacks to more than {RATIO_LIMIT} times its size")
+
+    def charge(self, size: int) -> None:
+        """Take on `size` bytes more. Raises BombError."""
+        self._bytes -= size
+        if self._bytes < 0:
+            raise BombError(f"it unpacks to more than {UNPACKED_LIMIT} bytes")
+
+
 @dataclass(frozen=True, slots=True)
 class Inquiry:
-    """Who is looked for."""
+    """Who is looked for, and how far one may go into what is nested in a file."""
 
     identifiers: Sequence[Identifier]
+    detect: Detector
+    budget: Budget = field(default_factory=Budget)
+    name: bytes = b""
+    """What the file or part that is looked into is called."""
+    depth: int = 0
+
+    def into(self, name: bytes, data: Data) -> Findings:
+        """Return what must go of a part of the file, by its own format. Raises UnsearchableError."""
+        if self.depth == NESTING_LIMIT:
+            raise UnsearchableError(f"it is nested deeper than {NESTING_LIMIT} levels")
+        return self.detect(name, data).find(data, replace(self, name=name, depth=self.depth + 1))
+
+    def again(self) -> "Inquiry":
+        """The same from here on, as if nothing had been unpacked yet."""
+        return replace(self, budget=Budget())
 
 
 def cut(name: str, data: Data, matches: Sequence[Match], unsearched: Sequence[str] = ()) -> Findings:
@@ -83,6 +148,11 @@ def span(data: Data, start: int, end: int) -> Iterator[bytes]:
     """The bytes of `data` from `start` to `end`, in pieces."""
     for position in range(start, end, _PIECE):
         yield data[position : min(position + _PIECE, end)]
+
+
+def is_zero(data: Data, start: int) -> bool:
+    """Whether there is nothing but zero bytes from `start` on."""
+    return not any(any(piece) for piece in span(data, start, len(data)))
 
 
 def _kept(data: Data, matches: Sequence[Match]) -> Iterator[bytes]:

@@ -31,11 +31,11 @@ ENCODINGS = st.sampled_from(["utf-8", "utf-8-sig", "cp1252", "utf-16"])
 
 
 def redact(form: Format, data: bytes, *identifiers: Identifier) -> bytes:
-    return b"".join(form.find(data, Inquiry(identifiers or (JAN,))).rest())
+    return b"".join(form.find(data, Inquiry(identifiers or (JAN,), detect)).rest())
 
 
 def locators(form: Format, data: bytes, *identifiers: Identifier) -> list[str]:
-    return list(form.find(data, Inquiry(identifiers or (JAN,))).locators)
+    return list(form.find(data, Inquiry(identifiers or (JAN,), detect)).locators)
 
 
 @st.composite
@@ -148,7 +148,7 @@ def test_ndjson_loses_her_lines() -> None:
 
 
 def test_text_goes_whole() -> None:
-    assert Text().find(b"Beste jan@example.nl,\n", Inquiry([JAN])).whole
+    assert Text().find(b"Beste jan@example.nl,\n", Inquiry([JAN], detect)).whole
     assert locators(Text(), b"Beste xjan@example.nl,\n") == []
 
 
@@ -170,6 +170,9 @@ def test_text_goes_whole() -> None:
         (b"brief", '<?xml version="1.0"?><a/>'.encode("utf-16"), "xml"),
         (b"export", b"<n:a xmlns:n='x'/>", "xml"),
         (b"brief", b"<jan@example.nl> schreef:", "text"),
+        (b"bijlage", b"PK\x03\x04\x00\x00", "zip"),
+        (b"a.csv", b"\x1f\x8b\x08", "gzip"),
+        (b"bijlage", b"\0" * 257 + b"ustar", "tar"),
     ],
 )
 def test_the_format_is_told_by_name_and_content(name: bytes, content: bytes, expected: str) -> None:
@@ -180,7 +183,7 @@ def test_the_format_is_told_by_name_and_content(name: bytes, content: bytes, exp
     ("name", "content"),
     [
         (b"a.pdf", b"%PDF-1.7\n"),
-        (b"a.zip", b"PK\x03\x04\x00\x00"),
+        (b"a.7z", b"7z\xbc\xaf\x27\x1c\x00\x04"),
         (b"a.html", b"<a>jan&#64;example.nl</a>"),
         (b"a.txt", b"\x81\xff\x8d"),
     ],
@@ -215,14 +218,14 @@ def test_what_hides_its_text_is_unsearchable(name: bytes, content: bytes) -> Non
 )
 def test_malformed_content_is_unsearchable(form: Format, content: bytes) -> None:
     with pytest.raises(UnsearchableError):
-        form.find(content, Inquiry([JAN]))
+        form.find(content, Inquiry([JAN], detect))
 
 
 @given(st.binary(max_size=200) | st.text(st.sampled_from('[]{}",:;\\u0@ja\r\n1-. ')).map(str.encode))
 def test_no_bytes_raise_anything_else_or_outlive_redaction(data: bytes) -> None:
     for form in FORMATS:
         try:
-            findings = form.find(data, Inquiry([JAN]))
+            findings = form.find(data, Inquiry([JAN], detect))
         except UnsearchableError:
             continue
         assert findings.whole or locators(form, b"".join(findings.rest())) == []
@@ -240,7 +243,7 @@ def test_the_corpus_comes_out_as_expected(tmp_path: Path) -> None:
     for name, expected in corpus.expected.items():
         before = (tmp_path / name).read_bytes()
         form = detect(name.encode(), before)
-        findings = form.find(before, Inquiry(identifiers))
+        findings = form.find(before, Inquiry(identifiers, detect))
         total += len(findings.locators)
         assert b"".join(findings.rest()) == expected, name
     assert total == corpus.records

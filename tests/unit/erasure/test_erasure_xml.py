@@ -5,6 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from lxml import etree
 
+from sftpd.erasure.formats.detect import detect
 from sftpd.erasure.formats.model import Inquiry, UnsearchableError
 from sftpd.erasure.formats.xml import DEPTH_LIMIT, Xml
 from sftpd.erasure.identifiers import parse_identifier
@@ -21,7 +22,7 @@ HERS = st.sampled_from(["jan@example.nl", "JAN@Example.nl", "Jan <jan@example.nl
 
 def find(data: str | bytes, *identifiers):
     content = data.encode() if isinstance(data, str) else data
-    return Xml().find(content, Inquiry(identifiers or (JAN,)))
+    return Xml().find(content, Inquiry(identifiers or (JAN,), detect))
 
 
 def redacted(data: str) -> str:
