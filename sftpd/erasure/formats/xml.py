@@ -6,21 +6,16 @@ A record is an element that is one of several siblings of its name. Where such a
 around it takes the whole file, and so does any match in a signed one. A comment or processing instruction
 that carries the identifier goes by itself.
 
-Nothing is written anew: a record is a span of bytes. A document type declaration, and with it every entity of
-the file's own, is refused. Expat checks that tags match; that prefixes are declared is not checked.
+Nothing is written anew: a record is a span of bytes.
 """
 
 import re
 from collections import Counter
-from collections.abc import Callable
-from xml.parsers import expat
 
 from sftpd.erasure.formats.model import Data, Findings, Inquiry, Match, UnsearchableError, cut, whole_file
+from sftpd.erasure.formats.xml_events import Event, Kind, events
 from sftpd.erasure.identifiers import carries
 
-DEPTH_LIMIT = 512
-
-_CHUNK = 1 << 16
 _TEXT_LIMIT = 64 << 20
 _PASSING_TEXT = 4096
 _OVERLAP = 1024
@@ -111,75 +106,45 @@ class _Survey:
         self._names: dict[str, bool] = {}
         self._blank_from: int | None = None
         """Where the white space before the next markup starts; None where text stands before it."""
-        self._ended: Callable[[int], None] | None = None
-        """What waits for the place at which the markup just met ends."""
 
     def read(self, data: Data) -> list[Match] | None:
         """Walk through the document and return what goes, None for the whole of it.
 
         Raises UnsearchableError where it is not well-formed.
         """
-        self._parser = self._listening(expat.ParserCreate())
-        try:
-            for position in range(0, len(data), _CHUNK):
-                self._parser.Parse(data[position : position + _CHUNK])
-            self._parser.Parse(b"", True)
-        except expat.ExpatError as fault:
-            raise UnsearchableError(f"it is not well-formed XML at line {fault.lineno}") from fault
-        except (LookupError, ValueError) as fault:
-            raise UnsearchableError("it is XML in an encoding that is not read") from fault
-        self._settle(len(data))
+        take = {
+            Kind.START: self._start,
+            Kind.END: self._end,
+            Kind.TEXT: self._characters,
+            Kind.REMARK: self._remark,
+        }
+        for event in events(data):
+            if event.kind is not Kind.OTHER:
+                take[event.kind](event)
         return None if self._whole or (self._signed and self._matches) else self._matches
 
-    def _listening(self, parser: expat.XMLParserType) -> expat.XMLParserType:
-        parser.ordered_attributes = True
-        parser.StartDoctypeDeclHandler = _refuse
-        parser.StartElementHandler = self._start
-        parser.EndElementHandler = self._end
-        parser.CharacterDataHandler = self._characters
-        parser.CommentHandler = self._remark
-        parser.ProcessingInstructionHandler = lambda target, content: self._remark(f"{target} {content}")
-        # Whatever else there is only says where the markup before it ends.
-        parser.StartCdataSectionHandler = parser.EndCdataSectionHandler = self._advance
-        parser.DefaultHandler = lambda _text: self._advance()
-        return parser
+    def _lead(self, event: Event) -> int:
+        """Where markup starts, with the white space before it."""
+        lead = event.start if self._blank_from is None else self._blank_from
+        self._blank_from = event.end
+        return lead
 
-    def _settle(self, position: int) -> None:
-        """Finish what the markup that ends at `position` began."""
-        if self._ended is not None:
-            ended, self._ended = self._ended, None
-            self._blank_from = position
-            ended(position)
-
-    def _advance(self) -> int:
-        position = self._parser.CurrentByteIndex
-        self._settle(position)
-        return position
-
-    def _lead(self) -> int:
-        """Where the markup that begins here starts, with the white space before it."""
-        position = self._advance()
-        return position if self._blank_from is None else self._blank_from
-
-    def _start(self, name: str, attributes: list[str]) -> None:
-        start = self._lead()
-        if len(self._open) == DEPTH_LIMIT:
-            raise UnsearchableError(f"it is nested deeper than {DEPTH_LIMIT} levels")
+    def _start(self, event: Event) -> None:
+        name, attributes = event.said, event.attributes
         number = 1
         if self._open:
             children = self._open[-1].children
             number = children[name] = children[name] + 1
-        element = _Element(name, number, start, len(attributes) // 2)
+        element = _Element(name, number, self._lead(event), len(attributes) // 2)
         self._open.append(element)
         self._signed = self._signed or element.label == "SignatureValue"
         element.hit = self._name_carries(element.label) or any(
             self._name_carries(key) or carries(self._identifiers, value, f"{element.label}.{key}")
             for key, value in zip(attributes[::2], attributes[1::2], strict=True)
         )
-        self._ended = _nothing
 
-    def _end(self, _name: str) -> None:
-        self._advance()
+    def _end(self, event: Event) -> None:
+        self._blank_from = event.end
         element = self._open[-1]
         if element.has_text or not element.children:
             self._look_at_text(element)
@@ -187,22 +152,20 @@ class _Survey:
             found = element.hit or element.hits or element.settled
             # What is found in an element is not found in the text around it once more.
             self._open[-2].add(" " if found else element.text)
-        self._ended = self._close
+        self._close(event.end)
 
-    def _characters(self, text: str) -> None:
-        self._advance()
+    def _characters(self, event: Event) -> None:
         element = self._open[-1]
-        if not text.isspace():
+        if not event.said.isspace():
             self._blank_from = None
             element.has_text = True
-        element.add(text)
+        element.add(event.said)
 
-    def _remark(self, text: str) -> None:
-        start = self._lead()
-        self._ended = _nothing
-        if carries(self._identifiers, text):
+    def _remark(self, event: Event) -> None:
+        start = self._lead(event)
+        if carries(self._identifiers, event.said):
             settled = self._open[-1].settled if self._open else self._matches
-            self._ended = lambda end: settled.append(Match("comment", start, end))
+            settled.append(Match("comment", start, event.end))
 
     def _look_at_text(self, element: _Element) -> None:
         """Text that elements part counts as one; what lies in separate elements does not."""
@@ -242,11 +205,3 @@ class _Survey:
 
     def _path(self, element: _Element) -> str:
         return "".join(f"/{each.name}[{each.number}]" for each in (*self._open, element))
-
-
-def _refuse(*_declaration: object) -> None:
-    raise UnsearchableError("it has a document type declaration, which may define entities")
-
-
-def _nothing(_position: int) -> None:
-    """Markup that stays needs nothing done at its end."""

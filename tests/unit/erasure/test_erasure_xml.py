@@ -7,7 +7,8 @@ from lxml import etree
 
 from sftpd.erasure.formats.detect import detect
 from sftpd.erasure.formats.model import Inquiry, UnsearchableError
-from sftpd.erasure.formats.xml import DEPTH_LIMIT, Xml
+from sftpd.erasure.formats.xml import Xml
+from sftpd.erasure.formats.xml_events import DEPTH_LIMIT
 from sftpd.erasure.identifiers import parse_identifier
 
 JAN = parse_identifier("email=jan@example.nl")
