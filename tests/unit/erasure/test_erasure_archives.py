@@ -314,6 +314,7 @@ def lying_inside() -> bytes:
         ("a.gz", gzip.compress(TABLE) + b"more bytes", "after its end"),
         ("a.gz", gzip.compress(TABLE)[:-6] + b"xxxxxx", "damaged"),
     ],
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_bombs_and_damaged_archives_are_unsearchable(name: str, data: bytes, reason: str) -> None:
     if name == "a.zip" and not data.startswith(b"PK"):
