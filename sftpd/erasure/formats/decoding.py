@@ -15,7 +15,7 @@ _MARKS = (
 TEXT_LIMIT = 256 << 20
 """Bytes; a longer text is not read into memory."""
 
-_BEGINNING = 1024
+_BEGINNING = 8192
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f]")
 
 

@@ -4,7 +4,9 @@ import re
 
 from sftpd.erasure.formats.csv import Csv, layout
 from sftpd.erasure.formats.decoding import beginning, decode
+from sftpd.erasure.formats.eml import Eml, Mbox
 from sftpd.erasure.formats.gzip import Gzip
+from sftpd.erasure.formats.html import Html
 from sftpd.erasure.formats.json import Json
 from sftpd.erasure.formats.json_tokens import tokens
 from sftpd.erasure.formats.model import Data, Format, UnsearchableError
@@ -22,22 +24,29 @@ _BY_SUFFIX: dict[bytes, Format] = {
     b"xml": Xml(),
     b"svg": Xml(),
     b"tar": Tar(),
+    b"eml": Eml(),
+    b"mbox": Mbox(),
 }
 _BY_MAGIC: tuple[tuple[bytes, Format], ...] = (
     (b"PK\x03\x04", Zip()),
     (b"PK\x05\x06", Zip()),
     (b"\x1f\x8b", Gzip()),
 )
-_ENCODED_SUFFIXES = {b"html", b"htm", b"eml", b"mbox", b"rtf", b"vcf", b"ics"}
-_MARKUP = re.compile(r"<(?:\?xml\s|!--|[^\W\d][\w.:-]*[\s/>])")
-_ENCODED_STARTS = ("<!doctype", "<html", "{\\rtf", "%pdf")
+_BY_START: tuple[tuple[re.Pattern[str], Format], ...] = (
+    (re.compile(r"<!doctype html|<html", re.IGNORECASE), Html()),
+    (re.compile(r"<(?:\?xml\s|!--|[^\W\d][\w.:-]*[\s/>])"), Xml()),
+    (re.compile(r"From \S+ +(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)\b"), Mbox()),
+    (re.compile(r"(?ism)[a-z-]+:(?:(?!\n\r?\n).)*^(?:mime-version|content-type):"), Eml()),
+)
+_ENCODED_SUFFIXES = {b"rtf", b"vcf", b"ics"}
+_ENCODED_STARTS = ("{\\rtf", "%pdf", "begin:v")
 
 
 def detect(name: bytes, data: Data) -> Format:
     """Return the format of a file.
 
     Raises UnsearchableError for other binary files and for text that hides characters behind an encoding of
-    its own (e-mail, RTF, HTML), in which a plain search would find too little.
+    its own (RTF, cards and calendars), in which a plain search would find too little.
     """
     for magic, form in _BY_MAGIC:
         if data[: len(magic)] == magic:
@@ -48,8 +57,11 @@ def detect(name: bytes, data: Data) -> Format:
     suffix = name.rpartition(b".")[2].lower()
     if suffix in _ENCODED_SUFFIXES or start.lower().startswith(_ENCODED_STARTS):
         raise UnsearchableError("its format is not one that is searched")
-    if _MARKUP.match(start):
-        return Xml()
+    if suffix in (b"html", b"htm"):
+        return Html()
+    for pattern, form in _BY_START:
+        if pattern.match(start):
+            return form
     if suffix in _BY_SUFFIX and start:
         return _BY_SUFFIX[suffix]
     return _by_content(suffix, decode(data).text)
