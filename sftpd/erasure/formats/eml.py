@@ -15,6 +15,7 @@ from sftpd.erasure.formats.mime import Entity, Taken, take_apart, texts
 from sftpd.erasure.formats.model import (
     Budget,
     Data,
+    Edit,
     Findings,
     Inquiry,
     Pieces,
@@ -23,7 +24,7 @@ from sftpd.erasure.formats.model import (
     whole_file,
 )
 from sftpd.erasure.formats.parts import Change, Parts
-from sftpd.erasure.formats.xml_edit import Edit, edited
+from sftpd.erasure.formats.xml_edit import with_edits
 from sftpd.erasure.identifiers import carries
 
 _SUFFIX = {
@@ -142,7 +143,7 @@ def _edited(data: bytes, changes: list[tuple[Entity, Change]]) -> bytes:
     stated = _STATED_LENGTH.search(data, 0, min((edit.start for edit in edits), default=0))
     if stated:
         edits.append(Edit(*stated.span(1), b"%d" % (int(stated[1]) + grown)))
-    return edited(data, edits)
+    return with_edits(data, edits)
 
 
 def _messages(data: Data) -> list[tuple[int, int, int]]:

@@ -45,6 +45,14 @@ class Match(NamedTuple):
     end: int
 
 
+class Edit(NamedTuple):
+    """A span of bytes and what is to stand in its place."""
+
+    start: int
+    end: int
+    new: bytes = b""
+
+
 @dataclass(frozen=True, slots=True)
 class Findings:
     """What a file holds of a person."""
@@ -130,13 +138,30 @@ class Inquiry:
         return replace(self, budget=Budget())
 
 
-def cut(name: str, data: Data, matches: Sequence[Match], unsearched: Sequence[str] = ()) -> Findings:
+def cut(
+    name: str,
+    data: Data,
+    matches: Sequence[Match],
+    unsearched: Sequence[str] = (),
+    following: Sequence[Edit] = (),
+) -> Findings:
     """The findings of a format whose records are spans of the file's own bytes.
 
-    `matches` ascend and do not overlap.
+    `matches` and then the edits `following` from them ascend and do not overlap.
     """
     locators = [match.locator for match in matches]
-    return Findings(name, locators, lambda: _kept(data, matches), unsearched=unsearched)
+    edits = [*(Edit(match.start, match.end) for match in matches), *following]
+    return Findings(name, locators, lambda: edited(data, edits), unsearched=unsearched)
+
+
+def edited(data: Data, edits: Sequence[Edit]) -> Iterator[bytes]:
+    """The data with edits made that ascend and do not overlap."""
+    position = 0
+    for edit in edits:
+        yield from span(data, position, edit.start)
+        yield edit.new
+        position = edit.end
+    yield from span(data, position, len(data))
 
 
 def whole_file(name: str, locator: str) -> Findings:
@@ -153,11 +178,3 @@ def span(data: Data, start: int, end: int) -> Iterator[bytes]:
 def is_zero(data: Data, start: int) -> bool:
     """Whether there is nothing but zero bytes from `start` on."""
     return not any(any(piece) for piece in span(data, start, len(data)))
-
-
-def _kept(data: Data, matches: Sequence[Match]) -> Iterator[bytes]:
-    position = 0
-    for match in matches:
-        yield from span(data, position, match.start)
-        position = match.end
-    yield from span(data, position, len(data))

@@ -6,9 +6,17 @@ the identifier are emptied in their own parts; all other parts are copied byte f
 
 from functools import partial
 
-from sftpd.erasure.formats.model import BombError, Data, Findings, Inquiry, UnsearchableError, whole_file
+from sftpd.erasure.formats.model import (
+    BombError,
+    Data,
+    Edit,
+    Findings,
+    Inquiry,
+    UnsearchableError,
+    whole_file,
+)
 from sftpd.erasure.formats.parts import Change
-from sftpd.erasure.formats.xml_edit import BY_HAND, Blanker, Edit, edited, local, require_utf8
+from sftpd.erasure.formats.xml_edit import BY_HAND, Blanker, local, require_utf8, with_edits
 from sftpd.erasure.formats.xml_events import Event, Kind, events
 from sftpd.erasure.formats.zip_archive import Archive
 from sftpd.erasure.identifiers import carries
@@ -58,7 +66,7 @@ class Ods:
 
 
 def _edited(content: bytes, edits: list[Edit]) -> list[bytes]:
-    return [edited(content, edits)]
+    return [with_edits(content, edits)]
 
 
 def _looked_at(name: str, content: bytes, inquiry: Inquiry) -> tuple[list[Edit], list[str]]:

@@ -11,18 +11,25 @@ from array import array
 from dataclasses import dataclass, field
 from functools import partial
 
-from sftpd.erasure.formats.model import BombError, Data, Findings, Inquiry, UnsearchableError, whole_file
+from sftpd.erasure.formats.model import (
+    BombError,
+    Data,
+    Edit,
+    Findings,
+    Inquiry,
+    UnsearchableError,
+    whole_file,
+)
 from sftpd.erasure.formats.parts import Change
 from sftpd.erasure.formats.xlsx_sheet import Cell, Row, Shared, Sheet, shared_strings, usage
 from sftpd.erasure.formats.xml_edit import (
     BY_HAND,
     Blanker,
-    Edit,
     Tells,
     attribute,
-    edited,
     local,
     require_utf8,
+    with_edits,
 )
 from sftpd.erasure.formats.xml_events import Event, Kind, events
 from sftpd.erasure.formats.zip_archive import Archive
@@ -116,7 +123,7 @@ class _Workbook:
 
     def _change(self, name: str, content: bytes, edits: list[Edit]) -> None:
         if edits:
-            self.changed[self.names[name]] = edited(content, edits)
+            self.changed[self.names[name]] = with_edits(content, edits)
 
     def _carries(self, text: str, label: str = "") -> bool:
         return carries(self._inquiry.identifiers, text, label)

@@ -5,8 +5,8 @@ from array import array
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from sftpd.erasure.formats.model import UnsearchableError
-from sftpd.erasure.formats.xml_edit import Edit, edited, local
+from sftpd.erasure.formats.model import Edit, UnsearchableError
+from sftpd.erasure.formats.xml_edit import local, with_edits
 from sftpd.erasure.formats.xml_events import Event, Kind, events
 
 _STRINGS = {"s", "inlineStr", "str"}
@@ -44,7 +44,7 @@ class Cell(NamedTuple):
             if self.cached is None
             else [Edit(self.cached.start - self.start, self.cached.end - self.start)]
         )
-        return edited(inner, cut)
+        return with_edits(inner, cut)
 
 
 class Row(NamedTuple):

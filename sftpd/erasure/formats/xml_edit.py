@@ -2,9 +2,8 @@
 
 import re
 from collections.abc import Callable, Iterable
-from typing import NamedTuple
 
-from sftpd.erasure.formats.model import UnsearchableError
+from sftpd.erasure.formats.model import Edit, UnsearchableError, edited
 from sftpd.erasure.formats.xml_events import Event, Kind
 
 _ATTRIBUTE = re.compile(rb"""([^\s=<>/"']+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
@@ -24,23 +23,13 @@ Tells = Callable[[str, str], bool]
 """Says whether a text, under a label, tells of the person."""
 
 
-class Edit(NamedTuple):
-    """A span of bytes and what is to stand in its place."""
-
-    start: int
-    end: int
-    new: bytes = b""
-
-
-def edited(data: bytes, edits: Iterable[Edit]) -> bytes:
+def with_edits(data: bytes, edits: Iterable[Edit]) -> bytes:
     """The bytes with the edits made; one that lies within another counts for nothing."""
-    pieces = []
-    position = 0
+    outer: list[Edit] = []
     for edit in sorted(edits, key=lambda each: (each.start, -each.end)):
-        if edit.start >= position:
-            pieces += [data[position : edit.start], edit.new]
-            position = edit.end
-    return b"".join([*pieces, data[position:]])
+        if not outer or edit.start >= outer[-1].end:
+            outer.append(edit)
+    return b"".join(edited(data, outer))
 
 
 def require_utf8(data: bytes) -> None:

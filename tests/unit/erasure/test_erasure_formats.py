@@ -49,7 +49,7 @@ def tables(draw: st.DrawFn) -> tuple[list[tuple[list[str], bool]], str, str]:
             fields[draw(st.integers(0, width - 1))] = draw(HERS)
         rows.append((fields, hers))
     header = [f"kolom {number}" for number in range(width)]
-    return [(header, False), *rows], draw(st.sampled_from(",;\t")), draw(st.sampled_from(["\n", "\r\n"]))
+    return [(header, False), *rows], draw(st.sampled_from(",;\t|")), draw(st.sampled_from(["\n", "\r\n"]))
 
 
 @given(tables(), ENCODINGS, st.booleans())
@@ -139,7 +139,36 @@ def test_csv_keeps_what_is_not_hers() -> None:
     assert redact(Csv(), b"a;b\njan@example.nl;1\r\n\n2;3") == b"a;b\n\n2;3"
     assert redact(Csv(), b"jan@example.nl;1\np@x.nl;2\n") == b"p@x.nl;2\n"
     assert redact(Csv(), b"mail\njan@example.nl\np@x.nl\n") == b"mail\np@x.nl\n"
-    assert redact(Csv(), b"a;b\njan@example.nl;1\nTOTAAL;1;x\n") == b"a;b\nTOTAAL;1;x\n"
+    assert redact(Csv(), b"a;b\njan@example.nl;1\nTOTAAL;1;x\n") == b"a;b\nTOTAAL;0;x\n"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ("a;b\njan@example.nl;1\nx;2\nTOTAAL;2\n", "a;b\nx;2\nTOTAAL;1\n"),
+        ("a,b\njan@example.nl,1\nx,2\nTotal,3\n", "a,b\nx,2\nTotal,2\n"),
+        ("a|b\njan@example.nl|1\nx|2\nEOF|0002|9,50\n", "a|b\nx|2\nEOF|0001|9,50\n"),
+        (
+            'a;b\njan@example.nl;1\n"x";2\n"Aantal records: 2";"2,5"\n',
+            'a;b\n"x";2\n"Aantal records: 1";"2,5"\n',
+        ),
+        ("k;l;m\njan@example.nl;1;2\n99;000001\n", "k;l;m\n99;000000\n"),
+        # What is no count stays: another number, two that fit, no word that says so, a record of hers.
+        ("a;b\njan@example.nl;1\nx;2\nTOTAAL;7\n", "a;b\nx;2\nTOTAAL;7\n"),
+        ("a;b\njan@example.nl;1\nx;2\nTOTAAL;2;3\n", "a;b\nx;2\nTOTAAL;2;3\n"),
+        ("a;b\njan@example.nl;1\nx;2\n9;3\n", "a;b\nx;2\n9;3\n"),
+        ("a;b\njan@example.nl;1\nx;2\npiet;2\n", "a;b\nx;2\npiet;2\n"),
+        ("a;b\nx;2\ntotaal jan@example.nl;1\n", "a;b\nx;2\n"),
+    ],
+)
+def test_a_trailer_counts_fewer_records(before: str, after: str) -> None:
+    for encoding in ("utf-8", "utf-16", "cp1252"):
+        assert redact(Csv(), before.encode(encoding)).decode(encoding) == after
+    assert redact(Csv(), after.encode()).decode() == after
+
+
+def test_the_columns_of_a_table_with_a_trailer_have_their_names() -> None:
+    assert locators(Csv(), b"klantnr;b\n1234;1\n7;1234\nEOF;2;x\n", KLANT) == ["record 2"]
 
 
 def test_ndjson_loses_her_lines() -> None:
