@@ -5,6 +5,7 @@ import os
 import tarfile
 import zipfile
 
+import pypdf
 import pytest
 
 from sftpd.erasure import reader
@@ -77,6 +78,17 @@ def test_a_reader_reads_and_writes_archives_and_xml_inside_its_sandbox(readers, 
     with tarfile.open(draft) as archive:
         left = zipfile.ZipFile(io.BytesIO(archive.extractfile("in.zip").read()))
     assert left.read("é.xml").endswith(b"<a><p/></a>")
+
+
+def test_a_reader_reads_an_encrypted_pdf_that_anyone_may_read(readers, tmp_path):
+    writer = pypdf.PdfWriter()
+    writer.add_blank_page(100, 100)
+    writer.add_metadata({"/Author": "Jan <jan@example.nl>"})
+    writer.encrypt("", owner_password="x", algorithm="AES-256")
+    path = tmp_path / "a.pdf"
+    writer.write(path)
+    answer = ask(readers, path, Search(b"a.pdf", JAN))
+    assert answer == Found("pdf", 1, ("properties, remarks or fields",), whole=True)
 
 
 def test_readers_are_kept_and_a_dead_one_is_replaced(readers, children, table):

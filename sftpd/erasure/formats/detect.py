@@ -11,6 +11,7 @@ from sftpd.erasure.formats.json import Json
 from sftpd.erasure.formats.json_tokens import tokens
 from sftpd.erasure.formats.model import Data, Format, UnsearchableError
 from sftpd.erasure.formats.ndjson import Ndjson
+from sftpd.erasure.formats.pdf import Pdf
 from sftpd.erasure.formats.tar import Tar
 from sftpd.erasure.formats.text import Text
 from sftpd.erasure.formats.xml import Xml
@@ -28,6 +29,7 @@ _BY_SUFFIX: dict[bytes, Format] = {
     b"mbox": Mbox(),
 }
 _BY_MAGIC: tuple[tuple[bytes, Format], ...] = (
+    (b"%PDF-", Pdf()),
     (b"PK\x03\x04", Zip()),
     (b"PK\x05\x06", Zip()),
     (b"\x1f\x8b", Gzip()),
@@ -39,7 +41,7 @@ _BY_START: tuple[tuple[re.Pattern[str], Format], ...] = (
     (re.compile(r"(?ism)[a-z-]+:(?:(?!\n\r?\n).)*^(?:mime-version|content-type):"), Eml()),
 )
 _ENCODED_SUFFIXES = {b"rtf", b"vcf", b"ics"}
-_ENCODED_STARTS = ("{\\rtf", "%pdf", "begin:v")
+_ENCODED_STARTS = ("{\\rtf", "begin:v")
 
 
 def detect(name: bytes, data: Data) -> Format:
