@@ -63,6 +63,11 @@ def carries(identifiers: Iterable[Identifier], text: str, label: str = "") -> bo
     return any(identifier.matches_folded(text, label) for identifier in identifiers)
 
 
+def name_carries(identifiers: Iterable[Identifier], name: str) -> bool:
+    """Whether a file name, without folders, carries any of the identifiers, with or without its suffix."""
+    return carries(identifiers, name) or carries(identifiers, name.rpartition(".")[0])
+
+
 def parse_identifier(raw: str) -> Identifier:
     """Read `TYPE=VALUE`, such as `email=jan@example.nl`.
 

@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -99,6 +100,24 @@ def test_what_cannot_be_searched_is_listed_and_left_alone(scene):
     assert len(reasons) == 2
     assert broken.exists()
     assert archive.exists()
+
+
+def test_what_of_an_archive_cannot_be_searched_is_certified_and_the_rest_loses_her(scene):
+    path = scene.root / "inbound" / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.csv", TABLE)
+        archive.writestr("scan.png", b"\0\1")
+    request = scene.approved()
+    assert scene.desk.run(request).state is State.CLOSED
+    with zipfile.ZipFile(path) as archive:
+        assert archive.read("a.csv").decode() == TABLE_AFTER
+        assert archive.read("scan.png") == b"\0\1"
+    signed = certificate(scene, request)
+    assert [(entry.format, entry.records) for entry in signed.removed] == [("zip", 1)]
+    assert [entry.reason for entry in signed.unsearchable] == [
+        "parts of it were not searched: part 2: it holds control characters, as binary files do"
+    ]
+    assert signed.second_search.remaining == 0
 
 
 def test_a_held_file_stays_until_the_hold_is_released(scene):
