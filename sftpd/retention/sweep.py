@@ -47,7 +47,10 @@ class Sweep:
         of an empty one. Raises RefusedError, before anything is done, when no folder is left.
         """
         results: dict[str, Result] = {}
-        items = [replace(item, file=item.file.where_it_lies) for item in items]
+        items = [
+            item if item.file.returned is None else replace(item, file=item.file.where_it_lies)
+            for item in items
+        ]
         with ExitStack() as opened:
             roots, against = self._open((item.file for item in items), opened)
             if against and not roots:
