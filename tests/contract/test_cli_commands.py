@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,13 @@ SECTIONS = {
 }
 
 
+YEARLY = f"retention yearly {datetime.now(UTC).year}"
 LISTS = (
     "link list", "link show demo", "account list", "remote list", "host-key list", "hook list", "status",
     "transfer list --link demo --limit 1", "transfer list --route nonesuch",
     "transfer list --since 2999-01-01T00:00:00Z",
-    "retention plan", "retention report", "hold list", "erasure list",
+    "retention plan", "retention report", "retention schedule", YEARLY,
+    "hold list", "erasure list",
     "audit tail --link demo --count 50", "audit verify",
 )  # fmt: skip
 
@@ -188,6 +191,12 @@ def _retention(scene: Scene) -> dict[str, Any]:
     made["retention explain"] = scene.json("retention", "explain", "inbound/old.csv", "--link", "demo")
     made["retention run"] = scene.json("retention", "run", "--plan", made["retention plan"]["plan"])
     made["retention report"] = scene.json("retention", "report")
+    opened = ("--open", "--reason", "an audit")
+    made["retention disposition"] = scene.json(
+        "retention", "disposition", made["retention run"]["plan"], *opened
+    )
+    made["retention schedule"] = scene.json("retention", "schedule")
+    made["retention yearly"] = scene.json("retention", "yearly", YEARLY.split()[-1])
     made["hold release"] = scene.json("hold", "release", made["hold add"]["id"])
     return made
 
@@ -316,6 +325,8 @@ def test_people_are_shown_what_matters(day: Day) -> None:
         ("status", r"^remotes +demo/far untried, demo/near up$"),
         ("transfer show", r"^path +customers\.csv$"),
         ("retention report", r"^demo +inbound +old\.csv .* disposed *$"),
+        ("retention schedule", r"^demo +\S+ +1 .* receipt +PT1S +"),
+        (YEARLY, r"^demo +\S+ +1 +\d+ +disposed +1 *$"),
         ("hold list", r" files named customers\.csv +0 +court .* no *$"),
         ("erasure list", r" denied "),
         ("erasure show", r"^inbound +redact +csv +1 +done"),
