@@ -3,7 +3,7 @@
 import mmap
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from sftpd.erasure.formats.detect import detect
@@ -17,7 +17,9 @@ from sftpd.process.sandbox import Sandbox, interpreter_paths
 ENTRY = "sftpd.erasure.reader:main"
 _MEMORY_LIMIT = 2 << 30
 _CPU_LIMIT = 3600
-_LOCATORS = 100
+_TOLD = 100
+_TOLD_LENGTH = 200
+"""How many places are told of a file, and how many characters of each."""
 
 
 def sandbox() -> Sandbox:
@@ -60,13 +62,16 @@ def answer(question: object, fds: tuple[int, ...]) -> Finding:
                 for piece in findings.rest():
                     _write(fds[1], piece)
                 _search_again(form, fds[1], inquiry.again())
-        locators = tuple(findings.locators[:_LOCATORS])
-        unsearched = tuple(findings.unsearched[:_LOCATORS])
+        locators, unsearched = _told(findings.locators), _told(findings.unsearched)
         return Found(findings.format, len(findings.locators), locators, findings.whole, unsearched)
     except UnsearchableError as fault:
         return Unsearchable(fault.what)
     except MemoryError:
         return Unsearchable("it takes more memory than a reader has")
+
+
+def _told(places: Sequence[str]) -> tuple[str, ...]:
+    return tuple(place[:_TOLD_LENGTH] for place in places[:_TOLD])
 
 
 def _search_again(form: Format, fd: int, inquiry: Inquiry) -> None:

@@ -91,6 +91,16 @@ def test_a_reader_reads_an_encrypted_pdf_that_anyone_may_read(readers, tmp_path)
     assert answer == Found("pdf", 1, ("properties, remarks or fields",), whole=True)
 
 
+def test_long_names_in_a_file_do_not_make_an_answer_too_long(readers, tmp_path):
+    path = tmp_path / "a.xml"
+    name = "n" * 10_000
+    path.write_text(f"<{name}>" + f"<{name}>jan@example.nl</{name}>" * 200 + f"<{name}/></{name}>")
+    answer = ask(readers, path, Search(b"a.xml", JAN))
+    assert isinstance(answer, Found)
+    assert answer.records == 200
+    assert (len(answer.locators), max(map(len, answer.locators))) == (100, 200)
+
+
 def test_readers_are_kept_and_a_dead_one_is_replaced(readers, children, table):
     ask(readers, table)
     (first,) = children.running()
@@ -117,18 +127,25 @@ def test_a_file_that_no_reader_survives_is_unsearchable_and_the_next_is_read(
 def test_memory_is_limited(children, tmp_path, monkeypatch):
     monkeypatch.setattr(reader, "_MEMORY_LIMIT", 64 << 20)
     big = tmp_path / "big.csv"
-    big.write_bytes(b"a;b\n" + b"x" * (100 << 20))
+    big.write_bytes(b"a;b\njan@example.nl;" + b"x" * (100 << 20))
     readers = Readers(children)
     answer = ask(readers, big)
     readers.close()
     assert answer == Unsearchable("it takes more memory than a reader has")
 
 
-def test_a_file_over_the_limit_is_not_read(readers, tmp_path):
+def test_a_text_over_the_limit_is_searched_in_little_memory_and_not_redacted(children, tmp_path, monkeypatch):
+    monkeypatch.setattr(reader, "_MEMORY_LIMIT", 64 << 20)
+    readers = Readers(children)
     huge = tmp_path / "huge.csv"
     with huge.open("wb") as file:
-        file.truncate(decoding.TEXT_LIMIT + 1)
+        for _ in range(decoding.TEXT_LIMIT // (1 << 20) + 1):
+            file.write(b"xjan@example.com;naam\r\n" * ((1 << 20) // 23 + 1))
+    assert ask(readers, huge) == Found("csv", 0)
+    with huge.open("ab") as file:
+        file.write(b"jan@example.nl;naam\r\n")
     answer = ask(readers, huge)
+    readers.close()
     assert isinstance(answer, Unsearchable)
     assert "more than" in answer.reason
 

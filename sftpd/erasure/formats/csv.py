@@ -9,7 +9,7 @@ from array import array
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from sftpd.erasure.formats.decoding import decode
+from sftpd.erasure.formats.decoding import decode, may_be_in
 from sftpd.erasure.formats.model import Data, Edit, Findings, Inquiry, Match, UnsearchableError, cut
 from sftpd.erasure.identifiers import Identifier, carries
 
@@ -17,6 +17,8 @@ _DELIMITERS = (",", ";", "\t", "|")
 _TRAILER = re.compile(r"(?i)\W*(?:trailer|eof|einde|footer|totaal|total|aantal|count|records|rows|regels)\b")
 _TRAILER_CODE = re.compile(r"(?i)\W*(?:trl?|z|9+|end)\b")
 """What a trailer may start with where it has another number of fields."""
+_DOUBLED = re.compile(r'"()(")')
+"""A quote in a quoted field."""
 _COUNT = re.compile(r"(?<![\w.,-])[0-9]{1,12}(?![\w.,-])")
 _FIELD = {
     delimiter: re.compile(
@@ -52,6 +54,8 @@ class Csv:
 
     def find(self, data: Data, inquiry: Inquiry) -> Findings:
         """Return the records that carry an identifier."""
+        if not may_be_in(data, inquiry.identifiers, _DOUBLED):
+            return cut(self.name, data, [])
         decoded = decode(data)
         delimiter = layout(decoded.text).delimiter
         found = list(_matching(_records(decoded.text, delimiter), inquiry.identifiers))

@@ -2,10 +2,11 @@
 
 import codecs
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from sftpd.erasure.formats.model import Data, Match, UnsearchableError
+from sftpd.erasure.formats.model import Data, Match, UnsearchableError, span
+from sftpd.erasure.identifiers import Identifier, fold
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -16,6 +17,8 @@ TEXT_LIMIT = 256 << 20
 """Bytes; a longer text is not read into memory."""
 
 _BEGINNING = 8192
+_OVERLAP = 8192
+"""Characters that are looked at again with those that follow: more than an identifier has."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f]")
 
 
@@ -58,6 +61,58 @@ def decode(data: Data) -> Decoded:
             raise UnsearchableError("it holds control characters, as binary files do")
         return Decoded(text, encoding, len(mark))
     raise UnsearchableError(f"it is not text in {' or '.join(encodings)}")
+
+
+def may_be_in(data: Data, identifiers: Sequence[Identifier], escaped: re.Pattern[str] | None = None) -> bool:
+    """Whether text, whatever its structure, may carry an identifier; False is certain.
+
+    It is read piece by piece, so its length does not matter. `escaped` matches what stands for a character:
+    the first group is its code in hexadecimal, or the second the character. Raises UnsearchableError as
+    `decode` does, but for the length.
+    """
+    mark, encodings = _mark(data)
+    for encoding in encodings:
+        try:
+            return _may_be_in(_texts(data, len(mark), encoding), identifiers, escaped)
+        except UnicodeDecodeError:
+            continue
+    raise UnsearchableError(f"it is not text in {' or '.join(encodings)}")
+
+
+def _may_be_in(
+    texts: Iterator[str], identifiers: Sequence[Identifier], escaped: re.Pattern[str] | None
+) -> bool:
+    """Read to the end in any case, since only there it is certain what the encoding is."""
+    found = False
+    before = ""
+    for text in texts:
+        if _CONTROL.search(text):
+            raise UnsearchableError("it holds control characters, as binary files do")
+        if not found:
+            raw = before + text
+            before = raw[-_OVERLAP:]
+            folded = fold(_plain(raw, escaped))
+            found = any(identifier.may_be_in(folded) for identifier in identifiers)
+    return found
+
+
+def _texts(data: Data, start: int, encoding: str) -> Iterator[str]:
+    decoder = codecs.getincrementaldecoder(encoding)()
+    for piece in span(data, start, len(data)):
+        yield decoder.decode(piece)
+    yield decoder.decode(b"", final=True)
+
+
+def _plain(raw: str, escaped: re.Pattern[str] | None) -> str:
+    """The text with its escapes decoded; two of them may make one character."""
+    if escaped is None:
+        return raw
+    return escaped.sub(_unescaped, raw).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    code, character = found.groups()
+    return chr(int(code, 16)) if code else str(character)
 
 
 def beginning(data: Data) -> str:

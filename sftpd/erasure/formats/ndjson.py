@@ -2,8 +2,9 @@
 
 from collections.abc import Iterator, Sequence
 
-from sftpd.erasure.formats.decoding import decode
+from sftpd.erasure.formats.decoding import decode, may_be_in
 from sftpd.erasure.formats.json import document_carries
+from sftpd.erasure.formats.json_tokens import ESCAPED
 from sftpd.erasure.formats.model import Data, Findings, Inquiry, Match, UnsearchableError, cut
 from sftpd.erasure.identifiers import Identifier
 
@@ -15,6 +16,8 @@ class Ndjson:
 
     def find(self, data: Data, inquiry: Inquiry) -> Findings:
         """Return the lines that carry an identifier."""
+        if not may_be_in(data, inquiry.identifiers, ESCAPED):
+            return cut(self.name, data, [])
         decoded = decode(data)
         found = (
             Match(f"line {number}", start, end)

@@ -1,6 +1,6 @@
 """Plain text has no records: a file that carries the identifier goes as a whole."""
 
-from sftpd.erasure.formats.decoding import decode
+from sftpd.erasure.formats.decoding import decode, may_be_in
 from sftpd.erasure.formats.model import Data, Findings, Inquiry, cut, whole_file
 from sftpd.erasure.identifiers import carries
 
@@ -12,6 +12,8 @@ class Text:
 
     def find(self, data: Data, inquiry: Inquiry) -> Findings:
         """Return the whole file or nothing."""
+        if not may_be_in(data, inquiry.identifiers):
+            return cut(self.name, data, [])
         if carries(inquiry.identifiers, decode(data).text):
             return whole_file(self.name, "whole file")
         return cut(self.name, data, [])
