@@ -10,7 +10,7 @@ or ZFS, and within a flash drive, the old wrapped key remains until its block is
 import os
 import secrets
 import threading
-from collections.abc import Collection
+from contextlib import suppress
 from typing import Protocol
 
 from cryptography.exceptions import InvalidTag
@@ -141,13 +141,18 @@ class DataKeys:
             self._free.append(slot)
         return True
 
-    def destroy_others(self, known: Collection[str]) -> list[str]:
-        """Destroy the keys of all but what is `known`, and return whose they were: a crash left them."""
+    def identifiers(self) -> set[str]:
+        """Of what there are keys."""
         with self._lock:
-            others = [identifier for identifier in self._slots if identifier not in known]
-        for identifier in others:
-            self.destroy(identifier)
-        return others
+            return set(self._slots)
+
+    def require_readable(self) -> None:
+        """Pass if there are no keys, or one of them can be unwrapped. Raises KeyFileError."""
+        with self._lock:
+            some = next(iter(self._slots), None)
+        if some is not None:
+            with suppress(NotFoundError):  # somebody has just destroyed it
+                self.get(some)
 
     def _context(self, identifier: str) -> bytes:
         return f"{self._name}\0{identifier}".encode()

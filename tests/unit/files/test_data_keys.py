@@ -111,14 +111,21 @@ def test_a_slot_that_was_left_half_written_keeps_nobody_from_the_others(path):
         assert keys.make("three") == keys.get("three")
 
 
-def test_keys_that_a_crash_left_are_destroyed(path):
-    keys = open_keys(path)
-    for name in ("one", "two", "three"):
-        keys.make(name)
-    assert sorted(keys.destroy_others({"two"})) == ["one", "three"]
-    assert "two" in keys
-    assert "one" not in keys
-    keys.close()
+def test_it_tells_of_what_there_are_keys(path):
+    with keys_of(path) as keys:
+        for name in ("one", "two", "three"):
+            keys.make(name)
+        keys.destroy("one")
+        assert keys.identifiers() == {"two", "three"}
+
+
+def test_another_wrapping_key_is_noticed_at_once(path):
+    with keys_of(path) as keys:
+        keys.require_readable()  # nothing to read yet
+        keys.make("one")
+        keys.require_readable()
+    with keys_of(path, secret=bytes(32)) as keys, pytest.raises(KeyFileError, match="by another key"):
+        keys.require_readable()
 
 
 def test_a_key_is_durable_before_it_is_returned(path):
