@@ -22,6 +22,7 @@ from exchange_doubles import Crash, Fuse, FusedLedger, LocalRemote, ShellCommand
 from sftpd.audit.event import seal
 from sftpd.clock import SystemClock
 from sftpd.exchange import records
+from sftpd.exchange.archive import Archive
 from sftpd.exchange.bell import Bell
 from sftpd.exchange.changes import Changes
 from sftpd.exchange.collect import Collector
@@ -38,6 +39,8 @@ from sftpd.exchange.recovery import Recovery
 from sftpd.exchange.screening import Screening
 from sftpd.exchange.send import Sender, Tools
 from sftpd.files.beneath import Root
+from sftpd.files.data_keys import WrappingKey
+from sftpd.files.vault import Vault
 from sftpd.hooks.runner import HookRunner
 from sftpd.ledger import tables
 from sftpd.ledger.database import migrate, open_engine
@@ -72,6 +75,7 @@ class Scene:
         directory="/out",
         awaits_receipt=False,
         puts_aside=False,
+        vault=False,
         **outbound,
     ):
         """`pull`: how the inbound route differs from one that fetches whatever is there."""
@@ -95,6 +99,9 @@ class Scene:
         self.source = Root.at(self.outbound)
         screening = Screening(HookRunner(self.hooks, ShellCommands(), PATIENCE, self.clock))
         self.keeping = Keeping("demo", self.places, self.ledger, self._look_up_hold, puts_aside=puts_aside)
+        keys = folder / "keys" / "demo.keys"
+        self.vault = Vault(self.folders.vault, keys, WrappingKey(bytes(32)), "demo") if vault else None
+        archive = Archive(self.vault)
         self.receiver = Receiver(
             "demo",
             self.places,
@@ -103,6 +110,7 @@ class Scene:
             keeping=self.keeping,
             workers=self.workers,
             acknowledge_within=acknowledge_within,
+            archive=archive,
         )
         self.changes = Changes("demo", self.places, self.ledger, self.keeping)
         self.bell = Bell()
@@ -111,7 +119,7 @@ class Scene:
         self.guard = self.guards.of("demo", "peer")
         guarded = GuardedRemotes("demo", remotes or self.remote, self.guards, lambda name: remote_backoff)
         self.remotes = guarded
-        self.tools = tools = Tools(self.ledger, screening, self.keeping, self.clock)
+        self.tools = tools = Tools(self.ledger, screening, self.keeping, self.clock, archive)
         way = Way(
             directory,
             temporary,
@@ -174,6 +182,8 @@ class Scene:
         self.partner.close()
         self.source.close()
         self.places.close()
+        if self.vault is not None:
+            self.vault.close()
 
     def _sender(self, name, delivery, tools, attempts, *, after="archive", done_file=None):
         route = Outbound(

@@ -31,3 +31,21 @@ def sshfs(remote: Path, mount: Path) -> Iterator[None]:
         finally:
             subprocess.run(["umount", "-l", mount], check=True)
             serving.terminate()
+
+
+@contextmanager
+def ext4(image: Path, mount: Path, *, size: int = 32) -> Iterator[None]:
+    """Make an ext4 of `size` MiB in a file and mount it by way of a loop device, which goes with it."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount")
+    image.touch()
+    os.truncate(image, size << 20)
+    subprocess.run(["mkfs.ext4", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0", image], check=True)
+    mount.mkdir()
+    done = subprocess.run(["mount", "-o", "loop", image, mount], capture_output=True, text=True)
+    if done.returncode != 0:
+        pytest.skip(f"no loop device: {done.stderr.strip()}")
+    try:
+        yield
+    finally:
+        assert holds(lambda: subprocess.run(["umount", mount], capture_output=True).returncode == 0)

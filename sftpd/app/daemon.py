@@ -19,6 +19,7 @@ from sftpd.app.keys import host_keys, host_keys_to_come
 from sftpd.app.links import most_handles
 from sftpd.app.operations import operations
 from sftpd.app.traffic import Traffic
+from sftpd.app.vaults import key_file
 from sftpd.app.work import Work
 from sftpd.config.load import Config, load
 from sftpd.config.values import Address
@@ -338,6 +339,16 @@ def _told(fault: Exception) -> tuple[str, str]:
     return failure_for(fault) if isinstance(fault, SftpdError | OSError) else code_only(fault)
 
 
+def _vaults(config: Config) -> dict[str, tuple[Path, object]]:
+    """Where the keys of each vault are, and what they are wrapped with."""
+    found = ((file.name, file.vault) for file in config.links)
+    return {
+        link: (key_file(config, link, vault.keys), (vault.key.scheme, vault.key.target))
+        for link, vault in found
+        if vault is not None
+    }
+
+
 def _require_same(old: Config, new: Config) -> None:
     """Pass if the new configuration differs only in what a reload can change."""
     fixed: Mapping[str, Callable[[Config], object]] = {
@@ -353,5 +364,7 @@ def _require_same(old: Config, new: Config) -> None:
         "log": lambda c: c.instance.log,
     }
     changed = [key for key, value in fixed.items() if value(old) != value(new)]
+    vaults = _vaults(new)
+    changed += [f"vault of link {link}" for link, known in _vaults(old).items() if vaults.get(link) != known]
     if changed:
         raise SftpdError(f"{', '.join(changed)} changed", remedy="restart the daemon for that")

@@ -17,12 +17,13 @@ from sftpd import logs
 from sftpd.app.keys import signing_key
 from sftpd.app.links import build_link
 from sftpd.app.rules import build_rules
+from sftpd.app.vaults import Vaults
 from sftpd.audit.event import seal
 from sftpd.clock import Clock
 from sftpd.config.load import Config
+from sftpd.erasure.contents import Folder, Searchable, VaultFolder
 from sftpd.erasure.desk import ErasureDesk
 from sftpd.erasure.readers import Readers
-from sftpd.erasure.search import Folder
 from sftpd.errors import RefusedError, SftpdError
 from sftpd.exchange import receipts, return_collect
 from sftpd.exchange.bell import Bell
@@ -31,6 +32,7 @@ from sftpd.exchange.halts import Halts
 from sftpd.files.beneath import Parts, Root
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import SYSTEM_LOG, Event
+from sftpd.link import vaulted
 from sftpd.link.model import Link
 from sftpd.link.register import LinkRegister
 from sftpd.process.pool import Children
@@ -94,6 +96,8 @@ class Instance:
             self.guards = Guards(self.halts, clock, self.bell)
             self.ledger.on_event(self._tell)
             self.sequencer.open([SYSTEM_LOG, *self.register.links])
+            self.vaults = Vaults()
+            undo.callback(self.vaults.close)
             self.adopt_rules(config)
             self._undo = undo.pop_all()
 
@@ -136,10 +140,13 @@ class Instance:
         self.config = config
 
     def adopt_rules(self, config: Config) -> None:
-        """Work with the retention rules of `config` from now on."""
+        """Work with the retention rules of `config` from now on, and with vaults that are new."""
+        self.vaults.adopt(config)
         bounds = Bounds(**config.instance.retention.model_dump())
         rules = build_rules(config)
-        self.retention = RetentionDesk(self.ledger, rules, self.roots, self.timekeeper, self.clock, bounds)
+        self.retention = RetentionDesk(
+            self.ledger, rules, self.roots, self.timekeeper, self.clock, bounds, self.vaults.of
+        )
 
     def build_links(self, config: Config) -> list[Link]:
         """The links that `config` describes."""
@@ -154,6 +161,10 @@ class Instance:
         return any(
             file.holds.partner_removal == "shadowed" for file in self.config.links if file.name == link
         )
+
+    def archives(self, link: str) -> bool:
+        """Whether files that cross a link are archived in its vault."""
+        return any(file.vault.archive for file in self.config.links if file.name == link and file.vault)
 
     def folder(self, link: str, folder: str) -> Path:
         """The path of a folder of a link."""
@@ -183,14 +194,15 @@ class _ErasureLinks:
         """The link's time zone."""
         return self._instance.register.get(link).zone
 
-    def folders(self, link: str) -> Sequence[Folder]:
+    def folders(self, link: str) -> Sequence[Searchable]:
         """Every folder with files of the link, and those that its configuration adds."""
         known = self._instance.register.get(link)
         own = known.folders.by_name()
         watched = {route.folder for route in known.outbound}
         also = next(f.erasure.also_search for f in self._instance.config.links if f.name == link)
         return [
-            *(Folder(name, path) for name, path in own.items()),
+            *(Folder(name, path) for name, path in own.items() if name != vaulted.FOLDER),
+            VaultFolder(link, self._instance.vaults.of(link), self._instance.ledger),
             *(Folder(path.name, path) for path in sorted(watched)),
             *(Folder(str(path), path) for path in also),
         ]

@@ -17,6 +17,7 @@ from sftpd.app.verbs import (
     retention,
     retention_papers,
     transfers,
+    vault,
 )
 from sftpd.app.verbs.verb import Arguments
 from sftpd.exchange import expecting, records, return_records
@@ -38,6 +39,7 @@ _SUBJECTS = (
     retention.VERBS,
     retention_papers.VERBS,
     transfers.VERBS,
+    vault.VERBS,
 )
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from sftpd.app.instance import Instance
 from sftpd.app.keys import remote_logins
 from sftpd.errors import NotFoundError
+from sftpd.exchange.archive import Archive, recorded
 from sftpd.exchange.changes import Changes
 from sftpd.exchange.collect import Collector, Pulled
 from sftpd.exchange.deliver import Bring, Offer, Way
@@ -59,6 +60,10 @@ class Traffic:
         self._keeping = Keeping(
             link.name, places, instance.ledger, instance.held, puts_aside=instance.holds_put_aside(link.name)
         )
+        self._vault = instance.vaults.of(link.name)
+        if self._vault is not None:
+            self._vault.require_key()
+        self._archive = Archive(self._vault if instance.archives(link.name) else None)
         self._receiver = Receiver(
             link.name,
             places,
@@ -67,6 +72,7 @@ class Traffic:
             keeping=self._keeping,
             workers=shared.workers,
             acknowledge_within=instance.config.instance.screening.acknowledge_within,
+            archive=self._archive,
         )
         self._changes = Changes(link.name, places, instance.ledger, self._keeping)
         self._ration = Ration(link, places, instance.ledger, instance.clock)
@@ -83,6 +89,10 @@ class Traffic:
 
     def recover(self) -> int:
         """Finish what a crash left half done; returns how many transfers that were. For the start alone."""
+        if self._vault is not None:
+            with self._shared.instance.ledger.read() as conn:
+                known = recorded(conn, self.link.name)
+            self._vault.destroy_others(known)
         return self._recovery().run(self._shared.queue, self._senders)
 
     def resume(self) -> int:
@@ -218,7 +228,7 @@ class Traffic:
             if route.remote is None
             else Bring(self._remotes, route.remote, self._way(route))
         )
-        tools = Tools(instance.ledger, self._shared.screening, self._keeping, instance.clock)
+        tools = Tools(instance.ledger, self._shared.screening, self._keeping, instance.clock, self._archive)
         return Sender(route, self._places, self._sources[route.name], delivery, tools)
 
     def _way(self, route: Outbound) -> Way:

@@ -20,6 +20,7 @@ COMMANDS = {
     "remote": ("remote:group", "Remotes: the partners' servers."),
     "transfer": ("transfer:group", "Transfers: files that crossed a link, or are to."),
     "retention": ("retention:group", "Retention: what may stay and what must go."),
+    "vault": ("vault:group", "Vaults: the archive copies of files that crossed a link."),
     "hold": ("hold:group", "Legal holds: what must stay whatever the rules say."),
     "erasure": ("erasure:group", "Deletion requests, from receipt to certificate."),
     "audit": ("audit:group", "Audit logs: read, verify and prove."),

@@ -1,9 +1,12 @@
-"""Making a private key."""
+"""Making private keys, and keys of vaults."""
 
+import base64
+import secrets
 from enum import StrEnum
 from pathlib import Path
 
 from sftpd.files import durable
+from sftpd.files.sealed import KEY_SIZE
 
 
 class KeyType(StrEnum):
@@ -39,3 +42,12 @@ def make_key(path: Path, key_type: KeyType = KeyType.ED25519) -> str:
     path.touch(mode=0o600, exist_ok=False)
     durable.write_file(path, key.private_bytes(Encoding.PEM, PrivateFormat.OpenSSH, NoEncryption()), 0o600)
     return key.public_key().public_bytes(Encoding.OpenSSH, PublicFormat.OpenSSH).decode()
+
+
+def make_vault_key(path: Path) -> None:
+    """Write 32 random bytes in base64 durably to `path` (mode 0600).
+
+    Raises OSError, FileExistsError where there is a file.
+    """
+    path.touch(mode=0o600, exist_ok=False)
+    durable.write_file(path, base64.b64encode(secrets.token_bytes(KEY_SIZE)) + b"\n", 0o600)

@@ -62,6 +62,16 @@ def check_accounts(links: Mapping[str, LinkFile]) -> Iterator[tuple[str, Finding
                 yield file, Finding(path, path, f'found "{account.name}", which is already {place}')
 
 
+def check_vaults(instance: InstanceFile, links: Mapping[str, LinkFile]) -> Iterator[tuple[str, Finding]]:
+    """Keys of vaults that would lie beside what they open, by file."""
+    for file, link in links.items():
+        if link.vault is not None and link.vault.keys is not None:
+            path: KeyPath = ("vault", "keys")
+            if _overlap(instance.about.links, link.vault.keys):
+                text = "lies in the folder of the links or around it, allowed: a folder apart from the files"
+                yield file, Finding(path, path, text)
+
+
 def _unique(table: str, names: list[str]) -> Iterator[Finding]:
     for index, name in enumerate(names):
         if name in names[:index]:

@@ -20,6 +20,7 @@ _SECURITY_KEY = "sk-ssh-ed25519@openssh.com"
 _SECURITY_KEY_FIELDS = 3
 _TOTP_BYTES = 16
 _RSA_BITS = 2048
+_VAULT_KEY_BYTES = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +126,24 @@ def totp_fault(content: bytes) -> str | None:
     except ValueError:
         return "found no base32, allowed: a secret of 16 bytes or more in base32"
     return None if size >= _TOTP_BYTES else f"found {size} bytes, allowed: 16 bytes or more in base32"
+
+
+def vault_key(content: bytes) -> bytes:
+    """The key of a vault, from its base64 or hexadecimal text. Raises ValueError."""
+    text = content.decode("ascii").strip()
+    key = bytes.fromhex(text) if len(text) == 2 * _VAULT_KEY_BYTES else base64.b64decode(text, validate=True)
+    if len(key) != _VAULT_KEY_BYTES:
+        raise ValueError(f"{len(key)} bytes")
+    return key
+
+
+def vault_key_fault(content: bytes) -> str | None:
+    """Why `content` cannot be the key of a vault, or None; the text does not repeat it."""
+    try:
+        vault_key(content)
+    except ValueError:
+        return f"found something else, allowed: {_VAULT_KEY_BYTES} random bytes in base64 or hexadecimal"
+    return None
 
 
 def private_key_fault(content: bytes) -> str | None:

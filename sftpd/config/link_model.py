@@ -46,6 +46,7 @@ from sftpd.config.values import (
     Zone,
     fault,
 )
+from sftpd.config.vault_model import VaultSection
 from sftpd.config.windows import Window
 
 OWN_FOLDERS = ("inbound", "quarantine", "failed", "sent")
@@ -353,6 +354,8 @@ class LinkFile(Section):
     retention: tuple[RetentionSection, ...] = ()
     holds: HoldsSection = HoldsSection()
     erasure: ErasureSection = ErasureSection()
+    vault: VaultSection | None = None
+    """An encrypted archive copy of each file that crosses this link."""
 
     @property
     def name(self) -> str:

@@ -70,7 +70,7 @@ class _Loader:
 
     def config(self) -> Config:
         instance = self._instance()
-        links = self._links()
+        links = self._links(instance)
         if self._faults or instance is None:
             raise ConfigError([str(fault) for fault in sorted(self._faults)])
         return Config(instance, tuple(sorted(links, key=lambda link: link.name)), self._root, self._digest())
@@ -82,7 +82,7 @@ class _Loader:
             self._report(source, checks.check_instance(instance))
         return instance
 
-    def _links(self) -> list[LinkFile]:
+    def _links(self, instance: InstanceFile | None) -> list[LinkFile]:
         links: dict[str, LinkFile] = {}
         sources: dict[str, _Source] = {}
         for path in self._link_paths():
@@ -91,7 +91,9 @@ class _Loader:
             if source and link:
                 self._report(source, checks.check_link(link, path.stem))
                 links[source.name], sources[source.name] = link, source
-        for name, finding in checks.check_accounts(links):
+        found = [*checks.check_accounts(links)]
+        found += [] if instance is None else checks.check_vaults(instance, links)
+        for name, finding in found:
             self._report(sources[name], [finding])
         return list(links.values())
 

@@ -24,7 +24,7 @@ from sftpd.config.values import (
 )
 from sftpd.periods import Period
 
-KeptFolder = Literal["inbound", "quarantine", "requests", "sent", "failed", "download", "staging"]
+KeptFolder = Literal["inbound", "quarantine", "requests", "sent", "failed", "download", "staging", "vault"]
 Weekday = Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 WEEKDAYS: tuple[Weekday, ...] = get_args(Weekday)
 

@@ -393,5 +393,6 @@ PrivateKey = Annotated[AnySecret, _revealed(keys.private_key_fault)]
 SigningKey = Annotated[AnySecret, _revealed(keys.signing_key_fault)]
 PasswordHash = Annotated[AnySecret, _revealed(keys.password_hash_fault)]
 TotpSecret = Annotated[AnySecret, _revealed(keys.totp_fault)]
+VaultKey = Annotated[AnySecret, _revealed(keys.vault_key_fault)]
 NotEmpty = AfterValidator(_not_empty)
 OneAsList = BeforeValidator(_list_of_one)

@@ -15,6 +15,7 @@ import structlog
 
 from sftpd.audit.checkpoint import SigningKey
 from sftpd.erasure import records
+from sftpd.erasure.contents import Contents, Searchable
 from sftpd.erasure.deadline import due
 from sftpd.erasure.evidence import certify
 from sftpd.erasure.execute import Executor
@@ -23,9 +24,9 @@ from sftpd.erasure.plan import LEFT_BEHIND, Action, Place, Searched, Step, plan
 from sftpd.erasure.readers import Readers
 from sftpd.erasure.records import Item, Request
 from sftpd.erasure.request import State, Trigger
-from sftpd.erasure.search import Folder, search
+from sftpd.erasure.search import search
 from sftpd.errors import LedgerError, RefusedError, UsageError
-from sftpd.files.beneath import Parts, Root
+from sftpd.files.beneath import Parts
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
 from sftpd.ledger.writer import Unit
@@ -42,7 +43,7 @@ class Links(Protocol):
         """The time zone in which the link's terms run."""
         ...
 
-    def folders(self, link: str) -> Sequence[Folder]:
+    def folders(self, link: str) -> Sequence[Searchable]:
         """Every folder that holds files of the link; no folder lies in another one."""
         ...
 
@@ -193,14 +194,14 @@ class ErasureDesk:
     def _carry_out(self, request: Request) -> None:
         items = self.items(request.id)
         with ExitStack() as opened:
-            roots = {
+            contents = {
                 folder.name: opened.enter_context(_open(folder))
                 for folder in self._links.folders(request.link)
                 if any(item.step.folder == folder.name for item in items)
             }
             held = partial(self._links.hold, request.link)
             receiptless = partial(self._links.receiptless, request.link)
-            Executor(self._ledger, self._readers, request, roots, held, receiptless).carry_out(items)
+            Executor(self._ledger, self._readers, request, contents, held, receiptless).carry_out(items)
 
     def _verify(self, request: Request) -> None:
         searched, steps = self._search(request)
@@ -240,12 +241,12 @@ class ErasureDesk:
         _record(unit, request, event, certificate_sha256=digest, **public)
 
 
-def _open(folder: Folder) -> Root:
+def _open(folder: Searchable) -> Contents:
     try:
-        return Root.at(folder.path)
+        return folder.open()
     except OSError as fault:
         raise RefusedError(
-            f"folder cannot be opened: {fault.strerror}", reason="FOLDER_MISSING", where=str(folder.path)
+            f"folder cannot be opened: {fault.strerror}", reason="FOLDER_MISSING", where=str(folder)
         ) from fault
 
 

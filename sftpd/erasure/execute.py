@@ -3,24 +3,23 @@
 Every step may be repeated: after a crash the same plan runs again, finds what is done, and does the rest.
 """
 
-import contextlib
 import fcntl
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 
 from sftpd.erasure import records, traces
+from sftpd.erasure.contents import ContentError, Contents
 from sftpd.erasure.messages import Found, Redact, Unsearchable
 from sftpd.erasure.plan import Action, Place
 from sftpd.erasure.readers import Readers
 from sftpd.erasure.records import Item, Request
 from sftpd.erasure.search import look_into
 from sftpd.errors import ContainmentError
-from sftpd.files import durable
-from sftpd.files.beneath import Parts, Root
-from sftpd.files.fingerprint import Fingerprint, Snapshot, fingerprint, identity, snapshot
+from sftpd.files.beneath import Parts
+from sftpd.files.fingerprint import Fingerprint, fingerprint
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
 from sftpd.ledger.writer import Unit
@@ -36,32 +35,34 @@ _CHANGED = "it is not what was approved any more"
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What came of one step; a file that was replaced has a `new` content and was `seen` in its place."""
+    """What came of one step; a file that was replaced has a `new` content, whose mark is `seen`."""
 
     done: bool
     records: int = 0
     reason: str | None = None
     old: Fingerprint | None = None
     new: Fingerprint | None = None
-    seen: Snapshot | None = None
+    seen: str | None = None
+    replaced: str | None = None
+    """The mark of the content that another took the place of."""
 
 
 class Executor:
-    """Carries out the removals of one approved request; `roots` are its folders by name."""
+    """Carries out the removals of one approved request; `folders` are its folders by name."""
 
     def __init__(
         self,
         ledger: Ledger,
         readers: Readers,
         request: Request,
-        roots: Mapping[str, Root],
+        folders: Mapping[str, Contents],
         held: Held,
         receiptless: Receiptless,
     ) -> None:
         self._ledger = ledger
         self._readers = readers
         self._request = request
-        self._roots = roots
+        self._folders = folders
         self._held = held
         self._receiptless = receiptless
 
@@ -77,6 +78,8 @@ class Executor:
                 # Receipts tell the name and the hash, which the ledger forgets with the next commit.
                 with self._receiptless(self._transfers(item, outcome)):
                     self._ledger.write(partial(self._conclude, item, outcome))
+                if outcome.replaced is not None:
+                    self._folders[item.step.folder].retire(outcome.replaced)
 
     def _intend(self, item: Item, unit: Unit) -> None:
         records.intend(unit, self._request.id, item.seq)
@@ -111,20 +114,25 @@ class Executor:
         }
 
     def _remove(self, item: Item) -> Outcome:
-        root, path = self._roots[item.step.folder], item.step.path
+        contents, path = self._folders[item.step.folder], item.step.path
         if (kept := self._kept(item)) is not None:
             return kept
         try:
-            _drop(root, self._draft(item))
-            fd = root.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+            contents.drop_draft(path, _draft_name(self._request, item))
+            fd, mark = contents.open(path)
         except (FileNotFoundError, NotADirectoryError):
             return _nothing_left(item, "it was not there any more")
+        except ContentError as fault:
+            return Outcome(done=False, reason=fault.what)
         except (OSError, ContainmentError):
             return Outcome(done=False, reason=_CHANGED)
         try:
             # A shared lock is refused while somebody writes the file under the lock that staging takes.
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            return self._delete(item, fd) if item.step.action is Action.DELETE else self._redact(item, fd)
+            change = self._delete if item.step.action is Action.DELETE else self._redact
+            return change(contents, item, fd, mark)
+        except ContentError as fault:
+            return Outcome(done=False, reason=fault.what)
         except BlockingIOError:
             return Outcome(done=False, reason="it is being written")
         except OSError as fault:
@@ -137,46 +145,40 @@ class Executor:
         hold = self._held(item.step.folder, item.step.path)
         return None if hold is None else Outcome(done=False, reason=f"legal hold: {hold}")
 
-    def _delete(self, item: Item, fd: int) -> Outcome:
-        root, path = self._roots[item.step.folder], item.step.path
-        before, old = identity(fd), fingerprint(fd)
+    def _delete(self, contents: Contents, item: Item, fd: int, mark: str) -> Outcome:
+        path, old = item.step.path, fingerprint(fd)
         answer = look_into(fd, path[-1], self._request.identifiers, self._readers)
         if isinstance(answer, Found) and not answer.records:
             return Outcome(done=True, reason="it did not carry the person any more")
-        if not (isinstance(answer, Found) and answer.whole and _is_still(root, path, before)):
+        if not (isinstance(answer, Found) and answer.whole and contents.is_still(path, mark)):
             return Outcome(done=False, reason=_CHANGED)
         if (kept := self._kept(item)) is not None:
             return kept
-        root.unlink(path)
-        durable.sync_parent(root, path)
+        contents.remove(path, mark)
         return Outcome(True, answer.records, _other_names(fd), old)
 
-    def _redact(self, item: Item, fd: int) -> Outcome:
-        root, path, draft = self._roots[item.step.folder], item.step.path, self._draft(item)
-        before, old = identity(fd), fingerprint(fd)
+    def _redact(self, contents: Contents, item: Item, fd: int, mark: str) -> Outcome:
+        path, draft, old = item.step.path, _draft_name(self._request, item), fingerprint(fd)
         question = Redact(path[-1], tuple(known.plain() for known in self._request.identifiers))
-        with _new_file(root, draft) as out:
+        with contents.draft(path, draft) as out:
             answer = self._readers.ask(question, [fd, out])
             if isinstance(answer, Unsearchable) or answer.whole:
                 return Outcome(done=False, reason=_CHANGED)
             if not answer.records:
                 nothing = _nothing_left(item, "it did not carry the person any more")
-                return replace(nothing, new=old, seen=before) if nothing.records else nothing
-            _dress(out, os.fstat(fd))
-            os.fsync(out)
-            new, seen = fingerprint(out), identity(out)
-            if not _is_still(root, path, before):
+                return replace(nothing, new=old, seen=mark) if nothing.records else nothing
+            new = fingerprint(out)
+            if not contents.is_still(path, mark):
                 return Outcome(done=False, reason=_CHANGED)
             if (kept := self._kept(item)) is not None:
                 return kept
-            root.rename(draft, root, path, replace=True)
-            durable.sync_parent(root, path)
-        return Outcome(True, answer.records, _other_names(fd), old, new, seen)
+            seen = contents.replace(path, draft, out, os.fstat(fd))
+        return Outcome(True, answer.records, _other_names(fd), old, new, seen, replaced=mark)
 
-    def _draft(self, item: Item) -> Parts:
-        """The new file's name until it is whole: hidden, and the same after a crash."""
-        name = f".erasure-{self._request.id}-{item.seq}.tmp".encode()
-        return (*item.step.path[:-1], name)
+
+def _draft_name(request: Request, item: Item) -> bytes:
+    """The new file's name until it is whole: hidden, and the same after a crash."""
+    return f".erasure-{request.id}-{item.seq}.tmp".encode()
 
 
 def _nothing_left(item: Item, reason: str) -> Outcome:
@@ -184,37 +186,6 @@ def _nothing_left(item: Item, reason: str) -> Outcome:
     if item.state == "intended":
         return Outcome(True, item.step.records, "finished after an interruption")
     return Outcome(done=True, reason=reason)
-
-
-@contextmanager
-def _new_file(root: Root, path: Parts) -> Iterator[int]:
-    """A new file at `path`, open for writing; it is gone afterwards unless it was renamed."""
-    fd = root.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        yield fd
-    finally:
-        os.close(fd)
-        _drop(root, path)
-
-
-def _drop(root: Root, path: Parts) -> None:
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        root.unlink(path)
-
-
-def _dress(fd: int, like: os.stat_result) -> None:
-    """Give a new file the mode and times of the one it replaces, and its owner where we may."""
-    with contextlib.suppress(PermissionError):
-        os.fchown(fd, like.st_uid, like.st_gid)
-    os.fchmod(fd, like.st_mode & 0o7777)
-    os.utime(fd, ns=(like.st_atime_ns, like.st_mtime_ns))
-
-
-def _is_still(root: Root, path: Parts, before: Snapshot) -> bool:
-    try:
-        return snapshot(root.stat(path, follow=False)) == before
-    except (FileNotFoundError, NotADirectoryError):
-        return False
 
 
 def _other_names(fd: int) -> str | None:

@@ -27,6 +27,8 @@ _BEFORE_EMAIL = re.compile(r"[\w.+'&~-]*+\Z")
 _AFTER_EMAIL = re.compile(r"(?:\.|-++|_)?[^\W_]|@")
 _SEPARATORS = re.compile(r"[\s().\-/]")
 _IBAN = re.compile(r"[a-z]{2}[0-9]{2}[a-z0-9]{11,30}")
+_RECEIPT = re.compile(rb"\.[0-9a-z]{26}\.[0-9]+\.(received|blocked|delivered)\.json(\.sig)?\Z")
+"""What the name of a receipt, and of its signature, has behind the name of the file it is of."""
 _NUMBER_WORD = r"(?:[\s_.-]*+(?:nummer|number|code|id|key|nr|no))?"
 
 
@@ -74,6 +76,11 @@ def carries(identifiers: Iterable[Identifier], text: str, label: str = "") -> bo
 def name_carries(identifiers: Iterable[Identifier], name: str) -> bool:
     """Whether a file name, without folders, carries any of the identifiers, with or without its suffix."""
     return carries(identifiers, name) or carries(identifiers, name.rpartition(".")[0])
+
+
+def file_name_carries(identifiers: Iterable[Identifier], name: bytes) -> bool:
+    """Whether the name of a file, or of a receipt the name of the file it is of, carries an identifier."""
+    return name_carries(identifiers, _RECEIPT.sub(b"", name).decode("utf-8", "replace"))
 
 
 def parse_identifier(raw: str) -> Identifier:

@@ -1,34 +1,20 @@
 """Looking for a person in every file of a link's folders; links are not followed."""
 
 import os
-import re
-import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from pathlib import Path
 
-from sftpd.erasure.identifiers import Identifier, name_carries
+from sftpd.erasure.contents import ContentError, Contents, Searchable, cannot_open
+from sftpd.erasure.identifiers import Identifier, file_name_carries
 from sftpd.erasure.messages import Finding as Answer
 from sftpd.erasure.messages import Found, Search, Unsearchable
 from sftpd.erasure.plan import Finding, Parts, Searched, Unsearched
 from sftpd.erasure.readers import SIZE, Readers
 from sftpd.errors import ContainmentError
-from sftpd.files.beneath import Root
 
 NAME_FORMAT = "name"
 """The format of a finding whose file name itself carries the identifier."""
-
-_RECEIPT = re.compile(rb"\.[0-9a-z]{26}\.[0-9]+\.(received|blocked|delivered)\.json(\.sig)?\Z")
-"""What the name of a receipt, and of its signature, has behind the name of the file it is of."""
-
-
-@dataclass(frozen=True, slots=True)
-class Folder:
-    """A folder to search: its name in findings and reports, and where it is."""
-
-    name: str
-    path: Path
 
 
 @dataclass(slots=True)
@@ -38,7 +24,7 @@ class _Notes:
     files: dict[str, int] = field(default_factory=dict)
 
 
-def search(folders: Sequence[Folder], identifiers: Sequence[Identifier], readers: Readers) -> Searched:
+def search(folders: Sequence[Searchable], identifiers: Sequence[Identifier], readers: Readers) -> Searched:
     """Look into every file of the folders.
 
     A file that vanishes meanwhile counts as not there. Raises ProcessError when no reader can be started.
@@ -48,23 +34,27 @@ def search(folders: Sequence[Folder], identifiers: Sequence[Identifier], readers
         for folder in folders:
             notes.files[folder.name] = 0
             try:
-                root = Root.at(folder.path)
+                contents = folder.open()
             except OSError as fault:
-                notes.unsearched.append(Unsearched(folder.name, (), _cannot_open(fault)))
+                notes.unsearched.append(Unsearched(folder.name, (), cannot_open(fault)))
                 continue
-            with root:
-                _search_folder(folder.name, root, identifiers, readers, workers, notes)
+            with contents:
+                _search_folder(folder.name, contents, identifiers, readers, workers, notes)
     return Searched(tuple(notes.findings), tuple(notes.unsearched), notes.files)
 
 
-def look(root: Root, path: Parts, identifiers: Sequence[Identifier], readers: Readers) -> Answer | None:
+def look(
+    contents: Contents, path: Parts, identifiers: Sequence[Identifier], readers: Readers
+) -> Answer | None:
     """Look into one file, its name included; None when it is not there."""
     try:
-        fd = root.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+        fd, _ = contents.open(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
+    except ContentError as fault:
+        return Unsearchable(fault.what)
     except (OSError, ContainmentError) as fault:
-        return Unsearchable(_cannot_open(fault))
+        return Unsearchable(cannot_open(fault))
     try:
         return look_into(fd, path[-1], identifiers, readers)
     finally:
@@ -73,21 +63,21 @@ def look(root: Root, path: Parts, identifiers: Sequence[Identifier], readers: Re
 
 def look_into(fd: int, name: bytes, identifiers: Sequence[Identifier], readers: Readers) -> Answer:
     """Look into an open file that is called `name`."""
-    if _name_carries(name, identifiers):
+    if file_name_carries(identifiers, name):
         return Found(NAME_FORMAT, 1, ("file name",), whole=True)
     return readers.ask(Search(name, tuple(identifier.plain() for identifier in identifiers)), [fd])
 
 
 def _search_folder(
     folder: str,
-    root: Root,
+    contents: Contents,
     identifiers: Sequence[Identifier],
     readers: Readers,
     workers: ThreadPoolExecutor,
     notes: _Notes,
 ) -> None:
-    places = list(_walk(folder, root, identifiers, notes))
-    answers = workers.map(lambda path: look(root, path, identifiers, readers), places)
+    places = list(contents.paths(identifiers, notes.unsearched))
+    answers = workers.map(lambda path: look(contents, path, identifiers, readers), places)
     for path, answer in zip(places, answers, strict=True):
         notes.files[folder] += answer is not None
         if isinstance(answer, Unsearchable):
@@ -103,36 +93,3 @@ def _note_found(folder: str, path: Parts, found: Found, notes: _Notes) -> None:
     if found.unsearched and not found.whole:
         reason = f"parts of it were not searched: {'; '.join(found.unsearched)}"
         notes.unsearched.append(Unsearched(folder, path, reason))
-
-
-def _walk(folder: str, root: Root, identifiers: Sequence[Identifier], notes: _Notes) -> Iterator[Parts]:
-    """Yield the regular files of a folder and note the directories in which one cannot look."""
-    directories: list[Parts] = [()]
-    while directories:
-        directory = directories.pop()
-        if directory and _name_carries(directory[-1], identifiers):
-            reason = "the name of this directory carries the identifier: rename or remove it by hand"
-            notes.unsearched.append(Unsearched(folder, directory, reason))
-        try:
-            with root.scan(directory) as listing:
-                entries = sorted(listing)
-        except FileNotFoundError:
-            continue
-        except (OSError, ContainmentError) as fault:
-            notes.unsearched.append(Unsearched(folder, directory, _cannot_open(fault)))
-            continue
-        for name, attributes in entries:
-            if stat.S_ISDIR(attributes.st_mode):
-                directories.append((*directory, name))
-            elif stat.S_ISREG(attributes.st_mode):
-                yield (*directory, name)
-
-
-def _name_carries(name: bytes, identifiers: Sequence[Identifier]) -> bool:
-    """Whether the name of a file, or of a receipt the name of the file it is of, carries an identifier."""
-    return name_carries(identifiers, _RECEIPT.sub(b"", name).decode("utf-8", "replace"))
-
-
-def _cannot_open(fault: Exception) -> str:
-    reason = fault.strerror if isinstance(fault, OSError) else "it leads out of its folder"
-    return f"it cannot be opened: {reason}"

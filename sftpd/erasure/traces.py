@@ -5,7 +5,7 @@ import json
 import sqlalchemy as sa
 
 from sftpd.erasure.plan import Place
-from sftpd.files.fingerprint import Fingerprint, Snapshot
+from sftpd.files.fingerprint import Fingerprint
 from sftpd.ledger import tables
 from sftpd.ledger.writer import Unit
 
@@ -20,16 +20,18 @@ def reference(conn: sa.Connection, link: str, place: Place) -> str | None:
 
 def transfers(conn: sa.Connection, link: str, place: Place, old: Fingerprint | None) -> list[str]:
     """The ids of the transfers by which the file at this place, or its content, crossed the link."""
-    rows = list(conn.execute(sa.select(_file.c.id, _file.c.sha256).where(*_at(link, place))))
+    columns = (_file.c.id, _file.c.transfer, _file.c.sha256)
+    rows = list(conn.execute(sa.select(*columns).where(*_at(link, place))))
     hashes = {row.sha256 for row in rows if row.sha256} | ({old.sha256.hex()} if old else set())
     t = tables.transfer.c
     same = conn.scalars(sa.select(t.id).where(t.link == link, t.sha256.in_(hashes)))
-    return sorted({*(row.id for row in rows), *same})
+    return sorted({*(row.transfer or row.id for row in rows), *same})
 
 
 def erased(unit: Unit, link: str, place: Place, old: Fingerprint | None) -> None:
     """Note that a file is gone: its name and hash leave the ledger and cannot be opened in the audit log."""
     received = _drop_openings(unit, link, place, old, "sha256", "path", "delivered_as")
+    crossed = [*received, *_left_without_file(unit.conn, received)]
     unit.conn.execute(
         _file.update()
         .where(_file.c.id.in_(received))
@@ -37,22 +39,30 @@ def erased(unit: Unit, link: str, place: Place, old: Fingerprint | None) -> None
     )
     was = tables.returned.update().where(tables.returned.c.file.in_(received))
     unit.conn.execute(was.values(path=b""))
-    transfers = tables.transfer.update().where(tables.transfer.c.id.in_(received))
+    transfers = tables.transfer.update().where(tables.transfer.c.id.in_(crossed))
     unit.conn.execute(
         transfers.values(path=b"", placed_as=None, temporary=None, delivered_as=None, sha256="")
     )
 
 
 def redacted(
-    unit: Unit, link: str, place: Place, old: Fingerprint | None, new: Fingerprint, seen: Snapshot
+    unit: Unit, link: str, place: Place, old: Fingerprint | None, new: Fingerprint, seen: str
 ) -> None:
-    """Note what a received file is now; nothing opens its old hash in the audit log any more."""
+    """Note what a received file, and its mark, is now; nothing opens its old hash in the audit log."""
     received = _drop_openings(unit, link, place, old, "sha256")
     unit.conn.execute(
         _file.update()
         .where(_file.c.id.in_(received))
-        .values(source=str(seen), size=new.size, sha256=new.sha256.hex())
+        .values(source=seen, size=new.size, sha256=new.sha256.hex())
     )
+
+
+def _left_without_file(conn: sa.Connection, copies: list[str]) -> list[str]:
+    """The transfers that copies in the vault are of, but for those whose file is in our care."""
+    original = _file.alias()
+    here = sa.exists().where(original.c.id == _file.c.transfer, original.c.state == "present")
+    query = sa.select(_file.c.transfer).where(_file.c.id.in_(copies), _file.c.transfer.is_not(None), ~here)
+    return list(conn.scalars(query))
 
 
 def _at(link: str, place: Place) -> tuple[sa.ColumnElement[bool], ...]:

@@ -18,6 +18,7 @@ import structlog
 
 from sftpd.errors import ContainmentError, RefusedError
 from sftpd.exchange import records
+from sftpd.exchange.archive import NO_ARCHIVE, Archive
 from sftpd.exchange.keeping import Keeping
 from sftpd.exchange.places import Places, file_at
 from sftpd.exchange.records import Parts, Transfer
@@ -73,7 +74,7 @@ class Arrival:
 class Receiver:
     """Takes arrivals of one link in: screening, then one transaction, then one rename."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what it joins)
         self,
         link: str,
         places: Places,
@@ -83,7 +84,9 @@ class Receiver:
         keeping: Keeping,
         workers: Executor,
         acknowledge_within: float,
+        archive: Archive = NO_ARCHIVE,
     ) -> None:
+        self._archive = archive
         self._link = link
         self._keeping = keeping
         self._places = places
@@ -222,11 +225,12 @@ class Receiver:
             else:
                 records.insert(unit, transfer, *outcomes, folder=folder)
             records.keep(unit, transfer, folder, transfer.path, again=entered)
-            public = {**transfer.public, "folder": folder, **said}
+            public = {**transfer.public, "folder": folder, **said, **copy.enter(unit)}
             unit.record(Event("transfer.received", self._link, public, transfer.private))
             return unit.now
 
-        with self._places.alone(folder, transfer.path):
+        waiting = self._places["screening"], (transfer.id.encode(),)
+        with self._archive.sealed(transfer, waiting) as copy, self._places.alone(folder, transfer.path):
             self._keeping.put_aside(folder, transfer.path, transfer.private)
             now = self._ledger.write(work)
             self._rename(transfer, folder)

@@ -306,14 +306,18 @@ def keep(unit: Unit, transfer: Transfer, folder: str, path: Parts, *, again: boo
     """
     place = {"link": transfer.link, "folder": folder, "path": join(path)}
     file = {"id": transfer.id, "source": transfer.source, "size": transfer.size, "sha256": transfer.sha256}
-    known = [] if transfer.copy_of is None else _RECEIVED.fetch(unit.conn, transfer=transfer.copy_of)
-    since = tables.instant(known[0][0]) if known else unit.now
-    kept = {"state": "present", "received_at": since, "changed_at": unit.now}
-    unset = {"renamed_to": None, "accessed_at": None}
+    kept = {"state": "present", "received_at": kept_since(unit, transfer), "changed_at": unit.now}
+    unset = {"renamed_to": None, "accessed_at": None, "transfer": None}
     if again:
         _FORGET.run(unit.conn, {"transfer": transfer.id})
     _REPLACE.run(unit.conn, {**{f"{name}_": value for name, value in place.items()}, "now": unit.now})
     _KEEP.run(unit.conn, file | place | kept | unset)
+
+
+def kept_since(unit: Unit, transfer: Transfer) -> datetime:
+    """Since when a file that comes into our care counts as kept: of one sent again, since it first was."""
+    known = [] if transfer.copy_of is None else _RECEIVED.fetch(unit.conn, transfer=transfer.copy_of)
+    return tables.instant(known[0][0]) if known else unit.now
 
 
 def accessed(unit: Unit, link: str, folder: str, path: Parts, *, whole: bool) -> None:

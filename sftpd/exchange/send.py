@@ -18,6 +18,7 @@ import structlog
 from sftpd.clock import Clock
 from sftpd.errors import RemoteAwayError, RemoteError
 from sftpd.exchange import records, return_records
+from sftpd.exchange.archive import NO_ARCHIVE, Archive
 from sftpd.exchange.deliver import Delivery, NameTakenError, other_name
 from sftpd.exchange.due import FIRST, HERE, USUAL, Due
 from sftpd.exchange.keeping import Keeping
@@ -59,6 +60,7 @@ class Tools:
     screening: Screening
     keeping: Keeping
     clock: Clock
+    archive: Archive = NO_ARCHIVE
 
 
 class Sender:
@@ -81,6 +83,7 @@ class Sender:
         self._screening = tools.screening
         self._keeping = tools.keeping
         self._clock = tools.clock
+        self._archive = tools.archive
 
     def claim(self, parts: Parts) -> Due | None:
         """Screen a settled file and enter it in the ledger; None when there is nothing to send.
@@ -112,7 +115,8 @@ class Sender:
             case TransferState.QUARANTINING:
                 self._put_aside(transfer, "quarantine")
             case TransferState.FAILING:
-                self._fail(transfer)
+                self._delivery.withdraw(transfer)
+                self._put_aside(transfer, "failed")
             case TransferState.SKIPPING:
                 self._delivery.withdraw(transfer)
                 self._put_own_away(transfer)
@@ -224,24 +228,26 @@ class Sender:
         return self._place(dataclasses.replace(transfer, proof=proof))
 
     def _place(self, transfer: Transfer) -> None:
-        if self._delivery.folder is not None:
+        offered, lies = self._delivery.folder, [(self._source, transfer.path)]
+        if offered is not None:
             self._remove_done_file(transfer)
+            lies.append((self._places[offered], transfer.final))
         try:
-            seen = self._delivery.place(transfer, self._source)
+            with self._archive.sealed(transfer, *lies) as copy:
+                seen = self._delivery.place(transfer, self._source)
         except NameTakenError as taken:
             return self._settle(transfer, taken, self._place)
         except (IsADirectoryError, NotADirectoryError, FileExistsError):
             # A certain no: nothing was renamed, and nothing will be while that is there.
             return self._end(transfer, Outcome.BLOCKED, "a file or folder of that name is in the way")
 
-        offered = self._delivery.folder
         here = transfer.delivered_as if offered is not None else None
 
         def work(unit: Unit) -> None:
             values = {"placed_as": None if here is None else records.join(here)}
             turn = {"rank": HERE, "not_before": unit.now + _PUT_AWAY_PATIENCE}
             records.move(unit, transfer.id, Outcome.PLACED, **values, **turn)
-            public = transfer.public | {"proof": transfer.proof or "size"}
+            public = transfer.public | {"proof": transfer.proof or "size"} | copy.enter(unit)
             if seen is not None:
                 public["seen"] = seen
             unit.record(Event("transfer.delivered", transfer.link, public, transfer.private))
@@ -338,10 +344,6 @@ class Sender:
 
         self._ledger.write(work)
         self.advance(transfer.id)
-
-    def _fail(self, transfer: Transfer) -> None:
-        self._delivery.withdraw(transfer)
-        self._put_aside(transfer, "failed")
 
     def _remove_done_file(self, transfer: Transfer) -> None:
         """Remove the done-file of a file that is about to leave the folder: it must not speak for the next.

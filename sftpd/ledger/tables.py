@@ -118,10 +118,11 @@ kept_file = sa.Table(
     "kept_file",
     metadata,
     sa.Column("id", sa.Text, primary_key=True),  # its transfer
+    sa.Column("transfer", sa.Text),  # of a copy in the vault, which has an id of its own
     sa.Column("link", sa.Text, nullable=False),
     sa.Column("folder", sa.Text, nullable=False),  # inbound, sent, staging, held and so on
-    sa.Column("path", sa.LargeBinary, nullable=False),
-    sa.Column("source", sa.Text, nullable=False),
+    sa.Column("path", sa.LargeBinary, nullable=False),  # in the vault: that of link.vaulted
+    sa.Column("source", sa.Text, nullable=False),  # snapshot; in the vault: its id there
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("sha256", sa.Text, nullable=False),
     sa.Column("received_at", Instant, nullable=False),
@@ -133,8 +134,15 @@ kept_file = sa.Table(
     sa.Index(None, "link", "folder", "path"),
     sa.Index(None, "link", "folder", "received_at"),
     sa.Index(None, "state", "received_at"),
+    sa.Index(
+        "ix_kept_file_transfer",
+        "transfer",
+        sqlite_where=sa.text("transfer IS NOT NULL"),
+        postgresql_where=sa.text("transfer IS NOT NULL"),
+    ),
 )
-"""Files under our care until they are disposed of: received, sent, failed, offered, and parts of uploads."""
+"""Files under our care until they are disposed of: received, sent, failed, offered, parts of uploads, and
+copies in the vault."""
 
 hold = sa.Table(
     "hold",

@@ -355,22 +355,17 @@ class Folders:
         """Held files that the partner removed or replaced, until no hold covers them."""
         return self.own / "held"
 
+    @property
+    def vault(self) -> Path:
+        """Sealed copies of files that crossed the link, where it has a vault."""
+        return self.own / "vault"
+
     def by_name(self) -> dict[str, Path]:
         """Each folder that holds files of the link, by the name that the ledger and reports use."""
         names = (
-            "inbound",
-            "quarantine",
-            "failed",
-            "sent",
-            "staging",
-            "screening",
-            "download",
-            "requests",
-            "receipts",
-            "drafts",
-            "return_receipts",
-            "held",
-        )
+            "inbound", "quarantine", "failed", "sent", "staging", "screening", "download", "requests",
+            "receipts", "drafts", "return_receipts", "held", "vault",
+        )  # fmt: skip
         return {name: getattr(self, name) for name in names}
 
 

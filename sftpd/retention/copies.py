@@ -9,6 +9,7 @@ from sftpd.errors import ContainmentError
 from sftpd.files.beneath import Parts, Root
 from sftpd.files.fingerprint import snapshot
 from sftpd.files.naming import reason_beside
+from sftpd.link import vaulted
 from sftpd.retention.roots import Place, Roots
 from sftpd.retention.rule import STAGING, Copy, Kept
 
@@ -36,7 +37,9 @@ class Copies:
 
     def of(self, place: Place, root: Root, parts: Parts) -> list[Copy]:
         """What goes with the file at `parts` of `root`, the directory of `place`."""
-        if place[1] == STAGING or not (place[1] == "failed" or self._listed((place[0], STAGING))):
+        if place[1] in (STAGING, vaulted.FOLDER) or not (
+            place[1] == "failed" or self._listed((place[0], STAGING))
+        ):
             return []
         try:
             status = root.stat(parts, follow=False)

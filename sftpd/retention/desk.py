@@ -24,7 +24,7 @@ from sftpd.retention.report import ReportRow, report
 from sftpd.retention.roots import Roots
 from sftpd.retention.rule import STAGING, Answer, Review, Rule
 from sftpd.retention.schedule import Item, Plan, Schedule, plan
-from sftpd.retention.sweep import Sweep
+from sftpd.retention.sweep import Sweep, Vaults
 from sftpd.retention.timekeeper import Timekeeper
 
 Moment = Callable[[datetime, ZoneInfo], datetime]
@@ -46,6 +46,7 @@ class RetentionDesk:
         timekeeper: Timekeeper,
         clock: Clock,
         bounds: Bounds = _USUAL,
+        vaults: Vaults = lambda _: None,
     ) -> None:
         self._ledger = ledger
         self._rules = rules
@@ -54,7 +55,7 @@ class RetentionDesk:
         self._timekeeper = timekeeper
         self._guard = Guard(ledger, timekeeper, roots, bounds)
         self._roots = roots
-        self._sweep = Sweep(ledger, roots, clock)
+        self._sweep = Sweep(ledger, roots, clock, vaults)
         self._running = threading.Lock()
 
     def plan(self, link: str | None = None) -> Plan:

@@ -111,7 +111,7 @@ def kept_files(
     if with_peers:
         transfer = tables.transfer
         query = query.add_columns(sa.func.coalesce(transfer.c.peer, "")).outerjoin_from(
-            tables.kept_file, transfer, transfer.c.id == file.id
+            tables.kept_file, transfer, transfer.c.id == sa.func.coalesce(file.transfer, file.id)
         )
     query = query.where(file.state == "present", *where)
     files = _returned(conn, [Kept(*row) for row in conn.execute(query)])
@@ -231,7 +231,7 @@ def _returned(conn: sa.Connection, files: list[Kept]) -> list[Kept]:
 def undone(conn: sa.Connection) -> list[Intent]:
     """The intents that were never concluded, oldest first."""
     d, f = tables.disposal.c, tables.kept_file.c
-    kept = (d.file, d.link, d.folder, d.path, d.source, f.received_at)
+    kept = (d.file, d.link, d.folder, d.path, d.source, f.received_at, f.accessed_at, f.transfer)
     query = (
         sa.select(d.plan, d.rule, d.rule_version, d.copies, d.action, *kept)
         .join_from(tables.disposal, tables.kept_file, d.file == f.id)

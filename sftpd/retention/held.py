@@ -9,7 +9,7 @@ import sqlalchemy as sa
 from sftpd.errors import NotFoundError
 from sftpd.ledger import tables
 from sftpd.ledger.statement import Statement
-from sftpd.link import aside
+from sftpd.link import aside, vaulted
 from sftpd.retention import holds
 from sftpd.retention.disposal import kept_files
 from sftpd.retention.hold import Hold, HoldBook
@@ -25,7 +25,7 @@ PLACED = Statement(
 _DOWNLOAD = "download"
 """The folder whose files the ledger knows as deliveries."""
 
-_KEPT = frozenset({"inbound", "requests", "quarantine", "sent", "failed", aside.FOLDER})
+_KEPT = frozenset({"inbound", "requests", "quarantine", "sent", "failed", aside.FOLDER, vaulted.FOLDER})
 """The folders whose files it knows as kept."""
 
 
@@ -34,7 +34,7 @@ def on_path(conn: sa.Connection, now: datetime, link: str, folder: str, path: by
     if not PLACED.fetch(conn, link=link):
         return None
     file = _at(conn, now, link, folder, path)
-    found = HoldBook(holds.standing(conn, now, link, file.id), now).on(file)
+    found = HoldBook(holds.standing(conn, now, link, file), now).on(file)
     return found[0] if found else None
 
 
@@ -42,7 +42,7 @@ def as_of(conn: sa.Connection, now: datetime, files: Iterable[Kept]) -> Callable
     """Says whether a hold that stands at `now` covers one of `files`, or a copy of one."""
     book = HoldBook(holds.standing(conn, now), now)
     peers = _peers(conn, files) if book.by_peer else {}
-    return lambda file: bool(book.on(replace(file, peer=peers.get(file.id, file.peer))))
+    return lambda file: bool(book.on(replace(file, peer=peers.get(file.crossed_by, file.peer))))
 
 
 def covered(conn: sa.Connection, holds: Sequence[Hold]) -> dict[str, int]:
@@ -56,7 +56,10 @@ def covered(conn: sa.Connection, holds: Sequence[Hold]) -> dict[str, int]:
         if (named := hold.scope.names) is None:
             on_many.setdefault(hold.link, []).append(hold)
         else:
-            counts[hold.id] = count(conn, hold.link, _file.id == named)
+            here = _file.id == named
+            if isinstance(hold.scope, OfTransfer):
+                here |= _file.transfer == named
+            counts[hold.id] = count(conn, hold.link, here)
     for link, those in on_many.items():
         for file in kept_files(
             conn, _file.link == link, with_peers=any(hold.scope.by_peer for hold in those)
@@ -138,5 +141,7 @@ def _at(conn: sa.Connection, now: datetime, link: str, folder: str, path: bytes)
 
 
 def _peers(conn: sa.Connection, files: Iterable[Kept]) -> dict[str, str]:
-    query = sa.select(_transfer.id, _transfer.peer).where(_transfer.id.in_([file.id for file in files]))
+    query = sa.select(_transfer.id, _transfer.peer).where(
+        _transfer.id.in_([file.crossed_by for file in files])
+    )
     return {row.id: row.peer for row in conn.execute(query)}

@@ -103,7 +103,7 @@ class Entry:
         That is `SCOPE` without the folder; it is asked several times a file, of a million files.
         """
         if self._pattern is not None:
-            subject = file.path if self._by_path else file.name
+            subject = file.path_to_match if self._by_path else file.name
             if self._pattern.match(subject) is None:
                 return False
         if self._account is not None and self._account != file.peer:

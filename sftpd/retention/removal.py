@@ -6,16 +6,20 @@ from typing import NamedTuple
 
 import structlog
 
-from sftpd.errors import ContainmentError
+from sftpd.errors import ContainmentError, SftpdError
 from sftpd.files.beneath import Parts, Root
 from sftpd.files.fingerprint import snapshot
 from sftpd.files.naming import move_aside
+from sftpd.files.vault import Vault
 from sftpd.files.writers import is_in_use
 from sftpd.retention.disposal import REMOVED, Result
 from sftpd.retention.roots import is_covered
 from sftpd.retention.rule import Kept
 
+Directory = tuple[Root, Parts]
+
 _RETURNED = b"returned"
+_REMAINS = "it is there after its removal"
 _log = structlog.get_logger()
 
 
@@ -29,6 +33,11 @@ class Target(NamedTuple):
     def parts(self) -> Parts:
         """The components of its path."""
         return tuple(self.file.path.split(b"/"))
+
+    @property
+    def directory(self) -> Directory | None:
+        """What is to be synced once it is removed."""
+        return None if self.root is None else (self.root, self.parts[:-1])
 
     def remove(self, missing: Result) -> Result:
         """Remove it, and say what came of that; `missing` is the result where it is not there."""
@@ -45,7 +54,7 @@ class Target(NamedTuple):
         except (FileNotFoundError, NotADirectoryError):
             return Result.COVERED if is_covered(root, parts) else missing
         except (OSError, ContainmentError) as error:
-            return self._failed(str(error))
+            return _failed(self.file, str(error))
         return Result.DISPOSED if status.st_nlink == 1 else Result.LINKED
 
     def give_back(self, download: Root | None, missing: Result) -> tuple[Result, Parts | None]:
@@ -54,7 +63,7 @@ class Target(NamedTuple):
         After a crash, where `missing` is GONE, it may be there already: it is known by what it was.
         """
         if self.root is None or download is None:
-            return self._failed("there is no folder to give it back in"), None
+            return _failed(self.file, "there is no folder to give it back in"), None
         try:
             if self.file.source != str(snapshot(self.root.stat(self.parts, follow=False))):
                 return Result.CHANGED, None
@@ -65,13 +74,13 @@ class Target(NamedTuple):
             place = _find(download, self.file.source) if missing is Result.GONE else None
             return (Result.ABSENT, None) if place is None else (Result.RETURNED, place)
         except (OSError, ContainmentError) as error:
-            return self._failed(str(error)), None
+            return _failed(self.file, str(error)), None
 
     def verified(self, result: Result) -> Result:
         """What came of it, once more looked at: a removal after which the file is seen again has failed."""
         if result not in REMOVED or not self._may_be_there():
             return result
-        return self._failed("it is there after its removal")
+        return _failed(self.file, _REMAINS)
 
     def _may_be_there(self) -> bool:
         """Whether this very file is there, or it cannot be seen that it is not."""
@@ -84,20 +93,52 @@ class Target(NamedTuple):
         except (OSError, ContainmentError):
             return True
 
-    def _failed(self, error: str) -> Result:
-        _log.error("disposal_failed", file=self.file.id, link=self.file.link, error=error)
-        return Result.FAILED
+
+class Copied(NamedTuple):
+    """A copy in the vault to remove; None where its link has no vault."""
+
+    file: Kept
+    vault: Vault | None
+
+    @property
+    def directory(self) -> None:
+        """Nothing is to be synced: the vault has done so."""
+
+    def remove(self, missing: Result) -> Result:
+        """As of a target; the key goes first."""
+        if self.vault is None:
+            return _failed(self.file, "the configuration of its link has no [vault]")
+        try:
+            return Result.DISPOSED if self.vault.destroy(self.file.source) else missing
+        except (OSError, SftpdError) as error:
+            return _failed(self.file, str(error))
+
+    def give_back(self, _download: Root | None, _missing: Result) -> tuple[Result, Parts | None]:
+        """As of a target, but that a copy is not given back."""
+        return _failed(self.file, "a copy in the vault is not given back"), None
+
+    def verified(self, result: Result) -> Result:
+        """As of a target: it has neither key nor bytes."""
+        try:
+            gone = self.vault is None or not self.vault.holds(self.file.source)
+        except (OSError, SftpdError) as error:
+            return _failed(self.file, str(error))
+        return result if gone or result not in REMOVED else _failed(self.file, _REMAINS)
 
 
-def make_durable(removed: Iterable[Target]) -> None:
+def make_durable(removed: Iterable[Target | Copied]) -> None:
     """Sync each directory that lost a file; one that is gone itself has nothing left to lose."""
-    directories = {(one.root, one.parts[:-1]) for one in removed if one.root is not None}
-    for root, parts in directories:
+    for root, parts in {one.directory for one in removed if one.directory is not None}:
         try:
             with root.sub(parts) as directory:
                 directory.sync()
         except (FileNotFoundError, NotADirectoryError):
             continue
+
+
+def _failed(file: Kept, error: str) -> Result:
+    _log.error("disposal_failed", file=file.id, link=file.link, error=error)
+    return Result.FAILED
 
 
 def _find(download: Root, source: str) -> Parts | None:

@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any, Literal, NamedTuple, Self, TypeAlias
 from zoneinfo import ZoneInfo
 
+from sftpd.link import vaulted
 from sftpd.namedates import DatePattern
 from sftpd.periods import Period, YearEnd
 
@@ -37,6 +38,8 @@ class Kept:
     received_at: datetime
     accessed_at: datetime | None = None
     """When an account last read it through us."""
+    transfer: str | None = None
+    """Of a copy in the vault: the transfer of the file that it is of."""
     peer: str = ""
     """The account or remote that it came from or went to."""
     returned: "Returned | None" = None
@@ -58,6 +61,16 @@ class Kept:
         if self.returned is None:
             return self
         return replace(self, folder=self.returned.folder, path=self.returned.path, returned=None)
+
+    @property
+    def path_to_match(self) -> bytes:
+        """Its path as patterns are meant: a copy in the vault has that of its file."""
+        return vaulted.origin(self.path) if self.folder == vaulted.FOLDER else self.path
+
+    @property
+    def crossed_by(self) -> str:
+        """The id of the transfer that brought it, where there is one."""
+        return self.transfer or self.id
 
     @property
     def name(self) -> bytes:
@@ -214,7 +227,7 @@ class Review:
 
 def fits(glob: str, file: Kept) -> bool:
     """Whether the file's name, or its path for a glob with a slash, matches `glob`."""
-    return compiled(glob).match(file.path if "/" in glob else file.name) is not None
+    return compiled(glob).match(file.path_to_match if "/" in glob else file.name) is not None
 
 
 @lru_cache(maxsize=4096)

@@ -60,18 +60,18 @@ class OfFile(_Scope, frozen=True, tag="file"):
 
 
 class OfTransfer(_Scope, frozen=True, tag="transfer"):
-    """What one transfer brings or brought: its file and our copy of it."""
+    """What one transfer brings or brought: its file, and our copy of it in the vault."""
 
     transfer: str
 
     @property
     def names(self) -> str | None:
-        """The id of the file, which is that of its transfer."""
+        """The id of the transfer, which is its file's too."""
         return self.transfer
 
     def covers(self, file: Kept) -> bool:
         """Whether it covers a file of its link."""
-        return file.id == self.transfer
+        return file.crossed_by == self.transfer
 
     def __str__(self) -> str:
         return f"the file of transfer {self.transfer}"

@@ -10,13 +10,15 @@ import structlog
 from sftpd.clock import Clock
 from sftpd.errors import RefusedError
 from sftpd.files.beneath import Root
+from sftpd.files.vault import Vault
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.writer import Unit
+from sftpd.link import vaulted
 from sftpd.retention import held
 from sftpd.retention.copies import Copies
 from sftpd.retention.disposal import OFFERED, REMOVED, Done, Intent, Result, conclude, intend
 from sftpd.retention.guards import Reason
-from sftpd.retention.removal import Target, make_durable
+from sftpd.retention.removal import Copied, Target, make_durable
 from sftpd.retention.roots import Place, Roots
 from sftpd.retention.rule import Action, Copy, Kept
 from sftpd.retention.schedule import Item
@@ -26,6 +28,9 @@ BATCH = 64
 
 Opened = Mapping[Place, Root]
 Held = Callable[[Kept], bool]
+Vaults = Callable[[str], Vault | None]
+"""The vault of a link, None where it has none."""
+
 _NOTHING: Mapping[str, Sequence[Copy]] = MappingProxyType({})
 _log = structlog.get_logger()
 
@@ -33,8 +38,9 @@ _log = structlog.get_logger()
 class Sweep:
     """Removes the files of intents, in batches."""
 
-    def __init__(self, ledger: Ledger, roots: Roots, clock: Clock) -> None:
+    def __init__(self, ledger: Ledger, roots: Roots, clock: Clock, vaults: Vaults) -> None:
         self._ledger = ledger
+        self._vaults = vaults
         self._roots = roots
         self._clock = clock
 
@@ -89,11 +95,11 @@ class Sweep:
         self, intents: Sequence[Intent], roots: Opened, copies: Copies, missing: Result
     ) -> dict[str, Result]:
         is_held = self._held(intents)
-        outcomes: dict[Target, Result] = {}
+        outcomes: dict[Target | Copied, Result] = {}
 
         placed: dict[str, bytes] = {}
 
-        def remove(target: Target, action: Action = "dispose") -> Result:
+        def remove(target: Target | Copied, action: Action = "dispose") -> Result:
             if is_held(target.file):
                 outcomes[target] = Result.HELD
             elif action == "return":
@@ -104,7 +110,7 @@ class Sweep:
                 outcomes[target] = target.remove(missing)
             return outcomes[target]
 
-        groups = [(intent, *_targets(intent, roots, copies)) for intent in intents]
+        groups = [(intent, *self._targets(intent, roots, copies)) for intent in intents]
         for intent, target, also in groups:
             if remove(target, intent.action) in REMOVED | {Result.RETURNED}:
                 for copy in also.values():
@@ -132,6 +138,22 @@ class Sweep:
         with self._ledger.read() as conn:
             return held.as_of(conn, self._clock.now(), [intent.file for intent in intents])
 
+    def _targets(
+        self, intent: Intent, roots: Opened, copies: Copies
+    ) -> tuple[Target | Copied, dict[Copy, Target]]:
+        """The file of an intent and what goes with it, each where it is."""
+        file = intent.file
+        if file.folder == vaulted.FOLDER:
+            return Copied(file, self._vaults(file.link)), {}
+        also = {
+            copy: Target(
+                replace(file, folder=copy.folder, path=copy.path, source=copy.source),
+                copies.root((file.link, copy.folder)),
+            )
+            for copy in intent.copies
+        }
+        return Target(file, roots[_folder(file)]), also
+
     def _open(self, files: Iterable[Kept], opened: ExitStack) -> tuple[Opened, list[Reason]]:
         return self._roots.open({_folder(file) for file in files}, opened)
 
@@ -148,16 +170,3 @@ def _is_empty(root: Root) -> bool:
 def _beside(file: Kept, roots: Opened, copies: Copies) -> Sequence[Copy]:
     target = Target(file, roots[_folder(file)])
     return copies.of(_folder(file), roots[_folder(file)], target.parts)
-
-
-def _targets(intent: Intent, roots: Opened, copies: Copies) -> tuple[Target, dict[Copy, Target]]:
-    """The file of an intent and what goes with it, each where it is."""
-    file = intent.file
-    also = {
-        copy: Target(
-            replace(file, folder=copy.folder, path=copy.path, source=copy.source),
-            copies.root((file.link, copy.folder)),
-        )
-        for copy in intent.copies
-    }
-    return Target(file, roots[_folder(file)]), also

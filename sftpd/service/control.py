@@ -7,7 +7,7 @@ import struct
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,13 @@ import structlog
 from sftpd.errors import SftpdError
 
 Operation = Callable[[Mapping[str, Any]], Any]
-"""Takes the arguments of a request; what it returns must be JSON."""
+"""Takes the arguments of a request; what it returns must be JSON.
 
+Among them `output`, where the request came with one: the descriptor of a file that the client has opened for
+what it asks. Nothing else gives a request such an argument.
+"""
+
+OUTPUT = "output"
 _LIMIT = 1 << 20
 _PATIENCE = 10.0
 _CREDENTIALS = struct.Struct("3i")
@@ -77,20 +82,22 @@ class ControlServer:
             if uid not in (0, os.getuid()):
                 _log.warning("control_refused", uid=uid)
                 return
-            request = _receive(connection)
-            connection.settimeout(None)
-            connection.sendall(json.dumps(self._answer(request)).encode() + b"\n")
+            with ExitStack() as opened:
+                request, output = _receive(connection, opened)
+                connection.settimeout(None)
+                connection.sendall(json.dumps(self._answer(request, output)).encode() + b"\n")
 
-    def _answer(self, request: bytes) -> dict[str, Any]:
+    def _answer(self, request: bytes, output: Mapping[str, int]) -> dict[str, Any]:
         try:
             asked = json.loads(request)
             operation = self._operations.get(str(asked["verb"]))
             if operation is None:
                 raise SftpdError(f"no verb {asked['verb']!r}", remedy="use the sftpd of the daemon's version")
-            return {"result": operation(dict(asked["arguments"]))}
+            given = {name: value for name, value in asked["arguments"].items() if name != OUTPUT}
+            return {"result": operation({**given, **output})}
         except SftpdError as error:
             return {"error": str(error), "code": error.code, "exit_code": error.exit_code}
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
             _log.warning("control_request_malformed", error=repr(error))
             return {"error": f"malformed request: {error!r}", "code": "USAGE", "exit_code": 2}
         except Exception as error:
@@ -103,7 +110,7 @@ class ControlServer:
 
 
 def call(path: Path, verb: str, arguments: Mapping[str, Any]) -> Any:
-    """Have the running daemon carry out an operation.
+    """Have the running daemon carry out an operation; an argument `output` is a descriptor that it is lent.
 
     Raises ConnectionError when none is running, DaemonError with what the daemon refused.
     """
@@ -112,7 +119,10 @@ def call(path: Path, verb: str, arguments: Mapping[str, Any]) -> Any:
             sock.connect(str(path))
         except OSError as error:
             raise ConnectionError(f"{path}: {error.strerror}") from error
-        sock.sendall(json.dumps({"verb": verb, "arguments": dict(arguments)}).encode() + b"\n")
+        told = {name: value for name, value in arguments.items() if name != OUTPUT}
+        request = json.dumps({"verb": verb, "arguments": told}).encode() + b"\n"
+        socket.send_fds(sock, [request[:1]], [arguments[OUTPUT]] if OUTPUT in arguments else [])
+        sock.sendall(request[1:])
         answer = b"".join(iter(lambda: sock.recv(65536), b""))
     if not answer:
         raise ConnectionError(f"{path}: the daemon closed the connection")
@@ -132,11 +142,15 @@ class DaemonError(SftpdError):
         self.exit_code = exit_code
 
 
-def _receive(connection: socket.socket) -> bytes:
-    request = b""
+def _receive(connection: socket.socket, opened: ExitStack) -> tuple[bytes, dict[str, int]]:
+    """A request, and the descriptor that came with it, which is closed with `opened`."""
+    request, output = b"", {}
     while not request.endswith(b"\n"):
-        chunk = connection.recv(65536)
+        chunk, fds, _, _ = socket.recv_fds(connection, 65536, 1, socket.MSG_CMSG_CLOEXEC)
+        for fd in fds:
+            opened.callback(os.close, fd)
+            output[OUTPUT] = fd
         if not chunk or len(request) > _LIMIT:
             raise OSError("request is cut off or over-long")
         request += chunk
-    return request
+    return request, output

@@ -15,9 +15,11 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from sftpd.audit.checkpoint import SigningKey
 from sftpd.audit.event import seal
 from sftpd.clock import SystemClock
+from sftpd.erasure.contents import Folder, VaultFolder
 from sftpd.erasure.desk import ErasureDesk
 from sftpd.erasure.readers import Readers
-from sftpd.erasure.search import Folder
+from sftpd.files.data_keys import WrappingKey
+from sftpd.files.vault import Vault
 from sftpd.ledger import tables
 from sftpd.ledger.ledger import Ledger
 from sftpd.process.pool import Children
@@ -29,10 +31,13 @@ JAN = "jan@example.nl"
 
 
 class Links:
-    """One link, `demo`, whose holds are set by the test."""
+    """One link, `demo`, whose holds are set by the test; it has a vault where the root has that folder."""
 
-    def __init__(self, root: Path):
+    def __init__(self, root: Path, ledger: Ledger):
         self.root = root
+        self.ledger = ledger
+        folder, keys = root / "vault", root / "keys" / "demo.keys"
+        self.vault = Vault(folder, keys, WrappingKey(bytes(range(32))), "demo") if folder.is_dir() else None
         self.holds = {}
         self.second_person = False
         self.without_receipts = []
@@ -41,7 +46,8 @@ class Links:
         return ZoneInfo("Europe/Amsterdam")
 
     def folders(self, link):
-        return [Folder(name, self.root / name) for name in FOLDERS]
+        folders = [Folder(name, self.root / name) for name in FOLDERS]
+        return folders if self.vault is None else [*folders, VaultFolder(link, self.vault, self.ledger)]
 
     def needs_second_person(self, link):
         return self.second_person
@@ -60,16 +66,18 @@ class Scene:
         for name in FOLDERS:
             (root / name).mkdir(exist_ok=True)
         self.root = root
-        self.links = Links(root)
         self.ledger = Ledger.open(
             f"sqlite:///{root}/ledger.db", clock=SystemClock(), seal=partial(seal, source="sftpd://test")
         )
+        self.links = Links(root, self.ledger)
         self.readers = Readers(children, **readers)
         self.desk = ErasureDesk(self.ledger, self.readers, self.links, KEY)
 
     def close(self):
         self.readers.close()
         self.ledger.close()
+        if self.links.vault is not None:
+            self.links.vault.close()
 
     def put(self, place: str, content: str | bytes) -> Path:
         path = self.root / place
@@ -119,7 +127,7 @@ def die_at(step: int) -> Callable[[], int]:
 
         return wrapper
 
-    for name in ("fsync", "rename", "unlink", "fchmod"):
+    for name in ("fsync", "fdatasync", "rename", "unlink", "fchmod"):
         setattr(os, name, counted(getattr(os, name)))
     Ledger.write = counted(Ledger.write)
     return lambda: taken

@@ -1,0 +1,83 @@
+"""`sftpd vault`: the archive copies of files that crossed a link."""
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sftpd.cli.ask import ask
+from sftpd.cli.common import (
+    DEFAULT_CONFIG,
+    ByOption,
+    ConfigOption,
+    JsonOption,
+    LinkOption,
+    WhyOption,
+    print_json,
+    show_fields,
+    show_rows,
+)
+from sftpd.cli.new_key import make_vault_key
+from sftpd.errors import SftpdError
+
+group = typer.Typer()
+
+_MODE = 0o600
+
+
+@group.command("list")
+def list_copies(
+    link: LinkOption = None, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False
+) -> None:
+    """List the copies in the vaults, oldest first."""
+    columns = ("id", "link", "direction", "peer", "path", "size", "received")
+    show_rows(ask(config, "vault.list", link=link), columns, as_json=as_json)
+
+
+@group.command("get")
+def get(
+    copy: Annotated[str, typer.Argument(metavar="ID", show_default=False)],
+    output: Annotated[
+        Path,
+        typer.Option("--output", metavar="FILE", help="Where the content goes; it must not be there yet."),
+    ],
+    reason: WhyOption,
+    by: ByOption,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Decrypt a copy. That it was read, by whom and why, is recorded."""
+    fd = _create(output)
+    try:
+        read = ask(config, "vault.get", id=copy, reason=reason, by=by, output=fd)
+    except BaseException:
+        output.unlink()
+        raise
+    finally:
+        os.close(fd)
+    show_fields(read, as_json=as_json)
+
+
+@group.command("new-key")
+def new_key(
+    file: Annotated[Path, typer.Argument(metavar="FILE", show_default=False)], as_json: JsonOption = False
+) -> None:
+    """Make a key for a vault, in a new file that its owner alone can read."""
+    try:
+        make_vault_key(file)
+    except OSError as error:
+        raise SftpdError(f"cannot write: {error.strerror}", where=str(file)) from error
+    if as_json:
+        print_json({"file": file.absolute()})
+    else:
+        print(f'Made {file}. In the link\'s file: [vault] and key = "file:{file.absolute()}".')
+
+
+def _create(path: Path) -> int:
+    try:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, _MODE)
+    except OSError as error:
+        raise SftpdError(
+            f"cannot create the file: {error.strerror}", where=str(path), expected="a new file"
+        ) from error

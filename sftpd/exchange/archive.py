@@ -1,0 +1,124 @@
+"""The archive copy of each file that crosses a link: sealed before the transaction that tells of the file."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import sqlalchemy as sa
+import structlog
+
+from sftpd.errors import SftpdError
+from sftpd.exchange.places import is_at
+from sftpd.exchange.records import Parts, Transfer, join, kept_since
+from sftpd.files.beneath import Root
+from sftpd.files.fingerprint import identity
+from sftpd.files.vault import Vault, VaultError
+from sftpd.ledger import tables
+from sftpd.ledger.statement import inserting
+from sftpd.ledger.writer import Unit
+from sftpd.link import vaulted
+from sftpd.names import new_id
+
+_file = tables.kept_file.c
+_KEEP = inserting(tables.kept_file)
+_log = structlog.get_logger()
+
+
+class Sealed:
+    """What was sealed of one file: a copy that waits to be recorded, or none."""
+
+    def __init__(self, transfer: Transfer, identifier: str | None, *, wanted: bool) -> None:
+        """`identifier`: the copy's in the vault. `wanted`: whether there should be one."""
+        self._transfer = transfer
+        self._identifier = identifier
+        self._wanted = wanted
+        self.entered = False
+        """Whether a transaction was begun that records it, and may have come to its end."""
+
+    def enter(self, unit: Unit) -> dict[str, Any]:
+        """Take the copy into our care; returns what the file's event says of it openly."""
+        if self._identifier is None:
+            return {"vault": None} if self._wanted else {}
+        self.entered = True
+        transfer, copy = self._transfer, new_id(unit.now)
+        row = {
+            "id": copy,
+            "transfer": transfer.id,
+            "link": transfer.link,
+            "folder": vaulted.FOLDER,
+            "path": join(vaulted.place_of(copy, transfer.path)),
+            "source": self._identifier,
+            "size": transfer.size,
+            "sha256": transfer.sha256,
+            "received_at": kept_since(unit, transfer),
+            "accessed_at": None,
+            "state": "present",
+            "renamed_to": None,
+            "changed_at": unit.now,
+        }
+        _KEEP.run(unit.conn, row)
+        return {"vault": copy}
+
+
+class Archive:
+    """Seals copies into the vault of a link, where it has one."""
+
+    def __init__(self, vault: Vault | None = None) -> None:
+        self._vault = vault
+
+    @contextmanager
+    def sealed(self, transfer: Transfer, *places: tuple[Root, Parts]) -> Iterator[Sealed]:
+        """A copy of a transfer's file, which lies in one of `places`.
+
+        Where the block fails before the copy is entered, it is destroyed; what a failed transaction entered
+        may be recorded all the same, and stays for the next start to judge. A file that is in none of
+        `places` any more has no copy, which is told. Raises VaultError.
+        """
+        if self._vault is None:
+            yield Sealed(transfer, None, wanted=False)
+            return
+        identifier = self._seal(self._vault, transfer, places)
+        copy = Sealed(transfer, identifier, wanted=True)
+        try:
+            yield copy
+        except Exception:
+            if identifier is not None and not copy.entered:
+                _drop(self._vault, identifier)
+            raise
+
+    def _seal(self, vault: Vault, transfer: Transfer, places: tuple[tuple[Root, Parts], ...]) -> str | None:
+        found = next(((root, parts) for root, parts in places if is_at(root, parts, transfer.source)), None)
+        if found is None:
+            _log.error("not_archived", transfer=transfer.id, link=transfer.link, reason="it is not there")
+            return None
+        root, parts = found
+        try:
+            fd = root.open(parts, os.O_RDONLY | os.O_NOFOLLOW)
+        except OSError as error:
+            raise VaultError(f"a file cannot be read: {error.strerror}", where=transfer.id) from error
+        try:
+            identifier = vault.put(fd)
+            if str(identity(fd)) == transfer.source:
+                return identifier
+        finally:
+            os.close(fd)
+        _drop(vault, identifier)
+        raise VaultError("the file was changed while it was sealed", where=transfer.id)
+
+
+def _drop(vault: Vault, identifier: str) -> None:
+    try:
+        vault.destroy(identifier)
+    except (OSError, SftpdError) as error:
+        _log.error("vault_copy_left", copy=identifier, error=str(error))
+
+
+def recorded(conn: sa.Connection, link: str) -> set[str]:
+    """The ids, in the vault of a link, of the copies in our care."""
+    where = (_file.link == link, _file.folder == vaulted.FOLDER, _file.state == "present")
+    return set(conn.scalars(sa.select(_file.source).where(*where)))
+
+
+NO_ARCHIVE = Archive()
+"""Of a link without a vault."""
