@@ -42,6 +42,8 @@ class Result(Enum):
     """The file system did not let it be removed; the log says why."""
 
 
+_UNKNOWN: tuple[sa.ColumnElement[Any], ...] = (sa.literal_column("''"), sa.null())
+"""In the place of a file's peer, and of where it was given back to."""
 _STATE_AFTER = {
     Result.DISPOSED: "disposed",
     Result.LINKED: "disposed",
@@ -105,12 +107,13 @@ def kept_files(
 
     Their peers are looked up only if asked for.
     """
-    file = tables.kept_file.c
-    columns = [file[name] for name in Kept.__dataclass_fields__ if name in file]
-    query = sa.select(*columns)
+    file, transfer = tables.kept_file.c, tables.transfer
+    of_others = dict(zip(("peer", "returned"), _UNKNOWN, strict=True))
     if with_peers:
-        transfer = tables.transfer
-        query = query.add_columns(sa.func.coalesce(transfer.c.peer, "")).outerjoin_from(
+        of_others["peer"] = sa.func.coalesce(transfer.c.peer, "")
+    query = sa.select(*(of_others[n] if n in of_others else file[n] for n in Kept.__dataclass_fields__))
+    if with_peers:
+        query = query.outerjoin_from(
             tables.kept_file, transfer, transfer.c.id == sa.func.coalesce(file.transfer, file.id)
         )
     query = query.where(file.state == "present", *where)
@@ -231,7 +234,7 @@ def _returned(conn: sa.Connection, files: list[Kept]) -> list[Kept]:
 def undone(conn: sa.Connection) -> list[Intent]:
     """The intents that were never concluded, oldest first."""
     d, f = tables.disposal.c, tables.kept_file.c
-    kept = (d.file, d.link, d.folder, d.path, d.source, f.received_at, f.accessed_at, f.transfer)
+    kept = (d.file, d.link, d.folder, d.path, d.source, f.received_at, f.accessed_at, *_UNKNOWN, f.transfer)
     query = (
         sa.select(d.plan, d.rule, d.rule_version, d.copies, d.action, *kept)
         .join_from(tables.disposal, tables.kept_file, d.file == f.id)

@@ -34,7 +34,7 @@ def on_path(conn: sa.Connection, now: datetime, link: str, folder: str, path: by
     if not PLACED.fetch(conn, link=link):
         return None
     file = _at(conn, now, link, folder, path)
-    found = HoldBook(holds.standing(conn, now, link, file), now).on(file)
+    found = HoldBook(holds.standing(conn, now, link, file.id, file.crossed_by), now).on(file)
     return found[0] if found else None
 
 

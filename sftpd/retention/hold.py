@@ -52,13 +52,13 @@ class HoldBook:
 
     def on(self, file: Kept) -> Sequence[Hold]:
         """The standing holds that cover a file, oldest first."""
-        named, many = self._on_one.get(file.id, []), self._on_many.get(file.link)
-        if file.transfer is not None:
-            named = named + self._on_one.get(file.transfer, [])
-        if not named and many is None:
+        named, many = self._on_one.get(file.id), self._on_many.get(file.link)
+        crossed = None if file.transfer is None else self._on_one.get(file.transfer)
+        if named is None and many is None and crossed is None:
             return ()
         lay = _as_it_lay(file)
-        found = [hold for hold in named if hold.link == file.link and hold.scope.covers(lay)]
+        found = [hold for hold in named or () if hold.link == file.link]
+        found += [hold for hold in crossed or () if hold.link == file.link and hold.scope.covers(lay)]
         found += [hold for hold in many or () if hold.scope.covers(lay)]
         found.sort(key=_id_of)
         return found

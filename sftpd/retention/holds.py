@@ -14,7 +14,6 @@ from sftpd.ledger.outbox import Event
 from sftpd.ledger.writer import Unit
 from sftpd.names import new_id
 from sftpd.retention.hold import Hold
-from sftpd.retention.rule import Kept
 from sftpd.retention.scope import Scope, decode, encode
 
 _hold = tables.hold
@@ -107,13 +106,11 @@ def listed(conn: sa.Connection, link: str | None = None) -> list[Hold]:
     return _select(conn, *_of(link))
 
 
-def standing(
-    conn: sa.Connection, now: datetime, link: str | None = None, file: Kept | None = None
-) -> list[Hold]:
-    """The holds that stand, of one link or of all, oldest first; with `file` none on another alone."""
+def standing(conn: sa.Connection, now: datetime, link: str | None = None, *files: str) -> list[Hold]:
+    """The holds that stand, of one link or of all, oldest first; with `files` none on one file but these."""
     where = _of(link)
-    if file is not None:
-        where.append(_hold.c.file.is_(None) | _hold.c.file.in_((file.id, file.crossed_by)))
+    if files:
+        where.append(_hold.c.file.is_(None) | _hold.c.file.in_(files))
     found = _select(conn, _hold.c.released_at.is_(None), *where)
     return [hold for hold in found if hold.stands(now)]
 

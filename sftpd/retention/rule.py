@@ -38,12 +38,12 @@ class Kept:
     received_at: datetime
     accessed_at: datetime | None = None
     """When an account last read it through us."""
-    transfer: str | None = None
-    """Of a copy in the vault: the transfer of the file that it is of."""
     peer: str = ""
     """The account or remote that it came from or went to."""
     returned: "Returned | None" = None
     """Where it is, if it was given back; `folder` and `path` say where it was before."""
+    transfer: str | None = None
+    """Of a copy in the vault: the transfer of the file that it is of."""
 
     @property
     def is_recorded(self) -> bool:

@@ -124,6 +124,13 @@ by = "00:00"
 warn = "P1D"
 """)
 
+    def add_vault(self) -> Any:
+        """A vault for the link, with a key of its own; returns what making that printed."""
+        key = self.root / "keys/vault"
+        with (self.root / "links.d/demo.toml").open("a") as file:
+            file.write(f'\n[vault]\nkey = "file:{key}"\n')
+        return sftpd("vault", "new-key", key, "--json").json
+
     def upload(self, name: str, content: str) -> None:
         """Put a file as the partner does."""
         local = self.root / name

@@ -68,6 +68,11 @@ def day() -> Day:
             texts["remote show"] = _text(scene, "remote", "show", "far")
             texts["status while halted"] = _text(scene, "status")
             scene.json("transfer", "resume", "--link", "demo")
+        made["vault new-key"] = scene.add_vault()
+        with serving(scene):
+            scene.upload("archived.csv", "name\nKees\n")
+            made |= _vault(scene)
+            texts["vault list"] = _text(scene, "vault", "list")
         link = scene.root / "links.d/demo.toml"
         link.write_text(link.read_text().replace("[policy]", "[policies]", 1))
         made["check:with faults"] = scene.ask("check", "--json").json
@@ -222,6 +227,17 @@ def _reviews(scene: Scene) -> dict[str, Any]:
     return made
 
 
+def _vault(scene: Scene) -> dict[str, Any]:
+    made = {"vault list": scene.json("vault", "list")}
+    copy, output = made["vault list"][0]["id"], scene.root / "copy.csv"
+    made["vault get"] = scene.json("vault", "get", copy, "--output", output, "--reason", "a complaint")
+    (read,) = scene.json("audit", "search", "complaint", "--link", "demo")
+    assert (read["type"], read["public"]["copy"], read["private"]["reason"]) == (
+        "vault.read", copy, "a complaint"
+    )  # fmt: skip
+    return made
+
+
 def _frozen(scene: Scene, planned: str) -> dict[str, Any]:
     """What is told while another directory lies where `inbound` was, and of how that is confirmed."""
     inbound = scene.root / "links/demo/inbound"
@@ -272,6 +288,11 @@ def test_uploads_were_done_and_are_in_the_lists(documents: dict[str, Any]) -> No
         ("old.csv", "done"),
     ]
     assert documents["hook test"] == {"event": "pre-receive", "verdict": "accept", "reason": ""}
+
+
+def test_a_copy_was_read_for_a_reason(documents: dict[str, Any]) -> None:
+    assert [copy["path"] for copy in documents["vault list"]] == ["archived.csv"]
+    assert documents["vault get"] == documents["vault list"][0]
 
 
 def test_a_pull_that_was_asked_for_brings_what_is_there_and_is_recorded(documents: dict[str, Any]) -> None:

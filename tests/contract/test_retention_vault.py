@@ -3,11 +3,12 @@
 import os
 
 import pytest
-from retention_scene import OLD, RECEIVED, ZONE, At, Scene
+from retention_scene import OLD, RECEIVED, ZONE, Scene
 from test_retention_sweep import anybody, events, states
 from vault_scene import make_vault, put, read, sealed_files
 
 from sftpd.errors import NotFoundError
+from sftpd.files.beneath import Root
 from sftpd.ledger import tables
 from sftpd.periods import Period
 from sftpd.retention import held, holds
@@ -195,4 +196,10 @@ def test_a_restored_backup_of_the_vault_stays_unreadable_after_the_disposal(scen
     path.write_bytes(backup)
     with pytest.raises(NotFoundError, match="no key"):
         read(scene.vault, copy)
-    assert At().now() == OLD
+
+
+def test_a_copy_whose_bytes_are_seen_after_its_removal_is_not_told_to_be_gone(scene, monkeypatch):
+    scene.archive("a.csv")
+    monkeypatch.setattr(Root, "unlink", lambda root, parts: None)
+    assert scene.run() == {"c-t-a.csv/a.csv": "failed"}
+    assert states(scene)[b"c-t-a.csv/a.csv"] == "present"
