@@ -11,6 +11,7 @@ import pytest
 from vault_scene import SECRET, killed_at, make_vault, put, read, sealed_files, vault_in
 
 from sftpd.errors import NotFoundError
+from sftpd.files.beneath import Root
 from sftpd.files.data_keys import KeyFileError
 from sftpd.files.sealed import CHUNK, SealError
 from sftpd.files.vault import Vault, VaultError
@@ -193,3 +194,28 @@ def test_what_wraps_keys_may_be_another_than_ours(tmp_path):
     vault = Vault(tmp_path / "vault", tmp_path / "keys" / "demo.keys", Elsewhere(), "demo")
     assert read(vault, put(vault, b"one")) == b"one"
     vault.close()
+
+
+def test_each_step_is_on_disk_before_the_next_begins(tmp_path, monkeypatch):
+    """What a power loss may undo: a name comes after its content, and the content after its key."""
+    steps = []
+
+    def noting(name, method):
+        def noted(*args, **options):
+            steps.append(name)
+            return method(*args, **options)
+
+        return noted
+
+    with vault_in(tmp_path) as vault:
+        first = put(vault, b"one")
+        for owner, method, name in (
+            (os, "fdatasync", "key"), (os, "fsync", "synced"), (Root, "rename", "name"), (Root, "unlink", "gone"),
+        ):  # fmt: skip
+            monkeypatch.setattr(owner, method, noting(name, getattr(owner, method)))
+        monkeypatch.setattr("secrets.token_hex", lambda size: first[:2] + "0" * 30)
+        put(vault, b"two")
+        assert steps == ["key", "synced", "name", "synced"]
+        steps.clear()
+        vault.destroy(first)
+        assert steps[:3] == ["key", "gone", "synced"]
