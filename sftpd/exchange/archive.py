@@ -28,19 +28,18 @@ _log = structlog.get_logger()
 class Sealed:
     """What was sealed of one file: a copy that waits to be recorded, or none."""
 
-    def __init__(self, transfer: Transfer, identifier: str | None, *, wanted: bool) -> None:
-        """`identifier`: the copy's in the vault. `wanted`: whether there should be one."""
+    def __init__(self, transfer: Transfer, vault: Vault | None, identifier: str | None) -> None:
+        """`identifier`: the copy's in the vault, None where the file was not there any more."""
         self._transfer = transfer
+        self._vault = vault
         self._identifier = identifier
-        self._wanted = wanted
-        self.entered = False
-        """Whether a transaction was begun that records it, and may have come to its end."""
+        self._entered = False
 
     def enter(self, unit: Unit) -> dict[str, Any]:
         """Take the copy into our care; returns what the file's event says of it openly."""
         if self._identifier is None:
-            return {"vault": None} if self._wanted else {}
-        self.entered = True
+            return {} if self._vault is None else {"vault": None}
+        self._entered = True
         transfer, copy = self._transfer, new_id(unit.now)
         row = {
             "id": copy,
@@ -60,6 +59,11 @@ class Sealed:
         _KEEP.run(unit.conn, row)
         return {"vault": copy}
 
+    def drop(self) -> None:
+        """Destroy the copy, unless it was entered: even a transaction that failed may have recorded it."""
+        if self._vault is not None and self._identifier is not None and not self._entered:
+            _drop(self._vault, self._identifier)
+
 
 class Archive:
     """Seals copies into the vault of a link, where it has one."""
@@ -67,24 +71,22 @@ class Archive:
     def __init__(self, vault: Vault | None = None) -> None:
         self._vault = vault
 
+    def seal(self, transfer: Transfer, *places: tuple[Root, Parts]) -> Sealed:
+        """A copy of a transfer's file, which lies in one of `places`, to be entered or dropped.
+
+        A file that is in none of them any more has no copy, which is told. Raises VaultError.
+        """
+        identifier = None if self._vault is None else self._seal(self._vault, transfer, places)
+        return Sealed(transfer, self._vault, identifier)
+
     @contextmanager
     def sealed(self, transfer: Transfer, *places: tuple[Root, Parts]) -> Iterator[Sealed]:
-        """A copy of a transfer's file, which lies in one of `places`.
-
-        Where the block fails before the copy is entered, it is destroyed; what a failed transaction entered
-        may be recorded all the same, and stays for the next start to judge. A file that is in none of
-        `places` any more has no copy, which is told. Raises VaultError.
-        """
-        if self._vault is None:
-            yield Sealed(transfer, None, wanted=False)
-            return
-        identifier = self._seal(self._vault, transfer, places)
-        copy = Sealed(transfer, identifier, wanted=True)
+        """The same, dropped where the block fails."""
+        copy = self.seal(transfer, *places)
         try:
             yield copy
         except Exception:
-            if identifier is not None and not copy.entered:
-                _drop(self._vault, identifier)
+            copy.drop()
             raise
 
     def _seal(self, vault: Vault, transfer: Transfer, places: tuple[tuple[Root, Parts], ...]) -> str | None:

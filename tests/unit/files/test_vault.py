@@ -210,7 +210,8 @@ def test_each_step_is_on_disk_before_the_next_begins(tmp_path, monkeypatch):
     with vault_in(tmp_path) as vault:
         first = put(vault, b"one")
         for owner, method, name in (
-            (os, "fdatasync", "key"), (os, "fsync", "synced"), (Root, "rename", "name"), (Root, "unlink", "gone"),
+            (os, "fdatasync", "key"), (os, "fsync", "synced"),
+            (Root, "rename", "name"), (Root, "unlink", "gone"),
         ):  # fmt: skip
             monkeypatch.setattr(owner, method, noting(name, getattr(owner, method)))
         monkeypatch.setattr("secrets.token_hex", lambda size: first[:2] + "0" * 30)
