@@ -10,7 +10,7 @@ from sftpd.exchange.places import Places
 from sftpd.exchange.read_once import Attempts
 from sftpd.exchange.receive import REJECTED, Arrival, Receiver
 from sftpd.exchange.records import split
-from sftpd.exchange.remote import Remote, RemoteFile, Share, in_directory
+from sftpd.exchange.remote import Download, Remote, RemoteFile, Share, in_directory, only
 from sftpd.files import durable
 from sftpd.files.beneath import FILE_MODE
 from sftpd.link.model import Inbound
@@ -79,7 +79,7 @@ class Fetcher:
     def _download(self, remote: Remote, file: RemoteFile, place: tuple[bytes]) -> tuple[int, str]:
         fd = self._screening.open(place, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE_MODE)
         try:
-            got = remote.download(self._directory + file.name, fd, file.size, self._share)
+            got = only(remote.download([Download(self._directory + file.name, fd, file.size)], self._share))
             os.fsync(fd)
             durable.sync_parent(self._screening, place)
         except BaseException:

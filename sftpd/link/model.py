@@ -191,7 +191,7 @@ class Turns:
     strict: bool = False
     """One file after another, in the order in which they settled."""
     concurrency: int = 4
-    """Files on their way at once."""
+    """Files, or groups of small ones, on their way at once, each group over one connection."""
     windows: tuple[TimeWindow, ...] = ()
     """When files are sent; empty: at any time."""
     zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))

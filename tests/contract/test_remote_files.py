@@ -11,7 +11,7 @@ from remote_scene import NAME, LocalFile, download, listed, login_at, remotes_fo
 from sshd import sshd
 
 from sftpd.errors import RemoteError, RemoteRefusedError
-from sftpd.exchange.remote import Look, RemoteFile
+from sftpd.exchange.remote import Download, Look, RemoteFile, Upload, only
 from sftpd.process.pool import Children
 
 ODD_NAME = b"caf\xe9 \xff\n.csv"
@@ -87,7 +87,7 @@ def test_upload_ignores_the_offset_of_the_descriptor(remote, root, tmp_path):
     file = LocalFile(tmp_path / "file", b"whole")
     fd = os.open(file.path, os.O_RDONLY)
     os.lseek(fd, 3, os.SEEK_SET)
-    remote.upload(fd, root + b"/there", size=file.size, sha256=file.sha256)
+    only(remote.upload([Upload(fd, root + b"/there", file.size, file.sha256)]))
     os.close(fd)
 
     assert content(root + b"/there") == b"whole"
@@ -288,7 +288,7 @@ def test_of_a_file_that_shrank_what_there_is_comes_and_one_that_grew_is_an_error
 def _download(remote, path, target, size):
     fd = os.open(target, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
-        return remote.download(path, fd, size)
+        return only(remote.download([Download(path, fd, size)]))
     finally:
         os.close(fd)
 

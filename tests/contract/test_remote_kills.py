@@ -15,7 +15,7 @@ from sftpd.process.pool import Children
 from sftpd.ssh.remotes import CourierRemotes
 
 OURS, THEIRS = b"ours, and longer\n", b"theirs\n"
-REQUESTS = {"replace": 11, "fail": 12, "keep-both": 13, "skip": 12}
+REQUESTS = {"replace": 10, "fail": 12, "keep-both": 13, "skip": 12}
 """Requests of a delivery whose name is taken during the upload: at least so many are killed at."""
 
 
