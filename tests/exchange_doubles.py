@@ -123,13 +123,18 @@ class LocalRemote:
         self.during_upload()
         return "sha256"
 
-    def place(self, temporary, final, *, make_folders=False):
-        self._call("place")
-        if make_folders:
-            self._at(final).parent.mkdir(parents=True, exist_ok=True)
-        self._at(temporary).replace(self._at(final))
-        self.placed.append(self._at(final).name)
+    def place(self, files, *, make_folders=False):
+        self.fuse.step()
+        self.together["place"].append(len(files))
+        answers = [self._noted("place") or self._moved(file, make_folders) for file in files]
         self._answer("place")
+        return answers
+
+    def _moved(self, file, make_folders):
+        if make_folders:
+            self._at(file.final).parent.mkdir(parents=True, exist_ok=True)
+        self._at(file.temporary).replace(self._at(file.final))
+        self.placed.append(self._at(file.final).name)
 
     def publish(self, files, *, folder, replace, look):
         self.fuse.step()
@@ -205,12 +210,18 @@ class LocalRemote:
         self._answer("download")
         return answers
 
-    def remove(self, path):
-        self._call("remove")
-        if not self._at(path).exists():
-            raise RemoteError("no such file")
-        self._at(path).unlink()
+    def remove(self, paths):
+        self.fuse.step()
+        self.together["remove"].append(len(paths))
+        answers = [self._noted("remove") or self._removed(path) for path in paths]
         self._answer("remove")
+        return answers
+
+    def _removed(self, path):
+        if not self._at(path).exists():
+            return RemoteError("no such file")
+        self._at(path).unlink()
+        return None
 
     def _call(self, name):
         self.fuse.step()

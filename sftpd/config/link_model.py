@@ -304,7 +304,7 @@ class InboundSection(RouteSection):
     recursive: Flag = False
     """Whether files in folders of the folder are fetched too, into the same folders of `inbound/`."""
     concurrency: Concurrency = 4
-    """How many files are fetched at once, each over a connection of its own."""
+    """How many files, or groups of small ones, are fetched at once, each over a connection of its own."""
     read_once: Flag = False
     """Whether the remote gives a file only once: a file whose fetch fails is reported and not tried again."""
 

@@ -21,6 +21,7 @@ from sftpd.exchange.remote import (
     Share,
     Upload,
     in_directory,
+    only,
 )
 from sftpd.files import durable
 from sftpd.files.beneath import Root
@@ -104,7 +105,10 @@ class Offer:
         """Move the files into `/download`; gone from the watched folder, one was moved before."""
         moves = durable.Unsynced()
         placed = [self._place(transfer, source, moves) for transfer in transfers]
-        moves.sync()
+        try:
+            moves.sync()
+        except OSError as error:
+            return [error] * len(placed)
         return [*placed]
 
     def _bring(self, transfer: Transfer, source: Root) -> Proof | Exception:
@@ -212,7 +216,7 @@ class Bring:
         for _ in range(_TRIES):
             with suppress(RemoteError), self._remotes.borrow(self._remote) as remote:
                 if remote.size(self._begun(transfer)) is not None:
-                    remote.remove(self._begun(transfer))
+                    only(remote.remove([self._begun(transfer)]))
                 return
         _log.warning("part_left_at_remote", remote=self._remote, transfer=transfer.id)
 
@@ -225,7 +229,7 @@ class Bring:
             # A remote may crash between the two halves of its rename, and then has the file under both names.
             if not remote.holds(file.final, size=transfer.size, sha256=transfer.sha256):
                 return _taken()
-            remote.remove(file.temporary)
+            only(remote.remove([file.temporary]))
         return told.size == transfer.size if self._way.look else None
 
     def _begun(self, transfer: Transfer) -> bytes:

@@ -218,7 +218,10 @@ class OutboundQueue:
                 _log.warning(
                     "delivery_failed", link=route.link, route=route.name, transfer=name, error=str(error)
                 )
-                sender.await_remote(name, error)
+                try:
+                    sender.await_remote(name, error)
+                except Exception as fault:
+                    failed[name] = fault
                 return
 
     def _outcome(self, lane: Lane, due: Due, error: Exception | None) -> Callable[[], None]:

@@ -133,7 +133,7 @@ class Remote(Protocol):
         """
         ...
 
-    def place(self, temporary: bytes, final: bytes, *, make_folders: bool = False) -> None:
+    def place(self, files: Sequence[Publication], *, make_folders: bool = False) -> list[RemoteError | None]:
         """Rename in one step where the server can, replacing what is at `final`.
 
         `make_folders`: create the directories above `final` that are missing.
@@ -172,8 +172,8 @@ class Remote(Protocol):
         """
         ...
 
-    def remove(self, path: bytes) -> None:
-        """Delete a file."""
+    def remove(self, paths: Sequence[bytes]) -> list[RemoteError | None]:
+        """Delete files, at most TOGETHER."""
         ...
 
 

@@ -248,7 +248,7 @@ class Inbound:
     """How many files one run fetches."""
     recursive: bool = False
     concurrency: int = 1
-    """How many files are fetched at once."""
+    """How many files, or groups of small ones, are fetched at once."""
     read_once: bool = False
     """Whether the remote lets a file be read only once."""
     rate: int | None = None

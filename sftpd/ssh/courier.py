@@ -129,8 +129,8 @@ class Work:
                     return m.Uploaded(self._each(self._deliveries.upload, files, fds))
             case m.Publish(files=renamed):
                 return m.Published(self._each(self._deliveries.publish, renamed, [message] * len(renamed)))
-            case m.Place():
-                self._deliveries.place(message)
+            case m.Place(files=placed):
+                return m.Dealt(self._each(self._deliveries.place, placed, [message] * len(placed)))
             case m.AskContent():
                 return m.Content(self._deliveries.holds(message))
             case m.AskSize():
@@ -144,8 +144,8 @@ class Work:
                 sizes = [file.size for file in fetched if file.size is not None]
                 with self._paced(message.rate, sum(sizes) if len(sizes) == len(fetched) else None):
                     return m.Downloaded(self._each(self._download, fetched, fds))
-            case m.Remove():
-                self._client.remove(message.path)
+            case m.Remove(paths=paths):
+                return m.Dealt(self._each(self._remove, paths, paths))
             case m.Probe():
                 self._client.probe()
             case m.Examine():
@@ -176,6 +176,9 @@ class Work:
     def _rest(self, seconds: float) -> None:
         if seconds > 0 and self._client.rest(self._monitor.fileno(), seconds):
             raise EOFError("sftpd has hung up")
+
+    def _remove(self, path: bytes, _: bytes) -> None:
+        self._client.remove(path)
 
     def _list(self, order: m.ListDirectory) -> None:
         found = find(self._client, order)

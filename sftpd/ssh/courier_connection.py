@@ -149,9 +149,10 @@ class Connection:
         arrived = self._each(files, told.answers)
         return [one if isinstance(one, RemoteError) else one.proof for one in arrived]
 
-    def place(self, temporary: bytes, final: bytes, *, make_folders: bool = False) -> None:
+    def place(self, files: Sequence[Publication], *, make_folders: bool = False) -> list[RemoteError | None]:
         """As Remote says."""
-        self._call(m.Place(temporary, final, make_folders), Done)
+        wanted = tuple(m.Renaming(file.temporary, file.final) for file in files)
+        return self._each(files, self._call(m.Place(wanted, make_folders), m.Dealt).answers)
 
     def publish(
         self, files: Sequence[Publication], *, folder: bytes, replace: bool, look: bool
@@ -201,9 +202,9 @@ class Connection:
         """As CourierRemotes says, but files are left if it fails."""
         return self._call(m.Examine(folder, mark), m.Findings)
 
-    def remove(self, path: bytes) -> None:
+    def remove(self, paths: Sequence[bytes]) -> list[RemoteError | None]:
         """As Remote says."""
-        self._call(m.Remove(path), Done)
+        return self._each(paths, self._call(m.Remove(tuple(paths)), m.Dealt).answers)
 
     def _each(self, files: Sequence[object], answers: Sequence[A | m.Fault]) -> list[A | RemoteError]:
         """What a courier answers for each of some files."""

@@ -52,15 +52,15 @@ class Deliveries:
                 raise RemoteError("the folder was away for a moment, and the file with it")
         return m.Placed(outcome, self._client.size(file.final) if order.look else None)
 
-    def place(self, order: m.Place) -> None:
+    def place(self, file: m.Renaming, order: m.Place) -> None:
         """Rename and replace what is there, with the folders above it made if the order says so."""
         try:
-            self.rename(order.temporary, order.final)
+            self.rename(file.temporary, file.final)
         except StatusReply as reply:
             if not order.make_folders or reply.status not in (Status.NO_SUCH_FILE, Status.FAILURE):
                 raise
-            self._make_parents(order.final)
-            self.rename(order.temporary, order.final)
+            self._make_parents(file.final)
+            self.rename(file.temporary, file.final)
 
     def rename(self, old: bytes, new: bytes) -> None:
         """Rename, in one step where the server can, and replace what is there."""

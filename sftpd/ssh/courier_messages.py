@@ -133,20 +133,19 @@ class Uploaded(Message, frozen=True):
     answers: Annotated[tuple[Arrived | Fault, ...], Some]
 
 
-class Place(Message, frozen=True):
-    """Rename, replacing what is there; answered with Done."""
+class Renaming(msgspec.Struct, frozen=True, array_like=True):
+    """A file and its final name; they are one where there is nothing to rename."""
 
     temporary: Path
     final: Path
+
+
+class Place(Message, frozen=True):
+    """Rename, replacing what is there; answered with Dealt."""
+
+    files: Annotated[tuple[Renaming, ...], Some]
     make_folders: bool = False
     """Whether the directories above `final` are made where they are missing."""
-
-
-class Renaming(msgspec.Struct, frozen=True, array_like=True):
-    """A temporary file and its final name; they are one where there is nothing to rename."""
-
-    temporary: Path
-    final: Path
 
 
 class Publish(Message, frozen=True):
@@ -267,9 +266,15 @@ class Lease(Message, frozen=True):
 
 
 class Remove(Message, frozen=True):
-    """Delete a file; answered with Done."""
+    """Delete files; answered with Dealt."""
 
-    path: Path
+    paths: Annotated[tuple[Path, ...], Some]
+
+
+class Dealt(Message, frozen=True):
+    """What kept each from being dealt with, None where nothing did."""
+
+    answers: Annotated[tuple[Fault | None, ...], Some]
 
 
 class Examine(Message, frozen=True):
@@ -316,5 +321,6 @@ FromCourier = (
     | Content
     | Listing
     | Downloaded
+    | Dealt
     | Findings
 )

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
 from sftpd.errors import NotFoundError, ProcessError, RemoteError
-from sftpd.exchange.remote import Remote
+from sftpd.exchange.remote import Remote, only
 from sftpd.names import RemoteName
 from sftpd.process.pool import Children
 from sftpd.ssh import courier
@@ -64,7 +64,7 @@ class CourierRemotes:
                 with self.borrow(name) as another:
                     for path in left_by_examination(folder, mark):
                         if another.size(path) is not None:
-                            another.remove(path)
+                            only(another.remove([path]))
                 raise
 
     def close(self) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import paramiko
 from sshd import Sshd
 
-from sftpd.exchange.remote import Download, Look, RemoteFile, Upload, only
+from sftpd.exchange.remote import Download, Look, Publication, RemoteFile, Upload, only
 from sftpd.link.model import Backoff, Remote
 from sftpd.names import LinkName, RemoteName
 from sftpd.process.pool import Children
@@ -67,6 +67,14 @@ def download(remote, path: bytes, target: Path) -> tuple[int, str]:
         return only(remote.download([Download(path, fd)]))
     finally:
         os.close(fd)
+
+
+def place(remote, old: bytes, new: bytes, **options: bool) -> None:
+    only(remote.place([Publication(old, new)], **options))
+
+
+def remove(remote, path: bytes) -> None:
+    only(remote.remove([path]))
 
 
 def couriers(children: Children) -> list:

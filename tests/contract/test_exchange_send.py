@@ -5,6 +5,7 @@ from exchange_doubles import LocalRemote
 from exchange_scene import Scene, claim_one, contents, poll, quick_folder
 
 from sftpd.errors import RefusedError, RemoteError, RemoteRefusedError
+from sftpd.exchange.remote import only
 
 
 @pytest.fixture
@@ -218,4 +219,4 @@ def test_the_double_behaves_as_the_port_says(tmp_path):
     remote = LocalRemote(tmp_path)
     assert remote.size(b"/x") is None
     with pytest.raises(RemoteError):
-        remote.remove(b"/x")
+        only(remote.remove([b"/x"]))

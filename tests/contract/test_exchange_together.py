@@ -1,5 +1,7 @@
 """Small files that go together: each as if it were alone, and what befalls one costs that one."""
 
+import os
+
 import pytest
 import sqlalchemy as sa
 from exchange_doubles import ShellCommands
@@ -198,3 +200,106 @@ def test_a_slow_gate_keeps_only_its_own_file_waiting(tmp_path):
         assert entered == names(3)
         assert not sender.claims_together()
         assert sender.claim(rest[:1]).entered.keys() == {(b"003.csv",)}
+
+
+def offered(scene, count):
+    """Files at the remote, to be pulled."""
+    for name in names(count):
+        (scene.remote.folder / "in" / name).write_bytes(name.encode())
+        os.utime(scene.remote.folder / "in" / name, (1_700_000_000, 1_700_000_000))
+
+
+@pytest.fixture
+def pulling(tmp_path):
+    with Scene(tmp_path, then="delete") as scene:
+        yield scene
+
+
+def left(scene):
+    return contents(scene.remote.folder / "in")
+
+
+def test_small_files_are_pulled_together(pulling):
+    offered(pulling, 2 * TOGETHER + 3)
+    commits = []
+    write = pulling.ledger.write
+    pulling.ledger.write = lambda work: commits.append(work) or write(work)
+    assert pulling.collector.collect().fetched == 2 * TOGETHER + 3
+    assert pulling.remote.together == {step: [TOGETHER, TOGETHER, 3] for step in ("download", "remove")}
+    assert len(commits) == 3
+    assert contents(pulling.folders.inbound) == whole(count=2 * TOGETHER + 3)
+    assert pulling.events() == {"transfer.received": 2 * TOGETHER + 3}
+    assert (left(pulling), [*pulling.folders.screening.iterdir()]) == ({}, [])
+
+
+def test_few_files_are_spread_over_the_connections(pulling):
+    offered(pulling, 10)
+    assert pulling.collects("delete", concurrency=4).collect().fetched == 10
+    assert sorted(pulling.remote.together["download"]) == [1, 3, 3, 3]
+
+
+def test_one_that_cannot_be_pulled_costs_no_other(pulling):
+    offered(pulling, 5)
+    pulling.remote.faults["download"] = [RemoteRefusedError("permission denied")]
+    pulled = pulling.collector.collect()
+    assert (pulled.fetched, pulled.failed) == (4, 1)
+    assert pulling.remote.together["download"] == [5]
+    assert contents(pulling.folders.inbound) == whole("000.csv", count=5)
+    assert left(pulling) == {"000.csv": b"000.csv"}
+    assert list(pulling.folders.screening.iterdir()) == []
+
+
+def test_where_a_connection_is_lost_each_is_pulled_alone(pulling):
+    offered(pulling, 5)
+    pulling.remote.lost_answers["download"] = 1
+    assert pulling.collector.collect().fetched == 5
+    assert pulling.remote.together["download"] == [5, 1, 1, 1, 1, 1]
+    assert contents(pulling.folders.inbound) == whole(count=5)
+    assert pulling.events() == {"transfer.received": 5}
+    assert list(pulling.folders.screening.iterdir()) == []
+
+
+def test_of_a_remote_that_gives_files_once_none_are_pulled_together(pulling):
+    offered(pulling, 3)
+    pulling.remote.lost_answers["download"] = 1
+    with pytest.raises(RemoteError):
+        pulling.collects("delete", read_once=True).collect()
+    assert pulling.remote.together["download"] == [1, 1, 1]
+    assert pulling.events() == {"transfer.fetch_failed": 1, "transfer.received": 2}
+
+
+def test_of_those_that_are_pulled_each_has_its_own_verdict(pulling):
+    offered(pulling, 5)
+    pulling.hook("pre-receive", 'case "$(cat)" in *001.csv*) exit 10 ;; *002.csv*) exit 20 ;; esac')
+    pulled = pulling.collector.collect()
+    assert (pulled.fetched, pulled.failed) == (5, 0)
+    assert contents(pulling.folders.inbound) == whole("001.csv", "002.csv", count=5)
+    assert sorted(contents(pulling.folders.quarantine)) == ["001.csv", "002.csv"]
+    assert left(pulling) == {}
+
+
+def test_of_those_that_are_pulled_one_whose_name_is_in_the_way_keeps_no_other(pulling):
+    offered(pulling, 5)
+    (pulling.folders.inbound / "002.csv").mkdir()
+    assert pulling.collector.collect().fetched == 5
+    assert contents(pulling.folders.inbound) == whole("002.csv", count=5)
+    assert contents(pulling.folders.quarantine) == {"002.csv": b"002.csv"}
+    assert left(pulling) == {}
+
+
+def test_what_is_pulled_together_comes_once_wherever_it_is_cut_off(tmp_path, monkeypatch):
+    def act(scene):
+        offered(scene, 3)
+        scene.collector.collect()
+
+    def check(folder, crashed):
+        with Scene(folder, then="delete") as scene:
+            scene.recovery.run(scene.queue, {})
+            scene.collector.collect()
+            assert contents(scene.folders.inbound) == whole(count=3)
+            assert left(scene) == {}
+            assert scene.states() == ["done"] * 3
+            assert scene.events() == {"transfer.received": 3}
+            assert list(scene.folders.screening.iterdir()) == []
+
+    assert crash_at_every_step(tmp_path, monkeypatch, act, check, then="delete") >= 12

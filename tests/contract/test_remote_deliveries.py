@@ -132,7 +132,7 @@ def test_a_file_that_was_taken_away_is_gone_and_not_seen(remote, tmp_path):
     server, connection = remote
     uploaded(server, connection, tmp_path)
     publish(server, connection, "final.csv")
-    connection.remove(server.at("final.csv"))
+    only(connection.remove([server.at("final.csv")]))
     assert publish(server, connection, "final.csv") == ("gone", None)
 
 
