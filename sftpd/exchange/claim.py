@@ -83,17 +83,18 @@ class Claims:
         claimed = Claimed()
         screened: list[_Screened] = []
         route, until = self._route, self._clock.monotonic() + _LONG
+        room: int | None = None
         known = records.on_their_way(self._ledger, route.link, route.name, offers)
         for parts in offers:
             if parts is not offers[0] and self._clock.monotonic() > until:
                 break
-            room = TOGETHER_SIZE - sum(transfer.size for transfer, _ in screened)
             try:
-                transfer = self._describe(parts, known, room if screened else None)
+                transfer = self._describe(parts, known, room)
                 if transfer is None:
                     claimed.entered[parts] = None
                 else:
                     screened.append((transfer, self._screen(transfer, alone=len(offers) == 1)))
+                    room = (TOGETHER_SIZE if room is None else room) - transfer.size
             except _NotNowError:
                 break
             except Exception as error:
