@@ -377,7 +377,7 @@ def test_after_a_kill_nothing_goes_on_while_the_clock_is_wrong(tmp_path):
 def test_a_run_first_ends_what_a_crash_left_behind(scene):
     scene.receive(b"a.csv", b"b.csv")
     planned = scene.desk.plan()
-    scene.desk._sweep._intend("earlier", planned.disposals[:1])
+    scene.desk._sweep._intend("earlier", scene.steps()[:1])
     assert refused(scene.desk.run, planned.hash) == "PLAN_CHANGED"
     assert scene.run() == {"b.csv": "disposed"}
     assert [row.result for row in scene.desk.report()] == ["disposed"] * 2

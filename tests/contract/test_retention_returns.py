@@ -76,7 +76,7 @@ def test_once_it_was_fetched_whole_it_is_disposed_of(scene):
     assert set(scene.run().values()) == {"disposed"}
     assert offered(scene) == {}
     assert done(scene) == [("return", "returned"), ("dispose", "disposed")]
-    assert scene.desk.plan().items == ()
+    assert scene.desk.items() == []
 
 
 def test_what_nobody_fetches_waits_for_as_long_as_the_rule_says(scene):
@@ -117,7 +117,7 @@ def test_a_hold_keeps_a_file_here_and_in_download(scene, folder):
 def test_only_what_the_partner_sent_is_given_back(scene):
     scene.under(replace(BACK, folder=None))
     scene.receive(b"x.back", folder="quarantine")
-    assert [item.decision.action for item in scene.desk.plan().items] == ["return"]
+    assert [item.decision.action for item in scene.desk.items()] == ["return"]
     assert scene.run() == {}
     assert (scene.folder / "quarantine/x.back").exists()
 
@@ -134,7 +134,7 @@ def test_a_newer_file_of_the_name_is_another_one(scene):
     scene.receive(b"a.back")
     scene.run()
     scene.receive(b"a.back")
-    assert sorted(item.decision.action for item in scene.desk.plan().items) == ["keep", "return"]
+    assert sorted(item.decision.action for item in scene.desk.items()) == ["keep", "return"]
     assert decision(scene).action == "return"
     scene.run()
     assert offered(scene).keys() == {"a.back", "a.1.back"}
