@@ -163,5 +163,5 @@ if __name__ == "__main__":
     planned = scene.desk.plan()
     if len(sys.argv) > 3:
         die_at(int(sys.argv[3]))
-    scene.desk.run(planned.hash, Confirmation(len(planned.steps), "jan"))
+    scene.desk.run(planned.hash, Confirmation(sum(planned.by_link("dispose").values()), "jan"))
     scene.ledger.close()

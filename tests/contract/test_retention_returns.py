@@ -16,6 +16,7 @@ from sftpd.exchange import records
 from sftpd.ledger import tables
 from sftpd.retention import holds
 from sftpd.retention.holds import HoldRequest
+from sftpd.retention.scope import OfQuery
 
 BACK = next(rule for rule in RULES if rule.id == "back")
 MONTH = timedelta(days=31)
@@ -102,10 +103,10 @@ def test_a_name_that_is_taken_is_numbered(scene):
 @pytest.mark.parametrize("folder", ["inbound", "download", None])
 def test_a_hold_keeps_a_file_here_and_in_download(scene, folder):
     scene.receive(b"a.back", b"b.back")
-    held = HoldRequest("demo", "inbound", "b.back", "court case", "jan")
+    held = HoldRequest("demo", OfQuery("inbound", "b.back"), "court case", "jan")
     holds.place(scene.ledger, held)
     assert scene.run() == {"a.back": "returned"}
-    holds.place(scene.ledger, HoldRequest("demo", folder, "a.back", "court case", "jan"))
+    holds.place(scene.ledger, HoldRequest("demo", OfQuery(folder, "a.back"), "court case", "jan"))
     fetch(scene)
     assert decision(scene).action == "keep"
     scene.clock.time += MONTH
