@@ -22,13 +22,14 @@ from exchange_doubles import Crash, Fuse, FusedLedger, LocalRemote, ShellCommand
 from sftpd.audit.event import seal
 from sftpd.clock import SystemClock
 from sftpd.exchange import records
+from sftpd.exchange.away import Tools
 from sftpd.exchange.bell import Bell
 from sftpd.exchange.changes import Changes
-from sftpd.exchange.claim import Tools
 from sftpd.exchange.collect import Collector
 from sftpd.exchange.deliver import Bring, Offer, Way
 from sftpd.exchange.guard import GuardedRemotes, Guards
 from sftpd.exchange.halts import Halts
+from sftpd.exchange.keeping import Keeping
 from sftpd.exchange.partner import Partner, Ports
 from sftpd.exchange.places import Places
 from sftpd.exchange.queue import OutboundQueue
@@ -41,6 +42,7 @@ from sftpd.files.beneath import Root
 from sftpd.hooks.runner import HookRunner
 from sftpd.ledger import tables
 from sftpd.ledger.database import migrate, open_engine
+from sftpd.link import aside
 from sftpd.link.model import PARTS, Account, Backoff, Folders, Inbound, Link, Outbound, Readiness, Turns
 from sftpd.names import TransferId, VirtualPath, new_id
 
@@ -70,6 +72,7 @@ class Scene:
         remotes=None,
         directory="/out",
         awaits_receipt=False,
+        puts_aside=False,
         **outbound,
     ):
         """`pull`: how the inbound route differs from one that fetches whatever is there."""
@@ -92,27 +95,24 @@ class Scene:
         self.places = Places(self.folders)
         self.source = Root.at(self.outbound)
         screening = Screening(HookRunner(self.hooks, ShellCommands(), PATIENCE, self.clock))
+        self.keeping = Keeping("demo", self.places, self.ledger, self._look_up_hold, puts_aside=puts_aside)
         self.receiver = Receiver(
             "demo",
             self.places,
             ledger=self.ledger,
             screening=screening,
+            keeping=self.keeping,
             workers=self.workers,
             acknowledge_within=acknowledge_within,
         )
-        self.changes = Changes(
-            "demo",
-            self.places,
-            self.ledger,
-            lambda link, folder, path: "claim" if path in self.held else None,
-        )
+        self.changes = Changes("demo", self.places, self.ledger, self.keeping)
         self.bell = Bell()
         self.halts = Halts(self.ledger, self.bell)
         self.guards = Guards(self.halts, self.clock, self.bell)
         self.guard = self.guards.of("demo", "peer")
         guarded = GuardedRemotes("demo", remotes or self.remote, self.guards, lambda name: remote_backoff)
         self.remotes = guarded
-        self.tools = tools = Tools(self.ledger, screening, self.clock)
+        self.tools = tools = Tools(self.ledger, screening, self.keeping, self.clock)
         way = Way(
             directory,
             temporary,
@@ -123,7 +123,7 @@ class Scene:
         self.senders = {
             "download": self._sender(
                 "download",
-                Offer(self.places, layout, replace=conflict == "replace"),
+                Offer(self.places, self.keeping, layout, replace=conflict == "replace"),
                 tools,
                 attempts,
                 **outbound,
@@ -143,7 +143,7 @@ class Scene:
         account = _account()
         link = _link(self.folders, (account,))
         ration = Ration(link, self.places, self.ledger, self.clock)
-        ports = Ports(self.ledger, self.receiver, self.changes, lambda link: None, ration)
+        ports = Ports(self.ledger, self.receiver, self.changes, self.keeping, lambda link: None, ration)
         self.partner = Partner(account, link, self.places, ports)
         self.ledger.fuse = self.remote.fuse = self.fuse
 
@@ -162,6 +162,11 @@ class Scene:
 
     def __exit__(self, *_):
         self.close()
+
+    def _look_up_hold(self, link, folder, path, conn=None):
+        if folder == aside.FOLDER:
+            folder, path = aside.origin(path)
+        return "claim" if path in self.held else None
 
     def close(self) -> None:
         self.queue.stop()

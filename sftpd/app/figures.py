@@ -9,6 +9,7 @@ from sftpd.app.work import Work
 from sftpd.exchange import expecting, return_records
 from sftpd.ledger import outbox
 from sftpd.retention.guards import CODES
+from sftpd.retention.reviews import waiting_by_link
 from sftpd.service.metrics import Figure
 from sftpd.ssh.monitor import SessionGuard
 from sftpd.ssh.reception import Reception
@@ -35,6 +36,7 @@ class Figures:
             waiting = len(outbox.pending(conn, _OUTBOX_LIMIT))
             missed = expecting.missed_by_link(conn)
             without = return_records.missing_by_link(conn)
+            waiting_reviews = waiting_by_link(conn)
         yield Figure("sftpd_sessions", "Sessions that have logged in.", by_link, "link")
         yield _one("sftpd_guests", "Connections that have not logged in.", partners.count(None))
         yield Figure(
@@ -56,6 +58,8 @@ class Figures:
         yield Figure("sftpd_receipts_missing", "Deliveries without a receipt in time.", lacking, "link")
         missing = {str(name): missed.get(name, 0) for name in self.instance.register.links}
         yield Figure("sftpd_expected_files_missing", "Expected files that are late.", missing, "link")
+        reviews = {str(name): waiting_reviews.get(name, 0) for name in self.instance.register.links}
+        yield Figure("sftpd_retention_reviews", "Files that wait for their review.", reviews, "link")
         frozen = Counter(freeze.reason.code for freeze in self.instance.retention.frozen())
         yield Figure(
             "sftpd_retention_frozen",

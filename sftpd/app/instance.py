@@ -34,11 +34,10 @@ from sftpd.ledger.outbox import SYSTEM_LOG, Event
 from sftpd.link.model import Link
 from sftpd.link.register import LinkRegister
 from sftpd.process.pool import Children
-from sftpd.retention import holds
+from sftpd.retention import held
 from sftpd.retention.desk import RetentionDesk
 from sftpd.retention.guards import Bounds
 from sftpd.retention.roots import Roots
-from sftpd.retention.rule import Kept, covers
 from sftpd.retention.timekeeper import Timekeeper
 from sftpd.service.sequencer import Sequencer
 
@@ -146,19 +145,32 @@ class Instance:
         """The links that `config` describes."""
         return [build_link(config, file, self.audit_folder / file.name) for file in config.links]
 
+    def holds_need_second_person(self, link: str) -> bool:
+        """Whether who placed a hold on a link may not release it; of a link that is not configured, no."""
+        return any(file.holds.require_second_person for file in self.config.links if file.name == link)
+
+    def holds_put_aside(self, link: str) -> bool:
+        """Whether a held file that the partner removes or replaces is put aside; else that is refused."""
+        return any(
+            file.holds.partner_removal == "shadowed" for file in self.config.links if file.name == link
+        )
+
     def folder(self, link: str, folder: str) -> Path:
         """The path of a folder of a link."""
         return self.register.get(link).folders.by_name()[folder]
 
-    def held(self, link: str, folder: str, path: bytes) -> str | None:
-        """The reason of the legal hold on a file, None when there is none."""
-        if not holds.any_placed(self.ledger, link):
+    def held(self, link: str, folder: str, path: bytes, conn: sa.Connection | None = None) -> str | None:
+        """The reason of the legal hold on the file at a path, None when there is none.
+
+        With the connection of a unit of work it is what holds when that commits.
+        """
+        if conn is not None:
+            hold = held.on_path(conn, self.clock.now(), link, folder, path)
+            return None if hold is None else hold.reason
+        if not self.ledger.look_up(held.PLACED, link=link):
             return None
-        now = self.clock.now()
-        file = Kept(id="", link=link, folder=folder, path=path, source="", received_at=now)
-        with self.ledger.read() as conn:
-            standing = [hold for hold in holds.listed(conn, link) if hold.stands(now) and covers(hold, file)]
-        return standing[0].reason if standing else None
+        with self.ledger.read() as own:
+            return self.held(link, folder, path, own)
 
 
 class _ErasureLinks:

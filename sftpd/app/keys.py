@@ -1,5 +1,6 @@
 """The private keys of an instance, as the monitor alone holds them."""
 
+import hashlib
 import io
 from collections.abc import Mapping
 
@@ -22,6 +23,15 @@ def signing_key(config: Config) -> SigningKey:
     if not isinstance(private, Ed25519PrivateKey):
         raise SftpdError("not an Ed25519 key", where="audit.key")
     return SigningKey(config.instance.about.name, private)
+
+
+def token_key(key: SigningKey, purpose: str) -> bytes:
+    """A key for tokens of what must not be stored in plain text, which is itself stored nowhere.
+
+    It is made of a signature (Ed25519, RFC 8032: the same each time) over a text that nothing else signs, so
+    that who has the ledger alone cannot try values out. With another audit key it is another.
+    """
+    return hashlib.sha256(key.sign(f"sftpd token key\n{purpose}".encode())).digest()
 
 
 def host_keys(config: Config) -> Mapping[str, paramiko.PKey]:

@@ -6,7 +6,18 @@ from typing import Any
 
 from sftpd import __version__
 from sftpd.app.instance import Instance
-from sftpd.app.verbs import audit, erasure, host_keys, links, receipts, remotes, retention, transfers
+from sftpd.app.verbs import (
+    audit,
+    erasure,
+    holds,
+    host_keys,
+    links,
+    receipts,
+    remotes,
+    retention,
+    retention_papers,
+    transfers,
+)
 from sftpd.app.verbs.verb import Arguments
 from sftpd.exchange import expecting, records, return_records
 from sftpd.ledger import outbox
@@ -19,11 +30,13 @@ Live = Callable[[], dict[str, object]]
 _SUBJECTS = (
     audit.VERBS,
     erasure.VERBS,
+    holds.VERBS,
     host_keys.VERBS,
     links.VERBS,
     receipts.VERBS,
     remotes.VERBS,
     retention.VERBS,
+    retention_papers.VERBS,
     transfers.VERBS,
 )
 

@@ -49,6 +49,7 @@ def _rule(section: RetentionSection, config: Config, file: LinkFile) -> Rule:
         account=section.account,
         file_class=next((_class(one) for one in file.classes if one.name == section.file_class), None),
         effective=section.effective,
+        returned_for=section.returned_for,
     )
 
 

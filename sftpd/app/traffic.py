@@ -11,11 +11,12 @@ from pathlib import Path
 from sftpd.app.instance import Instance
 from sftpd.app.keys import remote_logins
 from sftpd.errors import NotFoundError
+from sftpd.exchange.away import Tools
 from sftpd.exchange.changes import Changes
-from sftpd.exchange.claim import Tools
 from sftpd.exchange.collect import Collector, Pulled
 from sftpd.exchange.deliver import Bring, Offer, Way
 from sftpd.exchange.guard import GuardedRemotes
+from sftpd.exchange.keeping import Keeping
 from sftpd.exchange.partner import Partner, Ports
 from sftpd.exchange.places import Places
 from sftpd.exchange.queue import OutboundQueue
@@ -56,15 +57,19 @@ class Traffic:
         self._places = places
         self._shared = shared
         instance = shared.instance
+        self._keeping = Keeping(
+            link.name, places, instance.ledger, instance.held, puts_aside=instance.holds_put_aside(link.name)
+        )
         self._receiver = Receiver(
             link.name,
             places,
             ledger=instance.ledger,
             screening=shared.screening,
+            keeping=self._keeping,
             workers=shared.workers,
             acknowledge_within=instance.config.instance.screening.acknowledge_within,
         )
-        self._changes = Changes(link.name, places, instance.ledger, instance.held)
+        self._changes = Changes(link.name, places, instance.ledger, self._keeping)
         self._ration = Ration(link, places, instance.ledger, instance.clock)
         self._couriers = CourierRemotes(instance.children, remote_logins(link, instance.config))
         backoffs = {remote.name: remote.backoff for remote in link.remotes}
@@ -119,11 +124,20 @@ class Traffic:
         for root in self._sources.values():
             root.close()
 
+    def let_go(self) -> None:
+        """Delete what was put aside for a hold that is over."""
+        self._changes.let_go()
+
     def partner(self, account: Account) -> Partner:
         """What a session of `account` may do here."""
         instance = self._shared.instance
         ports = Ports(
-            instance.ledger, self._receiver, self._changes, instance.register.require_open, self._ration
+            instance.ledger,
+            self._receiver,
+            self._changes,
+            self._keeping,
+            instance.register.require_open,
+            self._ration,
         )
         return Partner(account, self.link, self._places, ports)
 
@@ -201,11 +215,11 @@ class Traffic:
     def _sender(self, route: Outbound) -> Sender:
         instance = self._shared.instance
         delivery = (
-            Offer(self._places, route.layout, replace=route.conflict == "replace")
+            Offer(self._places, self._keeping, route.layout, replace=route.conflict == "replace")
             if route.remote is None
             else Bring(self._remotes, route.remote, self._way(route))
         )
-        tools = Tools(instance.ledger, self._shared.screening, instance.clock)
+        tools = Tools(instance.ledger, self._shared.screening, self._keeping, instance.clock)
         return Sender(route, self._places, self._sources[route.name], delivery, tools)
 
     def _way(self, route: Outbound) -> Way:

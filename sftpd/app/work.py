@@ -6,6 +6,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 
 import structlog
@@ -37,6 +38,9 @@ _SENDERS, _MOST_SENDERS = 4, 32
 """Threads that send: as many as the routes may have files on their way, within these."""
 _LAST_FILES = 10.0
 """Seconds that files on their way to and from remotes get when work stops; they are begun anew later."""
+
+_LET_GO, _LET_GO_EVERY = "let go of held files", timedelta(hours=1)
+"""The job that deletes what was put aside: after each release, and regularly, for holds run out."""
 
 _log = structlog.get_logger()
 
@@ -72,7 +76,7 @@ class Work:
                 undo.callback(self.traffic[name].close)
             self._expecting = Expecting(_expectations(instance), instance.ledger)
             deadlines = map(self._deadline, self._expecting.expectations.values())
-            jobs = [_retention(instance), *self._jobs(), *deadlines]
+            jobs = [_retention(instance), self._letting_go(), *self._jobs(), *deadlines]
             owner = f"{platform.node()}/{instance.name}"
             self._schedule = Schedule(jobs, instance.ledger, owner, instance.clock)
             self._receipts = ReceiptWriter(
@@ -95,6 +99,8 @@ class Work:
 
     def see(self, event: Event) -> None:
         """Have what an event may concern looked at; on the thread that commits."""
+        if event.type == "hold.released":
+            self._schedule.soon(_LET_GO)
         for expected in self._expecting.concerned(event):
             self._schedule.soon(_deadline_job(expected))
 
@@ -125,6 +131,13 @@ class Work:
         traffic.require_inbound(route)
         with self._schedule.turn(collection(link, route)):
             return traffic.pull(route)
+
+    def _letting_go(self) -> Job:
+        def work() -> None:
+            for traffic in self.traffic.values():
+                traffic.let_go()
+
+        return Job(_LET_GO, work, _LET_GO_EVERY, self._instance.config.instance.about.time_zone)
 
     def _deadline(self, expected: Expectation) -> Job:
         return Job(

@@ -11,6 +11,8 @@ from typing import Annotated, Any
 
 import typer
 
+from sftpd.documents.text import printable
+
 DEFAULT_CONFIG = Path("/etc/sftpd/sftpd.toml")
 _PIPE_WIDTH = 250
 _INSTANTS = frozenset(
@@ -130,11 +132,3 @@ def brief(name: str, value: object) -> str:
     if name in _INSTANTS:
         return datetime.fromisoformat(str(value)).astimezone().isoformat(" ", "seconds")
     return str(value)
-
-
-def printable(value: object) -> str:
-    """`value` as text in which nothing steers the terminal: names of files come from outside."""
-    text = "" if value is None else str(value)
-    return "".join(
-        c if c.isprintable() else c.encode("unicode_escape", "backslashreplace").decode() for c in text
-    )

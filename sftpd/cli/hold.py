@@ -13,51 +13,68 @@ from sftpd.cli.common import (
     LinkOption,
     WhyOption,
     print_json,
+    show_fields,
     show_rows,
 )
 
 group = typer.Typer()
 
+IdArgument = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
+
+_IDENTIFIER = typer.Option(
+    "--identifier",
+    metavar="TYPE=VALUE",
+    help="What a person is known by, such as email=jan@example.org; may be repeated.",
+    show_default=False,
+)
+
+
+def _option(name: str, metavar: str, told: str) -> typer.models.OptionInfo:
+    option: typer.models.OptionInfo = typer.Option(name, metavar=metavar, help=told, show_default=False)
+    return option
+
 
 @group.command("add")
 def add(  # noqa: PLR0913 (a parameter for each option)
-    link: Annotated[
-        str, typer.Option("--link", metavar="LINK", help="The link it is about.", show_default=False)
-    ],
+    link: Annotated[str, _option("--link", "LINK", "The link it is about.")],
     reason: WhyOption,
     by: ByOption,
-    folder: Annotated[
-        str | None,
-        typer.Option("--folder", metavar="FOLDER", help="Files of this folder alone.", show_default=False),
+    file: Annotated[
+        str | None, _option("--file", "FILE", "One file, as a plan names it, or by its id.")
+    ] = None,
+    transfer: Annotated[str | None, _option("--transfer", "ID", "What one transfer brings.")] = None,
+    identifier: Annotated[list[str] | None, _IDENTIFIER] = None,
+    folder: Annotated[str | None, _option("--folder", "FOLDER", "Files of this folder alone.")] = None,
+    account: Annotated[
+        str | None, _option("--account", "NAME", "Files from or to this account or remote alone.")
     ] = None,
     glob: Annotated[
         str | None,
-        typer.Option(
-            "--glob",
-            metavar="PATTERN",
-            help="Files whose name matches, or whose path in the folder if it has a slash.",
-            show_default=False,
+        _option(
+            "--glob", "PATTERN", "Files whose name matches, or whose path in the folder if it has a slash."
         ),
     ] = None,
-    until: Annotated[
+    since: Annotated[
         str | None,
-        typer.Option(
-            "--until",
-            metavar="TIME",
-            help="When it ends by itself: ISO 8601 with an offset.",
-            show_default=False,
-        ),
+        _option("--since", "TIME", "Files received then or later: a day, or ISO 8601 with an offset."),
+    ] = None,
+    before: Annotated[
+        str | None, _option("--before", "TIME", "Files received before: a day, or ISO 8601 with an offset.")
+    ] = None,
+    until: Annotated[
+        str | None, _option("--until", "TIME", "When it ends by itself: ISO 8601 with an offset.")
     ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """Place a legal hold. What it covers is neither disposed of nor erased."""
-    scope = {"link": link, "folder": folder, "glob": glob}
-    placed = ask(config, "hold.add", **scope, reason=reason, by=by, until=until)
+    """Place a legal hold. What it covers is neither disposed of, erased nor replaced."""
+    alone = {"file": file, "transfer": transfer, "identifiers": identifier or None}
+    together = {"folder": folder, "account": account, "glob": glob, "since": since, "before": before}
+    placed = ask(config, "hold.add", link=link, **alone, **together, reason=reason, by=by, until=until)
     if as_json:
         print_json(placed)
     else:
-        print(f"Placed hold {placed['id']}.")
+        print(f"Placed hold {placed['id']}. Files that it covers now: {placed['files']}.")
 
 
 @group.command("list")
@@ -65,13 +82,31 @@ def list_holds(
     link: LinkOption = None, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False
 ) -> None:
     """List legal holds, released ones too, oldest first."""
-    columns = ("id", "link", "folder", "glob", "reason", "placed_by", "placed_at", "until", "stands")
+    columns = ("id", "link", "covers", "files", "reason", "placed_by", "placed_at", "until", "stands")
     show_rows(ask(config, "hold.list", link=link), columns, as_json=as_json)
+
+
+@group.command("show")
+def show(hold: IdArgument, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
+    """Show a legal hold: what it covers, how many files that are now, and whether it stands."""
+    show_fields(ask(config, "hold.show", id=hold), as_json=as_json)
+
+
+@group.command("search")
+def search(
+    hold: IdArgument,
+    identifier: Annotated[list[str], _IDENTIFIER],
+    by: ByOption,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Look again for the person of a hold, so that files of others that came since are free."""
+    show_fields(ask(config, "hold.search", id=hold, identifiers=identifier, by=by), as_json=as_json)
 
 
 @group.command("release")
 def release(
-    hold: Annotated[str, typer.Argument(metavar="ID", show_default=False)],
+    hold: IdArgument,
     by: ByOption,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sftpd.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, print_json, printable, show_rows
+from sftpd.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, print_json, show_rows
+from sftpd.documents.text import printable
 from sftpd.errors import SftpdError, UsageError
 
 if TYPE_CHECKING:

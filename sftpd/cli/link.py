@@ -12,6 +12,9 @@ from sftpd.cli.common import (
     ConfigOption,
     JsonOption,
     ReasonOption,
+    brief,
+    print_json,
+    print_table,
     show_fields,
     show_rows,
 )
@@ -19,6 +22,8 @@ from sftpd.cli.common import (
 group = typer.Typer()
 
 LinkArgument = Annotated[str, typer.Argument(metavar="LINK", show_default=False)]
+
+_HOLD = ("hold", "covers", "files", "reason", "until")
 
 _STEPS = {
     "register": "Enter a draft into the register of links.",
@@ -61,7 +66,15 @@ def _taking(step: str) -> Callable[..., None]:
         config: ConfigOption = DEFAULT_CONFIG,
         as_json: JsonOption = False,
     ) -> None:
-        show_fields(ask(config, "link.step", link=link, step=step, by=by, reason=reason), as_json=as_json)
+        stands = ask(config, "link.step", link=link, step=step, by=by, reason=reason)
+        if as_json:
+            print_json(stands)
+            return
+        holds = stands.pop("held", ())
+        show_fields(stands, as_json=False)
+        if holds:
+            print("\nHeld, so that no rule and no request removes it:")
+            print_table(_HOLD, ([brief(name, hold[name]) for name in _HOLD] for hold in holds))
 
     return take
 

@@ -16,10 +16,10 @@ from sftpd.cli.common import (
     WhyOption,
     print_json,
     print_table,
-    printable,
     show_fields,
     show_rows,
 )
+from sftpd.documents.text import printable
 from sftpd.errors import SftpdError
 
 group = typer.Typer()

@@ -4,11 +4,13 @@ import os
 import shlex
 from collections import Counter
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
+from sftpd.cli import retention_papers, review
 from sftpd.cli.ask import ask
 from sftpd.cli.common import (
     DEFAULT_CONFIG,
@@ -18,32 +20,63 @@ from sftpd.cli.common import (
     LinkOption,
     WhyOption,
     print_json,
-    printable,
     show_fields,
     show_rows,
 )
+from sftpd.cli.papers import OutputOption, paper, write
+from sftpd.documents.text import printable
 from sftpd.errors import UsageError
 
 group = typer.Typer()
+for _paper in (retention_papers.schedule, retention_papers.yearly, retention_papers.disposition):
+    group.command(_paper.__name__)(_paper)
+group.add_typer(review.group, name="review", help="Files that somebody must decide on.", no_args_is_help=True)
 
-_LEFT_TO_PEOPLE = {"review": "To review", "return": "To return"}
+_LEFT_TO_PEOPLE = {
+    "review": "To review: {}. See sftpd retention review list.",
+    "return": "To return: {}. A run offers them to the partner.",
+}
 _REPORTED = ("link", "folder", "path", "rule", "due", "done_at", "result")
 
 
 @group.command("plan")
-def plan(link: LinkOption = None, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
-    """Show what is to become of each file, why and when."""
+def plan(
+    link: LinkOption = None,
+    output: OutputOption = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Show what is to become of each file, why and when. As a file: .csv, .svg, .html or .pdf."""
     document = ask(config, "retention.plan", link=link)
+    if output is not None:
+        _write(output, document)
     if as_json:
         print_json(document)
-        return
+    elif output is None:
+        _show(document, config)
+
+
+def _write(output: Path, document: Mapping[str, Any]) -> None:
+    from sftpd.documents import html
+    from sftpd.retention import timeline
+
+    items = document["items"]
+    made = timeline.document(document["plan"], items, datetime.now(UTC))
+    drawn = {
+        ".csv": lambda: timeline.spreadsheet(items),
+        ".svg": lambda: html.picture(timeline.timeline(items)),
+    }
+    write(output, {**paper(made), **drawn})
+
+
+def _show(document: Mapping[str, Any], config: Path) -> None:
     show_rows(document["items"], ("link", "path", "action", "due", "reason"), as_json=False)
     for freeze in document["frozen"]:
         print(f"\nFrozen: {_told(freeze)}")
     counted = Counter(item["action"] for item in document["items"])
     for action, words in _LEFT_TO_PEOPLE.items():
         if counted[action]:
-            print(f"\n{words}: {counted[action]}. A run leaves them where they are.")
+            print(f"\n{words.format(counted[action])}")
     print(f"\nTo dispose of: {counted['dispose']}. Run exactly that:")
     print(f"sftpd retention run --plan {document['plan']}{_naming(config)}")
 
@@ -66,7 +99,7 @@ def run(
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """Dispose of what a plan says. Exit with 1 if it no longer holds, or a file cannot be removed."""
+    """Carry out what a plan says. Exit with 1 if it no longer holds, or a file cannot be removed."""
     if plan is None:
         raise UsageError(
             "a run needs the hash of a plan",

@@ -15,10 +15,10 @@ from sftpd.cli.common import (
     ReasonOption,
     WhyOption,
     print_json,
-    printable,
     show_fields,
     show_rows,
 )
+from sftpd.documents.text import printable
 from sftpd.exchange.transfer import TransferState
 
 group = typer.Typer()

@@ -317,6 +317,16 @@ class InboundSection(RouteSection):
         return self
 
 
+class HoldsSection(Section):
+    """Legal holds on this link."""
+
+    require_second_person: Flag = False
+    """Whether a hold must be released by another person than the one who placed it."""
+    partner_removal: Literal["refused", "shadowed"] = "refused"
+    """What happens when the counterparty removes or replaces a held file: permission is denied, or it is told
+    that it is done, and the file is kept out of its sight until no hold covers it."""
+
+
 class ErasureSection(Section):
     """Deletion requests on this link."""
 
@@ -341,6 +351,7 @@ class LinkFile(Section):
     expectations: tuple[ExpectSection, ...] = Field(default=(), alias="expect")
     classes: tuple[ClassSection, ...] = Field(default=(), alias="class")
     retention: tuple[RetentionSection, ...] = ()
+    holds: HoldsSection = HoldsSection()
     erasure: ErasureSection = ErasureSection()
 
     @property

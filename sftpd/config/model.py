@@ -46,7 +46,6 @@ class Section(BaseModel):
         frozen=True,
         extra="forbid",
         validate_default=True,
-        use_attribute_docstrings=True,
         hide_input_in_errors=True,
     )
 

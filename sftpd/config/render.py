@@ -17,12 +17,14 @@ from zoneinfo import ZoneInfo
 from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
 
+from sftpd.config import meanings
 from sftpd.config.link_model import LinkFile
 from sftpd.config.model import InstanceFile, Section, sections_in
 from sftpd.config.rules_values import Trigger
 from sftpd.config.values import Address, InSample, Kind, Then
 
 _WIDTH = 100
+meanings.attach(InstanceFile, LinkFile)
 _REFERENCE_INTRO = """\
 # Configuration
 

@@ -24,6 +24,7 @@ from sftpd.config.values import (
 )
 from sftpd.periods import Period
 
+KeptFolder = Literal["inbound", "quarantine", "requests", "sent", "failed", "download", "staging"]
 Weekday = Literal["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"]
 WEEKDAYS: tuple[Weekday, ...] = get_args(Weekday)
 
@@ -65,10 +66,8 @@ class RetentionSection(Section):
     """Its version, to be raised with each change; the audit log names it."""
     effective: Day | None = Field(default=None, examples=[date(2026, 1, 1)])
     """From which day on files are received that this version governs; it always did if left out."""
-    folder: Literal["inbound", "quarantine", "requests", "sent", "failed"] | None = Field(
-        default=None, examples=["inbound"]
-    )
-    """The folder whose files it governs; every one if left out."""
+    folder: KeptFolder | None = Field(default=None, examples=["inbound"])
+    """The folder whose files it governs, `staging` for unfinished uploads; every one if left out."""
     account: Name | None = Field(default=None, examples=["example"])
     """The account, or the remote, that its files came from or went to; any if left out."""
     file_class: Name | None = Field(default=None, alias="class", examples=["invoices"])
@@ -88,7 +87,9 @@ class RetentionSection(Section):
     max_keep: CalendarPeriod | None = Field(default=None, examples=["P1Y"])
     """How long files are kept after their receipt at most; alone, it keeps nothing and only sets an end."""
     action: Literal["delete", "review", "return"] = "delete"
-    """What happens then: the file is deleted, or stays and is shown as to be reviewed, or to be returned."""
+    """What happens then: the file is deleted, waits to be reviewed, or is offered to the partner to fetch."""
+    returned_for: CalendarPeriod = Period(days=30)
+    """How long a returned file is offered before it is deleted, if nobody fetches it."""
     mandate: Annotated[Text | None, IN_SAMPLE] = Field(
         default=None, examples=["Agreement with the counterparty, article 5"]
     )

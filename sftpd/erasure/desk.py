@@ -18,7 +18,7 @@ from sftpd.erasure import records
 from sftpd.erasure.deadline import due
 from sftpd.erasure.evidence import certify
 from sftpd.erasure.execute import Executor
-from sftpd.erasure.identifiers import parse_identifier
+from sftpd.erasure.identifiers import Identifier, parse_identifier
 from sftpd.erasure.plan import LEFT_BEHIND, Action, Place, Searched, Step, plan
 from sftpd.erasure.readers import Readers
 from sftpd.erasure.records import Item, Request
@@ -157,6 +157,11 @@ class ErasureDesk:
                 self._ledger.write(lambda unit: records.advance(unit, request_id, Trigger.CARRIED_OUT))
             self._verify(request)
         return self.show(request_id)
+
+    def look_for(self, link: str, identifiers: Sequence[Identifier]) -> Searched:
+        """Search every folder of a link for a person about whom there is no request. Raises ProcessError."""
+        with self._working:
+            return search(self._links.folders(link), identifiers, self._readers)
 
     def interrupted(self) -> list[str]:
         """The ids of requests that a crash stopped while they ran: each is to be run again at start."""

@@ -112,9 +112,8 @@ class Executor:
 
     def _remove(self, item: Item) -> Outcome:
         root, path = self._roots[item.step.folder], item.step.path
-        hold = self._held(item.step.folder, path)
-        if hold is not None:
-            return Outcome(done=False, reason=f"legal hold: {hold}")
+        if (kept := self._kept(item)) is not None:
+            return kept
         try:
             _drop(root, self._draft(item))
             fd = root.open(path, os.O_RDONLY | os.O_NOFOLLOW)
@@ -133,6 +132,11 @@ class Executor:
         finally:
             os.close(fd)
 
+    def _kept(self, item: Item) -> Outcome | None:
+        """The outcome where a hold is on the file: asked before the work, and again before its effect."""
+        hold = self._held(item.step.folder, item.step.path)
+        return None if hold is None else Outcome(done=False, reason=f"legal hold: {hold}")
+
     def _delete(self, item: Item, fd: int) -> Outcome:
         root, path = self._roots[item.step.folder], item.step.path
         before, old = identity(fd), fingerprint(fd)
@@ -141,6 +145,8 @@ class Executor:
             return Outcome(done=True, reason="it did not carry the person any more")
         if not (isinstance(answer, Found) and answer.whole and _is_still(root, path, before)):
             return Outcome(done=False, reason=_CHANGED)
+        if (kept := self._kept(item)) is not None:
+            return kept
         root.unlink(path)
         durable.sync_parent(root, path)
         return Outcome(True, answer.records, _other_names(fd), old)
@@ -161,6 +167,8 @@ class Executor:
             new, seen = fingerprint(out), identity(out)
             if not _is_still(root, path, before):
                 return Outcome(done=False, reason=_CHANGED)
+            if (kept := self._kept(item)) is not None:
+                return kept
             root.rename(draft, root, path, replace=True)
             durable.sync_parent(root, path)
         return Outcome(True, answer.records, _other_names(fd), old, new, seen)

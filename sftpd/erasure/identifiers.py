@@ -16,6 +16,9 @@ from sftpd.errors import InvalidNameError, UsageError
 Finder = Callable[[str, str], bool]
 """Says whether a folded text, under a folded label (its column or key), carries one identifier."""
 
+Hint = Callable[[str], bool]
+"""Says, and fast, whether any part of a folded text may carry one identifier."""
+
 _HOME_COUNTRY = "31"
 _LONGEST = 320
 _LOCAL_PART = 64
@@ -39,6 +42,7 @@ class Identifier:
     kind: str
     value: str = field(repr=False)
     _finder: Finder = field(repr=False, compare=False)
+    _hint: Hint = field(repr=False, compare=False)
 
     def matches(self, text: str, label: str = "") -> bool:
         """Whether `text`, a field under `label` or free text, carries this identifier."""
@@ -47,6 +51,10 @@ class Identifier:
     def matches_folded(self, text: str, label: str) -> bool:
         """As `matches`, for what is folded already."""
         return self._finder(text, label)
+
+    def may_be_in(self, text: str) -> bool:
+        """Whether any field of `text`, which is folded, may carry this identifier; False is certain."""
+        return self._hint(text)
 
     def digest(self, key: bytes) -> str:
         """HMAC-SHA256 over `kind‖0x00‖value`, in hexadecimal."""
@@ -61,6 +69,11 @@ def carries(identifiers: Iterable[Identifier], text: str, label: str = "") -> bo
     """Whether `text`, under the column or key `label`, carries any of the identifiers."""
     text, label = fold(text), fold(label)
     return any(identifier.matches_folded(text, label) for identifier in identifiers)
+
+
+def name_carries(identifiers: Iterable[Identifier], name: str) -> bool:
+    """Whether a file name, without folders, carries any of the identifiers, with or without its suffix."""
+    return carries(identifiers, name) or carries(identifiers, name.rpartition(".")[0])
 
 
 def parse_identifier(raw: str) -> Identifier:
@@ -78,14 +91,14 @@ def parse_identifier(raw: str) -> Identifier:
     normal = normalise(fold(value).strip()) if len(value) <= _LONGEST else None
     if not normal:
         raise InvalidNameError(f"the value is not a valid {kind}", where="identifier", expected=form)
-    return Identifier(kind, normal, finder(normal))
+    return Identifier(kind, normal, *finder(normal))
 
 
 def _email(value: str) -> str | None:
     return value if _EMAIL.fullmatch(value) else None
 
 
-def _email_finder(value: str) -> Finder:
+def _email_finder(value: str) -> tuple[Finder, Hint]:
     def stands_alone(text: str, start: int) -> bool:
         before = _BEFORE_EMAIL.search(text[max(0, start - _LOCAL_PART) : start])
         run = before.group().rpartition("..")[2] if before else ""
@@ -97,7 +110,7 @@ def _email_finder(value: str) -> Finder:
             start = text.find(value, start + 1)
         return start >= 0
 
-    return found
+    return found, lambda text: value in text
 
 
 def _phone(value: str) -> str | None:
@@ -114,7 +127,7 @@ def _phone(value: str) -> str | None:
     return "+" + digits if fits else None
 
 
-def _phone_finder(value: str) -> Finder:
+def _phone_finder(value: str) -> tuple[Finder, Hint]:
     """National numbers are read as Dutch; a number without any prefix is not taken for a telephone number."""
     gap = r"[\s().\-/]{0,3}"
     international = rf"(?:\+|00)?{gap}{gap.join(value[1:])}"
@@ -122,7 +135,7 @@ def _phone_finder(value: str) -> Finder:
     if value.startswith("+" + _HOME_COUNTRY):
         national = gap.join(value[1 + len(_HOME_COUNTRY) :])
         forms = [rf"(?:(?:\+|00)?{gap}{gap.join(_HOME_COUNTRY)}{gap}0?|0){gap}{national}"]
-    return _pattern_finder(rf"(?<![\w+])(?<!\d[-./])(?:{'|'.join(forms)})(?![-./]?\w)")
+    return _pattern_finder(r"(?<![\w+])(?<!\d[-./])", f"(?:{'|'.join(forms)})", r"(?![-./]?\w)")
 
 
 def _bsn(value: str) -> str | None:
@@ -134,12 +147,12 @@ def _bsn(value: str) -> str | None:
     return digits if sound else None
 
 
-def _bsn_finder(value: str) -> Finder:
+def _bsn_finder(value: str) -> tuple[Finder, Hint]:
     """A number column may have lost its leading zero; an amount such as `123456782,50` is no BSN."""
     digits = r"[\s.]?".join(value)
     if value.startswith("0"):
         digits = "(?:" + digits.replace("0", "0?", 1) + ")"
-    return _pattern_finder(rf"(?<!\w)(?<!\d\.){digits}(?!\w)(?![.,]\d{{1,2}}(?!\d))")
+    return _pattern_finder(r"(?<!\w)(?<!\d\.)", digits, r"(?!\w)(?![.,]\d{1,2}(?!\d))")
 
 
 def _iban(value: str) -> str | None:
@@ -150,9 +163,9 @@ def _iban(value: str) -> str | None:
     return packed if int(number) % 97 == 1 else None
 
 
-def _iban_finder(value: str) -> Finder:
+def _iban_finder(value: str) -> tuple[Finder, Hint]:
     characters = r"[\s.\-]?".join(value)
-    return _pattern_finder(rf"(?<!\w){characters}(?!\w)")
+    return _pattern_finder(r"(?<!\w)", characters, r"(?!\w)")
 
 
 def _name(value: str) -> str | None:
@@ -160,32 +173,37 @@ def _name(value: str) -> str | None:
     return words if len(words) > 1 and any(map(str.isalpha, words)) else None
 
 
-def _name_finder(value: str) -> Finder:
+def _name_finder(value: str) -> tuple[Finder, Hint]:
     words = r"\s+".join(map(re.escape, value.split()))
-    return _pattern_finder(rf"(?<!\w)(?<!\w-){words}(?!-?\w)")
+    return _pattern_finder(r"(?<!\w)(?<!\w-)", words, r"(?!-?\w)")
 
 
 def _number(value: str) -> str | None:
     return value if re.fullmatch(r"\w[\w./-]*", value) and any(map(str.isdigit, value)) else None
 
 
-def _number_finder(*words: str) -> Callable[[str], Finder]:
+def _number_finder(*words: str) -> Callable[[str], tuple[Finder, Hint]]:
     """Numbers of our own making look like any other number: they count only beside a word that says whose."""
 
-    def build(value: str) -> Finder:
+    def build(value: str) -> tuple[Finder, Hint]:
         stem = rf"(?<![^\W_])(?:{'|'.join(words)}){_NUMBER_WORD}"
         pattern = re.compile(rf"{stem}[\s:#=]*+{re.escape(value)}(?!-?\w)(?![.,]\d)")
-        return lambda text, label: value in text and pattern.search(f"{label}: {text}") is not None
+
+        def found(text: str, label: str) -> bool:
+            return value in text and pattern.search(f"{label}: {text}") is not None
+
+        return found, lambda text: value in text
 
     return build
 
 
-def _pattern_finder(pattern: str) -> Finder:
-    compiled = re.compile(pattern)
-    return lambda text, _label: compiled.search(text) is not None
+def _pattern_finder(before: str, core: str, after: str) -> tuple[Finder, Hint]:
+    """A finder for `core` with what must not stand around it; without that it is the hint."""
+    alone, anywhere = re.compile(before + core + after), re.compile(core)
+    return lambda text, _label: alone.search(text) is not None, lambda text: anywhere.search(text) is not None
 
 
-_KINDS: dict[str, tuple[Callable[[str], str | None], Callable[[str], Finder], str]] = {
+_KINDS: dict[str, tuple[Callable[[str], str | None], Callable[[str], tuple[Finder, Hint]], str]] = {
     "bsn": (_bsn, _bsn_finder, "9 digits that pass the eleven test"),
     "customer": (_number, _number_finder("klant", "customer", "client", "debiteur"), "a customer number"),
     "email": (_email, _email_finder, "an address such as name@example.nl"),

@@ -13,7 +13,7 @@ class Search(Message, frozen=True):
 class Redact(Message, frozen=True):
     """Write the first file that comes along, without what carries an identifier, to the second.
 
-    Nothing is written where the answer is not a Found with records, or is one of the whole file.
+    What is written is whole where the answer is a Found with records and not one of the whole file.
     """
 
     name: bytes
@@ -32,6 +32,8 @@ class Found(Answer, frozen=True):
     locators: tuple[str, ...] = ()
     """Where they are, the first of them."""
     whole: bool = False
+    unsearched: tuple[str, ...] = ()
+    """Which of its parts could not be read and why, the first of them."""
 
 
 class Unsearchable(Answer, frozen=True):

@@ -1,10 +1,13 @@
 """The child that parses what others wrote: one file in, one file out, and nothing else within its reach."""
 
+import mmap
 import os
 import socket
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 from sftpd.erasure.formats.detect import detect
-from sftpd.erasure.formats.model import UnsearchableError
+from sftpd.erasure.formats.model import Data, Format, Inquiry, UnsearchableError
 from sftpd.erasure.identifiers import parse_identifier
 from sftpd.erasure.messages import Finding, Found, Question, Redact, Unsearchable
 from sftpd.process.channel import Channel, ChannelClosedError, close_all
@@ -12,13 +15,11 @@ from sftpd.process.messages import Request
 from sftpd.process.sandbox import Sandbox, interpreter_paths
 
 ENTRY = "sftpd.erasure.reader:main"
-SIZE_LIMIT = 256 << 20
-"""Bytes; a larger file is not searched."""
-
 _MEMORY_LIMIT = 2 << 30
 _CPU_LIMIT = 3600
-_LOCATORS = 100
-_CHUNK = 16 << 20
+_TOLD = 100
+_TOLD_LENGTH = 200
+"""How many places are told of a file, and how many characters of each."""
 
 
 def sandbox() -> Sandbox:
@@ -51,37 +52,46 @@ def main(sock: socket.socket, _arguments: bytes, _fds: tuple[int, ...]) -> None:
 def answer(question: object, fds: tuple[int, ...]) -> Finding:
     """Search one file, or write it anew without the person; `fds`: the file and, to redact, the draft."""
     assert isinstance(question, Question)
+    identifiers = [parse_identifier(plain) for plain in question.identifiers]
+    inquiry = Inquiry(identifiers, detect, name=question.name)
     try:
-        data = _read(fds[0])
-        identifiers = [parse_identifier(plain) for plain in question.identifiers]
-        form = detect(question.name, data)
-        matches = form.find(data, identifiers)
-        whole = any(match.whole for match in matches)
-        if isinstance(question, Redact) and matches and not whole:
-            redacted = form.redact(data, matches)
-            if form.find(redacted, identifiers):
-                return Unsearchable("the identifier is still there once its records are cut out")
-            _write(fds[1], redacted)
-        locators = tuple(match.locator for match in matches[:_LOCATORS])
-        return Found(form.name, len(matches), locators, whole)
+        with _mapped(fds[0]) as data:
+            form = detect(question.name, data)
+            findings = form.find(data, inquiry)
+            if isinstance(question, Redact) and findings.locators and not findings.whole:
+                for piece in findings.rest():
+                    _write(fds[1], piece)
+                _search_again(form, fds[1], inquiry.again())
+        locators, unsearched = _told(findings.locators), _told(findings.unsearched)
+        return Found(findings.format, len(findings.locators), locators, findings.whole, unsearched)
     except UnsearchableError as fault:
         return Unsearchable(fault.what)
     except MemoryError:
         return Unsearchable("it takes more memory than a reader has")
 
 
-def _read(fd: int) -> bytes:
-    size = os.fstat(fd).st_size
-    if size > SIZE_LIMIT:
-        raise UnsearchableError(f"it has {size} bytes, more than the {SIZE_LIMIT} that are searched")
-    chunks = []
-    position = 0
-    while position <= SIZE_LIMIT and (chunk := os.pread(fd, _CHUNK, position)):
-        chunks.append(chunk)
-        position += len(chunk)
-    if position != size:
+def _told(places: Sequence[str]) -> tuple[str, ...]:
+    return tuple(place[:_TOLD_LENGTH] for place in places[:_TOLD])
+
+
+def _search_again(form: Format, fd: int, inquiry: Inquiry) -> None:
+    with _mapped(fd) as data:
+        if form.find(data, inquiry).locators:
+            raise UnsearchableError("the identifier is still there once its records are cut out")
+
+
+@contextmanager
+def _mapped(fd: int) -> Iterator[Data]:
+    """The file's content, which must not change meanwhile: one that shrinks takes its reader with it."""
+    before = os.fstat(fd)
+    if before.st_size == 0:
+        yield b""
+        return
+    with mmap.mmap(fd, before.st_size, access=mmap.ACCESS_READ) as data:
+        yield data
+    after = os.fstat(fd)
+    if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
         raise UnsearchableError("it changed while it was read")
-    return b"".join(chunks)
 
 
 def _write(fd: int, data: bytes) -> None:

@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from sftpd.erasure.identifiers import Identifier, carries
+from sftpd.erasure.identifiers import Identifier, name_carries
 from sftpd.erasure.messages import Finding as Answer
 from sftpd.erasure.messages import Found, Search, Unsearchable
 from sftpd.erasure.plan import Finding, Parts, Searched, Unsearched
@@ -92,9 +92,17 @@ def _search_folder(
         notes.files[folder] += answer is not None
         if isinstance(answer, Unsearchable):
             notes.unsearched.append(Unsearched(folder, path, answer.reason))
-        elif answer is not None and answer.records:
-            finding = Finding(folder, path, answer.format, answer.records, answer.whole, answer.locators)
-            notes.findings.append(finding)
+        elif answer is not None:
+            _note_found(folder, path, answer, notes)
+
+
+def _note_found(folder: str, path: Parts, found: Found, notes: _Notes) -> None:
+    if found.records:
+        finding = Finding(folder, path, found.format, found.records, found.whole, found.locators)
+        notes.findings.append(finding)
+    if found.unsearched and not found.whole:
+        reason = f"parts of it were not searched: {'; '.join(found.unsearched)}"
+        notes.unsearched.append(Unsearched(folder, path, reason))
 
 
 def _walk(folder: str, root: Root, identifiers: Sequence[Identifier], notes: _Notes) -> Iterator[Parts]:
@@ -121,9 +129,8 @@ def _walk(folder: str, root: Root, identifiers: Sequence[Identifier], notes: _No
 
 
 def _name_carries(name: bytes, identifiers: Sequence[Identifier]) -> bool:
-    """Whether a file name carries an identifier, with or without its suffix."""
-    text = _RECEIPT.sub(b"", name).decode("utf-8", "replace")
-    return carries(identifiers, text) or carries(identifiers, text.rpartition(".")[0])
+    """Whether the name of a file, or of a receipt the name of the file it is of, carries an identifier."""
+    return name_carries(identifiers, _RECEIPT.sub(b"", name).decode("utf-8", "replace"))
 
 
 def _cannot_open(fault: Exception) -> str:

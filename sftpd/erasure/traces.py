@@ -21,7 +21,7 @@ def reference(conn: sa.Connection, link: str, place: Place) -> str | None:
 def transfers(conn: sa.Connection, link: str, place: Place, old: Fingerprint | None) -> list[str]:
     """The ids of the transfers by which the file at this place, or its content, crossed the link."""
     rows = list(conn.execute(sa.select(_file.c.id, _file.c.sha256).where(*_at(link, place))))
-    hashes = {row.sha256 for row in rows} | ({old.sha256.hex()} if old else set())
+    hashes = {row.sha256 for row in rows if row.sha256} | ({old.sha256.hex()} if old else set())
     t = tables.transfer.c
     same = conn.scalars(sa.select(t.id).where(t.link == link, t.sha256.in_(hashes)))
     return sorted({*(row.id for row in rows), *same})
@@ -35,6 +35,8 @@ def erased(unit: Unit, link: str, place: Place, old: Fingerprint | None) -> None
         .where(_file.c.id.in_(received))
         .values(state="erased", path=b"", sha256="", changed_at=unit.now)
     )
+    was = tables.returned.update().where(tables.returned.c.file.in_(received))
+    unit.conn.execute(was.values(path=b""))
     transfers = tables.transfer.update().where(tables.transfer.c.id.in_(received))
     unit.conn.execute(
         transfers.values(path=b"", placed_as=None, temporary=None, delivered_as=None, sha256="")

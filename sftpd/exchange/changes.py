@@ -4,7 +4,7 @@ Recovery ends what was intended and not finished: it removes, and takes back a r
 """
 
 import errno
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -13,18 +13,18 @@ import sqlalchemy as sa
 import structlog
 
 from sftpd.errors import ContainmentError, RefusedError, SftpdError
+from sftpd.exchange.keeping import Keeping
 from sftpd.exchange.places import Places, is_at
-from sftpd.exchange.records import Parts, join, split
+from sftpd.exchange.records import Parts, join, split, text
 from sftpd.files import durable
 from sftpd.files.beneath import Root
 from sftpd.files.fingerprint import snapshot
+from sftpd.files.staging import Staging
 from sftpd.ledger import tables
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
 from sftpd.ledger.writer import Unit
-
-Held = Callable[[str, str, bytes], str | None]
-"""(link, folder, path) → the reason of the legal hold that covers the file, or None."""
+from sftpd.link import aside
 
 _file = tables.kept_file
 _log = structlog.get_logger()
@@ -41,40 +41,49 @@ class Published(NamedTuple):
 class Changes:
     """Removes and renames published files of one link."""
 
-    def __init__(self, link: str, places: Places, ledger: Ledger, held: Held) -> None:
+    def __init__(self, link: str, places: Places, ledger: Ledger, keeping: Keeping) -> None:
         self._link = link
         self._places = places
         self._ledger = ledger
-        self._held = held
-
-    def refuse_held(self, folder: str, parts: Parts) -> None:
-        """Pass unless a legal hold covers the file; raises RefusedError."""
-        if self._held(self._link, folder, join(parts)) is not None:
-            raise RefusedError("the file is kept for a legal reason", reason="HELD")
+        self._keeping = keeping
 
     def remove(self, at: Published, private: Mapping[str, str]) -> None:
-        """Delete a file."""
-        event = Event("file.withdrawn", self._link, {"folder": at.folder}, private)
+        """Delete a file, or put it aside if it is held. Raises RefusedError `HELD`."""
         with self._places.alone(at.folder, at.parts):
-            self.refuse_held(at.folder, at.parts)
-            self._intend(at, event, state="withdrawing")
+            if not self._keeping.put_aside(at.folder, at.parts, private):
+                self._withdraw(at, private)
+
+    def let_go(self) -> None:
+        """Delete what was put aside, now that no hold covers it: its partner wanted that."""
+        query = sa.select(_file.c.path).where(
+            _file.c.link == self._link, _file.c.folder == aside.FOLDER, _file.c.state == "present"
+        )
+        with self._ledger.read() as conn:
+            paths = list(conn.scalars(query))
+        for path in paths:
+            at = Published(aside.FOLDER, self._places[aside.FOLDER], split(path))
             try:
-                at.root.unlink(at.parts)
-            except (OSError, ContainmentError):
-                self._ledger.write(partial(self._take_back, at, event))
-                raise
-            durable.sync_parent(at.root, at.parts)
-            self._ledger.defer(partial(self._finish, at, state="withdrawn"))
+                with self._places.alone(at.folder, at.parts):
+                    self._withdraw(at, {"path": text(split(path))})
+                Staging(at.root).prune(at.parts)
+            except RefusedError:
+                continue  # it is held still
+            except (OSError, SftpdError) as error:
+                _log.error("let_go_failed", link=self._link, error=str(error))
 
     def rename(self, at: Published, to: Parts, private: Mapping[str, str], *, replace: bool) -> None:
-        """Rename a file, or an empty directory."""
+        """Rename a file, or an empty directory; `private` has the `path` and the `new_path`.
+
+        Raises RefusedError `HELD` for either name, but of the new one where held files are put aside.
+        """
         event = Event("file.renamed", self._link, {"folder": at.folder}, private)
         with self._places.alone(at.folder, at.parts, to):
-            self.refuse_held(at.folder, at.parts)
-            self.refuse_held(at.folder, to)
             if not replace and at.root.exists(to):
                 raise FileExistsError(errno.EEXIST, "the new name is taken")
-            self._intend(at, event, state="renaming", renamed_to=join(to))
+            if at.root.exists(at.parts):
+                self._keeping.require_free(at.folder, at.parts)
+                self._keeping.put_aside(at.folder, to, {**private, "path": private["new_path"]})
+            self._intend(at, event, (at.parts, to), state="renaming", renamed_to=join(to))
             try:
                 durable.rename(at.root, at.parts, at.root, to, replace=replace)
             except (OSError, ContainmentError):
@@ -108,6 +117,7 @@ class Changes:
 
     def finish_all(self) -> None:
         """After a crash: end what was intended and not finished."""
+        self._keeping.finish_all()
         query = sa.select(_file).where(
             _file.c.link == self._link, _file.c.state.in_(("withdrawing", "renaming"))
         )
@@ -125,21 +135,39 @@ class Changes:
         there = is_at(at.root, at.parts, row.source)
         if row.state == "renaming" and there:
             # Nobody was told that it happened, and by now something may lie where it was to go.
-            path = row.path.decode("utf-8", "backslashreplace")
-            event = Event("file.renamed", self._link, {"folder": at.folder}, {"path": path})
+            event = Event("file.renamed", self._link, {"folder": at.folder}, {"path": text(split(row.path))})
             self._ledger.write(partial(self._take_back, at, event))
         elif row.state == "renaming":
             self._ledger.write(partial(self._renamed, at, split(row.renamed_to)))
+        elif there and self._keeping.covers(at.folder, at.parts):
+            # The hold was placed while nobody was at work.
+            event = Event(
+                "file.withdrawn", self._link, {"folder": at.folder}, {"path": text(split(row.path))}
+            )
+            self._ledger.write(partial(self._take_back, at, event))
         else:
             if there:
                 at.root.unlink(at.parts)
                 durable.sync_parent(at.root, at.parts)
             self._ledger.write(partial(self._finish, at, state="withdrawn"))
 
-    def _intend(self, at: Published, event: Event, **values: object) -> None:
+    def _withdraw(self, at: Published, private: Mapping[str, str]) -> None:
+        event = Event("file.withdrawn", self._link, {"folder": at.folder}, private)
+        self._intend(at, event, (at.parts,), state="withdrawing")
+        try:
+            at.root.unlink(at.parts)
+        except (OSError, ContainmentError):
+            self._ledger.write(partial(self._take_back, at, event))
+            raise
+        durable.sync_parent(at.root, at.parts)
+        self._ledger.defer(partial(self._finish, at, state="withdrawn"))
+
+    def _intend(self, at: Published, event: Event, touched: Sequence[Parts], **values: object) -> None:
         def work(unit: Unit) -> None:
             # Looked at in here, so that a name that is not there fails before anything is recorded.
             at.root.stat(at.parts, follow=False)
+            for parts in touched:
+                self._keeping.require_free(at.folder, parts, unit.conn)
             unit.conn.execute(self._row(at, "present").values(changed_at=unit.now, **values))
             unit.record(event)
 

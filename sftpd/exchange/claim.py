@@ -9,19 +9,16 @@ from pathlib import Path
 
 import structlog
 
-from sftpd.clock import Clock
 from sftpd.exchange import records
-from sftpd.exchange.away import Away
+from sftpd.exchange.away import Away, Tools
 from sftpd.exchange.deliver import Delivery
 from sftpd.exchange.due import FIRST, HERE, TOGETHER_SIZE, USUAL, Due
 from sftpd.exchange.places import file_at, is_at
 from sftpd.exchange.records import Parts, Transfer
-from sftpd.exchange.screening import Screening
 from sftpd.exchange.transfer import Outcome
 from sftpd.files.beneath import Root
 from sftpd.files.fingerprint import fingerprint, identity
 from sftpd.hooks.verdict import Verdict
-from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
 from sftpd.ledger.writer import Unit
 from sftpd.link.model import Outbound
@@ -49,15 +46,6 @@ class Claimed:
 
     def __contains__(self, parts: Parts) -> bool:
         return parts in self.entered or parts in self.failed
-
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What claiming and sending work with."""
-
-    ledger: Ledger
-    screening: Screening
-    clock: Clock
 
 
 class Claims:

@@ -8,8 +8,9 @@ from typing import Any, Protocol
 
 import structlog
 
-from sftpd.errors import ContainmentError, RemoteAwayError, RemoteError, SftpdError
+from sftpd.errors import ContainmentError, RefusedError, RemoteAwayError, RemoteError, SftpdError
 from sftpd.exchange.guard import GuardedRemotes, RemoteGuard
+from sftpd.exchange.keeping import Keeping
 from sftpd.exchange.layout import LAYOUTS, Layout
 from sftpd.exchange.places import Places, is_at
 from sftpd.exchange.records import Parts, Transfer
@@ -35,7 +36,7 @@ _log = structlog.get_logger()
 
 
 class NameTakenError(SftpdError):
-    """A file of that name is at the counterparty, and the route says not to replace it."""
+    """A file of that name is at the counterparty, and the route or a legal hold says not to replace it."""
 
     code = "NAME_TAKEN"
 
@@ -87,8 +88,11 @@ class Offer:
     guard: RemoteGuard | None = None
     awaits_receipt = False
 
-    def __init__(self, places: Places, layout: Layout = "keep", *, replace: bool = True) -> None:
+    def __init__(
+        self, places: Places, keeping: Keeping, layout: Layout = "keep", *, replace: bool = True
+    ) -> None:
         self._download = places["download"]
+        self._keeping = keeping
         self._replace = replace
         self.target = LAYOUTS[layout]
 
@@ -121,11 +125,13 @@ class Offer:
     def _place(self, transfer: Transfer, source: Root, moves: durable.Unsynced) -> Exception | None:
         final = transfer.final
         try:
-            if is_at(source, transfer.path, transfer.source):
-                durable.make_directories(self._download, final)
-                durable.rename(
-                    source, transfer.path, self._download, final, replace=self._replace, among=moves
-                )
+            if not is_at(source, transfer.path, transfer.source):
+                return None
+            self._keeping.require_free("download", final)
+            durable.make_directories(self._download, final)
+            durable.rename(source, transfer.path, self._download, final, replace=self._replace, among=moves)
+        except RefusedError as refusal:
+            return NameTakenError(f"in /download {refusal.what}")
         except FileExistsError as fault:
             if self._replace or not self._download.exists(final):
                 return fault  # a file where a folder is needed

@@ -5,7 +5,6 @@ Each is one decision in the ledger, with its event; the queue carries it out, no
 
 import hashlib
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -15,6 +14,7 @@ from sftpd.clock import Clock
 from sftpd.errors import NotFoundError, RefusedError
 from sftpd.exchange import records
 from sftpd.exchange.due import HERE
+from sftpd.exchange.keeping import Held
 from sftpd.exchange.places import Places
 from sftpd.exchange.records import Transfer
 from sftpd.exchange.transfer import Outcome, TransferState
@@ -28,9 +28,6 @@ from sftpd.ledger.writer import Unit
 from sftpd.names import TransferId, new_id
 
 _CHUNK = 1 << 20
-
-Held = Callable[[str, str, bytes], str | None]
-"""The reason of the legal hold on a file: link, folder, path."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +72,7 @@ class TransferDesk:
         def work(unit: Unit) -> None:
             transfer = _require_outbound(unit.conn, transfer_id, "retry", TransferState.FAILED)
             place = _require_kept(unit.conn, transfer, "failed")
-            held = self._held(transfer.link, "failed", place)
+            held = self._held(transfer.link, "failed", place, unit.conn)
             if held is not None:
                 raise RefusedError(
                     f"its file is held: {held}", reason="LEGAL_HOLD", where=f"transfer {transfer_id}"
@@ -99,7 +96,8 @@ class TransferDesk:
         fresh = TransferId(new_id(self._clock.now()))
         copy = (fresh.encode(),)
         assert transfer.placed_as is not None
-        again = replace(transfer, id=fresh, source=_copy(places, transfer, copy))
+        source = _copy(places, transfer, copy)
+        again = replace(transfer, id=fresh, source=source, copy_of=transfer.copy_of or transfer_id)
 
         def work(unit: Unit) -> None:
             _require_kept(unit.conn, transfer, "sent")
@@ -144,7 +142,7 @@ def _require_kept(conn: sa.Connection, transfer: Transfer, folder: str) -> bytes
     file = tables.kept_file.c
     kept = conn.execute(sa.select(file.folder, file.path, file.state).where(file.id == transfer.id)).first()
     if kept is None or kept.folder != folder or kept.state != "present":
-        state = "never was" if kept is None else f"is {kept.state}"
+        state = "never was" if kept is None or kept.folder != folder else f"is {kept.state}"
         raise NotFoundError(
             f"its file {state} in {folder}/", where=f"transfer {transfer.id}", remedy="drop the file anew"
         )

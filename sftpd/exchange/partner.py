@@ -15,6 +15,7 @@ from typing import Literal
 from sftpd.errors import LedgerError, RefusedError
 from sftpd.exchange import records
 from sftpd.exchange.changes import Changes, Published
+from sftpd.exchange.keeping import Keeping
 from sftpd.exchange.places import OWN_MODE, Places
 from sftpd.exchange.ration import Ration
 from sftpd.exchange.receive import Answer, Arrival, Receiver
@@ -45,6 +46,7 @@ class Ports:
     ledger: Ledger
     receiver: Receiver
     changes: Changes
+    keeping: Keeping
     require_open: Callable[[str], None]
     ration: Ration
 
@@ -60,6 +62,7 @@ class Partner:
         self._receiver = ports.receiver
         self._require_open = ports.require_open
         self._changes = ports.changes
+        self._keeping = ports.keeping
         self._ration = ports.ration
         self._staging = {name: self._make_staging(name) for name in _UPLOADS}
 
@@ -103,11 +106,12 @@ class Partner:
     def complete(self, transfer: TransferId, path: VirtualPath, size: int, sha256: str | None) -> Answer:
         """Take in the staged file at `path`, which its session has made durable and closed.
 
-        Raises RefusedError when it is rejected or too much, OSError when it is not there.
+        Raises RefusedError when it is rejected, too much or would replace a file under a legal hold, OSError
+        when it is not there.
         """
         self._require_open(self.link.name)
         folder = _taking_uploads(path)
-        self._changes.refuse_held(folder, path.parts[1:])
+        self._keeping.require_room(folder, path.parts[1:])
         staging = self._staging[path.parts[0]]
         arrival = Arrival(
             transfer=transfer,
@@ -186,12 +190,12 @@ class Partner:
             return
         public = {"size": size, "complete": complete}
         event = Event("file.fetched", self.link.name, public, self._private(path))
-        folder = _UPLOADS.get(path.parts[0])
+        folder = _PUBLISHED.get(path.parts[0])
 
         def work(unit: Unit) -> None:
             unit.record(event)
             if folder is not None:
-                records.accessed(unit, self.link.name, folder, path.parts[1:])
+                records.accessed(unit, self.link.name, folder, path.parts[1:], whole=complete)
 
         self._ledger.defer(work)
 

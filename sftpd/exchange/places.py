@@ -10,7 +10,7 @@ from sftpd.exchange.records import Parts, Transfer
 from sftpd.files import durable
 from sftpd.files.beneath import Root
 from sftpd.files.fingerprint import snapshot
-from sftpd.files.naming import move_aside
+from sftpd.files.naming import move_aside, reason_beside
 from sftpd.link.model import Folders
 
 LOCAL_MODE = 0o770
@@ -92,17 +92,12 @@ class Places:
     def note_reason(self, folder: str, parts: Parts, reason: str) -> None:
         """Write the reason beside a file that was put aside."""
         with self[folder].sub(parts[:-1]) as parent:
-            durable.write_atomically(parent.fileno(), _note(parts), reason.encode() + b"\n")
+            durable.write_atomically(parent.fileno(), reason_beside(parts[-1]), reason.encode() + b"\n")
 
     def forget_reason(self, folder: str, parts: Parts) -> None:
         """Remove the reason beside a file that lay there."""
         with suppress(FileNotFoundError):
-            self[folder].unlink((*parts[:-1], _note(parts)))
-
-
-def _note(parts: Parts) -> bytes:
-    """The name of the file with the reason."""
-    return parts[-1][:240] + b".reason.txt"
+            self[folder].unlink((*parts[:-1], reason_beside(parts[-1])))
 
 
 def is_at(root: Root, parts: Parts, source: str) -> bool:

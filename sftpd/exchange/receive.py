@@ -18,6 +18,7 @@ import structlog
 
 from sftpd.errors import ContainmentError, RefusedError
 from sftpd.exchange import records
+from sftpd.exchange.keeping import Keeping
 from sftpd.exchange.places import Places, file_at
 from sftpd.exchange.records import Parts, Transfer
 from sftpd.exchange.screening import Screening
@@ -79,10 +80,12 @@ class Receiver:
         *,
         ledger: Ledger,
         screening: Screening,
+        keeping: Keeping,
         workers: Executor,
         acknowledge_within: float,
     ) -> None:
         self._link = link
+        self._keeping = keeping
         self._places = places
         self._ledger = ledger
         self._screening = screening
@@ -154,7 +157,7 @@ class Receiver:
             blocked = self._publish(transfers, folder, said, entered=entered)
         except Exception as error:
             if len(transfers) == 1:
-                return {transfers[0].id: error}
+                return {transfers[0].id: self._unpublished(transfers[0], error, said, entered=entered)}
             return {
                 name: answer
                 for transfer in transfers
@@ -166,12 +169,27 @@ class Receiver:
             if transfer.id in blocked:
                 why = str(blocked[transfer.id])
                 _log.error("publish_failed", link=self._link, transfer=transfer.id, error=why)
-                try:
-                    self._quarantine(transfer, _IN_THE_WAY, said, entered=True)
-                    answers[transfer.id] = _held_back(_IN_THE_WAY)
-                except Exception as refusal:
-                    answers[transfer.id] = refusal
+                answers[transfer.id] = self._held_back(transfer, _IN_THE_WAY, said, entered=True)
         return answers
+
+    def _unpublished(
+        self, transfer: Transfer, error: Exception, said: Mapping[str, str], *, entered: bool
+    ) -> Answer | Exception:
+        """What becomes of a file whose transaction failed; one that a hold keeps out is held back itself."""
+        if not isinstance(error, RefusedError):
+            return error
+        # The hold was placed since the upload began, or a pull never asked.
+        verdict = Verdict(Ruling.REJECT, f"{error.what}; nothing may replace it")
+        return self._held_back(transfer, verdict, said, entered=entered)
+
+    def _held_back(
+        self, transfer: Transfer, verdict: Verdict, said: Mapping[str, str], *, entered: bool
+    ) -> Answer | Exception:
+        try:
+            self._quarantine(transfer, verdict, said, entered=entered)
+            return _held_back(verdict)
+        except Exception as refusal:
+            return refusal
 
     def publish_again(self, transfer: Transfer) -> None:
         """After a crash: do the rename that was due, if it was not done."""
@@ -259,6 +277,8 @@ class Receiver:
         """Record files as received and publish them; returns what keeps some from being published."""
 
         def work(unit: Unit) -> datetime:
+            for each in transfers:
+                self._keeping.require_free(folder, each.path, unit.conn)
             outcomes = (Outcome.ACCEPTED, Outcome.VERIFIED)
             if entered:
                 records.move_all(unit, {each.id: {"folder": folder} for each in transfers}, *outcomes)
@@ -271,6 +291,8 @@ class Receiver:
             return unit.now
 
         with self._places.alone(folder, *(transfer.path for transfer in transfers)):
+            for each in transfers:
+                self._keeping.put_aside(folder, each.path, each.private)
             now = self._ledger.write(work)
             blocked = self._rename(transfers, folder)
         for transfer in transfers:

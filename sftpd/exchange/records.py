@@ -34,26 +34,24 @@ _PATH: list[sa.BindParameter[Any]] = [sa.bindparam(f"path_{n}") for n in range(T
 _GET_SOME = Statement(sa.select(_t).where(_t.c.id.in_(_ID)))
 _STATES = Statement(sa.select(_t.c.id, _t.c.state).where(_t.c.id.in_(_ID)))
 _FORGET = Statement(_file.delete().where(_file.c.id == sa.bindparam("transfer")))
-_REPLACE = Statement(
-    _file.update()
-    .where(
-        _file.c.link == sa.bindparam("link_"),
-        _file.c.folder == sa.bindparam("folder_"),
-        _file.c.path == sa.bindparam("path_"),
-        _file.c.state == "present",
-    )
-    .values(state="replaced", changed_at=sa.bindparam("now"))
+_AT = (
+    _file.c.link == sa.bindparam("link_"),
+    _file.c.folder == sa.bindparam("folder_"),
+    _file.c.path == sa.bindparam("path_"),
+    _file.c.state == "present",
 )
+"""The file in our care at a place."""
+_REPLACE = Statement(_file.update().where(*_AT).values(state="replaced", changed_at=sa.bindparam("now")))
 _KEEP = inserting(_file)
-_ACCESSED = Statement(
-    _file.update()
+_RECEIVED = Statement(sa.select(_file.c.received_at).where(_file.c.id == sa.bindparam("transfer")))
+_ACCESSED = Statement(_file.update().where(*_AT).values(accessed_at=sa.bindparam("now")))
+_FETCHED = Statement(
+    tables.returned.update()
     .where(
-        _file.c.link == sa.bindparam("link_"),
-        _file.c.folder == sa.bindparam("folder_"),
-        _file.c.path == sa.bindparam("path_"),
-        _file.c.state == "present",
+        tables.returned.c.fetched_at.is_(None),
+        tables.returned.c.file.in_(sa.select(_file.c.id).where(*_AT)),
     )
-    .values(accessed_at=sa.bindparam("now"))
+    .values(fetched_at=sa.bindparam("now"))
 )
 _BEING_PLACED = Statement(
     sa.select(_t.c.path, _t.c.id).where(
@@ -93,6 +91,8 @@ class Transfer:
     size: int
     sha256: str
     origin: str | None = None
+    copy_of: TransferId | None = None
+    """Outbound, of a file that is sent again: the transfer that it was first sent by."""
     state: TransferState = TransferState.SCREENING
     folder: str | None = None
     placed_as: Parts | None = None
@@ -261,11 +261,14 @@ def let_go(unit: Unit, transfer_id: TransferId) -> None:
 def keep(unit: Unit, transfer: Transfer, folder: str, path: Parts, *, again: bool = True) -> None:
     """Take a transfer's file into our care; one at the same place before it counts as replaced.
 
-    `again`: it may be in our care already, elsewhere.
+    `again`: it may be in our care already, elsewhere. A copy that was sent again is kept since its original
+    was: they are one file, and go together.
     """
     place = {"link": transfer.link, "folder": folder, "path": join(path)}
     file = {"id": transfer.id, "source": transfer.source, "size": transfer.size, "sha256": transfer.sha256}
-    kept = {"state": "present", "received_at": unit.now, "changed_at": unit.now}
+    known = [] if transfer.copy_of is None else _RECEIVED.fetch(unit.conn, transfer=transfer.copy_of)
+    since = tables.instant(known[0][0]) if known else unit.now
+    kept = {"state": "present", "received_at": since, "changed_at": unit.now}
     unset = {"renamed_to": None, "accessed_at": None}
     if again:
         _FORGET.run(unit.conn, {"transfer": transfer.id})
@@ -273,10 +276,12 @@ def keep(unit: Unit, transfer: Transfer, folder: str, path: Parts, *, again: boo
     _KEEP.run(unit.conn, file | place | kept | unset)
 
 
-def accessed(unit: Unit, link: str, folder: str, path: Parts) -> None:
+def accessed(unit: Unit, link: str, folder: str, path: Parts, *, whole: bool) -> None:
     """Enter that a kept file was read through us just now; of what is not in our care nothing is entered."""
     place = {"link_": link, "folder_": folder, "path_": join(path)}
     _ACCESSED.run(unit.conn, place | {"now": unit.now})
+    if whole and folder == "download":
+        _FETCHED.run(unit.conn, place | {"now": unit.now})
 
 
 def _states(conn: sa.Connection, ids: Sequence[TransferId]) -> dict[TransferId, TransferState]:
@@ -330,6 +335,7 @@ def _transfer(row: Any) -> Transfer:
         size=row.size,
         sha256=row.sha256,
         origin=row.origin,
+        copy_of=None if row.copy_of is None else TransferId(row.copy_of),
         state=TransferState(row.state),
         folder=row.folder,
         placed_as=None if row.placed_as is None else split(row.placed_as),

@@ -13,8 +13,8 @@ import structlog
 
 from sftpd.errors import RemoteAwayError, RemoteError
 from sftpd.exchange import records, return_records
-from sftpd.exchange.away import Away
-from sftpd.exchange.claim import Claimed, Claims, Tools
+from sftpd.exchange.away import Away, Tools
+from sftpd.exchange.claim import Claimed, Claims
 from sftpd.exchange.deliver import Delivery, NameTakenError, asked, other_name
 from sftpd.exchange.due import HERE
 from sftpd.exchange.places import Places, file_at, is_at
@@ -66,7 +66,7 @@ class Sender:
         self._ledger = tools.ledger
         self._screening = tools.screening
         self._clock = tools.clock
-        self._away = Away(route, places, source, tools.ledger)
+        self._away = Away(route, places, source, tools)
         self._claims = Claims(route, source, delivery, self._away, tools)
 
     def claims_together(self) -> bool:
@@ -287,7 +287,7 @@ class Sender:
             if folder is None:
                 failed |= self._away.put_away(transfers)
             else:
-                self._away.close_soon([(transfer, None) for transfer in transfers], folder)
+                self._away.close_offered(transfers, folder)
         except Exception as error:
             failed.update({transfer.id: error for transfer in transfers})
 

@@ -20,6 +20,11 @@ def numbered(name: bytes) -> Iterator[bytes]:
         yield stem[: _NAME_LIMIT - len(tail)] + tail
 
 
+def reason_beside(name: bytes) -> bytes:
+    """The name of the file that says why the file `name` was put aside."""
+    return name[:240] + b".reason.txt"
+
+
 def move_aside(
     source: Root, parts: Parts, target: Root, wanted: Parts, among: durable.Unsynced | None = None
 ) -> Parts:

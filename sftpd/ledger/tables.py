@@ -70,6 +70,7 @@ transfer = sa.Table(
     sa.Column("path", sa.LargeBinary, nullable=False),  # relative to the route's folder
     sa.Column("source", sa.Text, nullable=False),  # snapshot of our file: inode, size, mtime
     sa.Column("origin", sa.Text),  # what a fetched file was at the remote: size, mtime
+    sa.Column("copy_of", sa.Text),  # a file that is sent again: the transfer that it was first sent by
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("sha256", sa.Text, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
@@ -118,30 +119,30 @@ kept_file = sa.Table(
     metadata,
     sa.Column("id", sa.Text, primary_key=True),  # its transfer
     sa.Column("link", sa.Text, nullable=False),
-    sa.Column("folder", sa.Text, nullable=False),  # inbound | quarantine | requests | sent | failed
+    sa.Column("folder", sa.Text, nullable=False),  # inbound, sent, staging, held and so on
     sa.Column("path", sa.LargeBinary, nullable=False),
     sa.Column("source", sa.Text, nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("sha256", sa.Text, nullable=False),
     sa.Column("received_at", Instant, nullable=False),
     sa.Column("accessed_at", Instant),  # when an account last read it through us
-    # present | withdrawing | renaming | replaced | withdrawn | disposed | erased | absent
+    # present | withdrawing | renaming | moving_aside | replaced | withdrawn | disposed | erased | absent
     sa.Column("state", sa.Text, nullable=False),
-    sa.Column("renamed_to", sa.LargeBinary),  # while it is being renamed
+    sa.Column("renamed_to", sa.LargeBinary),  # while it is being renamed or moved aside
     sa.Column("changed_at", Instant, nullable=False),
     sa.Index(None, "link", "folder", "path"),
     sa.Index(None, "link", "folder", "received_at"),
     sa.Index(None, "state", "received_at"),
 )
-"""Files under our care until they are disposed of: received ones, and our copies of sent and failed ones."""
+"""Files under our care until they are disposed of: received, sent, failed, offered, and parts of uploads."""
 
 hold = sa.Table(
     "hold",
     metadata,
     sa.Column("id", sa.Text, primary_key=True),
     sa.Column("link", sa.Text, nullable=False),
-    sa.Column("folder", sa.Text),  # none: every folder
-    sa.Column("glob", sa.Text),  # none: every file
+    sa.Column("scope", sa.JSON, nullable=False),  # one of retention.scope
+    sa.Column("file", sa.Text),  # the file that the scope names, if it is on one alone
     sa.Column("reason", sa.Text, nullable=False),
     sa.Column("placed_by", sa.Text, nullable=False),
     sa.Column("placed_at", Instant, nullable=False),
@@ -161,16 +162,46 @@ disposal = sa.Table(
     sa.Column("folder", sa.Text, nullable=False),
     sa.Column("path", sa.LargeBinary, nullable=False),
     sa.Column("source", sa.Text, nullable=False),
+    sa.Column("action", sa.Text, nullable=False, server_default="dispose"),  # dispose | return
     sa.Column("rule", sa.Text, nullable=False),
     sa.Column("rule_version", sa.Integer, nullable=False),
     sa.Column("due", Instant, nullable=False),
     sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("copies", sa.JSON, nullable=False, server_default="[]"),  # what goes with it
     sa.Column("intended_at", Instant, nullable=False),
     sa.Column("done_at", Instant),
     sa.Column("result", sa.Text),
     sa.Index(None, "done_at"),
 )
 """What retention set out to dispose of, under which rule, and what came of it."""
+
+returned = sa.Table(
+    "returned",
+    metadata,
+    sa.Column("file", sa.Text, primary_key=True),
+    sa.Column("folder", sa.Text, nullable=False),  # where it was until then; rules go by that
+    sa.Column("path", sa.LargeBinary, nullable=False),
+    sa.Column("offered_at", Instant, nullable=False),
+    sa.Column("fetched_at", Instant),  # when an account had read it whole
+)
+"""The kept files that were given back to the partner, and wait in `/download` to be fetched."""
+
+review = sa.Table(
+    "retention_review",
+    metadata,
+    sa.Column("file", sa.Text, primary_key=True),
+    sa.Column("link", sa.Text, nullable=False),
+    sa.Column("rule", sa.Text, nullable=False),
+    sa.Column("rule_version", sa.Integer, nullable=False),
+    sa.Column("since", Instant, nullable=False),
+    sa.Column("answer", sa.Text),  # approved | extended | rejected; none: it waits
+    sa.Column("until", Instant),  # extended or rejected: when it is asked about again
+    sa.Column("reason", sa.Text),
+    sa.Column("answered_by", sa.Text),
+    sa.Column("answered_at", Instant),
+    sa.Index(None, "link"),
+)
+"""Files whose rule asks somebody to decide on them, and what was decided under that version of the rule."""
 
 freeze = sa.Table(
     "retention_freeze",

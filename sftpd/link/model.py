@@ -350,6 +350,11 @@ class Folders:
         """The receipts that remotes' owners made of what we delivered."""
         return self.own / "return_receipts"
 
+    @property
+    def held(self) -> Path:
+        """Held files that the partner removed or replaced, until no hold covers them."""
+        return self.own / "held"
+
     def by_name(self) -> dict[str, Path]:
         """Each folder that holds files of the link, by the name that the ledger and reports use."""
         names = (
@@ -364,6 +369,7 @@ class Folders:
             "receipts",
             "drafts",
             "return_receipts",
+            "held",
         )
         return {name: getattr(self, name) for name in names}
 

@@ -1,27 +1,38 @@
 """The retention desk: what operators and the scheduler ask of retention."""
 
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from datetime import datetime
+from itertools import chain
+from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 import structlog
 
 from sftpd.clock import Clock
-from sftpd.errors import NotFoundError, RefusedError
+from sftpd.errors import NotFoundError, RefusedError, UsageError
+from sftpd.files.beneath import Root
+from sftpd.ledger import tables
 from sftpd.ledger.ledger import Ledger
-from sftpd.retention import freezes, holds
-from sftpd.retention.disposal import Result, closings, kept_files, unfinished
+from sftpd.ledger.writer import Unit
+from sftpd.retention import freezes, holds, reviews, unfinished
+from sftpd.retention.disposal import Result, closings, given_back, kept_files, rows, undone
 from sftpd.retention.explain import Explanation, explain
 from sftpd.retention.freezes import Freeze
 from sftpd.retention.guard import Confirmation, Guard
 from sftpd.retention.guards import VOLUME, Bounds
+from sftpd.retention.reckoning import Ids, Plan, reckon
 from sftpd.retention.report import ReportRow, report
 from sftpd.retention.roots import Roots
-from sftpd.retention.rule import Kept, Rule
-from sftpd.retention.schedule import Plan, Schedule, plan
-from sftpd.retention.sweep import Sweep
+from sftpd.retention.rule import STAGING, Answer, Kept, Review, Rule
+from sftpd.retention.schedule import Item, Schedule, is_step
+from sftpd.retention.sweep import BATCH, Sweep
 from sftpd.retention.timekeeper import Timekeeper
 
+Moment = Callable[[datetime, ZoneInfo], datetime]
+"""An instant, given the present one and the time zone of the rule."""
+
+_file, _was = tables.kept_file.c, tables.returned.c
 _USUAL = Bounds()
 _log = structlog.get_logger()
 
@@ -44,13 +55,34 @@ class RetentionDesk:
         self._clock = clock
         self._timekeeper = timekeeper
         self._guard = Guard(ledger, timekeeper, roots, bounds)
+        self._roots = roots
         self._sweep = Sweep(ledger, roots, clock)
         self._running = threading.Lock()
 
     def plan(self, link: str | None = None) -> Plan:
         """What is to become of each file of one link, or of all, as things stand now."""
         with self._ledger.read() as conn:
-            return plan(self._files(conn, link), self._schedule(conn, link))
+            schedule = self._schedule(conn, link)
+            with_peers = schedule.by_peer
+            special = given_back(conn, link, with_peers=with_peers)
+            found = rows(conn, link, with_peers=with_peers)
+            return reckon(found, schedule, special, tables.instant)
+
+    def items(self, link: str | None = None, at: Schedule | None = None) -> list[Item]:
+        """Every file of one link, or of all, with the decision on it, by place; `at`: as a plan has it."""
+        with self._ledger.read() as conn:
+            schedule = at or self._schedule(conn, link)
+            where = () if link is None else (_file.link == link,)
+            found = kept_files(conn, *where, with_peers=schedule.by_peer)
+            found.sort(key=lambda file: (file.link, file.folder, file.path, file.id))
+            return [Item(file, schedule.decide(file)) for file in found]
+
+    def batches(self, ids: Ids, schedule: Schedule) -> Iterator[list[Item]]:
+        """The files of a plan that are still as it found them, with the decisions on them, some at a time."""
+        for batch in ids.batches(BATCH):
+            with self._ledger.read() as conn:
+                found = kept_files(conn, _file.id.in_(batch), with_peers=schedule.by_peer)
+            yield [Item(file, schedule.decide(file)) for file in sorted(found, key=_order)]
 
     def run(self, plan_hash: str, confirmation: Confirmation | None = None) -> dict[str, Result]:
         """Dispose of what the plan of this hash says; returns file id → result.
@@ -61,7 +93,9 @@ class RetentionDesk:
         with self._running:
             self._guard.require_time()
             self._resume()
-            return self._carry_out(self._made_again(plan_hash), confirmation)
+            current = self._made_again(plan_hash)
+            self._ask_for_reviews(current)
+            return self._carry_out(current, confirmation)
 
     def run_due(self) -> None:
         """Run what is due, each link by itself: one whose run is refused keeps no other from its own.
@@ -72,8 +106,10 @@ class RetentionDesk:
             self._guard.require_time()
             self._resume()
             for link in self._links:
+                self._note_unfinished(link)
                 current = self.plan(link)
-                if not current.disposals:
+                self._ask_for_reviews(current)
+                if not len(current.steps):
                     continue
                 try:
                     self._carry_out(current, None)
@@ -97,7 +133,7 @@ class RetentionDesk:
     def against(self, plan: Plan) -> list[Freeze]:
         """What speaks against running a plan now."""
         self._timekeeper.look()
-        links = {"", *(item.file.link for item in plan.items)}
+        links = {"", *plan.links}
         told = [f for f in self.frozen() if f.scope.link in links and f.reason.code not in VOLUME]
         return told + self._guard.over(plan)
 
@@ -112,34 +148,110 @@ class RetentionDesk:
         Raises NotFoundError when no file is kept there.
         """
         with self._ledger.read() as conn:
-            found = self._files(conn, link, (folder, path))
+            schedule = self._schedule(conn, link)
+            was = sa.select(_was.file).where(_was.folder == folder, _was.path == path)
+            here = sa.and_(_file.folder == folder, _file.path == path)
+            where = (_file.link == link, sa.or_(here, _file.id.in_(was)))
+            found = kept_files(conn, *where, with_peers=schedule.by_peer)
+            found.sort(key=lambda file: file.returned is not None)  # a newer one of that name first
             if not found:
                 raise NotFoundError(f"no file is kept at {folder}/{path.decode('utf-8', 'backslashreplace')}")
-            return explain(found[0], self._schedule(conn, link))
+            return explain(found[0], schedule)
+
+    def waiting(self, link: str | None = None) -> list[tuple[Item, datetime | None]]:
+        """The files that are to be reviewed now, of one link or of all, and since when that is told of."""
+        current = self.plan(link)
+        with self._ledger.read() as conn:
+            told = reviews.waiting(conn, link)
+        return [
+            (item, told[item.file.id].since if item.file.id in told else None)
+            for items in self.batches(current.reviews, current.schedule)
+            for item in items
+        ]
+
+    def review(self, file: str, answer: Answer, until: Moment | None, reason: str, by: str) -> Item:
+        """Decide on a file that is to be reviewed, or anew on one that was; returns what it comes to.
+
+        Raises NotFoundError when it is not kept, RefusedError `NOT_IN_REVIEW` when its rule does not ask for
+        a review now, and UsageError when `until` has passed.
+        """
+
+        def work(unit: Unit) -> None:
+            item, schedule = self._item(unit.conn, file)
+            rule = item.decision.rule
+            if rule is None or (item.decision.action != "review" and item.decision.review is None):
+                raise RefusedError(
+                    f"it is not to be reviewed: {item.decision.action}, {item.decision.reason}",
+                    reason="NOT_IN_REVIEW",
+                    where=item.file.place,
+                    remedy="see sftpd retention review list",
+                )
+            end = None if until is None else until(schedule.now, rule.zone)
+            if end is not None and end <= schedule.now:
+                raise UsageError(f"{end.isoformat()} has passed", expected="a time to come")
+            reviews.answer(unit, item, Review(file, rule.id, rule.version, answer, end, reason, by))
+
+        with self._running:  # so that a run that is under way goes by one decision
+            self._ledger.write(work)
+            with self._ledger.read() as conn:
+                return self._item(conn, file)[0]
+
+    def _item(self, conn: sa.Connection, file: str) -> tuple[Item, Schedule]:
+        schedule = self._schedule(conn, None)
+        found = kept_files(conn, _file.id == file, with_peers=schedule.by_peer)
+        if not found:
+            raise NotFoundError(f"no file {file} is kept")
+        return Item(found[0], schedule.decide(found[0])), schedule
 
     def report(self, link: str | None = None, plan_hash: str | None = None) -> list[ReportRow]:
         """What was disposed of, of one link or plan or of all, oldest first."""
         with self._ledger.read() as conn:
             return report(conn, link, plan_hash)
 
-    def _files(
-        self, conn: sa.Connection, link: str | None, at: tuple[str, bytes] | None = None
-    ) -> list[Kept]:
-        with_peers = any(rule.account is not None for rule in self._rules)
-        return kept_files(conn, link, at, with_peers=with_peers)
-
     def _schedule(self, conn: sa.Connection, link: str | None) -> Schedule:
-        return Schedule(self._rules, holds.listed(conn, link), self._clock.now(), closings(conn))
+        now = self._clock.now()
+        standing = holds.standing(conn, now, link)
+        return Schedule(self._rules, standing, now, closings(conn), reviews.given(conn, link))
+
+    def _ask_for_reviews(self, plan: Plan) -> None:
+        """Have what a plan wants reviewed wait in the queue, and nothing else of its links."""
+        asked = [item for items in self.batches(plan.reviews, plan.schedule) for item in items]
+
+        def work(unit: Unit) -> None:
+            for link in plan.links:
+                reviews.settle(unit, link, (item for item in asked if item.file.link == link))
+
+        self._ledger.write(work)
 
     def _carry_out(self, plan: Plan, confirmation: Confirmation | None) -> dict[str, Result]:
         self._guard.require_volume(plan, confirmation)
-        results = self._sweep.run(plan.hash, plan.disposals, self._guard.require_time)
+        parts: list[Kept] = []
+        if any(folder == STAGING for _, folder in plan.places):
+            every = chain.from_iterable(self._steps(plan))
+            parts = [item.file for item in every if item.file.folder == STAGING]
+        steps = self._steps(plan)
+        results = self._sweep.run(plan.hash, steps, plan.places, self._guard.require_time, parts)
         self._guard.ended(plan)
         return results
 
+    def _steps(self, plan: Plan) -> Iterator[list[Item]]:
+        """What a run does something about; a file that was read since, for example, may be left out."""
+        for items in self.batches(plan.steps, plan.schedule):
+            yield [item for item in items if is_step(item.decision.action, item.file.folder)]
+
+    def _note_unfinished(self, link: str) -> None:
+        """Take unfinished uploads into our care, where a rule says how long they are kept."""
+        if not any(rule.link == link and rule.folder in (None, STAGING) for rule in self._rules):
+            return
+        try:
+            with Root.at(self._roots.folder((link, STAGING))) as area:
+                unfinished.note(self._ledger, link, area)
+        except OSError as error:
+            _log.error("unfinished_uploads_not_seen", link=link, error=str(error))
+
     def _resume(self) -> dict[str, Result]:
         with self._ledger.read() as conn:
-            intents = unfinished(conn)
+            intents = undone(conn)
         return self._sweep.resume(intents) if intents else {}
 
     def _made_again(self, plan_hash: str) -> Plan:
@@ -152,3 +264,7 @@ class RetentionDesk:
             reason="PLAN_CHANGED",
             remedy="plan again and look at what changed",
         )
+
+
+def _order(item: Kept) -> tuple[datetime, str]:
+    return item.received_at, item.id

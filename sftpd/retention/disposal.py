@@ -1,19 +1,25 @@
 """Disposals as rows of the ledger: intended, then done, each with its event."""
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from functools import cache
+from typing import Any, cast
 
 import sqlalchemy as sa
 
 from sftpd.ledger import tables
 from sftpd.ledger.outbox import Event
+from sftpd.ledger.statement import Statement
 from sftpd.ledger.writer import Unit
 from sftpd.link.lifecycle import LinkState
-from sftpd.retention.rule import Kept
+from sftpd.retention.reckoning import Row
+from sftpd.retention.rule import STAGING, Action, Copy, Kept, Returned, place
 from sftpd.retention.schedule import Item
+
+OFFERED = "download"
+"""The folder in which the partner finds what is given back."""
 
 
 class Result(Enum):
@@ -33,6 +39,8 @@ class Result(Enum):
     """Something is mounted over its directory; whether it is still there cannot be seen."""
     HELD = "held"
     """A hold was placed since; it stays."""
+    RETURNED = "returned"
+    """The file is offered to the partner, in `/download`."""
     FAILED = "failed"
     """The file system did not let it be removed; the log says why."""
 
@@ -48,6 +56,26 @@ REMOVED = _STATE_AFTER.keys()
 
 
 @dataclass(frozen=True, slots=True)
+class Done:
+    """What came of an intent, and of each copy that was to go with its file."""
+
+    intent: "Intent"
+    result: Result
+    copies: Mapping[Copy, Result] = field(default_factory=dict)
+    returned_as: bytes | None = None
+    """The path in `/download` of a file that was given back."""
+
+    @property
+    def private(self) -> dict[str, Any]:
+        """What an audit leaf only commits to."""
+        told = {copy.place: result.value for copy, result in self.copies.items()}
+        private = {"path": self.intent.file.place} | ({"copies": told} if told else {})
+        if self.returned_as is not None:
+            private["returned_as"] = place(OFFERED, self.returned_as)
+        return private
+
+
+@dataclass(frozen=True, slots=True)
 class Intent:
     """A file to dispose of under a plan, entered before it is touched."""
 
@@ -55,12 +83,16 @@ class Intent:
     file: Kept
     rule: str
     rule_version: int
+    copies: tuple[Copy, ...] = ()
+    """What goes with it."""
+    action: Action = "dispose"
 
     @property
     def public(self) -> dict[str, Any]:
         """What an audit leaf may say of it openly."""
         return {
             "plan": self.plan,
+            "action": self.action,
             "file": self.file.id,
             "rule": self.rule,
             "rule_version": self.rule_version,
@@ -69,12 +101,10 @@ class Intent:
 
 def kept_files(
     conn: sa.Connection,
-    link: str | None = None,
-    at: tuple[str, bytes] | None = None,
-    *,
+    *where: sa.ColumnElement[bool],
     with_peers: bool = False,
 ) -> list[Kept]:
-    """The received files that are still present, of one link or of all, or `at` one folder and path.
+    """The files in our care that are still present and meet the conditions.
 
     Their peers are looked up only if asked for.
     """
@@ -83,15 +113,53 @@ def kept_files(
     query = sa.select(*columns)
     if with_peers:
         transfer = tables.transfer
-        query = query.add_columns(transfer.c.peer).outerjoin_from(
+        query = query.add_columns(sa.func.coalesce(transfer.c.peer, "")).outerjoin_from(
             tables.kept_file, transfer, transfer.c.id == file.id
         )
-    query = query.where(file.state == "present")
-    if link is not None:
-        query = query.where(file.link == link)
-    if at is not None:
-        query = query.where(file.folder == at[0], file.path == at[1])
-    return [Kept(*row) for row in conn.execute(query)]
+    query = query.where(file.state == "present", *where)
+    files = _returned(conn, [Kept(*row) for row in conn.execute(query)])
+    return (
+        [_with_account(kept) if kept.folder == STAGING else kept for kept in files] if with_peers else files
+    )
+
+
+@cache
+def _rows(*, of_link: bool, with_peers: bool) -> Statement:
+    file, transfer = tables.kept_file.c, tables.transfer
+    peer = sa.func.coalesce(transfer.c.peer, "") if with_peers else sa.literal("")
+    query = sa.select(
+        file.id, file.link, file.folder, file.path, file.received_at, file.accessed_at, peer
+    ).where(file.state == "present")
+    if with_peers:
+        query = query.outerjoin_from(tables.kept_file, transfer, transfer.c.id == file.id)
+    if of_link:
+        query = query.where(file.link == sa.bindparam("link"))
+    return Statement(query.order_by(file.received_at, file.id))
+
+
+def rows(conn: sa.Connection, link: str | None, *, with_peers: bool) -> Iterator[Row]:
+    """The files in our care that are present, of one link or of all, in the order of their receipt."""
+    of = {} if link is None else {"link": link}
+    found = cast("Iterator[Row]", _rows(of_link=link is not None, with_peers=with_peers).stream(conn, **of))
+    if not with_peers:
+        return found
+    return ((*row[:6], _account(row[3])) if row[2] == STAGING else row for row in found)
+
+
+def given_back(conn: sa.Connection, link: str | None, *, with_peers: bool) -> dict[str, Kept]:
+    """The files that were given back and are still here, of one link or of all, by their ids."""
+    file = tables.kept_file.c
+    where = [file.id.in_(sa.select(tables.returned.c.file)), *([] if link is None else [file.link == link])]
+    return {kept.id: kept for kept in kept_files(conn, *where, with_peers=with_peers)}
+
+
+def _with_account(part: Kept) -> Kept:
+    """An unfinished upload with the account that its path begins with."""
+    return replace(part, peer=_account(part.path))
+
+
+def _account(path: bytes) -> str:
+    return path.split(b"/", 1)[0].decode("utf-8", "backslashreplace")
 
 
 def closings(conn: sa.Connection) -> dict[str, datetime]:
@@ -101,8 +169,10 @@ def closings(conn: sa.Connection) -> dict[str, datetime]:
     return {row.name: row.since for row in conn.execute(query)}
 
 
-def intend(unit: Unit, plan: str, items: Sequence[Item]) -> list[Intent]:
-    """Enter the disposal of `items` with one event a file.
+def intend(
+    unit: Unit, plan: str, items: Sequence[Item], copies: Mapping[str, Sequence[Copy]]
+) -> list[Intent]:
+    """Enter the disposal of `items` with one event a file; `copies` by the file's id.
 
     A plan that was run before and left files in place may be run again: their rows begin anew.
     """
@@ -114,7 +184,9 @@ def intend(unit: Unit, plan: str, items: Sequence[Item]) -> list[Intent]:
         rule, due = item.decision.rule, item.decision.due
         assert rule is not None
         assert due is not None
-        intent = Intent(plan, item.file, rule.id, rule.version)
+        also = tuple(copies.get(item.file.id, ()))
+        action: Action = "return" if item.decision.action == "return" else "dispose"
+        intent = Intent(plan, item.file, rule.id, rule.version, also, action)
         unit.conn.execute(
             disposal.insert().values(
                 plan=plan,
@@ -123,28 +195,40 @@ def intend(unit: Unit, plan: str, items: Sequence[Item]) -> list[Intent]:
                 folder=item.file.folder,
                 path=item.file.path,
                 source=item.file.source,
+                action=intent.action,
                 rule=rule.id,
                 rule_version=rule.version,
                 due=due,
                 reason=item.decision.reason,
+                copies=[copy.as_row() for copy in also],
                 intended_at=unit.now,
             )
         )
         public = {**intent.public, "due": due.isoformat()}
-        unit.record(Event("retention.intended", item.file.link, public, {"path": item.file.place}))
+        private = {"path": item.file.place} | ({"copies": [copy.place for copy in also]} if also else {})
+        unit.record(Event("retention.intended", item.file.link, public, private))
         intents.append(intent)
     return intents
 
 
-def conclude(unit: Unit, results: Iterable[tuple[Intent, Result]]) -> None:
+def conclude(unit: Unit, results: Iterable[Done]) -> None:
     """Enter what came of intents, with one event a file."""
     disposal, received = tables.disposal, tables.kept_file
-    for intent, result in results:
+    for done in results:
+        intent, result = done.intent, done.result
+        values: dict[str, Any] = {"done_at": unit.now, "result": result.value}
+        if intent.copies:
+            values["copies"] = [
+                copy.as_row() | {"result": done.copies[copy].value if copy in done.copies else None}
+                for copy in intent.copies
+            ]
         unit.conn.execute(
             disposal.update()
             .where(disposal.c.plan == intent.plan, disposal.c.file == intent.file.id)
-            .values(done_at=unit.now, result=result.value)
+            .values(values)
         )
+        if done.returned_as is not None:
+            _give_back(unit, intent.file, done.returned_as)
         if result in _STATE_AFTER:
             unit.conn.execute(
                 received.update()
@@ -152,16 +236,46 @@ def conclude(unit: Unit, results: Iterable[tuple[Intent, Result]]) -> None:
                 .values(state=_STATE_AFTER[result], changed_at=unit.now)
             )
         public = {**intent.public, "result": result.value}
-        unit.record(Event("retention.done", intent.file.link, public, {"path": intent.file.place}))
+        unit.record(Event("retention.done", intent.file.link, public, done.private))
 
 
-def unfinished(conn: sa.Connection) -> list[Intent]:
+def _give_back(unit: Unit, file: Kept, path: bytes) -> None:
+    """Enter that a file lies in `/download` from now on."""
+    was = {"file": file.id, "folder": file.folder, "path": file.path}
+    unit.conn.execute(tables.returned.insert().values(**was, offered_at=unit.now))
+    row = tables.kept_file.update().where(tables.kept_file.c.id == file.id)
+    unit.conn.execute(row.values(folder=OFFERED, path=path, changed_at=unit.now))
+
+
+def _returned(conn: sa.Connection, files: list[Kept]) -> list[Kept]:
+    """The same files, those that were given back with where they were before."""
+    known = {row.file: row for row in conn.execute(sa.select(tables.returned))}
+    if not known:
+        return files
+    return [
+        replace(
+            kept,
+            folder=row.folder,
+            path=row.path,
+            returned=Returned(kept.folder, kept.path, row.offered_at, row.fetched_at),
+        )
+        if (row := known.get(kept.id)) is not None
+        else kept
+        for kept in files
+    ]
+
+
+def undone(conn: sa.Connection) -> list[Intent]:
     """The intents that were never concluded, oldest first."""
     d, f = tables.disposal.c, tables.kept_file.c
+    kept = (d.file, d.link, d.folder, d.path, d.source, f.received_at)
     query = (
-        sa.select(d.plan, d.file, d.link, d.folder, d.path, d.source, f.received_at, d.rule, d.rule_version)
+        sa.select(d.plan, d.rule, d.rule_version, d.copies, d.action, *kept)
         .join_from(tables.disposal, tables.kept_file, d.file == f.id)
         .where(d.done_at.is_(None))
         .order_by(d.intended_at, d.file)
     )
-    return [Intent(row[0], Kept(*row[1:7]), row[7], row[8]) for row in conn.execute(query)]
+    return [
+        Intent(row[0], Kept(*row[5:]), row[1], row[2], tuple(map(Copy.of_row, row[3])), row[4])
+        for row in conn.execute(query)
+    ]

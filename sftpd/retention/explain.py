@@ -10,7 +10,7 @@ from sftpd.periods import Period
 from sftpd.retention.claim import AT_ONCE, NEVER, Claim, first_of
 from sftpd.retention.precedence import SCOPE, SPECIFICITY, Entry, settle
 from sftpd.retention.rule import Kept, Limit, Rule, Term
-from sftpd.retention.schedule import Item, Schedule, began, short
+from sftpd.retention.schedule import Item, Schedule, began, offered, short
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +54,8 @@ def _chain(item: Item, schedule: Schedule) -> Iterator[Step]:
         yield from _claimed(claim, file)
     if claims:
         yield from _settled(claims)
+    if claims:
+        yield from _reviewed(file, settle(claims).claim, schedule)
     yield from _held(file, schedule)
     yield Step("decision", _decided(item, schedule.now))
 
@@ -172,11 +174,19 @@ def _settled(claims: list[Claim]) -> Iterator[Step]:
     yield Step("action", f"{rule} sets the moment and says {rule.action}")
 
 
+def _reviewed(file: Kept, claim: Claim, schedule: Schedule) -> Iterator[Step]:
+    if claim.rule.action == "review":
+        review = schedule.review_of(file, claim)
+        yield Step("review", "nobody has decided on it under this version" if review is None else str(review))
+
+
 def _held(file: Kept, schedule: Schedule) -> Iterator[Step]:
     holds = schedule.holds_on(file)
     for hold in holds:
         until = "until it is released" if hold.until is None else f"until {short(hold.until)}"
-        yield Step("hold", f"hold {hold.id}, placed by {hold.placed_by}, {until}: {hold.reason}")
+        yield Step(
+            "hold", f"hold {hold.id}, placed by {hold.placed_by}, {until}, on {hold.scope}: {hold.reason}"
+        )
     if not holds:
         yield Step("hold", "no hold covers it")
 
@@ -187,6 +197,10 @@ def _decided(item: Item, now: datetime) -> str:
         why = f"hold {decision.hold.id} beats all"
     elif decision.claim is None:
         why = "no rule governs it"
+    elif decision.returned is not None:
+        why = offered(decision.returned)
+    elif decision.review is not None:
+        why = f"it was {decision.review}"
     elif decision.due is None:
         why = f"{decision.claim.start.fact}, so its period has not begun"
     else:

@@ -20,6 +20,10 @@ PRECEDENCE: Sequence[tuple[str, str]] = (
     ("shortest delete", "It should be gone when the first of their periods has ended."),
     ("retain beats delete", "It is due at the later of the two."),
     ("action", "Of the rules that set this moment, review goes before return, and return before deletion."),
+    (
+        "review",
+        "Where it says review, what somebody decided of the file under this version of the rule counts.",
+    ),
     ("hold", "A legal hold that covers the file beats all."),
 )
 """The steps of a decision in their order: the name and what it says."""
@@ -119,8 +123,11 @@ class Book:
 
     def __init__(self, rules: Iterable[Rule]) -> None:
         self._links: dict[str, list[Rule]] = {}
+        self.by_peer = False
+        """Whether some rule is on the peer of a file, so that `governing` must be given files with theirs."""
         for rule in rules:
             self._links.setdefault(rule.link, []).append(rule)
+            self.by_peer |= rule.account is not None
         self._shelves: dict[tuple[str, str], Sequence[Entry]] = {}
         self._entries: dict[str, Sequence[Entry]] = {}
 
@@ -135,14 +142,15 @@ class Book:
     def governing(self, file: Kept) -> Sequence[Entry]:
         """The most specific of the rules that cover a file and were in force when it came."""
         found: list[Entry] = []
-        for entry in self._shelf(file.link, file.folder):
+        for entry in self.shelf(file.link, file.folder):
             if found and entry.rank != found[0].rank:
                 break
             if entry.covers(file) and entry.in_force(file):
                 found.append(entry)
         return found
 
-    def _shelf(self, link: str, folder: str) -> Sequence[Entry]:
+    def shelf(self, link: str, folder: str) -> Sequence[Entry]:
+        """The rules that are for a folder of a link, the most specific first."""
         shelf = self._shelves.get((link, folder))
         if shelf is None:
             shelf = tuple(entry for entry in self.of(link) if entry.rule.folder in (None, folder))

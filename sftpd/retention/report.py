@@ -7,6 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from sftpd.ledger import tables
+from sftpd.retention.rule import Copy
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,18 +19,22 @@ class ReportRow:
     link: str
     folder: str
     path: bytes
+    action: str
     rule: str
     rule_version: int
     received_at: datetime
     due: datetime
     reason: str
+    copies: list[dict[str, Any]]
+    """What went with it: folder, path in hexadecimal, and the result."""
     intended_at: datetime
     done_at: datetime | None
     result: str | None
 
     def as_json(self) -> dict[str, Any]:
         """The row as `sftpd retention report --json` prints it; instants in ISO 8601, UTC."""
-        row = asdict(self) | {"path": self.path.decode("utf-8", "backslashreplace")}
+        copies = [{"path": Copy.of_row(row).place, "result": row.get("result")} for row in self.copies]
+        row = asdict(self) | {"path": self.path.decode("utf-8", "backslashreplace"), "copies": copies}
         return {
             key: value.isoformat() if isinstance(value, datetime) else value for key, value in row.items()
         }

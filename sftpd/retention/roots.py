@@ -48,6 +48,10 @@ class Roots:
                 roots[place] = root
         return roots, against
 
+    def folder(self, place: Place) -> Path:
+        """The path of a folder's directory, whatever is there. Raises NotFoundError for an unknown link."""
+        return self._folder_of(*place)
+
     def mark(self, places: Collection[Place]) -> None:
         """Remember which directory each of `places` is, where that is unknown."""
         for place in places:

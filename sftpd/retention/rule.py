@@ -1,17 +1,28 @@
-"""What retention reasons about: kept files, the rules for them and the holds on them (plain data)."""
+"""What retention reasons about: kept files, and the rules for them (plain data)."""
 
 import fnmatch
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from functools import lru_cache
-from typing import Literal, Protocol, TypeAlias
+from typing import Any, Literal, NamedTuple, Self, TypeAlias
 from zoneinfo import ZoneInfo
 
 from sftpd.namedates import DatePattern
 from sftpd.periods import Period, YearEnd
 
 Action = Literal["dispose", "return", "review"]
+
+_THIRTY_DAYS = Period(days=30)
+RETURNABLE = ("inbound", "requests")
+"""The folders whose files can be given back: what the partner itself sent."""
+STAGING = "staging"
+"""The folder of unfinished uploads; a path in it begins with the account."""
+
+
+def place(folder: str, path: bytes) -> str:
+    """Folder and path as people read it, below the folder of the link."""
+    return f"{folder}/{path.decode('utf-8', 'backslashreplace')}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,16 +39,62 @@ class Kept:
     """When an account last read it through us."""
     peer: str = ""
     """The account or remote that it came from or went to."""
+    returned: "Returned | None" = None
+    """Where it is, if it was given back; `folder` and `path` say where it was before."""
+
+    @property
+    def is_recorded(self) -> bool:
+        """Whether the ledger knows it; of another file there is its path and nothing else."""
+        return bool(self.id)
 
     @property
     def place(self) -> str:
         """Folder and path as people read it, below the folder of the link."""
-        return f"{self.folder}/{self.path.decode('utf-8', 'backslashreplace')}"
+        return place(self.folder, self.path)
+
+    @property
+    def where_it_lies(self) -> "Kept":
+        """The same file, as what lies where it is now."""
+        if self.returned is None:
+            return self
+        return replace(self, folder=self.returned.folder, path=self.returned.path, returned=None)
 
     @property
     def name(self) -> bytes:
         """The last part of its path."""
         return self.path.rsplit(b"/", 1)[-1]
+
+
+@dataclass(frozen=True, slots=True)
+class Returned:
+    """A file that was given back: where it lies since, and when the partner had fetched it whole."""
+
+    folder: str
+    path: bytes
+    offered_at: datetime
+    fetched_at: datetime | None = None
+
+
+class Copy(NamedTuple):
+    """A file that goes with another one: the folder it is in, its path there, and what it was when found."""
+
+    folder: str
+    path: bytes
+    source: str
+
+    @property
+    def place(self) -> str:
+        """Folder and path as people read it, below the folder of the link."""
+        return place(self.folder, self.path)
+
+    def as_row(self) -> dict[str, str]:
+        """The copy as the ledger keeps it."""
+        return {"folder": self.folder, "path": self.path.hex(), "source": self.source}
+
+    @classmethod
+    def of_row(cls, row: dict[str, Any]) -> Self:
+        """The copy that the ledger keeps so."""
+        return cls(row["folder"], bytes.fromhex(row["path"]), row["source"])
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,55 +174,42 @@ class Rule:
     account: str | None = None
     file_class: FileClass | None = None
     effective: date | None = None
+    returned_for: Period = _THIRTY_DAYS
+    """How long a file that is given back waits to be fetched."""
 
     def __str__(self) -> str:
         return f"rule {self.id} version {self.version}"
 
 
-@dataclass(frozen=True, slots=True)
-class Hold:
-    """A legal hold: nothing it covers is disposed of; `folder` and `glob` None mean every one."""
+Answer = Literal["approved", "extended", "rejected"]
 
-    id: str
-    link: str
-    folder: str | None
-    glob: str | None
+
+@dataclass(frozen=True, slots=True)
+class Review:
+    """What somebody decided of a file that was to be reviewed; it counts under the version that asked for it.
+
+    Approved, the file goes. Extended or rejected, it stays and is asked about again at `until`.
+    """
+
+    file: str
+    rule: str
+    rule_version: int
+    answer: Answer
+    until: datetime | None
     reason: str
-    placed_by: str
-    placed_at: datetime
-    until: datetime | None = None
-    released_by: str | None = None
-    released_at: datetime | None = None
+    by: str
+
+    def is_of(self, rule: Rule) -> bool:
+        """Whether it was decided under this version of the rule."""
+        return (self.rule, self.rule_version) == (rule.id, rule.version)
 
     def stands(self, now: datetime) -> bool:
-        """Whether it is neither released nor run out."""
-        return self.released_at is None and (self.until is None or now < self.until)
+        """Whether it is not to be asked again."""
+        return self.until is None or now < self.until
 
-
-class Scope(Protocol):
-    """What says which files it is about."""
-
-    @property
-    def link(self) -> str:
-        """The link it belongs to."""
-        ...
-
-    @property
-    def folder(self) -> str | None:
-        """The folder of the link, None for every one."""
-        ...
-
-    @property
-    def glob(self) -> str | None:
-        """The pattern of the files, None for every one."""
-        ...
-
-
-def covers(scope: Scope, file: Kept) -> bool:
-    """Whether `file` is in `scope`; a glob with a slash is matched on the path, another on the file name."""
-    if scope.link != file.link or scope.folder not in (None, file.folder):
-        return False
-    return scope.glob is None or fits(scope.glob, file)
+    def __str__(self) -> str:
+        until = "" if self.until is None else f" until {self.until.isoformat(timespec='seconds')}"
+        return f"{self.answer} by {self.by}{until}: {self.reason}"
 
 
 def fits(glob: str, file: Kept) -> bool:

@@ -1,30 +1,37 @@
 """What is to become of each kept file, and why (pure)."""
 
-import hashlib
-import json
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from sftpd.retention.claim import NEVER, Bound, Claim, Closings
+from sftpd.retention.hold import Hold, HoldBook
 from sftpd.retention.precedence import Book, settle
-from sftpd.retention.rule import Action, Hold, Kept, Rule, Term, covers
+from sftpd.retention.rule import RETURNABLE, Action, Kept, Returned, Review, Rule, Term
 
-_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 _NOTHING_CLOSED: Closings = MappingProxyType({})
+_NOTHING_REVIEWED: Mapping[str, Review] = MappingProxyType({})
+
+
+Course: TypeAlias = Literal["keep"] | Action
+"""What is to become of a file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What is to become of a file, and what decides it: the governing rule's claim, and a hold."""
 
-    action: Literal["keep"] | Action
+    action: Course
     due: datetime | None
     """None: no rule covers the file, or what its period begins with has not happened."""
     claim: Claim | None = None
     hold: Hold | None = None
+    review: Review | None = None
+    """What was decided of the file, if its rule asks for that."""
+    returned: Returned | None = None
+    """How the file was given back, if that decides."""
 
     @property
     def rule(self) -> Rule | None:
@@ -40,6 +47,10 @@ class Decision:
             facts = [f"{self.claim.rule}: {began(self.claim)}{_end(self.claim, self.due)}"]
         if self.hold is not None:
             facts.append(f"hold {self.hold.id}: {self.hold.reason}")
+        elif self.review is not None:
+            facts.append(f"due; {self.review}")
+        elif self.returned is not None:
+            facts.append(f"due; {offered(self.returned)}")
         elif self.claim is not None:
             facts.append("not yet due" if self.action == "keep" else "due")
         return "; ".join(facts)
@@ -64,27 +75,6 @@ class Item:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The decisions on a set of files, in a stable order, and the hash of the disposals among them.
-
-    The hash says what would be done to which files under which rules, not when it was asked: the same
-    disposals planned a day later have the same hash, and any other set has another.
-    """
-
-    items: tuple[Item, ...]
-    hash: str
-
-    @property
-    def disposals(self) -> tuple[Item, ...]:
-        """The items to dispose of."""
-        return _disposals(self.items)
-
-    def as_json(self) -> dict[str, Any]:
-        """The plan as `sftpd retention plan --json` prints it."""
-        return {"plan": self.hash, "items": [item.as_json() for item in self.items]}
-
-
 class Schedule:
     """Decides on files under a set of rules and holds, at one moment."""
 
@@ -94,17 +84,27 @@ class Schedule:
         holds: Iterable[Hold],
         now: datetime,
         closings: Closings = _NOTHING_CLOSED,
+        reviews: Mapping[str, Review] = _NOTHING_REVIEWED,
     ) -> None:
+        """`reviews`: what was decided of files, by their ids."""
         self.book = Book(rules)
         self.now = now
         self.closings = closings
-        self._holds: dict[str, list[Hold]] = {}
-        for hold in sorted((hold for hold in holds if hold.stands(now)), key=_id_of):
-            self._holds.setdefault(hold.link, []).append(hold)
+        self._holds = HoldBook(holds, now)
+        self._reviews = reviews
 
-    def holds_on(self, file: Kept) -> list[Hold]:
+    @property
+    def by_peer(self) -> bool:
+        """Whether some rule or hold is on the peer of a file, so that files must come with theirs."""
+        return self._holds.by_peer or self.book.by_peer
+
+    def holds_on(self, file: Kept) -> Sequence[Hold]:
         """The standing holds that cover a file, oldest first."""
-        return [hold for hold in self._holds.get(file.link, ()) if covers(hold, file)]
+        found = self._holds.on(file)
+        if file.returned is not None:
+            both = {hold.id: hold for hold in (*found, *self._holds.on(file.where_it_lies))}
+            found = [both[name] for name in sorted(both)]
+        return found
 
     def claims(self, file: Kept) -> list[Claim]:
         """What the rules that govern a file want of it."""
@@ -112,24 +112,52 @@ class Schedule:
 
     def decide(self, file: Kept) -> Decision:
         """The decision on one file, by `precedence.PRECEDENCE`."""
-        held = self.holds_on(file) if file.link in self._holds else None
-        hold = held[0] if held else None
+        held = self.holds_on(file)
+        ruled = self.unheld(file)
+        if held:
+            return Decision("keep", ruled.due, ruled.claim, held[0])
+        if ruled.action == "review" and (review := self.review_of(file, ruled.claim)) is not None:
+            action: Course = "dispose" if review.answer == "approved" else "keep"
+            return replace(ruled, action=action, review=review)
+        if ruled.action == "return" and (returned := file.returned) is not None:
+            assert ruled.rule is not None
+            end = ruled.rule.returned_for.due(returned.offered_at, ruled.rule.zone)
+            waits = returned.fetched_at is None and self.now < end
+            return replace(ruled, action="keep" if waits else "dispose", returned=returned)
+        return ruled
+
+    def unheld(self, file: Kept) -> Decision:
+        """The decision by the rules alone, whatever holds cover the file and people decided of it."""
         claims = self.claims(file)
         if not claims:
-            return Decision("keep", None, None, hold)
+            return Decision("keep", None)
         due, claim = settle(claims)[2:]
         if due == NEVER:
-            return Decision("keep", None, claim, hold)
-        if hold is not None or self.now < due:
-            return Decision("keep", due, claim, hold)
-        return Decision(claim.rule.action, due, claim)
+            return Decision("keep", None, claim)
+        return Decision("keep" if self.now < due else claim.rule.action, due, claim)
+
+    def may_differ(self, file: str, link: str) -> bool:
+        """Whether a hold may cover the file of this id, or something was decided of it."""
+        return file in self._reviews or self._holds.may_cover(file, link)
+
+    def review_of(self, file: Kept, claim: Claim | None) -> Review | None:
+        """What was decided of the file under the version of the rule that claims it, as long as it counts."""
+        review = self._reviews.get(file.id)
+        if review is None or claim is None or not review.is_of(claim.rule) or not review.stands(self.now):
+            return None
+        return review
 
 
-def plan(files: Iterable[Kept], schedule: Schedule) -> Plan:
-    """The decisions on all `files`."""
-    ordered = sorted(files, key=lambda file: (file.link, file.folder, file.path, file.id))
-    items = tuple(Item(file, schedule.decide(file)) for file in ordered)
-    return Plan(items, _hash(_disposals(items)))
+def is_step(action: Course, folder: str) -> bool:
+    """Whether a run does something about a file of a folder that has this decision."""
+    return action == "dispose" or (action == "return" and folder in RETURNABLE)
+
+
+def offered(returned: Returned) -> str:
+    """Since when a file is offered to the partner, and whether it was fetched."""
+    fetched = "not fetched" if returned.fetched_at is None else f"fetched {short(returned.fetched_at)}"
+    place = returned.path.decode("utf-8", "backslashreplace")
+    return f"given back as /{returned.folder}/{place} {short(returned.offered_at)}, {fetched}"
 
 
 def began(claim: Claim) -> str:
@@ -164,33 +192,3 @@ _LENGTHS: Mapping[Bound, Callable[[Rule], str]] = MappingProxyType(
     }
 )
 """What set the end of a claim, in words."""
-
-
-def _disposals(items: Iterable[Item]) -> tuple[Item, ...]:
-    return tuple(item for item in items if item.decision.action == "dispose")
-
-
-def _hash(items: Iterable[Item]) -> str:
-    digest = hashlib.sha256()
-    for item in items:
-        # Of texts and whole numbers under sorted keys this is RFC 8785, at a tenth of the time.
-        digest.update(_canonical(_hashed(item)).encode())
-    return digest.hexdigest()
-
-
-def _hashed(item: Item) -> dict[str, Any]:
-    rule, due = item.decision.rule, item.decision.due
-    assert rule is not None
-    assert due is not None
-    return {
-        "file": item.file.id,
-        "path": item.file.place,
-        "action": item.decision.action,
-        "due": due.isoformat(),
-        "rule": rule.id,
-        "version": rule.version,
-    }
-
-
-def _id_of(hold: Hold) -> str:
-    return hold.id

@@ -1,29 +1,31 @@
 """Carries disposals out on disk: intent, removal, done; what a crash leaves behind, the same code ends."""
 
-import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
+from types import MappingProxyType
 
 import structlog
 
 from sftpd.clock import Clock
-from sftpd.errors import ContainmentError, RefusedError
-from sftpd.files.beneath import Parts, Root
-from sftpd.files.fingerprint import snapshot
-from sftpd.files.writers import is_in_use
+from sftpd.errors import RefusedError
+from sftpd.files.beneath import Root
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.writer import Unit
-from sftpd.retention import holds
-from sftpd.retention.disposal import REMOVED, Intent, Result, conclude, intend
-from sftpd.retention.guards import Reason
-from sftpd.retention.roots import Place, Roots, is_covered
-from sftpd.retention.rule import Kept, covers
+from sftpd.retention import held
+from sftpd.retention.copies import Copies
+from sftpd.retention.disposal import OFFERED, REMOVED, Done, Intent, Result, conclude, intend
+from sftpd.retention.removal import Target, make_durable
+from sftpd.retention.roots import Place, Roots
+from sftpd.retention.rule import Action, Copy, Kept
 from sftpd.retention.schedule import Item
 
 BATCH = 64
 """Files a transaction: few commits, and after a crash no more than this many to finish."""
 
 Opened = Mapping[Place, Root]
+Held = Callable[[Kept], bool]
+_NOTHING: Mapping[str, Sequence[Copy]] = MappingProxyType({})
 _log = structlog.get_logger()
 
 
@@ -36,16 +38,22 @@ class Sweep:
         self._clock = clock
 
     def run(
-        self, plan: str, items: Sequence[Item], require: Callable[[], None] = lambda: None
+        self,
+        plan: str,
+        batches: Iterable[Sequence[Item]],
+        places: Collection[Place],
+        require: Callable[[], None] = lambda: None,
+        parts: Iterable[Kept] = (),
     ) -> dict[str, Result]:
-        """Dispose of `items` while `require` raises nothing; returns file id → result.
+        """Dispose of items, or give them back, while `require` raises nothing; returns file id → result.
 
-        The files of a folder that is missing or replaced are left out: it may not be mounted. So are those
-        of an empty one. Raises RefusedError, before anything is done, when no folder is left.
+        Their files lie in `places`; `parts` are those of them that are unfinished uploads. The files of a
+        folder that is missing or replaced are left out: it may not be mounted. So are those of an empty one.
+        Raises RefusedError, before anything is done, when no folder is left.
         """
         results: dict[str, Result] = {}
         with ExitStack() as opened:
-            roots, against = self._open((item.file for item in items), opened)
+            roots, against = self._roots.open(set(places), opened)
             if against and not roots:
                 raise RefusedError(
                     against[0].text,
@@ -55,54 +63,79 @@ class Sweep:
             empty = {place for place, root in roots.items() if _is_empty(root)}
             for link, folder in sorted(empty):
                 _log.warning("retention_folder_empty", link=link, folder=folder)
-            reachable = [item for item in items if _folder(item.file) in roots.keys() - empty]
-            for start in range(0, len(reachable), BATCH):
+            copies = Copies(self._roots, opened, parts)
+            for items in batches:
                 require()
-                intents = self._intend(plan, reachable[start : start + BATCH])
-                results |= self._finish(intents, roots, missing=Result.ABSENT)
+                lying = [replace(item, file=item.file.where_it_lies) for item in items]
+                reachable = [item for item in lying if _folder(item.file) in roots.keys() - empty]
+                intents = self._intend(
+                    plan, reachable, {i.file.id: _beside(i.file, roots, copies) for i in reachable}
+                )
+                results |= self._finish(intents, roots, copies, missing=Result.ABSENT)
         return results
 
     def resume(self, intents: Sequence[Intent]) -> dict[str, Result]:
         """Finish intents that a crash left behind, but for those of folders that `run` leaves out."""
         with ExitStack() as opened:
-            roots, _ = self._open((intent.file for intent in intents), opened)
+            roots, _ = self._roots.open({_folder(intent.file) for intent in intents}, opened)
             reachable = [intent for intent in intents if _folder(intent.file) in roots]
-            return self._finish(reachable, roots, missing=Result.GONE)
+            return self._finish(reachable, roots, Copies(self._roots, opened), missing=Result.GONE)
 
-    def _intend(self, plan: str, items: Sequence[Item]) -> list[Intent]:
-        return self._ledger.write(lambda unit: intend(unit, plan, items))
+    def _intend(
+        self, plan: str, items: Sequence[Item], copies: Mapping[str, Sequence[Copy]] = _NOTHING
+    ) -> list[Intent]:
+        return self._ledger.write(lambda unit: intend(unit, plan, items, copies))
 
-    def _finish(self, intents: Sequence[Intent], roots: Opened, missing: Result) -> dict[str, Result]:
-        held = self._held(intents)
-        results = []
-        for intent in intents:
-            file = intent.file
-            result = Result.HELD if file.id in held else _remove(roots[_folder(file)], file, missing)
-            results.append((intent, result))
-        _make_durable((intent.file for intent, result in results if result in REMOVED), roots)
+    def _finish(
+        self, intents: Sequence[Intent], roots: Opened, copies: Copies, missing: Result
+    ) -> dict[str, Result]:
+        is_held = self._held(intents)
+        outcomes: dict[Target, Result] = {}
+
+        placed: dict[str, bytes] = {}
+
+        def remove(target: Target, action: Action = "dispose") -> Result:
+            if is_held(target.file):
+                outcomes[target] = Result.HELD
+            elif action == "return":
+                outcomes[target], path = target.give_back(copies.root((target.file.link, OFFERED)), missing)
+                if path is not None:
+                    placed[target.file.id] = b"/".join(path)
+            else:
+                outcomes[target] = target.remove(missing)
+            return outcomes[target]
+
+        groups = [(intent, *_targets(intent, roots, copies)) for intent in intents]
+        for intent, target, also in groups:
+            if remove(target, intent.action) in REMOVED | {Result.RETURNED}:
+                for copy in also.values():
+                    remove(copy)
+        make_durable(target for target, result in outcomes.items() if result in REMOVED)
+        outcomes = {target: target.verified(result) for target, result in outcomes.items()}
+        done = [
+            Done(
+                intent,
+                outcomes[target],
+                {copy: outcomes[at] for copy, at in also.items() if at in outcomes},
+                placed.get(intent.file.id),
+            )
+            for intent, target, also in groups
+        ]
 
         def work(unit: Unit) -> None:
-            conclude(unit, results)
+            conclude(unit, done)
 
         self._ledger.write(work)
-        return {intent.file.id: result for intent, result in results}
+        return {one.intent.file.id: one.result for one in done}
 
-    def _held(self, intents: Sequence[Intent]) -> set[str]:
-        """The files on which a hold was placed after the plan was made."""
+    def _held(self, intents: Sequence[Intent]) -> Held:
+        """Says whether a hold covers a file, as of now: it may have been placed after the plan was made."""
         with self._ledger.read() as conn:
-            standing = [hold for hold in holds.listed(conn) if hold.stands(self._clock.now())]
-        return {i.file.id for i in intents if any(covers(hold, i.file) for hold in standing)}
-
-    def _open(self, files: Iterable[Kept], opened: ExitStack) -> tuple[Opened, list[Reason]]:
-        return self._roots.open({_folder(file) for file in files}, opened)
+            return held.as_of(conn, self._clock.now(), [intent.file for intent in intents])
 
 
 def _folder(file: Kept) -> tuple[str, str]:
     return file.link, file.folder
-
-
-def _parts(file: Kept) -> Parts:
-    return tuple(file.path.split(b"/"))
 
 
 def _is_empty(root: Root) -> bool:
@@ -110,42 +143,19 @@ def _is_empty(root: Root) -> bool:
         return next(entries, None) is None
 
 
-def _remove(root: Root, file: Kept, missing: Result) -> Result:
-    parts = _parts(file)
-    try:
-        status = root.stat(parts, follow=False)
-        if file.source != str(snapshot(status)):
-            return Result.CHANGED
-        if _is_in_use(root, parts):
-            return Result.IN_USE
-        root.unlink(parts)
-    except (FileNotFoundError, NotADirectoryError):
-        return Result.COVERED if is_covered(root, parts) else missing
-    except (OSError, ContainmentError) as error:
-        _log.error("disposal_failed", file=file.id, link=file.link, error=str(error))
-        return Result.FAILED
-    return Result.DISPOSED if status.st_nlink == 1 else Result.LINKED
+def _beside(file: Kept, roots: Opened, copies: Copies) -> Sequence[Copy]:
+    target = Target(file, roots[_folder(file)])
+    return copies.of(_folder(file), roots[_folder(file)], target.parts)
 
 
-def _is_in_use(root: Root, parts: Parts) -> bool:
-    """Whether anybody has the file open; where the kernel does not tell, it is taken for unused."""
-    try:
-        fd = root.open(parts, os.O_RDONLY | os.O_NOFOLLOW)
-    except BlockingIOError:
-        return True  # another process has a write lease and is asked to give it back
-    except PermissionError:
-        return False  # it may be removed without being read
-    try:
-        return bool(is_in_use(fd))
-    finally:
-        os.close(fd)
-
-
-def _make_durable(files: Iterable[Kept], roots: Opened) -> None:
-    """Sync each directory that lost a file; one that is gone itself has nothing left to lose."""
-    for place, parts in {(_folder(file), _parts(file)[:-1]) for file in files}:
-        try:
-            with roots[place].sub(parts) as directory:
-                directory.sync()
-        except (FileNotFoundError, NotADirectoryError):
-            continue
+def _targets(intent: Intent, roots: Opened, copies: Copies) -> tuple[Target, dict[Copy, Target]]:
+    """The file of an intent and what goes with it, each where it is."""
+    file = intent.file
+    also = {
+        copy: Target(
+            replace(file, folder=copy.folder, path=copy.path, source=copy.source),
+            copies.root((file.link, copy.folder)),
+        )
+        for copy in intent.copies
+    }
+    return Target(file, roots[_folder(file)]), also

@@ -7,7 +7,7 @@ import stat
 from functools import partial
 from typing import NamedTuple
 
-from sftpd.errors import SftpdError
+from sftpd.errors import RefusedError, SftpdError
 from sftpd.files import durable
 from sftpd.files.fingerprint import Snapshot, identity
 from sftpd.files.staging import looks_temporary
@@ -95,7 +95,7 @@ class Uploads:
 
         When this returns it is durable and recorded, or waits durably under its temporary name or for this
         session to close it a last time. When it raises, the part stays for another try, unless the monitor
-        has taken it or the disk did not.
+        has taken it, the disk did not, or it may not replace what is there.
         """
         shared = self._is_shared(upload)
         try:
@@ -113,7 +113,7 @@ class Uploads:
         elif looks_temporary(upload.place.path.name):
             self._waiting.put(upload.place.path, part)
         else:
-            self._complete(upload.place, part)
+            self._complete_or_drop(upload.place, part)
 
     def abandon(self, upload: Upload) -> None:
         """Close a part that is not whole; it stays for resume."""
@@ -225,6 +225,15 @@ class Uploads:
         self.forget(old.path)
         if known is not None:
             self._waiting.put(new.path, known)
+
+    def _complete_or_drop(self, place: Place, part: Part) -> None:
+        try:
+            self._complete(place, part)
+        except RefusedError as refusal:
+            if refusal.reason == "HELD":
+                # As a part it would be seen in the place of the file that stays.
+                place.folder.staging.remove(place.parts)
+            raise
 
     def _complete(self, place: Place, part: Part) -> None:
         staged = place.folder.staged(place.parts)

@@ -44,6 +44,14 @@ folder = "far"
 to = "remote:far"
 remote_path = "/upload"
 settle = 0.1
+
+[[retention]]
+name = "looked-at"
+folder = "inbound"
+glob = "*.look"
+period = "PT1S"
+action = "review"
+mandate = "Agreement"
 """
 
 

@@ -1,6 +1,8 @@
 """A link with received files on disk and in a ledger, for the tests of retention and for a child to sweep."""
 
+import itertools
 import os
+import signal
 import sys
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -9,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from sftpd.audit.event import seal
 from sftpd.clock import SystemClock, Uptime
+from sftpd.files.beneath import Root
 from sftpd.ledger import tables
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
@@ -19,6 +22,7 @@ from sftpd.retention.guard import Confirmation
 from sftpd.retention.guards import Bounds
 from sftpd.retention.roots import Roots
 from sftpd.retention.rule import Rule, Term
+from sftpd.retention.schedule import Item, is_step
 from sftpd.retention.timekeeper import Timekeeper
 
 RECEIVED = datetime(2026, 1, 1, tzinfo=UTC)
@@ -30,7 +34,15 @@ RULES = [
     Rule("short", 1, "demo", "inbound", "*", Term(Period.parse("PT5S")), "dispose", "agreement", ZONE),
     Rule("other", 1, "other", None, "*", Term(Period.parse("PT5S")), "dispose", "agreement", ZONE),
     Rule("long", 2, "demo", "inbound", "*.keep", Term(Period.parse("P7Y")), "dispose", "agreement", ZONE),
+    Rule("back", 1, "demo", "inbound", "*.back", Term(Period.parse("PT5S")), "return", "agreement", ZONE),
+    Rule("failed", 1, "demo", "failed", "*.csv", Term(Period.parse("PT5S")), "dispose", "agreement", ZONE),
+    Rule(
+        "parts", 1, "demo", "staging", "*", Term(Period.parse("PT5S")), "dispose", "agreement", ZONE, "alice"
+    ),
 ]
+
+_LIES = {("other", "staging"): "staging of the other link"}
+"""Folders that are not called as the ledger calls them; else the links share theirs."""
 
 
 class At(SystemClock):
@@ -57,9 +69,15 @@ class Scene:
         self.ledger = Ledger.open(
             f"sqlite:///{folder}/ledger.db", clock=self.clock, seal=partial(seal, source="sftpd://test")
         )
-        self.roots = Roots(self.ledger, lambda link, name: folder / name)
+        self.roots = Roots(self.ledger, lambda link, name: folder / _LIES.get((link, name), name))
+        self.bounds = bounds
+        self.under()
+
+    def under(self, *rules: Rule) -> None:
+        """Have files under `rules` too, as after a reload or a restart."""
         keeper = Timekeeper(self.ledger, self.clock)
-        self.desk = RetentionDesk(self.ledger, RULES, self.roots, keeper, self.clock, bounds)
+        known = [*RULES, *rules]
+        self.desk = RetentionDesk(self.ledger, known, self.roots, keeper, self.clock, self.bounds)
 
     def receive(self, *names: bytes, link: str = "demo", folder: str = "inbound") -> None:
         rows = []
@@ -83,6 +101,22 @@ class Scene:
                 }
             )
         self.ledger.write(lambda unit: unit.conn.execute(tables.kept_file.insert(), rows))
+
+    def sent_by(self, peer: str, *files: str, **values: object) -> None:
+        """Enter the transfers of files, or of those that are still to come."""
+        usual = {
+            "link": "demo", "direction": "inbound", "route": "upload", "path": b"x", "source": "1:2:3",
+            "size": 1, "sha256": "00" * 32, "state": "received", "began_at": RECEIVED, "changed_at": RECEIVED,
+        }  # fmt: skip
+        rows = [{**usual, "id": file, "peer": peer, **values} for file in files]
+        self.ledger.write(lambda unit: unit.conn.execute(tables.transfer.insert(), rows))
+
+    def steps(self) -> list[Item]:
+        """What a run would do something about."""
+        return [item for item in self.desk.items() if is_step(item.decision.action, item.file.folder)]
+
+    def roots_of(self, folder: str) -> Root:
+        return Root.at(self.roots.folder(("demo", folder)))
 
     def run(self) -> dict[str, str]:
         """Plan and run; returns path → result."""
@@ -108,8 +142,26 @@ def an_event() -> Event:
     return Event("daemon.started")
 
 
+def die_at(step: int) -> None:
+    """Be killed before the `step`-th removal, rename, sync or transaction from here on."""
+    steps = itertools.count()
+
+    def stepping(method):
+        def stepped(*args, **options):
+            if next(steps) == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return method(*args, **options)
+
+        return stepped
+
+    for owner, name in ((Root, "unlink"), (Root, "rename"), (Root, "sync"), (Ledger, "write")):
+        setattr(owner, name, stepping(getattr(owner, name)))
+
+
 if __name__ == "__main__":
     scene = Scene(Path(sys.argv[1]), bounds=Bounds(unremarkable=int(sys.argv[2])))
     planned = scene.desk.plan()
-    scene.desk.run(planned.hash, Confirmation(len(planned.disposals), "jan"))
+    if len(sys.argv) > 3:
+        die_at(int(sys.argv[3]))
+    scene.desk.run(planned.hash, Confirmation(sum(planned.by_link("dispose").values()), "jan"))
     scene.ledger.close()

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +23,13 @@ SECTIONS = {
 }
 
 
+YEARLY = f"retention yearly {datetime.now(UTC).year}"
 LISTS = (
     "link list", "link show demo", "account list", "remote list", "host-key list", "hook list", "status",
     "transfer list --link demo --limit 1", "transfer list --route nonesuch",
     "transfer list --since 2999-01-01T00:00:00Z",
-    "retention plan", "retention report", "hold list", "erasure list",
+    "retention plan", "retention report", "retention schedule", YEARLY,
+    "hold list", "erasure list",
     "audit tail --link demo --count 50", "audit verify",
 )  # fmt: skip
 
@@ -174,6 +177,11 @@ def _erasure(scene: Scene) -> dict[str, Any]:
 def _retention(scene: Scene) -> dict[str, Any]:
     hold = ["--link", "demo", "--glob", "customers.csv", "--reason", "court"]
     made = {"hold add": scene.json("hold", "add", *hold), "hold list": scene.json("hold", "list")}
+    person = ["--identifier", "email=jan@example.org"]
+    subject = scene.json("hold", "add", "--link", "demo", *person, "--reason", "court")["id"]
+    made["hold search"] = scene.json("hold", "search", subject, *person)
+    scene.json("hold", "release", subject)
+    made["hold show"] = scene.json("hold", "show", subject)
 
     def plan() -> Any:
         return scene.json("retention", "plan")
@@ -181,9 +189,36 @@ def _retention(scene: Scene) -> dict[str, Any]:
     until(lambda: any(item["action"] == "dispose" for item in plan()["items"]))
     made |= _frozen(scene, plan()["plan"])
     made["retention explain"] = scene.json("retention", "explain", "inbound/old.csv", "--link", "demo")
+    part = scene.root / "links/demo/.sftpd/staging/demo/upload/old.csv.part"
+    part.write_bytes((scene.root / "links/demo/inbound/old.csv").read_bytes())
     made["retention run"] = scene.json("retention", "run", "--plan", made["retention plan"]["plan"])
     made["retention report"] = scene.json("retention", "report")
+    opened = ("--open", "--reason", "an audit")
+    made["retention disposition"] = scene.json(
+        "retention", "disposition", made["retention run"]["plan"], *opened
+    )
+    made["retention schedule"] = scene.json("retention", "schedule")
+    made["retention yearly"] = scene.json("retention", "yearly", YEARLY.split()[-1])
     made["hold release"] = scene.json("hold", "release", made["hold add"]["id"])
+    return made | _reviews(scene)
+
+
+def _reviews(scene: Scene) -> dict[str, Any]:
+    for name in ("one", "two", "three"):
+        scene.upload(f"{name}.look", name)
+    listing = ["retention", "review", "list"]
+    until(lambda: len(scene.json(*listing)) == 3)
+    made = {" ".join(listing): scene.json(*listing)}
+    first, second, third = (item["id"] for item in made["retention review list"])
+    why = ("--reason", "seen", "--by", "Ina")
+    assert "inbound/one.look" in _text(scene, *listing)
+    made["retention review approve"] = scene.json("retention", "review", "approve", first, *why)
+    made["retention review extend"] = scene.json(
+        "retention", "review", "extend", second, "--for", "P6M", *why
+    )
+    later = ("--until", "2999-01-01T00:00:00+01:00")
+    made["retention review reject"] = scene.json("retention", "review", "reject", third, *later, *why)
+    assert scene.json(*listing) == []
     return made
 
 
@@ -279,7 +314,9 @@ def test_a_plan_disposes_of_what_is_due_and_not_of_what_is_held(documents: dict[
     plan = {item["path"]: item["action"] for item in documents["retention plan"]["items"]}
     assert plan == {"inbound/customers.csv": "keep", "inbound/old.csv": "dispose"}
     assert list(documents["retention run"]["results"].values()) == ["disposed"]
-    assert [row["path"] for row in documents["retention report"]] == ["old.csv"]
+    (row,) = documents["retention report"]
+    copy = {"path": "staging/demo/upload/old.csv.part", "result": "disposed"}
+    assert (row["path"], row["copies"]) == ("old.csv", [copy])
 
 
 def test_all_logs_verify(documents: dict[str, Any]) -> None:
@@ -311,7 +348,9 @@ def test_people_are_shown_what_matters(day: Day) -> None:
         ("status", r"^remotes +demo/far untried, demo/near up$"),
         ("transfer show", r"^path +customers\.csv$"),
         ("retention report", r"^demo +inbound +old\.csv .* disposed *$"),
-        ("hold list", r" customers\.csv +court .* no *$"),
+        ("retention schedule", r"^demo +\S+ +1 .* receipt +PT1S +"),
+        (YEARLY, r"^demo +\S+ +1 +\d+ +disposed +1 *$"),
+        ("hold list", r" files named customers\.csv +0 +court .* no *$"),
         ("erasure list", r" denied "),
         ("erasure show", r"^inbound +redact +csv +1 +done"),
         ("audit tail --link demo --count 50", r" transfer\.received +.*path old\.csv"),
@@ -328,12 +367,22 @@ def commands() -> dict[str, Any]:
         loaded = main._load(place)
         if isinstance(loaded, typer.Typer):
             application.add_typer(loaded, name=name)
-            group = typer.main.get_group(application).commands[name]
-            found |= {f"{name} {verb}": command for verb, command in group.commands.items()}
+            found |= within(name, typer.main.get_group(application).commands[name])
         else:
             application.command(name)(loaded)
             found[name] = typer.main.get_command(application)
     return found
+
+
+def within(name: str, command: Any) -> dict[str, Any]:
+    """A command, or all commands of a group and of the groups in it."""
+    if not hasattr(command, "commands"):
+        return {name: command}
+    return {
+        full: found
+        for verb, inner in command.commands.items()
+        for full, found in within(f"{name} {verb}", inner).items()
+    }
 
 
 def parameters(command: Any) -> dict[str, bool]:

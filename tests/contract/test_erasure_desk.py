@@ -9,6 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
+import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -101,6 +102,24 @@ def test_what_cannot_be_searched_is_listed_and_left_alone(scene):
     assert archive.exists()
 
 
+def test_what_of_an_archive_cannot_be_searched_is_certified_and_the_rest_loses_her(scene):
+    path = scene.root / "inbound" / "a.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("a.csv", TABLE)
+        archive.writestr("scan.png", b"\0\1")
+    request = scene.approved()
+    assert scene.desk.run(request).state is State.CLOSED
+    with zipfile.ZipFile(path) as archive:
+        assert archive.read("a.csv").decode() == TABLE_AFTER
+        assert archive.read("scan.png") == b"\0\1"
+    signed = certificate(scene, request)
+    assert [(entry.format, entry.records) for entry in signed.removed] == [("zip", 1)]
+    assert [entry.reason for entry in signed.unsearchable] == [
+        "parts of it were not searched: part 2: it holds control characters, as binary files do"
+    ]
+    assert signed.second_search.remaining == 0
+
+
 def test_a_held_file_stays_until_the_hold_is_released(scene):
     held = scene.put("inbound/held.csv", TABLE)
     free = scene.put("inbound/free.csv", TABLE)
@@ -125,6 +144,23 @@ def test_a_hold_placed_after_approval_still_holds(scene):
     scene.links.holds["inbound", b"held.csv"] = "case 7"
     assert scene.desk.run(request).state is State.PARTIAL
     assert held.read_text() == TABLE
+
+
+@pytest.mark.parametrize(("name", "content"), [("held.csv", TABLE), ("held.txt", JAN)])
+def test_a_hold_placed_while_a_file_is_looked_into_still_holds(scene, monkeypatch, name, content):
+    held = scene.put(f"inbound/{name}", content)
+    request = scene.approved()
+    ask = scene.readers.ask
+
+    def placing(question, descriptors):
+        answer = ask(question, descriptors)
+        scene.links.holds["inbound", name.encode()] = "case 7"
+        return answer
+
+    monkeypatch.setattr(scene.readers, "ask", placing)
+    assert scene.desk.run(request).state is State.PARTIAL
+    assert held.read_text() == content
+    assert [path.name for path in (scene.root / "inbound").iterdir()] == [name]
 
 
 def test_what_was_not_approved_is_not_removed(scene):

@@ -1,10 +1,15 @@
 """Readers: sandboxed, expendable, and asked again when one dies."""
 
+import io
 import os
+import tarfile
+import zipfile
 
+import pypdf
 import pytest
 
 from sftpd.erasure import reader
+from sftpd.erasure.formats import decoding
 from sftpd.erasure.messages import Found, Redact, Search, Unsearchable
 from sftpd.erasure.readers import Readers
 from sftpd.process.pool import Children
@@ -43,10 +48,57 @@ def table(tmp_path):
 def test_a_reader_finds_and_redacts(readers, table):
     assert ask(readers, table) == Found("csv", 1, ("record 2",))
     draft = table.with_name("draft")
-    with table.open("rb") as source, draft.open("wb") as out:
+    with table.open("rb") as source, draft.open("w+b") as out:
         answer = readers.ask(Redact(b"a.csv", JAN), [source.fileno(), out.fileno()])
     assert answer == Found("csv", 1, ("record 2",))
     assert draft.read_bytes() == b"a;b\r\n"
+
+
+def test_a_reader_reads_and_writes_archives_and_xml_inside_its_sandbox(readers, tmp_path):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("é.xml", '<?xml version="1.0" encoding="cp1252"?><a><p>jan@example.nl</p><p/></a>')
+        archive.writestr("o.txt", "Beste piet@example.nl")
+        archive.writestr("x.bin", b"\0")
+    bundle = io.BytesIO()
+    with tarfile.open(fileobj=bundle, mode="w:gz") as archive:
+        member = tarfile.TarInfo("in.zip")
+        member.size = len(out.getvalue())
+        archive.addfile(member, io.BytesIO(out.getvalue()))
+    path, draft = tmp_path / "a.tar.gz", tmp_path / "draft"
+    path.write_bytes(bundle.getvalue())
+    with path.open("rb") as source, draft.open("w+b") as new:
+        answer = readers.ask(Redact(b"a.tar.gz", JAN), [source.fileno(), new.fileno()])
+    assert answer == Found(
+        "gzip",
+        1,
+        ("content.tar: in.zip: é.xml: /a[1]/p[1]",),
+        unsearched=("part 1, part 1, part 3: it holds control characters, as binary files do",),
+    )
+    with tarfile.open(draft) as archive:
+        left = zipfile.ZipFile(io.BytesIO(archive.extractfile("in.zip").read()))
+    assert left.read("é.xml").endswith(b"<a><p/></a>")
+
+
+def test_a_reader_reads_an_encrypted_pdf_that_anyone_may_read(readers, tmp_path):
+    writer = pypdf.PdfWriter()
+    writer.add_blank_page(100, 100)
+    writer.add_metadata({"/Author": "Jan <jan@example.nl>"})
+    writer.encrypt("", owner_password="x", algorithm="AES-256")
+    path = tmp_path / "a.pdf"
+    writer.write(path)
+    answer = ask(readers, path, Search(b"a.pdf", JAN))
+    assert answer == Found("pdf", 1, ("properties, remarks or fields",), whole=True)
+
+
+def test_long_names_in_a_file_do_not_make_an_answer_too_long(readers, tmp_path):
+    path = tmp_path / "a.xml"
+    name = "n" * 10_000
+    path.write_text(f"<{name}>" + f"<{name}>jan@example.nl</{name}>" * 200 + f"<{name}/></{name}>")
+    answer = ask(readers, path, Search(b"a.xml", JAN))
+    assert isinstance(answer, Found)
+    assert answer.records == 200
+    assert (len(answer.locators), max(map(len, answer.locators))) == (100, 200)
 
 
 def test_readers_are_kept_and_a_dead_one_is_replaced(readers, children, table):
@@ -75,18 +127,25 @@ def test_a_file_that_no_reader_survives_is_unsearchable_and_the_next_is_read(
 def test_memory_is_limited(children, tmp_path, monkeypatch):
     monkeypatch.setattr(reader, "_MEMORY_LIMIT", 64 << 20)
     big = tmp_path / "big.csv"
-    big.write_bytes(b"a;b\n" + b"x" * (100 << 20))
+    big.write_bytes(b"a;b\njan@example.nl;" + b"x" * (100 << 20))
     readers = Readers(children)
     answer = ask(readers, big)
     readers.close()
     assert answer == Unsearchable("it takes more memory than a reader has")
 
 
-def test_a_file_over_the_limit_is_not_read(readers, tmp_path):
+def test_a_text_over_the_limit_is_searched_in_little_memory_and_not_redacted(children, tmp_path, monkeypatch):
+    monkeypatch.setattr(reader, "_MEMORY_LIMIT", 64 << 20)
+    readers = Readers(children)
     huge = tmp_path / "huge.csv"
     with huge.open("wb") as file:
-        file.truncate(reader.SIZE_LIMIT + 1)
+        for _ in range(decoding.TEXT_LIMIT // (1 << 20) + 1):
+            file.write(b"xjan@example.com;naam\r\n" * ((1 << 20) // 23 + 1))
+    assert ask(readers, huge) == Found("csv", 0)
+    with huge.open("ab") as file:
+        file.write(b"jan@example.nl;naam\r\n")
     answer = ask(readers, huge)
+    readers.close()
     assert isinstance(answer, Unsearchable)
     assert "more than" in answer.reason
 

@@ -168,6 +168,17 @@ def test_a_rejected_file_is_quarantined_once(scene):
     assert scene.events() == {"transfer.blocked": 1}
 
 
+def test_a_fetched_file_replaces_none_that_is_held_and_is_quarantined_once(scene):
+    scene.upload("upload/a", b"held")
+    scene.held.add(b"a")
+    offered(scene, "a")
+    scene.collector.collect()
+    scene.collector.collect()
+    assert contents(scene.folders.inbound) == {"a": b"held"}
+    assert contents(scene.folders.quarantine).keys() == {"a"}
+    assert scene.events()["transfer.blocked"] == 1
+
+
 def test_what_could_not_be_dismissed_is_dismissed_later_and_not_fetched_again(scene, then):
     step = {"leave": "size", "delete": "remove", "move": "place"}[then]
     offered(scene, "a")

@@ -272,3 +272,24 @@ def test_both_names_are_flat_where_the_layout_is(tmp_path, route):
         assert contents(place_of(tmp_path, route)) == {"a+report.csv": THEIRS, other: OURS}
         assert (first.final, second.final) == ((b"a+report.csv",), (other.encode(),))
         assert set(private(scene, "delivered_as")) == {"a+report.csv", other}
+
+
+def test_in_download_a_held_file_is_replaced_by_no_newer_one(tmp_path):
+    take_name(tmp_path, "download")
+    with Scene(tmp_path) as scene:
+        scene.held.add(b"a/report.csv")
+        deliver(scene, "download")
+        deliver(scene, "download", "b.csv")
+        assert contents(place_of(tmp_path, "download")) == {"a/report.csv": THEIRS, "b.csv": OURS}
+        assert contents(scene.folders.failed)["a/report.csv"] == OURS
+        assert any("kept for a legal reason" in reason for reason in private(scene, "reason"))
+
+
+def test_what_was_sent_and_would_be_removed_is_archived_under_a_hold(tmp_path):
+    with Scene(tmp_path, after="remove") as scene:
+        scene.held.add(b"held.csv")
+        deliver(scene, "remote", "held.csv")
+        deliver(scene, "remote", "free.csv")
+        assert contents(place_of(tmp_path, "remote")) == {"held.csv": OURS, "free.csv": OURS}
+        assert contents(scene.outbound) == {}
+        assert contents(scene.folders.sent) == {"held.csv": OURS}

@@ -26,7 +26,7 @@ def scene(tmp_path):
 
 
 def desk(scene, held=None):
-    return TransferDesk(scene.ledger, scene.clock, lambda link, folder, path: held)
+    return TransferDesk(scene.ledger, scene.clock, lambda link, folder, path, conn: held)
 
 
 def send(scene, name="report.csv", content=CONTENT, route="remote"):

@@ -240,6 +240,25 @@ def test_a_held_file_is_not_overwritten(scene):
     assert contents(scene.folders.inbound) == {"report.csv": b"old"}
 
 
+def test_a_hold_placed_while_a_file_is_screened_keeps_it_from_replacing_another(tmp_path):
+    with Scene(tmp_path, acknowledge_within=0.01) as scene:
+        scene.upload("upload/report.csv", b"old")
+        scene.hook("pre-receive", f"while [ ! -e {tmp_path}/go ]; do sleep 0.01; done")
+        assert scene.upload("upload/report.csv", b"new") == "screening"
+        scene.held.add(b"report.csv")
+        (tmp_path / "go").touch()
+        poll(lambda: scene.states() == ["done", "quarantined"])
+        assert contents(scene.folders.inbound) == {"report.csv": b"old"}
+        assert contents(scene.folders.quarantine) == {"report.csv": b"new"}
+        assert scene.received() == [("inbound", "report.csv"), ("quarantine", "report.csv")]
+        assert scene.events() == {"transfer.received": 1, "transfer.blocked": 1}
+
+
+def test_a_name_that_is_not_taken_may_be_uploaded_under_a_hold(scene):
+    scene.held.add(b"report.csv")
+    assert scene.upload("upload/report.csv", b"new") == "published"
+
+
 def test_no_leaf_tells_the_name(scene):
     scene.upload("upload/geheim.csv")
     assert "geheim" not in str(scene.leaves())

@@ -8,7 +8,7 @@ from exchange_doubles import ShellCommands
 from exchange_scene import PATIENCE, Scene, contents, crash_at_every_step, quick_folder
 
 from sftpd.errors import RemoteError, RemoteRefusedError
-from sftpd.exchange.claim import Tools
+from sftpd.exchange.away import Tools
 from sftpd.exchange.desk import Order, TransferDesk
 from sftpd.exchange.due import TOGETHER
 from sftpd.exchange.screening import Screening
@@ -188,7 +188,7 @@ def test_a_slow_gate_keeps_only_its_own_file_waiting(tmp_path):
             scene.places,
             scene.source,
             original._delivery,
-            Tools(scene.ledger, screening, scene.clock),
+            Tools(scene.ledger, screening, scene.keeping, scene.clock),
         )
         assert sender.claims_together()
         rest, entered = drop(scene, 5), []

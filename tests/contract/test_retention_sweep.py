@@ -14,7 +14,8 @@ from retention_scene import OLD, Scene
 from sftpd.errors import NotFoundError, RefusedError
 from sftpd.ledger import tables
 from sftpd.retention import holds
-from sftpd.retention.holds import HoldRequest, exactly
+from sftpd.retention.holds import HoldRequest
+from sftpd.retention.scope import OfAccount, OfQuery
 
 
 @pytest.fixture
@@ -25,7 +26,14 @@ def scene(tmp_path):
 
 
 def place(scene, glob, **values):
-    return holds.place(scene.ledger, HoldRequest("demo", "inbound", glob, "court case", "jan", **values))
+    return holds.place(
+        scene.ledger, HoldRequest("demo", OfQuery("inbound", glob), "court case", "jan", **values)
+    )
+
+
+def anybody(link):
+    """No second person is needed."""
+    return False
 
 
 def events(scene):
@@ -43,7 +51,7 @@ def states(scene):
 
 def test_exactly_the_due_files_go_and_a_held_one_stays(scene):
     scene.receive(b"a.csv", b"deep/b.csv", b"c.keep", b"held.csv", b"caf\xe9.csv")
-    place(scene, exactly("held.csv"))
+    place(scene, "held.csv")
     results = scene.desk.run(scene.desk.plan().hash)
     assert {result.value for result in results.values()} == {"disposed"}
     assert scene.left() == {b"c.keep", b"held.csv"}
@@ -134,9 +142,20 @@ def test_an_empty_folder_is_not_taken_for_consumed(scene, tmp_path):
 def test_a_hold_placed_after_an_intent_still_holds(scene):
     scene.receive(b"a.csv")
     plan = scene.desk.plan()
-    scene.desk._sweep._intend(plan.hash, plan.disposals)
+    scene.desk._sweep._intend(plan.hash, scene.steps())
     place(scene, "*")
     assert [result.value for result in scene.desk.recover().values()] == ["held"]
+    assert scene.left() == {b"a.csv"}
+
+
+def test_a_hold_on_an_account_placed_after_an_intent_still_holds(scene):
+    scene.receive(b"a.csv", b"b.csv")
+    plan = scene.desk.plan()
+    a = next(item.file.id for item in scene.desk.items() if item.file.path == b"a.csv")
+    scene.sent_by("anna", a)
+    scene.desk._sweep._intend(plan.hash, scene.steps())
+    holds.place(scene.ledger, HoldRequest("demo", OfAccount("anna"), "court case", "jan"))
+    assert sorted(result.value for result in scene.desk.recover().values()) == ["disposed", "held"]
     assert scene.left() == {b"a.csv"}
 
 
@@ -144,15 +163,15 @@ def test_holds_are_listed_and_released_once(scene):
     scene.receive(b"a.csv")
     hold = place(scene, None)
     assert scene.run() == {}
-    holds.release(scene.ledger, hold, "piet")
+    holds.release(scene.ledger, hold, "piet", anybody)
     with scene.ledger.read() as conn:
         (listed,) = holds.listed(conn, "demo")
         assert holds.listed(conn, "other") == []
     assert (listed.id, listed.released_by, listed.stands(OLD)) == (hold, "piet", False)
     with pytest.raises(RefusedError):
-        holds.release(scene.ledger, hold, "piet")
+        holds.release(scene.ledger, hold, "piet", anybody)
     with pytest.raises(NotFoundError):
-        holds.release(scene.ledger, "none", "piet")
+        holds.release(scene.ledger, "none", "piet", anybody)
     assert scene.run() == {"a.csv": "disposed"}
 
 
@@ -188,7 +207,7 @@ def test_after_a_kill_recovery_ends_what_was_begun_and_no_more(tmp_path, when_le
     scene = Scene(tmp_path)
     scene.receive(*(b"%03d" % number for number in range(500)), b"held.csv", b"a.keep")
     place(scene, "held.csv")
-    planned = {item.file.id for item in scene.desk.plan().disposals}
+    planned = {item.file.id for item in scene.steps()}
     scene.ledger.close()
 
     child = subprocess.Popen([sys.executable, retention_scene.__file__, str(tmp_path), "1000"])

@@ -118,7 +118,7 @@ def test_an_overflow_of_the_kernels_queue_points_at_the_root_and_misses_no_folde
         hints, root = observation.hints.all, (os.fsencode(tmp_path), False)
         x, overflows = (os.fsencode(tmp_path / "99" / "x"), False), 0
         while x not in hints:
-            # The end of watches is reported too and may overflow the queue again: so is the root hinted at.
+            # The end of watches is reported too, and may overflow the queue: then the root is hinted at.
             assert (overflows := overflows + 1) < 10
             before = hints.count(root)
             (tmp_path / "99" / "x").write_bytes(b"1")

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import corpus
+import person_corpus
 import pytest
 from daemon import PATIENCE, Daemon, eventually
 
@@ -33,6 +34,33 @@ def test_an_erasure_by_email_removes_her_records_and_nothing_else(tmp_path: Path
     files = [path for path in (daemon.root / "state").rglob("*") if path.is_file()]
     assert [path for path in files if corpus.EMAIL.encode() in path.read_bytes()] == []
     assert corpus.EMAIL not in daemon.log
+
+
+@pytest.mark.slow
+def test_a_person_in_every_format_is_gone_and_a_certificate_says_so(tmp_path: Path) -> None:
+    given = person_corpus.generate(90, seed=11, persons=60)
+    with Daemon(tmp_path / "instance") as daemon:
+        (daemon.desk / "corpus").mkdir()
+        given.write(daemon.desk / "corpus")
+        daemon.sftp_done("put corpus/* /upload/")
+        words = [word for identifier in given.identifiers for word in ("--identifier", identifier)]
+        request = erasure(daemon, "open", "--link", "demo", *words)["id"]
+        erasure(daemon, "find", request)
+        erasure(daemon, "approve", request, "--by", "Privacy Officer")
+        done = erasure(daemon, "run", request)
+        assert done["state"] == "closed"
+        given.check(daemon.inbound)
+        formats = {item["format"] for item in done["items"] if item["state"] == "done"}
+        named = {"csv", "json", "ndjson", "xml", "xlsx", "ods", "zip", "tar", "gzip", "eml", "mbox", "text"}
+        assert formats == named
+        assert done["certificate"]["certificate"]["second_search"]["remaining"] == 0
+        again = erasure(daemon, "open", "--link", "demo", *words)["id"]
+        left = erasure(daemon, "find", again)["items"]
+        assert [item for item in left if item["action"] != "unsearchable"] == []
+        certificate = daemon.desk / "certificate"
+        daemon.cli("erasure", "certificate", request, "--output", str(certificate))
+        assert daemon.cli("erasure", "verify", str(certificate)).returncode == 0
+        assert daemon.cli("audit", "verify").returncode == 0
 
 
 @pytest.mark.slow

@@ -2,6 +2,7 @@
 
 import json
 import os
+import subprocess
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -81,6 +82,64 @@ def test_a_suspended_link_takes_nothing_and_still_disposes_and_erases(daemon: Da
         assert [path.name for path in daemon.inbound.iterdir()] == ["keep.txt"]
         assert daemon.cli("link", "resume", "demo", "--by", "me").returncode == 0
         upload(daemon, "again.txt")
+
+
+def test_a_disposition_report_is_verified_by_ssh_keygen_alone(daemon: Daemon, tmp_path: Path) -> None:
+    with daemon:
+        upload(daemon, "jan-jansen.csv")
+        eventually(lambda: len(disposals(daemon)) == 1, daemon)
+        done = daemon.cli("retention", "run", "--plan", planned := plan(daemon)["plan"])
+        assert done.returncode == 0, done.stderr
+        paper = tmp_path / "paper"
+        issue = ("retention", "disposition", planned, "--folder", str(paper))
+        issued = daemon.cli(*issue)
+        assert issued.returncode == 0, issued.stderr
+        assert daemon.cli(*issue).returncode == 1  # it replaces nothing
+        for file in ("disposition.json", "disposition.html"):
+            assert "jan-jansen" not in (paper / file).read_text()
+        assert (paper / "disposition.pdf").read_bytes().startswith(b"%PDF-")
+        verify(paper)
+        report = json.loads((paper / "disposition.json").read_text())
+        (entry,) = report["entries"]
+        shown = daemon.cli("audit", "show", str(entry["audit_index"]), "--link", "demo", "--json")
+        assert json.loads(shown.stdout)["public"]["file"] == entry["file"]
+        (paper / "disposition.json").write_text(json.dumps(report).replace("disposed", "disposeD"))
+        with pytest.raises(subprocess.CalledProcessError):
+            verify(paper)
+        refused = daemon.cli("retention", "disposition", planned, "--open")
+        assert (refused.returncode, "go together" in refused.stderr) == (2, True)
+        told = daemon.cli("retention", "disposition", planned, "--open", "--reason", "audit", "--json")
+        assert "jan-jansen.csv" in told.stdout
+        eventually(lambda: len(daemon.events_of("retention.reported")) == 2, daemon)
+        assert [event["data"]["opened"] for event in daemon.events_of("retention.reported")] == [False, True]
+
+
+def verify(paper: Path) -> None:
+    with (paper / "disposition.json").open("rb") as report:
+        subprocess.run(
+            ["ssh-keygen", "-Y", "verify", "-f", paper / "allowed_signers", "-I", "demo.local",
+             "-n", "disposition@sftpd", "-s", paper / "disposition.json.sig"],
+            stdin=report, check=True,
+        )  # fmt: skip
+
+
+def test_papers_are_written_by_the_suffix_of_their_name(daemon: Daemon, tmp_path: Path) -> None:
+    with daemon:
+        upload(daemon, "a.csv")
+        begins = {".csv": b"link,path,", ".svg": b"<svg", ".html": b"<!DOCTYPE html>", ".pdf": b"%PDF-"}
+        for suffix, begin in begins.items():
+            file = tmp_path / f"plan{suffix}"
+            done = daemon.cli("retention", "plan", "--output", str(file))
+            assert (done.returncode, done.stdout) == (0, ""), done.stderr
+            assert file.read_bytes().startswith(begin)
+        for words in (("schedule",), ("yearly", "2026")):
+            for suffix in (".html", ".pdf"):
+                file = tmp_path / f"{words[0]}{suffix}"
+                assert daemon.cli("retention", *words, "--output", str(file)).returncode == 0
+                assert file.read_bytes().startswith(begins[suffix])
+        wrong = daemon.cli("retention", "schedule", "--output", "x.doc")
+        assert wrong.returncode == 2
+        assert "expected .html or .pdf" in wrong.stderr
 
 
 def test_a_partner_that_sets_times_changes_nothing(tmp_path: Path) -> None:

@@ -145,7 +145,7 @@ class ToRemote(Crossing):
 class ToDownload(ToRemote):
     """A dropped file is offered in /download."""
 
-    kept = None
+    kept = "download"
 
     def _prepare(self, lines: tuple[str, ...]) -> Shore:
         self.daemon.configure_link("[route]", "settle = 0.3", *lines)

@@ -6,6 +6,7 @@ from typing import Any
 from sftpd.app.instance import Instance
 from sftpd.app.verbs.verb import Arguments, Verb
 from sftpd.link.lifecycle import LinkStep
+from sftpd.retention import held, holds
 
 
 def _link_list(instance: Instance, _: Arguments) -> list[dict[str, Any]]:
@@ -39,7 +40,28 @@ def _link_step(instance: Instance, arguments: Arguments) -> dict[str, Any]:
     instance.register.move(
         arguments["link"], LinkStep(arguments["step"]), by=arguments["by"], reason=arguments.get("reason")
     )
-    return _link(instance, arguments["link"])
+    link = _link(instance, arguments["link"])
+    return link | _left(instance, link["link"]) if LinkStep(arguments["step"]) is LinkStep.CLOSE else link
+
+
+def _left(instance: Instance, link: str) -> dict[str, Any]:
+    """What of a link's files stays with us: to close it removes none, and what is held no rule will."""
+    with instance.ledger.read() as conn:
+        standing = holds.standing(conn, instance.clock.now(), link)
+        files = held.covered(conn, standing)
+        return {
+            "files": held.count(conn, link),
+            "held": [
+                {
+                    "hold": hold.id,
+                    "covers": str(hold.scope),
+                    "files": files[hold.id],
+                    "reason": hold.reason,
+                    "until": None if hold.until is None else hold.until.isoformat(),
+                }
+                for hold in standing
+            ],
+        }
 
 
 def _link_accept(instance: Instance, arguments: Arguments) -> dict[str, Any]:

@@ -1,21 +1,25 @@
-"""Retention and legal holds."""
+"""Retention."""
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Any
 
 from sftpd.app.instance import Instance
 from sftpd.app.verbs.verb import Arguments, Verb, instant
 from sftpd.errors import UsageError
-from sftpd.retention import holds
+from sftpd.periods import Period, PeriodError
+from sftpd.retention.desk import Moment
 from sftpd.retention.guard import Confirmation
-from sftpd.retention.holds import HoldRequest
-from sftpd.retention.rule import Hold
+from sftpd.retention.rule import Answer
 
 
 def _retention_plan(instance: Instance, arguments: Arguments) -> dict[str, Any]:
-    plan = instance.retention.plan(arguments.get("link"))
-    return {**plan.as_json(), "frozen": [freeze.as_json() for freeze in instance.retention.against(plan)]}
+    link = arguments.get("link")
+    plan = instance.retention.plan(link)
+    return {
+        "plan": plan.hash,
+        "items": [item.as_json() for item in instance.retention.items(link, plan.schedule)],
+        "frozen": [freeze.as_json() for freeze in instance.retention.against(plan)],
+    }
 
 
 def _retention_run(instance: Instance, arguments: Arguments) -> dict[str, Any]:
@@ -51,47 +55,43 @@ def _retention_report(instance: Instance, arguments: Arguments) -> list[dict[str
     return [row.as_json() for row in instance.retention.report(arguments.get("link"), arguments.get("plan"))]
 
 
-def _hold_add(instance: Instance, arguments: Arguments) -> dict[str, Any]:
-    until = arguments.get("until")
-    link = instance.register.get(arguments["link"])
-    folder = arguments.get("folder")
-    folders = [*link.folders.by_name(), *sorted({route.folder.name for route in link.outbound})]
-    if folder is not None and folder not in folders:
-        raise UsageError(f"no folder {folder!r}", where=f"link {link.name}", expected=", ".join(folders))
-    request = HoldRequest(
-        link=link.name,
-        folder=folder,
-        glob=arguments.get("glob"),
-        reason=arguments["reason"],
-        placed_by=arguments["by"],
-        until=None if until is None else instant(until),
-    )
-    return {"id": holds.place(instance.ledger, request)}
+def _review_list(instance: Instance, arguments: Arguments) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": item.file.id,
+            "link": item.file.link,
+            "path": item.file.place,
+            "rule": rule.id,
+            "rule_version": rule.version,
+            "mandate": rule.mandate,
+            "due": item.as_json()["due"],
+            "reason": item.decision.reason,
+            "since": None if since is None else since.isoformat(),
+        }
+        for item, since in instance.retention.waiting(arguments.get("link"))
+        if (rule := item.decision.rule) is not None
+    ]
 
 
-def _hold_list(instance: Instance, arguments: Arguments) -> list[dict[str, Any]]:
-    now = instance.clock.now()
-    with instance.ledger.read() as conn:
-        return [_hold(hold, now) for hold in holds.listed(conn, arguments.get("link"))]
+def _review_answer(instance: Instance, arguments: Arguments) -> dict[str, Any]:
+    answer: Answer = arguments["answer"]
+    until = None if answer == "approved" else _moment(arguments.get("lasting"), arguments.get("until"))
+    file, reason, by = arguments["file"], arguments["reason"], arguments["by"]
+    return {"id": file, **instance.retention.review(file, answer, until, reason, by).as_json()}
 
 
-def _hold(hold: Hold, now: datetime) -> dict[str, Any]:
-    return {
-        "id": hold.id,
-        "link": hold.link,
-        "folder": hold.folder,
-        "glob": hold.glob,
-        "reason": hold.reason,
-        "placed_by": hold.placed_by,
-        "placed_at": hold.placed_at.isoformat(),
-        "until": None if hold.until is None else hold.until.isoformat(),
-        "stands": hold.stands(now),
-    }
-
-
-def _hold_release(instance: Instance, arguments: Arguments) -> dict[str, Any]:
-    holds.release(instance.ledger, arguments["id"], arguments["by"])
-    return {"id": arguments["id"]}
+def _moment(lasting: str | None, until: str | None) -> Moment:
+    """Until when, by a period or by an instant."""
+    if (lasting is None) == (until is None):
+        raise UsageError("until when is not clear", expected="one of --for PERIOD and --until TIME")
+    if lasting is not None:
+        try:
+            return Period.parse(lasting).due
+        except PeriodError as error:
+            raise UsageError(error.what, expected=error.expected) from None
+    assert until is not None
+    end = instant(until)
+    return lambda _now, _zone: end
 
 
 VERBS: Mapping[str, Verb] = {
@@ -100,7 +100,6 @@ VERBS: Mapping[str, Verb] = {
     "retention.explain": _retention_explain,
     "retention.report": _retention_report,
     "retention.unfreeze": _retention_unfreeze,
-    "hold.add": _hold_add,
-    "hold.list": _hold_list,
-    "hold.release": _hold_release,
+    "retention.review.list": _review_list,
+    "retention.review.answer": _review_answer,
 }

@@ -1,6 +1,7 @@
-"""CSV as RFC 4180 has it, with `,`, `;` or tab between the fields: a record with the identifier goes whole.
+"""CSV as RFC 4180 has it, with `,`, `;`, `|` or tab: a record with the identifier goes whole.
 
 Nothing is written anew: a record is a span of bytes, its line end included, and what stays stays as it was.
+Only a trailer that counts the records, as a last line `TOTAL;12`, counts fewer.
 """
 
 import re
@@ -8,14 +9,20 @@ from array import array
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from sftpd.erasure.formats.decoding import decode
-from sftpd.erasure.formats.model import CutsSpans, Match, UnsearchableError
+from sftpd.erasure.formats.decoding import decode, may_be_in
+from sftpd.erasure.formats.model import Data, Edit, Findings, Inquiry, Match, UnsearchableError, cut
 from sftpd.erasure.identifiers import Identifier, carries
 
-_DELIMITERS = (",", ";", "\t")
+_DELIMITERS = (",", ";", "\t", "|")
+_TRAILER = re.compile(r"(?i)\W*(?:trailer|eof|einde|footer|totaal|total|aantal|count|records|rows|regels)\b")
+_TRAILER_CODE = re.compile(r"(?i)\W*(?:trl?|z|9+|end)\b")
+"""What a trailer may start with where it has another number of fields."""
+_DOUBLED = re.compile(r'"()(")')
+"""A quote in a quoted field."""
+_COUNT = re.compile(r"(?<![\w.,-])[0-9]{1,12}(?![\w.,-])")
 _FIELD = {
     delimiter: re.compile(
-        rf'(?:"([^"]*+(?:""[^"]*+)*+)"|([^"{delimiter}\r\n]*+))({delimiter}|\r?\n|\Z)',
+        rf'(?:"([^"]*+(?:""[^"]*+)*+)"|([^"{delimiter}\r\n]*+))([{delimiter}]|\r?\n|\Z)',
     )
     for delimiter in _DELIMITERS
 }
@@ -30,24 +37,32 @@ class Record(NamedTuple):
 
 
 class Layout(NamedTuple):
-    """How a text reads with one delimiter: its columns, and the character at which each record starts."""
+    """How a text reads with one delimiter: its columns, and the character at which each record starts.
+
+    A trailer, the last record, may have another number of columns.
+    """
 
     delimiter: str
     columns: int
     starts: "array[int]"
 
 
-class Csv(CutsSpans):
+class Csv:
     """Records separated by line ends; the first is the header unless it carries the identifier itself."""
 
     name = "csv"
 
-    def find(self, data: bytes, identifiers: Sequence[Identifier]) -> list[Match]:
+    def find(self, data: Data, inquiry: Inquiry) -> Findings:
         """Return the records that carry an identifier."""
+        if not may_be_in(data, inquiry.identifiers, _DOUBLED):
+            return cut(self.name, data, [])
         decoded = decode(data)
         delimiter = layout(decoded.text).delimiter
-        found = _matching(_records(decoded.text, delimiter), identifiers)
-        return list(decoded.in_bytes(found))
+        found = list(_matching(_records(decoded.text, delimiter), inquiry.identifiers))
+        trailer = _trailer(decoded.text, delimiter, found)
+        *matches, last = decoded.in_bytes([*found, trailer])
+        counted = Edit(last.start, last.end, trailer.locator.encode(decoded.encoding))
+        return cut(self.name, data, matches, following=[counted])
 
 
 def layout(text: str) -> Layout:
@@ -79,15 +94,20 @@ def layout(text: str) -> Layout:
 def _strict_layout(text: str, delimiter: str) -> Layout:
     columns = 0
     starts: array[int] = array("Q")
+    fault: UnsearchableError | None = None
     for record in _records(text, delimiter):
         starts.append(record.start)
         if record.fields == [""]:
             continue
+        if fault is not None:
+            raise fault
         columns = columns or len(record.fields)
         if len(record.fields) != columns:
-            raise UnsearchableError(
+            fault = UnsearchableError(
                 f"record {len(starts)} has {len(record.fields)} fields where the first has {columns}"
             )
+            if not (_TRAILER.match(text, record.start) or _TRAILER_CODE.match(text, record.start)):
+                raise fault
     return Layout(delimiter, columns, starts)
 
 
@@ -106,6 +126,42 @@ def _records(text: str, delimiter: str) -> Iterator[Record]:
         if terminator != delimiter:
             yield Record(start, position, fields)
             fields, start, number = [], position, number + 1
+
+
+def _trailer(text: str, delimiter: str, found: Sequence[Match]) -> Match:
+    """The count in a trailer and, as locator, what it is to be; an empty span where there is none.
+
+    It counts the records without itself, with or without the header; one number alone must fit.
+    """
+    nothing = Match("", len(text), len(text))
+    total = columns = 0
+    last: Record | None = None
+    for record in _records(text, delimiter) if found else ():
+        if record.fields != [""]:
+            total, last = total + 1, record
+            columns = columns or len(record.fields)
+    if last is None or last.start <= found[-1].start:
+        return nothing
+    coded = len(last.fields) != columns and _TRAILER_CODE.match(text, last.start)
+    if not (coded or _TRAILER.match(text, last.start)):
+        return nothing
+    counts = [
+        (start + number.start(), number[0])
+        for start, field in _raw_fields(text, last, delimiter)
+        for number in _COUNT.finditer(field)
+        if int(number[0]) in (total - 1, total - 2)
+    ]
+    if len(counts) != 1:
+        return nothing
+    start, old = counts[0]
+    left = str(int(old) - len(found))
+    return Match(left.zfill(len(old)) if old.startswith("0") else left, start, start + len(old))
+
+
+def _raw_fields(text: str, record: Record, delimiter: str) -> Iterator[tuple[int, str]]:
+    """Where each field of a record starts and what it is, as it is written."""
+    for field in _FIELD[delimiter].finditer(text, record.start, record.end):
+        yield field.start(), field[0].removesuffix(delimiter)
 
 
 def _matching(records: Iterator[Record], identifiers: Sequence[Identifier]) -> Iterator[Match]:

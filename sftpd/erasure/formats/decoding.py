@@ -2,16 +2,23 @@
 
 import codecs
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from sftpd.erasure.formats.model import Match, UnsearchableError
+from sftpd.erasure.formats.model import Data, Match, UnsearchableError, span
+from sftpd.erasure.identifiers import Identifier, fold
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
     (codecs.BOM_UTF16_LE, "utf-16-le"),
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
+TEXT_LIMIT = 256 << 20
+"""Bytes; a longer text is not read into memory."""
+
+_BEGINNING = 8192
+_OVERLAP = 8192
+"""Characters that are looked at again with those that follow: more than an identifier has."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f]")
 
 
@@ -36,15 +43,15 @@ class Decoded:
         return end - start if self.encoding == "cp1252" else len(self.text[start:end].encode(self.encoding))
 
 
-def decode(data: bytes) -> Decoded:
+def decode(data: Data) -> Decoded:
     """Read bytes as UTF-8 or UTF-16 where a mark says so, else as UTF-8, else as Windows-1252.
 
-    Raises UnsearchableError for what is in none of them or holds control characters, as binary files do.
+    Raises UnsearchableError for what is in none of them or holds control characters, as binary files do, and
+    above TEXT_LIMIT.
     """
-    mark, encodings = next(
-        ((mark, (encoding,)) for mark, encoding in _MARKS if data.startswith(mark)),
-        (b"", ("utf-8", "cp1252")),
-    )
+    if len(data) > TEXT_LIMIT:
+        raise UnsearchableError(f"it has {len(data)} bytes, more than the {TEXT_LIMIT} that are searched")
+    mark, encodings = _mark(data)
     for encoding in encodings:
         try:
             text = data[len(mark) :].decode(encoding)
@@ -54,3 +61,70 @@ def decode(data: bytes) -> Decoded:
             raise UnsearchableError("it holds control characters, as binary files do")
         return Decoded(text, encoding, len(mark))
     raise UnsearchableError(f"it is not text in {' or '.join(encodings)}")
+
+
+def may_be_in(data: Data, identifiers: Sequence[Identifier], escaped: re.Pattern[str] | None = None) -> bool:
+    """Whether text, whatever its structure, may carry an identifier; False is certain.
+
+    It is read piece by piece, so its length does not matter. `escaped` matches what stands for a character:
+    the first group is its code in hexadecimal, or the second the character. Raises UnsearchableError as
+    `decode` does, but for the length.
+    """
+    mark, encodings = _mark(data)
+    for encoding in encodings:
+        try:
+            return _may_be_in(_texts(data, len(mark), encoding), identifiers, escaped)
+        except UnicodeDecodeError:
+            continue
+    raise UnsearchableError(f"it is not text in {' or '.join(encodings)}")
+
+
+def _may_be_in(
+    texts: Iterator[str], identifiers: Sequence[Identifier], escaped: re.Pattern[str] | None
+) -> bool:
+    """Read to the end in any case, since only there it is certain what the encoding is."""
+    found = False
+    before = ""
+    for text in texts:
+        if _CONTROL.search(text):
+            raise UnsearchableError("it holds control characters, as binary files do")
+        if not found:
+            raw = before + text
+            before = raw[-_OVERLAP:]
+            folded = fold(_plain(raw, escaped))
+            found = any(identifier.may_be_in(folded) for identifier in identifiers)
+    return found
+
+
+def _texts(data: Data, start: int, encoding: str) -> Iterator[str]:
+    decoder = codecs.getincrementaldecoder(encoding)()
+    for piece in span(data, start, len(data)):
+        yield decoder.decode(piece)
+    yield decoder.decode(b"", final=True)
+
+
+def _plain(raw: str, escaped: re.Pattern[str] | None) -> str:
+    """The text with its escapes decoded; two of them may make one character."""
+    if escaped is None:
+        return raw
+    return escaped.sub(_unescaped, raw).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _unescaped(found: re.Match[str]) -> str:
+    code, character = found.groups()
+    return chr(int(code, 16)) if code else str(character)
+
+
+def beginning(data: Data) -> str:
+    """The first characters of what may be text, without white space before them."""
+    mark, encodings = _mark(data)
+    return data[len(mark) : _BEGINNING].decode(encodings[-1], "replace").lstrip()
+
+
+def _mark(data: Data) -> tuple[bytes, tuple[str, ...]]:
+    """The byte order mark that a text begins with, and the encodings that it may be in."""
+    start = data[:4]
+    return next(
+        ((mark, (encoding,)) for mark, encoding in _MARKS if start.startswith(mark)),
+        (b"", ("utf-8", "cp1252")),
+    )

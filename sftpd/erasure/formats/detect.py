@@ -1,39 +1,81 @@
 """Which format a file has, by its name and its content."""
 
+import re
+
 from sftpd.erasure.formats.csv import Csv, layout
-from sftpd.erasure.formats.decoding import decode
+from sftpd.erasure.formats.decoding import beginning, decode
+from sftpd.erasure.formats.eml import Eml, Mbox
+from sftpd.erasure.formats.gzip import Gzip
+from sftpd.erasure.formats.html import Html
 from sftpd.erasure.formats.json import Json
 from sftpd.erasure.formats.json_tokens import tokens
-from sftpd.erasure.formats.model import Format, UnsearchableError
+from sftpd.erasure.formats.model import Data, Format, UnsearchableError
 from sftpd.erasure.formats.ndjson import Ndjson
+from sftpd.erasure.formats.pdf import Pdf
+from sftpd.erasure.formats.tar import Tar
 from sftpd.erasure.formats.text import Text
+from sftpd.erasure.formats.xml import Xml
+from sftpd.erasure.formats.zip import Zip
 
 _BY_SUFFIX: dict[bytes, Format] = {
     b"csv": Csv(),
     b"tsv": Csv(),
     b"ndjson": Ndjson(),
     b"jsonl": Ndjson(),
+    b"xml": Xml(),
+    b"svg": Xml(),
+    b"tar": Tar(),
+    b"eml": Eml(),
+    b"mbox": Mbox(),
 }
-_ENCODED_SUFFIXES = {b"xml", b"html", b"htm", b"eml", b"mbox", b"rtf", b"svg", b"vcf", b"ics"}
-_ENCODED_STARTS = ("<?xml", "<!doctype", "<html", "{\\rtf", "%pdf")
+_BY_MAGIC: tuple[tuple[bytes, Format], ...] = (
+    (b"%PDF-", Pdf()),
+    (b"PK\x03\x04", Zip()),
+    (b"PK\x05\x06", Zip()),
+    (b"\x1f\x8b", Gzip()),
+)
+_BY_START: tuple[tuple[re.Pattern[str], Format], ...] = (
+    (re.compile(r"<!doctype html|<html", re.IGNORECASE), Html()),
+    (re.compile(r"<(?:\?xml\s|!--|[^\W\d][\w.:-]*[\s/>])"), Xml()),
+    (re.compile(r"From \S+ +(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)\b"), Mbox()),
+    (re.compile(r"(?ism)[a-z-]+:(?:(?!\n\r?\n).)*^(?:mime-version|content-type):"), Eml()),
+)
+_ENCODED_SUFFIXES = {b"rtf", b"vcf", b"ics"}
+_ENCODED_STARTS = ("{\\rtf", "begin:v")
 
 
-def detect(name: bytes, data: bytes) -> Format:
+def detect(name: bytes, data: Data) -> Format:
     """Return the format of a file.
 
-    Raises UnsearchableError for binary files and for text that hides characters behind an encoding of its
-    own (XML, e-mail, RTF), in which a plain search would find too little.
+    Raises UnsearchableError for other binary files and for text that hides characters behind an encoding of
+    its own (RTF, cards and calendars), in which a plain search would find too little.
     """
-    text = decode(data).text
-    start = text[:64].lstrip()
+    for magic, form in _BY_MAGIC:
+        if data[: len(magic)] == magic:
+            return form
+    if data[257:262] == b"ustar":
+        return Tar()
+    start = beginning(data)
     suffix = name.rpartition(b".")[2].lower()
     if suffix in _ENCODED_SUFFIXES or start.lower().startswith(_ENCODED_STARTS):
         raise UnsearchableError("its format is not one that is searched")
-    if not start.strip():
-        return Text() if not text.strip() else _BY_SUFFIX.get(suffix, Text())
+    if suffix in (b"html", b"htm"):
+        return Html()
+    for pattern, form in _BY_START:
+        if pattern.match(start):
+            return form
+    if suffix in _BY_SUFFIX and start:
+        return _BY_SUFFIX[suffix]
+    return _by_content(suffix, decode(data).text)
+
+
+def _by_content(suffix: bytes, text: str) -> Format:
+    start = text.lstrip()[:1]
+    if not start:
+        return Text()
     if suffix in _BY_SUFFIX:
         return _BY_SUFFIX[suffix]
-    if suffix == b"json" or start[0] in "{[":
+    if suffix == b"json" or start in "{[":
         return Ndjson() if _first_line_is_json(text) else Json()
     return Csv() if _is_table(text) else Text()
 

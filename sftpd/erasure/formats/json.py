@@ -7,27 +7,30 @@ identifiers (`"emails": [...]`) describes the element that holds it, so that one
 
 from collections.abc import Sequence
 
-from sftpd.erasure.formats.decoding import decode
-from sftpd.erasure.formats.json_tokens import Kind, Token, tokens
-from sftpd.erasure.formats.model import CutsSpans, Match
+from sftpd.erasure.formats.decoding import decode, may_be_in
+from sftpd.erasure.formats.json_tokens import ESCAPED, Kind, Token, tokens
+from sftpd.erasure.formats.model import Data, Findings, Inquiry, Match, cut, whole_file
 from sftpd.erasure.identifiers import Identifier, carries
 
 _LOCATOR_LIMIT = 200
 
 
-class Json(CutsSpans):
+class Json:
     """One JSON document."""
 
     name = "json"
 
-    def find(self, data: bytes, identifiers: Sequence[Identifier]) -> list[Match]:
+    def find(self, data: Data, inquiry: Inquiry) -> Findings:
         """Return the elements that carry an identifier, or the whole file."""
+        if not may_be_in(data, inquiry.identifiers, ESCAPED):
+            return cut(self.name, data, [])
         decoded = decode(data)
-        survey = _Survey(identifiers)
+        survey = _Survey(inquiry.identifiers)
         survey.read(decoded.text, 0, len(decoded.text))
         if survey.whole:
-            return [Match("whole document", 0, len(data), whole=True)]
-        return list(decoded.in_bytes(sorted(survey.matches, key=lambda match: match.start)))
+            return whole_file(self.name, "whole document")
+        matches = sorted(survey.matches, key=lambda match: match.start)
+        return cut(self.name, data, list(decoded.in_bytes(matches)))
 
 
 def document_carries(text: str, start: int, end: int, identifiers: Sequence[Identifier]) -> bool:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 from sftpd.erasure.formats.model import UnsearchableError
 
 DEPTH_LIMIT = 512
+ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
+"""An escape in a string: the code of a character, or the character."""
 
 _TOKEN = re.compile(
     r"[ \t\r\n]*+(?:"

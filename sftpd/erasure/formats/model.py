@@ -1,10 +1,30 @@
-"""What every format offers: to find a person's records in a file's bytes, and to cut them out."""
+"""What every format offers: to find a person's records in a file's bytes, and the file without them."""
 
-from collections.abc import Iterable, Sequence
+import mmap
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
 from sftpd.erasure.identifiers import Identifier
 from sftpd.errors import SftpdError
+
+Data = bytes | mmap.mmap
+"""A file's content; a mapped file is read as far as a format looks at it."""
+
+Pieces = Iterable[bytes]
+"""Content in parts, in order."""
+
+PART_LIMIT = 256 << 20
+"""Bytes that one part of a file may unpack to."""
+UNPACKED_LIMIT = 1 << 30
+"""Bytes that all parts of a file may unpack to."""
+PARTS_LIMIT = 50_000
+NESTING_LIMIT = 5
+RATIO_LIMIT = 250
+RATIO_FREE = 4 << 20
+"""Bytes up to which a part may unpack whatever its ratio."""
+
+_PIECE = 1 << 20
 
 
 class UnsearchableError(SftpdError):
@@ -13,47 +33,148 @@ class UnsearchableError(SftpdError):
     code = "UNSEARCHABLE"
 
 
+class BombError(UnsearchableError):
+    """The file unpacks to more than is looked at; none of it is."""
+
+
 class Match(NamedTuple):
     """A record that carries an identifier: where to look for it, and the span of bytes that goes with it."""
 
     locator: str
     start: int
     end: int
+
+
+class Edit(NamedTuple):
+    """A span of bytes and what is to stand in its place."""
+
+    start: int
+    end: int
+    new: bytes = b""
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What a file holds of a person."""
+
+    format: str
+    """The format's name in findings and certificates."""
+    locators: Sequence[str]
+    """One a record that goes: where it is."""
+    rest: Callable[[], Pieces]
+    """The file without these records, every other byte as it was."""
     whole: bool = False
     """Set where the record is the file itself, which then goes as a whole."""
+    unsearched: Sequence[str] = ()
+    """Which parts could not be read and why, free of the file's content."""
 
 
 class Format(Protocol):
     """One way of laying out records in a file."""
 
-    @property
-    def name(self) -> str:
-        """The format's name in findings and certificates."""
-        ...
-
-    def find(self, data: bytes, identifiers: Sequence[Identifier]) -> list[Match]:
-        """Return what must go, in ascending order and without overlap.
+    def find(self, data: Data, inquiry: "Inquiry") -> Findings:
+        """Return what must go.
 
         Raises UnsearchableError where the bytes do not strictly have the format.
         """
         ...
 
-    def redact(self, data: bytes, matches: Sequence[Match]) -> bytes:
-        """Return `data` without all that `find` returned for it, every other byte as it was."""
-        ...
+
+Detector = Callable[[bytes, Data], Format]
+"""Says of a file with this name and content which format it has. Raises UnsearchableError."""
 
 
-class CutsSpans:
-    """The redaction of formats whose records are spans of the file's own bytes."""
+class Budget:
+    """What one file may unpack to, all that is nested in it together."""
 
-    def redact(self, data: bytes, matches: Sequence[Match]) -> bytes:
-        """Return `data` without the spans of `matches`."""
-        return b"".join(_kept(memoryview(data), matches))
+    def __init__(self) -> None:
+        self._parts = PARTS_LIMIT
+        self._bytes = UNPACKED_LIMIT
+
+    def enter(self) -> None:
+        """Take a part on. Raises BombError."""
+        self._parts -= 1
+        if self._parts < 0:
+            raise BombError(f"it holds more than {PARTS_LIMIT} parts")
+
+    def unpack(self, size: int, packed: int) -> None:
+        """Take on a part of `size` bytes that `packed` bytes unpack to. Raises BombError."""
+        self.check(size, packed)
+        self.charge(size)
+
+    def check(self, size: int, packed: int) -> None:
+        """See whether a part may have `size` bytes where it is packed in `packed`. Raises BombError."""
+        if size > PART_LIMIT:
+            raise BombError(f"a part of it unpacks to more than {PART_LIMIT} bytes")
+        if size > RATIO_FREE and size > packed * RATIO_LIMIT:
+            raise BombError(f"a part of it unpacks to more than {RATIO_LIMIT} times its size")
+
+    def charge(self, size: int) -> None:
+        """Take on `size` bytes more. Raises BombError."""
+        self._bytes -= size
+        if self._bytes < 0:
+            raise BombError(f"it unpacks to more than {UNPACKED_LIMIT} bytes")
 
 
-def _kept(data: memoryview, matches: Sequence[Match]) -> Iterable[memoryview]:
+@dataclass(frozen=True, slots=True)
+class Inquiry:
+    """Who is looked for, and how far one may go into what is nested in a file."""
+
+    identifiers: Sequence[Identifier]
+    detect: Detector
+    budget: Budget = field(default_factory=Budget)
+    name: bytes = b""
+    """What the file or part that is looked into is called."""
+    depth: int = 0
+
+    def into(self, name: bytes, data: Data) -> Findings:
+        """Return what must go of a part of the file, by its own format. Raises UnsearchableError."""
+        if self.depth == NESTING_LIMIT:
+            raise UnsearchableError(f"it is nested deeper than {NESTING_LIMIT} levels")
+        return self.detect(name, data).find(data, replace(self, name=name, depth=self.depth + 1))
+
+    def again(self) -> "Inquiry":
+        """The same from here on, as if nothing had been unpacked yet."""
+        return replace(self, budget=Budget())
+
+
+def cut(
+    name: str,
+    data: Data,
+    matches: Sequence[Match],
+    unsearched: Sequence[str] = (),
+    following: Sequence[Edit] = (),
+) -> Findings:
+    """The findings of a format whose records are spans of the file's own bytes.
+
+    `matches` and then the edits `following` from them ascend and do not overlap.
+    """
+    locators = [match.locator for match in matches]
+    edits = [*(Edit(match.start, match.end) for match in matches), *following]
+    return Findings(name, locators, lambda: edited(data, edits), unsearched=unsearched)
+
+
+def edited(data: Data, edits: Sequence[Edit]) -> Iterator[bytes]:
+    """The data with edits made that ascend and do not overlap."""
     position = 0
-    for match in matches:
-        yield data[position : match.start]
-        position = match.end
-    yield data[position:]
+    for edit in edits:
+        yield from span(data, position, edit.start)
+        yield edit.new
+        position = edit.end
+    yield from span(data, position, len(data))
+
+
+def whole_file(name: str, locator: str) -> Findings:
+    """The findings in a file that is about the person as a whole."""
+    return Findings(name, [locator], lambda: (), whole=True)
+
+
+def span(data: Data, start: int, end: int) -> Iterator[bytes]:
+    """The bytes of `data` from `start` to `end`, in pieces."""
+    for position in range(start, end, _PIECE):
+        yield data[position : min(position + _PIECE, end)]
+
+
+def is_zero(data: Data, start: int) -> bool:
+    """Whether there is nothing but zero bytes from `start` on."""
+    return not any(any(piece) for piece in span(data, start, len(data)))

@@ -2,26 +2,29 @@
 
 from collections.abc import Iterator, Sequence
 
-from sftpd.erasure.formats.decoding import decode
+from sftpd.erasure.formats.decoding import decode, may_be_in
 from sftpd.erasure.formats.json import document_carries
-from sftpd.erasure.formats.model import CutsSpans, Match, UnsearchableError
+from sftpd.erasure.formats.json_tokens import ESCAPED
+from sftpd.erasure.formats.model import Data, Findings, Inquiry, Match, UnsearchableError, cut
 from sftpd.erasure.identifiers import Identifier
 
 
-class Ndjson(CutsSpans):
+class Ndjson:
     """Lines of JSON; blank ones are kept."""
 
     name = "ndjson"
 
-    def find(self, data: bytes, identifiers: Sequence[Identifier]) -> list[Match]:
+    def find(self, data: Data, inquiry: Inquiry) -> Findings:
         """Return the lines that carry an identifier."""
+        if not may_be_in(data, inquiry.identifiers, ESCAPED):
+            return cut(self.name, data, [])
         decoded = decode(data)
         found = (
             Match(f"line {number}", start, end)
             for number, (start, end) in enumerate(_lines(decoded.text), 1)
-            if _line_carries(decoded.text, start, end, number, identifiers)
+            if _line_carries(decoded.text, start, end, number, inquiry.identifiers)
         )
-        return list(decoded.in_bytes(found))
+        return cut(self.name, data, list(decoded.in_bytes(found)))
 
 
 def _lines(text: str) -> Iterator[tuple[int, int]]:

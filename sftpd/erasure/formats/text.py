@@ -1,19 +1,19 @@
 """Plain text has no records: a file that carries the identifier goes as a whole."""
 
-from collections.abc import Sequence
-
-from sftpd.erasure.formats.decoding import decode
-from sftpd.erasure.formats.model import CutsSpans, Match
-from sftpd.erasure.identifiers import Identifier, carries
+from sftpd.erasure.formats.decoding import decode, may_be_in
+from sftpd.erasure.formats.model import Data, Findings, Inquiry, cut, whole_file
+from sftpd.erasure.identifiers import carries
 
 
-class Text(CutsSpans):
+class Text:
     """Text without a structure we know."""
 
     name = "text"
 
-    def find(self, data: bytes, identifiers: Sequence[Identifier]) -> list[Match]:
+    def find(self, data: Data, inquiry: Inquiry) -> Findings:
         """Return the whole file or nothing."""
-        if carries(identifiers, decode(data).text):
-            return [Match("whole file", 0, len(data), whole=True)]
-        return []
+        if not may_be_in(data, inquiry.identifiers):
+            return cut(self.name, data, [])
+        if carries(inquiry.identifiers, decode(data).text):
+            return whole_file(self.name, "whole file")
+        return cut(self.name, data, [])

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sftpd.erasure.identifiers import carries, parse_identifier
+from sftpd.erasure.identifiers import carries, fold, parse_identifier
 from sftpd.errors import InvalidNameError, UsageError
 
 JAN = "email=Jan@Example.nl"
@@ -130,3 +130,48 @@ def test_the_plain_form_reads_back_to_the_same_identifier(raw: str) -> None:
 def test_no_text_is_too_odd_to_look_at(text: str, label: str) -> None:
     identifiers = [parse_identifier(raw) for raw in (JAN, "phone=0612345678", "customer=12", "bsn=111222333")]
     carries(identifiers, text, label)
+
+
+@given(
+    st.sampled_from(
+        [
+            *(
+                "email=jan@example.nl",
+                "phone=+31612345678",
+                "phone=+447911123456",
+                "bsn=123456782",
+                "bsn=010464554",
+            ),
+            *("iban=NL91ABNA0417164300", "name=Jan de Vries", "customer=1234", "employee=12-ab"),
+        ]
+    ),
+    st.lists(
+        st.sampled_from(
+            [
+                *(
+                    "jan@example.nl",
+                    "JAN@EXAMPLE.NL",
+                    "0612345678",
+                    "06-1234 5678",
+                    "+31 (0)6 12345678",
+                    "0031612345678",
+                ),
+                *(
+                    "+44 7911 123456",
+                    "123456782",
+                    "1234.56.782",
+                    "10464554",
+                    "nl91 abna 0417 1643 00",
+                    "Jan  de\nVries",
+                ),
+                *("klantnr 1234", "1234", "12-AB", "x", ";", " ", ".", "-", "1", '"'),
+            ]
+        ),
+        max_size=4,
+    ).map("".join),
+    st.sampled_from(["", "klantnummer", "medewerker"]),
+)
+def test_what_carries_an_identifier_may_carry_it(raw: str, text: str, label: str) -> None:
+    identifier = parse_identifier(raw)
+    if identifier.matches(text, label):
+        assert identifier.may_be_in(fold(f"begin;{text};eind"))

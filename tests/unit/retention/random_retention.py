@@ -5,10 +5,10 @@ from zoneinfo import ZoneInfo
 
 from sftpd.namedates import DatePattern
 from sftpd.periods import Period, YearEnd
+from sftpd.retention.hold import Hold
 from sftpd.retention.rule import (
     BusinessDate,
     FileClass,
-    Hold,
     Kept,
     LastAccess,
     Limit,
@@ -17,6 +17,7 @@ from sftpd.retention.rule import (
     Rule,
     Term,
 )
+from sftpd.retention.scope import OfAccount, OfFile, OfFolder, OfLink, OfQuery, OfSubject, OfTransfer
 
 ZONES = [
     ZoneInfo(name)
@@ -117,12 +118,25 @@ def kept(pick):
     )  # fmt: skip
 
 
-def hold(pick):
+def hold(pick, name="h1"):
     placed = moment(pick)
     return Hold(
-        "h1", "one", pick([None, "sent"]), pick([None, *GLOBS]), "court case", "jan", placed,
+        name, pick(["one"] * 5 + ["two"]), scope(pick), "court case", "jan", placed,
         maybe(pick, [placed + timedelta(days=400)]), None, maybe(pick, [placed]),
     )  # fmt: skip
+
+
+def scope(pick):
+    folder, peer, glob = pick(["inbound", "sent"]), pick(["anna", "bert", "carl"]), pick(GLOBS)
+    places = frozenset((folder, path) for path in (*PATHS, b"", b"in", b"i") if pick([False] * 4 + [True]))
+    query = OfQuery(
+        maybe(pick, [folder]), maybe(pick, [glob]), maybe(pick, [peer]),
+        maybe(pick, [moment(pick)]), maybe(pick, [moment(pick)]),
+    )  # fmt: skip
+    return pick([
+        OfLink(), OfFile(pick(["f1", "f2"]), "inbound/x"), OfTransfer(pick(["f1", "f2"])), OfFolder(folder),
+        OfAccount(peer), OfSubject(("email",), ("00",), maybe(pick, [moment(pick)]), places), query, query,
+    ])  # fmt: skip
 
 
 def case(pick):
@@ -130,3 +144,13 @@ def case(pick):
     holds = [hold(pick)] if pick([False, False, False, True]) else []
     closings = {"one": moment(pick)} if pick([False, True]) else {}
     return kept(pick), rule_set(pick), holds, moment(pick), closings
+
+
+def row_of(file):
+    """A file as a plan reads it from the ledger."""
+    accessed = None if file.accessed_at is None else microseconds(file.accessed_at)
+    return (file.id, file.link, file.folder, file.path, microseconds(file.received_at), accessed, file.peer)
+
+
+def microseconds(moment):
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)

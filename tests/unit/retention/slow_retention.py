@@ -120,6 +120,53 @@ def covers(rule, file):
     return fits(rule.glob, file)
 
 
+def stands(hold, now):
+    return hold.released_at is None and (hold.until is None or now < hold.until)
+
+
+def is_held(hold, file):
+    """Whether a hold is on the file, kind by kind as docs/retention.md says."""
+    if hold.link != file.link:
+        return False
+    scope = hold.scope
+    match scope.kind:
+        case "link":
+            return True
+        case "file":
+            return scope.file == file.id
+        case "transfer":
+            return scope.transfer == file.id
+        case "folder":
+            return scope.folder == file.folder
+        case "account":
+            return scope.account == file.peer
+        case "subject":
+            return scope.searched_at is None or is_theirs(scope, file)
+        case "query":
+            return is_asked_for(scope, file)
+
+
+def is_theirs(scope, file):
+    if file.id and not file.received_at < scope.searched_at:
+        return True
+    return any(
+        folder == file.folder and (place in (b"", file.path) or file.path.startswith(place + b"/"))
+        for folder, place in scope.places
+    )
+
+
+def is_asked_for(scope, file):
+    if scope.folder is not None and scope.folder != file.folder:
+        return False
+    if scope.account is not None and scope.account != file.peer:
+        return False
+    if scope.glob is not None and not fits(scope.glob, file):
+        return False
+    if scope.since is not None and (not file.id or file.received_at < scope.since):
+        return False
+    return scope.before is None or (bool(file.id) and file.received_at < scope.before)
+
+
 def in_force(rule, rules, file):
     """Whether no later version had begun when the file came, and this one had."""
     came = date(*DAYS[local_day(file.received_at, rule.zone)])
@@ -208,12 +255,5 @@ def decide(file, rules, holds, now, closings):
     rule = max(speaking, key=lambda one: (STRENGTH[one.action], one.id, one.version))
     if due == "never":
         return "keep", None, (rule.id, rule.version)
-    held = any(
-        hold.link == file.link
-        and hold.folder in (None, file.folder)
-        and (hold.glob is None or fits(hold.glob, file))
-        and hold.released_at is None
-        and (hold.until is None or now < hold.until)
-        for hold in holds
-    )
+    held = any(stands(hold, now) and is_held(hold, file) for hold in holds)
     return "keep" if held or now < due else rule.action, due, (rule.id, rule.version)

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sftpd.retention.explain import explain
+from sftpd.retention.rule import Review
 from sftpd.retention.schedule import Schedule
 
 MICROSECOND = timedelta(microseconds=1)
@@ -57,6 +58,30 @@ def some(seed, count):
         except AssertionError as error:
             error.add_note(f"case {number} of seed {seed}: {case}")
             raise
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_review_counts_for_its_file_and_rule_version_as_long_as_it_says(seed):
+    pick = random.Random(seed).choice
+    seen = set()
+    for _ in range(3000):
+        file, rules, holds, now, closings = random_retention.case(pick)
+        base = slow_retention.decide(file, rules, holds, now, closings)
+        about = base[2] if base[2] is not None and pick([True, True, False]) else ("r1", pick([1, 2, 3]))
+        until = pick([None, now - MICROSECOND, now, now + MICROSECOND])
+        review = Review(pick(["f1", "f1", "f2"]), *about, pick(["approved", "rejected"]), until, "why", "Ina")
+        wanted = base[0]
+        if (
+            base[0] == "review"
+            and review.file == file.id
+            and about == base[2]
+            and until in (None, now + MICROSECOND)
+        ):
+            wanted = {"approved": "dispose", "rejected": "keep"}[review.answer]
+        decision = Schedule(rules, holds, now, closings, {review.file: review}).decide(file)
+        assert (decision.action, decision.due) == (wanted, base[1])
+        seen.add((base[0], wanted))
+    assert {("review", "review"), ("review", "dispose"), ("review", "keep"), ("dispose", "dispose")} <= seen
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -87,6 +87,14 @@ def test_each_kind_of_rule_is_made(built, lines, term, action):
     assert (rule.term, rule.action, rule.folder) == (term, action, None)
 
 
+def test_how_long_a_returned_file_is_offered_is_said_or_a_month(built):
+    said, usual = built(
+        '[[retention]]\nname = "a"\nperiod = "P1Y"\nmandate = "m"\naction = "return"\nreturned_for = "P5D"\n'
+        '[[retention]]\nname = "b"\nperiod = "P1Y"\nmandate = "m"\naction = "return"'
+    )
+    assert (said.returned_for, usual.returned_for) == (Period(days=5), Period(days=30))
+
+
 def test_a_mandate_is_added_to_the_source_of_a_preset(built):
     alone, added = built(
         '[[retention]]\nname = "a"\nperiod = "fiscal"\n'

@@ -1,0 +1,182 @@
+"""ODS (OpenDocument 1.3): the cells of a row that carries the identifier are emptied; the row stays in place.
+
+One empty cell, repeated, stands for them, so that references hold. Text and attributes elsewhere that carry
+the identifier are emptied in their own parts; all other parts are copied byte for byte.
+"""
+
+from functools import partial
+
+from sftpd.erasure.formats.model import (
+    BombError,
+    Data,
+    Edit,
+    Findings,
+    Inquiry,
+    UnsearchableError,
+    whole_file,
+)
+from sftpd.erasure.formats.parts import Change
+from sftpd.erasure.formats.xml_edit import BY_HAND, Blanker, local, require_utf8, with_edits
+from sftpd.erasure.formats.xml_events import Event, Kind, events
+from sftpd.erasure.formats.zip_archive import Archive
+from sftpd.erasure.identifiers import carries
+
+_CONTENT = "content.xml"
+_SIGNATURES = "META-INF/documentsignatures.xml"
+_CELLS = ("table-cell", "covered-table-cell")
+_COLUMNS_LIMIT = 1 << 20
+
+
+class Ods:
+    """A spreadsheet."""
+
+    name = "ods"
+
+    def find(self, data: Data, inquiry: Inquiry) -> Findings:
+        """Return the rows that are emptied, and the other places where the person is found."""
+        archive = Archive(data)
+        locators: list[str] = []
+        unsearched: list[str] = []
+        changes: dict[int, Change] = {}
+        for number, member in enumerate(archive.members):
+            if member.info.is_dir() or member.name == "mimetype":
+                continue
+            inquiry.budget.enter()
+            try:
+                if not member.name.endswith((".xml", ".rdf")):
+                    raise UnsearchableError("it is not XML")
+                content = archive.read(member, inquiry.budget)
+                require_utf8(content)
+                edits, places = _looked_at(member.name, content, inquiry)
+            except BombError:
+                raise
+            except UnsearchableError as fault:
+                if member.name == _CONTENT or fault.what == BY_HAND:
+                    raise
+                unsearched.append(f"part {number + 1}: {fault.what}")
+                continue
+            locators += places
+            if edits:
+                changes[number] = Change(partial(_edited, content, edits))
+        if changes and any(member.name == _SIGNATURES for member in archive.members):
+            return whole_file(self.name, "signed spreadsheet")
+        return Findings(
+            self.name, locators, lambda: archive.rewritten(changes, archive.comment), unsearched=unsearched
+        )
+
+
+def _edited(content: bytes, edits: list[Edit]) -> list[bytes]:
+    return [with_edits(content, edits)]
+
+
+def _looked_at(name: str, content: bytes, inquiry: Inquiry) -> tuple[list[Edit], list[str]]:
+    """The edits of one part, and where they are."""
+
+    def tells(text: str, label: str) -> bool:
+        return carries(inquiry.identifiers, text, label)
+
+    blanker = Blanker(content, tells)
+    tables = _Tables(inquiry)
+    for event in events(content):
+        if name != _CONTENT or not tables.take(event):
+            blanker.take(event)
+    return [*tables.edits, *blanker.edits], [*tables.locators, *[name] * blanker.found]
+
+
+class _Tables:
+    """The rows of all tables, and what is emptied of them."""
+
+    def __init__(self, inquiry: Inquiry) -> None:
+        self.edits: list[Edit] = []
+        self.locators: list[str] = []
+        self._identifiers = inquiry.identifiers
+        self._table = ""
+        self._labels: dict[int, str] = {}
+        self._row: _Row | None = None
+        self._number = 0
+
+    def take(self, event: Event) -> bool:
+        """Take an event in a row; False where it is in none."""
+        name = local(event.said) if event.kind in (Kind.START, Kind.END) else ""
+        if self._row is not None:
+            self._row.take(event, name)
+            if not self._row.depth:
+                self._close(self._row)
+                self._row = None
+            return True
+        if event.kind is Kind.START and name == "table":
+            self._table, self._number, self._labels = _attribute(event, "name"), 0, {}
+        if event.kind is Kind.START and name == "table-row":
+            self._row = _Row(event)
+            return True
+        return False
+
+    def _close(self, row: "_Row") -> None:
+        self._number += 1
+        hit = any(carries(self._identifiers, text) for text in row.remarks) or any(
+            carries(self._identifiers, text, self._labels.get(column, ""))
+            for column, texts in row.cells.items()
+            for text in texts
+        )
+        if hit and row.columns:
+            cell = f'<{row.cell_name} {row.prefix}number-columns-repeated="{row.columns}"/>'
+            self.edits.append(Edit(row.start, row.end, cell.encode()))
+            self.locators.append(f"row {self._number}")
+        elif self._number == 1:
+            self._labels = {column: texts[-1] for column, texts in row.cells.items() if texts}
+        self._number += row.repeated - 1
+
+
+class _Row:
+    """A row that is being read: its texts by column, and what else it says."""
+
+    def __init__(self, event: Event) -> None:
+        self.start = self.end = event.end
+        self.depth = 1
+        self.prefix = event.said[: -len("table-row")]
+        self.cell_name = f"{self.prefix}table-cell"
+        self.repeated = _count(event, "number-rows-repeated")
+        self.columns = 0
+        self.cells: dict[int, list[str]] = {}
+        self.remarks: list[str] = []
+        self._column = 0
+        self._text: list[str] = []
+
+    def take(self, event: Event, name: str) -> None:
+        if event.kind is Kind.START:
+            self.depth += 1
+            if name in _CELLS and self.depth == 2:
+                self._column = self.columns
+                self.columns += _count(event, "number-columns-repeated")
+                self._text = []
+                if self.columns > _COLUMNS_LIMIT:
+                    raise UnsearchableError(f"it has more than {_COLUMNS_LIMIT} columns")
+            said = event.attributes[1::2]
+            (self.cells.setdefault(self._column, []) if self.depth == 2 else self.remarks).extend(said)
+            if name in ("s", "tab", "line-break"):
+                self._text.append(" ")
+        elif event.kind is Kind.END:
+            self.depth -= 1
+            if name == "p":
+                self._text.append("\n")
+            if self.depth == 1:
+                self.cells.setdefault(self._column, []).append("".join(self._text).strip())
+            self.end = max(self.start, event.start)
+        elif event.kind is Kind.TEXT:
+            self._text.append(event.said)
+        elif event.kind is Kind.REMARK:
+            self.remarks.append(event.said)
+
+
+def _attribute(event: Event, name: str) -> str:
+    for key, value in zip(event.attributes[::2], event.attributes[1::2], strict=True):
+        if local(key) == name:
+            return value
+    return ""
+
+
+def _count(event: Event, name: str) -> int:
+    told = _attribute(event, name) or "1"
+    if not (told.isascii() and told.isdecimal() and len(told) < 10):
+        raise UnsearchableError("a repetition in it is no number")
+    return int(told)

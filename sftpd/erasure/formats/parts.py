@@ -1,0 +1,118 @@
+"""Files that hold files: each part is searched by its own format, and so is its name."""
+
+import io
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from sftpd.erasure.formats.model import BombError, Budget, Data, Inquiry, Pieces, UnsearchableError
+from sftpd.erasure.identifiers import carries, name_carries
+
+Load = Callable[[Budget], Data]
+"""Returns the content of a part and charges it to a budget. Raises UnsearchableError."""
+
+_SHOWN = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What becomes of a part: `rest` gives its new content, None removes it."""
+
+    rest: Callable[[], Pieces] | None = None
+
+
+class Parts:
+    """What the parts of one file hold of a person, looked at one after another."""
+
+    def __init__(self, inquiry: Inquiry) -> None:
+        self.locators: list[str] = []
+        self.unsearched: list[str] = []
+        self.kept = 0
+        """Parts of which something stays."""
+        self._inquiry = inquiry
+        self._number = 0
+
+    def look(self, name: str, load: Load | None, *remarks: str) -> Change | None:
+        """Return what becomes of the next part; None when it stays as it is.
+
+        `load` returns its content for a budget; None stands for a part that has none; `remarks` is text
+        about the part, which takes the part with it. Raises BombError.
+        """
+        self._number += 1
+        self._inquiry.budget.enter()
+        if self._tells(name, remarks):
+            self.locators.append(f"name of part {self._number}")
+            return Change()
+        change = self._change(name, load) if load else None
+        if change is None or change.rest:
+            self.kept += 1
+        return change
+
+    @property
+    def nothing_is_left(self) -> bool:
+        """Whether all parts go, and so the file."""
+        return bool(self.locators) and not self.kept
+
+    def _tells(self, name: str, remarks: tuple[str, ...]) -> bool:
+        known = self._inquiry.identifiers
+        return any(name_carries(known, folder) for folder in name.replace("\\", "/").split("/")) or any(
+            carries(known, remark) for remark in remarks
+        )
+
+    def _change(self, name: str, load: Load) -> Change | None:
+        raw = name.encode("utf-8", "surrogateescape")
+        try:
+            findings = self._inquiry.into(raw, load(self._inquiry.budget))
+        except BombError:
+            raise
+        except UnsearchableError as fault:
+            self.unsearched.append(f"part {self._number}: {fault.what}")
+            return None
+        if not findings.whole:
+            self.unsearched += (f"part {self._number}, {reason}" for reason in findings.unsearched)
+        if not findings.locators:
+            return None
+        self.locators += (f"{name[:_SHOWN]}: {locator}" for locator in findings.locators)
+        if findings.whole:
+            return Change()
+        # Looked into once more when it is written, so that not all changed parts are in memory at once.
+        again = self._inquiry.again
+        return Change(lambda: _rest(again(), raw, load))
+
+
+def _rest(inquiry: Inquiry, name: bytes, load: Load) -> Pieces:
+    return inquiry.into(name, load(inquiry.budget)).rest()
+
+
+class DataFile(io.RawIOBase):
+    """Content as a file to read, for libraries that want one."""
+
+    def __init__(self, data: Data) -> None:
+        self._data = data
+        self._position = 0
+
+    def readable(self) -> bool:
+        """It is."""
+        return True
+
+    def seekable(self) -> bool:
+        """It is."""
+        return True
+
+    def readinto(self, buffer: "memoryview | bytearray") -> int:  # type: ignore[override] # the stubs' Buffer
+        """Read on from the current position."""
+        piece = self._data[self._position : self._position + len(buffer)]
+        buffer[: len(piece)] = piece
+        self._position += len(piece)
+        return len(piece)
+
+    def tell(self) -> int:
+        """The current position."""
+        return self._position
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        """Move to another position."""
+        start = {io.SEEK_SET: 0, io.SEEK_CUR: self._position, io.SEEK_END: len(self._data)}[whence]
+        if start + offset < 0:
+            raise OSError("position before the beginning")
+        self._position = start + offset
+        return self._position

@@ -1,0 +1,295 @@
+"""XLSX: the cells of a row that carries the identifier are emptied; the row stays, so that references hold.
+
+Formulas in such a row stay without their results. Shared strings that nothing else uses, comments, links,
+document properties and what is cached of the strings elsewhere are emptied in their own parts; all other
+parts are copied byte for byte.
+"""
+
+import posixpath
+import re
+from array import array
+from dataclasses import dataclass, field
+from functools import partial
+
+from sftpd.erasure.formats.model import (
+    BombError,
+    Data,
+    Edit,
+    Findings,
+    Inquiry,
+    UnsearchableError,
+    whole_file,
+)
+from sftpd.erasure.formats.parts import Change
+from sftpd.erasure.formats.xlsx_sheet import Cell, Row, Shared, Sheet, shared_strings, usage
+from sftpd.erasure.formats.xml_edit import (
+    BY_HAND,
+    Blanker,
+    Tells,
+    attribute,
+    local,
+    require_utf8,
+    with_edits,
+)
+from sftpd.erasure.formats.xml_events import Event, Kind, events
+from sftpd.erasure.formats.zip_archive import Archive
+from sftpd.erasure.identifiers import carries
+
+_STRINGS = "xl/sharedStrings.xml"
+_SHEETS = "xl/worksheets/"
+_SETTINGS = "xl/printerSettings/"
+"""Parts that only say how to print."""
+_CACHES = ("xl/pivotCache/", "xl/charts/", "xl/externalLinks/")
+"""Parts that repeat what cells say."""
+_WORD = re.compile(r"[^\W\d_].*..", re.DOTALL)
+_EMPTY = b"<t/>"
+_ROW = re.compile(r"\$?[A-Z]+\$?([0-9]{1,10})")
+
+
+class Xlsx:
+    """A workbook."""
+
+    name = "xlsx"
+
+    def find(self, data: Data, inquiry: Inquiry) -> Findings:
+        """Return the rows that are emptied, and the other places where the person is found."""
+        book = _Workbook(Archive(data), inquiry)
+        book.look()
+        changes = {number: Change(partial(_once, content)) for number, content in book.changed.items()}
+        if changes and any(name.startswith("_xmlsignatures/") for name in book.names):
+            return whole_file(self.name, "signed workbook")
+        return Findings(
+            self.name,
+            book.locators,
+            lambda: book.archive.rewritten(changes, book.archive.comment),
+            unsearched=book.unsearched,
+        )
+
+
+@dataclass(slots=True)
+class _Read:
+    """What is known of a worksheet once its rows are read."""
+
+    content: bytes
+    edits: list[Edit] = field(default_factory=list)
+    cleared: set[int] = field(default_factory=set)
+    results: list[Cell] = field(default_factory=list)
+    """Cells of formulas that are kept, with their results."""
+    beside: list[Event] = field(default_factory=list)
+
+
+class _Workbook:
+    """The parts of a workbook: strings, sheets, then what belongs to sheets or repeats them."""
+
+    def __init__(self, archive: Archive, inquiry: Inquiry) -> None:
+        self.archive = archive
+        self.names = {member.name: number for number, member in enumerate(archive.members)}
+        if len(self.names) != len(archive.members):
+            raise UnsearchableError("two parts of it have the same name")
+        self.locators: list[str] = []
+        self.unsearched: list[str] = []
+        self.changed: dict[int, bytes] = {}
+        self._inquiry = inquiry
+        self._strings: list[Shared] = []
+        self._gone: set[str] = set()
+        """Strings that stood in emptied rows and stand in no other."""
+        self._kept: set[int] = set()
+        """Hashes of the strings in other rows."""
+
+    def look(self) -> None:
+        """Look at every part. Raises UnsearchableError."""
+        strings = self._load(_STRINGS) if _STRINGS in self.names else b""
+        self._strings = shared_strings(strings) if strings else []
+        used, dropped = usage(self._strings), usage(self._strings)
+        sheets = {}
+        for name in self.names:
+            if posixpath.dirname(name) + "/" == _SHEETS and name.endswith(".xml"):
+                sheets[name] = self._read_sheet(name, used, dropped)
+        self._clear_strings(strings, used, dropped)
+        comments = {}
+        for name, sheet in sheets.items():
+            comments.update(self._relations(name, sheet))
+            self._finish_sheet(name, sheet)
+        for name in self.names.keys() - sheets.keys() - {_STRINGS}:
+            if self.names[name] not in self.changed and not name.startswith(_SETTINGS):
+                self._look_at_other(name, comments.get(name, set()))
+
+    def _load(self, name: str) -> bytes:
+        number = self.names[name]
+        content = self.archive.read(self.archive.members[number], self._inquiry.budget)
+        require_utf8(content)
+        self._inquiry.budget.enter()
+        return content
+
+    def _change(self, name: str, content: bytes, edits: list[Edit]) -> None:
+        if edits:
+            self.changed[self.names[name]] = with_edits(content, edits)
+
+    def _carries(self, text: str, label: str = "") -> bool:
+        return carries(self._inquiry.identifiers, text, label)
+
+    def _tells(self, text: str, label: str) -> bool:
+        return text in self._gone or self._carries(text, label)
+
+    def _read_sheet(self, name: str, used: "array[int]", dropped: "array[int]") -> _Read:
+        """Read the rows, note which shared strings they use and which of them go."""
+        sheet = _Read(self._load(name))
+        walk = Sheet(sheet.content, self._strings)
+        labels: dict[str, str] = {}
+        for number, row in enumerate(walk.rows()):
+            hit = any(
+                cell.formula is None and self._carries(cell.text, labels.get(cell.column, ""))
+                for cell in row.cells
+            )
+            for cell in row.cells:
+                if cell.shared is not None:
+                    used[cell.shared] += 1
+                    dropped[cell.shared] += hit
+                if cell.is_string and cell.formula is None:
+                    if hit:
+                        self._gone.add(cell.text)
+                    else:
+                        self._kept.add(hash(cell.text))
+            if hit:
+                self._clear_row(name, sheet, row)
+            else:
+                sheet.results += (cell for cell in row.cells if cell.formula is not None)
+            if number == 0 and not hit:
+                labels = {cell.column: cell.text for cell in row.cells}
+        sheet.beside = walk.beside
+        return sheet
+
+    def _clear_row(self, name: str, sheet: _Read, row: Row) -> None:
+        formulas = [cell for cell in row.cells if cell.formula is not None]
+        if any(self._carries(cell.formula or "") for cell in formulas):
+            raise UnsearchableError(BY_HAND)
+        kept = b"".join(cell.without_result(sheet.content) for cell in formulas)
+        sheet.edits.append(Edit(row.start, row.end, kept))
+        sheet.cleared.add(row.number)
+        self.locators.append(f"{posixpath.basename(name)}: row {row.number}")
+
+    def _clear_strings(self, content: bytes, used: "array[int]", dropped: "array[int]") -> None:
+        edits = []
+        for string, uses, drops in zip(self._strings, used, dropped, strict=True):
+            if (drops and drops == uses) or self._carries(string.text):
+                edits.append(Edit(string.start, string.end, _EMPTY))
+                if not drops:
+                    self.locators.append("a shared string that no row uses")
+        self._change(_STRINGS, content, edits)
+        self._gone = {text for text in self._gone if _WORD.search(text) and hash(text) not in self._kept}
+
+    def _finish_sheet(self, name: str, sheet: _Read) -> None:
+        """Empty the results that repeat what went, and what tells of the person beside the rows."""
+        results = [
+            cell.cached for cell in sheet.results if cell.cached is not None and self._tells(cell.text, "")
+        ]
+        blanker = Blanker(sheet.content, self._carries)
+        for event in sheet.beside:
+            blanker.take(event)
+        sheet.edits += _links(sheet)
+        self.locators += [f"{posixpath.basename(name)}: a result"] * len(results)
+        self.locators += [f"{posixpath.basename(name)}: beside its rows"] * blanker.found
+        self._change(name, sheet.content, [*sheet.edits, *results, *blanker.edits])
+        if any(self._carries(cell.formula or "") for cell in sheet.results):
+            raise UnsearchableError(BY_HAND)
+
+    def _relations(self, name: str, sheet: _Read) -> dict[str, set[int]]:
+        """Empty the links of emptied rows; return the parts with comments, and on which rows those go."""
+        folder, base = posixpath.split(name)
+        relations = f"{folder}/_rels/{base}.rels"
+        if relations not in self.names or not sheet.cleared:
+            return {}
+        linked = {
+            value
+            for event in sheet.beside
+            if event.kind is Kind.START and local(event.said) == "hyperlink"
+            for told in [_told(event)]
+            if _row(told.get("ref", "")) in sheet.cleared
+            for key, value in told.items()
+            if local(key) == "id"
+        }
+        content = self._load(relations)
+        edits = []
+        comments = {}
+        for event in events(content):
+            told = _told(event)
+            if told.get("Id") in linked or ("Target" in told and self._carries(told["Target"])):
+                edits.append(attribute(content, event.start, "Target", b"about:blank"))
+            elif told.get("Type", "").endswith(("/comments", "/threadedComment")):
+                part = posixpath.normpath(posixpath.join("/", folder, told.get("Target", "")))
+                comments[part.lstrip("/")] = sheet.cleared
+        self._change(relations, content, edits)
+        return comments
+
+    def _look_at_other(self, name: str, rows: set[int]) -> None:
+        """Empty what tells of the person in a part that is no sheet; comments on `rows` do."""
+        try:
+            if not name.endswith((".xml", ".rels", ".vml")):
+                raise UnsearchableError("it is not XML")
+            content = self._load(name)
+            tells = self._tells if name.startswith(_CACHES) else self._carries
+            blanker = _Comments(content, tells, rows)
+            for event in events(content):
+                blanker.take(event)
+        except BombError:
+            raise
+        except UnsearchableError as fault:
+            if fault.what == BY_HAND:
+                raise
+            self.unsearched.append(f"part {self.names[name] + 1}: {fault.what}")
+            return
+        self.locators += [name] * blanker.found
+        self._change(name, content, blanker.edits)
+
+
+def _links(sheet: _Read) -> list[Edit]:
+    """The edits that take the links of emptied rows out, and the list of links where none is left."""
+    edits: list[Edit] = []
+    kept = start = 0
+    open_link = -1
+    for event in sheet.beside:
+        name = local(event.said) if event.kind in (Kind.START, Kind.END) else ""
+        if name == "hyperlinks" and event.kind is Kind.START:
+            start = event.start
+        elif name == "hyperlink" and event.kind is Kind.START:
+            gone = _row(_told(event).get("ref", "")) in sheet.cleared
+            open_link = event.start if gone else -1
+            kept += not gone
+        elif name == "hyperlink" and open_link >= 0:
+            edits.append(Edit(open_link, event.end))
+        elif name == "hyperlinks" and edits and not kept:
+            edits = [Edit(start, event.end)]
+    return edits
+
+
+class _Comments(Blanker):
+    """Empties comments on some rows whatever they say; of other parts it is the same."""
+
+    def __init__(self, data: bytes, tells: Tells, rows: set[int]) -> None:
+        super().__init__(data, tells)
+        self._rows = rows
+        self._hers = False
+
+    def take(self, event: Event) -> None:
+        """Look at the next event."""
+        if event.kind in (Kind.START, Kind.END) and local(event.said) in ("comment", "threadedComment"):
+            self._hers = event.kind is Kind.START and _row(_told(event).get("ref", "")) in self._rows
+            self.found += self._hers
+        if self._hers and event.kind is Kind.TEXT:
+            self.edits.append(Edit(event.start, event.end))
+        else:
+            super().take(event)
+
+
+def _told(event: Event) -> dict[str, str]:
+    return dict(zip(event.attributes[::2], event.attributes[1::2], strict=True))
+
+
+def _row(reference: str) -> int:
+    """The first row of a reference such as `B5:C6`; 0 where it has none."""
+    found = _ROW.match(reference)
+    return int(found[1]) if found else 0
+
+
+def _once(content: bytes) -> list[bytes]:
+    return [content]

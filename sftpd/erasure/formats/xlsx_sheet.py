@@ -1,0 +1,166 @@
+"""The rows of a worksheet (ECMA-376, part 1, 18.3) and the strings that sheets share (18.4)."""
+
+import re
+from array import array
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from sftpd.erasure.formats.model import Edit, UnsearchableError
+from sftpd.erasure.formats.xml_edit import local, with_edits
+from sftpd.erasure.formats.xml_events import Event, Kind, events
+
+_STRINGS = {"s", "inlineStr", "str"}
+_LETTERS = re.compile(r"[A-Z]*")
+
+
+class Shared(NamedTuple):
+    """A shared string, and the span of what is in its element."""
+
+    text: str
+    start: int
+    end: int
+
+
+class Cell(NamedTuple):
+    """A cell: its column, what it says, whether in a string, the index of that if it is shared, and its span.
+
+    Of a formula's cell `formula` is the formula, and `cached` the span of the result that is kept with it.
+    """
+
+    column: str
+    text: str
+    is_string: bool
+    shared: int | None
+    start: int
+    end: int
+    formula: str | None
+    cached: Edit | None
+
+    def without_result(self, data: bytes) -> bytes:
+        """The bytes of a formula's cell, its result left out."""
+        inner = data[self.start : self.end]
+        cut = (
+            []
+            if self.cached is None
+            else [Edit(self.cached.start - self.start, self.cached.end - self.start)]
+        )
+        return with_edits(inner, cut)
+
+
+class Row(NamedTuple):
+    """A row: its number, its cells, and the span of what is in its element."""
+
+    number: int
+    cells: list[Cell]
+    start: int
+    end: int
+
+
+def shared_strings(data: bytes) -> list[Shared]:
+    """The strings in their order. Raises UnsearchableError."""
+    strings: list[Shared] = []
+    text: list[str] = []
+    inside, start = "", 0
+    for event in events(data):
+        name = local(event.said) if event.kind in (Kind.START, Kind.END) else ""
+        if event.kind is Kind.START:
+            inside = name
+            if name == "si":
+                text, start = [], event.end
+        elif event.kind is Kind.TEXT and inside == "t":
+            text.append(event.said)
+        elif event.kind is Kind.END:
+            inside = ""
+            if name == "si":
+                strings.append(Shared("".join(text), start, max(start, event.start)))
+    return strings
+
+
+class Sheet:
+    """A walk over one worksheet; `beside` holds the events that are in no row."""
+
+    def __init__(self, data: bytes, strings: Sequence[Shared]) -> None:
+        self.beside: list[Event] = []
+        self._data = data
+        self._strings = strings
+        self._row_number = 0
+        self._cells: list[Cell] = []
+        self._row_start = 0
+        self._in_row = False
+        self._cell: _OpenCell | None = None
+
+    def rows(self) -> Iterator[Row]:
+        """Yield the rows. Raises UnsearchableError where they are not as they must be."""
+        for event in events(self._data):
+            name = local(event.said) if event.kind in (Kind.START, Kind.END) else ""
+            if name == "row" and event.kind is Kind.START:
+                self._start_row(event)
+            elif name == "row":
+                self._in_row = False
+                yield Row(self._row_number, self._cells, self._row_start, max(self._row_start, event.start))
+            elif not self._in_row:
+                self.beside.append(event)
+            elif name == "c":
+                self._take_cell(event)
+            elif self._cell is not None:
+                self._cell.take(event, name)
+
+    def _start_row(self, event: Event) -> None:
+        told = dict(zip(event.attributes[::2], event.attributes[1::2], strict=True)).get("r")
+        if told is not None and not told.isdecimal():
+            raise UnsearchableError("a row of it has no number")
+        self._row_number = int(told[:10]) if told else self._row_number + 1
+        self._cells, self._row_start, self._in_row = [], event.end, True
+
+    def _take_cell(self, event: Event) -> None:
+        if event.kind is Kind.START:
+            self._cell = _OpenCell(event, len(self._cells))
+        elif self._cell is not None:
+            self._cells.append(self._cell.close(event.end, self._strings))
+            self._cell = None
+
+
+class _OpenCell:
+    """A cell that is being read."""
+
+    def __init__(self, event: Event, position: int) -> None:
+        told = dict(zip(event.attributes[::2], event.attributes[1::2], strict=True))
+        letters = _LETTERS.match(told.get("r", ""))
+        self._column = letters[0] if letters and letters[0] else f"#{position}"
+        self._kind = told.get("t", "n")
+        self._start = event.start
+        self._inside = ""
+        self._said: dict[str, list[str]] = {"v": [], "t": [], "f": []}
+        self._has_formula = False
+        self._result: list[int] = []
+
+    def take(self, event: Event, name: str) -> None:
+        if event.kind is Kind.START:
+            self._inside = name
+            self._has_formula = self._has_formula or name == "f"
+            if name in ("v", "is"):
+                self._result.append(event.start)
+        elif event.kind is Kind.END:
+            self._inside = ""
+            if name in ("v", "is"):
+                self._result.append(event.end)
+        elif event.kind is Kind.TEXT and self._inside in self._said:
+            self._said[self._inside].append(event.said)
+
+    def close(self, end: int, strings: Sequence[Shared]) -> Cell:
+        value = "".join(self._said["v"])
+        shared = None
+        text = value or "".join(self._said["t"])
+        if self._kind == "s" and value:
+            if not value.isdecimal() or len(value) > 10 or int(value) >= len(strings):
+                raise UnsearchableError("a cell of it has no such shared string")
+            shared = int(value)
+            text = strings[shared].text
+        cached = Edit(min(self._result), max(self._result)) if self._has_formula and self._result else None
+        formula = "".join(self._said["f"]) if self._has_formula else None
+        return Cell(self._column, text, self._kind in _STRINGS, shared, self._start, end, formula, cached)
+
+
+def usage(strings: Sequence[Shared]) -> "array[int]":
+    """A counter for each shared string."""
+    return array("L", bytes(8 * len(strings)))

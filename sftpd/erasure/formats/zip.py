@@ -1,0 +1,60 @@
+"""ZIP: members are searched each by its own format; the archive is written anew around those that change."""
+
+from collections.abc import Mapping
+from functools import partial
+
+from sftpd.erasure.formats.model import Data, Findings, Format, Inquiry, UnsearchableError, whole_file
+from sftpd.erasure.formats.ods import Ods
+from sftpd.erasure.formats.parts import Change, Parts
+from sftpd.erasure.formats.xlsx import Xlsx
+from sftpd.erasure.formats.zip_archive import Archive, Member
+from sftpd.erasure.identifiers import carries
+
+_SPREADSHEET = b"application/vnd.oasis.opendocument.spreadsheet"
+
+
+class Zip:
+    """An archive of files."""
+
+    name = "zip"
+
+    def find(self, data: Data, inquiry: Inquiry) -> Findings:
+        """Return what goes of the members, or whole members; an archive that loses all goes whole."""
+        archive = Archive(data)
+        document = _document({member.name: member for member in archive.members}, archive, inquiry)
+        if document is not None:
+            return document.find(data, inquiry)
+        parts = Parts(inquiry)
+        changes: dict[int, Change] = {}
+        for number, member in enumerate(archive.members):
+            load = None if member.info.is_dir() else partial(archive.read, member)
+            remark = member.info.comment.decode("utf-8", "replace")
+            change = parts.look(member.name, load, remark)
+            if change is not None:
+                changes[number] = change
+        if parts.nothing_is_left:
+            return whole_file(self.name, "all members")
+        comment = archive.comment
+        if carries(inquiry.identifiers, comment.decode("utf-8", "replace")):
+            parts.locators.append("comment")
+            comment = b""
+        return Findings(
+            self.name,
+            parts.locators,
+            lambda: archive.rewritten(changes, comment),
+            unsearched=parts.unsearched,
+        )
+
+
+def _document(members: Mapping[str, Member], archive: Archive, inquiry: Inquiry) -> Format | None:
+    """The format of the document that an archive is; None where it is a mere archive of files."""
+    if "[Content_Types].xml" in members:
+        if "xl/workbook.xml" in members:
+            return Xlsx()
+    elif "mimetype" in members:
+        if archive.read(members["mimetype"], inquiry.budget).startswith(_SPREADSHEET):
+            return Ods()
+    else:
+        return None
+    # Its words may be spread over elements, where a search of the parts misses them.
+    raise UnsearchableError("it is an office document or book, whose text is not searched")

@@ -1,0 +1,142 @@
+"""Which files of the ledger, and which paths, are under a hold."""
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+
+import sqlalchemy as sa
+
+from sftpd.errors import NotFoundError
+from sftpd.ledger import tables
+from sftpd.ledger.statement import Statement
+from sftpd.link import aside
+from sftpd.retention import holds
+from sftpd.retention.disposal import kept_files
+from sftpd.retention.hold import Hold, HoldBook
+from sftpd.retention.rule import Kept
+from sftpd.retention.scope import OfFile, OfTransfer
+
+_hold, _file, _transfer = tables.hold.c, tables.kept_file.c, tables.transfer.c
+PLACED = Statement(
+    sa.select(_hold.id).where(_hold.link == sa.bindparam("link"), _hold.released_at.is_(None)).limit(1)
+)
+"""A row where a link has a hold that was not released; one that has run out counts."""
+
+_DOWNLOAD = "download"
+"""The folder whose files the ledger knows as deliveries."""
+
+_KEPT = frozenset({"inbound", "requests", "quarantine", "sent", "failed", aside.FOLDER})
+"""The folders whose files it knows as kept."""
+
+
+def on_path(conn: sa.Connection, now: datetime, link: str, folder: str, path: bytes) -> Hold | None:
+    """The oldest hold that stands over the file at a path; with no hold on the link one look tells."""
+    if not PLACED.fetch(conn, link=link):
+        return None
+    file = _at(conn, now, link, folder, path)
+    found = HoldBook(holds.standing(conn, now, link, file.id), now).on(file)
+    return found[0] if found else None
+
+
+def as_of(conn: sa.Connection, now: datetime, files: Iterable[Kept]) -> Callable[[Kept], bool]:
+    """Says whether a hold that stands at `now` covers one of `files`, or a copy of one."""
+    book = HoldBook(holds.standing(conn, now), now)
+    peers = _peers(conn, files) if book.by_peer else {}
+    return lambda file: bool(book.on(replace(file, peer=peers.get(file.id, file.peer))))
+
+
+def covered(conn: sa.Connection, holds: Sequence[Hold]) -> dict[str, int]:
+    """How many files in our care are in the scope of each hold now, whether or not it stands, by its id.
+
+    Those of a link are read once, however many holds there are.
+    """
+    counts = {hold.id: 0 for hold in holds}
+    on_many: dict[str, list[Hold]] = {}
+    for hold in holds:
+        if (named := hold.scope.names) is None:
+            on_many.setdefault(hold.link, []).append(hold)
+        else:
+            counts[hold.id] = count(conn, hold.link, _file.id == named)
+    for link, those in on_many.items():
+        for file in kept_files(
+            conn, _file.link == link, with_peers=any(hold.scope.by_peer for hold in those)
+        ):
+            for hold in those:
+                counts[hold.id] += hold.covers(file)
+    return counts
+
+
+def count(conn: sa.Connection, link: str, *where: sa.ColumnElement[bool]) -> int:
+    """How many files of a link are in our care."""
+    query = sa.select(sa.func.count()).where(_file.link == link, _file.state == "present", *where)
+    return conn.scalar(query) or 0
+
+
+def find_file(conn: sa.Connection, link: str, named: str) -> OfFile:
+    """The file in our care that is named as in a plan (`inbound/report.csv`) or by its id.
+
+    Raises NotFoundError.
+    """
+    folder, slash, path = named.partition("/")
+    where = (
+        (_file.folder == folder, _file.path == path.encode("utf-8", "surrogateescape"))
+        if slash
+        else (_file.id == named,)
+    )
+    columns = (_file.id, _file.folder, _file.path)
+    row = conn.execute(
+        sa.select(*columns).where(_file.link == link, _file.state == "present", *where)
+    ).first()
+    if row is None:
+        raise NotFoundError(
+            f"no file {named!r} is in our care",
+            where=f"link {link}",
+            expected="a path as sftpd retention plan shows it, such as inbound/report.csv, or a file's id",
+        )
+    return OfFile(row.id, f"{row.folder}/{row.path.decode('utf-8', 'backslashreplace')}")
+
+
+def find_transfer(conn: sa.Connection, link: str, transfer: str) -> OfTransfer:
+    """The transfer of that id, which may still be under way. Raises NotFoundError."""
+    where = (_transfer.id == transfer, _transfer.link == link)
+    if conn.scalar(sa.select(_transfer.id).where(*where)) is None:
+        raise NotFoundError(
+            f"no transfer {transfer!r}", where=f"link {link}", remedy="see sftpd transfer list"
+        )
+    return OfTransfer(transfer)
+
+
+def has_peer(conn: sa.Connection, link: str, peer: str) -> bool:
+    """Whether any file of the link came from, or went to, an account or remote of that name."""
+    query = sa.select(_transfer.id).where(_transfer.peer == peer, _transfer.link == link).limit(1)
+    return conn.scalar(query) is not None
+
+
+def _at(conn: sa.Connection, now: datetime, link: str, folder: str, path: bytes) -> Kept:
+    """What is known of the file at a path."""
+    found = kept_files(conn, _file.link == link, _file.folder == folder, _file.path == path, with_peers=True)
+    if found:
+        return found[0]
+    unrecorded = Kept(id="", link=link, folder=folder, path=path, source="", received_at=now)
+    if folder in _KEPT:
+        return unrecorded
+    # What was sent and is not kept lies in `download`, or is still in its watched folder.
+    where = (
+        (_transfer.folder == folder, sa.func.coalesce(_transfer.delivered_as, _transfer.path) == path)
+        if folder == _DOWNLOAD
+        else (_transfer.folder.is_(None), _transfer.path == path)
+    )
+    query = (
+        sa.select(_transfer.id, _transfer.peer, _transfer.began_at)
+        .where(_transfer.link == link, _transfer.direction == "outbound", *where)
+        .order_by(_transfer.id.desc())
+    )
+    row = conn.execute(query).first()
+    return (
+        unrecorded if row is None else replace(unrecorded, id=row.id, peer=row.peer, received_at=row.began_at)
+    )
+
+
+def _peers(conn: sa.Connection, files: Iterable[Kept]) -> dict[str, str]:
+    query = sa.select(_transfer.id, _transfer.peer).where(_transfer.id.in_([file.id for file in files]))
+    return {row.id: row.peer for row in conn.execute(query)}

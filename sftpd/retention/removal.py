@@ -1,0 +1,124 @@
+"""Removes one file from disk: only the very one that is meant, and looks whether it is gone."""
+
+import os
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import structlog
+
+from sftpd.errors import ContainmentError
+from sftpd.files.beneath import Parts, Root
+from sftpd.files.fingerprint import snapshot
+from sftpd.files.naming import move_aside
+from sftpd.files.writers import is_in_use
+from sftpd.retention.disposal import REMOVED, Result
+from sftpd.retention.roots import is_covered
+from sftpd.retention.rule import Kept
+
+_RETURNED = b"returned"
+_log = structlog.get_logger()
+
+
+class Target(NamedTuple):
+    """A file to remove, and the directory of its folder; None where there is none."""
+
+    file: Kept
+    root: Root | None
+
+    @property
+    def parts(self) -> Parts:
+        """The components of its path."""
+        return tuple(self.file.path.split(b"/"))
+
+    def remove(self, missing: Result) -> Result:
+        """Remove it, and say what came of that; `missing` is the result where it is not there."""
+        if self.root is None:
+            return missing
+        root, parts = self.root, self.parts
+        try:
+            status = root.stat(parts, follow=False)
+            if self.file.source != str(snapshot(status)):
+                return Result.CHANGED
+            if _is_in_use(root, parts):
+                return Result.IN_USE
+            root.unlink(parts)
+        except (FileNotFoundError, NotADirectoryError):
+            return Result.COVERED if is_covered(root, parts) else missing
+        except (OSError, ContainmentError) as error:
+            return self._failed(str(error))
+        return Result.DISPOSED if status.st_nlink == 1 else Result.LINKED
+
+    def give_back(self, download: Root | None, missing: Result) -> tuple[Result, Parts | None]:
+        """Move it beneath `returned` in `/download`, and say what came of that, and under which path it is.
+
+        After a crash, where `missing` is GONE, it may be there already: it is known by what it was.
+        """
+        if self.root is None or download is None:
+            return self._failed("there is no folder to give it back in"), None
+        try:
+            if self.file.source != str(snapshot(self.root.stat(self.parts, follow=False))):
+                return Result.CHANGED, None
+            if _is_in_use(self.root, self.parts):
+                return Result.IN_USE, None
+            return Result.RETURNED, move_aside(self.root, self.parts, download, (_RETURNED, *self.parts))
+        except (FileNotFoundError, NotADirectoryError):
+            place = _find(download, self.file.source) if missing is Result.GONE else None
+            return (Result.ABSENT, None) if place is None else (Result.RETURNED, place)
+        except (OSError, ContainmentError) as error:
+            return self._failed(str(error)), None
+
+    def verified(self, result: Result) -> Result:
+        """What came of it, once more looked at: a removal after which the file is seen again has failed."""
+        if result not in REMOVED or not self._may_be_there():
+            return result
+        return self._failed("it is there after its removal")
+
+    def _may_be_there(self) -> bool:
+        """Whether this very file is there, or it cannot be seen that it is not."""
+        if self.root is None:
+            return False
+        try:
+            return str(snapshot(self.root.stat(self.parts, follow=False))) == self.file.source
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        except (OSError, ContainmentError):
+            return True
+
+    def _failed(self, error: str) -> Result:
+        _log.error("disposal_failed", file=self.file.id, link=self.file.link, error=error)
+        return Result.FAILED
+
+
+def make_durable(removed: Iterable[Target]) -> None:
+    """Sync each directory that lost a file; one that is gone itself has nothing left to lose."""
+    directories = {(one.root, one.parts[:-1]) for one in removed if one.root is not None}
+    for root, parts in directories:
+        try:
+            with root.sub(parts) as directory:
+                directory.sync()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+
+
+def _find(download: Root, source: str) -> Parts | None:
+    """The path of the file among those that were given back."""
+    try:
+        with download.sub((_RETURNED,)) as returned:
+            found = (parts for parts, status in returned.walk() if str(snapshot(status)) == source)
+            return next(((_RETURNED, *parts) for parts in found), None)
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _is_in_use(root: Root, parts: Parts) -> bool:
+    """Whether anybody has the file open; where the kernel does not tell, it is taken for unused."""
+    try:
+        fd = root.open(parts, os.O_RDONLY | os.O_NOFOLLOW)
+    except BlockingIOError:
+        return True  # another process has a write lease and is asked to give it back
+    except PermissionError:
+        return False  # it may be removed without being read
+    try:
+        return bool(is_in_use(fd))
+    finally:
+        os.close(fd)

@@ -1,0 +1,58 @@
+"""Uploads that nobody ended: what lies in staging has no transfer, so it is looked for."""
+
+import stat
+from collections.abc import Mapping
+
+import sqlalchemy as sa
+
+from sftpd.files.beneath import Root
+from sftpd.files.fingerprint import Snapshot, snapshot
+from sftpd.ledger import tables
+from sftpd.ledger.ledger import Ledger
+from sftpd.ledger.writer import Unit
+from sftpd.names import new_id
+from sftpd.retention.rule import STAGING
+
+_file = tables.kept_file
+
+
+def note(ledger: Ledger, link: str, area: Root) -> None:
+    """Take what lies in the staging folder of a link into our care, each part since it was found as it is.
+
+    One that was written to since it was found last counts as found now. Raises OSError, LedgerError.
+    """
+    found = {
+        b"/".join(parts): snapshot(status) for parts, status in area.walk() if stat.S_ISREG(status.st_mode)
+    }
+    with ledger.read() as conn:
+        query = sa.select(_file.c.id, _file.c.path, _file.c.source).where(*_present(link))
+        known = {(row.path, row.source): row.id for row in conn.execute(query)}
+    gone = [file for (path, source), file in known.items() if str(found.get(path)) != source]
+    fresh = {path: seen for path, seen in found.items() if (path, str(seen)) not in known}
+    if gone or fresh:
+        ledger.write(lambda unit: _enter(unit, link, gone, fresh))
+
+
+def _enter(unit: Unit, link: str, gone: list[str], fresh: Mapping[bytes, Snapshot]) -> None:
+    for file in gone:
+        row = _file.update().where(_file.c.id == file, _file.c.state == "present")
+        unit.conn.execute(row.values(state="absent", changed_at=unit.now))
+    for path, seen in fresh.items():
+        unit.conn.execute(
+            _file.insert().values(
+                id=new_id(unit.now),
+                link=link,
+                folder=STAGING,
+                path=path,
+                source=str(seen),
+                size=seen.size,
+                sha256="",  # what may still grow has none
+                received_at=unit.now,
+                state="present",
+                changed_at=unit.now,
+            )
+        )
+
+
+def _present(link: str) -> tuple[sa.ColumnElement[bool], ...]:
+    return _file.c.link == link, _file.c.folder == STAGING, _file.c.state == "present"
