@@ -75,6 +75,8 @@ class Lane:
         self._closed_until = 0.0
         self._head_rests_until = 0.0
         self._refilling = False
+        self._looked = False
+        """Whether `look` was called since the reading of the ledger began, which may tell of it as it was."""
         self._changed: set[TransferId] = set()
         """Transfers that moved on while the ledger was being read: it tells of them as they were."""
 
@@ -102,11 +104,12 @@ class Lane:
     def look(self) -> None:
         """Something has changed in the ledger, or for what is held back."""
         self._look_at = self._closed_until = 0.0
+        self._looked = True
 
     def next(self, now: float, civil: datetime) -> Step | float:
         """What to do now, which counts as begun; or the monotonic time at which to ask again."""
         if self._needs_refill(now):
-            self._refilling = True
+            self._refilling, self._looked = True, False
             return Refill(LIMIT + len(self._running) + len(self._resting))
         held_until = self._held_until(now, civil) if self._due else 0.0
         if dues := self._take(now, held_until):
@@ -122,7 +125,8 @@ class Lane:
         skipped = self._changed | self._running.keys() | self._resting.keys()
         self._due.replace((due for due in found if due.id not in skipped), whole=whole)
         later = _NEVER if next_turn is None else next_turn
-        self._look_at = now if self._changed else min([later, *self._resting.values()])
+        again = self._looked or self._changed
+        self._look_at = now if again else min([later, *self._resting.values()])
         self._changed.clear()
 
     def refill_failed(self, until: float) -> None:

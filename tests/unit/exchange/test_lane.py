@@ -74,6 +74,17 @@ def test_what_moved_on_while_the_ledger_was_read_is_looked_up_once_more():
     assert bench.next() == NEVER
 
 
+def test_what_changed_while_the_ledger_was_read_is_looked_up_once_more():
+    bench = Bench()
+    bench.lane.look()
+    assert isinstance(bench.next(), Refill)
+    bench.lane.look()
+    bench.refilled()  # read before it changed
+    assert isinstance(bench.next(), Refill)
+    bench.refilled()
+    assert bench.next() == NEVER
+
+
 @pytest.mark.parametrize("hold", ["halted", "guard", "closed"])
 def test_what_is_held_back_waits_but_for_what_is_finished_here(hold):
     bench = Bench(due(1), due(2, HERE))
