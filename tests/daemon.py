@@ -1,6 +1,7 @@
 """A real sftpd on a loopback port: an instance made by `sftpd init`, served by a process of its own."""
 
 import contextlib
+import io
 import json
 import os
 import re
@@ -17,6 +18,7 @@ import paramiko
 
 from sftpd.audit.checkpoint import parse_checkpoint
 from sftpd.audit.published import PublishedLog
+from sftpd.cli.main import run
 from sftpd.service.control import call
 
 SFTPD = Path(sys.executable).with_name("sftpd")
@@ -37,9 +39,8 @@ class Daemon:
         self.desk = root.with_name(f"{root.name}-desk")
         """A folder for the local files of clients, in which they run."""
         self.desk.mkdir(parents=True)
-        made = subprocess.run(
-            [SFTPD, "init", root, "--listen", "127.0.0.1:0", "--json"], capture_output=True, check=True
-        )
+        made = command("init", str(root), "--listen", "127.0.0.1:0", "--json")
+        assert made.returncode == 0, made.stderr
         self.about: dict[str, Any] = json.loads(made.stdout)
         """What `init --json` printed."""
         self.config = root / "sftpd.toml"
@@ -161,7 +162,11 @@ class Daemon:
         return [event for event in self.events(log) if event["type"] in types]
 
     def cli(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        """Run the command line on this instance."""
+        """Run the command line on this instance, in this process, for to start one takes longer."""
+        return command(*words, "--config", str(self.config))
+
+    def process(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        """Run the command line on this instance as a process of its own."""
         return subprocess.run(
             [SFTPD, *words, "--config", str(self.config)], capture_output=True, text=True, timeout=PATIENCE
         )
@@ -252,6 +257,14 @@ class Daemon:
     def _running(self) -> "subprocess.Popen[bytes]":
         assert self._process is not None, "the daemon does not run"
         return self._process
+
+
+def command(*words: str) -> "subprocess.CompletedProcess[str]":
+    """Run a command of `sftpd` in this process, and return what it printed and how it ended."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = run([*words])
+    return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
 
 
 def holds(condition: Callable[[], object], patience: float = PATIENCE) -> bool:

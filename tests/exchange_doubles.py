@@ -4,12 +4,12 @@ import contextlib
 import hashlib
 import os
 import subprocess
-from collections import Counter
+from collections import Counter, defaultdict
 from functools import partial
 from pathlib import Path
 
 from sftpd.errors import RemoteError
-from sftpd.exchange.remote import Listing, Published, RemoteFile
+from sftpd.exchange.remote import Downloaded, Listing, Published, RemoteFile
 from sftpd.ledger.ledger import Ledger
 from sftpd.process.command import Completed
 
@@ -81,6 +81,8 @@ class LocalRemote:
         self.folder = folder
         self.fuse = Fuse()
         self.calls: Counter[str] = Counter()
+        self.together: defaultdict[str, list[int]] = defaultdict(list)
+        """How many files each call was about."""
         self.faults: dict[str, list[Exception]] = {}
         self.down: Exception | None = None
         """What every connection fails with."""
@@ -99,42 +101,65 @@ class LocalRemote:
             raise self.down
         yield self
 
-    def upload(self, fd, path, *, size, sha256, share=None):
+    def upload(self, files, share=None):
         del share
-        self._call("upload")
-        content = os.pread(fd, 1 << 20, 0)
+        self.fuse.step()
+        self.together["upload"].append(len(files))
+        answers = [self._uploaded(file) for file in files]
+        self._answer("upload")
+        return answers
+
+    def _uploaded(self, file):
+        if file.unless is not None and self._at(file.unless).exists():
+            return "taken"
+        if (fault := self._noted("upload")) is not None:
+            return fault
+        content = os.pread(file.fd, 1 << 20, 0)
         if content in self.refused:
-            raise self.refused[content]
-        target = self._at(path)
+            return self.refused[content]
+        target = self._at(file.path)
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes(content)
         self.during_upload()
-        self._answer("upload")
         return "sha256"
 
-    def place(self, temporary, final, *, make_folders=False):
-        self._call("place")
-        if make_folders:
-            self._at(final).parent.mkdir(parents=True, exist_ok=True)
-        self._at(temporary).replace(self._at(final))
-        self.placed.append(self._at(final).name)
+    def place(self, files, *, make_folders=False):
+        self.fuse.step()
+        self.together["place"].append(len(files))
+        answers = [self._noted("place") or self._moved(file, make_folders) for file in files]
         self._answer("place")
+        return answers
 
-    def publish(self, temporary, final, *, folder, replace, look):
-        self._call("publish")
-        part, target = self._at(temporary), self._at(final)
+    def _moved(self, file, make_folders):
+        if make_folders:
+            self._at(file.final).parent.mkdir(parents=True, exist_ok=True)
+        self._at(file.temporary).replace(self._at(file.final))
+        self.placed.append(self._at(file.final).name)
+
+    def publish(self, files, *, folder, replace, look):
+        self.fuse.step()
+        self.together["publish"].append(len(files))
+        answers = [self._published(file, folder, replace=replace, look=look) for file in files]
+        self._answer("publish")
+        return answers
+
+    def _published(self, file, folder, *, replace, look):
+        part, target = self._at(file.temporary), self._at(file.final)
+        if part == target:
+            return Published("renamed", target.stat().st_size if look and target.exists() else None)
+        if (fault := self._noted("publish")) is not None:
+            return fault
         outcome = "renamed" if part.exists() else "gone"
         if outcome == "gone" and not self._at(folder).exists():
-            raise RemoteError("the file is gone and so is its folder")
+            return RemoteError("the file is gone and so is its folder")
         if outcome == "gone" and part.exists():
-            raise RemoteError("the folder was away for a moment, and the file with it")
+            return RemoteError("the folder was away for a moment, and the file with it")
         if outcome == "renamed" and target.exists() and not replace:
             outcome = "taken"
         if outcome == "renamed":
             self.calls["rename"] += 1
             part.replace(target)
             self.placed.append(target.name)
-        self._answer("publish")
         return Published(outcome, target.stat().st_size if look and target.exists() else None)
 
     def holds(self, path, *, size, sha256):
@@ -169,27 +194,44 @@ class LocalRemote:
     def _key(look, file):
         return (file.mtime if look.oldest_first else 0, file.name)
 
-    def download(self, path, fd, size=None, share=None):
+    def download(self, files, share=None):
         del share
-        self._call("download")
-        self.before_download(path.rsplit(b"/", 1)[-1])
-        content = self._at(path).read_bytes()
-        os.pwrite(fd, content, 0)
+        self.fuse.step()
+        self.together["download"].append(len(files))
+        answers = []
+        for file in files:
+            if (fault := self._noted("download")) is not None:
+                answers.append(fault)
+                continue
+            self.before_download(file.path.rsplit(b"/", 1)[-1])
+            content = self._at(file.path).read_bytes()
+            os.pwrite(file.fd, content, 0)
+            answers.append(Downloaded(len(content), hashlib.sha256(content).hexdigest()))
         self._answer("download")
-        return len(content), hashlib.sha256(content).hexdigest()
+        return answers
 
-    def remove(self, path):
-        self._call("remove")
-        if not self._at(path).exists():
-            raise RemoteError("no such file")
-        self._at(path).unlink()
+    def remove(self, paths):
+        self.fuse.step()
+        self.together["remove"].append(len(paths))
+        answers = [self._noted("remove") or self._removed(path) for path in paths]
         self._answer("remove")
+        return answers
+
+    def _removed(self, path):
+        if not self._at(path).exists():
+            return RemoteError("no such file")
+        self._at(path).unlink()
+        return None
 
     def _call(self, name):
         self.fuse.step()
+        if (fault := self._noted(name)) is not None:
+            raise fault
+
+    def _noted(self, name):
+        """Count a step, of one file where it is done with several; returns what it fails with."""
         self.calls[name] += 1
-        if self.faults.get(name):
-            raise self.faults[name].pop(0)
+        return self.faults[name].pop(0) if self.faults.get(name) else None
 
     def _answer(self, name):
         self.fuse.step()

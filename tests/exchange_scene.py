@@ -23,6 +23,7 @@ from sftpd.audit.event import seal
 from sftpd.clock import SystemClock
 from sftpd.exchange import records
 from sftpd.exchange.archive import Archive
+from sftpd.exchange.away import Tools
 from sftpd.exchange.bell import Bell
 from sftpd.exchange.changes import Changes
 from sftpd.exchange.collect import Collector
@@ -37,7 +38,7 @@ from sftpd.exchange.ration import Ration
 from sftpd.exchange.receive import Receiver
 from sftpd.exchange.recovery import Recovery
 from sftpd.exchange.screening import Screening
-from sftpd.exchange.send import Sender, Tools
+from sftpd.exchange.send import Sender
 from sftpd.files.beneath import Root
 from sftpd.files.data_keys import WrappingKey
 from sftpd.files.vault import Vault
@@ -315,6 +316,14 @@ def quick_folder():
     memory = "/dev/shm"
     with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
         yield Path(folder)
+
+
+def claim_one(sender: Sender, parts: tuple[bytes, ...]):
+    """What comes of one offer, as the queue makes it."""
+    claimed = sender.claim([parts])
+    for error in claimed.failed.values():
+        raise error
+    return claimed.entered[parts]
 
 
 def contents(folder: Path) -> dict[str, bytes]:

@@ -35,13 +35,14 @@ def sshfs(remote: Path, mount: Path) -> Iterator[None]:
 
 @contextmanager
 def ext4(image: Path, mount: Path, *, size: int = 32) -> Iterator[None]:
-    """Make an ext4 of `size` MiB in a file and mount it by way of a loop device, which goes with it."""
+    """Mount the ext4 in a file, made with `size` MiB where there is none, by a loop device that goes with it."""
     if os.geteuid() != 0:
         pytest.skip("only root may mount")
-    image.touch()
-    os.truncate(image, size << 20)
-    subprocess.run(["mkfs.ext4", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0", image], check=True)
-    mount.mkdir()
+    if not image.exists():
+        image.touch()
+        os.truncate(image, size << 20)
+        subprocess.run(["mkfs.ext4", "-q", "-E", "lazy_itable_init=0,lazy_journal_init=0", image], check=True)
+    mount.mkdir(exist_ok=True)
     done = subprocess.run(["mount", "-o", "loop", image, mount], capture_output=True, text=True)
     if done.returncode != 0:
         pytest.skip(f"no loop device: {done.stderr.strip()}")

@@ -4,7 +4,7 @@ import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from exchange_scene import Scene
+from exchange_scene import Scene, claim_one
 
 from sftpd.audit import sshsig
 from sftpd.audit.checkpoint import SigningKey
@@ -66,7 +66,7 @@ class ReturnScene(Scene):
     def deliver(self, name: str, content: bytes = b"a;b\n") -> str:
         """Have a file delivered; returns its transfer."""
         self.clock.pass_by(timedelta(milliseconds=1))  # by which ids tell what came first
-        transfer = self.senders["remote"].claim(self.drop(name, content)).id
+        transfer = claim_one(self.senders["remote"], self.drop(name, content)).id
         self.senders["remote"].advance(transfer)
         self.flush()
         return transfer

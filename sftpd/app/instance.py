@@ -23,7 +23,7 @@ from sftpd.clock import Clock
 from sftpd.config.load import Config
 from sftpd.erasure.contents import Folder, Searchable, VaultFolder
 from sftpd.erasure.desk import ErasureDesk
-from sftpd.erasure.readers import Readers
+from sftpd.erasure.readers import READER, Readers
 from sftpd.errors import RefusedError, SftpdError
 from sftpd.exchange import receipts, return_collect
 from sftpd.exchange.bell import Bell
@@ -43,7 +43,7 @@ from sftpd.retention.roots import Roots
 from sftpd.retention.timekeeper import Timekeeper
 from sftpd.service.sequencer import Sequencer
 
-PRELOAD = ("sftpd.ssh.session_host", "sftpd.ssh.courier", "sftpd.erasure.reader", "sftpd.process.command")
+PRELOAD = ("sftpd.ssh.session_host", "sftpd.ssh.courier", READER, "sftpd.process.command")
 """What every child may need, loaded once in the zygote."""
 
 _NEWS = frozenset({"link.moved", "transfer.cancelled", "transfer.retried", "transfer.resent"})

@@ -14,7 +14,7 @@ from sftpd.errors import SftpdError
 from sftpd.link.model import Link
 from sftpd.names import RemoteName
 from sftpd.ssh import signing
-from sftpd.ssh.remotes import RemoteLogin
+from sftpd.ssh.courier_connection import RemoteLogin
 
 
 def signing_key(config: Config) -> SigningKey:

@@ -12,6 +12,7 @@ from sftpd.app.instance import Instance
 from sftpd.app.keys import remote_logins
 from sftpd.errors import NotFoundError
 from sftpd.exchange.archive import Archive, recorded
+from sftpd.exchange.away import Tools
 from sftpd.exchange.changes import Changes
 from sftpd.exchange.collect import Collector, Pulled
 from sftpd.exchange.deliver import Bring, Offer, Way
@@ -26,7 +27,7 @@ from sftpd.exchange.recovery import Recovery
 from sftpd.exchange.remote import Share
 from sftpd.exchange.return_collect import ReturnCollector
 from sftpd.exchange.screening import Screening
-from sftpd.exchange.send import Sender, Tools
+from sftpd.exchange.send import Sender
 from sftpd.files.beneath import Root
 from sftpd.link.model import Account, Inbound, Link, Outbound, Remote
 from sftpd.service.schedule import Job

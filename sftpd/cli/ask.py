@@ -5,6 +5,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sftpd.cli.loading import loading
 from sftpd.errors import SftpdError
 
 if TYPE_CHECKING:
@@ -17,7 +18,8 @@ def ask(config: Path, verb: str, **arguments: Any) -> Any:
     Raises ConfigError, what the verb raises, DaemonError where the daemon refuses, and SftpdError when
     neither a daemon answers nor this process may open the instance.
     """
-    from sftpd.config.load import load
+    with loading():
+        from sftpd.config.load import load
 
     loaded = load(config)
     given = {name: value for name, value in arguments.items() if value is not None}
@@ -31,7 +33,8 @@ def ask_daemon(config: "Config", verb: str, arguments: Mapping[str, Any]) -> Any
 
     Raises ConnectionError when none runs, DaemonError where it refuses, SftpdError when it ends meanwhile.
     """
-    from sftpd.service.control import call
+    with loading():
+        from sftpd.service.control import call
 
     try:
         return call(config.instance.control_socket, verb, arguments)
@@ -46,10 +49,11 @@ def ask_daemon(config: "Config", verb: str, arguments: Mapping[str, Any]) -> Any
 
 
 def _ask_files(config: "Config", verb: str, arguments: Mapping[str, Any]) -> Any:
-    from sftpd import logs
-    from sftpd.app.instance import Instance
-    from sftpd.app.operations import operations
-    from sftpd.clock import SystemClock
+    with loading():
+        from sftpd import logs
+        from sftpd.app.instance import Instance
+        from sftpd.app.operations import operations
+        from sftpd.clock import SystemClock
 
     logs.configure("warning", "console")
     with Instance(config, SystemClock()) as instance:

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from sftpd.cli.loading import loading
 from sftpd.errors import SftpdError
 
 COMMANDS = {
@@ -85,7 +86,9 @@ def _application(arguments: list[str]) -> typer.Typer:
 
 def _load(place: str) -> Callable[..., None] | typer.Typer:
     module, _, name = place.partition(":")
-    command: Callable[..., None] | typer.Typer = getattr(importlib.import_module(f"sftpd.cli.{module}"), name)
+    with loading():
+        found = importlib.import_module(f"sftpd.cli.{module}")
+    command: Callable[..., None] | typer.Typer = getattr(found, name)
     return command
 
 

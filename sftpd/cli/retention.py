@@ -36,6 +36,8 @@ _LEFT_TO_PEOPLE = {
     "review": "To review: {}. See sftpd retention review list.",
     "return": "To return: {}. A run offers them to the partner.",
 }
+_SHOWN = 500
+"""Files of a plan that people are shown on the screen."""
 _REPORTED = ("link", "folder", "path", "rule", "due", "done_at", "result")
 
 
@@ -70,7 +72,10 @@ def _write(output: Path, document: Mapping[str, Any]) -> None:
 
 
 def _show(document: Mapping[str, Any], config: Path) -> None:
-    show_rows(document["items"], ("link", "path", "action", "due", "reason"), as_json=False)
+    items = document["items"]
+    show_rows(items[:_SHOWN], ("link", "path", "action", "due", "reason"), as_json=False)
+    if len(items) > _SHOWN:
+        print(f"\nAnd {len(items) - _SHOWN} more: --output or --json has all.")
     for freeze in document["frozen"]:
         print(f"\nFrozen: {_told(freeze)}")
     counted = Counter(item["action"] for item in document["items"])

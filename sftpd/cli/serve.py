@@ -1,5 +1,6 @@
 """`sftpd serve`: the daemon in the foreground, as systemd and `make run` start it."""
 
+import gc
 import os
 from pathlib import Path
 from typing import Annotated
@@ -22,6 +23,7 @@ def serve(
     ] = None,
 ) -> None:
     """Run the daemon until SIGTERM or Ctrl-C; SIGHUP reloads the configuration."""
+    gc.freeze()  # what is loaded stays; to go through it time and again would hold up every thread
     loaded = load(config)
     logs.configure(loaded.instance.log.level, loaded.instance.log.format)
 

@@ -264,7 +264,7 @@ class OutboundSection(RouteSection):
     strict: Flag = False
     """Whether files go one after another as they settled: none begins before the one before it has ended."""
     concurrency: Concurrency = 4
-    """How many files may be on their way at once; with `strict` it is one."""
+    """How many files, or groups of small ones, may be on their way at once; with `strict` it is one file."""
     windows: tuple[Window, ...] = Field(default=(), examples=[["Mon-Fri 18:00-06:00", "Sat,Sun 00:00-24:00"]])
     """When files are sent, in the link's time zone; at any time if left out. What has begun is finished."""
     attempts: Count = 1000
@@ -305,7 +305,7 @@ class InboundSection(RouteSection):
     recursive: Flag = False
     """Whether files in folders of the folder are fetched too, into the same folders of `inbound/`."""
     concurrency: Concurrency = 4
-    """How many files are fetched at once, each over a connection of its own."""
+    """How many files, or groups of small ones, are fetched at once, each over a connection of its own."""
     read_once: Flag = False
     """Whether the remote gives a file only once: a file whose fetch fails is reported and not tried again."""
 

@@ -12,26 +12,10 @@ from sftpd.erasure.identifiers import parse_identifier
 from sftpd.erasure.messages import Finding, Found, Question, Redact, Unsearchable
 from sftpd.process.channel import Channel, ChannelClosedError, close_all
 from sftpd.process.messages import Request
-from sftpd.process.sandbox import Sandbox, interpreter_paths
 
-ENTRY = "sftpd.erasure.reader:main"
-_MEMORY_LIMIT = 2 << 30
-_CPU_LIMIT = 3600
 _TOLD = 100
 _TOLD_LENGTH = 200
 """How many places are told of a file, and how many characters of each."""
-
-
-def sandbox() -> Sandbox:
-    """What a reader is left with: its interpreter, no folder, no network."""
-    return Sandbox(
-        read=interpreter_paths(),
-        connect_ports=(),
-        files=32,
-        memory=_MEMORY_LIMIT,
-        processes=0,
-        cpu=_CPU_LIMIT,
-    )
 
 
 def main(sock: socket.socket, _arguments: bytes, _fds: tuple[int, ...]) -> None:

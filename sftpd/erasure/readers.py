@@ -1,18 +1,27 @@
-"""The small pool of readers: who is asked, and what becomes of a file that a reader does not survive."""
+"""The small pool of readers: who is asked, and what becomes of a file that a reader does not survive.
+
+The code of a reader is loaded by the zygote alone: what parses others' files has no place in the monitor.
+"""
 
 import contextlib
 import queue
 from collections.abc import Sequence
 
-from sftpd.erasure import reader
 from sftpd.erasure.messages import Answer, Finding, Found, Question, Unsearchable
 from sftpd.errors import ProcessError
 from sftpd.process.child import Child
 from sftpd.process.pool import Children
+from sftpd.process.sandbox import Sandbox, interpreter_paths
 
 SIZE = 2
 """Readers at work at the same time."""
 
+READER = "sftpd.erasure.reader"
+"""The module of a reader's code."""
+
+_ENTRY = f"{READER}:main"
+_MEMORY_LIMIT = 2 << 30
+_CPU_LIMIT = 3600
 _PATIENCE = 900.0
 """Seconds that one file may take."""
 _LAST_WORDS, _BURIAL = 1.0, 10.0
@@ -60,14 +69,24 @@ class Readers:
             self._places.put(None)
 
     def _spawn(self) -> Child:
-        return self._children.spawn(
-            reader.ENTRY, kind="reader", sandbox=reader.sandbox(), accepts=Found | Unsearchable
-        )
+        return self._children.spawn(_ENTRY, kind="reader", sandbox=_sandbox(), accepts=Found | Unsearchable)
 
     def _call(self, child: Child, question: Question, fds: Sequence[int]) -> Finding:
         answer = child.channel.call(question, Answer, fds, timeout=self._patience)
         assert isinstance(answer, Found | Unsearchable)
         return answer
+
+
+def _sandbox() -> Sandbox:
+    """What a reader is left with: its interpreter, no folder, no network."""
+    return Sandbox(
+        read=interpreter_paths(),
+        connect_ports=(),
+        files=32,
+        memory=_MEMORY_LIMIT,
+        processes=0,
+        cpu=_CPU_LIMIT,
+    )
 
 
 def _end(child: Child) -> str:

@@ -1,7 +1,7 @@
 """The archive copy of each file that crosses a link: sealed before the transaction that tells of the file."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 import structlog
 
 from sftpd.errors import SftpdError
-from sftpd.exchange.places import is_at
+from sftpd.exchange.places import Places, is_at
 from sftpd.exchange.records import Parts, Transfer, join, kept_since
 from sftpd.files.beneath import Root
 from sftpd.files.fingerprint import identity
@@ -18,7 +18,7 @@ from sftpd.ledger import tables
 from sftpd.ledger.statement import inserting
 from sftpd.ledger.writer import Unit
 from sftpd.link import vaulted
-from sftpd.names import new_id
+from sftpd.names import TransferId, new_id
 
 _file = tables.kept_file.c
 _KEEP = inserting(tables.kept_file)
@@ -79,14 +79,38 @@ class Archive:
         identifier = None if self._vault is None else self._seal(self._vault, transfer, places)
         return Sealed(transfer, self._vault, identifier)
 
+    def seal_all(
+        self,
+        transfers: Iterable[Transfer],
+        source: Root,
+        places: Places,
+        offered: str | None,
+        failed: dict[TransferId, Exception],
+    ) -> dict[TransferId, Sealed]:
+        """Copies of files that lie in `source`, or in the folder `offered` already, by transfer.
+
+        What kept some from it goes to `failed`.
+        """
+        copies = {}
+        for transfer in transfers:
+            there = [] if offered is None else [(places[offered], transfer.final)]
+            try:
+                copies[transfer.id] = self.seal(transfer, (source, transfer.path), *there)
+            except Exception as error:
+                failed[transfer.id] = error
+        return copies
+
     @contextmanager
-    def sealed(self, transfer: Transfer, *places: tuple[Root, Parts]) -> Iterator[Sealed]:
-        """The same, dropped where the block fails."""
-        copy = self.seal(transfer, *places)
+    def sealed(self, transfers: Iterable[Transfer], root: Root) -> Iterator[dict[TransferId, Sealed]]:
+        """Copies of files that wait in `root` under their ids, dropped where the block fails."""
+        copies: dict[TransferId, Sealed] = {}
         try:
-            yield copy
+            for transfer in transfers:
+                copies[transfer.id] = self.seal(transfer, (root, (transfer.id.encode(),)))
+            yield copies
         except Exception:
-            copy.drop()
+            for copy in copies.values():
+                copy.drop()
             raise
 
     def _seal(self, vault: Vault, transfer: Transfer, places: tuple[tuple[Root, Parts], ...]) -> str | None:

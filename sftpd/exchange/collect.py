@@ -1,7 +1,7 @@
 """Collecting: files at a remote that the ledger has not seen are fetched and taken in like uploads."""
 
 import posixpath
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 
@@ -10,13 +10,14 @@ import structlog
 
 from sftpd.clock import Clock
 from sftpd.errors import RemoteError
-from sftpd.exchange.crew import Crew
+from sftpd.exchange.crew import Crew, Work
+from sftpd.exchange.due import TOGETHER
 from sftpd.exchange.fetch import Fetcher, origin
 from sftpd.exchange.offered import Selection, Settling
 from sftpd.exchange.places import Places
 from sftpd.exchange.read_once import Attempts
 from sftpd.exchange.receive import Receiver
-from sftpd.exchange.remote import Listing, Look, Remote, RemoteFile, Remotes, Share, in_directory
+from sftpd.exchange.remote import Listing, Look, Publication, Remote, RemoteFile, Remotes, Share, in_directory
 from sftpd.ledger import tables
 from sftpd.ledger.database import in_parts
 from sftpd.ledger.ledger import Ledger
@@ -89,7 +90,8 @@ class Collector:
         fresh = [file for file in meant if file not in tried]
         ready = self._settling.look(fresh, self._clock.monotonic())
         batch = ready[: self.route.batch]
-        fetching = self._crew(self._fetcher.fetch)
+        # Of files that are given only once a lost connection costs one.
+        fetching = self._crew(self._fetcher.fetch, together=1 if self.route.read_once else TOGETHER)
         fetching.run(batch)
         fault = fetching.fault
         if self.route.then != "leave" and (here or fetching.done):
@@ -114,8 +116,8 @@ class Collector:
         wait = self._settling.next_look(self._clock.monotonic())
         return None if wait is None else timedelta(seconds=wait)
 
-    def _crew(self, work: Callable[[Remote, RemoteFile], bool]) -> Crew:
-        return Crew(self._remotes, self.route.remote, self.route.concurrency, work)
+    def _crew(self, work: Work, together: int = TOGETHER) -> Crew:
+        return Crew(self._remotes, self.route.remote, self.route.concurrency, work, together=together)
 
     def _look(self) -> Look:
         route = self.route
@@ -154,16 +156,17 @@ class Collector:
         dismissing.run([file for file in files if file in here])
         return dismissing.fault
 
-    def _dismiss(self, remote: Remote, file: RemoteFile) -> bool:
-        """Do with a file that is safely here what the route says; repeated after a crash until it is done."""
-        path = self._directory + file.name
+    def _dismiss(self, remote: Remote, files: Sequence[RemoteFile]) -> list[bool | RemoteError]:
+        """Do with files that are safely here what the route says; repeated after a crash until it is done."""
+        paths = [self._directory + file.name for file in files]
         if self.route.then == "delete":
-            remote.remove(path)
+            told = remote.remove(paths)
         else:
             assert self.route.move_to is not None
-            target = in_directory(self.route.move_to) + file.name
-            remote.place(path, target, make_folders=self.route.make_folders)
-        return True
+            target = in_directory(self.route.move_to)
+            moves = [Publication(path, target + file.name) for path, file in zip(paths, files, strict=True)]
+            told = remote.place(moves, make_folders=self.route.make_folders)
+        return [answer or True for answer in told]
 
 
 def _moved_away(route: Inbound) -> bytes | None:

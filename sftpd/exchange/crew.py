@@ -1,12 +1,15 @@
-"""Several connections to a remote that take files off one list, each the next one."""
+"""Several connections to a remote that take files off one list, each the next ones."""
 
 import threading
-from collections.abc import Callable, Iterable, Iterator
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from math import ceil
 
 import structlog
 
 from sftpd.errors import RemoteError, RemoteRefusedError
+from sftpd.exchange.due import TOGETHER, TOGETHER_SIZE
 from sftpd.exchange.remote import Remote, RemoteFile, Remotes
 from sftpd.names import RemoteName
 
@@ -16,73 +19,94 @@ _PATIENCE = 3
 _log = structlog.get_logger()
 
 
+Work = Callable[[Remote, Sequence[RemoteFile]], list[bool | RemoteError]]
+"""Does one thing with each of some files; answers whether it is done, in their order."""
+
+
 class Crew:
     """Does one thing with each of some files; a file that fails keeps no other waiting."""
 
     def __init__(
-        self, remotes: Remotes, name: RemoteName, size: int, work: Callable[[Remote, RemoteFile], bool]
+        self, remotes: Remotes, name: RemoteName, size: int, work: Work, *, together: int = TOGETHER
     ) -> None:
-        """`work` tells whether it is done; `size` is how many work at once."""
+        """`size` is how many work at once, each with up to `together` small files."""
         self._remotes = remotes
         self._name = name
         self._size = size
         self._work = work
+        self._together = together
         self._lock = threading.Lock()
         self._stopped = False
+        self._ahead: deque[tuple[RemoteFile, ...]] = deque()
         self.done = 0
         self.failed = 0
         self.fault: RemoteError | None = None
         """What went wrong last that is not the fault of a single file."""
 
-    def run(self, files: list[RemoteFile]) -> None:
+    def run(self, files: Sequence[RemoteFile]) -> None:
         """Work until no file is left, or no connection. Raises what is no RemoteError."""
-        ahead = self._one_by_one(files)
-        count = min(self._size, len(files))
+        share = ceil(len(files) / self._size)  # few files are spread over all that work
+        self._ahead.extend(_grouped(files, min(self._together, share)))
+        count = min(self._size, len(self._ahead))
         if count <= 1:
-            self._take(ahead)
+            self._take()
             return
         with ThreadPoolExecutor(count, thread_name_prefix="sftpd-pull") as pool:
-            for member in [pool.submit(self._take, ahead) for _ in range(count)]:
+            for member in [pool.submit(self._take) for _ in range(count)]:
                 member.result()
 
-    def _one_by_one(self, files: Iterable[RemoteFile]) -> Callable[[], RemoteFile | None]:
-        rest: Iterator[RemoteFile] = iter(files)
+    def _next(self) -> tuple[RemoteFile, ...]:
+        with self._lock:
+            return self._ahead.popleft() if self._ahead and not self._stopped else ()
 
-        def take() -> RemoteFile | None:
-            with self._lock:
-                return None if self._stopped else next(rest, None)
-
-        return take
-
-    def _take(self, ahead: Callable[[], RemoteFile | None]) -> None:
+    def _take(self) -> None:
         """One member: works with one connection for as long as that lasts, then with another."""
         faults = 0
         try:
-            file = ahead()
-            while file is not None and faults < _PATIENCE:
+            files = self._next()
+            while files and faults < _PATIENCE:
                 with self._remotes.borrow(self._name) as remote:
-                    while file is not None and self._does(remote, file):
-                        file, faults = ahead(), 0
-                    if file is not None:
-                        file, faults = ahead(), faults + 1
+                    while files and self._does(remote, files):
+                        files, faults = self._next(), 0
+                    if files:
+                        files, faults = self._next(), faults + 1
         except RemoteError as fault:
             self.fault = fault
         except BaseException:
             self._stopped = True
             raise
 
-    def _does(self, remote: Remote, file: RemoteFile) -> bool:
-        """Work on one file; False where the connection is of no more use."""
+    def _does(self, remote: Remote, files: tuple[RemoteFile, ...]) -> bool:
+        """Work on some files; False where the connection is of no more use."""
         try:
-            done = self._work(remote, file)
+            answers = self._work(remote, files)
         except RemoteError as fault:
-            _log.warning("remote_file_left", remote=self._name, error=str(fault))
-            with self._lock:
-                self.failed += 1
-            if not isinstance(fault, RemoteRefusedError):
-                self.fault = fault
-            return False
+            if len(files) > 1:  # it does not tell for which it failed: each has its own turn
+                with self._lock:
+                    self._ahead.extendleft((file,) for file in reversed(files))
+                return False
+            answers = [fault]
+        faults = [answer for answer in answers if isinstance(answer, RemoteError)]
+        for each in faults:
+            _log.warning("remote_file_left", remote=self._name, error=str(each))
+            if not isinstance(each, RemoteRefusedError):
+                self.fault = each
         with self._lock:
+            done = sum(answer is True for answer in answers)
             self.done += done
-            self.failed += not done
-        return True
+            self.failed += len(answers) - done
+        return not faults
+
+
+def _grouped(files: Iterable[RemoteFile], most: int) -> Iterator[tuple[RemoteFile, ...]]:
+    """Files in their order, at most so many together, and small ones alone."""
+    group: list[RemoteFile] = []
+    size = 0
+    for file in files:
+        if group and (len(group) >= most or size + file.size > TOGETHER_SIZE):
+            yield tuple(group)
+            group, size = [], 0
+        group.append(file)
+        size += file.size
+    if group:
+        yield tuple(group)

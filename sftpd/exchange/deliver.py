@@ -1,19 +1,29 @@
 """The two ways an outbound file reaches its place: offered in `/download`, or brought to a remote."""
 
 import os
-from contextlib import suppress
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import structlog
 
-from sftpd.errors import RefusedError, RemoteError, SftpdError
+from sftpd.errors import ContainmentError, RefusedError, RemoteAwayError, RemoteError, SftpdError
 from sftpd.exchange.guard import GuardedRemotes, RemoteGuard
 from sftpd.exchange.keeping import Keeping
 from sftpd.exchange.layout import LAYOUTS, Layout
 from sftpd.exchange.places import Places, is_at
 from sftpd.exchange.records import Parts, Transfer
-from sftpd.exchange.remote import Proof, Remote, Share, in_directory
+from sftpd.exchange.remote import (
+    Proof,
+    Publication,
+    Published,
+    Remote,
+    Share,
+    Upload,
+    in_directory,
+    only,
+)
 from sftpd.files import durable
 from sftpd.files.beneath import Root
 from sftpd.link.model import PARTS
@@ -34,8 +44,10 @@ class NameTakenError(SftpdError):
 class Delivery(Protocol):
     """How a file gets to where the counterparty finds it: brought out of sight, then placed by one rename.
 
-    The first two raise NameTakenError where the name is taken and must not be replaced; it is certain then
-    that the file was not placed. The first raises NotDurableError where our disk fails.
+    The first two answer for each file, in their order, and with an error for one that they failed at. It is
+    NameTakenError where the name is taken and must not be replaced, and it is certain then that the file was
+    not placed; NotDurableError of the first where our disk fails. A RemoteError that they raise says of none
+    what became of it.
     """
 
     folder: str | None
@@ -53,14 +65,14 @@ class Delivery(Protocol):
         """Where the bytes lie until they are placed, as the remote takes it; None when they do not move."""
         ...
 
-    def bring(self, transfer: Transfer, source: Root) -> Proof:
-        """Make the bytes durable near their place, out of sight; returns how that is known."""
+    def bring(self, transfers: Sequence[Transfer], source: Root) -> list[Proof | Exception]:
+        """Make the bytes durable near their place, out of sight; answers how that is known."""
         ...
 
-    def place(self, transfer: Transfer, source: Root) -> bool | None:
-        """Make the file visible; does nothing when that was done before a crash.
+    def place(self, transfers: Sequence[Transfer], source: Root) -> list[bool | Exception | None]:
+        """Make the files visible; does nothing where that was done before a crash.
 
-        Returns whether it was seen whole at its place, None when nobody looked.
+        Answers whether each was seen whole at its place, None where nobody looked.
         """
         ...
 
@@ -89,26 +101,43 @@ class Offer:
         del transfer, target
         return None
 
-    def bring(self, transfer: Transfer, source: Root) -> Proof:
-        """Make the file durable where it was dropped."""
-        durable.sync_file(source, transfer.path)
+    def bring(self, transfers: Sequence[Transfer], source: Root) -> list[Proof | Exception]:
+        """Make the files durable where they were dropped."""
+        return [self._bring(transfer, source) for transfer in transfers]
+
+    def place(self, transfers: Sequence[Transfer], source: Root) -> list[bool | Exception | None]:
+        """Move the files into `/download`; gone from the watched folder, one was moved before."""
+        moves = durable.Unsynced()
+        placed = [self._place(transfer, source, moves) for transfer in transfers]
+        try:
+            moves.sync()
+        except OSError as error:
+            return [error] * len(placed)
+        return [*placed]
+
+    def _bring(self, transfer: Transfer, source: Root) -> Proof | Exception:
+        try:
+            durable.sync_file(source, transfer.path)
+        except (OSError, ContainmentError) as error:
+            return error
         return "rename"
 
-    def place(self, transfer: Transfer, source: Root) -> bool | None:
-        """Move the file into `/download`; gone from the watched folder, it was moved before."""
-        if not is_at(source, transfer.path, transfer.source):
-            return None
+    def _place(self, transfer: Transfer, source: Root, moves: durable.Unsynced) -> Exception | None:
+        final = transfer.final
         try:
-            self._keeping.require_free("download", transfer.final)
+            if not is_at(source, transfer.path, transfer.source):
+                return None
+            self._keeping.require_free("download", final)
+            durable.make_directories(self._download, final)
+            durable.rename(source, transfer.path, self._download, final, replace=self._replace, among=moves)
         except RefusedError as refusal:
-            raise NameTakenError(f"in /download {refusal.what}") from refusal
-        try:
-            durable.make_directories(self._download, transfer.final)
-            durable.rename(source, transfer.path, self._download, transfer.final, replace=self._replace)
+            return NameTakenError(f"in /download {refusal.what}")
         except FileExistsError as fault:
-            if self._replace or not self._download.exists(transfer.final):
-                raise  # a file where a folder is needed
-            raise NameTakenError("a file of that name is in /download") from fault
+            if self._replace or not self._download.exists(final):
+                return fault  # a file where a folder is needed
+            return NameTakenError("a file of that name is in /download")
+        except (OSError, ContainmentError) as error:
+            return error
         return None
 
     def withdraw(self, transfer: Transfer) -> None:
@@ -152,52 +181,62 @@ class Bring:
         name = temporary_name(self._way.temporary, transfer, target[-1])
         return self._at((*target[:-1], name))
 
-    def bring(self, transfer: Transfer, source: Root) -> Proof:
-        """Upload the file and prove that it arrived."""
-        fd = source.open(transfer.path, os.O_RDONLY | os.O_NOFOLLOW)
-        try:
-            with self._remotes.borrow(self._remote) as remote:
-                if not self._way.replace and remote.size(self._at(transfer.final)) is not None:
-                    raise _taken()
-                return remote.upload(
-                    fd,
-                    self._begun(transfer),
-                    size=transfer.size,
-                    sha256=transfer.sha256,
-                    share=self._way.share,
-                )
-        finally:
-            os.close(fd)
+    def bring(self, transfers: Sequence[Transfer], source: Root) -> list[Proof | Exception]:
+        """Upload the files and prove that they arrived."""
+        with ExitStack() as opened:
+            files: list[Upload] = []
+            answers: dict[TransferId, Proof | Exception] = {}
+            for transfer in transfers:
+                try:
+                    fd = source.open(transfer.path, os.O_RDONLY | os.O_NOFOLLOW)
+                except (OSError, ContainmentError) as error:
+                    answers[transfer.id] = error
+                    continue
+                opened.callback(os.close, fd)
+                unless = None if self._way.replace else self._at(transfer.final)
+                files.append(Upload(fd, self._begun(transfer), transfer.size, transfer.sha256, unless))
+            there = [transfer for transfer in transfers if transfer.id not in answers]
+            if files:
+                with self._remotes.borrow(self._remote) as remote:
+                    told = remote.upload(files, self._way.share)
+                    _require_any(told)
+                for transfer, answer in zip(there, told, strict=True):
+                    answers[transfer.id] = _taken() if answer == "taken" else answer
+        return [answers[transfer.id] for transfer in transfers]
 
-    def place(self, transfer: Transfer, source: Root) -> bool | None:
-        """Rename to the final name; a temporary file that is gone was renamed before, for only we know it."""
+    def place(self, transfers: Sequence[Transfer], source: Root) -> list[bool | Exception | None]:
+        """Rename to the final names; a temporary file that is gone was renamed before: only we know it."""
         del source
-        temporary, final = self._begun(transfer), self._at(transfer.final)
+        way = self._way
+        files = [Publication(self._begun(transfer), self._at(transfer.final)) for transfer in transfers]
         with self._remotes.borrow(self._remote) as remote:
-            if temporary == final:
-                size = remote.size(final) if self._way.look else None
-            else:
-                size = self._publish(remote, transfer, temporary, final)
-        return size == transfer.size if self._way.look else None
+            told = remote.publish(files, folder=self._directory, replace=way.replace, look=way.look)
+            _require_any(told)
+            return [
+                self._placed(remote, transfer, file, answer)
+                for transfer, file, answer in zip(transfers, files, told, strict=True)
+            ]
 
     def withdraw(self, transfer: Transfer) -> None:
         """Remove the temporary file, at the second try where the connection fails; then it is left there."""
         for _ in range(_TRIES):
             with suppress(RemoteError), self._remotes.borrow(self._remote) as remote:
                 if remote.size(self._begun(transfer)) is not None:
-                    remote.remove(self._begun(transfer))
+                    only(remote.remove([self._begun(transfer)]))
                 return
         _log.warning("part_left_at_remote", remote=self._remote, transfer=transfer.id)
 
-    def _publish(self, remote: Remote, transfer: Transfer, temporary: bytes, final: bytes) -> int | None:
-        way = self._way
-        done = remote.publish(temporary, final, folder=self._directory, replace=way.replace, look=way.look)
-        if done.outcome == "taken":
+    def _placed(
+        self, remote: Remote, transfer: Transfer, file: Publication, told: Published | RemoteError
+    ) -> bool | Exception | None:
+        if isinstance(told, RemoteError):
+            return told
+        if told.outcome == "taken":
             # A remote may crash between the two halves of its rename, and then has the file under both names.
-            if not remote.holds(final, size=transfer.size, sha256=transfer.sha256):
-                raise _taken()
-            remote.remove(temporary)
-        return done.size
+            if not remote.holds(file.final, size=transfer.size, sha256=transfer.sha256):
+                return _taken()
+            only(remote.remove([file.temporary]))
+        return told.size == transfer.size if self._way.look else None
 
     def _begun(self, transfer: Transfer) -> bytes:
         """The temporary path under which the transfer began, whatever is configured since."""
@@ -207,6 +246,22 @@ class Bring:
 
     def _at(self, parts: Parts) -> bytes:
         return self._directory + b"/".join(parts)
+
+
+def asked(
+    ask: Callable[[Sequence[Transfer], Root], list[Any]], transfers: Sequence[Transfer], source: Root
+) -> list[Any]:
+    """What a Delivery answers for each of some files; where it fails for several, it is asked one by one."""
+    if not transfers:
+        return []
+    try:
+        return ask(transfers, source)
+    except RemoteAwayError as error:
+        return [error] * len(transfers)
+    except Exception as error:
+        if len(transfers) == 1:
+            return [error]
+    return [asked(ask, [transfer], source)[0] for transfer in transfers]
 
 
 def temporary_name(pattern: str | None, transfer: TransferId, name: bytes) -> bytes:
@@ -226,6 +281,12 @@ def other_name(path: Parts, transfer: TransferId) -> Parts:
         stem, dot, suffix = name, b"", b""
     tail = b"-" + transfer.encode() + (dot + suffix)[: _NAME_LIMIT // 2]
     return (*path[:-1], stem[: _NAME_LIMIT - len(tail)] + tail)
+
+
+def _require_any(told: Sequence[object]) -> None:
+    """Raise the first error where there is nothing else: it says as much of the connection."""
+    if isinstance(told[0], RemoteError) and all(isinstance(answer, RemoteError) for answer in told):
+        raise told[0]
 
 
 def _taken() -> NameTakenError:

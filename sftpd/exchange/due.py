@@ -1,7 +1,7 @@
 """The transfers of a route that come next: as many of the ledger's as memory holds, in their order. Pure."""
 
 import bisect
-from collections.abc import Callable, Iterable
+from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import NamedTuple
 
@@ -13,6 +13,9 @@ HERE, FIRST, USUAL = range(3)
 LIMIT = 256
 """Transfers of one route that memory holds; all others wait in the ledger alone."""
 
+TOGETHER, TOGETHER_SIZE = 16, 1 << 20
+"""Files, and bytes of them, that one step takes on together; a larger file goes by itself."""
+
 
 class Due(NamedTuple):
     """A transfer to be taken on, which compares by its turn."""
@@ -21,6 +24,7 @@ class Due(NamedTuple):
     at: datetime
     id: TransferId
     path: bytes
+    size: int
 
 
 class DueList:
@@ -49,12 +53,29 @@ class DueList:
             bisect.insort(self._entries, due)
             del self._entries[LIMIT:]
 
-    def take(self, may: Callable[[Due], bool]) -> Due | None:
-        """Take out the first that `may` be taken on."""
-        for position, due in enumerate(self._entries):
-            if may(due):
-                return self._entries.pop(position)
-        return None
+    def take_here(self) -> Due | None:
+        """Take out the first that is finished without the counterparty."""
+        return self._entries.pop(0) if self._entries and self._entries[0].rank == HERE else None
+
+    def take(self, busy: Collection[bytes], most: int) -> tuple[Due, ...]:
+        """Take out the first that needs the counterparty, and those behind it that may go with it.
+
+        They are of one rank, small and at most `most`; none has a path that is `busy` or another's.
+        """
+        taken: list[Due] = []
+        paths, size = set(busy), 0
+        for due in self._entries:
+            if due.rank == HERE or due.path in paths:
+                continue
+            size += due.size
+            if len(taken) == most or (taken and (due.rank != taken[0].rank or size > TOGETHER_SIZE)):
+                break
+            taken.append(due)
+            paths.add(due.path)
+        if taken:
+            out = {due.id for due in taken}
+            self._entries = [due for due in self._entries if due.id not in out]
+        return tuple(taken)
 
     def head(self) -> Due | None:
         """The first that needs the counterparty."""

@@ -1,6 +1,8 @@
-"""Fetching one file from a remote: durable here before it is taken in as an upload is."""
+"""Fetching files from a remote: durable here before they are taken in as uploads are."""
 
 import os
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import structlog
 
@@ -8,15 +10,22 @@ from sftpd.clock import Clock
 from sftpd.errors import RefusedError, RemoteError
 from sftpd.exchange.places import Places
 from sftpd.exchange.read_once import Attempts
-from sftpd.exchange.receive import REJECTED, Arrival, Receiver
+from sftpd.exchange.receive import REJECTED, Answer, Arrival, Receiver
 from sftpd.exchange.records import split
-from sftpd.exchange.remote import Remote, RemoteFile, Share, in_directory
+from sftpd.exchange.remote import Download, Downloaded, Remote, RemoteFile, Share, in_directory
 from sftpd.files import durable
 from sftpd.files.beneath import FILE_MODE
 from sftpd.link.model import Inbound
 from sftpd.names import TransferId, new_id
 
 _log = structlog.get_logger()
+
+
+class _Wanted(NamedTuple):
+    """A file, and the transfer that it is to be."""
+
+    file: RemoteFile
+    transfer: TransferId
 
 
 class Fetcher:
@@ -41,56 +50,84 @@ class Fetcher:
         self._share = share
         self._directory = in_directory(route.remote_path)
 
-    def fetch(self, remote: Remote, file: RemoteFile) -> bool:
-        """Fetch a file and take it in; False for one that is not what was listed, or cannot be taken.
+    def fetch(self, remote: Remote, files: Sequence[RemoteFile]) -> list[bool | RemoteError]:
+        """Fetch files and take them in; False for one that is not what was listed, or cannot be taken.
 
-        Raises RemoteError when the remote does not give it.
+        Raises RemoteError where the remote does not tell which it does not give.
         """
-        transfer = TransferId(new_id(self._clock.now()))
-        if self._attempts is None:
-            return self._fetch(remote, file, transfer) is None
-        self._attempts.begin(file, transfer)
+        wanted = [_Wanted(file, TransferId(new_id(self._clock.now()))) for file in files]
+        if self._attempts is not None:
+            for file, transfer in wanted:
+                self._attempts.begin(file, transfer)
         try:
-            failure = self._fetch(remote, file, transfer)
+            failures = self._fetch(remote, wanted)
         except RemoteError as fault:
-            self._attempts.failed(file, transfer, str(fault))
+            self._note(wanted, [fault] * len(wanted))
             raise
-        if failure is not None:
-            self._attempts.failed(file, transfer, failure)
-        return failure is None
+        self._note(wanted, failures)
+        return [failure if isinstance(failure, RemoteError) else failure is None for failure in failures]
 
-    def _fetch(self, remote: Remote, file: RemoteFile, transfer: TransferId) -> str | None:
-        """Why the file is not here, None when it is."""
-        place = (transfer.encode(),)
-        size, sha256 = self._download(remote, file, place)
-        if size != file.size:
-            self._screening.unlink(place)
-            return self._left(f"listed with {file.size} bytes, fetched with {size}")
-        try:
-            self._take_in(file, transfer, sha256)
-        except RefusedError as refusal:
-            if refusal.reason == REJECTED:
-                _log.warning("collected_file_rejected", route=self._route.name, transfer=transfer)
-                return None
-            self._screening.unlink(place)  # nothing is recorded of a file that is not as it should be
-            return self._left(str(refusal))
-        return None
+    def _note(self, wanted: Sequence[_Wanted], failures: Sequence[str | RemoteError | None]) -> None:
+        """Tell of the files that are lost, of a remote that gives a file only once."""
+        for (file, transfer), failure in zip(wanted, failures, strict=True):
+            if self._attempts is not None and failure is not None:
+                self._attempts.failed(file, transfer, str(failure))
 
-    def _download(self, remote: Remote, file: RemoteFile, place: tuple[bytes]) -> tuple[int, str]:
-        fd = self._screening.open(place, os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE_MODE)
+    def _fetch(self, remote: Remote, wanted: Sequence[_Wanted]) -> list[str | RemoteError | None]:
+        """Why each file is not here, None when it is."""
+        got = self._download(remote, wanted)
+        failures: dict[TransferId, str | RemoteError | None] = {}
+        arrivals: list[Arrival] = []
+        for (file, transfer), came in zip(wanted, got, strict=True):
+            if isinstance(came, RemoteError):
+                failures[transfer] = came
+            elif came.size != file.size:
+                self._screening.unlink((transfer.encode(),))
+                failures[transfer] = self._left(f"listed with {file.size} bytes, fetched with {came.size}")
+            else:
+                arrivals.append(self._arrival(file, transfer, came.sha256))
+        for arrival, answer in zip(arrivals, self._receiver.complete_all(arrivals), strict=True):
+            failures[arrival.transfer] = self._taken_in(arrival, answer)
+        return [failures[transfer] for _, transfer in wanted]
+
+    def _taken_in(self, arrival: Arrival, answer: Answer | Exception) -> str | None:
+        """Why a file that came is not here. Raises what is no refusal."""
+        if not isinstance(answer, Exception):
+            return None
+        if not isinstance(answer, RefusedError):
+            raise answer
+        if answer.reason == REJECTED:
+            _log.warning("collected_file_rejected", route=self._route.name, transfer=arrival.transfer)
+            return None
+        self._screening.unlink(arrival.parts)  # nothing is recorded of a file that is not as it should be
+        return self._left(str(answer))
+
+    def _download(self, remote: Remote, wanted: Sequence[_Wanted]) -> list[Downloaded | RemoteError]:
+        """Have the files written here, durably; of those that do not come nothing is left."""
+        files: list[Download] = []
+        answers: list[Downloaded | RemoteError] = []
         try:
-            got = remote.download(self._directory + file.name, fd, file.size, self._share)
-            os.fsync(fd)
-            durable.sync_parent(self._screening, place)
+            for file, transfer in wanted:
+                fd = self._screening.open((transfer.encode(),), os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE_MODE)
+                files.append(Download(self._directory + file.name, fd, file.size))
+            answers = remote.download(files, self._share)
+            for download, answer in zip(files, answers, strict=True):
+                if not isinstance(answer, RemoteError):
+                    os.fsync(download.fd)
+            durable.sync_parent(self._screening, (wanted[0].transfer.encode(),))
         except BaseException:
-            self._screening.unlink(place)
+            answers = []
             raise
         finally:
-            os.close(fd)
-        return got
+            for download in files:
+                os.close(download.fd)
+            for index, (_, transfer) in enumerate(wanted[: len(files)]):
+                if not answers or isinstance(answers[index], RemoteError):
+                    self._screening.unlink((transfer.encode(),))
+        return answers
 
-    def _take_in(self, file: RemoteFile, transfer: TransferId, sha256: str) -> None:
-        arrival = Arrival(
+    def _arrival(self, file: RemoteFile, transfer: TransferId, sha256: str) -> Arrival:
+        return Arrival(
             transfer=transfer,
             route=self._route.name,
             peer=self._route.remote,
@@ -103,7 +140,6 @@ class Fetcher:
             policy=self._route.policy,
             origin=origin(file),
         )
-        self._receiver.complete(arrival)
 
     def _left(self, reason: str) -> str:
         _log.warning("remote_file_left", route=self._route.name, error=reason)

@@ -4,11 +4,11 @@ A lane knows no threads and does no I/O; the queue calls it under its lock and d
 """
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sftpd.exchange.due import HERE, LIMIT, Due, DueList
+from sftpd.exchange.due import HERE, LIMIT, TOGETHER, Due, DueList
 from sftpd.exchange.records import Parts
 from sftpd.exchange.send import Sender
 from sftpd.names import TransferId
@@ -30,16 +30,16 @@ class Refill:
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """Enter a settled file in the ledger."""
+    """Enter settled files in the ledger."""
 
-    parts: Parts
+    offers: tuple[Parts, ...]
 
 
 @dataclass(frozen=True, slots=True)
 class Send:
-    """Take a transfer on."""
+    """Take transfers on: one that is finished here, or such as go to the counterparty together."""
 
-    due: Due
+    dues: tuple[Due, ...]
 
 
 Step = Refill | Claim | Send
@@ -51,6 +51,10 @@ class Lane:
     def __init__(self, sender: Sender, is_halted: Callable[[], bool]) -> None:
         self.sender = sender
         self.turns = sender.route.turns
+        # Where order counts one file follows the other.
+        self._most_groups, self._together = (
+            (1, 1) if self.turns.strict else (self.turns.concurrency, TOGETHER)
+        )
         self._is_halted = is_halted
         self._offers: deque[Parts] = deque()
         self._offered: set[Parts] = set()
@@ -61,6 +65,9 @@ class Lane:
         """Offers that could not be claimed for a reason of our own, and until when they are left alone."""
         self._due = DueList()
         self._running: dict[TransferId, Due] = {}
+        self._groups: dict[TransferId, int] = {}
+        """Of those that need the counterparty, with which others each was taken on."""
+        self._last_group = 0
         self._resting: dict[TransferId, float] = {}
         """Transfers that failed for a reason of our own, and until when they are left alone."""
         self._look_at = 0.0
@@ -68,6 +75,8 @@ class Lane:
         self._closed_until = 0.0
         self._head_rests_until = 0.0
         self._refilling = False
+        self._looked = False
+        """Whether `look` was called since the reading of the ledger began, which may tell of it as it was."""
         self._changed: set[TransferId] = set()
         """Transfers that moved on while the ledger was being read: it tells of them as they were."""
 
@@ -95,22 +104,19 @@ class Lane:
     def look(self) -> None:
         """Something has changed in the ledger, or for what is held back."""
         self._look_at = self._closed_until = 0.0
+        self._looked = True
 
     def next(self, now: float, civil: datetime) -> Step | float:
         """What to do now, which counts as begun; or the monotonic time at which to ask again."""
         if self._needs_refill(now):
-            self._refilling = True
+            self._refilling, self._looked = True, False
             return Refill(LIMIT + len(self._running) + len(self._resting))
         held_until = self._held_until(now, civil) if self._due else 0.0
-        if (due := self._due.take(lambda due: self._may(due, now, held_until))) is not None:
-            self._running[due.id] = due
-            return Send(due)
+        if dues := self._take(now, held_until):
+            return Send(dues)
         self._offer_faulty_again(now)
         if self._offers and now >= self._closed_until and not (self.turns.strict and self._claiming):
-            parts = self._offers.popleft()
-            self._offered.discard(parts)
-            self._claiming.add(parts)
-            return Claim(parts)
+            return Claim(self._next_offers())
         return self._ask_again(now, held_until)
 
     def refilled(self, found: list[Due], *, whole: bool, next_turn: float | None, now: float) -> None:
@@ -119,7 +125,8 @@ class Lane:
         skipped = self._changed | self._running.keys() | self._resting.keys()
         self._due.replace((due for due in found if due.id not in skipped), whole=whole)
         later = _NEVER if next_turn is None else next_turn
-        self._look_at = now if self._changed else min([later, *self._resting.values()])
+        again = self._looked or self._changed
+        self._look_at = now if again else min([later, *self._resting.values()])
         self._changed.clear()
 
     def refill_failed(self, until: float) -> None:
@@ -139,18 +146,19 @@ class Lane:
             self._again.discard(parts)
             self.offer(parts)
 
-    def unclaimed(self, parts: Parts, closed_until: float) -> None:
-        """A claim may not be made until then, nor any other: it is the next."""
-        self._claiming.discard(parts)
-        self._again.discard(parts)
-        self._offers.appendleft(parts)
-        self._offered.add(parts)
-        self._closed_until = closed_until
+    def unclaimed(self, offers: Sequence[Parts], closed_until: float = 0.0) -> None:
+        """These were not looked at: they are the next, and none may be claimed until then."""
+        for parts in reversed(offers):
+            self._claiming.discard(parts)
+            self._again.discard(parts)
+            self._offers.appendleft(parts)
+            self._offered.add(parts)
+        self._closed_until = max(self._closed_until, closed_until)
 
     def claim_failed(self, parts: Parts, until: float) -> None:
         """A claim failed for a reason of our own; the others go on, unless their order counts."""
         if self.turns.strict or len(self._faulty) >= LIMIT:
-            self.unclaimed(parts, until)
+            self.unclaimed([parts], until)
             return
         self._claiming.discard(parts)
         self._again.discard(parts)
@@ -185,6 +193,7 @@ class Lane:
     def _stopped(self, due: Due) -> bool:
         """Forget that it is worked on; says whether the ledger is being read, which tells of it as it was."""
         del self._running[due.id]
+        self._groups.pop(due.id, None)
         if self._refilling:
             self._changed.add(due.id)
         return self._refilling
@@ -214,16 +223,32 @@ class Lane:
             until = max(until, now + min((opens - civil).total_seconds(), _LOOK_AGAIN))
         return until
 
-    def _may(self, due: Due, now: float, held_until: float) -> bool:
-        if due.rank == HERE:
-            return True
-        if now < held_until or any(due.path == other.path for other in self._running.values()):
-            return False
-        sending = sum(other.rank != HERE for other in self._running.values())
-        if not self.turns.strict:
-            return sending < self.turns.concurrency
-        rests = self._refilling or now < self._head_rests_until
-        return not sending and not rests and due == self._due.head()
+    def _take(self, now: float, held_until: float) -> tuple[Due, ...]:
+        """What may be taken on, which counts as begun: one that is finished here, or a group that is sent."""
+        if (here := self._due.take_here()) is not None:
+            self._running[here.id] = here
+            return (here,)
+        if now < held_until or len(set(self._groups.values())) >= self._most_groups:
+            return ()
+        busy = {due.path for due in self._running.values()}
+        if self.turns.strict:
+            head = self._due.head()
+            if self._refilling or now < self._head_rests_until or head is None or head.path in busy:
+                return ()
+        dues = self._due.take(busy, self._together)
+        self._last_group += 1
+        for due in dues:
+            self._running[due.id] = due
+            self._groups[due.id] = self._last_group
+        return dues
+
+    def _next_offers(self) -> tuple[Parts, ...]:
+        """The offers that are claimed next, which counts as begun."""
+        count = min(len(self._offers), self._together if self.sender.claims_together() else 1)
+        offers = tuple(self._offers.popleft() for _ in range(count))
+        self._offered.difference_update(offers)
+        self._claiming.update(offers)
+        return offers
 
     def _ask_again(self, now: float, held_until: float) -> float:
         times = [*self._faulty.values()] if self._refilling else [*self._faulty.values(), self._look_at]

@@ -72,14 +72,21 @@ class Places:
                 self._changing -= wanted
                 self._changed.notify_all()
 
-    def put_aside(self, transfer: Transfer, source: Root, parts: Parts, folder: str) -> Parts | None:
+    def put_aside(
+        self,
+        transfer: Transfer,
+        source: Root,
+        parts: Parts,
+        folder: str,
+        among: durable.Unsynced | None = None,
+    ) -> Parts | None:
         """Move a transfer's file into `folder` under a free name and return where it then is.
 
-        May be repeated after a crash: a file that is there already is found by its snapshot. None when it
-        is neither at its source nor there.
+        `among`: as durable.rename has it. May be repeated after a crash: a file that is there already is
+        found by its snapshot. None when it is neither at its source nor there.
         """
         if is_at(source, parts, transfer.source):
-            return move_aside(source, parts, self[folder], transfer.path)
+            return move_aside(source, parts, self[folder], transfer.path, among)
         return find(self[folder], transfer.source)
 
     def note_reason(self, folder: str, parts: Parts, reason: str) -> None:

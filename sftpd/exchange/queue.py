@@ -11,13 +11,14 @@ import structlog
 
 from sftpd.clock import Clock
 from sftpd.errors import RefusedError, RemoteAwayError, RemoteError
-from sftpd.exchange import records
+from sftpd.exchange import turn_records
 from sftpd.exchange.bell import Bell
+from sftpd.exchange.claim import Claimed
 from sftpd.exchange.due import HERE, Due
 from sftpd.exchange.halts import Halts, Subject
 from sftpd.exchange.lane import Claim, Lane, Refill, Send, Step
 from sftpd.exchange.records import Parts
-from sftpd.exchange.send import Sender
+from sftpd.exchange.send import Failed, Sender
 from sftpd.ledger.ledger import Ledger
 
 _GATE_PAUSE = 5.0
@@ -104,7 +105,7 @@ class OutboundQueue:
         with self._condition:
             offered = {key: lane.waiting for key, lane in self._lanes.items()}
         with self._ledger.read() as conn:
-            entered = records.count_waiting(conn)
+            entered = turn_records.count_waiting(conn)
         return {key: count + entered.get(key, 0) for key, count in offered.items()}
 
     def held(self) -> int:
@@ -129,10 +130,10 @@ class OutboundQueue:
             match step:
                 case Refill(limit):
                     self._refill(lane, limit)
-                case Claim(parts):
-                    self._claim(lane, parts)
-                case Send(due):
-                    self._send(lane, due)
+                case Claim(offers):
+                    self._claim(lane, offers)
+                case Send(dues):
+                    self._send(lane, dues)
 
     def _next(self) -> tuple[Lane, Step] | None:
         """Wait for something to do; None: there is to be no more."""
@@ -155,7 +156,7 @@ class OutboundQueue:
         behind = (n for n, other in enumerate(self._order) if other.turns.priority < lane.turns.priority)
         self._order.insert(next(behind, len(self._order)), lane)
 
-    def _tell(self, change: Callable[[], None]) -> None:
+    def _tell(self, change: Callable[[], object]) -> None:
         """Change a lane, and have the threads look at what that makes possible."""
         with self._condition:
             change()
@@ -165,8 +166,8 @@ class OutboundQueue:
         route, now, at = lane.sender.route, self._clock.now(), self._clock.monotonic()
         try:
             with self._ledger.read() as conn:
-                found = records.due(conn, route.link, route.name, now, limit)
-                later = records.next_turn(conn, route.link, route.name, now)
+                found = turn_records.due(conn, route.link, route.name, now, limit)
+                later = turn_records.next_turn(conn, route.link, route.name, now)
         except Exception:
             _log.exception("queue_not_read", link=route.link, route=route.name)
             self._tell(lambda: lane.refill_failed(at + _FAULT_PAUSE))
@@ -174,55 +175,87 @@ class OutboundQueue:
         turn = None if later is None else at + (later - now).total_seconds()
         self._tell(lambda: lane.refilled(found, whole=len(found) < limit, next_turn=turn, now=at))
 
-    def _claim(self, lane: Lane, parts: Parts) -> None:
+    def _claim(self, lane: Lane, offers: tuple[Parts, ...]) -> None:
         route = lane.sender.route
         try:
             self._require_open(route.link)
-            due = lane.sender.claim(parts)
+            claimed = lane.sender.claim(offers)
         except RefusedError as refusal:
             _log.info("held", link=route.link, reason=refusal.reason)
-            self._tell(lambda: lane.unclaimed(parts, self._in(_GATE_PAUSE)))
-        except Exception:
-            _log.exception("claim_fault", link=route.link, route=route.name)
-            self._tell(lambda: lane.claim_failed(parts, self._in(_FAULT_PAUSE)))
-        else:
-            self._tell(lambda: lane.claimed(parts, due))
+            self._tell(lambda: lane.unclaimed(offers, self._in(_GATE_PAUSE)))
+            return
+        except Exception as error:
+            claimed = Claimed(failed=dict.fromkeys(offers, error))
+        for fault in claimed.failed.values():
+            _log.error("claim_fault", link=route.link, route=route.name, exc_info=fault)
 
-    def _send(self, lane: Lane, due: Due) -> None:
+        def change() -> None:
+            for parts, due in claimed.entered.items():
+                lane.claimed(parts, due)
+            for parts in claimed.failed:
+                lane.claim_failed(parts, self._in(_FAULT_PAUSE))
+            lane.unclaimed([each for each in offers if each not in claimed])
+
+        self._tell(change)
+
+    def _send(self, lane: Lane, dues: tuple[Due, ...]) -> None:
+        sender, ids = lane.sender, [due.id for due in dues]
+        try:
+            if dues[0].rank != HERE:
+                self._require_open(sender.route.link)
+            failed = sender.advance(*ids)
+            self._await_remote(sender, failed)
+        except Exception as error:
+            failed = dict.fromkeys(ids, error)
+        changes = [self._outcome(lane, due, failed.get(due.id)) for due in dues]
+        self._tell(lambda: [change() for change in changes])
+
+    def _await_remote(self, sender: Sender, failed: Failed) -> None:
+        """Have the ledger tell with one transfer that the remote was tried in vain."""
+        for name, error in failed.items():
+            if isinstance(error, RemoteAwayError) and error.tried and not self._stopping:
+                route = sender.route
+                _log.warning(
+                    "delivery_failed", link=route.link, route=route.name, transfer=name, error=str(error)
+                )
+                try:
+                    sender.await_remote(name, error)
+                except Exception as fault:
+                    failed[name] = fault
+                return
+
+    def _outcome(self, lane: Lane, due: Due, error: Exception | None) -> Callable[[], None]:
+        """What becomes of a transfer in its lane, by what kept it from going on."""
         route = lane.sender.route
         log = _log.bind(link=route.link, route=route.name, transfer=due.id)
-        try:
-            if due.rank != HERE:
-                self._require_open(route.link)
-            wait = self._advance(lane.sender, due, log)
-        except RemoteAwayError:
-            self._tell(lambda: lane.put_back(due))
-        except RefusedError as refusal:
-            log.info("held", reason=refusal.reason)
-            self._tell(lambda: lane.put_back(due, self._in(_GATE_PAUSE)))
-        except FileExistsError:
-            log.warning("name_taken", remedy="it goes back there once the file of that name is gone")
-            self._tell(lambda: lane.rest(due, self._in(_FAULT_PAUSE)))
-        except Exception:
-            log.exception("transfer_fault")
-            self._tell(lambda: lane.rest(due, self._in(_FAULT_PAUSE)))
-        else:
-            self._tell(lambda: lane.ended(due, self._clock.monotonic(), wait))
+        match error:
+            case None:
+                return lambda: lane.ended(due, self._clock.monotonic())
+            case RemoteAwayError():
+                return lambda: lane.put_back(due)
+            case RemoteError():
+                try:
+                    wait = self._postpone(lane.sender, due, error, log)
+                except Exception as fault:
+                    return self._outcome(lane, due, fault)
+                return lambda: lane.ended(due, self._clock.monotonic(), wait)
+            case RefusedError():
+                log.info("held", reason=error.reason)
+                return lambda: lane.put_back(due, self._in(_GATE_PAUSE))
+            case FileExistsError():
+                log.warning("name_taken", remedy="it goes back there once the file of that name is gone")
+            case _:
+                log.error("transfer_fault", exc_info=error)
+        return lambda: lane.rest(due, self._in(_FAULT_PAUSE))
 
-    def _advance(self, sender: Sender, due: Due, log: structlog.typing.FilteringBoundLogger) -> float | None:
-        """Do what can be done now; returns the seconds until the transfer's next turn, if it has one."""
-        try:
-            sender.advance(due.id)
-        except RemoteAwayError as error:
-            if error.tried and not self._stopping:
-                log.warning("delivery_failed", error=str(error))
-                sender.await_remote(due.id, error)
-            raise
-        except RemoteError as error:
-            log.warning("delivery_failed", error=str(error))
-            if not self._stopping:  # else it may be we who hung up: that counts as no try
-                return sender.postpone(due.id, error)
-        return None
+    def _postpone(
+        self, sender: Sender, due: Due, error: RemoteError, log: structlog.typing.FilteringBoundLogger
+    ) -> float | None:
+        """Record a failed try; returns the seconds until the transfer's next turn, if it has one."""
+        log.warning("delivery_failed", error=str(error))
+        if self._stopping:  # it may be we who hung up: that counts as no try
+            return None
+        return sender.postpone(due.id, error)
 
     def _in(self, seconds: float) -> float:
         return self._clock.monotonic() + seconds

@@ -4,7 +4,7 @@ import fcntl
 import os
 import signal
 import stat
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor, Future
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import suppress
@@ -102,8 +102,44 @@ class Receiver:
         and screened on. Raises RefusedError with the gate's reason when the file is rejected, or when it is
         not what its sender says it is.
         """
-        transfer = self._take_over(arrival)
-        verdict = self._verdict_soon(transfer, arrival.policy)
+        (answer,) = self.complete_all([arrival])
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    def complete_all(self, arrivals: Sequence[Arrival]) -> list[Answer | Exception]:
+        """The same for several, at most TOGETHER; answers for each with what `complete` returns or raises."""
+        answers: dict[TransferId, Answer | Exception] = {}
+        accepted: dict[str, list[Transfer]] = {}
+        for arrival in arrivals:
+            try:
+                transfer = self._take_over(arrival)
+                verdict = self._verdict_soon(transfer, arrival.policy)
+                if verdict is not None and verdict.accepted:
+                    accepted.setdefault(arrival.folder, []).append(transfer)
+                else:
+                    answers[arrival.transfer] = self._complete(transfer, arrival, verdict)
+            except Exception as error:
+                answers[arrival.transfer] = error
+        for folder, transfers in accepted.items():
+            answers |= self._settle(transfers, folder)
+        return [answers[arrival.transfer] for arrival in arrivals]
+
+    def settle(self, transfer: Transfer, folder: str, verdict: Verdict, *, entered: bool) -> Answer:
+        """Carry a verdict out on a file that waits in the screening folder.
+
+        `entered`: the ledger has the transfer already. Raises RefusedError when the file is rejected.
+        """
+        if verdict.accepted:
+            (answer,) = self._settle([transfer], folder, entered=entered).values()
+            if isinstance(answer, Exception):
+                raise answer
+            return answer
+        self._quarantine(transfer, verdict, _ACKNOWLEDGED if entered else {}, entered=entered)
+        return _held_back(verdict)
+
+    def _complete(self, transfer: Transfer, arrival: Arrival, verdict: Verdict | None) -> Answer:
+        """Carry out a verdict that is not to accept, or is not had yet."""
         if verdict is not None:
             return self.settle(transfer, arrival.folder, verdict, entered=False)
         screened: Future[Verdict] = self._workers.submit(self._screen, transfer, arrival.policy)
@@ -115,32 +151,54 @@ class Receiver:
             return "screening"
         return self.settle(transfer, arrival.folder, verdict, entered=False)
 
-    def settle(self, transfer: Transfer, folder: str, verdict: Verdict, *, entered: bool) -> Answer:
-        """Carry a verdict out on a file that waits in the screening folder.
-
-        `entered`: the ledger has the transfer already. Raises RefusedError when the file is rejected.
-        """
+    def _settle(
+        self, transfers: Sequence[Transfer], folder: str, *, entered: bool = False
+    ) -> dict[TransferId, Answer | Exception]:
+        """Publish files that were accepted; where their transaction fails, each has its own."""
         said = _ACKNOWLEDGED if entered else {}
-        if verdict.accepted:
-            try:
-                return self._publish(transfer, folder, said, entered=entered)
-            except (OSError, ContainmentError) as error:
-                _log.error("publish_failed", link=self._link, transfer=transfer.id, error=str(error))
-                verdict, entered = _IN_THE_WAY, True
-            except RefusedError as refusal:  # it was placed since the upload began, or a pull never asked
-                verdict = Verdict(Ruling.REJECT, f"{refusal.what}; nothing may replace it")
-        self._quarantine(transfer, verdict, said, entered=entered)
-        if verdict.ruling is Ruling.REJECT:
-            raise RefusedError(verdict.reason, reason=REJECTED)
-        return "quarantined"
+        try:
+            blocked = self._publish(transfers, folder, said, entered=entered)
+        except Exception as error:
+            if len(transfers) == 1:
+                return {transfers[0].id: self._unpublished(transfers[0], error, said, entered=entered)}
+            return {
+                name: answer
+                for transfer in transfers
+                for name, answer in self._settle([transfer], folder, entered=entered).items()
+            }
+        answers: dict[TransferId, Answer | Exception] = {}
+        for transfer in transfers:
+            answers[transfer.id] = "published"
+            if transfer.id in blocked:
+                why = str(blocked[transfer.id])
+                _log.error("publish_failed", link=self._link, transfer=transfer.id, error=why)
+                answers[transfer.id] = self._held_back(transfer, _IN_THE_WAY, said, entered=True)
+        return answers
+
+    def _unpublished(
+        self, transfer: Transfer, error: Exception, said: Mapping[str, str], *, entered: bool
+    ) -> Answer | Exception:
+        """What becomes of a file whose transaction failed; one that a hold keeps out is held back itself."""
+        if not isinstance(error, RefusedError):
+            return error
+        # The hold was placed since the upload began, or a pull never asked.
+        verdict = Verdict(Ruling.REJECT, f"{error.what}; nothing may replace it")
+        return self._held_back(transfer, verdict, said, entered=entered)
+
+    def _held_back(
+        self, transfer: Transfer, verdict: Verdict, said: Mapping[str, str], *, entered: bool
+    ) -> Answer | Exception:
+        try:
+            self._quarantine(transfer, verdict, said, entered=entered)
+            return _held_back(verdict)
+        except Exception as refusal:
+            return refusal
 
     def publish_again(self, transfer: Transfer) -> None:
         """After a crash: do the rename that was due, if it was not done."""
         assert transfer.folder is not None
         if self._places["screening"].exists((transfer.id.encode(),)):
-            try:
-                self._rename(transfer, transfer.folder)
-            except (OSError, ContainmentError) as error:
+            for error in self._rename([transfer], transfer.folder).values():
                 _log.error("publish_failed", link=self._link, transfer=transfer.id, error=str(error))
                 self._quarantine(transfer, _IN_THE_WAY, {}, entered=True)
                 return
@@ -216,37 +274,63 @@ class Receiver:
         """Where the gates find a file that waits for its verdict."""
         return Path(file_at(self._places["screening"], (transfer.id.encode(),)))
 
-    def _publish(self, transfer: Transfer, folder: str, said: Mapping[str, str], *, entered: bool) -> Answer:
+    def _publish(
+        self, transfers: Sequence[Transfer], folder: str, said: Mapping[str, str], *, entered: bool
+    ) -> dict[TransferId, Exception]:
+        """Record files as received and publish them; returns what keeps some from being published."""
+
         def work(unit: Unit) -> datetime:
-            self._keeping.require_free(folder, transfer.path, unit.conn)
+            for each in transfers:
+                self._keeping.require_free(folder, each.path, unit.conn)
             outcomes = (Outcome.ACCEPTED, Outcome.VERIFIED)
             if entered:
-                records.move(unit, transfer.id, *outcomes, folder=folder)
+                records.move_all(unit, {each.id: {"folder": folder} for each in transfers}, *outcomes)
             else:
-                records.insert(unit, transfer, *outcomes, folder=folder)
-            records.keep(unit, transfer, folder, transfer.path, again=entered)
-            public = {**transfer.public, "folder": folder, **said, **copy.enter(unit)}
-            unit.record(Event("transfer.received", self._link, public, transfer.private))
+                records.insert_all(unit, [(each, {"folder": folder}) for each in transfers], *outcomes)
+            for each in transfers:
+                records.keep(unit, each, folder, each.path, again=entered)
+                public = {**each.public, "folder": folder, **said, **copies[each.id].enter(unit)}
+                unit.record(Event("transfer.received", self._link, public, each.private))
             return unit.now
 
-        waiting = self._places["screening"], (transfer.id.encode(),)
-        with self._archive.sealed(transfer, waiting) as copy, self._places.alone(folder, transfer.path):
-            self._keeping.put_aside(folder, transfer.path, transfer.private)
+        paths = [transfer.path for transfer in transfers]
+        sealed = self._archive.sealed(transfers, self._places["screening"])
+        with sealed as copies, self._places.alone(folder, *paths):
+            for each in transfers:
+                self._keeping.put_aside(folder, each.path, each.private)
             now = self._ledger.write(work)
-            self._rename(transfer, folder)
+            blocked = self._rename(transfers, folder)
+        for transfer in transfers:
+            if transfer.id not in blocked:
+                self._published(transfer, folder, now)
+        return blocked
+
+    def _published(self, transfer: Transfer, folder: str, now: datetime) -> None:
+        """Record, with the next commit, that a file is at its place, and tell the observers."""
         placing = TransferState.PLACING
         records.follow(self._ledger, transfer.id, placing, Outcome.PLACED, Outcome.PUT_AWAY, now=now)
-        if not self._screening.has_observers(transfer):
-            return "published"
-        with suppress(RuntimeError):  # raised once sftpd is stopping; the file is published all the same
-            file = Path(file_at(self._places[folder], transfer.path))
-            self._workers.submit(self._screening.tell, transfer, file)
-        return "published"
+        if self._screening.has_observers(transfer):
+            with suppress(RuntimeError):  # raised once sftpd is stopping; the file is published all the same
+                file = Path(file_at(self._places[folder], transfer.path))
+                self._workers.submit(self._screening.tell, transfer, file)
 
-    def _rename(self, transfer: Transfer, folder: str) -> None:
-        place = (transfer.id.encode(),)
-        durable.make_directories(self._places[folder], transfer.path)
-        durable.rename(self._places["screening"], place, self._places[folder], transfer.path, replace=True)
+    def _rename(self, transfers: Sequence[Transfer], folder: str) -> dict[TransferId, Exception]:
+        """Move files that were screened where they are published; returns what keeps some from that."""
+        screening, target = self._places["screening"], self._places[folder]
+        moves = durable.Unsynced()
+        blocked: dict[TransferId, Exception] = {}
+        for transfer in transfers:
+            try:
+                durable.make_directories(target, transfer.path)
+                place = (transfer.id.encode(),)
+                durable.rename(screening, place, target, transfer.path, replace=True, among=moves)
+            except (OSError, ContainmentError) as error:
+                blocked[transfer.id] = error
+        try:
+            moves.sync()
+        except OSError as error:
+            return {transfer.id: error for transfer in transfers}
+        return blocked
 
     def _quarantine(
         self, transfer: Transfer, verdict: Verdict, said: Mapping[str, str], *, entered: bool
@@ -277,6 +361,13 @@ class Receiver:
             records.keep(unit, transfer, "quarantine", place)
 
         self._ledger.write(work)
+
+
+def _held_back(verdict: Verdict) -> Answer:
+    """The answer about a file that was put in quarantine. Raises RefusedError if it was rejected."""
+    if verdict.ruling is Ruling.REJECT:
+        raise RefusedError(verdict.reason, reason=REJECTED)
+    return "quarantined"
 
 
 def _examine(screening: Root, place: Parts, arrival: Arrival) -> tuple[Snapshot, str]:

@@ -1,5 +1,6 @@
 """Transfers and received files as rows of the ledger."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -9,7 +10,7 @@ from typing import Any, Literal
 import sqlalchemy as sa
 
 from sftpd.errors import NotFoundError
-from sftpd.exchange.due import FIRST, HERE, USUAL, Due
+from sftpd.exchange.due import TOGETHER, USUAL
 from sftpd.exchange.remote import Proof
 from sftpd.exchange.transfer import FINAL, Outcome, TransferState, step
 from sftpd.ledger import tables
@@ -20,14 +21,18 @@ from sftpd.names import TransferId
 
 Direction = Literal["inbound", "outbound"]
 Parts = tuple[bytes, ...]
-RANKS = (HERE, FIRST, USUAL)
+Values = Mapping[str, Any]
+"""Columns of a transfer's row, by name."""
 
 _t, _file = tables.transfer, tables.kept_file
 _INSERT = inserting(_t)
 _GET = Statement(sa.select(_t).where(_t.c.id == sa.bindparam("transfer")))
 _COLUMNS = [column.name for column in _t.columns]
 _INSTANTS = ("not_before", "began_at")
-_STATE = Statement(sa.select(_t.c.state).where(_t.c.id == sa.bindparam("transfer")))
+_ID: list[sa.BindParameter[Any]] = [sa.bindparam(f"transfer_{n}") for n in range(TOGETHER)]
+_PATH: list[sa.BindParameter[Any]] = [sa.bindparam(f"path_{n}") for n in range(TOGETHER)]
+_GET_SOME = Statement(sa.select(_t).where(_t.c.id.in_(_ID)))
+_STATES = Statement(sa.select(_t.c.id, _t.c.state).where(_t.c.id.in_(_ID)))
 _FORGET = Statement(_file.delete().where(_file.c.id == sa.bindparam("transfer")))
 _AT = (
     _file.c.link == sa.bindparam("link_"),
@@ -48,46 +53,22 @@ _FETCHED = Statement(
     )
     .values(fetched_at=sa.bindparam("now"))
 )
-_NEXT = Statement(
-    sa.select(_t.c.rank, _t.c.not_before, _t.c.id, _t.c.path)
-    .where(
-        _t.c.link == sa.bindparam("link"),
-        _t.c.route == sa.bindparam("route"),
-        _t.c.rank == sa.bindparam("rank"),
-        _t.c.not_before <= sa.bindparam("now"),
-    )
-    .order_by(_t.c.not_before, _t.c.id)
-    .limit(sa.bindparam("limit"))
-)
-_LATER = Statement(
-    sa.select(sa.func.min(_t.c.not_before)).where(
-        _t.c.link == sa.bindparam("link"),
-        _t.c.route == sa.bindparam("route"),
-        _t.c.rank == sa.bindparam("rank"),
-        _t.c.not_before > sa.bindparam("now"),
-    )
-)
 _BEING_PLACED = Statement(
-    sa.select(_t.c.id).where(
+    sa.select(_t.c.path, _t.c.id).where(
         _t.c.link == sa.bindparam("link"),
         _t.c.route == sa.bindparam("route"),
-        _t.c.path == sa.bindparam("path"),
+        _t.c.path.in_(_PATH),
         _t.c.state == "placing",
-        _t.c.id != sa.bindparam("transfer"),
     )
 )
-ON_ITS_WAY = Statement(
-    sa.select(_t.c.id)
-    .where(
+_ON_THEIR_WAY = Statement(
+    sa.select(_t.c.path, _t.c.source).where(
         _t.c.link == sa.bindparam("link"),
         _t.c.route == sa.bindparam("route"),
-        _t.c.path == sa.bindparam("path"),
-        _t.c.source == sa.bindparam("source"),
+        _t.c.path.in_(_PATH),
         *(_t.c.state != str(state) for state in sorted(FINAL)),
     )
-    .limit(1)
 )
-"""An unfinished transfer of this very file; finished ones have put theirs away."""
 _STEP = Statement(
     _t.update()
     .where(_t.c.id == sa.bindparam("transfer"), _t.c.state == sa.bindparam("before"))
@@ -164,13 +145,19 @@ def split(path: bytes) -> Parts:
 
 def insert(unit: Unit, transfer: Transfer, *outcomes: Outcome, **values: Any) -> None:
     """Enter a transfer, in the state that `outcomes` lead to from the start."""
-    row = {
-        **_columns(transfer),
+    insert_all(unit, [(transfer, values)], *outcomes)
+
+
+def insert_all(unit: Unit, entries: Iterable[tuple[Transfer, Values]], *outcomes: Outcome) -> None:
+    """The same for several, each with values of its own."""
+    begun = {
         "state": step(TransferState.SCREENING, *outcomes),
         "began_at": unit.now,
         "changed_at": unit.now,
     }
-    _INSERT.run(unit.conn, row | values)
+    rows = [{**_columns(transfer), **begun, **values} for transfer, values in entries]
+    if rows:
+        _INSERT.run(unit.conn, *rows)
 
 
 def move(unit: Unit, transfer_id: TransferId, *outcomes: Outcome, **values: Any) -> None:
@@ -178,17 +165,28 @@ def move(unit: Unit, transfer_id: TransferId, *outcomes: Outcome, **values: Any)
 
     Raises LedgerError when they cannot happen where it stands, NotFoundError when there is no such transfer.
     """
-    _move(unit, transfer_id, state_of(unit.conn, transfer_id), outcomes, values)
+    move_all(unit, {transfer_id: values}, *outcomes)
 
 
-def move_unless(
-    unit: Unit, transfer_id: TransferId, state: TransferState, *outcomes: Outcome, **values: Any
-) -> bool:
-    """As `move`, and says so; False, with nothing changed, where the transfer stands at `state`."""
-    before = state_of(unit.conn, transfer_id)
-    if before is not state:
-        _move(unit, transfer_id, before, outcomes, values)
-    return before is not state
+def move_all(
+    unit: Unit,
+    changes: Mapping[TransferId, Values],
+    *outcomes: Outcome,
+    unless: TransferState | None = None,
+) -> set[TransferId]:
+    """The same for several, at most TOGETHER, each with values of its own under the same names.
+
+    Those that stand at `unless` stay as they are. Returns which were moved.
+    """
+    states = _states(unit.conn, [*changes]) if changes else {}
+    rows = [
+        {"transfer": transfer, "state": step(states[transfer], *outcomes), "changed_at": unit.now, **values}
+        for transfer, values in changes.items()
+        if states[transfer] is not unless
+    ]
+    if rows:
+        _update(tuple(name for name in rows[0] if name != "transfer")).run(unit.conn, *rows)
+    return {row["transfer"] for row in rows}
 
 
 def follow(
@@ -207,9 +205,13 @@ def get(conn: sa.Connection, transfer_id: TransferId) -> Transfer:
     return _only(_GET.fetch(conn, transfer=transfer_id), transfer_id)
 
 
-def look_up(ledger: Ledger, transfer_id: TransferId) -> Transfer:
-    """The same, where nothing else is to be read beside it."""
-    return _only(ledger.look_up(_GET, transfer=transfer_id), transfer_id)
+def look_up(ledger: Ledger, ids: Sequence[TransferId]) -> list[Transfer]:
+    """Several transfers, at most TOGETHER, in the order of `ids`, where nothing else is to be read.
+
+    Raises NotFoundError.
+    """
+    found = {row[0]: row for row in ledger.look_up(_GET_SOME, **_listed("transfer", ids))}
+    return [_only([found[name]] if name in found else [], name) for name in ids]
 
 
 def find(conn: sa.Connection, *where: sa.ColumnElement[bool], limit: int | None = None) -> list[Transfer]:
@@ -233,64 +235,22 @@ def count_by_state(conn: sa.Connection) -> dict[str, int]:
     return {row[0]: row[1] for row in conn.execute(query)}
 
 
-def state_of(conn: sa.Connection, transfer_id: TransferId) -> TransferState:
-    """Where a transfer stands.
-
-    Raises NotFoundError.
-    """
-    rows = _STATE.fetch(conn, transfer=transfer_id)
-    if not rows:
-        raise NotFoundError(f"no transfer {transfer_id}")
-    return TransferState(rows[0][0])
-
-
-def due(conn: sa.Connection, link: str, route: str, now: datetime, limit: int) -> list[Due]:
-    """The outbound transfers of a route whose turn has come by `now`, in their order, at most `limit`."""
-    found: list[Due] = []
-    for rank in RANKS:
-        wanted = {"link": link, "route": route, "rank": rank, "now": now, "limit": limit - len(found)}
-        rows = _NEXT.fetch(conn, **wanted)
-        found += (Due(rank, tables.instant(at), TransferId(name), path) for rank, at, name, path in rows)
-    return found
+def on_their_way(
+    ledger: Ledger | sa.Connection, link: str, route: str, paths: Sequence[Parts]
+) -> set[tuple[bytes, str]]:
+    """Path and snapshot of the unfinished transfers of these paths; finished ones have put theirs away."""
+    wanted = {"link": link, "route": route, **_listed("path", [join(path) for path in paths])}
+    if isinstance(ledger, Ledger):
+        return {(path, source) for path, source in ledger.look_up(_ON_THEIR_WAY, **wanted)}
+    return {(path, source) for path, source in _ON_THEIR_WAY.fetch(ledger, **wanted)}
 
 
-def next_turn(conn: sa.Connection, link: str, route: str, now: datetime) -> datetime | None:
-    """When, after `now`, the turn of another outbound transfer of a route comes."""
-    rows = [_LATER.fetch(conn, link=link, route=route, rank=rank, now=now)[0][0] for rank in RANKS]
-    return min((tables.instant(at) for at in rows if at is not None), default=None)
-
-
-def returning(conn: sa.Connection, link: str) -> list[TransferId]:
-    """The transfers of a link whose file is on its way back to its watched folder."""
-    t = tables.transfer.c
-    query = sa.select(t.id).where(t.state == TransferState.RETURNING, t.link == link)
-    return [TransferId(name) for name in conn.scalars(query)]
-
-
-def hasten(unit: Unit, link: str) -> None:
-    """Give the transfers of a link that were delivered before a crash their turn at once."""
-    t = tables.transfer.c
-    delivered = (t.state == TransferState.PLACED, t.link == link, t.direction == "outbound")
-    unit.conn.execute(tables.transfer.update().where(*delivered).values(not_before=unit.now))
-
-
-def this_file(link: str, route: str, path: Parts, source: str) -> dict[str, Any]:
-    """What ON_ITS_WAY asks for."""
-    return {"link": link, "route": route, "path": join(path), "source": source}
-
-
-def being_placed(ledger: Ledger, transfer: Transfer) -> TransferId | None:
-    """Another transfer of the same route and path that may be at its place, or may not."""
-    place = {"link": transfer.link, "route": transfer.route, "path": join(transfer.path)}
-    rows = ledger.look_up(_BEING_PLACED, **place, transfer=transfer.id)
-    return TransferId(rows[0][0]) if rows else None
-
-
-def count_waiting(conn: sa.Connection) -> dict[tuple[str, str], int]:
-    """How many outbound transfers are not at their end, by link and route."""
-    t = tables.transfer.c
-    query = sa.select(t.link, t.route, sa.func.count()).where(t.not_before.is_not(None))
-    return {(row[0], row[1]): row[2] for row in conn.execute(query.group_by(t.link, t.route))}
+def being_placed(ledger: Ledger, transfers: Sequence[Transfer]) -> dict[bytes, TransferId]:
+    """Other transfers of the same route, by path: such as may be at their place, or may not."""
+    first, own = transfers[0], {transfer.id for transfer in transfers}
+    paths = _listed("path", [join(transfer.path) for transfer in transfers])
+    rows = ledger.look_up(_BEING_PLACED, link=first.link, route=first.route, **paths)
+    return {path: TransferId(name) for path, name in rows if name not in own}
 
 
 def let_go(unit: Unit, transfer_id: TransferId) -> None:
@@ -328,15 +288,19 @@ def accessed(unit: Unit, link: str, folder: str, path: Parts, *, whole: bool) ->
         _FETCHED.run(unit.conn, place | {"now": unit.now})
 
 
-def _move(
-    unit: Unit,
-    transfer_id: TransferId,
-    before: TransferState,
-    outcomes: tuple[Outcome, ...],
-    values: dict[str, Any],
-) -> None:
-    changes = {"state": step(before, *outcomes), "changed_at": unit.now, **values}
-    _update(tuple(changes)).run(unit.conn, changes | {"transfer": transfer_id})
+def _states(conn: sa.Connection, ids: Sequence[TransferId]) -> dict[TransferId, TransferState]:
+    rows = _STATES.fetch(conn, **_listed("transfer", ids))
+    states = {TransferId(name): TransferState(state) for name, state in rows}
+    for name in ids:
+        if name not in states:
+            raise NotFoundError(f"no transfer {name}")
+    return states
+
+
+def _listed(name: str, values: Sequence[Any]) -> dict[str, Any]:
+    """The parameters of a statement that looks for at most TOGETHER values; it has one for each."""
+    assert 0 < len(values) <= TOGETHER
+    return {f"{name}_{n}": values[min(n, len(values) - 1)] for n in range(TOGETHER)}
 
 
 @cache

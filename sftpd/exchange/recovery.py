@@ -7,7 +7,7 @@ import sqlalchemy as sa
 import structlog
 
 from sftpd.errors import SftpdError
-from sftpd.exchange import records
+from sftpd.exchange import records, turn_records
 from sftpd.exchange.changes import Changes
 from sftpd.exchange.places import Places
 from sftpd.exchange.queue import OutboundQueue
@@ -47,17 +47,17 @@ class Recovery:
         self._changes.finish_all()
         with self._ledger.read() as conn:
             unfinished = records.find(conn, *self._inbound())
-            known = {name.encode() for name in records.returning(conn, self._link)}
+            known = {name.encode() for name in turn_records.returning(conn, self._link)}
         for transfer in unfinished:
             self._finish_or_leave(transfer)
         self._discard_unacknowledged(known | {transfer.id.encode() for transfer in unfinished})
-        self._ledger.write(lambda unit: records.hasten(unit, self._link))
+        self._ledger.write(lambda unit: turn_records.hasten(unit, self._link))
         return len(unfinished) + self.resume_sending(queue, senders)
 
     def resume_sending(self, queue: OutboundQueue, senders: Mapping[str, Sender]) -> int:
         """Queue outbound transfers only, as a reload must: sessions are at work on inbound ones then."""
         with self._ledger.read() as conn:
-            waiting = records.count_waiting(conn)
+            waiting = turn_records.count_waiting(conn)
         for (link, route), count in waiting.items():
             if link == self._link and route not in senders:
                 _log.error("route_gone", link=link, route=route, transfers=count)

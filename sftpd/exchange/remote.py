@@ -1,16 +1,22 @@
 """The port to a counterparty's SFTP server: what the exchange needs of it and nothing more."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, TypeVar
 
+from sftpd.errors import RemoteError
 from sftpd.names import RemoteName
+
+T = TypeVar("T")
 
 Proof = Literal["rename", "sha256", "size"]
 """How it is known that the bytes arrived: they never moved, their hash is right, or only their size is."""
 
+
+Arrival = Proof | Literal["taken"]
+"""What becomes of a file that is uploaded; `taken`: it was not, for a file is where none was to be."""
 
 Outcome = Literal["renamed", "gone", "taken"]
 """What became of a file that was to be published: `gone` if there is none under its temporary name."""
@@ -21,6 +27,42 @@ class Published(NamedTuple):
 
     outcome: Outcome
     size: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Upload:
+    """A file to be uploaded: open at `fd`, whose offset does not matter; `path` is where it goes."""
+
+    fd: int
+    path: bytes
+    size: int
+    sha256: str
+    unless: bytes | None = None
+    """It is not sent if a file is there."""
+
+
+@dataclass(frozen=True, slots=True)
+class Publication:
+    """A file that was uploaded, to be renamed; to its own name: it is there already."""
+
+    temporary: bytes
+    final: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Download:
+    """A file to be fetched: its path, where it is written to, and its size, which is asked for if None."""
+
+    path: bytes
+    fd: int
+    size: int | None = None
+
+
+class Downloaded(NamedTuple):
+    """The size and the SHA-256 (hex) of what came."""
+
+    size: int
+    sha256: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,19 +120,20 @@ def in_directory(directory: str) -> bytes:
 class Remote(Protocol):
     """A logged-in connection to a remote.
 
-    Every method raises RemoteError when trying again may help and RemoteRefusedError when it will not.
+    Every method raises RemoteError when trying again may help and RemoteRefusedError when it will not. Those
+    that take several files answer for each, in their order; what they raise says of none what became of it.
     Paths are the remote's own.
     """
 
-    def upload(self, fd: int, path: bytes, *, size: int, sha256: str, share: Share | None = None) -> Proof:
-        """Write the file open at `fd` to `path`, replacing what is there, and prove that it arrived.
+    def upload(self, files: Sequence[Upload], share: Share | None = None) -> list[Arrival | RemoteError]:
+        """Write files, at most TOGETHER, each replacing what is at its path, and prove that they arrived.
 
         What lies there already is kept if it is proven to be the file's beginning. Creates the directories
-        above it. The offset of `fd` does not matter. No more is sent than the share lets; None: as it comes.
+        above it. No more is sent than the share lets; None: as it comes.
         """
         ...
 
-    def place(self, temporary: bytes, final: bytes, *, make_folders: bool = False) -> None:
+    def place(self, files: Sequence[Publication], *, make_folders: bool = False) -> list[RemoteError | None]:
         """Rename in one step where the server can, replacing what is at `final`.
 
         `make_folders`: create the directories above `final` that are missing.
@@ -98,13 +141,13 @@ class Remote(Protocol):
         ...
 
     def publish(
-        self, temporary: bytes, final: bytes, *, folder: bytes, replace: bool, look: bool
-    ) -> Published:
+        self, files: Sequence[Publication], *, folder: bytes, replace: bool, look: bool
+    ) -> list[Published | RemoteError]:
         """Rename what was uploaded; may be repeated until there is an answer. `look`: ask for its size after.
 
         Unless `replace`, what is at `final` stays; but a server whose own rename replaces still does so to a
-        file that comes at that very moment. Raises RemoteError too where neither the file nor `folder`, in
-        which it lay, is there: a volume may be missing.
+        file that comes at that very moment. It is an error too where neither the file nor `folder`, in which
+        it lay, is there: a volume may be missing.
         """
         ...
 
@@ -121,17 +164,16 @@ class Remote(Protocol):
         ...
 
     def download(
-        self, path: bytes, fd: int, size: int | None = None, share: Share | None = None
-    ) -> tuple[int, str]:
-        """Write the remote file into `fd`; returns its size and SHA-256 (hex).
+        self, files: Sequence[Download], share: Share | None = None
+    ) -> list[Downloaded | RemoteError]:
+        """Fetch files, at most TOGETHER; each is opened once, and each byte asked for once.
 
-        It is opened once, and each byte asked for once. The server is asked for a size that is not given.
         No more is asked for than the share lets; None: as it comes.
         """
         ...
 
-    def remove(self, path: bytes) -> None:
-        """Delete a file."""
+    def remove(self, paths: Sequence[bytes]) -> list[RemoteError | None]:
+        """Delete files, at most TOGETHER."""
         ...
 
 
@@ -141,3 +183,11 @@ class Remotes(Protocol):
     def borrow(self, name: RemoteName) -> AbstractContextManager[Remote]:
         """A connection to use for a while; one that raised RemoteError is not used again."""
         ...
+
+
+def only(answers: Sequence[T | RemoteError]) -> T:
+    """What was answered for the one file that was asked about; raises its error."""
+    (answer,) = answers
+    if isinstance(answer, RemoteError):
+        raise answer
+    return answer

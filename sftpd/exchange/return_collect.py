@@ -19,7 +19,7 @@ from sftpd.exchange import receipt, receipts, records, return_records
 from sftpd.exchange.places import Places
 from sftpd.exchange.receipt import Receipt
 from sftpd.exchange.records import Parts
-from sftpd.exchange.remote import Look, Remote, RemoteFile, Remotes, in_directory
+from sftpd.exchange.remote import Download, Look, Remote, RemoteFile, Remotes, in_directory, only
 from sftpd.exchange.return_receipt import (
     RECEIPT_LIMIT,
     SIGNATURE_LIMIT,
@@ -253,7 +253,7 @@ def _read(remote: Remote, path: bytes, size: int) -> bytes:
     """A small file at a remote, kept in memory."""
     fd = os.memfd_create("receipt")
     try:
-        got, _ = remote.download(path, fd, size)
-        return os.pread(fd, got, 0)
+        got = only(remote.download([Download(path, fd, size)]))
+        return os.pread(fd, got.size, 0)
     finally:
         os.close(fd)

@@ -2,11 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from sftpd.exchange.records import Transfer
+from sftpd.exchange.records import Direction, Transfer
 from sftpd.hooks.runner import HookRunner
 from sftpd.hooks.verdict import Verdict
+
+_GATES: Mapping[Direction, str] = MappingProxyType({"inbound": "pre-receive", "outbound": "pre-send"})
 
 
 class Screening:
@@ -18,6 +21,10 @@ class Screening:
     def has_gates(self, transfer: Transfer) -> bool:
         """Whether anybody is to be asked about the transfer; a gate that cannot run counts."""
         return self._hooks.has(_gate(transfer))
+
+    def is_quick(self, direction: Direction) -> bool:
+        """Whether all gates that are asked about files of a direction run already, or there are none."""
+        return self._hooks.stay(_GATES[direction])
 
     def has_observers(self, transfer: Transfer) -> bool:
         """Whether anybody is to be told of the transfer."""
@@ -42,7 +49,7 @@ class Screening:
 
 
 def _gate(transfer: Transfer) -> str:
-    return "pre-receive" if transfer.direction == "inbound" else "pre-send"
+    return _GATES[transfer.direction]
 
 
 def _observer(transfer: Transfer) -> str:

@@ -1,13 +1,9 @@
-"""Sending: a file in a watched folder is claimed, screened and brought to its place, once."""
+"""Sending: a file in a watched folder is claimed and brought to its place, once."""
 
 import dataclasses
-import os
 import random
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass
-from datetime import datetime, timedelta
-from fnmatch import fnmatchcase
+from collections.abc import Callable, Mapping, Sequence
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -15,26 +11,22 @@ from typing import Any
 
 import structlog
 
-from sftpd.clock import Clock
 from sftpd.errors import RemoteAwayError, RemoteError
 from sftpd.exchange import records, return_records
-from sftpd.exchange.archive import NO_ARCHIVE, Archive
-from sftpd.exchange.deliver import Delivery, NameTakenError, other_name
-from sftpd.exchange.due import FIRST, HERE, USUAL, Due
-from sftpd.exchange.keeping import Keeping
+from sftpd.exchange.archive import Sealed
+from sftpd.exchange.away import Away, Tools
+from sftpd.exchange.claim import Claimed, Claims
+from sftpd.exchange.deliver import Delivery, NameTakenError, asked, other_name
+from sftpd.exchange.due import HERE
 from sftpd.exchange.places import Places, file_at, is_at
-from sftpd.exchange.records import Parts, Transfer
-from sftpd.exchange.screening import Screening
+from sftpd.exchange.records import Parts, Transfer, Values
 from sftpd.exchange.transfer import Outcome, TransferState
 from sftpd.files import durable
 from sftpd.files.beneath import Root
-from sftpd.files.fingerprint import fingerprint, identity
-from sftpd.hooks.verdict import Verdict
-from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
 from sftpd.ledger.writer import Unit
 from sftpd.link.model import Outbound
-from sftpd.names import TransferId, new_id
+from sftpd.names import TransferId
 
 _PUT_AWAY_PATIENCE = timedelta(minutes=1)
 """After which a delivered file that was not put away has its turn again."""
@@ -51,23 +43,17 @@ _ENDS: Mapping[Outcome, tuple[str, str | None]] = MappingProxyType(
 
 _log = structlog.get_logger()
 
-
-@dataclass(frozen=True, slots=True)
-class Tools:
-    """What every sender works with."""
-
-    ledger: Ledger
-    screening: Screening
-    keeping: Keeping
-    clock: Clock
-    archive: Archive = NO_ARCHIVE
+Failed = dict[TransferId, Exception]
+"""What kept transfers from going on, by transfer."""
+Seen = dict[TransferId, bool | None]
 
 
 class Sender:
-    """Brings the files of one outbound route to their place.
+    """Brings the files of one outbound route to their place, several together where they are small.
 
     Each step is recorded before the next begins, and each may be repeated: after a crash the state in the
-    ledger and where the file lies say together what is left to do.
+    ledger and where the file lies say together what is left to do. What fails for several together without
+    telling for which is done again one by one: it is to cost nobody but the file whose fault it is.
     """
 
     def __init__(
@@ -81,60 +67,33 @@ class Sender:
         self._delivery = delivery
         self._ledger = tools.ledger
         self._screening = tools.screening
-        self._keeping = tools.keeping
         self._clock = tools.clock
         self._archive = tools.archive
+        self._away = Away(route, places, source, tools)
+        self._claims = Claims(route, source, delivery, self._away, tools)
 
-    def claim(self, parts: Parts) -> Due | None:
-        """Screen a settled file and enter it in the ledger; None when there is nothing to send.
+    def claims_together(self) -> bool:
+        """Whether several files may be claimed at once."""
+        return self._claims.go_together()
 
-        There is nothing to send when the file is gone, is on its way already, or was held back.
+    def claim(self, offers: Sequence[Parts]) -> Claimed:
+        """Screen settled files and enter them in the ledger, the first of them at least."""
+        return self._claims.claim(offers)
+
+    def advance(self, *ids: TransferId) -> Failed:
+        """Take transfers, at most TOGETHER, from wherever they stand to their end.
+
+        Returns what kept some from that, which stay where they got: RemoteAwayError where the remote cannot
+        be asked, another RemoteError where it failed or refused the file, FileExistsError where a file is
+        where one is to come back to, or a fault of our own.
         """
-        transfer = self._describe(parts)
-        if transfer is None:
-            return None
-        verdict = self._screening.screen(transfer, self._file(transfer), self.route.policy)
-        entered = self._ledger.write(
-            lambda unit: _enter(unit, transfer, verdict) if self._is_there(transfer) else None
-        )
-        if entered and not verdict.accepted:
-            self._put_aside(transfer, "quarantine")
-        if not entered or not verdict.accepted:
-            return None
-        return Due(transfer.rank, entered, transfer.id, records.join(transfer.path))
-
-    def advance(self, transfer_id: TransferId) -> None:
-        """Take a transfer from wherever it stands to its end, or back to where its turn can come.
-
-        Raises RemoteAwayError when the remote cannot be asked, another RemoteError when it failed or refused
-        the file, and FileExistsError when a file is where one is to come back to; the transfer stays where
-        it got.
-        """
-        transfer = records.look_up(self._ledger, transfer_id)
-        match transfer.state:
-            case TransferState.QUARANTINING:
-                self._put_aside(transfer, "quarantine")
-            case TransferState.FAILING:
-                self._delivery.withdraw(transfer)
-                self._put_aside(transfer, "failed")
-            case TransferState.SKIPPING:
-                self._delivery.withdraw(transfer)
-                self._put_own_away(transfer)
-            case TransferState.RETURNING:
-                self._bring_back(transfer)
-            case TransferState.PLACED:
-                self._put_away(transfer)
-            case TransferState.PLACING:
-                self._place(transfer)
-            case TransferState.SENDING | TransferState.WAITING:
-                earlier = records.being_placed(self._ledger, transfer)
-                if earlier is not None:  # it must not come to lie over this one later
-                    self.advance(earlier)
-                self._send(transfer)
+        failed: Failed = {}
+        self._go_on(records.look_up(self._ledger, ids), failed)
+        return failed
 
     def postpone(self, transfer_id: TransferId, error: RemoteError) -> float | None:
         """Record a failed try; returns the seconds until the next one, or None when there is none."""
-        transfer = records.look_up(self._ledger, transfer_id)
+        (transfer,) = records.look_up(self._ledger, [transfer_id])
         backoff, attempts = self.route.backoff, transfer.attempts + 1
         is_last = backoff.attempts is not None and attempts >= backoff.attempts
         # In PLACING nothing is given up: the rename may have happened, and only asking again can tell.
@@ -146,141 +105,225 @@ class Sender:
         if not self.route.turns.strict:  # there its turn stays the next, however long it takes
             values["not_before"] = self._clock.now() + wait
         if not self._step(transfer, Outcome.UNREACHABLE, **values):
-            self.advance(transfer_id)
+            self._again(transfer)
             return None
         return wait.total_seconds()
 
     def await_remote(self, transfer_id: TransferId, error: RemoteAwayError) -> None:
         """Record that the remote could not be asked, which is no failed try of the file."""
-        if not error.tried:
-            return
-        transfer = records.look_up(self._ledger, transfer_id)
-        self._step(transfer, Outcome.UNREACHABLE, reason=str(error))
+        changes = {transfer_id: {"reason": str(error)}}
+        self._ledger.write(lambda unit: _moved(unit, changes, Outcome.UNREACHABLE))
+
+    def _go_on(self, transfers: Sequence[Transfer], failed: Failed) -> None:
+        placing, sending = [], []
+        for transfer in transfers:
+            match transfer.state:
+                case TransferState.PLACING:
+                    placing.append(transfer)
+                case TransferState.SENDING | TransferState.WAITING:
+                    sending.append(transfer)
+                case TransferState.PLACED:
+                    self._put_away([transfer], failed)
+                case _:
+                    self._try(transfer, self._finish, failed)
+        if placing:
+            self._place(placing, failed)
+        if sending:
+            self._send(self._behind_none(sending, failed), failed)
+
+    def _finish(self, transfer: Transfer) -> None:
+        """Do what is left of a transfer that is not, or not yet, on its way."""
+        match transfer.state:
+            case TransferState.QUARANTINING:
+                self._away.put_aside(transfer, "quarantine")
+            case TransferState.FAILING:
+                self._delivery.withdraw(transfer)
+                self._away.put_aside(transfer, "failed")
+            case TransferState.SKIPPING:
+                self._delivery.withdraw(transfer)
+                for error in self._away.put_away([transfer]).values():
+                    raise error
+            case TransferState.RETURNING:
+                self._bring_back(transfer)
+
+    def _try(self, transfer: Transfer, work: Callable[[Transfer], None], failed: Failed) -> None:
+        """Do something about one transfer, which keeps no other from going on if it fails."""
+        try:
+            work(transfer)
+        except Exception as error:
+            failed[transfer.id] = error
+
+    def _again(self, transfer: Transfer) -> None:
+        """Go on with a transfer that was moved meanwhile. Raises what keeps it."""
+        for error in self.advance(transfer.id).values():
+            raise error
+
+    def _behind_none(self, sending: Sequence[Transfer], failed: Failed) -> list[Transfer]:
+        """Those whose place no earlier one may still come to: it must not come to lie over this one later."""
+        earlier = records.being_placed(self._ledger, sending)
+        free = []
+        for transfer in sending:
+            before = earlier.get(records.join(transfer.path))
+            stuck = None if before is None else self.advance(before).get(before)
+            if stuck is None:
+                free.append(transfer)
+            else:
+                failed[transfer.id] = stuck
+        return free
 
     def _step(self, transfer: Transfer, *outcomes: Outcome, **values: Any) -> bool:
         """Take a transfer through `outcomes`; False, with nothing changed, if it was cancelled meanwhile."""
-        return self._ledger.write(
-            lambda unit: records.move_unless(unit, transfer.id, TransferState.FAILING, *outcomes, **values)
-        )
-
-    def _describe(self, parts: Parts) -> Transfer | None:
-        try:
-            fd = self._source.open(parts, os.O_RDONLY | os.O_NOFOLLOW)
-        except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
-            _log.info("not_taken", route=self.route.name, error=error.strerror)
-            return None
-        try:
-            before = identity(fd)
-            this_file = records.this_file(self.route.link, self.route.name, parts, str(before))
-            if self._ledger.look_up(records.ON_ITS_WAY, **this_file):
-                return None  # as all that wait after a restart: not even read
-            content = fingerprint(fd)
-            if identity(fd) != before:
-                return None  # still being written: the watcher will see it settle again
-        finally:
-            os.close(fd)
-        transfer_id = TransferId(new_id(self._clock.now()))
-        target = self._delivery.target(parts)
-        return Transfer(
-            id=transfer_id,
-            link=self.route.link,
-            direction="outbound",
-            route=self.route.name,
-            peer=self.route.remote or "",
-            path=parts,
-            source=str(before),
-            size=content.size,
-            sha256=content.sha256.hex(),
-            rank=self._rank(parts),
-            temporary=self._delivery.temporary(transfer_id, target),
-            delivered_as=None if target == parts else target,
-        )
-
-    def _rank(self, parts: Parts) -> int:
-        name = os.fsdecode(parts[-1])
-        return FIRST if any(fnmatchcase(name, glob) for glob in self.route.turns.first) else USUAL
+        changes = {transfer.id: values}
+        return bool(self._ledger.write(lambda unit: _moved(unit, changes, *outcomes)))
 
     def _is_there(self, transfer: Transfer) -> bool:
         """Whether the file still is what it was described as: another thread may have ended its transfer."""
         return is_at(self._source, transfer.path, transfer.source)
 
-    def _file(self, transfer: Transfer) -> Path:
-        return Path(file_at(self._source, transfer.path))
+    def _there(self, transfers: Sequence[Transfer], failed: Failed) -> list[Transfer]:
+        """Those whose files are there as they were; the others are lost."""
+        there = [transfer for transfer in transfers if self._is_there(transfer)]
+        for transfer in transfers:
+            if transfer not in there:
+                self._try(transfer, self._lose, failed)
+        return there
 
-    def _send(self, transfer: Transfer) -> None:
-        if not self._is_there(transfer):
-            return self._lose(transfer)
-        try:
-            proof = self._delivery.bring(transfer, self._source)
-        except NameTakenError as taken:
-            return self._settle(transfer, taken, self._send)
-        except durable.NotDurableError as error:
-            # Another try would succeed, and publish what is on no disk.
-            reason = (
-                f"the disk did not take its content and may have damaged it: {error.strerror}; drop it anew"
-            )
-            return self._end(transfer, Outcome.GAVE_UP, reason)
-        if not self._is_there(transfer):
-            return self._lose(transfer)
-        values = {"folder": self._delivery.folder, "reason": None, "proof": proof}
-        if not self._step(transfer, Outcome.VERIFIED, **values):
-            return self.advance(transfer.id)
-        return self._place(dataclasses.replace(transfer, proof=proof))
+    def _send(self, transfers: Sequence[Transfer], failed: Failed) -> None:
+        proven: dict[TransferId, Any] = {}
+        brought = self._there(transfers, failed)
+        answers = asked(self._delivery.bring, brought, self._source)
+        for transfer, proof in zip(brought, answers, strict=True):
+            match proof:
+                case NameTakenError() as taken:
+                    self._try(
+                        transfer,
+                        partial(self._settle, taken=taken, go_on=partial(self._send, failed=failed)),
+                        failed,
+                    )
+                case durable.NotDurableError() as error:
+                    # Another try would succeed, and publish what is on no disk.
+                    reason = (
+                        "the disk did not take its content and may have damaged it: "
+                        f"{error.strerror}; drop it anew"
+                    )
+                    self._try(transfer, partial(self._end, why=Outcome.GAVE_UP, reason=reason), failed)
+                case Exception() as error:
+                    failed[transfer.id] = error
+                case _:
+                    proven[transfer.id] = proof
+        there = self._there([transfer for transfer in brought if transfer.id in proven], failed)
+        verified = [dataclasses.replace(transfer, proof=proven[transfer.id]) for transfer in there]
+        self._place(self._record(verified, self._verified, failed), failed)
 
-    def _place(self, transfer: Transfer) -> None:
-        offered, lies = self._delivery.folder, [(self._source, transfer.path)]
-        if offered is not None:
-            self._remove_done_file(transfer)
-            lies.append((self._places[offered], transfer.final))
-        try:
-            with self._archive.sealed(transfer, *lies) as copy:
-                seen = self._delivery.place(transfer, self._source)
-        except NameTakenError as taken:
-            return self._settle(transfer, taken, self._place)
-        except (IsADirectoryError, NotADirectoryError, FileExistsError):
-            # A certain no: nothing was renamed, and nothing will be while that is there.
-            return self._end(transfer, Outcome.BLOCKED, "a file or folder of that name is in the way")
+    def _verified(self, unit: Unit, verified: Sequence[Transfer]) -> set[TransferId]:
+        """Record that files arrived and may be placed."""
+        values = {"folder": self._delivery.folder, "reason": None}
+        changes = {transfer.id: {**values, "proof": transfer.proof} for transfer in verified}
+        return _moved(unit, changes, Outcome.VERIFIED)
 
-        here = transfer.delivered_as if offered is not None else None
+    def _place(self, transfers: Sequence[Transfer], failed: Failed) -> None:
+        if self._delivery.folder is not None:
+            for transfer in transfers:
+                self._try(transfer, self._away.remove_done_file, failed)
+        copies = self._archive.seal_all(transfers, self._source, self._places, self._delivery.folder, failed)
+        transfers = [transfer for transfer in transfers if transfer.id not in failed]
+        seen: Seen = {}
+        answers = asked(self._delivery.place, transfers, self._source)
+        for transfer, whole in zip(transfers, answers, strict=True):
+            match whole:
+                case NameTakenError() as taken:
+                    self._try(
+                        transfer,
+                        partial(self._settle, taken=taken, go_on=partial(self._place, failed=failed)),
+                        failed,
+                    )
+                case IsADirectoryError() | NotADirectoryError() | FileExistsError():
+                    # A certain no: nothing was renamed, and nothing will be while that is there.
+                    reason = "a file or folder of that name is in the way"
+                    self._try(transfer, partial(self._end, why=Outcome.BLOCKED, reason=reason), failed)
+                case Exception() as error:
+                    failed[transfer.id] = error
+                case _:
+                    seen[transfer.id] = whole
+        for unplaced in copies.keys() - seen.keys():
+            copies[unplaced].drop()
+        placed = [transfer for transfer in transfers if transfer.id in seen]
+        placed = self._record(placed, partial(self._placed, seen=seen, copies=copies), failed)
+        for transfer in placed:
+            if seen[transfer.id] is False:
+                _log.warning("not_seen_at_its_place", route=self.route.name, transfer=transfer.id)
+            self._try(transfer, self._tell, failed)
+        self._put_away([transfer for transfer in placed if transfer.id not in failed], failed)
 
-        def work(unit: Unit) -> None:
-            values = {"placed_as": None if here is None else records.join(here)}
-            turn = {"rank": HERE, "not_before": unit.now + _PUT_AWAY_PATIENCE}
-            records.move(unit, transfer.id, Outcome.PLACED, **values, **turn)
-            public = transfer.public | {"proof": transfer.proof or "size"} | copy.enter(unit)
-            if seen is not None:
-                public["seen"] = seen
+    def _placed(
+        self, unit: Unit, placed: Sequence[Transfer], seen: Seen, copies: Mapping[TransferId, Sealed]
+    ) -> set[TransferId]:
+        """Record that files are at their place."""
+        offered = self._delivery.folder is not None
+        turn = {"rank": HERE, "not_before": unit.now + _PUT_AWAY_PATIENCE}
+        changes = {
+            transfer.id: {"placed_as": _joined(transfer.delivered_as) if offered else None, **turn}
+            for transfer in placed
+        }
+        moved = records.move_all(unit, changes, Outcome.PLACED)
+        for transfer in placed:
+            public = transfer.public | {"proof": transfer.proof or "size"} | copies[transfer.id].enter(unit)
+            if seen[transfer.id] is not None:
+                public["seen"] = seen[transfer.id]
             unit.record(Event("transfer.delivered", transfer.link, public, transfer.private))
             if self._delivery.awaits_receipt:
                 return_records.expect(unit, transfer)
+        return moved
 
-        self._ledger.write(work)
-        if seen is False:
-            _log.warning("not_seen_at_its_place", route=self.route.name, transfer=transfer.id)
-        file = self._file(transfer) if offered is None else file_at(self._places[offered], transfer.final)
+    def _tell(self, transfer: Transfer) -> None:
+        folder = self._delivery.folder
+        file = (
+            file_at(self._source, transfer.path)
+            if folder is None
+            else file_at(self._places[folder], transfer.final)
+        )
         self._screening.tell(transfer, Path(file))
-        return self._put_away(transfer)
 
-    def _put_away(self, transfer: Transfer) -> None:
-        """Archive or remove the source, unless it is another file by now."""
-        if self._delivery.folder is not None:
-            # The dropped file itself was placed; what lies at its old path now is another one.
-            self._ledger.defer(partial(_close_offered, transfer, self._delivery.folder))
-        else:
-            self._put_own_away(transfer)
+    def _put_away(self, transfers: Sequence[Transfer], failed: Failed) -> None:
+        """Archive or remove what was delivered; what was offered has left the watched folder already."""
+        folder = self._delivery.folder
+        if not transfers:
+            return
+        try:
+            if folder is None:
+                failed |= self._away.put_away(transfers)
+            else:
+                self._away.close_offered(transfers, folder)
+        except Exception as error:
+            failed.update({transfer.id: error for transfer in transfers})
 
-    def _put_own_away(self, transfer: Transfer) -> None:
-        self._remove_done_file(transfer)
-        if self.route.after == "archive" or self._keeping.covers(self.route.folder.name, transfer.path):
-            place = self._places.put_aside(transfer, self._source, transfer.path, "sent")
-            self._ledger.defer(partial(_close, transfer, "sent", place))
-        else:
-            if self._is_there(transfer):
-                self._source.unlink(transfer.path)
-                durable.sync_parent(self._source, transfer.path)
-            self._ledger.defer(partial(_close, transfer, None, None))
+    def _record(
+        self,
+        transfers: Sequence[Transfer],
+        work: Callable[[Unit, Sequence[Transfer]], set[TransferId]],
+        failed: Failed,
+    ) -> list[Transfer]:
+        """Do `work` in one transaction; where that fails, for each in its own.
 
-    def _settle(self, transfer: Transfer, taken: NameTakenError, go_on: Callable[[Transfer], None]) -> None:
+        Returns those that it moved; the others were cancelled meanwhile, and go on from there.
+        """
+        if not transfers:
+            return []
+        try:
+            moved = self._ledger.write(lambda unit: work(unit, transfers))
+        except Exception as error:
+            if len(transfers) == 1:
+                failed[transfers[0].id] = error
+                return []
+            return [each for one in transfers for each in self._record([one], work, failed)]
+        for transfer in transfers:
+            if transfer.id not in moved:
+                self._try(transfer, self._again, failed)
+        return [transfer for transfer in transfers if transfer.id in moved]
+
+    def _settle(
+        self, transfer: Transfer, taken: NameTakenError, go_on: Callable[[Sequence[Transfer]], None]
+    ) -> None:
         """Do with a file whose name is taken what the route says."""
         conflict = self.route.conflict
         other = other_name(self._delivery.target(transfer.path), transfer.id)
@@ -291,9 +334,9 @@ class Sender:
             values = {"delivered_as": records.join(other)}
             # Recorded before it is used: after a crash only the ledger knows which name it was.
             if self._step(transfer, Outcome.RENAMED, **values):
-                go_on(renamed)
+                go_on([renamed])
             else:
-                self.advance(transfer.id)
+                self._again(transfer)
         else:
             self._end(transfer, Outcome.TAKEN, f'{taken.what} (conflict = "{conflict}")')
 
@@ -302,7 +345,7 @@ class Sender:
         _log.warning("source_changed", route=self.route.name, transfer=transfer.id)
         reason = "the file was changed or taken away before it was sent"
         if not self._step(transfer, Outcome.GONE, reason=reason, not_before=None):
-            self.advance(transfer.id)
+            self._again(transfer)
 
     def _bring_back(self, transfer: Transfer) -> None:
         """Put a file that is to be sent again where it was sent from, and have the gates look at it again."""
@@ -315,17 +358,19 @@ class Sender:
                 return
             durable.publish(self._places[transfer.folder], transfer.placed_as, self._source, transfer.path)
         self._places.forget_reason(transfer.folder, transfer.placed_as)
-        verdict = self._screening.screen(transfer, self._file(transfer), self.route.policy)
+        verdict = self._screening.screen(
+            transfer, Path(file_at(self._source, transfer.path)), self.route.policy
+        )
         if not verdict.accepted:
             self._end(transfer, Outcome.BLOCKED, verdict.reason)
             return
         target = self._delivery.target(transfer.path)
 
         def work(unit: Unit) -> None:
-            turn = {"rank": self._rank(transfer.path), "not_before": unit.now}
+            turn = {"rank": self._claims.rank(transfer.path), "not_before": unit.now}
             names = {
                 "temporary": self._delivery.temporary(transfer.id, target),
-                "delivered_as": None if target == transfer.path else records.join(target),
+                "delivered_as": _joined(None if target == transfer.path else target),
             }
             records.move(unit, transfer.id, Outcome.ACCEPTED, folder=None, placed_as=None, **names, **turn)
 
@@ -337,63 +382,19 @@ class Sender:
 
         def work(unit: Unit) -> None:
             values = {"folder": folder, "reason": reason, "rank": HERE, "not_before": unit.now}
-            if not records.move_unless(unit, transfer.id, TransferState.FAILING, why, **values):
+            if not _moved(unit, {transfer.id: values}, why):
                 return  # cancelled meanwhile, which was told of
             private = transfer.private | {"reason": reason}
             unit.record(Event(event, transfer.link, transfer.public, private))
 
         self._ledger.write(work)
-        self.advance(transfer.id)
-
-    def _remove_done_file(self, transfer: Transfer) -> None:
-        """Remove the done-file of a file that is about to leave the folder: it must not speak for the next.
-
-        Once the file is gone its done-file was removed before: what lies there then belongs to another.
-        """
-        suffix = self.route.readiness.done_file
-        if suffix is None or not self._is_there(transfer):
-            return
-        done = (*transfer.path[:-1], transfer.path[-1] + os.fsencode(suffix))
-        with suppress(FileNotFoundError):
-            self._source.unlink(done)
-            durable.sync_parent(self._source, done)
-
-    def _put_aside(self, transfer: Transfer, folder: str) -> None:
-        self._remove_done_file(transfer)
-        place = self._places.put_aside(transfer, self._source, transfer.path, folder)
-        if place is not None and folder == "failed":
-            self._places.note_reason(folder, place, transfer.reason or "unknown")
-        self._ledger.write(partial(_close, transfer, folder, place))
+        self._again(transfer)
 
 
-def _close(transfer: Transfer, folder: str | None, place: Parts | None, unit: Unit) -> None:
-    """End a transfer whose file was put aside, and keep the file; `place` None: there is none to keep."""
-    if place is None:
-        records.move(unit, transfer.id, Outcome.PUT_AWAY, not_before=None)
-        return
-    assert folder is not None
-    where = {"folder": folder, "placed_as": records.join(place), "not_before": None}
-    records.move(unit, transfer.id, Outcome.PUT_AWAY, **where)
-    records.keep(unit, transfer, folder, place)
+def _joined(parts: Parts | None) -> bytes | None:
+    return None if parts is None else records.join(parts)
 
 
-def _close_offered(transfer: Transfer, folder: str, unit: Unit) -> None:
-    """End a transfer whose file lies at its place in `folder`, and keep the file."""
-    records.move(unit, transfer.id, Outcome.PUT_AWAY, not_before=None)
-    records.keep(unit, transfer, folder, transfer.final)
-
-
-def _enter(unit: Unit, transfer: Transfer, verdict: Verdict) -> datetime | None:
-    """Enter a transfer unless its file is on its way already; returns when its turn came."""
-    this_file = records.this_file(transfer.link, transfer.route, transfer.path, transfer.source)
-    if records.ON_ITS_WAY.fetch(unit.conn, **this_file):
-        return None
-    if verdict.accepted:
-        records.insert(unit, transfer, Outcome.ACCEPTED, not_before=unit.now)
-    else:
-        values = {"folder": "quarantine", "reason": verdict.reason, "rank": HERE, "not_before": unit.now}
-        records.insert(unit, transfer, Outcome.BLOCKED, **values)
-        public = transfer.public | {"ruling": verdict.ruling.value}
-        private = transfer.private | {"reason": verdict.reason}
-        unit.record(Event("transfer.blocked", transfer.link, public, private))
-    return unit.now
+def _moved(unit: Unit, changes: Mapping[TransferId, Values], *outcomes: Outcome) -> set[TransferId]:
+    """Take transfers through `outcomes`, but those that were cancelled meanwhile."""
+    return records.move_all(unit, changes, *outcomes, unless=TransferState.FAILING)

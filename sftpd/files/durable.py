@@ -111,14 +111,44 @@ def make_directories(root: Root, parts: Parts) -> None:
         sync_parent(root, created)
 
 
-def rename(source: Root, parts: Parts, target: Root, target_parts: Parts, *, replace: bool) -> None:
+class Unsynced:
+    """Changes of names that are not durable yet; each directory is synced once, in the order of its last."""
+
+    def __init__(self) -> None:
+        self._changed: dict[tuple[Root, Parts], Parts] = {}
+
+    def add(self, root: Root, parts: Parts) -> None:
+        """`parts` was created, renamed or removed."""
+        self._changed.pop((root, parts[:-1]), None)
+        self._changed[root, parts[:-1]] = parts
+
+    def sync(self) -> None:
+        """Make all that was changed durable."""
+        for (root, _), parts in self._changed.items():
+            sync_parent(root, parts)
+        self._changed.clear()
+
+
+def rename(
+    source: Root,
+    parts: Parts,
+    target: Root,
+    target_parts: Parts,
+    *,
+    replace: bool,
+    among: Unsynced | None = None,
+) -> None:
     """Rename durably: both directories are synced, the new name first.
 
-    Raises FileExistsError where the new name is taken and `replace` is not set.
+    With `among` they are not yet, but with the other changes there. Raises FileExistsError where the new name
+    is taken and `replace` is not set.
     """
     source.rename(parts, target, target_parts, replace=replace)
-    sync_parent(target, target_parts)
-    sync_parent(source, parts)
+    changes = Unsynced() if among is None else among
+    changes.add(target, target_parts)
+    changes.add(source, parts)
+    if among is None:
+        changes.sync()
 
 
 def publish(source: Root, parts: Parts, target: Root, target_parts: Parts, *, replace: bool = False) -> None:

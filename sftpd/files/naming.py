@@ -25,10 +25,13 @@ def reason_beside(name: bytes) -> bytes:
     return name[:240] + b".reason.txt"
 
 
-def move_aside(source: Root, parts: Parts, target: Root, wanted: Parts) -> Parts:
+def move_aside(
+    source: Root, parts: Parts, target: Root, wanted: Parts, among: durable.Unsynced | None = None
+) -> Parts:
     """Move a file durably beneath `target` under the first free name and return it; replaces nothing.
 
-    Raises FileExistsError when ten thousand names are taken, OSError as the kernel does.
+    `among`: as durable.rename has it. Raises FileExistsError when ten thousand names are taken, OSError as
+    the kernel does.
     """
     durable.sync_file(source, parts)
     durable.make_directories(target, wanted)
@@ -36,7 +39,7 @@ def move_aside(source: Root, parts: Parts, target: Root, wanted: Parts) -> Parts
     for name in numbered(wanted[-1]):
         place = (*wanted[:-1], name)
         try:
-            durable.rename(source, parts, target, place, replace=False)
+            durable.rename(source, parts, target, place, replace=False, among=among)
         except FileExistsError as fault:
             taken = fault
         else:

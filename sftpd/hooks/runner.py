@@ -54,6 +54,13 @@ class HookRunner:
         except HookError:
             return True
 
+    def stay(self, event: str) -> bool:
+        """Whether all hooks of `event` run on after an answer, so that the next one comes soon."""
+        try:
+            return all(self._commands.stays(str(hook.path)) for hook in self._listings.of(EVENTS[event]))
+        except (HookError, OSError):
+            return False
+
     def screen(self, event: str, payload: Mapping[str, Any], file: Path) -> Verdict:
         """Ask the gates of `event` about `file`; the first that does not accept decides.
 

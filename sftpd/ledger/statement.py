@@ -4,7 +4,7 @@ To build a statement, find it in SQLAlchemy's cache and wrap its result takes te
 takes to run it.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
@@ -14,6 +14,8 @@ from sqlalchemy.pool import PoolProxiedConnection
 _Clause: TypeAlias = "sa.Select[Any] | sa.UpdateBase | sa.TextClause"
 _Connection: TypeAlias = DBAPIConnection | PoolProxiedConnection
 _Convert = Callable[[Any], Any]
+_AT_ONCE = 256
+"""Rows that are taken from the driver together."""
 
 
 class _Compiled(NamedTuple):
@@ -56,6 +58,18 @@ class Statement:
     ) -> list[tuple[Any, ...]]:
         """`fetch` on the driver's own connection, in whatever transaction that is."""
         return self._execute(connection, dialect, (values,), fetch=True)
+
+    def stream(self, conn: sa.Connection, **values: Any) -> Iterator[tuple[Any, ...]]:
+        """Run a query and return its rows one after the other, without having them all at once."""
+        dialect = conn.dialect
+        compiled = self._compiled.get(dialect.name) or self._compile(dialect)
+        cursor = conn.connection.cursor()
+        try:
+            cursor.execute(compiled.sql, compiled.parameters(values))
+            while rows := cursor.fetchmany(_AT_ONCE):
+                yield from rows
+        finally:
+            cursor.close()
 
     def _execute(
         self,

@@ -191,7 +191,7 @@ class Turns:
     strict: bool = False
     """One file after another, in the order in which they settled."""
     concurrency: int = 4
-    """Files on their way at once."""
+    """Files, or groups of small ones, on their way at once, each group over one connection."""
     windows: tuple[TimeWindow, ...] = ()
     """When files are sent; empty: at any time."""
     zone: ZoneInfo = field(default_factory=lambda: ZoneInfo("UTC"))
@@ -248,7 +248,7 @@ class Inbound:
     """How many files one run fetches."""
     recursive: bool = False
     concurrency: int = 1
-    """How many files are fetched at once."""
+    """How many files, or groups of small ones, are fetched at once."""
     read_once: bool = False
     """Whether the remote lets a file be read only once."""
     rate: int | None = None

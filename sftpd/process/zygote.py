@@ -133,10 +133,12 @@ def main(arguments: list[str]) -> None:
     """Load the modules that children need, then serve."""
     logs.inherit()
     fd, *modules = arguments
+    gc.disable()  # modules leave it nothing, and it takes a fifth of the time to load them
     for module in modules:
         importlib.import_module(module)
     gc.collect()
     gc.freeze()
+    gc.enable()
     Zygote(Channel(socket.socket(fileno=int(fd)), Spawn)).run()
 
 

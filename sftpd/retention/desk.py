@@ -1,8 +1,9 @@
 """The retention desk: what operators and the scheduler ask of retention."""
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
+from itertools import chain
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
@@ -15,16 +16,17 @@ from sftpd.ledger import tables
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.writer import Unit
 from sftpd.retention import freezes, holds, reviews, unfinished
-from sftpd.retention.disposal import Result, closings, kept_files, undone
+from sftpd.retention.disposal import Result, closings, kept_files, rows, singled_out, undone
 from sftpd.retention.explain import Explanation, explain
 from sftpd.retention.freezes import Freeze
 from sftpd.retention.guard import Confirmation, Guard
 from sftpd.retention.guards import VOLUME, Bounds
+from sftpd.retention.reckoning import Ids, Plan, reckon
 from sftpd.retention.report import ReportRow, report
 from sftpd.retention.roots import Roots
-from sftpd.retention.rule import STAGING, Answer, Review, Rule
-from sftpd.retention.schedule import Item, Plan, Schedule, plan
-from sftpd.retention.sweep import Sweep, Vaults
+from sftpd.retention.rule import STAGING, Answer, Kept, Review, Rule
+from sftpd.retention.schedule import Item, Schedule, is_step
+from sftpd.retention.sweep import BATCH, Sweep, Vaults
 from sftpd.retention.timekeeper import Timekeeper
 
 Moment = Callable[[datetime, ZoneInfo], datetime]
@@ -62,8 +64,26 @@ class RetentionDesk:
         """What is to become of each file of one link, or of all, as things stand now."""
         with self._ledger.read() as conn:
             schedule = self._schedule(conn, link)
+            with_peers = schedule.by_peer
+            special = singled_out(conn, link, with_peers=with_peers)
+            found = rows(conn, link, with_peers=with_peers)
+            return reckon(found, schedule, special, tables.instant)
+
+    def items(self, link: str | None = None, at: Schedule | None = None) -> list[Item]:
+        """Every file of one link, or of all, with the decision on it, by place; `at`: as a plan has it."""
+        with self._ledger.read() as conn:
+            schedule = at or self._schedule(conn, link)
             where = () if link is None else (_file.link == link,)
-            return plan(kept_files(conn, *where, with_peers=schedule.by_peer), schedule)
+            found = kept_files(conn, *where, with_peers=schedule.by_peer)
+            found.sort(key=lambda file: (file.link, file.folder, file.path, file.id))
+            return [Item(file, schedule.decide(file)) for file in found]
+
+    def batches(self, ids: Ids, schedule: Schedule) -> Iterator[list[Item]]:
+        """The files of a plan that are still as it found them, with the decisions on them, some at a time."""
+        for batch in ids.batches(BATCH):
+            with self._ledger.read() as conn:
+                found = kept_files(conn, _file.id.in_(batch), with_peers=schedule.by_peer)
+            yield [Item(file, schedule.decide(file)) for file in sorted(found, key=_order)]
 
     def run(self, plan_hash: str, confirmation: Confirmation | None = None) -> dict[str, Result]:
         """Dispose of what the plan of this hash says; returns file id → result.
@@ -90,7 +110,7 @@ class RetentionDesk:
                 self._note_unfinished(link)
                 current = self.plan(link)
                 self._ask_for_reviews(current)
-                if not current.steps:
+                if not len(current.steps):
                     continue
                 try:
                     self._carry_out(current, None)
@@ -114,7 +134,7 @@ class RetentionDesk:
     def against(self, plan: Plan) -> list[Freeze]:
         """What speaks against running a plan now."""
         self._timekeeper.look()
-        links = {"", *(item.file.link for item in plan.items)}
+        links = {"", *plan.links}
         told = [f for f in self.frozen() if f.scope.link in links and f.reason.code not in VOLUME]
         return told + self._guard.over(plan)
 
@@ -145,7 +165,9 @@ class RetentionDesk:
         with self._ledger.read() as conn:
             told = reviews.waiting(conn, link)
         return [
-            (item, told[item.file.id].since if item.file.id in told else None) for item in current.reviews
+            (item, told[item.file.id].since if item.file.id in told else None)
+            for items in self.batches(current.reviews, current.schedule)
+            for item in items
         ]
 
     def review(self, file: str, answer: Answer, until: Moment | None, reason: str, by: str) -> Item:
@@ -194,18 +216,29 @@ class RetentionDesk:
 
     def _ask_for_reviews(self, plan: Plan) -> None:
         """Have what a plan wants reviewed wait in the queue, and nothing else of its links."""
+        asked = [item for items in self.batches(plan.reviews, plan.schedule) for item in items]
 
         def work(unit: Unit) -> None:
-            for link in sorted({item.file.link for item in plan.items}):
-                reviews.settle(unit, link, (item for item in plan.reviews if item.file.link == link))
+            for link in plan.links:
+                reviews.settle(unit, link, (item for item in asked if item.file.link == link))
 
         self._ledger.write(work)
 
     def _carry_out(self, plan: Plan, confirmation: Confirmation | None) -> dict[str, Result]:
         self._guard.require_volume(plan, confirmation)
-        results = self._sweep.run(plan.hash, plan.steps, self._guard.require_time)
+        parts: list[Kept] = []
+        if any(folder == STAGING for _, folder in plan.places):
+            every = chain.from_iterable(self._steps(plan))
+            parts = [item.file for item in every if item.file.folder == STAGING]
+        steps = self._steps(plan)
+        results = self._sweep.run(plan.hash, steps, plan.places, self._guard.require_time, parts)
         self._guard.ended(plan)
         return results
+
+    def _steps(self, plan: Plan) -> Iterator[list[Item]]:
+        """What a run does something about; a file that was read since, for example, may be left out."""
+        for items in self.batches(plan.steps, plan.schedule):
+            yield [item for item in items if is_step(item.decision.action, item.file.folder)]
 
     def _note_unfinished(self, link: str) -> None:
         """Take unfinished uploads into our care, where a rule says how long they are kept."""
@@ -232,3 +265,7 @@ class RetentionDesk:
             reason="PLAN_CHANGED",
             remedy="plan again and look at what changed",
         )
+
+
+def _order(item: Kept) -> tuple[datetime, str]:
+    return item.received_at, item.id

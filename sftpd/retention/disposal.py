@@ -1,17 +1,21 @@
 """Disposals as rows of the ledger: intended, then done, each with its event."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
-from typing import Any
+from functools import cache
+from typing import Any, cast
 
 import sqlalchemy as sa
 
 from sftpd.ledger import tables
 from sftpd.ledger.outbox import Event
+from sftpd.ledger.statement import Statement
 from sftpd.ledger.writer import Unit
+from sftpd.link import vaulted
 from sftpd.link.lifecycle import LinkState
+from sftpd.retention.reckoning import Row
 from sftpd.retention.rule import STAGING, Action, Copy, Kept, Returned, place
 from sftpd.retention.schedule import Item
 
@@ -123,9 +127,45 @@ def kept_files(
     )
 
 
+@cache
+def _rows(*, of_link: bool, with_peers: bool) -> Statement:
+    file, transfer = tables.kept_file.c, tables.transfer
+    peer = sa.func.coalesce(transfer.c.peer, "") if with_peers else sa.literal("")
+    query = sa.select(
+        file.id, file.link, file.folder, file.path, file.received_at, file.accessed_at, peer
+    ).where(file.state == "present")
+    if with_peers:
+        crossed_by = sa.func.coalesce(file.transfer, file.id)
+        query = query.outerjoin_from(tables.kept_file, transfer, transfer.c.id == crossed_by)
+    if of_link:
+        query = query.where(file.link == sa.bindparam("link"))
+    return Statement(query.order_by(file.received_at, file.id))
+
+
+def rows(conn: sa.Connection, link: str | None, *, with_peers: bool) -> Iterator[Row]:
+    """The files in our care that are present, of one link or of all, in the order of their receipt."""
+    of = {} if link is None else {"link": link}
+    found = cast("Iterator[Row]", _rows(of_link=link is not None, with_peers=with_peers).stream(conn, **of))
+    if not with_peers:
+        return found
+    return ((*row[:6], _account(row[3])) if row[2] == STAGING else row for row in found)
+
+
+def singled_out(conn: sa.Connection, link: str | None, *, with_peers: bool) -> dict[str, Kept]:
+    """The files of which a row does not say enough, by their ids: those given back, and copies in a vault."""
+    file = tables.kept_file.c
+    back = file.id.in_(sa.select(tables.returned.c.file))
+    where = [back | (file.folder == vaulted.FOLDER), *([] if link is None else [file.link == link])]
+    return {kept.id: kept for kept in kept_files(conn, *where, with_peers=with_peers)}
+
+
 def _with_account(part: Kept) -> Kept:
     """An unfinished upload with the account that its path begins with."""
-    return replace(part, peer=part.path.split(b"/", 1)[0].decode("utf-8", "backslashreplace"))
+    return replace(part, peer=_account(part.path))
+
+
+def _account(path: bytes) -> str:
+    return path.split(b"/", 1)[0].decode("utf-8", "backslashreplace")
 
 
 def closings(conn: sa.Connection) -> dict[str, datetime]:

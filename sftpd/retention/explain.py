@@ -55,7 +55,7 @@ def _chain(item: Item, schedule: Schedule) -> Iterator[Step]:
     if claims:
         yield from _settled(claims)
     if claims:
-        yield from _reviewed(file, settle(claims).claim.rule, schedule)
+        yield from _reviewed(file, settle(claims).claim, schedule)
     yield from _held(file, schedule)
     yield Step("decision", _decided(item, schedule.now))
 
@@ -174,9 +174,9 @@ def _settled(claims: list[Claim]) -> Iterator[Step]:
     yield Step("action", f"{rule} sets the moment and says {rule.action}")
 
 
-def _reviewed(file: Kept, rule: Rule, schedule: Schedule) -> Iterator[Step]:
-    if rule.action == "review":
-        review = schedule.review_of(file, rule)
+def _reviewed(file: Kept, claim: Claim, schedule: Schedule) -> Iterator[Step]:
+    if claim.rule.action == "review":
+        review = schedule.review_of(file, claim)
         yield Step("review", "nobody has decided on it under this version" if review is None else str(review))
 
 

@@ -1,6 +1,5 @@
 """The guard before each run: time and volume, what is frozen by them, and how somebody confirms it."""
 
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -12,8 +11,8 @@ from sftpd.ledger.writer import Unit
 from sftpd.retention import freezes
 from sftpd.retention.freezes import Freeze, Scope
 from sftpd.retention.guards import CLOCK, VOLUME, Bounds, Reason, Volume, reasons_against_volume
+from sftpd.retention.reckoning import Plan
 from sftpd.retention.roots import Roots
-from sftpd.retention.schedule import Plan
 from sftpd.retention.timekeeper import Timekeeper
 
 _log = structlog.get_logger()
@@ -53,7 +52,7 @@ class Guard:
         Raises RefusedError with the first reason's code, or `VOLUME_NOT_CONFIRMED` where another number is
         confirmed than would go.
         """
-        count = len(plan.disposals)
+        count = sum(plan.by_link("dispose").values())
         if confirmation is not None and confirmation.files != count:
             raise RefusedError(
                 f"the plan disposes of {count} files, and {confirmation.files} are confirmed",
@@ -79,8 +78,7 @@ class Guard:
 
     def over(self, plan: Plan) -> list[Freeze]:
         """What of a plan takes too much from a link, whether it was told of or not."""
-        due = Counter(item.file.link for item in plan.disposals)
-        kept = Counter(item.file.link for item in plan.items)
+        due, kept = plan.by_link("dispose"), plan.by_link()
         over: list[Freeze] = []
         with self._ledger.read() as conn:
             earlier = freezes.earlier_runs(conn) if due else {}
@@ -93,7 +91,7 @@ class Guard:
 
     def ended(self, plan: Plan) -> None:
         """Forget what was confirmed for the run of a plan."""
-        links = {item.file.link for item in plan.disposals}
+        links = plan.by_link("dispose").keys()
         self._ledger.write(lambda unit: freezes.spend(unit, links))
 
     def unfreeze(self, link: str | None, by: str, why: str) -> list[Freeze]:
@@ -138,7 +136,7 @@ class Guard:
 
 
 def _settle(unit: Unit, plan: Plan, over: Sequence[Freeze]) -> None:
-    for link in sorted({item.file.link for item in plan.items}):
+    for link in plan.links:
         found: list[Reason] = [freeze.reason for freeze in over if freeze.scope.link == link]
         files = next((freeze.files for freeze in over if freeze.scope.link == link), None)
         freezes.settle(unit, Scope(link), VOLUME, found, files)

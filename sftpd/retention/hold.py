@@ -50,6 +50,10 @@ class HoldBook:
         """Whether some hold is on the peer of a file, so that `on` must be given files with theirs."""
         return any(hold.scope.by_peer for holds in self._on_many.values() for hold in holds)
 
+    def may_cover(self, file: str, link: str) -> bool:
+        """Whether any of them may cover the file of this id."""
+        return link in self._on_many or file in self._on_one
+
     def on(self, file: Kept) -> Sequence[Hold]:
         """The standing holds that cover a file, oldest first."""
         named, many = self._on_one.get(file.id), self._on_many.get(file.link)

@@ -142,14 +142,15 @@ class Book:
     def governing(self, file: Kept) -> Sequence[Entry]:
         """The most specific of the rules that cover a file and were in force when it came."""
         found: list[Entry] = []
-        for entry in self._shelf(file.link, file.folder):
+        for entry in self.shelf(file.link, file.folder):
             if found and entry.rank != found[0].rank:
                 break
             if entry.covers(file) and entry.in_force(file):
                 found.append(entry)
         return found
 
-    def _shelf(self, link: str, folder: str) -> Sequence[Entry]:
+    def shelf(self, link: str, folder: str) -> Sequence[Entry]:
+        """The rules that are for a folder of a link, the most specific first."""
         shelf = self._shelves.get((link, folder))
         if shelf is None:
             shelf = tuple(entry for entry in self.of(link) if entry.rule.folder in (None, folder))

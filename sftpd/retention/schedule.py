@@ -1,28 +1,29 @@
 """What is to become of each kept file, and why (pure)."""
 
-import hashlib
-import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
-from typing import Any, Literal
+from typing import Any, Literal, TypeAlias
 
 from sftpd.retention.claim import NEVER, Bound, Claim, Closings
 from sftpd.retention.hold import Hold, HoldBook
 from sftpd.retention.precedence import Book, settle
 from sftpd.retention.rule import RETURNABLE, Action, Kept, Returned, Review, Rule, Term
 
-_canonical = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode
 _NOTHING_CLOSED: Closings = MappingProxyType({})
 _NOTHING_REVIEWED: Mapping[str, Review] = MappingProxyType({})
+
+
+Course: TypeAlias = Literal["keep"] | Action
+"""What is to become of a file."""
 
 
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What is to become of a file, and what decides it: the governing rule's claim, and a hold."""
 
-    action: Literal["keep"] | Action
+    action: Course
     due: datetime | None
     """None: no rule covers the file, or what its period begins with has not happened."""
     claim: Claim | None = None
@@ -74,37 +75,6 @@ class Item:
         }
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """The decisions on a set of files, in a stable order, and the hash of those that a run carries out.
-
-    The hash says what would be done to which files under which rules, not when it was asked: the same
-    disposals planned a day later have the same hash, and any other set has another.
-    """
-
-    items: tuple[Item, ...]
-    hash: str
-
-    @property
-    def disposals(self) -> tuple[Item, ...]:
-        """The items to dispose of."""
-        return tuple(item for item in self.items if item.decision.action == "dispose")
-
-    @property
-    def steps(self) -> tuple[Item, ...]:
-        """The items that a run does something about: it disposes of them or gives them back."""
-        return _steps(self.items)
-
-    @property
-    def reviews(self) -> tuple[Item, ...]:
-        """The items that somebody must decide on."""
-        return tuple(item for item in self.items if item.decision.action == "review")
-
-    def as_json(self) -> dict[str, Any]:
-        """The plan as `sftpd retention plan --json` prints it."""
-        return {"plan": self.hash, "items": [item.as_json() for item in self.items]}
-
-
 class Schedule:
     """Decides on files under a set of rules and holds, at one moment."""
 
@@ -143,34 +113,44 @@ class Schedule:
     def decide(self, file: Kept) -> Decision:
         """The decision on one file, by `precedence.PRECEDENCE`."""
         held = self.holds_on(file)
-        hold = held[0] if held else None
+        ruled = self.unheld(file)
+        if held:
+            return Decision("keep", ruled.due, ruled.claim, held[0])
+        if ruled.action == "review" and (review := self.review_of(file, ruled.claim)) is not None:
+            action: Course = "dispose" if review.answer == "approved" else "keep"
+            return replace(ruled, action=action, review=review)
+        if ruled.action == "return" and (returned := file.returned) is not None:
+            assert ruled.rule is not None
+            end = ruled.rule.returned_for.due(returned.offered_at, ruled.rule.zone)
+            waits = returned.fetched_at is None and self.now < end
+            return replace(ruled, action="keep" if waits else "dispose", returned=returned)
+        return ruled
+
+    def unheld(self, file: Kept) -> Decision:
+        """The decision by the rules alone, whatever holds cover the file and people decided of it."""
         claims = self.claims(file)
         if not claims:
-            return Decision("keep", None, None, hold)
+            return Decision("keep", None)
         due, claim = settle(claims)[2:]
         if due == NEVER:
-            return Decision("keep", None, claim, hold)
-        if hold is not None or self.now < due:
-            return Decision("keep", due, claim, hold)
-        if claim.rule.action == "review" and (review := self.review_of(file, claim.rule)) is not None:
-            return Decision("dispose" if review.answer == "approved" else "keep", due, claim, review=review)
-        if claim.rule.action == "return" and (returned := file.returned) is not None:
-            end = claim.rule.returned_for.due(returned.offered_at, claim.rule.zone)
-            waits = returned.fetched_at is None and self.now < end
-            return Decision("keep" if waits else "dispose", due, claim, returned=returned)
-        return Decision(claim.rule.action, due, claim)
+            return Decision("keep", None, claim)
+        return Decision("keep" if self.now < due else claim.rule.action, due, claim)
 
-    def review_of(self, file: Kept, rule: Rule) -> Review | None:
-        """What was decided of the file under this version of the rule, as long as it counts."""
+    def may_differ(self, file: str, link: str) -> bool:
+        """Whether a hold may cover the file of this id, or something was decided of it."""
+        return file in self._reviews or self._holds.may_cover(file, link)
+
+    def review_of(self, file: Kept, claim: Claim | None) -> Review | None:
+        """What was decided of the file under the version of the rule that claims it, as long as it counts."""
         review = self._reviews.get(file.id)
-        return review if review is not None and review.is_of(rule) and review.stands(self.now) else None
+        if review is None or claim is None or not review.is_of(claim.rule) or not review.stands(self.now):
+            return None
+        return review
 
 
-def plan(files: Iterable[Kept], schedule: Schedule) -> Plan:
-    """The decisions on all `files`."""
-    ordered = sorted(files, key=lambda file: (file.link, file.folder, file.path, file.id))
-    items = tuple(Item(file, schedule.decide(file)) for file in ordered)
-    return Plan(items, _hash(_steps(items)))
+def is_step(action: Course, folder: str) -> bool:
+    """Whether a run does something about a file of a folder that has this decision."""
+    return action == "dispose" or (action == "return" and folder in RETURNABLE)
 
 
 def offered(returned: Returned) -> str:
@@ -212,34 +192,3 @@ _LENGTHS: Mapping[Bound, Callable[[Rule], str]] = MappingProxyType(
     }
 )
 """What set the end of a claim, in words."""
-
-
-def _steps(items: Iterable[Item]) -> tuple[Item, ...]:
-    return tuple(
-        item
-        for item in items
-        if item.decision.action == "dispose"
-        or (item.decision.action == "return" and item.file.folder in RETURNABLE)
-    )
-
-
-def _hash(items: Iterable[Item]) -> str:
-    digest = hashlib.sha256()
-    for item in items:
-        # Of texts and whole numbers under sorted keys this is RFC 8785, at a tenth of the time.
-        digest.update(_canonical(_hashed(item)).encode())
-    return digest.hexdigest()
-
-
-def _hashed(item: Item) -> dict[str, Any]:
-    rule, due = item.decision.rule, item.decision.due
-    assert rule is not None
-    assert due is not None
-    return {
-        "file": item.file.id,
-        "path": item.file.place,
-        "action": item.decision.action,
-        "due": due.isoformat(),
-        "rule": rule.id,
-        "version": rule.version,
-    }

@@ -1,6 +1,6 @@
 """Carries disposals out on disk: intent, removal, done; what a crash leaves behind, the same code ends."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from types import MappingProxyType
@@ -17,7 +17,6 @@ from sftpd.link import vaulted
 from sftpd.retention import held
 from sftpd.retention.copies import Copies
 from sftpd.retention.disposal import OFFERED, REMOVED, Done, Intent, Result, conclude, intend
-from sftpd.retention.guards import Reason
 from sftpd.retention.removal import Copied, Target, make_durable
 from sftpd.retention.roots import Place, Roots
 from sftpd.retention.rule import Action, Copy, Kept
@@ -45,20 +44,22 @@ class Sweep:
         self._clock = clock
 
     def run(
-        self, plan: str, items: Sequence[Item], require: Callable[[], None] = lambda: None
+        self,
+        plan: str,
+        batches: Iterable[Sequence[Item]],
+        places: Collection[Place],
+        require: Callable[[], None] = lambda: None,
+        parts: Iterable[Kept] = (),
     ) -> dict[str, Result]:
-        """Dispose of `items`, or give them back, while `require` raises nothing; returns file id → result.
+        """Dispose of items, or give them back, while `require` raises nothing; returns file id → result.
 
-        The files of a folder that is missing or replaced are left out: it may not be mounted. So are those
-        of an empty one. Raises RefusedError, before anything is done, when no folder is left.
+        Their files lie in `places`; `parts` are those of them that are unfinished uploads. The files of a
+        folder that is missing or replaced are left out: it may not be mounted. So are those of an empty one.
+        Raises RefusedError, before anything is done, when no folder is left.
         """
         results: dict[str, Result] = {}
-        items = [
-            item if item.file.returned is None else replace(item, file=item.file.where_it_lies)
-            for item in items
-        ]
         with ExitStack() as opened:
-            roots, against = self._open((item.file for item in items), opened)
+            roots, against = self._roots.open(set(places), opened)
             if against and not roots:
                 raise RefusedError(
                     against[0].text,
@@ -68,13 +69,13 @@ class Sweep:
             empty = {place for place, root in roots.items() if _is_empty(root)}
             for link, folder in sorted(empty):
                 _log.warning("retention_folder_empty", link=link, folder=folder)
-            reachable = [item for item in items if _folder(item.file) in roots.keys() - empty]
-            copies = Copies(self._roots, opened, (item.file for item in items))
-            for start in range(0, len(reachable), BATCH):
+            copies = Copies(self._roots, opened, parts)
+            for items in batches:
                 require()
-                batch = reachable[start : start + BATCH]
+                lying = [replace(item, file=item.file.where_it_lies) for item in items]
+                reachable = [item for item in lying if _folder(item.file) in roots.keys() - empty]
                 intents = self._intend(
-                    plan, batch, {i.file.id: _beside(i.file, roots, copies) for i in batch}
+                    plan, reachable, {i.file.id: _beside(i.file, roots, copies) for i in reachable}
                 )
                 results |= self._finish(intents, roots, copies, missing=Result.ABSENT)
         return results
@@ -82,7 +83,7 @@ class Sweep:
     def resume(self, intents: Sequence[Intent]) -> dict[str, Result]:
         """Finish intents that a crash left behind, but for those of folders that `run` leaves out."""
         with ExitStack() as opened:
-            roots, _ = self._open((intent.file for intent in intents), opened)
+            roots, _ = self._roots.open({_folder(intent.file) for intent in intents}, opened)
             reachable = [intent for intent in intents if _folder(intent.file) in roots]
             return self._finish(reachable, roots, Copies(self._roots, opened), missing=Result.GONE)
 
@@ -153,9 +154,6 @@ class Sweep:
             for copy in intent.copies
         }
         return Target(file, roots[_folder(file)]), also
-
-    def _open(self, files: Iterable[Kept], opened: ExitStack) -> tuple[Opened, list[Reason]]:
-        return self._roots.open({_folder(file) for file in files}, opened)
 
 
 def _folder(file: Kept) -> tuple[str, str]:

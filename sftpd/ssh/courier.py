@@ -8,10 +8,11 @@ import hashlib
 import logging
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from time import monotonic
+from typing import TypeVar
 
 from sftpd.errors import RemoteError
 from sftpd.link.model import Handling
@@ -23,12 +24,16 @@ from sftpd.ssh.courier_delivery import Deliveries
 from sftpd.ssh.courier_listing import find
 from sftpd.ssh.courier_login import log_in
 from sftpd.ssh.courier_probe import Examination
-from sftpd.ssh.courier_replies import errors_told
+from sftpd.ssh.courier_replies import errors_told, told
 from sftpd.ssh.courier_sftp import Client
 from sftpd.ssh.messages import Leased
 from sftpd.ssh.pace import Pace
 
 ENTRY = "sftpd.ssh.courier:main"
+
+F = TypeVar("F")
+B = TypeVar("B")
+R = TypeVar("R")
 
 _MEMORY_LIMIT = 1 << 30
 _AHEAD = 8
@@ -119,13 +124,13 @@ class Work:
     def do(self, message: Message, fds: tuple[int, ...]) -> Message:
         """Do what a message asks and return its answer."""
         match message:
-            case m.Upload():
-                with self._paced(message.rate, message.size):
-                    return m.Uploaded(self._deliveries.upload(message, *fds))
-            case m.Publish():
-                return self._deliveries.publish(message)
-            case m.Place():
-                self._deliveries.place(message)
+            case m.Upload(files=files):
+                with self._paced(message.rate, sum(file.size for file in files)):
+                    return m.Uploaded(self._each(self._deliveries.upload, files, fds))
+            case m.Publish(files=renamed):
+                return m.Published(self._each(self._deliveries.publish, renamed, [message] * len(renamed)))
+            case m.Place(files=placed):
+                return m.Dealt(self._each(self._deliveries.place, placed, [message] * len(placed)))
             case m.AskContent():
                 return m.Content(self._deliveries.holds(message))
             case m.AskSize():
@@ -135,16 +140,25 @@ class Work:
                 return self._next_part()
             case m.ListMore():
                 return self._next_part()
-            case m.Download():
-                with self._paced(message.rate, message.size):
-                    return self._download(message, *fds)
-            case m.Remove():
-                self._client.remove(message.path)
+            case m.Download(files=fetched):
+                sizes = [file.size for file in fetched if file.size is not None]
+                with self._paced(message.rate, sum(sizes) if len(sizes) == len(fetched) else None):
+                    return m.Downloaded(self._each(self._download, fetched, fds))
+            case m.Remove(paths=paths):
+                return m.Dealt(self._each(self._remove, paths, paths))
             case m.Probe():
                 self._client.probe()
             case m.Examine():
                 return Examination(self._client, message).findings()
         return Done()
+
+    def _each(
+        self, work: Callable[[F, B], R], files: Sequence[F], besides: Sequence[B]
+    ) -> tuple[R | m.Fault, ...]:
+        """Do it with each file and what belongs to it, all at once; what fails costs that file alone."""
+        works = [partial(work, file, other) for file, other in zip(files, besides, strict=True)]
+        done = self._client.together(works)
+        return tuple(_fault(told(one)) if isinstance(one, RemoteError) else one for one in done)
 
     @contextlib.contextmanager
     def _paced(self, rate: int | None, size: int | None) -> Iterator[None]:
@@ -163,6 +177,9 @@ class Work:
         if seconds > 0 and self._client.rest(self._monitor.fileno(), seconds):
             raise EOFError("sftpd has hung up")
 
+    def _remove(self, path: bytes, _: bytes) -> None:
+        self._client.remove(path)
+
     def _list(self, order: m.ListDirectory) -> None:
         found = find(self._client, order)
         self._listed, self._left_out = found.files, found.left_out
@@ -171,7 +188,7 @@ class Work:
         part, self._listed = self._listed[: m.BATCH], self._listed[m.BATCH :]
         return m.Listing(tuple(part), more=bool(self._listed), left_out=self._left_out)
 
-    def _download(self, order: m.Download, fd: int) -> m.Downloaded:
+    def _download(self, order: m.Fetching, fd: int) -> m.Fetched:
         digest = hashlib.sha256()
         position = 0
 
@@ -182,7 +199,11 @@ class Work:
             position += len(piece)
 
         self._client.read_file(order.path, take, order.size)
-        return m.Downloaded(position, digest.hexdigest())
+        return m.Fetched(position, digest.hexdigest())
+
+
+def _fault(error: RemoteError) -> m.Fault:
+    return m.Fault(error.code, str(error)[: m.TEXT_LIMIT])
 
 
 def _write(fd: int, rest: memoryview, position: int) -> None:

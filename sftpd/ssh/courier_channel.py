@@ -99,6 +99,8 @@ class CourierChannel:
         self._usual_patience = self._patience = patience
         self._looks_left = 0
         self._layouts: dict[tuple[int, int], _Layout] = {}
+        self.wait_for: Callable[[int, float], object] = self.have_answered
+        """How who asked waits for an answer."""
         self._wire.watch = self._look
 
     def greet(self, packet: bytes) -> Answer:
@@ -137,15 +139,26 @@ class CourierChannel:
             self._send(packet + b"".join(layout.buffers)[:count])
         return number, count
 
-    def read_into(self, reading: Reading | None) -> None:
-        """Stream the data of these reads from now on."""
+    def stream(self, reading: Reading) -> bool:
+        """Stream the data of these reads from now on; False: those of another file are streamed."""
+        if self._answers.reading is not None:
+            return False
         self._answers.reading = reading
+        return True
+
+    def stream_no_more(self) -> None:
+        """Have the data of reads wait for who asked, as other answers do."""
+        self._answers.reading = None
 
     def answer(self, number: int, more_patience: float = 0.0) -> Answer | Streamed:
         """The answer to a request that is wanted; it may take so many seconds more than others."""
         if number not in self._answers:
-            self._wait(lambda: number in self._answers, more_patience)
+            self.wait_for(number, more_patience)
         return self._answers.pop(number)
+
+    def have_answered(self, number: int, more_patience: float = 0.0) -> None:
+        """Wait for the answer to a request, which is left for who asked."""
+        self._wait(lambda: number in self._answers, more_patience)
 
     def drop(self, number: int) -> None:
         """Want the answer to a request no more."""

@@ -5,14 +5,15 @@ import os
 from typing import Literal
 
 from sftpd.errors import RemoteError
-from sftpd.exchange.remote import Outcome, Proof
+from sftpd.exchange.remote import Outcome
 from sftpd.link.model import Handling
 from sftpd.sftp.attributes import Attributes, clamped
 from sftpd.sftp.status import Status
 from sftpd.ssh import courier_messages as m
+from sftpd.ssh.courier_filling import filling
 from sftpd.ssh.courier_proof import Known, Ranges, is_same, prove
 from sftpd.ssh.courier_replies import StatusReply
-from sftpd.ssh.courier_sftp import CHUNK, POSIX_RENAME, Client, filling
+from sftpd.ssh.courier_sftp import CHUNK, POSIX_RENAME, Client
 
 RESUMED_FROM = 1 << 20
 """Bytes of a file from which it is worth asking whether a part of it is there."""
@@ -25,8 +26,10 @@ class Deliveries:
         self._client = client
         self._handling = handling
 
-    def upload(self, order: m.Upload, fd: int) -> Proof:
+    def upload(self, order: m.Sending, fd: int) -> m.Arrived:
         """Bring a file to its temporary name, and prove that it is there; raises RemoteError if it is not."""
+        if order.unless is not None and self._client.size(order.unless) is not None:
+            return m.Arrived("taken")
         sent = self._proven_part(order, fd)
         size = self._grown(order, fd, sent) if sent.size else None
         if size != order.size:
@@ -36,26 +39,28 @@ class Deliveries:
         self._set_attributes(order.path, fd)
         if size != order.size:
             raise RemoteError(f"{order.size} bytes were sent, the server has {size}")
-        return prove(self._client, order.path, sent, self._handling)
+        return m.Arrived(prove(self._client, order.path, sent, self._handling))
 
-    def publish(self, order: m.Publish) -> m.Published:
+    def publish(self, file: m.Renaming, order: m.Publish) -> m.Placed:
         """Rename a temporary file into place, once: one that is gone was renamed before."""
-        outcome = self._replacing(order) if order.replace else self._if_free(order)
+        outcome: Outcome = "renamed"
+        if file.temporary != file.final:
+            outcome = self._replacing(file) if order.replace else self._if_free(file)
         if outcome == "gone":
             self._require_folder(order.folder)
-            if self._client.size(order.temporary) is not None:
+            if self._client.size(file.temporary) is not None:
                 raise RemoteError("the folder was away for a moment, and the file with it")
-        return m.Published(outcome, self._client.size(order.final) if order.look else None)
+        return m.Placed(outcome, self._client.size(file.final) if order.look else None)
 
-    def place(self, order: m.Place) -> None:
+    def place(self, file: m.Renaming, order: m.Place) -> None:
         """Rename and replace what is there, with the folders above it made if the order says so."""
         try:
-            self.rename(order.temporary, order.final)
+            self.rename(file.temporary, file.final)
         except StatusReply as reply:
             if not order.make_folders or reply.status not in (Status.NO_SUCH_FILE, Status.FAILURE):
                 raise
-            self._make_parents(order.final)
-            self.rename(order.temporary, order.final)
+            self._make_parents(file.final)
+            self.rename(file.temporary, file.final)
 
     def rename(self, old: bytes, new: bytes) -> None:
         """Rename, in one step where the server can, and replace what is there."""
@@ -80,7 +85,7 @@ class Deliveries:
         known, limit = Known(order.size, order.sha256), max(handling.confirm_limit, handling.resume_limit)
         return is_same(client, order.path, known, ask=handling.check_file, read_limit=limit) is True
 
-    def _proven_part(self, order: m.Upload, fd: int) -> Ranges:
+    def _proven_part(self, order: m.Sending, fd: int) -> Ranges:
         """What of the file is at the remote already and is proven to be its beginning."""
         handling = self._handling
         if not handling.resume or order.size < RESUMED_FROM:
@@ -96,14 +101,14 @@ class Deliveries:
         same = is_same(self._client, order.path, part, ask=handling.check_file, read_limit=limit)
         return part if same else Ranges()
 
-    def _grown(self, order: m.Upload, fd: int, part: Ranges) -> int | None:
+    def _grown(self, order: m.Sending, fd: int, part: Ranges) -> int | None:
         """The size once the rest is written, None where the server lets no file grow, as some do not."""
         try:
             return self._write(order, fd, part)
         except StatusReply:
             return None
 
-    def _written_anew(self, order: m.Upload, fd: int) -> tuple[Ranges, int | None]:
+    def _written_anew(self, order: m.Sending, fd: int) -> tuple[Ranges, int | None]:
         sent = Ranges()
         try:
             size = self._write(order, fd, sent)
@@ -115,7 +120,7 @@ class Deliveries:
             size = self._write(order, fd, sent)
         return sent, size
 
-    def _write(self, order: m.Upload, fd: int, sent: Ranges) -> int | None:
+    def _write(self, order: m.Sending, fd: int, sent: Ranges) -> int | None:
         """Write what was not sent yet; returns the size that the server has then."""
         fill = filling(fd, order.size, sent.update)
         return self._client.write_file(order.path, fill, start=sent.size, sync=self._handling.fsync)
@@ -144,7 +149,7 @@ class Deliveries:
                 with contextlib.suppress(StatusReply):
                     self._client.make_directory(parent)
 
-    def _replacing(self, order: m.Publish) -> Literal["renamed", "gone"]:
+    def _replacing(self, order: m.Renaming) -> Literal["renamed", "gone"]:
         try:
             self.rename(order.temporary, order.final)
         except StatusReply:
@@ -153,7 +158,7 @@ class Deliveries:
             return "gone"
         return "renamed"
 
-    def _if_free(self, order: m.Publish) -> Outcome:
+    def _if_free(self, order: m.Renaming) -> Outcome:
         """Look first, for some servers' rename replaces; a file that comes in between is lost there."""
         client = self._client
         if client.size(order.final) is None:

@@ -5,7 +5,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from sftpd.exchange.remote import Outcome, Proof
+from sftpd.exchange.due import TOGETHER
+from sftpd.exchange.remote import Arrival, Outcome
 from sftpd.link.model import Handling
 from sftpd.process.messages import Message
 from sftpd.ssh.messages import LEASE_MAX, Leased
@@ -29,6 +30,9 @@ Text = Annotated[str, Meta(max_length=1024)]
 Size = Annotated[int, Meta(ge=0, le=SIZE_LIMIT)]
 Count = Annotated[int, Meta(ge=0, le=2**32 - 1)]
 Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+
+Some = Meta(min_length=1, max_length=TOGETHER)
+"""As many files as one order is about."""
 
 TEXT_LIMIT = 1024
 """Characters of a fault's text that a courier may send."""
@@ -93,49 +97,80 @@ class LoginFailed(Message, frozen=True):
     message: Text
 
 
-class Upload(Message, frozen=True):
-    """Write the file whose descriptor comes along to `path`; answered with Uploaded."""
+class Fault(msgspec.Struct, frozen=True, array_like=True, tag="fault"):
+    """Why one of several files could not be dealt with: the code of an error and its text."""
+
+    code: Word
+    message: Text
+
+
+class Sending(msgspec.Struct, frozen=True, array_like=True):
+    """A file to be uploaded to `path`, unless one is at `unless`."""
 
     path: Path
     size: Size
     sha256: Sha256
+    unless: Path | None = None
+
+
+class Upload(Message, frozen=True):
+    """Write the files whose descriptors come along; answered with Uploaded."""
+
+    files: Annotated[tuple[Sending, ...], Some]
     rate: int | None = None
     """Bytes a second that may be sent, as Lease lets them; None: any number."""
 
 
+class Arrived(msgspec.Struct, frozen=True, array_like=True, tag="arrived"):
+    """How it is known that the remote has the bytes of a file, or that its name is taken."""
+
+    proof: Arrival
+
+
 class Uploaded(Message, frozen=True):
-    """The remote has the bytes, and how that is known."""
+    """What became of each."""
 
-    proof: Proof
+    answers: Annotated[tuple[Arrived | Fault, ...], Some]
 
 
-class Place(Message, frozen=True):
-    """Rename, replacing what is there; answered with Done."""
+class Renaming(msgspec.Struct, frozen=True, array_like=True):
+    """A file and its final name; they are one where there is nothing to rename."""
 
     temporary: Path
     final: Path
+
+
+class Place(Message, frozen=True):
+    """Rename, replacing what is there; answered with Dealt."""
+
+    files: Annotated[tuple[Renaming, ...], Some]
     make_folders: bool = False
     """Whether the directories above `final` are made where they are missing."""
 
 
 class Publish(Message, frozen=True):
-    """Rename a temporary file that was uploaded; answered with Published."""
+    """Rename temporary files that were uploaded; answered with Published."""
 
-    temporary: Path
-    final: Path
+    files: Annotated[tuple[Renaming, ...], Some]
     folder: Path
-    """Where the two lie, or above that: if it is not there, a file that is gone says nothing."""
+    """Where they lie, or above that: if it is not there, a file that is gone says nothing."""
     replace: bool
     """Whether a file at `final` gives way."""
     look: bool
     """Whether to ask for the file's size at `final` afterwards."""
 
 
-class Published(Message, frozen=True):
-    """What became of it, and the size that was asked for."""
+class Placed(msgspec.Struct, frozen=True, array_like=True, tag="placed"):
+    """What became of a file, and the size that was asked for."""
 
     outcome: Outcome
     size: Size | None
+
+
+class Published(Message, frozen=True):
+    """What became of each."""
+
+    answers: Annotated[tuple[Placed | Fault, ...], Some]
 
 
 class AskContent(Message, frozen=True):
@@ -195,33 +230,51 @@ class Listing(Message, frozen=True):
     left_out: Count
 
 
-class Download(Message, frozen=True):
-    """Write the remote file into the one whose descriptor comes along; answered with Downloaded."""
+class Fetching(msgspec.Struct, frozen=True, array_like=True):
+    """A file to be fetched."""
 
     path: Path
     size: Size | None
     """Its size where it is known; the server is asked for it otherwise."""
+
+
+class Download(Message, frozen=True):
+    """Write remote files into those whose descriptors come along; answered with Downloaded."""
+
+    files: Annotated[tuple[Fetching, ...], Some]
     rate: int | None = None
     """Bytes a second that may be asked for, as Lease lets them; None: any number."""
 
 
-class Downloaded(Message, frozen=True):
+class Fetched(msgspec.Struct, frozen=True, array_like=True, tag="fetched"):
     """What was written."""
 
     size: Size
     sha256: Sha256
 
 
+class Downloaded(Message, frozen=True):
+    """What was written of each."""
+
+    answers: Annotated[tuple[Fetched | Fault, ...], Some]
+
+
 class Lease(Message, frozen=True):
-    """So many bytes of the file that is on its way are moved; answered with Leased."""
+    """So many bytes of the files that are on their way are moved; answered with Leased."""
 
     size: Annotated[int, Meta(ge=1, le=LEASE_MAX)]
 
 
 class Remove(Message, frozen=True):
-    """Delete a file; answered with Done."""
+    """Delete files; answered with Dealt."""
 
-    path: Path
+    paths: Annotated[tuple[Path, ...], Some]
+
+
+class Dealt(Message, frozen=True):
+    """What kept each from being dealt with, None where nothing did."""
+
+    answers: Annotated[tuple[Fault | None, ...], Some]
 
 
 class Examine(Message, frozen=True):
@@ -268,5 +321,6 @@ FromCourier = (
     | Content
     | Listing
     | Downloaded
+    | Dealt
     | Findings
 )

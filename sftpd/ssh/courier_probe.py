@@ -6,9 +6,10 @@ from contextlib import suppress
 
 from sftpd.sftp.attributes import Attributes
 from sftpd.ssh import courier_messages as m
+from sftpd.ssh.courier_filling import filling_with
 from sftpd.ssh.courier_proof import Ranges, is_same
 from sftpd.ssh.courier_replies import StatusReply
-from sftpd.ssh.courier_sftp import FSYNC, POSIX_RENAME, Client, filling_with
+from sftpd.ssh.courier_sftp import FSYNC, POSIX_RENAME, Client
 
 _CONTENT = bytes(range(251)) * 300
 _OTHER = b"another content"

@@ -120,7 +120,7 @@ def _hashed_there(client: Client, path: bytes, seen: Ranges | Known, *, unoffere
 def _read_again(client: Client, path: bytes, seen: Ranges | Known) -> bool | None:
     digest = hashlib.sha256()
     try:
-        client.read_file(path, digest.update)
+        client.read_file(path, digest.update, seen.size, to_the_end=False)
     except StatusReply as reply:
         if reply.status is Status.PERMISSION_DENIED:  # a letter box: write only
             return None

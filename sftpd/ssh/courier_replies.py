@@ -44,14 +44,20 @@ def errors_told() -> Iterator[None]:
     try:
         yield
     except StatusReply as reply:
-        kind = RemoteRefusedError if reply.status in _FINAL else RemoteError
-        raise kind(reply.what) from reply
+        raise told(reply) from reply
     except TimeoutError as fault:
         raise RemoteError("the server does not answer") from fault
     except ProtocolError as fault:
         raise RemoteError(f"the server does not speak SFTP as it should: {fault}") from fault
     except (EOFError, OSError, paramiko.SSHException) as fault:
         raise RemoteError(f"the connection is lost: {printable(str(fault).encode())}") from fault
+
+
+def told(error: RemoteError) -> RemoteError:
+    """An error as the monitor is told of it: RemoteRefusedError for a status that will not change."""
+    if not isinstance(error, StatusReply):
+        return error
+    return (RemoteRefusedError if error.status in _FINAL else RemoteError)(error.what)
 
 
 def described(answer: Answer) -> Attributes:

@@ -4,12 +4,11 @@ paramiko's own client decodes names as UTF-8, keeps the server's extensions to i
 a limit; a courier can have none of the three.
 """
 
-import io
-import os
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from enum import IntEnum
+from typing import TypeVar
 
 from sftpd.errors import RemoteError
 from sftpd.sftp import attributes
@@ -32,6 +31,9 @@ from sftpd.ssh.courier_replies import (
     status_of,
     unless_end,
 )
+from sftpd.ssh.courier_strands import together
+
+T = TypeVar("T")
 
 CHUNK = 32 * 1024
 """Bytes of a file in one packet, the most that every server takes; some say that they take more."""
@@ -140,6 +142,13 @@ class Client:
         """Keep the connection up until `fd` has something to read; False when that took too long."""
         return self._channel.rest(fd, seconds)
 
+    def together(self, works: Sequence[Callable[[], T]]) -> list[T | RemoteError]:
+        """Do several works over this conversation, each of which goes on while others wait for answers.
+
+        Returns what each returned, or the RemoteError that it raised.
+        """
+        return together(self._channel, works)
+
     @contextmanager
     def paced(self, moved: Callable[[int], object], ahead: int) -> Iterator[None]:
         """Have `moved` called after each part of a file that was sent or has come, with its number of bytes.
@@ -210,10 +219,11 @@ class Client:
             ahead += count
             self._moved(count)
 
-    def read_file(self, path: bytes, sink: Sink, size: int | None = None) -> int:
+    def read_file(self, path: bytes, sink: Sink, size: int | None = None, *, to_the_end: bool = True) -> int:
         """Give `sink` the bytes of a file in order; returns how many there were.
 
-        The server is asked for its size unless that is given. Raises RemoteError for a file that grows.
+        The server is asked for its size unless that is given. Raises RemoteError for a file that grows; not
+        `to_the_end`: what is behind that size is left alone.
         """
         asked = self._send(_Ask.STAT, string(path)) if size is None else None
         opening = self._send(_Ask.OPEN, string(path), uint32(OpenFlag.READ), _NOTHING_SAID)
@@ -223,11 +233,12 @@ class Client:
             size = self._size_of(handle, told)
         assert size is not None
         reading = Reading(sink)
-        self._channel.read_into(reading)
+        streamed = self._channel.stream(reading)
         try:
-            position = self._read(handle, size, reading)
+            position = self._read(handle, size, reading, behind=1 if to_the_end else 0)
         finally:
-            self._channel.read_into(None)
+            if streamed:
+                self._channel.stream_no_more()
         self._channel.ask(_Ask.CLOSE, string(handle), wanted=False)
         return position
 
@@ -237,16 +248,18 @@ class Client:
             told = self._ask(_Ask.FSTAT, string(handle))
         return known_size(described(told))
 
-    def _read(self, handle: bytes, size: int, reading: Reading) -> int:
-        """Read up to the end of a file of which `size` bytes are expected; returns how many there were."""
+    def _read(self, handle: bytes, size: int, reading: Reading, *, behind: int) -> int:
+        """Read a file of which `size` bytes are expected; returns how many there were.
+
+        It is at its end where a read of `behind` bytes behind them says so; 0: there is none.
+        """
         under_way: deque[tuple[int, int]] = deque()
         most = self._most_ahead
         window, length = min(_FIRST_WINDOW, most), min(self._most_read, most)
         position = asked = 0
-        while True:
-            # One read of a byte behind the expected end tells whether that is the end.
-            while asked <= size and (_has_room(under_way, asked - position, window) or not under_way):
-                count = min(length, size - asked) or 1
+        while position < size + behind:
+            while asked < size + behind and (_has_room(under_way, asked - position, window) or not under_way):
+                count = min(length, size - asked) or behind
                 number = self._send(_Ask.READ, string(handle), uint64(asked), uint32(count))
                 under_way.append((number, count))
                 reading.expected.append((number, count))
@@ -340,38 +353,6 @@ class Client:
         answer = self._channel.answer(number, more_patience)
         assert isinstance(answer, Answer)
         return answer
-
-
-def filling(fd: int, size: int, see: Callable[[memoryview], object]) -> Fill:
-    """Fills buffers with the first `size` bytes of an open file, whose offset does not move; `see` sees them.
-
-    It raises RemoteError when the file cannot be read.
-    """
-
-    def fill(buffers: Sequence[memoryview], position: int) -> int:
-        try:
-            left = count = min(os.preadv(fd, buffers, position), size - position)
-        except OSError as fault:
-            raise RemoteError(f"the local file cannot be read: {fault.strerror}") from fault
-        for buffer in buffers:
-            if left <= 0:
-                break
-            see(buffer[:left])
-            left -= len(buffer)
-        return count
-
-    return fill
-
-
-def filling_with(content: bytes) -> Fill:
-    """Fills buffers with these bytes."""
-    source = io.BytesIO(content)
-
-    def fill(buffers: Sequence[memoryview], position: int) -> int:
-        source.seek(position)
-        return sum(source.readinto(buffer) for buffer in buffers)
-
-    return fill
 
 
 def _at_will(count: int) -> None:

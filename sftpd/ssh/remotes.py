@@ -1,65 +1,21 @@
 """The monitor's side of couriers: logs them in, lends them out, and keeps a few for the next borrower."""
 
-import base64
-import binascii
 import contextlib
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
-from functools import partial
-from typing import TypeVar
+from collections.abc import Iterator, Mapping
 
-import msgspec
-import paramiko
-import structlog
-
-from sftpd.errors import (
-    HostKeyError,
-    MessageError,
-    NotFoundError,
-    ProcessError,
-    RefusedError,
-    RemoteError,
-    RemoteRefusedError,
-)
-from sftpd.exchange.remote import DEPTH_LIMIT, Listing, Look, Proof, Published, Remote, RemoteFile, Share
-from sftpd.link import model
+from sftpd.errors import NotFoundError, ProcessError, RemoteError
+from sftpd.exchange.remote import Remote, only
 from sftpd.names import RemoteName
-from sftpd.process.channel import CallFailedError, Delivery, close_all
-from sftpd.process.child import Child
-from sftpd.process.deadline import Deadline
-from sftpd.process.messages import Done, Failure, Message, Notice, Request
 from sftpd.process.pool import Children
-from sftpd.ssh import courier, signing
+from sftpd.ssh import courier
 from sftpd.ssh import courier_messages as m
+from sftpd.ssh.courier_connection import Connection, RemoteLogin
 from sftpd.ssh.courier_probe import left_by_examination
-from sftpd.ssh.messages import Leased
 
 _IDLE_SECONDS = 60.0
 _IDLE_LIMIT = 4
-_LOGIN_STEPS = 6
-"""Name, connection, identification, key exchange, login, SFTP: each may take `connect_timeout`."""
-_STEP_PATIENCE = 300.0
-_TRANSFER_PATIENCE = 24 * 3600.0
-_PROBE_PATIENCE = 10.0
-_TRUSTED_SECONDS = 0.1
-"""For which a connection that has answered counts as one that does."""
-
-_log = structlog.get_logger()
-
-M = TypeVar("M", bound=Message)
-
-_ERRORS = {kind.code: kind for kind in (RemoteError, RemoteRefusedError, HostKeyError)}
-
-
-@dataclass(frozen=True, slots=True)
-class RemoteLogin:
-    """A remote and how to log in there: a private key, a password, or both; only the monitor has the key."""
-
-    remote: model.Remote
-    key: paramiko.PKey | None = field(repr=False)
-    password: Callable[[], str] | None = field(repr=False)
 
 
 class CourierRemotes:
@@ -76,8 +32,8 @@ class CourierRemotes:
         self._remotes = remotes
         self._idle_seconds = idle_seconds
         self._lock = threading.Lock()
-        self._idle: defaultdict[RemoteName, list[_Connection]] = defaultdict(list)
-        self._lent: set[_Connection] = set()
+        self._idle: defaultdict[RemoteName, list[Connection]] = defaultdict(list)
+        self._lent: set[Connection] = set()
         self._closed = False
 
     @contextlib.contextmanager
@@ -101,14 +57,14 @@ class CourierRemotes:
         Raises as `borrow`, and RemoteError where the connection is lost.
         """
         with self.borrow(name) as connection:
-            assert isinstance(connection, _Connection)
+            assert isinstance(connection, Connection)
             try:
                 return connection.examine(folder, mark)
             except RemoteError:
                 with self.borrow(name) as another:
                     for path in left_by_examination(folder, mark):
                         if another.size(path) is not None:
-                            another.remove(path)
+                            only(another.remove([path]))
                 raise
 
     def close(self) -> None:
@@ -120,7 +76,7 @@ class CourierRemotes:
         for connection in connections:
             connection.close()
 
-    def _take(self, name: RemoteName) -> "_Connection | None":
+    def _take(self, name: RemoteName) -> "Connection | None":
         """An idle connection that still answers."""
         while True:
             with self._lock:
@@ -132,7 +88,7 @@ class CourierRemotes:
                 return connection
             self._give_back(name, connection)
 
-    def _connect(self, login: RemoteLogin) -> "_Connection":
+    def _connect(self, login: RemoteLogin) -> "Connection":
         name = login.remote.name
         try:
             child = self._children.spawn(
@@ -143,7 +99,7 @@ class CourierRemotes:
             )
         except ProcessError as fault:
             raise RemoteError(str(fault), where=name) from fault
-        connection = _Connection(name, child)
+        connection = Connection(name, child)
         with self._lock:
             self._lent.add(connection)
             closed = self._closed
@@ -156,7 +112,7 @@ class CourierRemotes:
             raise
         return connection
 
-    def _give_back(self, name: RemoteName, connection: "_Connection") -> None:
+    def _give_back(self, name: RemoteName, connection: "Connection") -> None:
         with self._lock:
             self._lent.discard(connection)
             keep = connection.usable and not self._closed and len(self._idle[name]) < _IDLE_LIMIT
@@ -164,206 +120,3 @@ class CourierRemotes:
                 self._idle[name].append(connection)
         if not keep:
             connection.close()
-
-
-class _Connection:
-    """A Remote: each method is one call to the courier, which may fail once and is then of no more use."""
-
-    def __init__(self, name: RemoteName, child: Child) -> None:
-        self._name = name
-        self._child = child
-        self._trusted = Deadline(0)
-        self.usable = False
-
-    def log_in(self, login: RemoteLogin, idle_seconds: float) -> None:
-        """Have the courier log in, and sign what it may have signed.
-
-        No switchboard attends the channel: while it logs in, and only then, a courier is listened to here.
-        """
-        remote, channel = login.remote, self._child.channel
-        key = None if login.key is None else login.key.asbytes()
-        password = None if login.password is None else login.password()
-        pinned = tuple(_blob(line, remote.name) for line in remote.host_keys)
-        deadline = Deadline(_LOGIN_STEPS * remote.connect_timeout)
-        with self._told():
-            channel.notify(
-                m.Connect(
-                    remote.host,
-                    remote.port,
-                    remote.user,
-                    host_keys=pinned,
-                    timeout=remote.connect_timeout,
-                    answer_timeout=remote.answer_timeout,
-                    source_address=remote.source_address,
-                    compat=remote.compat,
-                    key=key,
-                    password=password,
-                    idle=idle_seconds,
-                    handling=remote.handling,
-                )
-            )
-            while not self.usable:
-                envelope, fds = channel.receive(deadline.remaining())
-                close_all(fds)
-                match envelope:
-                    case Request(body=m.SignLogin() as wanted):
-                        self._sign(envelope, wanted, login)
-                    case Notice(body=m.LoginFailed(code=code, message=message)):
-                        raise self._error(code, message)
-                    case Notice(body=m.LoggedIn() as entry):
-                        self._tell(entry)
-                        self.usable = True
-
-    def _tell(self, entry: m.LoggedIn) -> None:
-        if entry.legacy:
-            _log.warning("legacy_algorithms", remote=self._name, algorithms=list(entry.legacy))
-        for blob in entry.announced:
-            # Only said: a server has proven that it has the key it showed, and no other.
-            _log.info("remote_announces_host_key", remote=self._name, not_pinned=signing.fingerprint(blob))
-
-    def answers(self) -> bool:
-        """Whether the remote is still there; it is asked unless it has just answered something else."""
-        if not self._trusted.passed():
-            return True
-        try:
-            self._call(m.Probe(), Done, patience=_PROBE_PATIENCE)
-        except RemoteError:
-            return False
-        return True
-
-    def close(self) -> None:
-        """End the courier, and the connection with it."""
-        self._child.kill()
-        self._child.wait()
-        self._child.channel.close()
-
-    def upload(self, fd: int, path: bytes, *, size: int, sha256: str, share: Share | None = None) -> Proof:
-        """As Remote says."""
-        order = m.Upload(path, size, sha256, share.rate if share else None)
-        patience = _patience(size, share)
-        return self._call(order, m.Uploaded, [fd], patience=patience, share=share).proof
-
-    def place(self, temporary: bytes, final: bytes, *, make_folders: bool = False) -> None:
-        """As Remote says."""
-        self._call(m.Place(temporary, final, make_folders), Done)
-
-    def publish(
-        self, temporary: bytes, final: bytes, *, folder: bytes, replace: bool, look: bool
-    ) -> Published:
-        """As Remote says."""
-        done = self._call(m.Publish(temporary, final, folder, replace, look), m.Published)
-        return Published(done.outcome, done.size)
-
-    def holds(self, path: bytes, *, size: int, sha256: str) -> bool:
-        """As Remote says."""
-        order = m.AskContent(path, size, sha256)
-        return self._call(order, m.Content, patience=_TRANSFER_PATIENCE).same
-
-    def size(self, path: bytes) -> int | None:
-        """As Remote says."""
-        return self._call(m.AskSize(path), m.FileSize).size
-
-    def look(self, path: bytes, look: Look) -> Listing:
-        """As Remote says."""
-        after = None if look.after is None else m.Entry(look.after.name, look.after.size, look.after.mtime)
-        order = m.ListDirectory(path, look.recursive, look.oldest_first, look.limit, after, look.folders)
-        part = self._call(order, m.Listing)
-        files = [*part.files]
-        while part.more and len(files) < look.limit:
-            part = self._call(m.ListMore(), m.Listing)
-            files += part.files
-        if not all(_is_path(file.name, look) for file in files):
-            self.usable = False
-            raise RemoteError("courier lists a name that is none", where=self._name)
-        return Listing(tuple(RemoteFile(*msgspec.structs.astuple(file)) for file in files), part.left_out)
-
-    def download(
-        self, path: bytes, fd: int, size: int | None = None, share: Share | None = None
-    ) -> tuple[int, str]:
-        """As Remote says."""
-        order = m.Download(path, size, share.rate if share else None)
-        patience = _patience(size or 0, share)
-        got = self._call(order, m.Downloaded, [fd], patience=patience, share=share)
-        return got.size, got.sha256
-
-    def examine(self, folder: bytes, mark: str) -> m.Findings:
-        """As CourierRemotes says, but files are left if it fails."""
-        return self._call(m.Examine(folder, mark), m.Findings)
-
-    def remove(self, path: bytes) -> None:
-        """As Remote says."""
-        self._call(m.Remove(path), Done)
-
-    def _call(
-        self,
-        order: Message,
-        expect: type[M],
-        fds: Sequence[int] = (),
-        patience: float = _STEP_PATIENCE,
-        share: Share | None = None,
-    ) -> M:
-        if not self.usable:
-            raise RemoteError("connection has failed before", where=self._name)
-        self.usable = False
-        serve = None if share is None else partial(self._lend, share)
-        with self._told():
-            answer = self._child.channel.call(order, expect, fds, timeout=patience, serve=serve)
-        self._trusted = Deadline(_TRUSTED_SECONDS)
-        self.usable = True
-        return answer
-
-    def _lend(self, share: Share, asked: Delivery) -> None:
-        """Let a courier take from a share. Raises MessageError for whatever else it wants."""
-        close_all(asked.fds)
-        match asked.envelope:
-            case Request(body=m.Lease(size=size)):
-                self._child.channel.reply(asked.envelope, Leased(share.take(size)))
-            case _:
-                raise MessageError("courier asks for what it may not")
-
-    def _sign(self, request: Request[Message], wanted: m.SignLogin, login: RemoteLogin) -> None:
-        channel = self._child.channel
-        try:
-            if login.key is None:
-                raise RefusedError("this remote has no key", reason=signing.SIGNATURE_REFUSED)
-            blob = signing.sign_login(login.key, login.remote.user, wanted.data, wanted.algorithm)
-        except RefusedError as refusal:
-            _log.error("login_signature_refused", remote=self._name, fault=str(refusal))
-            channel.send(Failure(request.id, refusal.reason, ""))
-        else:
-            channel.reply(request, m.LoginSignature(blob))
-
-    @contextlib.contextmanager
-    def _told(self) -> Iterator[None]:
-        """Turn what a channel raises into RemoteError and its kinds."""
-        try:
-            yield
-        except CallFailedError as failure:
-            raise self._error(failure.failure_code, failure.message) from failure
-        except TimeoutError as fault:
-            raise RemoteError("courier did not get done in time", where=self._name) from fault
-        except ProcessError as fault:
-            raise RemoteError(f"courier has ended: {fault}", where=self._name) from fault
-
-    def _error(self, code: str, message: str) -> RemoteError:
-        return _ERRORS.get(code, RemoteError)(message[: m.TEXT_LIMIT], where=self._name)
-
-
-def _patience(size: int, share: Share | None) -> float:
-    """Seconds that a file of `size` bytes may take; others may take half of its share meanwhile."""
-    return _TRANSFER_PATIENCE + (2 * size / share.rate if share else 0.0)
-
-
-def _blob(line: str, remote: RemoteName) -> bytes:
-    """The wire form of a public key in OpenSSH form."""
-    try:
-        return base64.b64decode(line.split()[1], validate=True)
-    except (IndexError, binascii.Error) as fault:
-        raise HostKeyError("pinned host key is none", where=remote, expected="TYPE BASE64") from fault
-
-
-def _is_path(path: bytes, look: Look) -> bool:
-    parts = path.split(b"/")
-    if len(parts) > (DEPTH_LIMIT if look.recursive else 1) or b"\0" in path:
-        return False
-    return not any(part in (b"", b".", b"..") or len(part) > m.NAME_LIMIT for part in parts)

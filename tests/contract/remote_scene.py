@@ -8,11 +8,12 @@ from pathlib import Path
 import paramiko
 from sshd import Sshd
 
-from sftpd.exchange.remote import Look, RemoteFile
+from sftpd.exchange.remote import Download, Look, Publication, RemoteFile, Upload, only
 from sftpd.link.model import Backoff, Remote
 from sftpd.names import LinkName, RemoteName
 from sftpd.process.pool import Children
-from sftpd.ssh.remotes import CourierRemotes, RemoteLogin
+from sftpd.ssh.courier_connection import RemoteLogin
+from sftpd.ssh.remotes import CourierRemotes
 
 NAME = RemoteName("partner")
 
@@ -55,7 +56,7 @@ class LocalFile:
     def upload(self, remote, path: bytes) -> str:
         fd = os.open(self.path, os.O_RDONLY)
         try:
-            return remote.upload(fd, path, size=self.size, sha256=self.sha256)
+            return only(remote.upload([Upload(fd, path, self.size, self.sha256)]))
         finally:
             os.close(fd)
 
@@ -63,9 +64,17 @@ class LocalFile:
 def download(remote, path: bytes, target: Path) -> tuple[int, str]:
     fd = os.open(target, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
-        return remote.download(path, fd)
+        return only(remote.download([Download(path, fd)]))
     finally:
         os.close(fd)
+
+
+def place(remote, old: bytes, new: bytes, **options: bool) -> None:
+    only(remote.place([Publication(old, new)], **options))
+
+
+def remove(remote, path: bytes) -> None:
+    only(remote.remove([path]))
 
 
 def couriers(children: Children) -> list:

@@ -22,6 +22,7 @@ from sftpd.retention.guard import Confirmation
 from sftpd.retention.guards import Bounds
 from sftpd.retention.roots import Roots
 from sftpd.retention.rule import Rule, Term
+from sftpd.retention.schedule import Item, is_step
 from sftpd.retention.timekeeper import Timekeeper
 
 RECEIVED = datetime(2026, 1, 1, tzinfo=UTC)
@@ -110,6 +111,10 @@ class Scene:
         rows = [{**usual, "id": file, "peer": peer, **values} for file in files]
         self.ledger.write(lambda unit: unit.conn.execute(tables.transfer.insert(), rows))
 
+    def steps(self) -> list[Item]:
+        """What a run would do something about."""
+        return [item for item in self.desk.items() if is_step(item.decision.action, item.file.folder)]
+
     def roots_of(self, folder: str) -> Root:
         return Root.at(self.roots.folder(("demo", folder)))
 
@@ -158,5 +163,5 @@ if __name__ == "__main__":
     planned = scene.desk.plan()
     if len(sys.argv) > 3:
         die_at(int(sys.argv[3]))
-    scene.desk.run(planned.hash, Confirmation(len(planned.disposals), "jan"))
+    scene.desk.run(planned.hash, Confirmation(sum(planned.by_link("dispose").values()), "jan"))
     scene.ledger.close()

@@ -8,10 +8,10 @@ import zipfile
 import pypdf
 import pytest
 
-from sftpd.erasure import reader
+from sftpd.erasure import readers as readers_module
 from sftpd.erasure.formats import decoding
 from sftpd.erasure.messages import Found, Redact, Search, Unsearchable
-from sftpd.erasure.readers import Readers
+from sftpd.erasure.readers import READER, Readers
 from sftpd.process.pool import Children
 
 JAN = ("email=jan@example.nl",)
@@ -19,7 +19,7 @@ JAN = ("email=jan@example.nl",)
 
 @pytest.fixture
 def children():
-    with Children.start(["sftpd.erasure.reader"]) as started:
+    with Children.start([READER]) as started:
         yield started
 
 
@@ -113,7 +113,7 @@ def test_readers_are_kept_and_a_dead_one_is_replaced(readers, children, table):
 def test_a_file_that_no_reader_survives_is_unsearchable_and_the_next_is_read(
     children, table, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(reader, "_CPU_LIMIT", 1)
+    monkeypatch.setattr(readers_module, "_CPU_LIMIT", 1)
     slow = tmp_path / "slow.csv"
     slow.write_bytes(b"a;b\n" + b"jan@example.nl;jan@example.nl.com\n" * 2_000_000)
     readers = Readers(children)
@@ -125,7 +125,7 @@ def test_a_file_that_no_reader_survives_is_unsearchable_and_the_next_is_read(
 
 
 def test_memory_is_limited(children, tmp_path, monkeypatch):
-    monkeypatch.setattr(reader, "_MEMORY_LIMIT", 64 << 20)
+    monkeypatch.setattr(readers_module, "_MEMORY_LIMIT", 64 << 20)
     big = tmp_path / "big.csv"
     big.write_bytes(b"a;b\njan@example.nl;" + b"x" * (100 << 20))
     readers = Readers(children)
@@ -135,7 +135,7 @@ def test_memory_is_limited(children, tmp_path, monkeypatch):
 
 
 def test_a_text_over_the_limit_is_searched_in_little_memory_and_not_redacted(children, tmp_path, monkeypatch):
-    monkeypatch.setattr(reader, "_MEMORY_LIMIT", 64 << 20)
+    monkeypatch.setattr(readers_module, "_MEMORY_LIMIT", 64 << 20)
     readers = Readers(children)
     huge = tmp_path / "huge.csv"
     with huge.open("wb") as file:

@@ -9,6 +9,7 @@ from exchange_scene import Scene, contents, quick_folder
 
 from sftpd.errors import RemoteError, RemoteRefusedError
 from sftpd.exchange.collect import Pulled
+from sftpd.exchange.due import TOGETHER
 from sftpd.exchange.receive import Receiver
 from sftpd.ledger import tables
 
@@ -142,10 +143,10 @@ def test_a_file_at_which_the_connection_breaks_keeps_no_other_waiting(scene):
 def test_a_remote_that_is_gone_is_not_asked_for_each_file(scene):
     for number in range(20):
         offered(scene, f"{number}")
-    scene.remote.faults["download"] = [RemoteError("connection lost")] * 20
+    scene.remote.lost_answers["download"] = 20
     with pytest.raises(RemoteError):
         scene.collector.collect()
-    assert scene.remote.calls["download"] == 3
+    assert scene.remote.together["download"] == [TOGETHER, 1, 1]
 
 
 def test_a_broken_download_leaves_nothing_and_is_tried_again(scene):
@@ -280,16 +281,16 @@ def test_several_files_are_fetched_at_once(leaving):
 
 
 def test_what_is_no_fault_of_the_remote_stops_all_of_them(leaving, monkeypatch):
-    complete, crashed = Receiver.complete, threading.Event()
+    complete, crashed = Receiver.complete_all, threading.Event()
 
-    def dies_once(receiver, arrival):
-        if arrival.path == (b"0",):
+    def dies_once(receiver, arrivals):
+        if any(arrival.path == (b"0",) for arrival in arrivals):
             crashed.set()
             raise Crash
         assert crashed.wait(20)
-        complete(receiver, arrival)
+        return complete(receiver, arrivals)
 
-    monkeypatch.setattr(Receiver, "complete", dies_once)
+    monkeypatch.setattr(Receiver, "complete_all", dies_once)
     for number in range(200):
         offered(leaving, f"{number}")
     with pytest.raises(Crash):

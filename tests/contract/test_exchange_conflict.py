@@ -4,7 +4,7 @@ import json
 
 import pytest
 import sqlalchemy as sa
-from exchange_scene import Scene, contents, crash_at_every_step, poll, quick_folder
+from exchange_scene import Scene, claim_one, contents, crash_at_every_step, poll, quick_folder
 from receipt_scene import ReceiptScene
 
 from sftpd.erasure import traces
@@ -118,7 +118,7 @@ def test_it_is_settled_the_same_wherever_it_is_cut_off(tmp_path, monkeypatch, ro
             take_name(scene.folder, route)
         else:
             scene.remote.during_upload = lambda: take_name(scene.folder, route)
-        transfer = scene.senders[route].claim(scene.drop("a/report.csv", OURS)).id
+        transfer = claim_one(scene.senders[route], scene.drop("a/report.csv", OURS)).id
         scene.senders[route].advance(transfer)
 
     def check(folder, crashed):
@@ -180,7 +180,7 @@ def test_a_transfer_goes_on_under_the_temporary_name_it_began_with(tmp_path, mon
     """A configuration that changed in between must not make a part that still lies there look renamed."""
 
     def act(scene):
-        transfer = scene.senders["remote"].claim(scene.drop("a/report.csv", OURS)).id
+        transfer = claim_one(scene.senders["remote"], scene.drop("a/report.csv", OURS)).id
         scene.senders["remote"].advance(transfer)
 
     def check(folder, crashed):
@@ -194,7 +194,7 @@ def test_a_transfer_goes_on_under_the_temporary_name_it_began_with(tmp_path, mon
 
 def test_without_temporary_names_a_file_arrives_once_wherever_it_is_cut_off(tmp_path, monkeypatch):
     def act(scene):
-        transfer = scene.senders["remote"].claim(scene.drop("a/report.csv", OURS)).id
+        transfer = claim_one(scene.senders["remote"], scene.drop("a/report.csv", OURS)).id
         scene.senders["remote"].advance(transfer)
 
     def check(folder, crashed):
@@ -217,7 +217,7 @@ def test_the_event_says_whether_the_file_was_seen(tmp_path):
             done = publish(*args, **options)
             for file in (folder / "b").iterdir():
                 file.unlink()
-            return done._replace(size=None)
+            return [one._replace(size=None) for one in done]
 
         scene.remote.publish = take_away
         deliver(scene, "remote", "b/report.csv")
@@ -227,7 +227,7 @@ def test_the_event_says_whether_the_file_was_seen(tmp_path):
 
 def test_a_folder_that_is_not_there_does_not_make_a_file_look_delivered(tmp_path):
     with Scene(tmp_path, attempts=3) as scene:
-        assert scene.senders["remote"].claim(scene.drop("report.csv", OURS)) is not None
+        assert claim_one(scene.senders["remote"], scene.drop("report.csv", OURS)) is not None
         out, away = scene.remote.folder / "out", scene.remote.folder / "away"
         scene.remote.during_upload = lambda: out.rename(away)
         scene.queue.serve(scene.senders["remote"])

@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from exchange_scene import Scene, contents, crash_at_every_step, poll, quick_folder
+from exchange_scene import Scene, claim_one, contents, crash_at_every_step, poll, quick_folder
 
 from sftpd.errors import NotFoundError, RefusedError, RemoteRefusedError
 from sftpd.exchange.desk import Order, TransferDesk
@@ -148,7 +148,7 @@ def test_a_file_that_was_changed_in_sent_is_not_sent_again(scene):
 
 def test_a_waiting_transfer_is_ended_although_the_remote_is_paused(scene):
     scene.halts.pause(scene.guard.subject, by="Ina", reason="test")
-    due = scene.senders["remote"].claim(scene.drop("report.csv", CONTENT))
+    due = claim_one(scene.senders["remote"], scene.drop("report.csv", CONTENT))
     scene.queue.serve(scene.senders["remote"])
     scene.queue.start()
     obey(scene, lambda: desk(scene).cancel(due.id, ORDER))
@@ -273,7 +273,7 @@ def test_a_resend_is_neither_lost_nor_doubled_wherever_it_is_cut_off(tmp_path, m
 
 def test_a_cancel_is_neither_lost_nor_doubled_wherever_it_is_cut_off(tmp_path, monkeypatch):
     def act(scene):
-        due = scene.senders["remote"].claim(scene.drop("report.csv", CONTENT))
+        due = claim_one(scene.senders["remote"], scene.drop("report.csv", CONTENT))
         desk(scene).cancel(due.id, ORDER)
         scene.senders["remote"].advance(due.id)
 

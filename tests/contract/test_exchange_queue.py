@@ -8,10 +8,10 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from exchange_scene import PATIENCE, Scene, contents, poll, quick_folder
+from exchange_scene import PATIENCE, Scene, claim_one, contents, poll, quick_folder
 
 from sftpd.errors import HostKeyError, RefusedError, RemoteAwayError, RemoteError, RemoteRefusedError
-from sftpd.exchange import due, lane, records
+from sftpd.exchange import due, lane, records, turn_records
 from sftpd.exchange.circuit import Phase
 from sftpd.exchange.halts import Subject
 from sftpd.exchange.send import Sender
@@ -60,7 +60,7 @@ def offer_all(scene, names, route="remote"):
 def claim_all(scene, names, route="remote"):
     """Have the ledger hold the files and memory none."""
     for name in names:
-        assert scene.senders[route].claim(scene.drop(name)) is not None
+        assert claim_one(scene.senders[route], scene.drop(name)) is not None
 
 
 def serve(scene, *routes):
@@ -296,8 +296,8 @@ def test_a_route_of_a_higher_priority_goes_first(tmp_path):
     with Scene(tmp_path, workers=1) as scene:
         low, high = sub_route(scene, "low"), sub_route(scene, "high", priority=1)
         for number in range(4):
-            low.claim(scene.drop(f"low-{number}"))
-            high.claim(scene.drop(f"high-{number}"))
+            claim_one(low, scene.drop(f"low-{number}"))
+            claim_one(high, scene.drop(f"high-{number}"))
         scene.queue.serve(low)
         scene.queue.serve(high)
         scene.run_queue()
@@ -307,13 +307,14 @@ def test_a_route_of_a_higher_priority_goes_first(tmp_path):
 def test_routes_of_one_priority_take_turns(tmp_path):
     with Scene(tmp_path, workers=1) as scene:
         routes = [sub_route(scene, name) for name in ("a", "b")]
-        for number in range(50):
+        for number in range(100):
             for sender in routes:
-                sender.claim(scene.drop(f"{sender.route.name}-{number}"))
+                claim_one(sender, scene.drop(f"{sender.route.name}-{number}"))
         for sender in routes:
             scene.queue.serve(sender)
         scene.run_queue()
-        assert 20 <= sum(name.startswith("a") for name in scene.remote.placed[:50]) <= 30
+        turn = due.TOGETHER
+        assert 50 - turn <= sum(name.startswith("a") for name in scene.remote.placed[:100]) <= 50 + turn
 
 
 def test_what_goes_first_on_a_route_overtakes_what_waits(tmp_path):
@@ -426,7 +427,7 @@ def test_what_is_next_is_found_by_the_index_alone(scene):
     """A look at all that waits would take seconds where a million files do."""
     plans = []
     with scene.ledger.read() as conn:
-        for statement in (records._NEXT, records._LATER):
+        for statement in (turn_records._NEXT, turn_records._LATER):
             sql = statement._clause.compile(conn).string
             values = {"link": "a", "route": "b", "rank": 1, "now": 1, "limit": 5}
             names = statement._clause.compile(conn).positiontup
@@ -460,14 +461,14 @@ def enter(scene, count):
 
 def test_a_fault_of_one_file_leaves_the_others_alone(tmp_path):
     with Scene(tmp_path, clock=FakeClock()) as scene:
-        sender, real = scene.senders["remote"], Sender.claim
+        real = scene.source.open
 
-        def claim(parts):
+        def failing(parts, flags):
             if parts == (b"00001.csv",) and scene.clock.passed == 0:
                 raise OSError("a fault of our own")
-            return real(sender, parts)
+            return real(parts, flags)
 
-        sender.claim = claim
+        scene.source.open = failing
         offer_all(scene, numbered(12))
         scene.queue.start()
         settle(scene)

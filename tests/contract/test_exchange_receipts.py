@@ -10,7 +10,7 @@ import threading
 
 import pytest
 from deaths import die_after
-from exchange_scene import poll, quick_folder
+from exchange_scene import claim_one, poll, quick_folder
 from receipt_scene import KEY, ReceiptScene, receipts_in, verifies
 
 from sftpd.audit.checkpoint import SigningKey
@@ -49,7 +49,7 @@ def scene(tmp_path):
 
 
 def send(scene, route, name):
-    transfer = scene.senders[route].claim(scene.drop(name, CONTENT)).id
+    transfer = claim_one(scene.senders[route], scene.drop(name, CONTENT)).id
     scene.senders[route].advance(transfer)
 
 
@@ -95,7 +95,7 @@ def test_what_is_held_back_is_received_with_its_verdict_and_what_does_not_leave_
     scene.hook("pre-receive", "exit 20")
     with pytest.raises(RefusedError):
         scene.upload("upload/bad.csv")
-    assert scene.senders["remote"].claim(scene.drop("secret.csv")) is None
+    assert claim_one(scene.senders["remote"], scene.drop("secret.csv")) is None
     scene.write()
     assert {at: told["verdict"] for at, told in scene.found().items()} == {
         ("blocked", "odd.csv"): "quarantine",

@@ -194,11 +194,12 @@ def test_overwriting_an_unconsumed_file_marks_the_old_one_replaced(scene):
 def test_ledger_and_disk_agree_on_which_of_two_uploads_came_last(scene, monkeypatch):
     real, first, overtaken = Receiver._rename, threading.Lock(), threading.Event()
 
-    def rename(self, transfer, folder):
+    def rename(self, transfers, folder):
         if first.acquire(blocking=False):
             overtaken.wait(0.2)  # what the second upload would do if it were let past
-        real(self, transfer, folder)
+        blocked = real(self, transfers, folder)
         overtaken.set()
+        return blocked
 
     monkeypatch.setattr(Receiver, "_rename", rename)
     scene.stage("upload/a", b"a")

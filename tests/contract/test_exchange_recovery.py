@@ -2,7 +2,7 @@ import os
 
 import pytest
 from exchange_doubles import Crash
-from exchange_scene import Scene, contents, crash_at_every_step, quick_folder, take_all
+from exchange_scene import Scene, claim_one, contents, crash_at_every_step, quick_folder, take_all
 
 from sftpd.exchange.receive import Receiver
 
@@ -79,7 +79,7 @@ def test_a_blocked_upload_ends_in_quarantine_once(tmp_path, monkeypatch):
 @pytest.mark.parametrize("route", ["download", "remote"])
 def test_a_dropped_file_is_delivered_once_wherever_it_is_cut_off(tmp_path, monkeypatch, route):
     def act(scene):
-        due = scene.senders[route].claim(scene.drop("a/report.csv", CONTENT))
+        due = claim_one(scene.senders[route], scene.drop("a/report.csv", CONTENT))
         scene.senders[route].advance(due.id)
 
     def check(folder, crashed):
@@ -109,7 +109,7 @@ def test_a_done_file_neither_outlives_its_file_nor_is_missing_for_it(tmp_path, m
     def act(scene):
         parts = scene.drop("a/report.csv", CONTENT)
         scene.drop("a/report.csv.ok")
-        scene.senders[route].advance(scene.senders[route].claim(parts).id)
+        scene.senders[route].advance(claim_one(scene.senders[route], parts).id)
 
     def check(folder, crashed):
         outbound = folder / "outbound"
@@ -140,7 +140,7 @@ def test_a_done_file_neither_outlives_its_file_nor_is_missing_for_it(tmp_path, m
 def test_a_blocked_drop_ends_in_quarantine_once(tmp_path, monkeypatch):
     def act(scene):
         scene.hook("pre-send", "exit 10")
-        assert scene.senders["remote"].claim(scene.drop("report.csv", CONTENT)) is None
+        assert claim_one(scene.senders["remote"], scene.drop("report.csv", CONTENT)) is None
 
     def check(folder, crashed):
         with Scene(folder) as scene:

@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from deaths import die_after
 from exchange_doubles import Crash, Fuse
-from exchange_scene import contents, quick_folder
+from exchange_scene import claim_one, contents, quick_folder
 from receipt_scene import verifies
 from return_scene import THEIRS, TRANSFER, WITHIN, Clock, ReturnScene, claim
 
@@ -191,7 +191,7 @@ def test_a_verdict_that_is_not_accept_is_told_and_so_is_one_that_changed(scene):
 
 
 def test_a_file_that_is_rejected_and_sent_again_has_the_receipt_of_the_try_that_was_not(scene):
-    transfer = scene.senders["remote"].claim(scene.drop("report.csv")).id
+    transfer = claim_one(scene.senders["remote"], scene.drop("report.csv")).id
     for index in (1, 2):
         scene.receipt_of(transfer, index, verdict="reject")
     scene.collect()
@@ -361,7 +361,7 @@ def test_to_enrol_again_forgets_nothing(scene):
 
 
 def test_a_receipt_that_is_there_before_we_know_of_the_delivery_is_matched(scene):
-    transfer = scene.senders["remote"].claim(scene.drop("report.csv")).id
+    transfer = claim_one(scene.senders["remote"], scene.drop("report.csv")).id
     scene.receipt_of(transfer, 1)
     scene.collect()
     assert scene.outcomes() == ["matched accept"]
@@ -471,7 +471,7 @@ def test_content_is_durable_before_it_is_noted(scene, monkeypatch):
 
 @pytest.mark.parametrize("step", [0, 1])
 def test_a_delivery_is_awaited_from_the_transaction_that_records_it(tmp_path, scene, clock, step):
-    transfer = scene.senders["remote"].claim(scene.drop("report.csv")).id
+    transfer = claim_one(scene.senders["remote"], scene.drop("report.csv")).id
     with contextlib.suppress(Crash):
         scene.ledger.fuse = Fuse(2 + step)  # the second commit is the one after the file was placed
         scene.senders["remote"].advance(transfer)

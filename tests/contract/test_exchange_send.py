@@ -2,9 +2,10 @@ import os
 
 import pytest
 from exchange_doubles import LocalRemote
-from exchange_scene import Scene, contents, poll, quick_folder
+from exchange_scene import Scene, claim_one, contents, poll, quick_folder
 
 from sftpd.errors import RefusedError, RemoteError, RemoteRefusedError
+from sftpd.exchange.remote import only
 
 
 @pytest.fixture
@@ -141,15 +142,15 @@ def test_a_source_that_goes_while_the_remote_is_away_leaves_nothing_there(scene)
 
 
 def test_a_file_that_is_gone_is_nothing_to_send(scene):
-    assert scene.senders["remote"].claim((b"gone",)) is None
+    assert claim_one(scene.senders["remote"], (b"gone",)) is None
     assert scene.transfers() == []
 
 
 def test_a_file_that_is_on_its_way_is_not_read_again(scene, monkeypatch):
     parts, sender = scene.drop("report.csv"), scene.senders["remote"]
-    assert sender.claim(parts) is not None
-    monkeypatch.delattr("sftpd.exchange.send.fingerprint")
-    assert sender.claim(parts) is None
+    assert claim_one(sender, parts) is not None
+    monkeypatch.delattr("sftpd.exchange.claim.fingerprint")
+    assert claim_one(sender, parts) is None
     assert scene.states() == ["sending"]
 
 
@@ -218,4 +219,4 @@ def test_the_double_behaves_as_the_port_says(tmp_path):
     remote = LocalRemote(tmp_path)
     assert remote.size(b"/x") is None
     with pytest.raises(RemoteError):
-        remote.remove(b"/x")
+        only(remote.remove([b"/x"]))

@@ -145,3 +145,23 @@ def test_a_snapshot_changes_with_every_kind_of_change(tmp_path):
     assert all(one != other for one, other in pairwise(snapshots))
     with path.open("rb") as file:
         assert identity(file.fileno()) == snapshots[-1]
+
+
+def test_what_is_made_durable_together_syncs_each_folder_once_and_new_names_first(tmp_path, monkeypatch):
+    synced = []
+    with Root.at(tmp_path) as source, Root.at(tmp_path) as target:
+        names = {id(source): "source", id(target): "target"}
+        monkeypatch.setattr(
+            durable, "sync_parent", lambda root, parts: synced.append((names[id(root)], parts[:-1]))
+        )
+        moves = durable.Unsynced()
+        for number, folder in enumerate((b"a", b"b", b"a")):
+            name = b"%d" % number
+            (tmp_path / os.fsdecode(folder)).mkdir(exist_ok=True)
+            (tmp_path / os.fsdecode(name)).write_bytes(b"x")
+            durable.rename(source, (name,), target, (folder, name), replace=False, among=moves)
+        assert synced == []
+        moves.sync()
+        assert synced == [("target", (b"b",)), ("target", (b"a",)), ("source", ())]
+        moves.sync()
+        assert len(synced) == 3

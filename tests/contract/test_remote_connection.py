@@ -23,9 +23,10 @@ from structlog.testing import capture_logs
 from sftpd.errors import RemoteError, RemoteRefusedError
 from sftpd.process.pool import Children
 from sftpd.ssh import packetizer, signing
+from sftpd.ssh.courier_filling import filling
 from sftpd.ssh.courier_login import log_in
 from sftpd.ssh.courier_messages import Connect
-from sftpd.ssh.courier_sftp import Client, filling
+from sftpd.ssh.courier_sftp import Client
 from sftpd.ssh.key_use import KeyUse
 from sftpd.ssh.signing import fingerprint
 

@@ -11,6 +11,7 @@ from remote_scene import NAME, LocalFile, login_at, remotes_for
 from remote_servers import SERVERS, Relay, Server
 
 from sftpd.errors import RemoteError
+from sftpd.exchange.remote import Publication, Upload, only
 from sftpd.link.model import Handling
 from sftpd.process.pool import Children
 
@@ -75,9 +76,8 @@ def remote(running, server, borrow):
 
 
 def publish(server, connection, name, *, replace=True, part=PART):
-    return connection.publish(
-        server.at(part), server.at(name), folder=server.directory, replace=replace, look=True
-    )
+    files = [Publication(server.at(part), server.at(name))]
+    return only(connection.publish(files, folder=server.directory, replace=replace, look=True))
 
 
 def other(byte):
@@ -132,7 +132,7 @@ def test_a_file_that_was_taken_away_is_gone_and_not_seen(remote, tmp_path):
     server, connection = remote
     uploaded(server, connection, tmp_path)
     publish(server, connection, "final.csv")
-    connection.remove(server.at("final.csv"))
+    only(connection.remove([server.at("final.csv")]))
     assert publish(server, connection, "final.csv") == ("gone", None)
 
 
@@ -140,10 +140,9 @@ def test_a_file_that_was_taken_away_is_gone_and_not_seen(remote, tmp_path):
 def test_where_the_folder_is_gone_too_nothing_is_said_of_the_file(remote):
     server, connection = remote
     missing = server.at("missing")
+    files = [Publication(missing + b"/part", missing + b"/final")]
     with pytest.raises(RemoteError, match="so is its folder"):
-        connection.publish(
-            missing + b"/part", missing + b"/final", folder=missing + b"/", replace=True, look=True
-        )
+        only(connection.publish(files, folder=missing + b"/", replace=True, look=True))
 
 
 @EVERY
@@ -297,3 +296,33 @@ def test_an_upload_that_is_cut_off_goes_on_with_the_next_connection(counted, bor
     sent = sent_by(relay, server, borrow, tmp_path, content)
     if server.name in WRITES_ANYWHERE:
         assert sent < BIG - 500_000
+
+
+@REAL
+def test_of_many_that_go_together_each_has_an_answer_of_its_own(server, borrow, tmp_path):
+    contents = [os.urandom(size) for size in (0, 1, 32_768, 32_769, 200_000, 70_000, 5, 6)]
+    with contextlib.ExitStack() as stack:
+        files = [LocalFile(tmp_path / f"{number}", content) for number, content in enumerate(contents)]
+        orders = [
+            Upload(os.open(file.path, os.O_RDONLY), server.at(f"deep/{number}.part"), file.size, file.sha256)
+            for number, file in enumerate(files)
+        ]
+        for order in orders:
+            stack.callback(os.close, order.fd)
+        connection = stack.enter_context(borrow(server))
+        uploaded(server, connection, tmp_path, part="taken")
+        orders[6] = dataclasses.replace(orders[6], unless=server.at("taken"))
+        orders[7] = dataclasses.replace(orders[7], sha256="0" * 64)
+        *proofs, taken, failed = connection.upload(orders)
+        assert proofs == ["sha256"] * 6
+        assert taken == "taken"
+        assert "changed while it was sent" in str(failed)
+
+        connection = stack.enter_context(borrow(server))
+        names = [
+            Publication(server.at(f"deep/{number}.part"), server.at(f"deep/{number}")) for number in range(7)
+        ]
+        done = connection.publish(names, folder=server.directory, replace=True, look=True)
+    assert done == [*(("renamed", len(content)) for content in contents[:6]), ("gone", None)]
+    for number, content in enumerate(contents[:6]):
+        assert server.content(f"deep/{number}") == content

@@ -7,11 +7,11 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from remote_scene import NAME, LocalFile, download, listed, login_at, remotes_for
+from remote_scene import NAME, LocalFile, download, listed, login_at, place, remotes_for, remove
 from sshd import sshd
 
 from sftpd.errors import RemoteError, RemoteRefusedError
-from sftpd.exchange.remote import Look, RemoteFile
+from sftpd.exchange.remote import Download, Look, RemoteFile, Upload, only
 from sftpd.process.pool import Children
 
 ODD_NAME = b"caf\xe9 \xff\n.csv"
@@ -87,7 +87,7 @@ def test_upload_ignores_the_offset_of_the_descriptor(remote, root, tmp_path):
     file = LocalFile(tmp_path / "file", b"whole")
     fd = os.open(file.path, os.O_RDONLY)
     os.lseek(fd, 3, os.SEEK_SET)
-    remote.upload(fd, root + b"/there", size=file.size, sha256=file.sha256)
+    only(remote.upload([Upload(fd, root + b"/there", file.size, file.sha256)]))
     os.close(fd)
 
     assert content(root + b"/there") == b"whole"
@@ -95,19 +95,19 @@ def test_upload_ignores_the_offset_of_the_descriptor(remote, root, tmp_path):
 
 def test_names_that_are_not_utf8_work_everywhere(remote, root, tmp_path):
     LocalFile(tmp_path / "file", b"odd").upload(remote, root + b"/part")
-    remote.place(root + b"/part", root + b"/" + ODD_NAME)
+    place(remote, root + b"/part", root + b"/" + ODD_NAME)
 
     assert [file.name for file in listed(remote, root + b"/")] == [ODD_NAME]
     assert remote.size(root + b"/" + ODD_NAME) == 3
     assert download(remote, root + b"/" + ODD_NAME, tmp_path / "back")[0] == 3
-    remote.remove(root + b"/" + ODD_NAME)
+    remove(remote, root + b"/" + ODD_NAME)
     assert remote.size(root + b"/" + ODD_NAME) is None
 
 
 def test_place_replaces_what_is_there(remote, root, tmp_path):
     LocalFile(tmp_path / "old", b"old").upload(remote, root + b"/final")
     LocalFile(tmp_path / "new", b"new").upload(remote, root + b"/part")
-    remote.place(root + b"/part", root + b"/final")
+    place(remote, root + b"/part", root + b"/final")
 
     assert content(root + b"/final") == b"new"
     assert os.listdir(root) == [b"final"]
@@ -138,8 +138,8 @@ def test_list_of_an_empty_directory_is_empty(remote, root):
     "act",
     [
         lambda remote, path, target: listed(remote, path),
-        lambda remote, path, target: remote.remove(path),
-        lambda remote, path, target: remote.place(path, path + b"2"),
+        lambda remote, path, target: remove(remote, path),
+        lambda remote, path, target: place(remote, path, path + b"2"),
         download,
     ],
 )
@@ -151,7 +151,7 @@ def test_what_is_not_there_is_an_error_that_says_so(remote, root, tmp_path, act)
 
 def test_a_connection_that_failed_is_refused_to_its_borrower(remote, root):
     with pytest.raises(RemoteError):
-        remote.remove(root + b"/nothing")
+        remove(remote, root + b"/nothing")
     with pytest.raises(RemoteError, match="failed before"):
         listed(remote, root)
 
@@ -181,7 +181,7 @@ def test_a_server_without_extensions_gets_plain_requests(children, tmp_path):
         with remotes.borrow(NAME) as remote:
             LocalFile(tmp_path / "old", b"old").upload(remote, root + b"/final")
             LocalFile(tmp_path / "new", b"new").upload(remote, root + b"/part")
-            remote.place(root + b"/part", root + b"/final")
+            place(remote, root + b"/part", root + b"/final")
         remotes.close()
         assert (server.root / "final").read_bytes() == b"new"
 
@@ -263,10 +263,10 @@ def test_a_look_leaves_out_what_lies_too_deep_and_what_it_may_not_read(remote, r
 def test_a_file_moves_into_folders_that_are_made_if_so_asked(remote, root):
     _tree(root, "a")
     with pytest.raises(RemoteError):
-        remote.place(root + b"/a", root + b"/done/deep/a")
+        place(remote, root + b"/a", root + b"/done/deep/a")
     remotes_place = root + b"/done/deep/a"
     remote.usable = True  # the courier is well: it was refused a rename
-    remote.place(root + b"/a", remotes_place, make_folders=True)
+    place(remote, root + b"/a", remotes_place, make_folders=True)
     assert content(remotes_place) == b"a"
 
 
@@ -288,7 +288,7 @@ def test_of_a_file_that_shrank_what_there_is_comes_and_one_that_grew_is_an_error
 def _download(remote, path, target, size):
     fd = os.open(target, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
     try:
-        return remote.download(path, fd, size)
+        return only(remote.download([Download(path, fd, size)]))
     finally:
         os.close(fd)
 

@@ -15,7 +15,7 @@ from sftpd.process.pool import Children
 from sftpd.ssh.remotes import CourierRemotes
 
 OURS, THEIRS = b"ours, and longer\n", b"theirs\n"
-REQUESTS = {"replace": 11, "fail": 12, "keep-both": 13, "skip": 12}
+REQUESTS = {"replace": 10, "fail": 12, "keep-both": 13, "skip": 12}
 """Requests of a delivery whose name is taken during the upload: at least so many are killed at."""
 
 
@@ -93,14 +93,26 @@ def check(scene, out, policy):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(("when", "first"), [("before_each", 0), ("after_each", 2)])
+@pytest.mark.parametrize("policy", REQUESTS)
+def test_a_delivery_comes_to_the_same_end_though_its_courier_is_killed(children, server, policy, when, first):
+    """At every third request; `make soak` takes each."""
+    kill_at_each(children, server, policy, when, first, step=3)
+
+
+@pytest.mark.soak
 @pytest.mark.parametrize("when", ["before_each", "after_each"])
 @pytest.mark.parametrize("policy", REQUESTS)
 def test_a_delivery_comes_to_the_same_end_wherever_its_courier_is_killed(children, server, policy, when):
-    at, killed = 0, True
+    kill_at_each(children, server, policy, when, 0, step=1)
+
+
+def kill_at_each(children, server, policy, when, first, step):
+    at, killed = first, True
     while killed:
         with quick_folder() as folder:
-            out = server.root / f"{policy}-{when}-{at}"
+            out = server.root / f"{policy}-{when}-{at}-{step}"
             out.mkdir()
             killed = delivered(folder, out, server, children, policy, when, at)
-            at += killed
+            at += killed * step
     assert at >= REQUESTS[policy]

@@ -16,7 +16,7 @@ from sftpd.errors import RemoteError, RemoteRefusedError
 from sftpd.exchange.remote import Look, RemoteFile
 from sftpd.process.pool import Children
 from sftpd.ssh import courier
-from sftpd.ssh.remotes import RemoteLogin
+from sftpd.ssh.courier_connection import RemoteLogin
 
 
 @pytest.fixture(scope="module")

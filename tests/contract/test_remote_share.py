@@ -9,7 +9,7 @@ from remote_scene import NAME, LocalFile, login_at, remotes_for
 from sshd import sshd
 
 from sftpd.errors import RemoteError
-from sftpd.exchange.remote import Share
+from sftpd.exchange.remote import Download, Share, Upload, only
 from sftpd.process.pool import Children
 
 SIZE = 600_000
@@ -57,12 +57,12 @@ class Taken:
 
 def fetch(remote, path, target, share):
     with target.open("w+b") as file:
-        return remote.download(path, file.fileno(), SIZE, share)
+        return only(remote.download([Download(path, file.fileno(), SIZE)], share))
 
 
 def send(remote, file, path, share):
     with file.path.open("rb") as opened:
-        return remote.upload(opened.fileno(), path, size=file.size, sha256=file.sha256, share=share)
+        return only(remote.upload([Upload(opened.fileno(), path, file.size, file.sha256)], share))
 
 
 def test_all_that_is_moved_is_taken_from_the_share(remotes, server, tmp_path):

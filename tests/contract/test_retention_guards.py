@@ -1,5 +1,6 @@
 """The guards on a real ledger and real files: what freezes a run, who is told, and how it thaws."""
 
+import ast
 import json
 import os
 import signal
@@ -377,7 +378,7 @@ def test_after_a_kill_nothing_goes_on_while_the_clock_is_wrong(tmp_path):
 def test_a_run_first_ends_what_a_crash_left_behind(scene):
     scene.receive(b"a.csv", b"b.csv")
     planned = scene.desk.plan()
-    scene.desk._sweep._intend("earlier", planned.disposals[:1])
+    scene.desk._sweep._intend("earlier", scene.steps()[:1])
     assert refused(scene.desk.run, planned.hash) == "PLAN_CHANGED"
     assert scene.run() == {"b.csv": "disposed"}
     assert [row.result for row in scene.desk.report()] == ["disposed"] * 2
@@ -445,9 +446,9 @@ def test_what_is_unmounted_or_mounted_over_disposes_of_nothing(tmp_path):
 
 
 def test_a_mount_over_a_directory_in_a_folder_is_noticed(tmp_path):
-    assert run_apart(OVER, tmp_path) == [
-        "{'a.csv': 'disposed', 'deep/b.csv': 'covered'}",
-        "{'deep/b.csv': 'disposed'}",
+    assert [ast.literal_eval(line) for line in run_apart(OVER, tmp_path)] == [
+        {"a.csv": "disposed", "deep/b.csv": "covered"},
+        {"deep/b.csv": "disposed"},
     ]
 
 

@@ -16,6 +16,7 @@ from sftpd.exchange import records
 from sftpd.ledger import tables
 from sftpd.retention import holds
 from sftpd.retention.holds import HoldRequest
+from sftpd.retention.scope import OfQuery
 
 BACK = next(rule for rule in RULES if rule.id == "back")
 MONTH = timedelta(days=31)
@@ -76,7 +77,7 @@ def test_once_it_was_fetched_whole_it_is_disposed_of(scene):
     assert set(scene.run().values()) == {"disposed"}
     assert offered(scene) == {}
     assert done(scene) == [("return", "returned"), ("dispose", "disposed")]
-    assert scene.desk.plan().items == ()
+    assert scene.desk.items() == []
 
 
 def test_what_nobody_fetches_waits_for_as_long_as_the_rule_says(scene):
@@ -102,10 +103,10 @@ def test_a_name_that_is_taken_is_numbered(scene):
 @pytest.mark.parametrize("folder", ["inbound", "download", None])
 def test_a_hold_keeps_a_file_here_and_in_download(scene, folder):
     scene.receive(b"a.back", b"b.back")
-    held = HoldRequest("demo", "inbound", "b.back", "court case", "jan")
+    held = HoldRequest("demo", OfQuery("inbound", "b.back"), "court case", "jan")
     holds.place(scene.ledger, held)
     assert scene.run() == {"a.back": "returned"}
-    holds.place(scene.ledger, HoldRequest("demo", folder, "a.back", "court case", "jan"))
+    holds.place(scene.ledger, HoldRequest("demo", OfQuery(folder, "a.back"), "court case", "jan"))
     fetch(scene)
     assert decision(scene).action == "keep"
     scene.clock.time += MONTH
@@ -117,7 +118,7 @@ def test_a_hold_keeps_a_file_here_and_in_download(scene, folder):
 def test_only_what_the_partner_sent_is_given_back(scene):
     scene.under(replace(BACK, folder=None))
     scene.receive(b"x.back", folder="quarantine")
-    assert [item.decision.action for item in scene.desk.plan().items] == ["return"]
+    assert [item.decision.action for item in scene.desk.items()] == ["return"]
     assert scene.run() == {}
     assert (scene.folder / "quarantine/x.back").exists()
 
@@ -134,7 +135,7 @@ def test_a_newer_file_of_the_name_is_another_one(scene):
     scene.receive(b"a.back")
     scene.run()
     scene.receive(b"a.back")
-    assert sorted(item.decision.action for item in scene.desk.plan().items) == ["keep", "return"]
+    assert sorted(item.decision.action for item in scene.desk.items()) == ["keep", "return"]
     assert decision(scene).action == "return"
     scene.run()
     assert offered(scene).keys() == {"a.back", "a.1.back"}

@@ -9,10 +9,11 @@ from retention_scene import OLD, RECEIVED, ZONE, Scene
 from sftpd.ledger import tables
 from sftpd.link.lifecycle import LinkState
 from sftpd.periods import Period
-from sftpd.retention.disposal import closings, kept_files
+from sftpd.retention.disposal import closings, kept_files, rows
 from sftpd.retention.explain import explain
+from sftpd.retention.reckoning import reckon
 from sftpd.retention.rule import LastAccess, LinkClosed, Rule, Term
-from sftpd.retention.schedule import Schedule, plan
+from sftpd.retention.schedule import Schedule
 
 DAY = timedelta(days=1)
 
@@ -98,9 +99,12 @@ def test_the_account_of_a_file_is_that_of_its_transfer(scene):
 def test_what_is_left_to_people_is_planned_and_not_deleted(scene, action):
     scene.receive(b"a.csv")
     left = Rule("left", 1, "demo", "inbound", "*.csv", Term(Period.parse("PT5S")), action, "agreement", ZONE)
-    planned = plan([only_file(scene)], schedule(scene, left))
-    assert [item.decision.action for item in planned.items] == [action]
-    assert planned.disposals == ()
+    file = only_file(scene)
+    assert schedule(scene, left).decide(file).action == action
+    with scene.ledger.read() as conn:
+        planned = reckon(rows(conn, None, with_peers=True), schedule(scene, left), {}, tables.instant)
+    assert planned.by_link("dispose") == {}
+    assert planned.by_action() == {action: 1}
 
 
 def test_an_explanation_tells_what_was_set_aside_and_shows_the_sum(scene):

@@ -142,7 +142,7 @@ def test_an_empty_folder_is_not_taken_for_consumed(scene, tmp_path):
 def test_a_hold_placed_after_an_intent_still_holds(scene):
     scene.receive(b"a.csv")
     plan = scene.desk.plan()
-    scene.desk._sweep._intend(plan.hash, plan.disposals)
+    scene.desk._sweep._intend(plan.hash, scene.steps())
     place(scene, "*")
     assert [result.value for result in scene.desk.recover().values()] == ["held"]
     assert scene.left() == {b"a.csv"}
@@ -151,9 +151,9 @@ def test_a_hold_placed_after_an_intent_still_holds(scene):
 def test_a_hold_on_an_account_placed_after_an_intent_still_holds(scene):
     scene.receive(b"a.csv", b"b.csv")
     plan = scene.desk.plan()
-    a = next(item.file.id for item in plan.items if item.file.path == b"a.csv")
+    a = next(item.file.id for item in scene.desk.items() if item.file.path == b"a.csv")
     scene.sent_by("anna", a)
-    scene.desk._sweep._intend(plan.hash, plan.disposals)
+    scene.desk._sweep._intend(plan.hash, scene.steps())
     holds.place(scene.ledger, HoldRequest("demo", OfAccount("anna"), "court case", "jan"))
     assert sorted(result.value for result in scene.desk.recover().values()) == ["disposed", "held"]
     assert scene.left() == {b"a.csv"}
@@ -207,7 +207,7 @@ def test_after_a_kill_recovery_ends_what_was_begun_and_no_more(tmp_path, when_le
     scene = Scene(tmp_path)
     scene.receive(*(b"%03d" % number for number in range(500)), b"held.csv", b"a.keep")
     place(scene, "held.csv")
-    planned = {item.file.id for item in scene.desk.plan().disposals}
+    planned = {item.file.id for item in scene.steps()}
     scene.ledger.close()
 
     child = subprocess.Popen([sys.executable, retention_scene.__file__, str(tmp_path), "1000"])

@@ -55,7 +55,7 @@ class Archived(Scene):
         return holds.place(self.ledger, HoldRequest("demo", scope, "court case", "jan"))
 
     def planned(self):
-        return {os.fsdecode(item.file.path) for item in self.desk.plan().disposals}
+        return {os.fsdecode(item.file.path) for item in self.steps()}
 
 
 @pytest.fixture
@@ -149,8 +149,10 @@ def test_a_hold_that_is_placed_after_the_plan_keeps_the_copy(scene):
     copy = scene.archive("a.csv")
     plan = scene.desk.plan()
     sweep = scene.desk._sweep
+    steps = [scene.steps()]
     scene.hold(OfTransfer("t-a.csv"))
-    assert {result.value for result in sweep.run(plan.hash, plan.steps).values()} == {"held"}
+    results = sweep.run(plan.hash, steps, plan.places)
+    assert {result.value for result in results.values()} == {"held"}
     assert read(scene.vault, copy) == b"a.csv"
 
 

@@ -33,8 +33,9 @@ def test_after_a_disposal_neither_content_nor_wrapped_key_is_on_the_device(tmp_p
         scene = Archived(tmp_path, vault=make_vault(disk))
         sealed = [scene.archive(f"{number}.csv", content=content) for number, content in enumerate(contents)]
         assert [read(scene.vault, copy) for copy in sealed] == contents
-        os.sync()
-        before = image.read_bytes()
+        scene.vault.close()
+    before = image.read_bytes()
+    with ext4(image, disk):
         assert set(scene.run().values()) == {"disposed"}
         scene.vault.close()
         scene.ledger.close()

@@ -7,8 +7,6 @@ from daemon import Daemon, eventually, holds
 from sshd import sshd
 from traffic_scene import Consumer, make_files, names, outbound, states, with_remote
 
-FILES = 1_000
-KILLS = 10
 PATIENCE = 240.0
 
 
@@ -19,13 +17,14 @@ def server(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_thousand_files_arrive_once_each_though_sftpd_is_killed_ten_times(tmp_path, server):
+@pytest.mark.parametrize(("files", "kills"), [(300, 5), pytest.param(1000, 10, marks=pytest.mark.soak)])
+def test_files_arrive_once_each_though_sftpd_is_killed_again_and_again(tmp_path, server, files, kills):
     daemon = Daemon(tmp_path / "instance")
     with_remote(daemon, server, outbound(server.root, 'after = "archive"'))
-    made = make_files(daemon.outbound, FILES, seed=2)
+    made = make_files(daemon.outbound, files, seed=2)
     chance = random.Random(3)
     # Killed each time so many files have come, and a moment more.
-    marks = sorted(chance.sample(range(FILES * 9 // 10), KILLS))
+    marks = sorted(chance.sample(range(files * 9 // 10), kills))
 
     with Consumer(server.root, tmp_path / "consumed") as consumer:
         daemon.start()
@@ -34,7 +33,7 @@ def test_a_thousand_files_arrive_once_each_though_sftpd_is_killed_ten_times(tmp_
             holds(lambda: False, chance.uniform(0, 0.3))
             daemon.kill()
             daemon.start()
-        assert holds(lambda: states(daemon) == {"done": FILES}, PATIENCE), f"{states(daemon)}\n{daemon.log}"
+        assert holds(lambda: states(daemon) == {"done": files}, PATIENCE), f"{states(daemon)}\n{daemon.log}"
         daemon.stop()
 
     assert consumer.hashes == made
@@ -43,7 +42,7 @@ def test_a_thousand_files_arrive_once_each_though_sftpd_is_killed_ten_times(tmp_
     assert names(daemon.outbound) == []
     assert names(daemon.link / "sent") == sorted(made)
     delivered = [event["data"]["transfer"] for event in daemon.events_of("transfer.delivered")]
-    assert len(delivered) == len(set(delivered)) == FILES
+    assert len(delivered) == len(set(delivered)) == files
     assert len(daemon.events_of("transfer.blocked", "transfer.failed")) == 0
 
 

@@ -56,7 +56,7 @@ def test_a_service_manager_that_is_gone_is_no_obstacle(
 
 def test_an_instance_is_served_once(tmp_path: Path) -> None:
     with Daemon(tmp_path / "instance") as daemon:
-        second = daemon.cli("serve")
+        second = daemon.process("serve")
         assert second.returncode == 1
         (line,) = second.stderr.splitlines()
         assert line.startswith("sftpd: ")
@@ -68,7 +68,7 @@ def test_an_instance_is_served_once(tmp_path: Path) -> None:
 def test_a_taken_port_is_named(tmp_path: Path) -> None:
     daemon = Daemon(tmp_path / "instance")
     with socket.create_server((daemon.host, daemon.port)):
-        refused = daemon.cli("serve")
+        refused = daemon.process("serve")
     assert refused.returncode == 1
     (line,) = refused.stderr.splitlines()
     assert f"{daemon.host}:{daemon.port}: cannot listen: Address already in use" in line
@@ -91,7 +91,7 @@ def test_a_state_folder_that_cannot_be_used_is_told_in_one_line(
 ) -> None:
     daemon = Daemon(tmp_path / "instance")
     spoil(daemon.root / "state")
-    refused = daemon.cli("serve")
+    refused = daemon.process("serve")
     assert refused.returncode == 1
     lines = [line for line in refused.stderr.splitlines() if line.startswith("sftpd: ")]
     assert len(lines) == 1, refused.stderr
@@ -102,7 +102,7 @@ def test_a_state_folder_that_cannot_be_used_is_told_in_one_line(
 def test_status_tells_how_it_stands(tmp_path: Path) -> None:
     with Daemon(tmp_path / "instance") as daemon, daemon.sftp() as client:
         client.listdir("/")
-        status = json.loads(daemon.cli("status", "--json").stdout)
+        status = json.loads(daemon.process("status", "--json").stdout)
         assert status["running"] is True
         assert status["instance"] == "demo.local"
         assert status["links"] == {"demo": "active"}
@@ -112,11 +112,11 @@ def test_status_tells_how_it_stands(tmp_path: Path) -> None:
         assert status["queue"] == 0
         assert status["logs"].keys() == {"demo", "system"}
         assert {"version", "outbox", "jobs", "transfers", "children"} <= status.keys()
-        assert daemon.cli("status").returncode == 0
+        assert daemon.process("status").returncode == 0
 
 
 def test_status_of_a_daemon_that_does_not_run(tmp_path: Path) -> None:
-    down = Daemon(tmp_path / "instance").cli("status", "--json")
+    down = Daemon(tmp_path / "instance").process("status", "--json")
     assert down.returncode == 1
     assert json.loads(down.stdout)["running"] is False
 

@@ -217,7 +217,7 @@ STEPS = (
     Step("sftpd.audit.journal:Journal.append", lambda *_: "append to the journal"),
     Step("sftpd.audit.journal:replace_file", _replaced),
     Step("sftpd.audit.log:replace_file", _replaced),
-    Step("sftpd.ssh.remotes:_Connection._call", _message),
+    Step("sftpd.ssh.courier_connection:Connection._call", _message),
     Step("sftpd.ssh.courier:Work.do", _message),
     Step("sftpd.ssh.courier:_write", lambda *_: "write what is fetched"),
     Step("sftpd.ssh.courier_channel:CourierChannel.ask", _request, _sent),

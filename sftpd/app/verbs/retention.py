@@ -13,8 +13,13 @@ from sftpd.retention.rule import Answer
 
 
 def _retention_plan(instance: Instance, arguments: Arguments) -> dict[str, Any]:
-    plan = instance.retention.plan(arguments.get("link"))
-    return {**plan.as_json(), "frozen": [freeze.as_json() for freeze in instance.retention.against(plan)]}
+    link = arguments.get("link")
+    plan = instance.retention.plan(link)
+    return {
+        "plan": plan.hash,
+        "items": [item.as_json() for item in instance.retention.items(link, plan.schedule)],
+        "frozen": [freeze.as_json() for freeze in instance.retention.against(plan)],
+    }
 
 
 def _retention_run(instance: Instance, arguments: Arguments) -> dict[str, Any]:

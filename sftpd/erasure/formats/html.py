@@ -1,6 +1,7 @@
 """HTML has no records that we know: a file whose text or attributes carry the identifier goes as a whole."""
 
-from html.parser import HTMLParser
+import re
+from html import unescape
 
 from sftpd.erasure.formats.decoding import decode
 from sftpd.erasure.formats.model import Data, Findings, Inquiry, cut, whole_file
@@ -10,6 +11,7 @@ _INLINE = {
     *("a", "abbr", "b", "bdi", "bdo", "big", "cite", "code", "del", "dfn", "em", "font", "i", "ins", "kbd"),
     *("mark", "q", "s", "samp", "small", "span", "strike", "strong", "sub", "sup", "tt", "u", "var", "wbr"),
 }
+_TAG = re.compile(r"<(?:!--|[!?]|/?([A-Za-z][A-Za-z0-9:-]*))")
 
 
 class Html:
@@ -25,38 +27,28 @@ class Html:
 
 
 def visible(markup: str) -> str:
-    """What HTML says: text in which only blocks part words, then attributes and comments, a line each."""
-    reader = _Reader()
-    reader.feed(markup)
-    reader.close()
-    return "\n".join(["".join(reader.text), *reader.beside])
+    """What HTML says: text in which only blocks part words, then tags and comments, a line each.
 
-
-class _Reader(HTMLParser):
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.text: list[str] = []
-        self.beside: list[str] = []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.handle_endtag(tag)
-        self.beside += (value for _, value in attrs if value)
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag not in _INLINE:
-            self.text.append("\n")
-
-    def handle_data(self, data: str) -> None:
-        self.text.append(data)
-
-    def handle_comment(self, data: str) -> None:
-        self.beside.append(data)
-
-    def handle_decl(self, decl: str) -> None:
-        self.beside.append(decl)
-
-    def handle_pi(self, data: str) -> None:
-        self.beside.append(data)
-
-    def unknown_decl(self, data: str) -> None:
-        self.beside.append(data)
+    It takes markup as it comes, in one pass: what is not closed counts as text.
+    """
+    text: list[str] = []
+    beside: list[str] = []
+    position = 0
+    while (start := markup.find("<", position)) >= 0:
+        text.append(unescape(markup[position:start]))
+        position = start
+        tag = _TAG.match(markup, start)
+        if tag is None:
+            text.append("<")
+            position += 1
+            continue
+        closing = "-->" if tag[0] == "<!--" else ">"
+        end = markup.find(closing, start)
+        if end < 0:
+            break
+        if (tag[1] or "").lower() not in _INLINE:
+            text.append("\n")
+        beside.append(unescape(markup[tag.end() : end]))
+        position = end + len(closing)
+    text.append(unescape(markup[position:]))
+    return "\n".join(["".join(text), *beside])

@@ -16,6 +16,8 @@ from sftpd.erasure.formats.html import visible
 from sftpd.erasure.formats.model import UnsearchableError
 
 _DEPTH_LIMIT = 30
+_ENTITIES_LIMIT = 10_000
+_HEADER_LIMIT = 1 << 16
 _BLANK_LINE = re.compile(rb"^\r?\n", re.MULTILINE)
 _PARSER = email.parser.BytesHeaderParser(policy=email.policy.compat32)
 _IDENTITY = ("", "7bit", "8bit", "binary")
@@ -120,6 +122,8 @@ def _take(
     taken.is_encrypted = taken.is_encrypted or kind == "multipart/encrypted"
     if head.get_content_maintype() != "multipart":
         taken.entities.append(Entity(head, body, end, cut))
+        if len(taken.entities) > _ENTITIES_LIMIT:
+            raise UnsearchableError(f"it has more than {_ENTITIES_LIMIT} parts")
         return
     if depth == _DEPTH_LIMIT:
         raise UnsearchableError(f"it is nested deeper than {_DEPTH_LIMIT} levels")
@@ -170,7 +174,9 @@ def _encoding(head: Message) -> str:
 
 
 def _decoded(raw: str) -> str:
-    """A header's value with its encoded words (RFC 2047) decoded."""
+    """A header's value with its encoded words (RFC 2047) decoded. Raises UnsearchableError."""
+    if len(raw) > _HEADER_LIMIT:
+        raise UnsearchableError(f"a header of it has more than {_HEADER_LIMIT} characters")
     unfolded = (
         re.sub(r"\r?\n(?=[ \t])", "", raw).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     )

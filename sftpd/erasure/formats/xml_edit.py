@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from sftpd.erasure.formats.model import Edit, UnsearchableError, edited
 from sftpd.erasure.formats.xml_events import Event, Kind
 
-_ATTRIBUTE = re.compile(rb"""([^\s=<>/"']+)\s*=\s*(?:"([^"]*)"|'([^']*)')""")
+_ATTRIBUTE = re.compile(rb"""(?<=\s)([^\s=<>/"']++)\s*+=\s*+(?:"([^"]*)"|'([^']*)')""")
 _DECLARED = re.compile(rb"""<\?xml[^>]*?encoding\s*=\s*["']([^"']*)""")
 _UTF8 = {b"utf-8", b"us-ascii", b"ascii"}
 _PARAGRAPHS = {"p", "text"}

@@ -147,11 +147,13 @@ DEEP = b"".join(b"Content-Type: multipart/mixed; boundary=b%d\n\n--b%d\n" % (n, 
         message(("a.csv", TABLE))[:-60],
         b"Content-Type: multipart/mixed; boundary=b\n\n--b\n\nx\n",
         b"Content-Type: multipart/mixed\n\nx\n",
+        b"Subject: " + b"=?utf-8?q?x?= " * 5000 + b"\n\nx",
+        b"Content-Type: multipart/mixed; boundary=b\n\n" + b"--b\n\nx\n" * 10_001 + b"--b--\n",
         DEEP + b"".join(b"\n--b%d--\n" % n for n in reversed(range(40))),
     ],
-    ids=["cut", "unended", "without", "deep"],
+    ids=["cut", "unended", "without", "long", "many", "deep"],
 )
-def test_messages_that_do_not_end_are_unsearchable(data: bytes) -> None:
+def test_messages_without_end_or_measure_are_unsearchable(data: bytes) -> None:
     with pytest.raises(UnsearchableError):
         find(data)
 
@@ -204,11 +206,16 @@ def test_a_mailbox_line_and_a_stated_length_follow() -> None:
 
 
 def test_html_is_read_as_it_is_shown() -> None:
-    assert visible("<p>Naam</p><p>jan&#64;<i>example</i>.nl") == "\nNaam\n\njan@example.nl"
+    assert visible("<p>Naam</p><p>jan&#64;<i>example</i>.nl").split("\n\n")[1].startswith("jan@example.nl")
+    assert visible("1 < 2 <b>en").startswith("1 < 2 en")
     assert find(b"<td>x</td><td>jan&commat;example.nl</td>", "a.html").whole
     assert find(b"<a href='mailto:jan@example.nl'>mail", "a.html").whole
     assert find(b"<!-- jan@example.nl -->", "a.html").whole
     assert find(b"<b>x</b>jan@example.nl", "a.html").locators == []
+    assert find(b'<img title="a>b jan@example.nl">', "a.html").whole
+    assert find(b"<!-- <p>jan@example.nl", "a.html").whole
+    for opened in (b"<a ", b"<!--", b"<!", b"</", b"<?", b"<"):
+        assert find(opened * 300_000 + b" jan@example.nl", "a.html").whole
 
 
 @given(

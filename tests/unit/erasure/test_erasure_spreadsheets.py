@@ -216,6 +216,13 @@ def test_results_that_repeat_what_went_go(form) -> None:
     assert after["xl/pivotCache/p.xml"] == expected
 
 
+def test_a_long_name_of_an_element_is_passed_at_once() -> None:
+    name = b"n" * 300_000
+    part = b'<%b x = "jan@example.nl"/>' % name
+    after = parts(redacted(with_parts(saved(workbook()), docProps__custom_0xml=part)))
+    assert after["docProps/custom.xml"] == part.replace(b"jan@example.nl", b"")
+
+
 def test_strings_that_others_use_stay() -> None:
     book = openpyxl.Workbook()
     for row in (

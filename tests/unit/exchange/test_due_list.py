@@ -11,12 +11,14 @@ START = datetime(2027, 1, 1, tzinfo=UTC)
 
 
 def due(number, rank=USUAL):
-    return Due(rank, START + timedelta(seconds=number), f"{number:08}", b"%d" % number)
+    return Due(rank, START + timedelta(seconds=number), f"{number:08}", b"%d" % number, 0)
 
 
 def drain(listed):
-    while (found := listed.take(lambda _: True)) is not None:
+    while found := listed.take_here():
         yield found
+    while found := listed.take((), 1):
+        yield from found
 
 
 def test_the_order_is_by_rank_then_by_time():
@@ -28,7 +30,7 @@ def test_the_order_is_by_rank_then_by_time():
 def test_what_may_not_be_taken_keeps_its_turn():
     listed = DueList()
     listed.replace([due(1), due(2)], whole=True)
-    assert listed.take(lambda found: found != due(1)) == due(2)
+    assert listed.take({due(1).path}, 1) == (due(2),)
     assert listed.head() == due(1)
 
 

@@ -144,3 +144,13 @@ def case(pick):
     holds = [hold(pick)] if pick([False, False, False, True]) else []
     closings = {"one": moment(pick)} if pick([False, True]) else {}
     return kept(pick), rule_set(pick), holds, moment(pick), closings
+
+
+def row_of(file):
+    """A file as a plan reads it from the ledger."""
+    accessed = None if file.accessed_at is None else microseconds(file.accessed_at)
+    return (file.id, file.link, file.folder, file.path, microseconds(file.received_at), accessed, file.peer)
+
+
+def microseconds(moment):
+    return (moment - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1)

@@ -18,8 +18,9 @@ from sftpd.sftp.requests import Close, Fsync, Request, Write
 from sftpd.sftp.wire import ProtocolError, string, uint32, uint64
 from sftpd.ssh import courier_channel
 from sftpd.ssh.courier_answers import Answer, Answers, Reading, Streamed
+from sftpd.ssh.courier_filling import filling
 from sftpd.ssh.courier_replies import StatusReply
-from sftpd.ssh.courier_sftp import CHUNK, Client, filling
+from sftpd.ssh.courier_sftp import CHUNK, Client
 from sftpd.ssh.outgoing import ROOM
 from sftpd.ssh.sftp_channel import MAX_DATA, WINDOW
 

@@ -1,0 +1,42 @@
+"""What the monitor makes of a courier's answers about several files."""
+
+from types import SimpleNamespace
+
+import pytest
+
+from sftpd.errors import RemoteError, RemoteRefusedError
+from sftpd.exchange.remote import Publication, Published
+from sftpd.ssh import courier_messages as m
+from sftpd.ssh.courier_connection import Connection
+
+FILES = [Publication(b"/a.part", b"/a"), Publication(b"/b.part", b"/b")]
+
+
+def publish(*answers):
+    """A connection whose courier answers so, and what comes of it."""
+    channel = SimpleNamespace(call=lambda *_, **__: m.Published(answers))
+    connection = Connection("partner", SimpleNamespace(channel=channel))
+    connection.usable = True
+    return connection, lambda: connection.publish(FILES, folder=b"/", replace=True, look=True)
+
+
+def test_each_file_has_its_answer():
+    connection, ask = publish(m.Placed("renamed", 1), m.Placed("gone", None))
+    assert ask() == [Published("renamed", 1), Published("gone", None)]
+    assert connection.usable
+
+
+def test_a_fault_of_one_is_an_error_in_its_place_and_the_connection_is_used_no_more():
+    connection, ask = publish(m.Placed("renamed", 1), m.Fault("REMOTE_REFUSED", "no"))
+    done, refused = ask()
+    assert done == Published("renamed", 1)
+    assert isinstance(refused, RemoteRefusedError)
+    assert not connection.usable
+
+
+@pytest.mark.parametrize("answers", [1, 3])
+def test_a_courier_that_answers_for_other_files_is_not_believed(answers):
+    connection, ask = publish(*[m.Placed("renamed", 1)] * answers)
+    with pytest.raises(RemoteError, match="more or fewer"):
+        ask()
+    assert not connection.usable
