@@ -35,7 +35,7 @@ def sshfs(remote: Path, mount: Path) -> Iterator[None]:
 
 @contextmanager
 def ext4(image: Path, mount: Path, *, size: int = 32) -> Iterator[None]:
-    """Mount the ext4 in a file, made with `size` MiB where there is none, by a loop device that goes with it."""
+    """Mount the ext4 in a file, made of `size` MiB where there is none; its loop device goes with it."""
     if os.geteuid() != 0:
         pytest.skip("only root may mount")
     if not image.exists():
