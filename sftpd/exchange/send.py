@@ -277,12 +277,8 @@ class Sender:
 
     def _tell(self, transfer: Transfer) -> None:
         folder = self._delivery.folder
-        file = (
-            file_at(self._source, transfer.path)
-            if folder is None
-            else file_at(self._places[folder], transfer.final)
-        )
-        self._screening.tell(transfer, Path(file))
+        place = (self._source, transfer.path) if folder is None else (self._places[folder], transfer.final)
+        self._screening.tell(transfer, Path(file_at(*place)))
 
     def _put_away(self, transfers: Sequence[Transfer], failed: Failed) -> None:
         """Archive or remove what was delivered; what was offered has left the watched folder already."""

@@ -20,8 +20,8 @@ from sftpd.errors import NotFoundError, SftpdError
 from sftpd.files.sealed import KEY_SIZE
 
 _MAGIC = b"sftpd keys v1\n"
-_HEADER = 64
-_ALIGNMENT = 64
+_SMALLEST = 64
+"""Bytes of a slot at least; the header takes the place of the first."""
 _NONCE = 12
 _LENGTH = 2
 _BLOCK = 1 << 20
@@ -158,23 +158,24 @@ class DataKeys:
         return f"{self._name}\0{identifier}".encode()
 
     def _place(self, slot: int) -> int:
-        return _HEADER + slot * self._slot
+        return (slot + 1) * self._slot
 
     def _begin(self, needed: int) -> None:
-        self._slot = -(-needed // _ALIGNMENT) * _ALIGNMENT
+        # A power of two, so that none lies across two sectors or blocks: it is written whole or not at all.
+        self._slot = max(_SMALLEST, 1 << (needed - 1).bit_length())
         header = _MAGIC + self._slot.to_bytes(_LENGTH, "big")
-        os.pwrite(self._fd, header.ljust(_HEADER, b"\0"), 0)
+        os.pwrite(self._fd, header.ljust(self._slot, b"\0"), 0)
 
     def _put(self, slot: int, entry: bytes) -> None:
         os.pwrite(self._fd, entry.ljust(self._slot, b"\0"), self._place(slot))
         os.fdatasync(self._fd)
 
     def _load(self) -> None:
-        header = os.pread(self._fd, _HEADER, 0)
+        header = os.pread(self._fd, _SMALLEST, 0)
         if not header:
             return
         self._slot = int.from_bytes(header[len(_MAGIC) : len(_MAGIC) + _LENGTH], "big")
-        if not header.startswith(_MAGIC) or not self._slot or self._slot % _ALIGNMENT:
+        if not header.startswith(_MAGIC) or self._slot < _SMALLEST or self._slot & (self._slot - 1):
             raise KeyFileError("not a file of keys", where=self._where)
         many = _BLOCK // self._slot
         while block := os.pread(self._fd, many * self._slot, self._place(self._count)):

@@ -3,7 +3,6 @@
 import os
 import random
 
-from daemon import holds
 from mounts import ext4
 from test_retention_vault import Archived
 from vault_scene import make_vault, read
@@ -35,14 +34,13 @@ def test_after_a_disposal_neither_content_nor_wrapped_key_is_on_the_device(tmp_p
         sealed = [scene.archive(f"{number}.csv", content=content) for number, content in enumerate(contents)]
         assert [read(scene.vault, copy) for copy in sealed] == contents
         scene.vault.close()
-    # The loop device may still be writing to its file for a while.
-    written = holds(lambda: all(key in image.read_bytes() for key in wrapped))
+    written = all(key in image.read_bytes() for key in wrapped)
     with ext4(image, disk):
         assert set(scene.run().values()) == {"disposed"}
         scene.vault.close()
         scene.ledger.close()
-    assert holds(lambda: not any(key in image.read_bytes() for key in wrapped))
     after = image.read_bytes()
+    assert not any(key in after for key in wrapped)
     assert len(wrapped) == 20
     assert written, "they were there, so that their absence says something"
     assert b"a file that was only unlinked" in after, "what is unlinked alone stays on this device"

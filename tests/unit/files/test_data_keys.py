@@ -86,13 +86,25 @@ def test_entries_that_were_swapped_are_noticed(path):
         keys.make("one")
         keys.make("two")
     data = path.read_bytes()
-    size = (len(data) - 64) // 2
-    one, two = data[64 : 64 + size], data[64 + size :]
-    path.write_bytes(data[:64] + one[:7] + two[7:] + two[:7] + one[7:])
+    size = len(data) // 3
+    head, one, two = data[:size], data[size : 2 * size], data[2 * size :]
+    path.write_bytes(head + one[:7] + two[7:] + two[:7] + one[7:])
     with keys_of(path) as keys:
         for name in ("one", "two"):
             with pytest.raises(KeyFileError):
                 keys.get(name)
+
+
+@pytest.mark.parametrize("length", [1, 26, 500])
+def test_no_key_lies_across_two_blocks(path, length):
+    names = [f"{number:0{length}}" for number in range(60)]
+    with keys_of(path) as keys:
+        for name in names:
+            keys.make(name)
+    data, block = path.read_bytes(), 512 if length < 400 else 1024
+    for name in names:
+        at = data.index(name.encode())
+        assert at // block == (at + length + 60 - 1) // block
 
 
 def test_what_is_no_file_of_keys_is_refused(path):
