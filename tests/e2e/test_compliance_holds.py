@@ -215,8 +215,12 @@ def test_what_the_partner_removes_is_put_aside_until_it_is_released(daemon: Daem
         assert daemon.cli("audit", "verify").returncode == 0
 
 
-def lying(folder: Path) -> list[bytes]:
-    return [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+def lying(folder: Path) -> list[bytes] | None:
+    """The contents of all files in a folder; None where it changed while they were read."""
+    try:
+        return [path.read_bytes() for path in folder.rglob("*") if path.is_file()]
+    except FileNotFoundError:
+        return None
 
 
 def upload(daemon: Daemon, *names: str) -> None:

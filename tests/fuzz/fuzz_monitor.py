@@ -41,7 +41,9 @@ def _opened() -> Iterator[Callable[[bytes], None]]:
         authenticator = Authenticator([account], scene.clock, Codes())
         authenticator._hasher, authenticator._nobody = _HASHER, _HASHER.hash("nobody")
         ration = Ration(scene.partner.link, scene.places, scene.ledger, scene.clock)
-        ports = partner.Ports(scene.ledger, scene.receiver, scene.changes, lambda link: None, ration)
+        ports = partner.Ports(
+            scene.ledger, scene.receiver, scene.changes, scene.keeping, lambda link: None, ration
+        )
 
         def enter(account: Account) -> partner.Partner:
             return partner.Partner(account, scene.partner.link, scene.places, ports)
