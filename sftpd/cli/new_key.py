@@ -6,7 +6,6 @@ from enum import StrEnum
 from pathlib import Path
 
 from sftpd.files import durable
-from sftpd.files.sealed import KEY_SIZE
 
 
 class KeyType(StrEnum):
@@ -49,5 +48,7 @@ def make_vault_key(path: Path) -> None:
 
     Raises OSError, FileExistsError where there is a file.
     """
+    from sftpd.files.sealed import KEY_SIZE
+
     path.touch(mode=0o600, exist_ok=False)
     durable.write_file(path, base64.b64encode(secrets.token_bytes(KEY_SIZE)) + b"\n", 0o600)
