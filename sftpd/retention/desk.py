@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from datetime import datetime
-from itertools import chain
 from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
@@ -24,7 +23,7 @@ from sftpd.retention.guards import VOLUME, Bounds
 from sftpd.retention.reckoning import Ids, Plan, reckon
 from sftpd.retention.report import ReportRow, report
 from sftpd.retention.roots import Roots
-from sftpd.retention.rule import STAGING, Answer, Kept, Review, Rule
+from sftpd.retention.rule import STAGING, Answer, Kept, Review, Rule, place
 from sftpd.retention.schedule import Item, Schedule, is_step
 from sftpd.retention.sweep import BATCH, Sweep, Vaults
 from sftpd.retention.timekeeper import Timekeeper
@@ -156,7 +155,7 @@ class RetentionDesk:
             found = kept_files(conn, *where, with_peers=schedule.by_peer)
             found.sort(key=lambda file: file.returned is not None)  # a newer one of that name first
             if not found:
-                raise NotFoundError(f"no file is kept at {folder}/{path.decode('utf-8', 'backslashreplace')}")
+                raise NotFoundError(f"no file is kept at {place(folder, path)}")
             return explain(found[0], schedule)
 
     def waiting(self, link: str | None = None) -> list[tuple[Item, datetime | None]]:
@@ -226,11 +225,7 @@ class RetentionDesk:
 
     def _carry_out(self, plan: Plan, confirmation: Confirmation | None) -> dict[str, Result]:
         self._guard.require_volume(plan, confirmation)
-        parts: list[Kept] = []
-        if any(folder == STAGING for _, folder in plan.places):
-            every = chain.from_iterable(self._steps(plan))
-            parts = [item.file for item in every if item.file.folder == STAGING]
-        steps = self._steps(plan)
+        steps, parts = self._steps(plan), self._parts(plan)
         results = self._sweep.run(plan.hash, steps, plan.places, self._guard.require_time, parts)
         self._guard.ended(plan)
         return results
@@ -239,6 +234,14 @@ class RetentionDesk:
         """What a run does something about; a file that was read since, for example, may be left out."""
         for items in self.batches(plan.steps, plan.schedule):
             yield [item for item in items if is_step(item.decision.action, item.file.folder)]
+
+    def _parts(self, plan: Plan) -> list[Kept]:
+        """The unfinished uploads among what a run does something about."""
+        links = {link for link, folder in plan.places if folder == STAGING}
+        where = (_file.folder == STAGING, _file.link.in_(links))
+        with self._ledger.read() as conn:
+            found = kept_files(conn, *where, with_peers=plan.schedule.by_peer)
+        return [part for part in found if is_step(plan.schedule.decide(part).action, STAGING)]
 
     def _note_unfinished(self, link: str) -> None:
         """Take unfinished uploads into our care, where a rule says how long they are kept."""

@@ -111,32 +111,59 @@ def kept_files(
 
     Their peers are looked up only if asked for.
     """
-    file, transfer = tables.kept_file.c, tables.transfer
-    of_others = dict(zip(("peer", "returned"), _UNKNOWN, strict=True))
-    if with_peers:
-        of_others["peer"] = sa.func.coalesce(transfer.c.peer, "")
-    query = sa.select(*(of_others[n] if n in of_others else file[n] for n in Kept.__dataclass_fields__))
-    if with_peers:
-        query = query.outerjoin_from(
-            tables.kept_file, transfer, transfer.c.id == sa.func.coalesce(file.transfer, file.id)
-        )
-    query = query.where(file.state == "present", *where)
-    files = _returned(conn, [Kept(*row) for row in conn.execute(query)])
-    return (
-        [_with_account(kept) if kept.folder == STAGING else kept for kept in files] if with_peers else files
+    file, back = tables.kept_file.c, tables.returned.c
+    elsewhere: dict[str, sa.ColumnElement[Any]] = {
+        "peer": _peer(with_peers=with_peers),
+        "returned": sa.null(),
+    }
+    kept = [elsewhere[n] if n in elsewhere else file[n] for n in Kept.__dataclass_fields__]
+    query = (
+        sa.select(*kept, back.folder, back.path, back.offered_at, back.fetched_at)
+        .select_from(_known(with_peers=with_peers).outerjoin(tables.returned, back.file == file.id))
+        .where(file.state == "present", *where)
     )
+    return [_kept(Kept(*row[:-4]), *row[-4:], with_peers=with_peers) for row in conn.execute(query)]
+
+
+def _known(*, with_peers: bool) -> sa.FromClause:
+    """The files in our care, and where their peers are wanted the transfers that brought them."""
+    file, transfer = tables.kept_file, tables.transfer
+    if not with_peers:
+        return file
+    return file.outerjoin(transfer, transfer.c.id == sa.func.coalesce(file.c.transfer, file.c.id))
+
+
+def _peer(*, with_peers: bool) -> sa.ColumnElement[str]:
+    return sa.func.coalesce(tables.transfer.c.peer, "") if with_peers else sa.literal_column("''")
+
+
+def _kept(
+    kept: Kept,
+    folder: str | None,
+    path: bytes,
+    offered_at: datetime,
+    fetched_at: datetime | None,
+    *,
+    with_peers: bool,
+) -> Kept:
+    """A file as it counts: one that was given back as where it was before, a part with its account."""
+    if folder is not None:
+        returned = Returned(kept.folder, kept.path, offered_at, fetched_at)
+        kept = replace(kept, folder=folder, path=path, returned=returned)
+    if with_peers and kept.folder == STAGING:
+        kept = replace(kept, peer=_account(kept.path))
+    return kept
 
 
 @cache
 def _rows(*, of_link: bool, with_peers: bool) -> Statement:
-    file, transfer = tables.kept_file.c, tables.transfer
-    peer = sa.func.coalesce(transfer.c.peer, "") if with_peers else sa.literal("")
-    query = sa.select(
-        file.id, file.link, file.folder, file.path, file.received_at, file.accessed_at, peer
-    ).where(file.state == "present")
-    if with_peers:
-        crossed_by = sa.func.coalesce(file.transfer, file.id)
-        query = query.outerjoin_from(tables.kept_file, transfer, transfer.c.id == crossed_by)
+    file = tables.kept_file.c
+    columns = (file.id, file.link, file.folder, file.path, file.received_at, file.accessed_at)
+    query = (
+        sa.select(*columns, _peer(with_peers=with_peers))
+        .select_from(_known(with_peers=with_peers))
+        .where(file.state == "present")
+    )
     if of_link:
         query = query.where(file.link == sa.bindparam("link"))
     return Statement(query.order_by(file.received_at, file.id))
@@ -159,12 +186,8 @@ def singled_out(conn: sa.Connection, link: str | None, *, with_peers: bool) -> d
     return {kept.id: kept for kept in kept_files(conn, *where, with_peers=with_peers)}
 
 
-def _with_account(part: Kept) -> Kept:
-    """An unfinished upload with the account that its path begins with."""
-    return replace(part, peer=_account(part.path))
-
-
 def _account(path: bytes) -> str:
+    """The account of an unfinished upload, with which its path begins."""
     return path.split(b"/", 1)[0].decode("utf-8", "backslashreplace")
 
 
@@ -251,24 +274,6 @@ def _give_back(unit: Unit, file: Kept, path: bytes) -> None:
     unit.conn.execute(tables.returned.insert().values(**was, offered_at=unit.now))
     row = tables.kept_file.update().where(tables.kept_file.c.id == file.id)
     unit.conn.execute(row.values(folder=OFFERED, path=path, changed_at=unit.now))
-
-
-def _returned(conn: sa.Connection, files: list[Kept]) -> list[Kept]:
-    """The same files, those that were given back with where they were before."""
-    known = {row.file: row for row in conn.execute(sa.select(tables.returned))}
-    if not known:
-        return files
-    return [
-        replace(
-            kept,
-            folder=row.folder,
-            path=row.path,
-            returned=Returned(kept.folder, kept.path, row.offered_at, row.fetched_at),
-        )
-        if (row := known.get(kept.id)) is not None
-        else kept
-        for kept in files
-    ]
 
 
 def undone(conn: sa.Connection) -> list[Intent]:

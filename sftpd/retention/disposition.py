@@ -6,6 +6,7 @@ path. Opened, it has what proves that path against the leaf.
 
 import base64
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, cast
 
@@ -124,10 +125,7 @@ def document(report: Disposition, digest: str) -> Document:
         )
         for one in report.entries
     ]
-    results: dict[str, int] = {}
-    for one in report.entries:
-        result = one.result or "unfinished"
-        results[result] = results.get(result, 0) + 1
+    results = Counter(one.result or "unfinished" for one in report.entries)
     return Document(
         "Disposition report",
         f"{report.instance}, plan {report.plan}, issued {report.issued}",

@@ -11,9 +11,9 @@ from sftpd.ledger import tables
 from sftpd.ledger.statement import Statement
 from sftpd.link import aside, vaulted
 from sftpd.retention import holds
-from sftpd.retention.disposal import kept_files
+from sftpd.retention.disposal import OFFERED, kept_files
 from sftpd.retention.hold import Hold, HoldBook
-from sftpd.retention.rule import Kept
+from sftpd.retention.rule import Kept, place
 from sftpd.retention.scope import OfFile, OfTransfer
 
 _hold, _file, _transfer = tables.hold.c, tables.kept_file.c, tables.transfer.c
@@ -21,9 +21,6 @@ PLACED = Statement(
     sa.select(_hold.id).where(_hold.link == sa.bindparam("link"), _hold.released_at.is_(None)).limit(1)
 )
 """A row where a link has a hold that was not released; one that has run out counts."""
-
-_DOWNLOAD = "download"
-"""The folder whose files the ledger knows as deliveries."""
 
 _KEPT = frozenset({"inbound", "requests", "quarantine", "sent", "failed", aside.FOLDER, vaulted.FOLDER})
 """The folders whose files it knows as kept."""
@@ -96,7 +93,7 @@ def find_file(conn: sa.Connection, link: str, named: str) -> OfFile:
             where=f"link {link}",
             expected="a path as sftpd retention plan shows it, such as inbound/report.csv, or a file's id",
         )
-    return OfFile(row.id, f"{row.folder}/{row.path.decode('utf-8', 'backslashreplace')}")
+    return OfFile(row.id, place(row.folder, row.path))
 
 
 def find_transfer(conn: sa.Connection, link: str, transfer: str) -> OfTransfer:
@@ -126,7 +123,7 @@ def _at(conn: sa.Connection, now: datetime, link: str, folder: str, path: bytes)
     # What was sent and is not kept lies in `download`, or is still in its watched folder.
     where = (
         (_transfer.folder == folder, sa.func.coalesce(_transfer.delivered_as, _transfer.path) == path)
-        if folder == _DOWNLOAD
+        if folder == OFFERED
         else (_transfer.folder.is_(None), _transfer.path == path)
     )
     query = (

@@ -9,7 +9,7 @@ from typing import Any, Literal, TypeAlias
 from sftpd.retention.claim import NEVER, Bound, Claim, Closings
 from sftpd.retention.hold import Hold, HoldBook
 from sftpd.retention.precedence import Book, settle
-from sftpd.retention.rule import RETURNABLE, Action, Kept, Returned, Review, Rule, Term
+from sftpd.retention.rule import RETURNABLE, Action, Kept, Returned, Review, Rule, Term, place
 
 _NOTHING_CLOSED: Closings = MappingProxyType({})
 _NOTHING_REVIEWED: Mapping[str, Review] = MappingProxyType({})
@@ -156,8 +156,8 @@ def is_step(action: Course, folder: str) -> bool:
 def offered(returned: Returned) -> str:
     """Since when a file is offered to the partner, and whether it was fetched."""
     fetched = "not fetched" if returned.fetched_at is None else f"fetched {short(returned.fetched_at)}"
-    place = returned.path.decode("utf-8", "backslashreplace")
-    return f"given back as /{returned.folder}/{place} {short(returned.offered_at)}, {fetched}"
+    where = place(returned.folder, returned.path)
+    return f"given back as /{where} {short(returned.offered_at)}, {fetched}"
 
 
 def began(claim: Claim) -> str:

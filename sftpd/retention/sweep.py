@@ -74,6 +74,8 @@ class Sweep:
                 require()
                 lying = [replace(item, file=item.file.where_it_lies) for item in items]
                 reachable = [item for item in lying if _folder(item.file) in roots.keys() - empty]
+                if not reachable:
+                    continue
                 intents = self._intend(
                     plan, reachable, {i.file.id: _beside(i.file, roots, copies) for i in reachable}
                 )

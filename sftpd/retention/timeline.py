@@ -8,6 +8,7 @@ from datetime import date, datetime
 from typing import Any
 
 from sftpd.documents.model import Bar, Bars, Block, Document, Heading, Paragraph, Table
+from sftpd.retention.schedule import short
 
 _COLUMNS = ("link", "path", "action", "due", "reason")
 _BARS = 36
@@ -68,7 +69,7 @@ def document(plan: str, items: Sequence[Item], made: datetime) -> Document:
         if rows:
             head = _ENDS[action].capitalize()
             blocks += (Heading(head), Table(("link", "file", "due", "reason"), rows))
-    return Document("Retention plan", f"{plan}, made {made.isoformat(timespec='seconds')}", blocks)
+    return Document("Retention plan", f"{plan}, made {short(made)}", blocks)
 
 
 def _harmless(value: object) -> str:

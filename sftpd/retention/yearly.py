@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from sftpd.documents.model import Bar, Bars, Document, Heading, Paragraph, Table
 from sftpd.ledger import tables
+from sftpd.retention.schedule import short
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _WIDEST_OFFSET = timedelta(hours=14)
@@ -103,7 +104,7 @@ def summary(
     return Summary(
         instance=instance,
         year=year,
-        issued=_instant(now),
+        issued=short(now),
         runs=len(plans),
         groups=tuple(Group(*key, count) for key, count in sorted(groups.items())),
         lateness=tuple(
@@ -153,7 +154,7 @@ def _holds(conn: sa.Connection, begin: datetime, end: datetime, links: Sequence[
         .order_by(hold.id)
     )
     return [
-        Held(row.link, row.id, _instant(row.placed_at), _or_none(row.released_at or row.until))
+        Held(row.link, row.id, short(row.placed_at), _or_none(row.released_at or row.until))
         for row in conn.execute(query)
     ]
 
@@ -166,7 +167,7 @@ def _kept(conn: sa.Connection, links: Sequence[str]) -> list[Kept]:
         .group_by(file.link)
         .order_by(file.link)
     )
-    return [Kept(link, count, _instant(oldest)) for link, count, oldest in conn.execute(query)]
+    return [Kept(link, count, short(oldest)) for link, count, oldest in conn.execute(query)]
 
 
 def _chart(groups: Sequence[Group]) -> Bars:
@@ -185,8 +186,4 @@ def _span(seconds: int) -> str:
 
 
 def _or_none(moment: datetime | None) -> str | None:
-    return None if moment is None else _instant(moment)
-
-
-def _instant(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="seconds")
+    return None if moment is None else short(moment)

@@ -2,7 +2,6 @@
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from datetime import UTC
 from typing import Any
 
 import msgspec
@@ -20,6 +19,7 @@ from sftpd.retention import disposition, rulebook, yearly
 from sftpd.retention.disposition import Disposition, OpenedPath
 from sftpd.retention.report import ReportRow
 from sftpd.retention.rulebook import LinkAbout, Rulebook
+from sftpd.retention.schedule import short
 
 
 def _schedule(instance: Instance, arguments: Arguments) -> dict[str, Any]:
@@ -108,7 +108,7 @@ def _links(instance: Instance, arguments: Arguments) -> Sequence[str]:
 
 
 def _now(instance: Instance) -> str:
-    return instance.clock.now().astimezone(UTC).isoformat(timespec="seconds")
+    return short(instance.clock.now())
 
 
 def _builtins(document: msgspec.Struct) -> dict[str, Any]:
