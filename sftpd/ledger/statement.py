@@ -68,6 +68,8 @@ class Statement:
             cursor.execute(compiled.sql, compiled.parameters(values))
             while rows := cursor.fetchmany(_AT_ONCE):
                 yield from rows
+        except dialect.loaded_dbapi.Error as error:
+            raise _told(error, compiled.sql, dialect) from error
         finally:
             cursor.close()
 
@@ -81,7 +83,6 @@ class Statement:
     ) -> list[tuple[Any, ...]]:
         compiled = self._compiled.get(dialect.name) or self._compile(dialect)
         parameters = [compiled.parameters(row) for row in rows]
-        errors = dialect.loaded_dbapi.Error
         cursor = connection.cursor()
         try:
             if len(parameters) == 1:
@@ -89,8 +90,8 @@ class Statement:
             else:
                 cursor.executemany(compiled.sql, parameters)
             return list(cursor.fetchall()) if fetch else []
-        except errors as error:
-            raise sa.exc.DBAPIError.instance(compiled.sql, None, error, errors, dialect=dialect) from error
+        except dialect.loaded_dbapi.Error as error:
+            raise _told(error, compiled.sql, dialect) from error
         finally:
             cursor.close()
 
@@ -106,6 +107,11 @@ class Statement:
         order = compiled.positiontup if compiled.positional else None
         self._compiled[dialect.name] = made = _Compiled(str(compiled), order, fixed, conversions)
         return made
+
+
+def _told(error: Exception, sql: str, dialect: sa.Dialect) -> Exception:
+    """An error of the driver's as SQLAlchemy tells of it."""
+    return sa.exc.DBAPIError.instance(sql, None, error, dialect.loaded_dbapi.Error, dialect=dialect)
 
 
 def inserting(table: sa.Table, *without: str) -> Statement:

@@ -60,3 +60,13 @@ def test_look_ups_share_a_connection_and_outlive_one_that_failed(ledger):
     for _ in range(3):
         ledger.look_up(LAST, at=NOON)
     assert len(list(Path("/proc/self/fd").iterdir())) == before
+
+
+def test_a_stream_gives_every_row_and_raises_as_other_queries_do(ledger):
+    every = Statement(sa.select(tables.tick.c.job).order_by(tables.tick.c.job))
+    rows = [{"job": f"{number:04}", "last": NOON} for number in range(1000)]
+    ledger.write(lambda unit: ADD.run(unit.conn, *rows))
+    with ledger.read() as conn:
+        assert [job for (job,) in every.stream(conn)] == [f"{number:04}" for number in range(1000)]
+        with pytest.raises(sa.exc.OperationalError):
+            list(Statement(sa.text("SELECT nothing FROM nowhere")).stream(conn))
