@@ -10,18 +10,16 @@ import structlog
 
 from sftpd.errors import SftpdError
 from sftpd.exchange.places import Places, is_at
-from sftpd.exchange.records import Parts, Transfer, join, kept_since
+from sftpd.exchange.records import Parts, Transfer, enter_kept, join
 from sftpd.files.beneath import Root
 from sftpd.files.fingerprint import identity
 from sftpd.files.vault import Vault, VaultError
 from sftpd.ledger import tables
-from sftpd.ledger.statement import inserting
 from sftpd.ledger.writer import Unit
 from sftpd.link import vaulted
 from sftpd.names import TransferId, new_id
 
 _file = tables.kept_file.c
-_KEEP = inserting(tables.kept_file)
 _log = structlog.get_logger()
 
 
@@ -41,22 +39,9 @@ class Sealed:
             return {} if self._vault is None else {"vault": None}
         self._entered = True
         transfer, copy = self._transfer, new_id(unit.now)
-        row = {
-            "id": copy,
-            "transfer": transfer.id,
-            "link": transfer.link,
-            "folder": vaulted.FOLDER,
-            "path": join(vaulted.place_of(copy, transfer.path)),
-            "source": self._identifier,
-            "size": transfer.size,
-            "sha256": transfer.sha256,
-            "received_at": kept_since(unit, transfer),
-            "accessed_at": None,
-            "state": "present",
-            "renamed_to": None,
-            "changed_at": unit.now,
-        }
-        _KEEP.run(unit.conn, row)
+        path = join(vaulted.place_of(copy, transfer.path))
+        place = {"folder": vaulted.FOLDER, "path": path, "source": self._identifier}
+        enter_kept(unit, transfer, place | {"id": copy, "transfer": transfer.id})
         return {"vault": copy}
 
     def drop(self) -> None:

@@ -265,16 +265,21 @@ def keep(unit: Unit, transfer: Transfer, folder: str, path: Parts, *, again: boo
     was: they are one file, and go together.
     """
     place = {"link": transfer.link, "folder": folder, "path": join(path)}
-    file = {"id": transfer.id, "source": transfer.source, "size": transfer.size, "sha256": transfer.sha256}
-    kept = {"state": "present", "received_at": kept_since(unit, transfer), "changed_at": unit.now}
-    unset = {"renamed_to": None, "accessed_at": None, "transfer": None}
     if again:
         _FORGET.run(unit.conn, {"transfer": transfer.id})
     _REPLACE.run(unit.conn, {**{f"{name}_": value for name, value in place.items()}, "now": unit.now})
-    _KEEP.run(unit.conn, file | place | kept | unset)
+    enter_kept(unit, transfer, place | {"id": transfer.id, "source": transfer.source})
 
 
-def kept_since(unit: Unit, transfer: Transfer) -> datetime:
+def enter_kept(unit: Unit, transfer: Transfer, values: Values) -> None:
+    """Enter a file, or a copy of it, that is in our care from now on; `values` say which, and where it is."""
+    of_it = {"link": transfer.link, "size": transfer.size, "sha256": transfer.sha256}
+    kept = {"state": "present", "received_at": _kept_since(unit, transfer), "changed_at": unit.now}
+    unset = {"renamed_to": None, "accessed_at": None, "transfer": None}
+    _KEEP.run(unit.conn, {**of_it, **kept, **unset, **values})
+
+
+def _kept_since(unit: Unit, transfer: Transfer) -> datetime:
     """Since when a file that comes into our care counts as kept: of one sent again, since it first was."""
     known = [] if transfer.copy_of is None else _RECEIVED.fetch(unit.conn, transfer=transfer.copy_of)
     return tables.instant(known[0][0]) if known else unit.now

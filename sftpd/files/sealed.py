@@ -14,6 +14,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from sftpd.errors import SftpdError
+from sftpd.files import durable
 
 KEY_SIZE = 32
 """Bytes of a data key."""
@@ -37,17 +38,15 @@ def seal(source: int, target: int, key: bytes) -> int:
     `key` (32 random bytes) may be used for this once. Reads by position from the start; syncs nothing.
     Raises OSError.
     """
-    cipher, number, offset = AESGCM(key), 0, len(_MAGIC)
-    _write(target, _MAGIC, 0)
+    cipher, number = AESGCM(key), 0
+    durable.write_all(target, _MAGIC)
     chunk = _read(source, CHUNK, 0)
     while True:
         size = number * CHUNK + len(chunk)
         after = _read(source, CHUNK, size) if len(chunk) == CHUNK else b""
-        sealed = cipher.encrypt(_nonce(number, is_last=not after), chunk, _MAGIC)
-        _write(target, sealed, offset)
+        durable.write_all(target, cipher.encrypt(_nonce(number, is_last=not after), chunk, _MAGIC))
         if not after:
             return size
-        offset += len(sealed)
         chunk, number = after, number + 1
 
 
@@ -110,10 +109,3 @@ def _read(fd: int, size: int, offset: int) -> bytes:
         size -= len(part)
         offset += len(part)
     return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-def _write(fd: int, data: bytes, offset: int) -> None:
-    rest = memoryview(data)
-    while rest:
-        count = os.pwrite(fd, rest, offset)
-        rest, offset = rest[count:], offset + count
