@@ -17,7 +17,8 @@ from sftpd.cli.common import (
     show_rows,
 )
 from sftpd.cli.evidence import KeyOption, read_file, verifier_key
-from sftpd.errors import AuditError, SftpdError
+from sftpd.cli.papers import put
+from sftpd.errors import AuditError
 
 group = typer.Typer()
 
@@ -112,7 +113,7 @@ def certificate(
     """Print the signed certificate of a request that has run."""
     issued = ask(config, "erasure.certificate", id=request)
     if output is not None:
-        _write(output, issued["certificate"])
+        put(output, f"{issued['certificate']}\n")
     if as_json:
         print_json(issued)
     elif output is None:
@@ -153,10 +154,3 @@ def _show(document: dict[str, Any], as_json: bool) -> None:
         print()
         columns = ("folder", "path", "action", "format", "records", "state", "reason")
         show_rows(document["items"], columns, as_json=False)
-
-
-def _write(file: Path, text: str) -> None:
-    try:
-        file.write_text(text + "\n")
-    except OSError as error:
-        raise SftpdError(f"cannot write: {error.strerror}", where=str(file)) from None

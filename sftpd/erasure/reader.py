@@ -10,6 +10,7 @@ from sftpd.erasure.formats.detect import detect
 from sftpd.erasure.formats.model import Data, Format, Inquiry, UnsearchableError
 from sftpd.erasure.identifiers import parse_identifier
 from sftpd.erasure.messages import Finding, Found, Question, Redact, Unsearchable
+from sftpd.files import durable
 from sftpd.process.channel import Channel, ChannelClosedError, close_all
 from sftpd.process.messages import Request
 
@@ -44,7 +45,7 @@ def answer(question: object, fds: tuple[int, ...]) -> Finding:
             findings = form.find(data, inquiry)
             if isinstance(question, Redact) and findings.locators and not findings.whole:
                 for piece in findings.rest():
-                    _write(fds[1], piece)
+                    durable.write_all(fds[1], piece)
                 _search_again(form, fds[1], inquiry.again())
         locators, unsearched = _told(findings.locators), _told(findings.unsearched)
         return Found(findings.format, len(findings.locators), locators, findings.whole, unsearched)
@@ -76,9 +77,3 @@ def _mapped(fd: int) -> Iterator[Data]:
     after = os.fstat(fd)
     if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
         raise UnsearchableError("it changed while it was read")
-
-
-def _write(fd: int, data: bytes) -> None:
-    rest = memoryview(data)
-    while rest:
-        rest = rest[os.write(fd, rest) :]

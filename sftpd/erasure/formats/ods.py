@@ -169,7 +169,7 @@ class _Row:
 
 
 def _attribute(event: Event, name: str) -> str:
-    for key, value in zip(event.attributes[::2], event.attributes[1::2], strict=True):
+    for key, value in event.told:
         if local(key) == name:
             return value
     return ""

@@ -203,7 +203,7 @@ class _Workbook:
             value
             for event in sheet.beside
             if event.kind is Kind.START and local(event.said) == "hyperlink"
-            for told in [_told(event)]
+            for told in [dict(event.told)]
             if _row(told.get("ref", "")) in sheet.cleared
             for key, value in told.items()
             if local(key) == "id"
@@ -212,7 +212,7 @@ class _Workbook:
         edits = []
         comments = {}
         for event in events(content):
-            told = _told(event)
+            told = dict(event.told)
             if told.get("Id") in linked or ("Target" in told and self._carries(told["Target"])):
                 edits.append(attribute(content, event.start, "Target", b"about:blank"))
             elif told.get("Type", "").endswith(("/comments", "/threadedComment")):
@@ -252,7 +252,7 @@ def _links(sheet: _Read) -> list[Edit]:
         if name == "hyperlinks" and event.kind is Kind.START:
             start = event.start
         elif name == "hyperlink" and event.kind is Kind.START:
-            gone = _row(_told(event).get("ref", "")) in sheet.cleared
+            gone = _row(dict(event.told).get("ref", "")) in sheet.cleared
             open_link = event.start if gone else -1
             kept += not gone
         elif name == "hyperlink" and open_link >= 0:
@@ -273,16 +273,12 @@ class _Comments(Blanker):
     def take(self, event: Event) -> None:
         """Look at the next event."""
         if event.kind in (Kind.START, Kind.END) and local(event.said) in ("comment", "threadedComment"):
-            self._hers = event.kind is Kind.START and _row(_told(event).get("ref", "")) in self._rows
+            self._hers = event.kind is Kind.START and _row(dict(event.told).get("ref", "")) in self._rows
             self.found += self._hers
         if self._hers and event.kind is Kind.TEXT:
             self.edits.append(Edit(event.start, event.end))
         else:
             super().take(event)
-
-
-def _told(event: Event) -> dict[str, str]:
-    return dict(zip(event.attributes[::2], event.attributes[1::2], strict=True))
 
 
 def _row(reference: str) -> int:

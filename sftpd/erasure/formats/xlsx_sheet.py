@@ -106,7 +106,7 @@ class Sheet:
                 self._cell.take(event, name)
 
     def _start_row(self, event: Event) -> None:
-        told = dict(zip(event.attributes[::2], event.attributes[1::2], strict=True)).get("r")
+        told = dict(event.told).get("r")
         if told is not None and not told.isdecimal():
             raise UnsearchableError("a row of it has no number")
         self._row_number = int(told[:10]) if told else self._row_number + 1
@@ -124,7 +124,7 @@ class _OpenCell:
     """A cell that is being read."""
 
     def __init__(self, event: Event, position: int) -> None:
-        told = dict(zip(event.attributes[::2], event.attributes[1::2], strict=True))
+        told = dict(event.told)
         letters = _LETTERS.match(told.get("r", ""))
         self._column = letters[0] if letters and letters[0] else f"#{position}"
         self._kind = told.get("t", "n")

@@ -130,17 +130,17 @@ class _Survey:
         return lead
 
     def _start(self, event: Event) -> None:
-        name, attributes = event.said, event.attributes
+        name = event.said
         number = 1
         if self._open:
             children = self._open[-1].children
             number = children[name] = children[name] + 1
-        element = _Element(name, number, self._lead(event), len(attributes) // 2)
+        element = _Element(name, number, self._lead(event), len(event.attributes) // 2)
         self._open.append(element)
         self._signed = self._signed or element.label == "SignatureValue"
         element.hit = self._name_carries(element.label) or any(
             self._name_carries(key) or carries(self._identifiers, value, f"{element.label}.{key}")
-            for key, value in zip(attributes[::2], attributes[1::2], strict=True)
+            for key, value in event.told
         )
 
     def _end(self, event: Event) -> None:

@@ -84,7 +84,7 @@ class Blanker:
         if self._open:
             self._open[-1].is_leaf = False
         self._open.append(_Open(name))
-        for key, value in zip(event.attributes[::2], event.attributes[1::2], strict=True):
+        for key, value in event.told:
             if self._tells(value, f"{name}.{local(key)}"):
                 self._refuse_effective(name)
                 new = b"about:blank" if (name, key) == ("Relationship", "Target") else b""

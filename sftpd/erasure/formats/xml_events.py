@@ -39,6 +39,11 @@ class Event(NamedTuple):
     start: int
     end: int
 
+    @property
+    def told(self) -> Iterator[tuple[str, str]]:
+        """The names and values of a start."""
+        return zip(self.attributes[::2], self.attributes[1::2], strict=True)
+
 
 def events(data: Data) -> Iterator[Event]:
     """Yield what a document consists of.
