@@ -2,7 +2,7 @@
 
 import os
 import signal
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 
@@ -40,3 +40,26 @@ def die_after(steps: int, *calls: tuple[Any, Iterable[str]]) -> None:
     for owner, names in calls:
         for name in names:
             setattr(owner, name, counted(getattr(owner, name)))
+
+
+def die_before(step: int, *calls: tuple[Any, Iterable[str]]) -> Callable[[], int]:
+    """Let this process take so many steps, each one of `calls`, and die before the next.
+
+    Returns what tells how many it has taken.
+    """
+    taken = 0
+
+    def counted(call):
+        def wrapper(*args, **kwargs):
+            nonlocal taken
+            if taken == step:
+                os.kill(os.getpid(), signal.SIGKILL)
+            taken += 1
+            return call(*args, **kwargs)
+
+        return wrapper
+
+    for owner, names in calls:
+        for name in names:
+            setattr(owner, name, counted(getattr(owner, name)))
+    return lambda: taken

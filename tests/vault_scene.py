@@ -1,13 +1,13 @@
 """A vault in a folder, for tests and for a process that is killed while it is at work in one."""
 
 import contextlib
-import itertools
 import os
-import signal
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+
+from deaths import die_before
 
 from sftpd.files.beneath import Root
 from sftpd.files.data_keys import WrappingKey
@@ -47,25 +47,6 @@ def sealed_files(folder: Path) -> list[str]:
     return sorted(path.name for path in (folder / "vault").rglob("*") if path.is_file())
 
 
-def die_at(step: int) -> None:
-    """Be killed before the `step`-th change of the disk from here on."""
-    steps = itertools.count()
-
-    def stepping(method):
-        def stepped(*args, **options):
-            if next(steps) == step:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return method(*args, **options)
-
-        return stepped
-
-    for owner, name in (
-        (os, "pwrite"), (os, "fsync"), (os, "fdatasync"), (Root, "open"), (Root, "rename"), (Root, "unlink"),
-        (Root, "mkdir"),
-    ):  # fmt: skip
-        setattr(owner, name, stepping(getattr(owner, name)))
-
-
 def killed_at(step: int, folder: Path, *work: str) -> "subprocess.CompletedProcess[str]":
     """Another process that is killed at that step of `put CONTENT` or `destroy ID`."""
     return subprocess.run(
@@ -76,7 +57,8 @@ def killed_at(step: int, folder: Path, *work: str) -> "subprocess.CompletedProce
 if __name__ == "__main__":
     here = make_vault(Path(sys.argv[1]))
     here.require_key()
-    die_at(int(sys.argv[2]))
+    disk = (os, ("pwrite", "write", "fsync", "fdatasync")), (Root, ("open", "rename", "unlink", "mkdir"))
+    die_before(int(sys.argv[2]), *disk)
     if sys.argv[3] == "put":
         print(put(here, sys.argv[4].encode()), flush=True)
     else:

@@ -1,9 +1,7 @@
 """A link with files and a ledger, for the tests of erasure and for a process that is killed in one."""
 
 import os
-import signal
 import sys
-from collections.abc import Callable
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
@@ -110,31 +108,14 @@ def scene(root: Path, **readers):
             made.close()
 
 
-def die_at(step: int) -> Callable[[], int]:
-    """Have this process kill itself at the given step of all that touches disk or ledger from now on.
-
-    Returns what tells how many steps there were.
-    """
-    taken = 0
-
-    def counted(action):
-        def wrapper(*args, **kwargs):
-            nonlocal taken
-            if taken == step:
-                os.kill(os.getpid(), signal.SIGKILL)
-            taken += 1
-            return action(*args, **kwargs)
-
-        return wrapper
-
-    for name in ("fsync", "fdatasync", "rename", "unlink", "fchmod"):
-        setattr(os, name, counted(getattr(os, name)))
-    Ledger.write = counted(Ledger.write)
-    return lambda: taken
-
+_CALLS = ("fsync", "fdatasync", "rename", "unlink", "fchmod")
+"""All that touches the disk."""
 
 if __name__ == "__main__":
+    sys.path.append(str(Path(__file__).parents[1]))
+    from deaths import die_before
+
     with scene(Path(sys.argv[1])) as here:
-        steps_taken = die_at(int(sys.argv[3]))
+        steps_taken = die_before(int(sys.argv[3]), (os, _CALLS), (Ledger, ("write",)))
         here.desk.run(sys.argv[2])
         print(steps_taken())

@@ -1,8 +1,6 @@
 """A link with received files on disk and in a ledger, for the tests of retention and for a child to sweep."""
 
-import itertools
 import os
-import signal
 import sys
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -142,26 +140,13 @@ def an_event() -> Event:
     return Event("daemon.started")
 
 
-def die_at(step: int) -> None:
-    """Be killed before the `step`-th removal, rename, sync or transaction from here on."""
-    steps = itertools.count()
-
-    def stepping(method):
-        def stepped(*args, **options):
-            if next(steps) == step:
-                os.kill(os.getpid(), signal.SIGKILL)
-            return method(*args, **options)
-
-        return stepped
-
-    for owner, name in ((Root, "unlink"), (Root, "rename"), (Root, "sync"), (Ledger, "write")):
-        setattr(owner, name, stepping(getattr(owner, name)))
-
-
 if __name__ == "__main__":
+    sys.path.append(str(Path(__file__).parents[1]))
+    from deaths import die_before
+
     scene = Scene(Path(sys.argv[1]), bounds=Bounds(unremarkable=int(sys.argv[2])))
     planned = scene.desk.plan()
     if len(sys.argv) > 3:
-        die_at(int(sys.argv[3]))
+        die_before(int(sys.argv[3]), (Root, ("unlink", "rename", "sync")), (Ledger, ("write",)))
     scene.desk.run(planned.hash, Confirmation(sum(planned.by_link("dispose").values()), "jan"))
     scene.ledger.close()
