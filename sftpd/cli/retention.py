@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sftpd.cli import retention_papers, review
+from sftpd.cli import approval, retention_papers, review
 from sftpd.cli.ask import ask
 from sftpd.cli.common import (
     DEFAULT_CONFIG,
@@ -31,6 +31,7 @@ group = typer.Typer()
 for _paper in (retention_papers.schedule, retention_papers.yearly, retention_papers.disposition):
     group.command(_paper.__name__)(_paper)
 group.add_typer(review.group, name="review", help="Files that somebody must decide on.", no_args_is_help=True)
+group.add_typer(approval.group, name="approval", help="What scheduled runs may do.", no_args_is_help=True)
 
 _LEFT_TO_PEOPLE = {
     "review": "To review: {}. See sftpd retention review list.",

@@ -192,6 +192,8 @@ class RetentionGuardSection(Section):
     """Runs that dispose of so many files of a link or fewer, also when no run has been before."""
     percent: Percent = 50
     """Runs up to this part of all files of a link in our care, unless the usual run takes more."""
+    standing_approval: Flag = False
+    """Whether scheduled runs of a link need a standing approval: `sftpd retention approval give`."""
 
 
 class ControlSection(Section):

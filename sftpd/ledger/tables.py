@@ -1,41 +1,17 @@
 """The tables of the ledger, for SQLite and PostgreSQL alike."""
 
-from datetime import UTC, datetime, timedelta
-
 import sqlalchemy as sa
-from sqlalchemy.types import TypeDecorator
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
-
-metadata = sa.MetaData(
-    naming_convention={
-        "pk": "pk_%(table_name)s",
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-    }
-)
-
-
-class Instant(TypeDecorator[datetime]):
-    """An aware datetime, kept as microseconds since 1970 UTC so that it sorts and compares everywhere."""
-
-    impl = sa.BigInteger
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, _dialect: sa.Dialect) -> int | None:
-        """Turn an aware datetime into microseconds."""
-        return None if value is None else (value - _EPOCH) // _MICROSECOND
-
-    def process_result_value(self, value: int | None, _dialect: sa.Dialect) -> datetime | None:
-        """Turn microseconds into an aware datetime in UTC."""
-        return None if value is None else instant(value)
-
-
-def instant(value: int) -> datetime:
-    """The instant that the ledger keeps as `value`."""
-    return _EPOCH + value * _MICROSECOND
-
+from sftpd.ledger.retention_tables import approval as approval
+from sftpd.ledger.retention_tables import clock_mark as clock_mark
+from sftpd.ledger.retention_tables import disposal as disposal
+from sftpd.ledger.retention_tables import folder_mark as folder_mark
+from sftpd.ledger.retention_tables import freeze as freeze
+from sftpd.ledger.retention_tables import returned as returned
+from sftpd.ledger.retention_tables import review as review
+from sftpd.ledger.schema import Instant as Instant
+from sftpd.ledger.schema import instant as instant
+from sftpd.ledger.schema import metadata as metadata
 
 link = sa.Table(
     "link",
@@ -160,91 +136,6 @@ hold = sa.Table(
     sa.Index(None, "link"),
 )
 """Legal holds; nothing they cover is disposed of or erased until they are released."""
-
-disposal = sa.Table(
-    "disposal",
-    metadata,
-    sa.Column("plan", sa.Text, primary_key=True),
-    sa.Column("file", sa.Text, primary_key=True),
-    sa.Column("link", sa.Text, nullable=False),
-    sa.Column("folder", sa.Text, nullable=False),
-    sa.Column("path", sa.LargeBinary, nullable=False),
-    sa.Column("source", sa.Text, nullable=False),
-    sa.Column("action", sa.Text, nullable=False, server_default="dispose"),  # dispose | return
-    sa.Column("rule", sa.Text, nullable=False),
-    sa.Column("rule_version", sa.Integer, nullable=False),
-    sa.Column("due", Instant, nullable=False),
-    sa.Column("reason", sa.Text, nullable=False),
-    sa.Column("copies", sa.JSON, nullable=False, server_default="[]"),  # what goes with it
-    sa.Column("intended_at", Instant, nullable=False),
-    sa.Column("done_at", Instant),
-    sa.Column("result", sa.Text),
-    sa.Index(None, "done_at"),
-)
-"""What retention set out to dispose of, under which rule, and what came of it."""
-
-returned = sa.Table(
-    "returned",
-    metadata,
-    sa.Column("file", sa.Text, primary_key=True),
-    sa.Column("folder", sa.Text, nullable=False),  # where it was until then; rules go by that
-    sa.Column("path", sa.LargeBinary, nullable=False),
-    sa.Column("offered_at", Instant, nullable=False),
-    sa.Column("fetched_at", Instant),  # when an account had read it whole
-)
-"""The kept files that were given back to the partner, and wait in `/download` to be fetched."""
-
-review = sa.Table(
-    "retention_review",
-    metadata,
-    sa.Column("file", sa.Text, primary_key=True),
-    sa.Column("link", sa.Text, nullable=False),
-    sa.Column("rule", sa.Text, nullable=False),
-    sa.Column("rule_version", sa.Integer, nullable=False),
-    sa.Column("since", Instant, nullable=False),
-    sa.Column("answer", sa.Text),  # approved | extended | rejected; none: it waits
-    sa.Column("until", Instant),  # extended or rejected: when it is asked about again
-    sa.Column("reason", sa.Text),
-    sa.Column("answered_by", sa.Text),
-    sa.Column("answered_at", Instant),
-    sa.Index(None, "link"),
-)
-"""Files whose rule asks somebody to decide on them, and what was decided under that version of the rule."""
-
-freeze = sa.Table(
-    "retention_freeze",
-    metadata,
-    sa.Column("link", sa.Text, primary_key=True),  # empty: all links
-    sa.Column("folder", sa.Text, primary_key=True),  # empty: every folder
-    sa.Column("reason", sa.Text, primary_key=True),  # its code
-    sa.Column("text", sa.Text, nullable=False),
-    sa.Column("files", sa.Integer),  # a volume: how many files were due
-    sa.Column("since", Instant, nullable=False),
-    sa.Column("lifted_at", Instant),  # a volume: when it was confirmed for the next run
-)
-"""What keeps retention from disposing of anything, until it ends or somebody confirms."""
-
-clock_mark = sa.Table(
-    "clock_mark",
-    metadata,
-    sa.Column("name", sa.Text, primary_key=True),
-    sa.Column("boot", sa.Text, nullable=False),
-    sa.Column("wall", Instant, nullable=False),
-    sa.Column("uptime", sa.BigInteger, nullable=False),  # microseconds, at `wall`
-    sa.Column("seen", Instant, nullable=False),
-    sa.Column("pardoned", Instant),  # events up to this time may be dated by a wrong clock
-)
-"""The time as it was held for right: what the clocks showed together, and when last."""
-
-folder_mark = sa.Table(
-    "folder_mark",
-    metadata,
-    sa.Column("link", sa.Text, primary_key=True),
-    sa.Column("folder", sa.Text, primary_key=True),
-    sa.Column("identity", sa.Text, nullable=False),  # file system and inode of the directory
-    sa.Column("since", Instant, nullable=False),
-)
-"""Which directory each folder with received files is."""
 
 erasure_request = sa.Table(
     "erasure_request",

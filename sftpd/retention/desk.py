@@ -1,7 +1,7 @@
 """The retention desk: what operators and the scheduler ask of retention."""
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -14,12 +14,14 @@ from sftpd.files.beneath import Root
 from sftpd.ledger import tables
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.writer import Unit
-from sftpd.retention import freezes, holds, reviews, unfinished
+from sftpd.names import new_id
+from sftpd.retention import approvals, freezes, holds, reviews, unfinished
+from sftpd.retention.approval import Approval
 from sftpd.retention.disposal import Result, closings, kept_files, rows, singled_out, undone
 from sftpd.retention.explain import Explanation, explain
 from sftpd.retention.freezes import Freeze
 from sftpd.retention.guard import Confirmation, Guard
-from sftpd.retention.guards import VOLUME, Bounds
+from sftpd.retention.guards import APPROVAL, VOLUME, Bounds
 from sftpd.retention.reckoning import Ids, Plan, reckon
 from sftpd.retention.report import ReportRow, report
 from sftpd.retention.roots import Roots
@@ -95,7 +97,8 @@ class RetentionDesk:
             self._resume()
             current = self._made_again(plan_hash)
             self._ask_for_reviews(current)
-            return self._carry_out(current, confirmation)
+            self._guard.require_volume(current, confirmation)
+            return self._carry_out(current)
 
     def run_due(self) -> None:
         """Run what is due, each link by itself: one whose run is refused keeps no other from its own.
@@ -112,7 +115,9 @@ class RetentionDesk:
                 if not len(current.steps):
                     continue
                 try:
-                    self._carry_out(current, None)
+                    self._guard.require_volume(current, None)
+                    self._guard.require_approval(link, current)
+                    self._carry_out(current)
                 except RefusedError as error:
                     _log.warning("retention_refused", link=link, reason=error.reason, error=str(error))
 
@@ -134,13 +139,46 @@ class RetentionDesk:
         """What speaks against running a plan now."""
         self._timekeeper.look()
         links = {"", *plan.links}
-        told = [f for f in self.frozen() if f.scope.link in links and f.reason.code not in VOLUME]
+        told = [f for f in self.frozen() if f.scope.link in links and f.reason.code not in VOLUME | APPROVAL]
         return told + self._guard.over(plan)
 
     def unfreeze(self, link: str | None, by: str, why: str) -> list[Freeze]:
         """End what is frozen, of one link or of all, because somebody confirms it. Raises as Guard does."""
         with self._running:
             return self._guard.unfreeze(link, by, why)
+
+    def approve(
+        self, link: str, rules: Collection[str], files: int | None, until: datetime | None, why: str, by: str
+    ) -> Approval:
+        """Approve that scheduled runs carry out `rules`, or all rules of the link, in their versions of now.
+
+        Raises UsageError for a rule that the link has not, and for an `until` that has passed.
+        """
+        now = self._clock.now()
+        known = {(rule.id, rule.version) for rule in self._rules if rule.link == link}
+        names = {name for name, _ in known}
+        if not known:
+            raise UsageError("the link has no retention rules", where=link, expected="a link that has some")
+        for name in set(rules) - names:
+            expected = f"one among {', '.join(sorted(names))}"
+            raise UsageError(f"the link has no rule {name}", where=link, expected=expected)
+        if until is not None and until <= now:
+            raise UsageError(f"{until.isoformat()} has passed", expected="a time to come")
+        chosen = frozenset((name, version) for name, version in known if not rules or name in rules)
+        approval = Approval(new_id(now), link, chosen, files, until, why, by, now)
+        with self._running:  # so that a run that is under way goes by one approval
+            self._ledger.write(lambda unit: approvals.give(unit, approval))
+        return approval
+
+    def withdraw(self, link: str, why: str, by: str) -> Approval:
+        """End the standing approval of a link. Raises NotFoundError where there is none."""
+        with self._running:
+            return self._ledger.write(lambda unit: approvals.withdraw(unit, link, by, why))
+
+    def approvals(self, link: str | None = None) -> list[Approval]:
+        """The standing approvals of one link or of all."""
+        with self._ledger.read() as conn:
+            return list(approvals.standing(conn, link).values())
 
     def explain(self, link: str, folder: str, path: bytes) -> Explanation:
         """The decision on one file, as things stand now, and each step that led there.
@@ -223,8 +261,7 @@ class RetentionDesk:
 
         self._ledger.write(work)
 
-    def _carry_out(self, plan: Plan, confirmation: Confirmation | None) -> dict[str, Result]:
-        self._guard.require_volume(plan, confirmation)
+    def _carry_out(self, plan: Plan) -> dict[str, Result]:
         steps, parts = self._steps(plan), self._parts(plan)
         results = self._sweep.run(plan.hash, steps, plan.places, self._guard.require_time, parts)
         self._guard.ended(plan)

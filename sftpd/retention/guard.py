@@ -8,13 +8,23 @@ import structlog
 from sftpd.errors import NotFoundError, RefusedError
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.writer import Unit
-from sftpd.retention import freezes
+from sftpd.retention import approvals, freezes
+from sftpd.retention.approval import reasons_against_run
 from sftpd.retention.freezes import Freeze, Scope
-from sftpd.retention.guards import CLOCK, VOLUME, Bounds, Reason, Volume, reasons_against_volume
+from sftpd.retention.guards import (
+    APPROVAL,
+    CLOCK,
+    VOLUME,
+    Bounds,
+    Reason,
+    Volume,
+    reasons_against_volume,
+)
 from sftpd.retention.reckoning import Plan
 from sftpd.retention.roots import Roots
 from sftpd.retention.timekeeper import Timekeeper
 
+_NOT_CONFIRMED = APPROVAL | {"FOLDER_MISSING"}
 _log = structlog.get_logger()
 
 
@@ -76,6 +86,25 @@ class Guard:
             f"sftpd retention run --plan {plan.hash} --confirm-volume {count}",
         )
 
+    def require_approval(self, link: str, plan: Plan) -> None:
+        """Pass if a standing approval covers the scheduled run of a link's plan, and record that it does.
+
+        A link without one passes where none is needed. Raises RefusedError with the reason's code.
+        """
+        steps = plan.steps_under(link)
+
+        def work(unit: Unit) -> Sequence[Reason]:
+            approval = approvals.standing(unit.conn, link).get(link)
+            needed = approval is not None or self._bounds.standing_approval
+            against = reasons_against_run(approval, steps, unit.now) if needed else ()
+            freezes.settle(unit, Scope(link), APPROVAL, against)
+            if approval is not None and not against:
+                approvals.use(unit, approval, plan.hash, steps)
+            return against
+
+        for reason in self._ledger.write(work):
+            raise RefusedError(reason.text, reason=reason.code, where=link, remedy=reason.remedy)
+
     def over(self, plan: Plan) -> list[Freeze]:
         """What of a plan takes too much from a link, whether it was told of or not."""
         due, kept = plan.by_link("dispose"), plan.by_link()
@@ -97,13 +126,14 @@ class Guard:
     def unfreeze(self, link: str | None, by: str, why: str) -> list[Freeze]:
         """End what is frozen, of one link or of all, because somebody confirms it; returns what ended.
 
-        A folder that is missing cannot be confirmed. Raises RefusedError `NOT_FROZEN` when nothing is
-        frozen that can be, and `FOLDER_MISSING` when a folder to confirm is not there.
+        A folder that is missing cannot be confirmed, nor can what an approval lacks. Raises RefusedError
+        `NOT_FROZEN` when nothing is frozen that can be, and `FOLDER_MISSING` when a folder to confirm is not
+        there.
         """
         self._timekeeper.look()
         with self._ledger.read() as conn:
             found = [f for f in freezes.standing(conn) if link is None or f.scope.link == link]
-        lifted = [freeze for freeze in found if freeze.reason.code != "FOLDER_MISSING"]
+        lifted = [freeze for freeze in found if freeze.reason.code not in _NOT_CONFIRMED]
         if not lifted:
             raise _not_frozen(found)
 

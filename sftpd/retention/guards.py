@@ -17,15 +17,21 @@ RUNS = 10
 CLOCK = frozenset({"CLOCK_PARTED", "CLOCK_BEHIND", "CLOCK_AHEAD"})
 VOLUME = frozenset({"VOLUME_UNUSUAL", "SHARE_UNUSUAL"})
 FOLDER = frozenset({"FOLDER_MISSING", "FOLDER_REPLACED"})
-CODES = CLOCK | VOLUME | FOLDER
+APPROVAL = frozenset({"APPROVAL_MISSING", "APPROVAL_ENDED", "APPROVAL_EXCEEDED"})
+"""What keeps a scheduled run from going on; somebody may run the plan all the same."""
+CODES = CLOCK | VOLUME | FOLDER | APPROVAL
 
 _UNFREEZE = "`sftpd retention unfreeze`"
+_APPROVE = "see `sftpd retention plan`, then run it, or approve such runs by `sftpd retention approval give`"
 _REMEDIES = {
     "CLOCK_PARTED": f"set the clock right, or confirm the time by {_UNFREEZE}",
     "CLOCK_BEHIND": f"set the clock right, or confirm the time by {_UNFREEZE}",
     "CLOCK_AHEAD": f"set the clock right, or confirm the time by {_UNFREEZE}",
     "VOLUME_UNUSUAL": f"see `sftpd retention plan`, then confirm it by --confirm-volume or {_UNFREEZE}",
     "SHARE_UNUSUAL": f"see `sftpd retention plan`, then confirm it by --confirm-volume or {_UNFREEZE}",
+    "APPROVAL_MISSING": _APPROVE,
+    "APPROVAL_ENDED": _APPROVE,
+    "APPROVAL_EXCEEDED": _APPROVE,
     "FOLDER_MISSING": "restore or mount it",
     "FOLDER_REPLACED": f"mount what was there, or confirm this folder by {_UNFREEZE}",
 }
@@ -76,6 +82,8 @@ class Bounds:
     """So many files at least."""
     percent: int = 50
     """Of all files in our care, unless the usual run takes more."""
+    standing_approval: bool = False
+    """Whether a scheduled run needs a standing approval."""
 
 
 @dataclass(frozen=True, slots=True)

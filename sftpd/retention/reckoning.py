@@ -79,6 +79,8 @@ class Plan:
     """The links and folders in which these lie."""
     reviews: Ids = field(default_factory=Ids)
     """The files that somebody must decide on."""
+    rules: Mapping[tuple[str, str, int], int] = field(default_factory=dict)
+    """How many files a run does something about under each rule: of which link, its name and version."""
 
     @property
     def links(self) -> Sequence[str]:
@@ -92,6 +94,10 @@ class Plan:
             if not actions or action in actions:
                 counted[link] += files
         return dict(counted)
+
+    def steps_under(self, link: str) -> dict[tuple[str, int], int]:
+        """How many files of a link a run does something about, by the name and version of their rule."""
+        return {(rule, version): files for (of, rule, version), files in self.rules.items() if of == link}
 
     def by_action(self) -> dict[Course, int]:
         """How many files have each action that any has."""
@@ -114,6 +120,7 @@ def reckon(
     """
     reckoner = _Reckoner(schedule, instant)
     tally: Counter[tuple[str, str, Course]] = Counter()
+    rules: Counter[tuple[str, str, int]] = Counter()
     chosen, reviews, places = _Chosen(), Ids(), set[tuple[str, str]]()
     for row in rows:
         file = special.get(row[0])
@@ -130,6 +137,7 @@ def reckon(
             where = file.folder, file.path
             if ruling.is_step:
                 places.add((file.link, file.where_it_lies.folder))
+                rules[ruling.link, *ruling.rule] += 1
         if ruling.is_step:
             chosen.add(row[0], ruling.line(row[0], *where))
         elif ruling.action == "review":
@@ -138,7 +146,8 @@ def reckon(
         tally[ruling.counted_as] += ruling.files
         if ruling.is_step and ruling.files:
             places.add((ruling.link, ruling.folder))
-    return Plan(chosen.hash(), schedule, +tally, chosen.ids, frozenset(places), reviews)
+            rules[ruling.link, *ruling.rule] += ruling.files
+    return Plan(chosen.hash(), schedule, +tally, chosen.ids, frozenset(places), reviews, rules)
 
 
 class _Chosen:
@@ -167,7 +176,7 @@ class _Chosen:
 class _Ruling:
     """What is decided of files that agree in all that counts, and how many they are."""
 
-    __slots__ = ("_head", "_tail", "action", "files", "folder", "is_step", "link")
+    __slots__ = ("_head", "_tail", "action", "files", "folder", "is_step", "link", "rule")
 
     def __init__(self, decision: Decision, link: str, folder: str) -> None:
         self.action: Course = decision.action
@@ -175,6 +184,7 @@ class _Ruling:
         self.folder = folder
         self.files = 0
         self.is_step = is_step(self.action, folder)
+        self.rule = ("", 0) if decision.rule is None else (decision.rule.id, decision.rule.version)
         self._head, self._tail = _frame(decision) if self.is_step else ("", "")
 
     @property

@@ -30,7 +30,7 @@ LISTS = (
     "transfer list --since 2999-01-01T00:00:00Z",
     "retention plan", "retention report", "retention schedule", YEARLY,
     "hold list", "erasure list",
-    "audit tail --link demo --count 50", "audit verify",
+    "audit tail --link demo --count 100", "audit verify",
 )  # fmt: skip
 
 
@@ -205,7 +205,19 @@ def _retention(scene: Scene) -> dict[str, Any]:
     made["retention schedule"] = scene.json("retention", "schedule")
     made["retention yearly"] = scene.json("retention", "yearly", YEARLY.split()[-1])
     made["hold release"] = scene.json("hold", "release", made["hold add"]["id"])
-    return made | _reviews(scene)
+    return made | _approvals(scene) | _reviews(scene)
+
+
+def _approvals(scene: Scene) -> dict[str, Any]:
+    give = ("retention", "approval", "give", "--link", "demo", "--reason", "authority 7", "--files", "500")
+    made = {"retention approval give": scene.json(*give)}
+    made["retention approval list"] = scene.json("retention", "approval", "list")
+    assert made["retention approval list"] == [made["retention approval give"]]
+    assert "authority 7" in _text(scene, "retention", "approval", "list")
+    withdraw = ("retention", "approval", "withdraw", "--link", "demo", "--reason", "revoked")
+    made["retention approval withdraw"] = scene.json(*withdraw)
+    assert scene.json("retention", "approval", "list") == []
+    return made
 
 
 def _reviews(scene: Scene) -> dict[str, Any]:
@@ -265,7 +277,7 @@ def _frozen(scene: Scene, planned: str) -> dict[str, Any]:
 def _audit(scene: Scene) -> dict[str, Any]:
     of = ["--link", "demo"]
     made = {
-        "audit tail": scene.json("audit", "tail", *of, "--count", "50"),
+        "audit tail": scene.json("audit", "tail", *of, "--count", "100"),
         "audit show": scene.json("audit", "show", "0", *of),
         "audit search": scene.json("audit", "search", "old.csv", *of),
         "audit prove": scene.json("audit", "prove", "0", *of),
@@ -374,7 +386,7 @@ def test_people_are_shown_what_matters(day: Day) -> None:
         ("hold list", r" files named customers\.csv +0 +court .* no *$"),
         ("erasure list", r" denied "),
         ("erasure show", r"^inbound +redact +csv +1 +done"),
-        ("audit tail --link demo --count 50", r" transfer\.received +.*path old\.csv"),
+        ("audit tail --link demo --count 100", r" transfer\.received +.*path old\.csv"),
         ("audit verify", r"^valid, signed by demo\.local\+"),
     ):
         assert re.search(expected, day.texts[words], re.MULTILINE), (words, day.texts[words])

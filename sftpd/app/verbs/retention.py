@@ -80,6 +80,28 @@ def _review_answer(instance: Instance, arguments: Arguments) -> dict[str, Any]:
     return {"id": file, **instance.retention.review(file, answer, until, reason, by).as_json()}
 
 
+def _approval_give(instance: Instance, arguments: Arguments) -> dict[str, Any]:
+    link, until = arguments["link"], arguments.get("until")
+    instance.register.get(link)
+    return instance.retention.approve(
+        link,
+        arguments.get("rules", ()),
+        arguments.get("files"),
+        None if until is None else instant(until),
+        arguments["reason"],
+        arguments["by"],
+    ).as_json()
+
+
+def _approval_withdraw(instance: Instance, arguments: Arguments) -> dict[str, Any]:
+    link, reason, by = arguments["link"], arguments["reason"], arguments["by"]
+    return instance.retention.withdraw(link, reason, by).as_json()
+
+
+def _approval_list(instance: Instance, arguments: Arguments) -> list[dict[str, Any]]:
+    return [approval.as_json() for approval in instance.retention.approvals(arguments.get("link"))]
+
+
 def _moment(lasting: str | None, until: str | None) -> Moment:
     """Until when, by a period or by an instant."""
     if (lasting is None) == (until is None):
@@ -102,4 +124,7 @@ VERBS: Mapping[str, Verb] = {
     "retention.unfreeze": _retention_unfreeze,
     "retention.review.list": _review_list,
     "retention.review.answer": _review_answer,
+    "retention.approval.give": _approval_give,
+    "retention.approval.list": _approval_list,
+    "retention.approval.withdraw": _approval_withdraw,
 }
