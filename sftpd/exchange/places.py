@@ -10,7 +10,7 @@ from sftpd.exchange.records import Parts, Transfer
 from sftpd.files import durable
 from sftpd.files.beneath import Root
 from sftpd.files.fingerprint import snapshot
-from sftpd.files.naming import move_aside, reason_beside
+from sftpd.files.naming import apart_from_reasons, move_aside, reason_beside
 from sftpd.link.model import Folders
 
 LOCAL_MODE = 0o770
@@ -86,7 +86,8 @@ class Places:
         found by its snapshot. None when it is neither at its source nor there.
         """
         if is_at(source, parts, transfer.source):
-            return move_aside(source, parts, self[folder], transfer.path, among)
+            name = transfer.path[-1] if folder != "failed" else apart_from_reasons(transfer.path[-1])
+            return move_aside(source, parts, self[folder], (*transfer.path[:-1], name), among)
         return find(self[folder], transfer.source)
 
     def note_reason(self, folder: str, parts: Parts, reason: str) -> None:

@@ -7,6 +7,7 @@ from sftpd.files.beneath import Parts, Root
 
 _NAME_LIMIT = 255
 _TRIES = 10_000
+_REASON = b".reason.txt"
 
 
 def numbered(name: bytes) -> Iterator[bytes]:
@@ -22,7 +23,12 @@ def numbered(name: bytes) -> Iterator[bytes]:
 
 def reason_beside(name: bytes) -> bytes:
     """The name of the file that says why the file `name` was put aside."""
-    return name[:240] + b".reason.txt"
+    return name[:240] + _REASON
+
+
+def apart_from_reasons(name: bytes) -> bytes:
+    """The name for a file among others that have their reasons beside them: never that of a reason."""
+    return name[:240] + b".file" if name.endswith(_REASON) else name
 
 
 def move_aside(

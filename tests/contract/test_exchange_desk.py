@@ -35,9 +35,9 @@ def send(scene, name="report.csv", content=CONTENT, route="remote"):
     return scene.transfers()[-1]
 
 
-def failed(scene):
+def failed(scene, name="report.csv"):
     scene.remote.faults["upload"] = [NO] * 2
-    return send(scene)
+    return send(scene, name)
 
 
 def obey(scene, order):
@@ -66,6 +66,15 @@ def test_a_failed_file_goes_again_from_failed(scene):
     assert (after.id, str(after.state), after.folder, after.attempts) == (transfer.id, "done", "sent", 0)
     assert scene.received() == [("sent", "report.csv")]
     assert scene.events() == {"transfer.failed": 1, "transfer.retried": 1, "transfer.delivered": 1}
+
+
+def test_a_file_that_is_called_as_a_reason_is_not_written_over(scene):
+    first = failed(scene, "report.csv.reason.txt")
+    failed(scene)
+    assert contents(scene.folders.failed)["report.csv.reason.txt.file"] == CONTENT
+    obey(scene, lambda: desk(scene).retry(first.id, ORDER))
+    assert at_remote(scene) == {"report.csv.reason.txt": CONTENT}
+    assert contents(scene.folders.failed).keys() == {"report.csv", "report.csv.reason.txt"}
 
 
 def test_a_retried_file_is_screened_again(scene):

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sftpd.files.naming import numbered
+from sftpd.files.naming import apart_from_reasons, numbered, reason_beside
 from sftpd.files.staging import looks_temporary
 
 NAMES = st.binary(min_size=1, max_size=255).filter(lambda name: not {0, ord("/")} & set(name))
@@ -29,6 +29,14 @@ def test_numbered_names_are_distinct_and_fit_the_file_system(name):
     names = list(islice(numbered(name), 1, 200))
     assert len(set(names)) == len(names)
     assert all(0 < len(other) <= 255 for other in names)
+
+
+@given(NAMES, NAMES.map(lambda name: name[:244] + b".reason.txt") | NAMES)
+def test_no_file_lies_where_a_reason_goes(name, other):
+    lies = apart_from_reasons(other)
+    assert reason_beside(name) not in islice(numbered(lies), 20)
+    assert len(lies) <= 255
+    assert lies == other or other.endswith(b".reason.txt")
 
 
 @pytest.mark.parametrize(
