@@ -1,5 +1,6 @@
 """`sftpd erasure`: deletion requests, from receipt to certificate."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,13 +13,14 @@ from sftpd.cli.common import (
     ConfigOption,
     JsonOption,
     LinkOption,
+    WhyOption,
     print_json,
     show_fields,
     show_rows,
 )
 from sftpd.cli.evidence import KeyOption, read_file, verifier_key
 from sftpd.cli.papers import put
-from sftpd.errors import AuditError
+from sftpd.errors import AuditError, UsageError
 
 group = typer.Typer()
 
@@ -40,15 +42,26 @@ def open_request(
         ),
     ],
     by: ByOption,
+    received: Annotated[
+        str | None,
+        typer.Option(
+            "--received",
+            metavar="TIME",
+            help="When it was received; now if left out.",
+            show_default=False,
+        ),
+    ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """Enter a deletion request, received now, and print its id."""
-    opened = ask(config, "erasure.open", link=link, identifiers=identifier, by=by)
+    """Enter a deletion request and print its id."""
+    opened = ask(config, "erasure.open", link=link, identifiers=identifier, by=by, received=received)
     if as_json:
         print_json(opened)
-    else:
-        print(opened["id"])
+        return
+    print(opened["id"])
+    if opened["duplicate_of"] is not None:
+        print(f"it is a duplicate of {opened['duplicate_of']}, which is still open", file=sys.stderr)
 
 
 @group.command("list")
@@ -58,6 +71,66 @@ def list_requests(
     """List deletion requests, oldest first."""
     columns = ("id", "link", "state", "received", "due", "identifiers", "approved_by", "closed")
     show_rows(ask(config, "erasure.list", link=link), columns, as_json=as_json)
+
+
+@group.command("identity")
+def identity(
+    request: IdArgument,
+    by: ByOption,
+    asked: Annotated[
+        bool, typer.Option("--ask", help="The person is asked who they are: the term stands still.")
+    ] = False,
+    confirmed: Annotated[
+        bool, typer.Option("--confirm", help="It is certain who asks: the term runs on.")
+    ] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Record that the person's identity is asked for, or confirmed; what showed it is not kept."""
+    if asked == confirmed:
+        raise UsageError("nothing is said of the identity", expected="either --ask or --confirm")
+    _show(ask(config, "erasure.identity", id=request, by=by, step="ask" if asked else "confirm"), as_json)
+
+
+@group.command("extend")
+def extend(
+    request: IdArgument,
+    reason: WhyOption,
+    by: ByOption,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Extend the term by two months, once; tell the person why before the first one ends."""
+    _show(ask(config, "erasure.extend", id=request, by=by, reason=reason), as_json)
+
+
+@group.command("forward")
+def forward(
+    request: IdArgument, by: ByOption, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False
+) -> None:
+    """Print a request as the controller is to get it, who decides on it; a partner finds it in /receipts."""
+    forwarded = ask(config, "erasure.forward", id=request, by=by)
+    if as_json:
+        print_json(forwarded)
+    else:
+        print(forwarded["document"])
+
+
+@group.command("instruct")
+def instruct(
+    request: IdArgument,
+    reference: Annotated[
+        str,
+        typer.Option(
+            "--reference", metavar="TEXT", help="Where the instruction is to be found.", show_default=False
+        ),
+    ],
+    by: ByOption,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Record that the controller has instructed us to erase."""
+    _show(ask(config, "erasure.instruct", id=request, by=by, reference=reference), as_json)
 
 
 @group.command("find")
@@ -77,9 +150,7 @@ def approve(
 @group.command("deny")
 def deny(
     request: IdArgument,
-    reason: Annotated[
-        str, typer.Option("--reason", metavar="TEXT", help="Why; it is recorded.", show_default=False)
-    ],
+    reason: WhyOption,
     by: ByOption,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,

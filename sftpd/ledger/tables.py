@@ -255,6 +255,12 @@ erasure_request = sa.Table(
     sa.Column("received_at", Instant, nullable=False),
     sa.Column("due_at", Instant, nullable=False),
     sa.Column("opened_by", sa.Text, nullable=False),
+    sa.Column("asked_at", Instant),  # while the person's identity is asked for: since when
+    sa.Column("paused", sa.BigInteger, nullable=False, server_default="0"),  # microseconds, before
+    sa.Column("extended_at", Instant),
+    sa.Column("forwarded_at", Instant),  # to the controller that we process for
+    sa.Column("instructed_at", Instant),
+    sa.Column("duplicate_of", sa.Text),
     sa.Column("identifiers", sa.JSON),  # emptied when the request is closed
     sa.Column("approved_by", sa.Text),
     sa.Column("approved_at", Instant),
@@ -279,6 +285,35 @@ erasure_item = sa.Table(
     sa.Column("reason", sa.Text),
 )
 """What a deletion request does to each file."""
+
+erasure_order = sa.Table(
+    "erasure_order",
+    metadata,
+    sa.Column("transfer", sa.Text, primary_key=True),  # of the order's file
+    sa.Column("signature", sa.Text, primary_key=True),  # the transfer of its signature
+    sa.Column("link", sa.Text, nullable=False),
+    sa.Column("taken_at", Instant, nullable=False),
+    sa.Column("name", sa.Text),  # the counterparty's for the order; none: it is no order
+    sa.Column("digest", sa.Text),  # keyed, of its content
+    sa.Column("request", sa.Text),  # none: it was refused
+    sa.Column("reason", sa.Text),  # why
+    sa.Column("text", sa.Text),
+    sa.Column("answer", sa.Text),  # the one that the counterparty has had last
+    sa.Column("settled", sa.Boolean, nullable=False),  # whether that was the last one
+    sa.Index(None, "link", "name"),
+    sa.Index(None, "settled"),
+)
+"""The orders that counterparties have dropped, each file and signature once, and how far each is answered."""
+
+erasure_reminder = sa.Table(
+    "erasure_reminder",
+    metadata,
+    sa.Column("request", sa.Text, primary_key=True),
+    sa.Column("due", Instant, primary_key=True),
+    sa.Column("about", sa.Text, primary_key=True),  # overdue, or how long before it is due
+    sa.Column("told_at", Instant, nullable=False),
+)
+"""What has been told of the ends of terms; a term that was moved is told of again."""
 
 attempt = sa.Table(
     "attempt",
