@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from sftpd.audit import sshsig
 from sftpd.erasure.order import SUFFIX
-from sftpd.ledger import tables
+from sftpd.ledger import erasure_tables, tables
 from sftpd.ledger.writer import Unit
 
 FOLDER = "requests"
@@ -17,7 +17,7 @@ FOLDER = "requests"
 _GRACE = timedelta(seconds=30)
 """How long a new file waits beside one that was refused: the other is likely to be replaced too."""
 
-_file, _order = tables.kept_file, tables.erasure_order
+_file, _order = tables.kept_file, erasure_tables.order
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,7 +175,8 @@ class Orders:
             self._refuse(dropped, order.refused(text, "ORDER_REPEATED"), unit)
             return
         request = self._desk.intake.enter(made, unit).id if earlier is None else earlier.request
-        order_records.insert(unit, link, dropped, name=found.order, digest=digest, request=request)
+        known = {"name": found.order, "digest": digest, "request": request, "text": found.reason}
+        order_records.insert(unit, link, dropped, **known)
         public = {"transfer": transfer, "request": request, "kind": found.kind}
         private = {"order": found.order, "operator": made.opened_by, "reason": found.reason}
         unit.record(Event("order.accepted" if earlier is None else "order.repeated", link, public, private))
@@ -253,12 +254,12 @@ class Orders:
         return True
 
     def _settle(self, taken: Taken) -> None:
-        """Forget what the order's files were called and what was in them, with their receipts."""
+        """Forget what the order's files were called, what was in them and why, with their receipts."""
         transfers = (taken.transfer, taken.signature)
 
         def work(unit: Unit) -> None:
-            traces.forget(unit, transfers)
-            order_records.update(unit, taken, settled=True)
+            traces.forget(unit, transfers, taken.text)
+            order_records.update(unit, taken, settled=True, text=None)
 
         with self._drop.receiptless(transfers):
             self._ledger.write(work)

@@ -58,14 +58,14 @@ def redacted(
     )
 
 
-def forget(unit: Unit, transfers: Sequence[str]) -> None:
-    """Forget the names and hashes of files that are gone, by their transfers, as `erased` does."""
+def forget(unit: Unit, transfers: Sequence[str], reason: str | None) -> None:
+    """Forget the names and hashes of an order's files, by their transfers, and the reason that it gave."""
     known = sa.select(_file.c.folder, _file.c.path, _file.c.sha256).where(_file.c.id.in_(transfers))
-    told = set()
+    told = {json.dumps(reason)}
     for folder, path, sha256 in unit.conn.execute(known):
         name = path.decode("utf-8", "backslashreplace")
         told |= {json.dumps(value) for value in (sha256, name, f"/{folder}/{name}")}
-    opened = _opening.c.field.in_(("sha256", "path")), _opening.c.value.in_(told)
+    opened = _opening.c.field.in_(("sha256", "path", "reason")), _opening.c.value.in_(told)
     unit.conn.execute(_opening.delete().where(*opened))
     unit.conn.execute(_file.update().where(_file.c.id.in_(transfers)).values(path=b"", sha256=""))
     crossed = tables.transfer.update().where(tables.transfer.c.id.in_(transfers))

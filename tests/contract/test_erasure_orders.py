@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import erasure_scene
 import pytest
+import sqlalchemy as sa
 from erasure_scene import JAN, KEY
 from receipt_scene import verifies
 
@@ -139,7 +140,7 @@ def inbox(tmp_path):
 
 def test_an_order_runs_to_a_certificate_with_nobody_but_the_approver(inbox):
     inbox.scene.put("inbound/list.csv", TABLE)
-    transfer = inbox.order(order(reason="she asked us"))
+    transfer = inbox.order(order(reason=f"{JAN} asked us"))
     inbox.work()
     request = inbox.request()
     assert (request.state, request.opened_by) == (State.REVIEW, "order 2026-0042 by acme-privacy")
@@ -159,6 +160,9 @@ def test_an_order_runs_to_a_certificate_with_nobody_but_the_approver(inbox):
     inbox.scene.ledger.compact()
     left = [path for path in inbox.scene.root.rglob("*") if path.is_file() and path.name != "list.csv"]
     assert [path.name for path in left if JAN.encode() in path.read_bytes()] == []
+    with inbox.scene.ledger.read() as conn:
+        values = list(conn.scalars(sa.select(tables.opening.c.value)))
+    assert [value for value in values if "jan" in value] == []
     assert transfer in inbox.without_receipts
     rows = inbox.scene.rows(tables.kept_file)
     assert {(row["path"], row["sha256"]) for row in rows} == {(b"", "")}
