@@ -1,5 +1,6 @@
 """Deletion requests while the daemon runs: orders of counterparties are carried out, and terms told of."""
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
 from functools import partial
@@ -41,6 +42,9 @@ class Requests:
         self, instance: Instance, traffic: Mapping[str, Traffic], places_of: Callable[[str], Places]
     ) -> None:
         self._instance = instance
+        self._lock = threading.Lock()
+        self._expected: set[str] = set()
+        """The jobs that are to run soon in any case."""
         self._orders = [
             _orders(instance, file, traffic[file.name], places_of(file.name))
             for file in instance.config.links
@@ -59,15 +63,31 @@ class Requests:
         """The jobs that are to run SOON because of an event."""
         if not self._orders:
             return ()
-        if event.type == "transfer.received" and event.public.get("folder") == "requests":
-            return (_TAKE_IN,)
-        return _NEWS.get(event.type, ())
+        dropped = event.type == "transfer.received" and event.public.get("folder") == "requests"
+        return self._not_expected((_TAKE_IN,) if dropped else _NEWS.get(event.type, ()))
 
-    def _take_in(self) -> None:
-        for orders in self._orders:
-            orders.take_in()
+    def at_start(self) -> tuple[str, ...]:
+        """The jobs that are to run SOON after a start: orders may have come, or been approved, before."""
+        return self._not_expected((_TAKE_IN, _DRIVE) if self._orders else ())
+
+    def _not_expected(self, jobs: tuple[str, ...]) -> tuple[str, ...]:
+        """Those of the jobs of which nobody knows yet that they are to run; many events make one run."""
+        with self._lock:
+            new = tuple(job for job in jobs if job not in self._expected)
+            self._expected.update(new)
+        return new
+
+    def _begins(self, job: str) -> None:
+        with self._lock:
+            self._expected.discard(job)
+
+    def _take_in(self) -> timedelta | None:
+        self._begins(_TAKE_IN)
+        more = [orders.take_in() for orders in self._orders]
+        return timedelta() if any(more) else None
 
     def _drive(self) -> None:
+        self._begins(_DRIVE)
         for orders in self._orders:
             orders.drive()
 
@@ -86,5 +106,5 @@ def _orders(instance: Instance, file: LinkFile, traffic: Traffic, places: Places
         withdraw=traffic.withdraw_request,
         receiptless=partial(instance.receiptless, file.name),
     )
-    tools = Tools(instance.ledger, instance.erasure, instance.order_readers, instance.key, instance.clock)
+    tools = Tools(instance.ledger, instance.erasure, instance.order_readers, instance.key)
     return Orders(drop, tools, token_key(instance.key, f"order/{file.name}"))

@@ -97,6 +97,8 @@ class Work:
         for traffic in self.traffic.values():
             traffic.start()
         self._schedule.start()
+        for job in self._requests.at_start():
+            self._schedule.soon(job, SOON)
         self._receipts.start()
         self._expecting.start()
 

@@ -1,7 +1,8 @@
 """Orders as rows of the ledger: each file with its signature once, what it opened, and its answers."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,13 +10,14 @@ import sqlalchemy as sa
 from sftpd.audit import sshsig
 from sftpd.erasure.order import SUFFIX
 from sftpd.ledger import erasure_tables, tables
+from sftpd.ledger.database import in_parts
 from sftpd.ledger.writer import Unit
 
 FOLDER = "requests"
 """The folder of a link into which orders are dropped."""
 
-_GRACE = timedelta(seconds=30)
-"""How long a new file waits beside one that was refused: the other is likely to be replaced too."""
+BATCH = 100
+"""Orders that are taken in at one time."""
 
 _file, _order = tables.kept_file, erasure_tables.order
 
@@ -54,21 +56,24 @@ class Taken:
     answer: str | None
 
 
-def dropped(conn: sa.Connection, link: str, now: datetime) -> list[Dropped]:
-    """The orders of a link that are complete and new, in the order in which they came."""
-    known = sa.select(_order.c.transfer, _order.c.signature).where(_order.c.link == link)
-    pairs = {(row.transfer, row.signature) for row in conn.execute(known)}
-    seen = {transfer for pair in pairs for transfer in pair}
+def dropped(conn: sa.Connection, link: str) -> list[Dropped]:
+    """The orders of a link that are complete and new, at most BATCH, in the order in which they came."""
     files = {one.name: one for one in _received(conn, link)}
-    found = []
+    pairs = []
     for name, content in files.items():
         signature = files.get(name + sshsig.SUFFIX.encode())
-        if not name.endswith(SUFFIX) or signature is None or (content.transfer, signature.transfer) in pairs:
-            continue
-        changing = seen & {content.transfer, signature.transfer}
-        if not changing or max(content.at, signature.at) + _GRACE <= now:
-            found.append(Dropped(content, signature))
-    return sorted(found, key=lambda one: one.content.transfer)
+        if name.endswith(SUFFIX) and signature is not None:
+            pairs.append(Dropped(content, signature))
+    known = _known(conn, [pair.content.transfer for pair in pairs])
+    new = (pair for pair in pairs if (pair.content.transfer, pair.signature.transfer) not in known)
+    return sorted(new, key=lambda pair: pair.content.transfer)[:BATCH]
+
+
+def _known(conn: sa.Connection, transfers: Sequence[str]) -> set[tuple[str, str]]:
+    """What was gone over and lies there still: a hold keeps it."""
+    query = sa.select(_order.c.transfer, _order.c.signature)
+    parts = (conn.execute(query.where(_order.c.transfer.in_(some))) for some in in_parts(transfers))
+    return {(row.transfer, row.signature) for rows in parts for row in rows}
 
 
 def is_there(conn: sa.Connection, transfer: str) -> bytes | None:

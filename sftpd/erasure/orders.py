@@ -19,7 +19,6 @@ from typing import Any, TypeVar
 import structlog
 
 from sftpd.audit.checkpoint import SigningKey, VerifierKey
-from sftpd.clock import Clock
 from sftpd.erasure import answers, order, order_records, records, traces
 from sftpd.erasure.answers import Answer, Status
 from sftpd.erasure.desk import ErasureDesk
@@ -73,7 +72,6 @@ class Tools:
     readers: Readers
     """For orders alone, so that none waits for a search."""
     key: SigningKey
-    clock: Clock
 
 
 class Orders:
@@ -86,20 +84,23 @@ class Orders:
         self._desk = tools.desk
         self._readers = tools.readers
         self._key = tools.key
-        self._clock = tools.clock
         self._secret = secret
 
-    def take_in(self) -> None:
-        """Take in what is complete and new, and answer what can be answered; it takes no time to speak of."""
+    def take_in(self) -> bool:
+        """Take in what is complete and new, and answer what can be answered; says whether there may be more.
+
+        It takes no time to speak of. Raises LedgerError; what fails for another reason is tried again.
+        """
         with self._ledger.read() as conn:
-            found = order_records.dropped(conn, self._drop.link, self._clock.now())
+            found = order_records.dropped(conn, self._drop.link)
         for one in found:
             self._one(self._take, one, one.content.transfer)
         for taken in self._unsettled():
             self._one(self._answer, taken, taken.transfer)
+        return len(found) == order_records.BATCH
 
     def drive(self) -> None:
-        """Search for what is new, and run what was approved. Raises nothing: what fails is tried again."""
+        """Search for what is new, and run what was approved. Raises as `take_in`."""
         for taken in self._unsettled():
             self._one(self._advance, taken, taken.transfer)
 
@@ -201,7 +202,8 @@ class Orders:
         if taken.request is None:
             refusal = self._said(taken, "refused", reason=taken.reason, text=taken.text)
             self._post(f"{taken.transfer}.refused.json", answers.content(refusal))
-            self._ledger.write(lambda unit: order_records.update(unit, taken, answer="refused", settled=True))
+            done = {"answer": "refused", "settled": self._withdraw(taken)}
+            self._ledger.write(lambda unit: order_records.update(unit, taken, **done))
             return
         gone = self._withdraw(taken)
         with self._ledger.read() as conn:
@@ -242,13 +244,15 @@ class Orders:
         unit.record(Event("order.answered", self._drop.link, public, {"order": taken.name}))
 
     def _withdraw(self, taken: Taken) -> bool:
-        """Take the order's files away, for they say who the person is; False while a hold keeps one."""
+        """Take the order's files away, for they may say who a person is; False while a hold keeps one."""
         for transfer in (taken.transfer, taken.signature):
             with self._ledger.read() as conn:
                 name = order_records.is_there(conn, transfer)
             try:
                 if name is not None:
                     self._drop.withdraw(name, transfer)
+            except FileNotFoundError:
+                continue
             except RefusedError:
                 return False
         return True

@@ -38,7 +38,7 @@ class Terms:
 def passed(due: datetime, before: Sequence[timedelta], now: datetime) -> list[str]:
     """What is to have been told of a term that ends at `due`, the latest first: OVERDUE, how long before."""
     told = [OVERDUE] if now > due else []
-    return told + [str(Period(seconds=wait.total_seconds())) for wait in sorted(before) if due - wait <= now]
+    return told + [_period(wait) for wait in sorted(before) if due - wait <= now]
 
 
 def tell(ledger: Ledger, before: Before) -> None:
@@ -62,6 +62,10 @@ def terms(conn: sa.Connection, before: Before, now: datetime) -> Terms:
         Counter(link for link, about in told if about and about[0] != OVERDUE),
         Counter(link for link, about in told if about and about[0] == OVERDUE),
     )
+
+
+def _period(wait: timedelta) -> str:
+    return str(Period(days=wait.days, seconds=(wait - timedelta(days=wait.days)).total_seconds()))
 
 
 def _tell(unit: Unit, request: Request, about: Sequence[str]) -> None:

@@ -171,7 +171,7 @@ def test_each_reminder_is_told_once_and_of_what_was_missed_the_latest_alone(here
             here.remind(week, day)
         told.append(len(here.events("erasure.due_soon", "erasure.overdue")))
     assert told == [0, 0, 1, 2, 2, 3, 3]
-    assert [each["before"] for each in here.events("erasure.due_soon")] == ["PT604800S", "PT86400S"]
+    assert [each["before"] for each in here.events("erasure.due_soon")] == ["P7D", "P1D"]
     assert [each["request"] for each in here.events("erasure.overdue")] == [request.id]
     here.clock.to(MONDAY)
     here.open("email=piet@example.nl")

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -167,6 +168,24 @@ def test_what_is_written_reads_back(
     identifiers = tuple(f"customer={number}" for number in numbers)
     made = Order(order, kind, issued, identifiers, reason, tuple(files))
     assert read(write(made)) == made
+
+
+@given(
+    st.binary(max_size=300)
+    | st.recursive(
+        st.none()
+        | st.booleans()
+        | st.integers()
+        | st.text(max_size=5)
+        | st.sampled_from(list(ORDER.values())),
+        lambda inner: (
+            st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from([*ORDER, *DSR, "x"]), inner)
+        ),
+    ).map(lambda document: json.dumps(document).encode())
+)
+def test_any_bytes_are_an_order_or_refused(content: bytes) -> None:
+    with suppress(RefusedError):
+        assert read(content).identifiers
 
 
 def test_an_order_that_would_be_too_large_is_not_written() -> None:
