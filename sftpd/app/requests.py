@@ -12,6 +12,7 @@ from sftpd.audit.checkpoint import VerifierKey
 from sftpd.config.link_model import LinkFile
 from sftpd.config.requests_model import PARTNER
 from sftpd.erasure import reminders
+from sftpd.erasure.answers import Shelf
 from sftpd.erasure.orders import Drop, Orders, Tools
 from sftpd.exchange.places import Places
 from sftpd.ledger.outbox import Event
@@ -102,7 +103,7 @@ def _orders(instance: Instance, file: LinkFile, traffic: Traffic, places: Places
         signers=tuple(VerifierKey(signer.name, signer.public) for signer in settings.order_keys or ()),
         instructs=settings.role == "processor" and settings.controller == PARTNER,
         requests=places["requests"],
-        receipts=places["receipts"],
+        shelf=Shelf(places["receipts"], places["drafts"], instance.receipting),
         withdraw=traffic.withdraw_request,
         receiptless=partial(instance.receiptless, file.name),
     )

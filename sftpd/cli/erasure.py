@@ -27,11 +27,20 @@ group = typer.Typer()
 IdArgument = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
 
 
+LinkAboutOption = Annotated[
+    str, typer.Option("--link", metavar="LINK", help="The link it is about.", show_default=False)
+]
+ReceivedOption = Annotated[
+    str | None,
+    typer.Option(
+        "--received", metavar="TIME", help="When it was received; now if left out.", show_default=False
+    ),
+]
+
+
 @group.command("open")
 def open_request(
-    link: Annotated[
-        str, typer.Option("--link", metavar="LINK", help="The link it is about.", show_default=False)
-    ],
+    link: LinkAboutOption,
     identifier: Annotated[
         list[str],
         typer.Option(
@@ -42,26 +51,30 @@ def open_request(
         ),
     ],
     by: ByOption,
-    received: Annotated[
-        str | None,
-        typer.Option(
-            "--received",
-            metavar="TIME",
-            help="When it was received; now if left out.",
-            show_default=False,
-        ),
-    ] = None,
+    received: ReceivedOption = None,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
     """Enter a deletion request and print its id."""
-    opened = ask(config, "erasure.open", link=link, identifiers=identifier, by=by, received=received)
-    if as_json:
-        print_json(opened)
-        return
-    print(opened["id"])
-    if opened["duplicate_of"] is not None:
-        print(f"it is a duplicate of {opened['duplicate_of']}, which is still open", file=sys.stderr)
+    _opened(config, as_json, link=link, identifiers=identifier, by=by, received=received)
+
+
+@group.command("import")
+def import_request(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="An order, or a request of OpenDSR.", show_default=False)
+    ],
+    link: LinkAboutOption,
+    by: ByOption,
+    received: ReceivedOption = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Enter the deletion request that a file says; who imports it vouches for it."""
+    from sftpd.erasure import order
+
+    identifiers = list(order.read(read_file(file)).identifiers)
+    _opened(config, as_json, link=link, identifiers=identifiers, by=by, received=received)
 
 
 @group.command("list")
@@ -213,6 +226,16 @@ def verify(
         print_json({"valid": True, "request": signed.request, "link": signed.link, "issued": signed.issued})
     else:
         print(f"valid: request {signed.request} of link {signed.link}, issued {signed.issued}")
+
+
+def _opened(config: Path, as_json: bool, **request: Any) -> None:
+    opened = ask(config, "erasure.open", **request)
+    if as_json:
+        print_json(opened)
+        return
+    print(opened["id"])
+    if opened["duplicate_of"] is not None:
+        print(f"it is a duplicate of {opened['duplicate_of']}, which is still open", file=sys.stderr)
 
 
 def _show(document: dict[str, Any], as_json: bool) -> None:

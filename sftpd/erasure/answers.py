@@ -6,7 +6,8 @@ Each document lies in `orders/` with a detached signature (SSHSIG) beside it, wh
 
 import os
 from collections.abc import Iterable
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Literal, cast
 
@@ -94,18 +95,33 @@ def instant(moment: datetime) -> str:
     return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-def post(receipts: Root, name: bytes, document: bytes, key: SigningKey) -> None:
+@dataclass(frozen=True, slots=True)
+class Shelf:
+    """The folder of receipts of a link, and where files are written that are to appear there whole."""
+
+    receipts: Root
+    drafts: Root
+    alone: AbstractContextManager[object]
+    """Held by who writes receipts: they have the folder of drafts to themselves then."""
+
+
+def post(shelf: Shelf, name: bytes, document: bytes, key: SigningKey) -> None:
     """Put a document at its place, after its signature, durably; it may be repeated. Raises OSError."""
-    durable.make_directories(receipts, (FOLDER, name))
-    with receipts.sub((FOLDER,)) as folder:
-        _name_signer(folder, key)
-        _put(folder, name + sshsig.SUFFIX.encode(), sshsig.sign(document, key, NAMESPACE))
-        _put(folder, name, document)
+    durable.make_directories(shelf.receipts, (FOLDER, name))
+    with shelf.receipts.sub((FOLDER,)) as folder, shelf.alone:
+        files = {name + sshsig.SUFFIX.encode(): sshsig.sign(document, key, NAMESPACE), name: document}
+        for each, data in (_signers(folder, key) | files).items():
+            draft = (b"answer-" + each,)
+            with suppress(FileNotFoundError):
+                shelf.drafts.unlink(draft)  # a crash left it
+            durable.write_new(shelf.drafts, [(draft, data)])
+            shelf.drafts.rename(draft, folder, (each,), replace=True)
+            folder.sync()
 
 
-def withdraw(receipts: Root, names: Iterable[bytes]) -> None:
+def withdraw(shelf: Shelf, names: Iterable[bytes]) -> None:
     """Remove documents and their signatures durably, where they are there. Raises OSError."""
-    with suppress(FileNotFoundError), receipts.sub((FOLDER,)) as folder:
+    with suppress(FileNotFoundError), shelf.receipts.sub((FOLDER,)) as folder:
         for name in names:
             for each in (name, name + sshsig.SUFFIX.encode()):
                 with suppress(FileNotFoundError):
@@ -113,15 +129,14 @@ def withdraw(receipts: Root, names: Iterable[bytes]) -> None:
         folder.sync()
 
 
-def _name_signer(folder: Root, key: SigningKey) -> None:
-    """Say that our signatures count; what earlier keys have signed is still to be verified."""
+def _signers(folder: Root, key: SigningKey) -> dict[bytes, bytes]:
+    """The file that says that our signatures count, if it does not say so yet; earlier keys stay in it."""
     line = sshsig.allowed_signer(key.verifier, NAMESPACE)
-    known = _signers(folder)
-    if line not in known:
-        _put(folder, _SIGNERS, "".join(f"{each}\n" for each in (*known, line)).encode())
+    known = _lines(folder)
+    return {} if line in known else {_SIGNERS: "".join(f"{each}\n" for each in (*known, line)).encode()}
 
 
-def _signers(folder: Root) -> list[str]:
+def _lines(folder: Root) -> list[str]:
     try:
         fd = folder.open((_SIGNERS,), os.O_RDONLY | os.O_NOFOLLOW)
     except FileNotFoundError:
@@ -130,10 +145,6 @@ def _signers(folder: Root) -> list[str]:
         return os.read(fd, _SIGNERS_LIMIT).decode(errors="replace").splitlines()
     finally:
         os.close(fd)
-
-
-def _put(folder: Root, name: bytes, data: bytes) -> None:
-    durable.write_atomically(folder.fileno(), name, data)
 
 
 def _canonical(document: msgspec.Struct, **more: str) -> bytes:

@@ -20,7 +20,7 @@ import structlog
 
 from sftpd.audit.checkpoint import SigningKey, VerifierKey
 from sftpd.erasure import answers, order, order_records, records, traces
-from sftpd.erasure.answers import Answer, Status
+from sftpd.erasure.answers import Answer, Shelf, Status
 from sftpd.erasure.desk import ErasureDesk
 from sftpd.erasure.messages import NoOrder
 from sftpd.erasure.order import Order
@@ -56,7 +56,7 @@ class Drop:
     instructs: bool
     """Whether the counterparty is the controller for whom we process, so that its order is an instruction."""
     requests: Root
-    receipts: Root
+    shelf: Shelf
     withdraw: Callable[[bytes, str], None]
     """Removes the file of a name from `requests`, if it is that of a transfer. Raises RefusedError: held."""
     receiptless: Callable[[Sequence[str]], AbstractContextManager[None]]
@@ -236,7 +236,7 @@ class Orders:
         )
 
     def _post(self, name: str, document: bytes) -> None:
-        answers.post(self._drop.receipts, name.encode(), document, self._key)
+        answers.post(self._drop.shelf, name.encode(), document, self._key)
 
     def _answered(self, taken: Taken, request: Request, status: Status, unit: Unit) -> None:
         order_records.update(unit, taken, answer=status)

@@ -1,5 +1,6 @@
 """Every command on an instance in use, with its daemon; and what `docs/cli.md` says of each."""
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -167,6 +168,12 @@ def _erasure(scene: Scene) -> dict[str, Any]:
     identifier = ["--identifier", "email=jan@example.org"]
     made = {"erasure open": scene.json("erasure", "open", "--link", "demo", *identifier)}
     first = made["erasure open"]["id"]
+    request = scene.root / "request.json"
+    identity = {"identity_type": "email", "identity_value": "jan@example.org", "identity_format": "raw"}
+    dsr = {"subject_request_type": "erasure", "submitted_time": "2026-01-31T10:00:00Z"}
+    request.write_text(json.dumps({**dsr, "subject_request_id": "7", "subject_identities": [identity]}))
+    made["erasure import"] = scene.json("erasure", "import", request, "--link", "demo")
+    assert made["erasure import"]["duplicate_of"] == first
     made["erasure identity"] = scene.json("erasure", "identity", first, "--ask")
     scene.json("erasure", "identity", first, "--confirm")
     made["erasure extend"] = scene.json("erasure", "extend", first, "--reason", "test")

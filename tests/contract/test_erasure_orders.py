@@ -3,7 +3,7 @@
 import hashlib
 import json
 import os
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
 from datetime import UTC, datetime
 
@@ -14,6 +14,7 @@ from receipt_scene import verifies
 
 from sftpd.audit.checkpoint import SigningKey
 from sftpd.erasure import order_records
+from sftpd.erasure.answers import Shelf
 from sftpd.erasure.certificate import verify
 from sftpd.erasure.order import sign
 from sftpd.erasure.orders import Drop, Orders, Tools
@@ -43,14 +44,15 @@ class Inbox:
         self.folder, self.receipts = scene.root / "requests", scene.root / "receipts"
         self.held = False
         self.without_receipts = []
-        for folder in (self.folder, self.receipts):
+        self.drafts = scene.root / "drafts"
+        for folder in (self.folder, self.receipts, self.drafts):
             folder.mkdir()
         self.drop = Drop(
             "demo",
             (THEIRS.verifier,),
             instructs=False,
             requests=Root.at(self.folder),
-            receipts=Root.at(self.receipts),
+            shelf=Shelf(Root.at(self.receipts), Root.at(self.drafts), nullcontext()),
             withdraw=self._withdraw,
             receiptless=self._receiptless,
         )
@@ -135,7 +137,8 @@ def inbox(tmp_path, children):
     made = Inbox(scene)
     yield made
     made.drop.requests.close()
-    made.drop.receipts.close()
+    made.drop.shelf.receipts.close()
+    made.drop.shelf.drafts.close()
     scene.close()
 
 
@@ -362,6 +365,7 @@ def test_orders_go_on_after_a_stop_at_any_step(inbox, monkeypatch):
     assert stops == steps > 10
     assert inbox.scene.events().count(b"order.accepted") == stops + 1
     assert inbox.scene.events().count(b'"erasure.closed"') == stops + 1
+    assert list(inbox.drafts.iterdir()) == []
 
 
 def run_to_the_end(inbox, name):

@@ -1,7 +1,8 @@
 """Deletion requests."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -9,6 +10,7 @@ from sftpd.app.instance import Instance
 from sftpd.app.verbs.verb import Arguments, Verb, as_text, instant
 from sftpd.config.requests_model import PARTNER
 from sftpd.erasure import answers
+from sftpd.erasure.answers import Shelf
 from sftpd.erasure.records import Item, Request
 from sftpd.errors import NotFoundError, UsageError
 from sftpd.files.beneath import Root
@@ -57,8 +59,8 @@ def _forward(instance: Instance, arguments: Arguments) -> dict[str, Any]:
     document = answers.forwarded(request, instance.name)
     controller = instance.erasure_settings(request.link).controller
     if controller == PARTNER:
-        with Root.at(instance.folder(request.link, "receipts")) as receipts:
-            answers.post(receipts, answers.forwarded_name(request.id), document, instance.key)
+        with _shelf(instance, request.link) as shelf:
+            answers.post(shelf, answers.forwarded_name(request.id), document, instance.key)
     return {"id": request.id, "controller": controller, "document": document.decode()}
 
 
@@ -78,8 +80,15 @@ def _take_back(instance: Instance, request_id: str) -> None:
     """Remove what a controller was asked, which says who the person is, now that it is decided."""
     request = instance.erasure.show(request_id)
     if request.forwarded_at is not None:
-        with Root.at(instance.folder(request.link, "receipts")) as receipts:
-            answers.withdraw(receipts, [answers.forwarded_name(request_id)])
+        with _shelf(instance, request.link) as shelf:
+            answers.withdraw(shelf, [answers.forwarded_name(request_id)])
+
+
+@contextmanager
+def _shelf(instance: Instance, link: str) -> Iterator[Shelf]:
+    receipts, drafts = (Root.at(instance.folder(link, name)) for name in ("receipts", "drafts"))
+    with receipts, drafts:
+        yield Shelf(receipts, drafts, instance.receipting)
 
 
 def _run(instance: Instance, arguments: Arguments) -> dict[str, Any]:
