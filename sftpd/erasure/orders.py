@@ -212,15 +212,17 @@ class Orders:
                 request = records.get(conn, request.duplicate_of)
         status = _STATUS.get(request.state, "accepted")
         if status != taken.answer and (status != "accepted" or taken.answer is None):
-            self._post(f"{taken.name}.{status}.json", self._document(taken, request, status))
+            document = self._document(taken, request, status)
+            if document is not None:
+                self._post(f"{taken.name}.{status}.json", document)
             self._ledger.write(partial(self._answered, taken, request, status))
         if gone and status in _LAST:
             self._settle(taken)
 
-    def _document(self, taken: Taken, request: Request, status: Status) -> bytes:
+    def _document(self, taken: Taken, request: Request, status: Status) -> bytes | None:
+        """What is posted; None for an order that is dropped again once the certificate is forgotten."""
         if status in ("certificate", "partial"):
-            assert request.certificate is not None
-            return request.certificate.encode()
+            return None if request.certificate is None else request.certificate.encode()
         due = answers.instant(request.due_at) if status == "accepted" else None
         return answers.content(self._said(taken, status, request=request.id, due=due))
 

@@ -187,6 +187,18 @@ def test_an_order_that_is_dropped_again_has_no_second_effect(inbox):
     assert inbox.lying() == []
 
 
+def test_an_order_that_is_dropped_again_when_its_certificate_is_gone_is_still_known(inbox):
+    inbox.order(order())
+    run_to_the_end(inbox)
+    request = tables.erasure_request.update().values(certificate=None)
+    inbox.scene.ledger.write(lambda unit: unit.conn.execute(request))
+    inbox.order(order())
+    inbox.work()
+    assert inbox.request().state is State.CLOSED
+    assert set(inbox.answers()) == {"2026-0042.accepted.json", "2026-0042.certificate.json"}
+    assert inbox.lying() == []
+
+
 def test_other_content_under_the_name_of_an_order_is_refused(inbox):
     inbox.order(order())
     inbox.work()
@@ -352,10 +364,10 @@ def test_orders_go_on_after_a_stop_at_any_step(inbox, monkeypatch):
         with monkeypatch.context() as patch, suppress(Stop):
             for where, what in ((inbox.scene.ledger, "write"), (os, "rename"), (os, "unlink")):
                 patch.setattr(where, what, step(getattr(where, what), stop_at))
-            run_to_the_end(inbox, name)
+            run_to_the_end(inbox)
         stopped = steps > stop_at
         stops += stopped
-        run_to_the_end(inbox, name)
+        run_to_the_end(inbox)
         assert file.read_text() == f"naam;mail\nPiet;x{person}\n"
         assert (inbox.receipts / f"orders/{name}.certificate.json").exists()
         assert inbox.lying() == []
@@ -368,7 +380,7 @@ def test_orders_go_on_after_a_stop_at_any_step(inbox, monkeypatch):
     assert list(inbox.drafts.iterdir()) == []
 
 
-def run_to_the_end(inbox, name):
+def run_to_the_end(inbox):
     """Until nothing is left to do for the order, with the approver at hand."""
     for _ in range(2):
         inbox.work()
