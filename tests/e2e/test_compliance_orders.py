@@ -44,10 +44,10 @@ def test_an_order_runs_to_a_certificate_with_nobody_at_the_keyboard_but_the_appr
         )
         eventually(lambda: ".refused.json" in answers(daemon), daemon)
 
-        daemon.kill()
-        daemon.start()
         approved = daemon.cli("erasure", "approve", request["id"], "--by", "Privacy Officer")
         assert approved.returncode == 0, approved.stderr
+        daemon.kill()
+        daemon.start()
         eventually(lambda: "2026-0042.certificate.json" in answers(daemon), daemon)
 
         assert (daemon.inbound / "list.csv").read_text() == AFTER
