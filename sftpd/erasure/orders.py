@@ -199,15 +199,23 @@ class Orders:
             self._desk.run(taken.request)
 
     def _answer(self, taken: Taken) -> None:
+        gone = self._withdraw(taken)
         if taken.request is None:
+            self._answer_refused(taken, gone)
+        else:
+            self._answer_accepted(taken, taken.request, gone)
+
+    def _answer_refused(self, taken: Taken, gone: bool) -> None:
+        if taken.answer is None:
             refusal = self._said(taken, "refused", reason=taken.reason, text=taken.text)
             self._post(f"{taken.transfer}.refused.json", answers.content(refusal))
-            done = {"answer": "refused", "settled": self._withdraw(taken)}
-            self._ledger.write(lambda unit: order_records.update(unit, taken, **done))
-            return
-        gone = self._withdraw(taken)
+        if taken.answer is None or gone:
+            said = {"answer": "refused", "settled": gone}
+            self._ledger.write(lambda unit: order_records.update(unit, taken, **said))
+
+    def _answer_accepted(self, taken: Taken, request_id: str, gone: bool) -> None:
         with self._ledger.read() as conn:
-            request = records.get(conn, taken.request)
+            request = records.get(conn, request_id)
             while request.duplicate_of is not None:
                 request = records.get(conn, request.duplicate_of)
         status = _STATUS.get(request.state, "accepted")
