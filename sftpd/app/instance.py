@@ -6,7 +6,8 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Self
 from zoneinfo import ZoneInfo
@@ -20,6 +21,7 @@ from sftpd.app.rules import build_rules
 from sftpd.app.vaults import Vaults
 from sftpd.audit.event import seal
 from sftpd.clock import Clock
+from sftpd.config.link_model import ErasureSection
 from sftpd.config.load import Config
 from sftpd.erasure.contents import Folder, Searchable, VaultFolder
 from sftpd.erasure.desk import ErasureDesk
@@ -127,6 +129,13 @@ class Instance:
         self._undo.callback(readers.close)
         return ErasureDesk(self.ledger, readers, _ErasureLinks(self), self.key)
 
+    @functools.cached_property
+    def order_readers(self) -> Readers:
+        """Readers for orders, which wait for no search."""
+        readers = Readers(self.children)
+        self._undo.callback(readers.close)
+        return readers
+
     def _tell(self, event: Event) -> None:
         if event.type in _NEWS:
             self.bell.ring()
@@ -166,6 +175,26 @@ class Instance:
         """Whether files that cross a link are archived in its vault."""
         return any(file.vault.archive for file in self.config.links if file.name == link and file.vault)
 
+    def erasure_settings(self, link: str) -> ErasureSection:
+        """What the configuration says of deletion requests on a link. Raises NotFoundError."""
+        name = self.register.get(link).name
+        return next(file.erasure for file in self.config.links if file.name == name)
+
+    def reminders(self, link: str) -> Sequence[timedelta]:
+        """How long before a request on a link is due that is told of."""
+        files = (file for file in self.config.links if file.name == link)
+        return [timedelta(seconds=wait) for file in files for wait in file.erasure.reminders]
+
+    @contextmanager
+    def receiptless(self, link: str, transfers: Sequence[str]) -> Iterator[None]:
+        """Remove the receipts of transfers, and let none be written until the context ends."""
+        with self.receipting:
+            for name, remove in _RECEIPTS.items() if transfers else ():
+                # The folder is made when a daemon of a version that knows it first runs.
+                with suppress(FileNotFoundError), Root.at(self.folder(link, name)) as folder:
+                    remove(folder, self.ledger, transfers)
+            yield
+
     def folder(self, link: str, folder: str) -> Path:
         """The path of a folder of a link."""
         return self.register.get(link).folders.by_name()[folder]
@@ -194,12 +223,16 @@ class _ErasureLinks:
         """The link's time zone."""
         return self._instance.register.get(link).zone
 
+    def decides(self, link: str) -> bool:
+        """Whether we are the controller for its personal data."""
+        return self._instance.erasure_settings(link).role == "controller"
+
     def folders(self, link: str) -> Sequence[Searchable]:
         """Every folder with files of the link, and those that its configuration adds."""
         known = self._instance.register.get(link)
         own = known.folders.by_name()
         watched = {route.folder for route in known.outbound}
-        also = next(f.erasure.also_search for f in self._instance.config.links if f.name == link)
+        also = self._instance.erasure_settings(link).also_search
         return [
             *(Folder(name, path) for name, path in own.items() if name != vaulted.FOLDER),
             VaultFolder(link, self._instance.vaults.of(link), self._instance.ledger),
@@ -209,22 +242,15 @@ class _ErasureLinks:
 
     def needs_second_person(self, link: str) -> bool:
         """What the link's configuration says of approvals."""
-        files = self._instance.config.links
-        return next(file.erasure.require_second_person for file in files if file.name == link)
+        return self._instance.erasure_settings(link).require_second_person
 
     def hold(self, link: str, folder: str, path: Parts) -> str | None:
         """The reason of the legal hold on a file."""
         return self._instance.held(link, folder, b"/".join(path))
 
-    @contextmanager
-    def receiptless(self, link: str, transfers: Sequence[str]) -> Iterator[None]:
+    def receiptless(self, link: str, transfers: Sequence[str]) -> AbstractContextManager[None]:
         """Remove the receipts of transfers, and let none be written until the context ends."""
-        with self._instance.receipting:
-            for name, remove in _RECEIPTS.items() if transfers else ():
-                # The folder is made when a daemon of a version that knows it first runs.
-                with suppress(FileNotFoundError), Root.at(self._instance.folder(link, name)) as folder:
-                    remove(folder, self._instance.ledger, transfers)
-            yield
+        return self._instance.receiptless(link, transfers)
 
 
 def ledger_url(config: Config) -> str:

@@ -13,7 +13,7 @@ from sftpd.app.keys import remote_logins
 from sftpd.errors import NotFoundError
 from sftpd.exchange.archive import Archive, recorded
 from sftpd.exchange.away import Tools
-from sftpd.exchange.changes import Changes
+from sftpd.exchange.changes import Changes, Published
 from sftpd.exchange.collect import Collector, Pulled
 from sftpd.exchange.deliver import Bring, Offer, Way
 from sftpd.exchange.guard import GuardedRemotes
@@ -137,6 +137,12 @@ class Traffic:
     def let_go(self) -> None:
         """Delete what was put aside for a hold that is over."""
         self._changes.let_go()
+
+    def withdraw_request(self, name: bytes, transfer: str) -> None:
+        """Delete a file of a transfer from what the partner has put into `/requests`. RefusedError: held."""
+        at = Published("requests", self._places["requests"], (name,))
+        path = f"/requests/{name.decode('utf-8', 'backslashreplace')}"
+        self._changes.take_away(at, transfer, {"path": path})
 
     def partner(self, account: Account) -> Partner:
         """What a session of `account` may do here."""

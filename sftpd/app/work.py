@@ -12,6 +12,7 @@ from pathlib import Path
 import structlog
 
 from sftpd.app.instance import Instance
+from sftpd.app.requests import SOON, Requests
 from sftpd.app.traffic import Shared, Traffic, collection
 from sftpd.audit.published import PublishedLog
 from sftpd.errors import NotFoundError
@@ -76,7 +77,9 @@ class Work:
                 undo.callback(self.traffic[name].close)
             self._expecting = Expecting(_expectations(instance), instance.ledger)
             deadlines = map(self._deadline, self._expecting.expectations.values())
+            self._requests = Requests(instance, self.traffic, places_of)
             jobs = [_retention(instance), self._letting_go(), *self._jobs(), *deadlines]
+            jobs += self._requests.jobs()
             owner = f"{platform.node()}/{instance.name}"
             self._schedule = Schedule(jobs, instance.ledger, owner, instance.clock)
             self._receipts = ReceiptWriter(
@@ -94,6 +97,8 @@ class Work:
         for traffic in self.traffic.values():
             traffic.start()
         self._schedule.start()
+        for job in self._requests.at_start():
+            self._schedule.soon(job, SOON)
         self._receipts.start()
         self._expecting.start()
 
@@ -101,6 +106,8 @@ class Work:
         """Have what an event may concern looked at; on the thread that commits."""
         if event.type == "hold.released":
             self._schedule.soon(_LET_GO)
+        for job in self._requests.concerned(event):
+            self._schedule.soon(job, SOON)
         for expected in self._expecting.concerned(event):
             self._schedule.soon(_deadline_job(expected))
 

@@ -1,5 +1,6 @@
 """`sftpd erasure`: deletion requests, from receipt to certificate."""
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -12,24 +13,34 @@ from sftpd.cli.common import (
     ConfigOption,
     JsonOption,
     LinkOption,
+    WhyOption,
     print_json,
     show_fields,
     show_rows,
 )
 from sftpd.cli.evidence import KeyOption, read_file, verifier_key
 from sftpd.cli.papers import put
-from sftpd.errors import AuditError
+from sftpd.errors import AuditError, UsageError
 
 group = typer.Typer()
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
 
 
+LinkAboutOption = Annotated[
+    str, typer.Option("--link", metavar="LINK", help="The link it is about.", show_default=False)
+]
+ReceivedOption = Annotated[
+    str | None,
+    typer.Option(
+        "--received", metavar="TIME", help="When it was received; now if left out.", show_default=False
+    ),
+]
+
+
 @group.command("open")
 def open_request(
-    link: Annotated[
-        str, typer.Option("--link", metavar="LINK", help="The link it is about.", show_default=False)
-    ],
+    link: LinkAboutOption,
     identifier: Annotated[
         list[str],
         typer.Option(
@@ -40,15 +51,30 @@ def open_request(
         ),
     ],
     by: ByOption,
+    received: ReceivedOption = None,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """Enter a deletion request, received now, and print its id."""
-    opened = ask(config, "erasure.open", link=link, identifiers=identifier, by=by)
-    if as_json:
-        print_json(opened)
-    else:
-        print(opened["id"])
+    """Enter a deletion request and print its id."""
+    _opened(config, as_json, link=link, identifiers=identifier, by=by, received=received)
+
+
+@group.command("import")
+def import_request(
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="An order, or a request of OpenDSR.", show_default=False)
+    ],
+    link: LinkAboutOption,
+    by: ByOption,
+    received: ReceivedOption = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Enter the deletion request that a file says; who imports it vouches for it."""
+    from sftpd.erasure import order
+
+    identifiers = list(order.read(read_file(file)).identifiers)
+    _opened(config, as_json, link=link, identifiers=identifiers, by=by, received=received)
 
 
 @group.command("list")
@@ -58,6 +84,66 @@ def list_requests(
     """List deletion requests, oldest first."""
     columns = ("id", "link", "state", "received", "due", "identifiers", "approved_by", "closed")
     show_rows(ask(config, "erasure.list", link=link), columns, as_json=as_json)
+
+
+@group.command("identity")
+def identity(
+    request: IdArgument,
+    by: ByOption,
+    asked: Annotated[
+        bool, typer.Option("--ask", help="The person is asked who they are: the term stands still.")
+    ] = False,
+    confirmed: Annotated[
+        bool, typer.Option("--confirm", help="It is certain who asks: the term runs on.")
+    ] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Record that the person's identity is asked for, or confirmed; what showed it is not kept."""
+    if asked == confirmed:
+        raise UsageError("nothing is said of the identity", expected="either --ask or --confirm")
+    _show(ask(config, "erasure.identity", id=request, by=by, step="ask" if asked else "confirm"), as_json)
+
+
+@group.command("extend")
+def extend(
+    request: IdArgument,
+    reason: WhyOption,
+    by: ByOption,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Extend the term by two months, once; tell the person why before the first one ends."""
+    _show(ask(config, "erasure.extend", id=request, by=by, reason=reason), as_json)
+
+
+@group.command("forward")
+def forward(
+    request: IdArgument, by: ByOption, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False
+) -> None:
+    """Print a request as the controller is to get it, who decides on it; a partner finds it in /receipts."""
+    forwarded = ask(config, "erasure.forward", id=request, by=by)
+    if as_json:
+        print_json(forwarded)
+    else:
+        print(forwarded["document"])
+
+
+@group.command("instruct")
+def instruct(
+    request: IdArgument,
+    reference: Annotated[
+        str,
+        typer.Option(
+            "--reference", metavar="TEXT", help="Where the instruction is to be found.", show_default=False
+        ),
+    ],
+    by: ByOption,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Record that the controller has instructed us to erase."""
+    _show(ask(config, "erasure.instruct", id=request, by=by, reference=reference), as_json)
 
 
 @group.command("find")
@@ -77,9 +163,7 @@ def approve(
 @group.command("deny")
 def deny(
     request: IdArgument,
-    reason: Annotated[
-        str, typer.Option("--reason", metavar="TEXT", help="Why; it is recorded.", show_default=False)
-    ],
+    reason: WhyOption,
     by: ByOption,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
@@ -142,6 +226,16 @@ def verify(
         print_json({"valid": True, "request": signed.request, "link": signed.link, "issued": signed.issued})
     else:
         print(f"valid: request {signed.request} of link {signed.link}, issued {signed.issued}")
+
+
+def _opened(config: Path, as_json: bool, **request: Any) -> None:
+    opened = ask(config, "erasure.open", **request)
+    if as_json:
+        print_json(opened)
+        return
+    print(opened["id"])
+    if opened["duplicate_of"] is not None:
+        print(f"it is a duplicate of {opened['duplicate_of']}, which is still open", file=sys.stderr)
 
 
 def _show(document: dict[str, Any], as_json: bool) -> None:

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from sftpd.config.model import Section
 from sftpd.config.remote_model import BackoffSection, RemoteSection
+from sftpd.config.requests_model import RequestsSection
 from sftpd.config.rules_model import ClassSection, ExpectSection, RetentionSection
 from sftpd.config.values import (
     IN_SAMPLE,
@@ -328,7 +329,7 @@ class HoldsSection(Section):
     that it is done, and the file is kept out of its sight until no hold covers it."""
 
 
-class ErasureSection(Section):
+class ErasureSection(RequestsSection):
     """Deletion requests on this link."""
 
     require_second_person: Flag = False

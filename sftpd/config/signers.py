@@ -1,4 +1,4 @@
-"""Who may sign receipts: what an `allowed_signers` file says of that (ssh-keygen(1), ALLOWED SIGNERS)."""
+"""Who may sign receipts or orders: what an `allowed_signers` file says (ssh-keygen(1), ALLOWED SIGNERS)."""
 
 import re
 from collections.abc import Iterator
@@ -15,6 +15,15 @@ from sftpd.config.values import Kind, fault, read_file, show
 NAMESPACE = "receipt@sftpd"
 """The namespace of the signatures of receipts."""
 
+ORDER_NAMESPACE = "order@sftpd"
+"""That of the signatures of orders to erase a person."""
+
+_LINE_FORM = 'NAME namespaces="{}" ssh-ed25519 KEY'
+_FORMS = {
+    NAMESPACE: f"lines as `sftpd audit signer` prints them: {_LINE_FORM.format(NAMESPACE)}",
+    ORDER_NAMESPACE: f"lines of the form {_LINE_FORM.format(ORDER_NAMESPACE)}",
+}
+
 _LINE = re.compile(
     r"""(?P<names>"[^"]+"|\S+)\s+
         (?:(?P<options>[a-z-]+(?:="[^"]*")?(?:,[a-z-]+(?:="[^"]*")?)*)\s+)?
@@ -23,7 +32,6 @@ _LINE = re.compile(
 )
 _NAME = re.compile(r"[^\s+*?!,\x00-\x1f]+")
 _OPTION = re.compile(r'([a-z-]+)(?:="([^"]*)")?')
-_FORM = f'lines as `sftpd audit signer` prints them: NAME namespaces="{NAMESPACE}" ssh-ed25519 KEY'
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +42,8 @@ class Signer:
     public: bytes
 
 
-def parse_signers(text: str) -> tuple[Signer, ...]:
-    """Read the signers of receipts; lines for other namespaces alone are left out.
+def parse_signers(text: str, namespace: str = NAMESPACE) -> tuple[Signer, ...]:
+    """Read who may sign in a namespace; lines for other namespaces alone are left out.
 
     Raises ValueError with what is wrong as a clause.
     """
@@ -43,15 +51,15 @@ def parse_signers(text: str) -> tuple[Signer, ...]:
     for number, line in enumerate(text.splitlines(), 1):
         if line.strip() and not line.lstrip().startswith("#"):
             try:
-                found += _signers(line.strip())
+                found += _signers(line.strip(), namespace)
             except ValueError as error:
                 raise ValueError(f"line {number}: {error}") from None
     if not found:
-        raise ValueError(f"nobody who may sign in the namespace {NAMESPACE}")
+        raise ValueError(f"nobody who may sign in the namespace {namespace}")
     return tuple(found)
 
 
-def _signers(line: str) -> Iterator[Signer]:
+def _signers(line: str, namespace: str) -> Iterator[Signer]:
     match = _LINE.fullmatch(line)
     if match is None:
         raise ValueError("not a line of signers")
@@ -59,10 +67,12 @@ def _signers(line: str) -> Iterator[Signer]:
         if option != "namespaces":
             # To leave out what it says would let more count than was meant.
             raise ValueError(f"the option {option} is not known here")
-        if not any(fnmatchcase(NAMESPACE, pattern) for pattern in value.split(",")):
+        if not any(fnmatchcase(namespace, pattern) for pattern in value.split(",")):
             return
     if match["type"] != "ssh-ed25519":
-        raise ValueError(f"a key of type {match['type']}, which no receipt is signed with")
+        raise ValueError(
+            f"a key of type {match['type']}, which no {namespace.partition('@')[0]} is signed with"
+        )
     key = load_ssh_public_key(f"{match['type']} {match['key']}".encode())
     assert isinstance(key, Ed25519PublicKey)
     for name in match["names"].strip('"').split(","):
@@ -71,20 +81,24 @@ def _signers(line: str) -> Iterator[Signer]:
         yield Signer(name, key.public_bytes_raw())
 
 
-def _read(raw: object, info: ValidationInfo) -> tuple[Signer, ...]:
-    text = str(raw)
-    where = show(raw)
-    if text.startswith("file:"):
-        path, text = read_file(text, info)
-        where = str(path)
-    try:
-        return parse_signers(text)
-    except ValueError as error:
-        raise fault(f"found {where}, {error}, allowed: {_FORM}, or file:PATH of them") from None
+def _reader(namespace: str) -> PlainValidator:
+    def read(raw: object, info: ValidationInfo) -> tuple[Signer, ...]:
+        text = str(raw)
+        where = show(raw)
+        if text.startswith("file:"):
+            path, text = read_file(text, info)
+            where = str(path)
+        try:
+            return parse_signers(text, namespace)
+        except ValueError as error:
+            raise fault(
+                f"found {where}, {error}, allowed: {_FORMS[namespace]}, or file:PATH of them"
+            ) from None
+
+    return PlainValidator(read, json_schema_input_type=str)
 
 
-Signers = Annotated[
-    tuple[Signer, ...],
-    PlainValidator(_read, json_schema_input_type=str),
-    Kind("`file:` path of an `allowed_signers` file, or its lines"),
-]
+_KIND = Kind("`file:` path of an `allowed_signers` file, or its lines")
+
+Signers = Annotated[tuple[Signer, ...], _reader(NAMESPACE), _KIND]
+OrderSigners = Annotated[tuple[Signer, ...], _reader(ORDER_NAMESPACE), _KIND]

@@ -1,4 +1,8 @@
-"""When a deletion request must be answered: one month after receipt, by Regulation 1182/71 article 3."""
+"""When a deletion request must be answered (GDPR 12(3)), by Regulation 1182/71 article 3. Pure.
+
+That is one month after receipt, or three where the term is extended. While the person's identity is asked for
+the term stands still (EDPB Guidelines 01/2022, 159): the whole days that this took are added.
+"""
 
 import calendar
 from datetime import date, datetime, time, timedelta
@@ -6,15 +10,20 @@ from zoneinfo import ZoneInfo
 
 _SATURDAY, _SUNDAY = 5, 6
 _END_OF_DAY = time(23, 59, 59)
+_MONTHS, _EXTENDED_MONTHS = 1, 3
 
 
-def due(received: datetime, zone: ZoneInfo) -> datetime:
+def due(
+    received: datetime, zone: ZoneInfo, *, paused: timedelta = timedelta(), extended: bool = False
+) -> datetime:
     """Return the last second of the term for a request received at `received` (aware), in `zone`.
 
-    The same date a month later, or the last of that month where it has no such date (article 3(2)(c));
-    a Saturday, Sunday or Dutch public holiday rolls forward to the next working day (article 3(4)).
+    The same date a month later, or the last of that month where it has no such date (article 3(2)(c)), and
+    then the whole days for which the term stood still; a Saturday, Sunday or Dutch public holiday rolls
+    forward to the next working day (article 3(4)).
     """
-    day = _month_after(received.astimezone(zone).date())
+    months = _EXTENDED_MONTHS if extended else _MONTHS
+    day = _months_after(received.astimezone(zone).date(), months) + timedelta(days=paused.days)
     while day.weekday() in (_SATURDAY, _SUNDAY) or day in public_holidays(day.year):
         day += timedelta(days=1)
     return datetime.combine(day, _END_OF_DAY, zone)
@@ -31,8 +40,9 @@ def public_holidays(year: int) -> frozenset[date]:
     return frozenset(fixed | moving)
 
 
-def _month_after(day: date) -> date:
-    year, month = (day.year + 1, 1) if day.month == 12 else (day.year, day.month + 1)
+def _months_after(day: date, months: int) -> date:
+    years, month = divmod(day.month - 1 + months, 12)
+    year, month = day.year + years, month + 1
     return date(year, month, min(day.day, calendar.monthrange(year, month)[1]))
 
 

@@ -1,7 +1,6 @@
 """The erasure desk: what operators and partners ask of deletion requests."""
 
 import hashlib
-import secrets
 import threading
 from collections import Counter
 from collections.abc import Sequence
@@ -9,39 +8,32 @@ from contextlib import AbstractContextManager, ExitStack
 from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
-from zoneinfo import ZoneInfo
 
 import structlog
 
 from sftpd.audit.checkpoint import SigningKey
-from sftpd.erasure import records
+from sftpd.erasure import intake, records
 from sftpd.erasure.contents import Contents, Searchable
-from sftpd.erasure.deadline import due
 from sftpd.erasure.evidence import certify
 from sftpd.erasure.execute import Executor
-from sftpd.erasure.identifiers import Identifier, parse_identifier
+from sftpd.erasure.identifiers import Identifier
+from sftpd.erasure.intake import Intake
 from sftpd.erasure.plan import LEFT_BEHIND, Action, Place, Searched, Step, plan
 from sftpd.erasure.readers import Readers
 from sftpd.erasure.records import Item, Request
-from sftpd.erasure.request import State, Trigger
+from sftpd.erasure.request import UNSEARCHED, State, Trigger
 from sftpd.erasure.search import search
-from sftpd.errors import LedgerError, RefusedError, UsageError
+from sftpd.errors import LedgerError, RefusedError
 from sftpd.files.beneath import Parts
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
 from sftpd.ledger.writer import Unit
-from sftpd.names import new_id
 
-_SECRET_SIZE = 32
 _log = structlog.get_logger()
 
 
-class Links(Protocol):
+class Links(intake.Links, Protocol):
     """What the desk must know of links; each method raises NotFoundError for a link that does not exist."""
-
-    def zone(self, link: str) -> ZoneInfo:
-        """The time zone in which the link's terms run."""
-        ...
 
     def folders(self, link: str) -> Sequence[Searchable]:
         """Every folder that holds files of the link; no folder lies in another one."""
@@ -68,6 +60,7 @@ class ErasureDesk:
         self._readers = readers
         self._links = links
         self._key = key
+        self.intake = Intake(ledger, links)
         self._working = threading.Lock()
 
     def open(self, link: str, identifiers: Sequence[str], received: datetime, by: str) -> str:
@@ -75,26 +68,7 @@ class ErasureDesk:
 
         Raises UsageError and InvalidNameError for identifiers, NotFoundError for the link.
         """
-        if not identifiers:
-            raise UsageError("a deletion request needs an identifier", expected="at least one TYPE=VALUE")
-        request = Request(
-            id=new_id(received),
-            link=link,
-            state=State.RECEIVED,
-            received_at=received,
-            due_at=due(received, self._links.zone(link)),
-            identifiers=tuple(dict.fromkeys(map(parse_identifier, identifiers))),
-            secret=secrets.token_bytes(_SECRET_SIZE),
-            opened_by=by,
-        )
-
-        def work(unit: Unit) -> None:
-            records.insert(unit, request)
-            public = {"request": request.id, "due": request.due_at.isoformat()}
-            unit.record(Event("erasure.opened", link, public, {"operator": by}))
-
-        self._ledger.write(work)
-        return request.id
+        return self.intake.open(self.intake.made(link, identifiers, received, by)).id
 
     def find(self, request_id: str) -> list[Item]:
         """Search every folder of the link and return the plan that is to be approved.
@@ -102,22 +76,32 @@ class ErasureDesk:
         Raises RefusedError `ERASURE_STATE` where the request does not allow it, ProcessError.
         """
         with self._working:
-            request = self._ledger.write(lambda unit: records.advance(unit, request_id, Trigger.SEARCH))
-            searched, steps = self._search(request)
-
-            def work(unit: Unit) -> None:
-                records.advance(unit, request_id, Trigger.FINDINGS)
-                records.replace_plan(unit, request, steps, searched.files)
-                counts = Counter(step.action for step in steps)
-                _record(unit, request, "erasure.found", **{action: counts[action] for action in Action})
-
-            self._ledger.write(work)
+            self._find(request_id)
         return self.items(request_id)
+
+    def find_first(self, request_id: str) -> None:
+        """As `find`, unless a search has come to its end meanwhile: an approval of that one stays."""
+        with self._working:
+            if self.show(request_id).state in UNSEARCHED:
+                self._find(request_id)
+
+    def _find(self, request_id: str) -> None:
+        request = self._ledger.write(lambda unit: records.advance(unit, request_id, Trigger.SEARCH))
+        searched, steps = self._search(request)
+
+        def work(unit: Unit) -> None:
+            records.advance(unit, request_id, Trigger.FINDINGS)
+            records.replace_plan(unit, request, steps, searched.files)
+            counts = Counter(step.action for step in steps)
+            _record(unit, request, "erasure.found", **{action: counts[action] for action in Action})
+
+        self._ledger.write(work)
 
     def approve(self, request_id: str, by: str) -> None:
         """Approve the plan as it stands.
 
-        Raises RefusedError `ERASURE_STATE`, or `SECOND_PERSON` where the link wants another person to do it.
+        Raises RefusedError `ERASURE_STATE`, `SECOND_PERSON` where the link wants another person to do it, or
+        `NO_INSTRUCTION` where a controller has to decide first.
         """
 
         def work(unit: Unit) -> None:
@@ -129,6 +113,7 @@ class ErasureDesk:
                     where=request_id,
                     remedy="have another person approve it",
                 )
+            self.intake.require_decided(opened)
             request = records.advance(unit, request_id, Trigger.APPROVE, approved_by=by, approved_at=unit.now)
             unit.record(Event("erasure.approved", request.link, {"request": request.id}, {"operator": by}))
 

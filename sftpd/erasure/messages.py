@@ -1,5 +1,6 @@
 """What the monitor asks of a reader, and what a reader answers."""
 
+from sftpd.erasure.order import Fault, Order
 from sftpd.process.messages import Message
 
 
@@ -18,6 +19,10 @@ class Redact(Message, frozen=True):
 
     name: bytes
     identifiers: tuple[str, ...]
+
+
+class ReadOrder(Message, frozen=True):
+    """Read the order in the file whose descriptor comes along."""
 
 
 class Answer(Message, frozen=True):
@@ -42,5 +47,19 @@ class Unsearchable(Answer, frozen=True):
     reason: str
 
 
-Question = Search | Redact
+class OrderRead(Answer, frozen=True):
+    """What an order says."""
+
+    order: Order
+
+
+class NoOrder(Answer, frozen=True):
+    """The file is no order; the text may be told to its sender."""
+
+    reason: Fault
+    text: str
+
+
+Question = Search | Redact | ReadOrder
 Finding = Found | Unsearchable
+Reading = OrderRead | NoOrder

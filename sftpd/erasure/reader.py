@@ -5,11 +5,25 @@ import os
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import cast
 
+from sftpd.erasure import order
 from sftpd.erasure.formats.detect import detect
 from sftpd.erasure.formats.model import Data, Format, Inquiry, UnsearchableError
 from sftpd.erasure.identifiers import parse_identifier
-from sftpd.erasure.messages import Finding, Found, Question, Redact, Unsearchable
+from sftpd.erasure.messages import (
+    Finding,
+    Found,
+    NoOrder,
+    OrderRead,
+    Question,
+    Reading,
+    ReadOrder,
+    Redact,
+    Search,
+    Unsearchable,
+)
+from sftpd.errors import RefusedError
 from sftpd.files import durable
 from sftpd.process.channel import Channel, ChannelClosedError, close_all
 from sftpd.process.messages import Request
@@ -34,9 +48,16 @@ def main(sock: socket.socket, _arguments: bytes, _fds: tuple[int, ...]) -> None:
                 close_all(fds)
 
 
-def answer(question: object, fds: tuple[int, ...]) -> Finding:
-    """Search one file, or write it anew without the person; `fds`: the file and, to redact, the draft."""
-    assert isinstance(question, Question)
+def answer(question: object, fds: tuple[int, ...]) -> Finding | Reading:
+    """Answer one question; `fds`: the file and, to redact, the draft."""
+    if isinstance(question, ReadOrder):
+        return _read_order(fds[0])
+    assert isinstance(question, Search | Redact)
+    return _look(question, fds)
+
+
+def _look(question: Search | Redact, fds: tuple[int, ...]) -> Finding:
+    """Search one file, or write it anew without the person."""
     identifiers = [parse_identifier(plain) for plain in question.identifiers]
     inquiry = Inquiry(identifiers, detect, name=question.name)
     try:
@@ -53,6 +74,14 @@ def answer(question: object, fds: tuple[int, ...]) -> Finding:
         return Unsearchable(fault.what)
     except MemoryError:
         return Unsearchable("it takes more memory than a reader has")
+
+
+def _read_order(fd: int) -> Reading:
+    try:
+        return OrderRead(order.read(os.pread(fd, order.LIMIT + 1, 0)))
+    except RefusedError as fault:
+        text = fault.what if fault.where is None else f"{fault.where}: {fault.what}"
+        return NoOrder(cast("order.Fault", fault.reason), text[: order.TEXT_LIMIT])
 
 
 def _told(places: Sequence[str]) -> tuple[str, ...]:

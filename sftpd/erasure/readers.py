@@ -7,7 +7,17 @@ import contextlib
 import queue
 from collections.abc import Sequence
 
-from sftpd.erasure.messages import Answer, Finding, Found, Question, Unsearchable
+from sftpd.erasure.messages import (
+    Answer,
+    Finding,
+    Found,
+    NoOrder,
+    OrderRead,
+    Question,
+    Reading,
+    ReadOrder,
+    Unsearchable,
+)
 from sftpd.errors import ProcessError
 from sftpd.process.child import Child
 from sftpd.process.pool import Children
@@ -43,6 +53,19 @@ class Readers:
         A file that a fresh reader does not survive is unsearchable; one that fails in a used reader gets a
         fresh one. Raises ProcessError when no reader can be started.
         """
+        answer = self._ask(question, fds)
+        assert isinstance(answer, Found | Unsearchable)
+        return answer
+
+    def read_order(self, fd: int) -> Reading:
+        """Have a reader read an order. Raises ProcessError when no reader can be started."""
+        answer = self._ask(ReadOrder(), [fd])
+        if isinstance(answer, Unsearchable):
+            return NoOrder("ORDER_FORM", "not an order: it cannot be read")
+        assert isinstance(answer, OrderRead | NoOrder)
+        return answer
+
+    def _ask(self, question: Question, fds: Sequence[int]) -> Finding | Reading:
         child = self._places.get()
         try:
             if child is not None:
@@ -69,11 +92,11 @@ class Readers:
             self._places.put(None)
 
     def _spawn(self) -> Child:
-        return self._children.spawn(_ENTRY, kind="reader", sandbox=_sandbox(), accepts=Found | Unsearchable)
+        return self._children.spawn(_ENTRY, kind="reader", sandbox=_sandbox(), accepts=Finding | Reading)
 
-    def _call(self, child: Child, question: Question, fds: Sequence[int]) -> Finding:
+    def _call(self, child: Child, question: Question, fds: Sequence[int]) -> Finding | Reading:
         answer = child.channel.call(question, Answer, fds, timeout=self._patience)
-        assert isinstance(answer, Found | Unsearchable)
+        assert isinstance(answer, Found | Unsearchable | OrderRead | NoOrder)
         return answer
 
 

@@ -4,7 +4,7 @@ import hashlib
 import hmac
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,10 +12,13 @@ import sqlalchemy as sa
 from sftpd.erasure import traces
 from sftpd.erasure.identifiers import Identifier, parse_identifier
 from sftpd.erasure.plan import REMOVALS, Action, Parts, Place, Step
-from sftpd.erasure.request import State, Trigger, step
+from sftpd.erasure.request import ANSWERED, State, Trigger, step
 from sftpd.errors import NotFoundError
 from sftpd.ledger import tables
 from sftpd.ledger.writer import Unit
+
+NO_TIME = timedelta()
+_MICROSECOND = timedelta(microseconds=1)
 
 _request = tables.erasure_request
 _item = tables.erasure_item
@@ -37,6 +40,15 @@ class Request:
     approved_at: datetime | None = None
     closed_at: datetime | None = None
     certificate: str | None = None
+    asked_at: datetime | None = None
+    """While the person's identity is asked for: since when."""
+    paused: timedelta = NO_TIME
+    """How long it was asked for before."""
+    extended_at: datetime | None = None
+    forwarded_at: datetime | None = None
+    instructed_at: datetime | None = None
+    """When the controller was asked to decide, and when it did; for who decides itself, both are None."""
+    duplicate_of: str | None = None
 
     def digest(self, place: Place) -> str:
         """A name for a file that tells nobody without `secret` which it is: 128 bits of HMAC-SHA256."""
@@ -78,6 +90,9 @@ def insert(unit: Unit, request: Request) -> None:
             received_at=request.received_at,
             due_at=request.due_at,
             opened_by=request.opened_by,
+            instructed_at=request.instructed_at,
+            duplicate_of=request.duplicate_of,
+            closed_at=request.closed_at,
             identifiers=_identifiers(request.identifiers, request.secret),
         )
     )
@@ -101,6 +116,12 @@ def get(conn: sa.Connection, request_id: str) -> Request:
         approved_at=row.approved_at,
         closed_at=row.closed_at,
         certificate=row.certificate,
+        asked_at=row.asked_at,
+        paused=row.paused * _MICROSECOND,
+        extended_at=row.extended_at,
+        forwarded_at=row.forwarded_at,
+        instructed_at=row.instructed_at,
+        duplicate_of=row.duplicate_of,
     )
 
 
@@ -118,14 +139,31 @@ def ids(conn: sa.Connection, *states: State) -> list[str]:
     return list(conn.scalars(query))
 
 
+def unanswered(conn: sa.Connection, link: str | None = None) -> list[Request]:
+    """The requests of one link or of all whose term runs, or stands still, oldest first."""
+    query = sa.select(_request.c.id).where(_request.c.state.not_in(ANSWERED)).order_by(_request.c.id)
+    if link is not None:
+        query = query.where(_request.c.link == link)
+    return [get(conn, request_id) for request_id in conn.scalars(query)]
+
+
+def microseconds(period: timedelta) -> int:
+    """A period as the ledger keeps it."""
+    return period // _MICROSECOND
+
+
+def mark(unit: Unit, request_id: str, **values: Any) -> None:
+    """Give a request other column values, in the state that it is in."""
+    unit.conn.execute(_request.update().where(_request.c.id == request_id).values(**values))
+
+
 def advance(unit: Unit, request_id: str, trigger: Trigger, **values: Any) -> Request:
     """Take a request a step further, with new column values, and return it as it was before.
 
     Raises RefusedError where the step is not allowed, NotFoundError when there is no such request.
     """
     before = get(unit.conn, request_id)
-    after = step(before.state, trigger)
-    unit.conn.execute(_request.update().where(_request.c.id == request_id).values(state=after, **values))
+    mark(unit, request_id, state=step(before.state, trigger), **values)
     return before
 
 

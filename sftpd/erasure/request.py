@@ -6,9 +6,14 @@ from sftpd.errors import RefusedError
 
 
 class State(StrEnum):
-    """How far a request is; `partial` waits for a hold to be released, `closed` and `denied` are final."""
+    """How far a request is; `closed`, `denied` and `duplicate` are final.
+
+    `identity_pending` waits until it is certain who asks, and its term waits too; `partial` waits for a hold
+    to be released. That the term is extended is no state but a mark, as is what a controller instructed.
+    """
 
     RECEIVED = "received"
+    IDENTITY_PENDING = "identity_pending"
     SCOPING = "scoping"
     REVIEW = "review"
     APPROVED = "approved"
@@ -17,11 +22,14 @@ class State(StrEnum):
     CLOSED = "closed"
     PARTIAL = "partial"
     DENIED = "denied"
+    DUPLICATE = "duplicate"
 
 
 class Trigger(StrEnum):
     """What moves a request on."""
 
+    ASK_IDENTITY = "ask_identity"
+    CONFIRM_IDENTITY = "confirm_identity"
     SEARCH = "search"
     FINDINGS = "findings"
     APPROVE = "approve"
@@ -34,13 +42,20 @@ class Trigger(StrEnum):
 
 
 TRANSITIONS: dict[State, dict[Trigger, State]] = {
-    State.RECEIVED: {Trigger.SEARCH: State.SCOPING, Trigger.DENY: State.DENIED},
+    State.RECEIVED: {
+        Trigger.ASK_IDENTITY: State.IDENTITY_PENDING,
+        Trigger.SEARCH: State.SCOPING,
+        Trigger.DENY: State.DENIED,
+    },
+    State.IDENTITY_PENDING: {Trigger.CONFIRM_IDENTITY: State.RECEIVED, Trigger.DENY: State.DENIED},
     State.SCOPING: {
+        Trigger.ASK_IDENTITY: State.IDENTITY_PENDING,
         Trigger.SEARCH: State.SCOPING,
         Trigger.FINDINGS: State.REVIEW,
         Trigger.DENY: State.DENIED,
     },
     State.REVIEW: {
+        Trigger.ASK_IDENTITY: State.IDENTITY_PENDING,
         Trigger.SEARCH: State.SCOPING,
         Trigger.APPROVE: State.APPROVED,
         Trigger.DENY: State.DENIED,
@@ -56,7 +71,14 @@ TRANSITIONS: dict[State, dict[Trigger, State]] = {
     State.PARTIAL: {Trigger.SEARCH: State.SCOPING},
     State.CLOSED: {},
     State.DENIED: {},
+    State.DUPLICATE: {},
 }
+
+UNSEARCHED = frozenset({State.RECEIVED, State.SCOPING})
+"""The states in which a request may be searched for and no search has come to its end."""
+
+ANSWERED = frozenset({State.CLOSED, State.PARTIAL, State.DENIED, State.DUPLICATE})
+"""The states in which the person has had an answer: the term has done its work."""
 
 
 def step(state: State, trigger: Trigger) -> State:

@@ -1,6 +1,7 @@
 """What the ledger keeps of a file's name and content, and how it follows when they go."""
 
 import json
+from collections.abc import Sequence
 
 import sqlalchemy as sa
 
@@ -55,6 +56,20 @@ def redacted(
         .where(_file.c.id.in_(received))
         .values(source=seen, size=new.size, sha256=new.sha256.hex())
     )
+
+
+def forget(unit: Unit, transfers: Sequence[str], reason: str | None) -> None:
+    """Forget the names and hashes of an order's files, by their transfers, and the reason that it gave."""
+    known = sa.select(_file.c.folder, _file.c.path, _file.c.sha256).where(_file.c.id.in_(transfers))
+    told = {json.dumps(reason)}
+    for folder, path, sha256 in unit.conn.execute(known):
+        name = path.decode("utf-8", "backslashreplace")
+        told |= {json.dumps(value) for value in (sha256, name, f"/{folder}/{name}")}
+    opened = _opening.c.field.in_(("sha256", "path", "reason")), _opening.c.value.in_(told)
+    unit.conn.execute(_opening.delete().where(*opened))
+    unit.conn.execute(_file.update().where(_file.c.id.in_(transfers)).values(path=b"", sha256=""))
+    crossed = tables.transfer.update().where(tables.transfer.c.id.in_(transfers))
+    unit.conn.execute(crossed.values(path=b"", sha256=""))
 
 
 def _left_without_file(conn: sa.Connection, copies: list[str]) -> list[str]:

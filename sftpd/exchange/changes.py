@@ -53,6 +53,19 @@ class Changes:
             if not self._keeping.put_aside(at.folder, at.parts, private):
                 self._withdraw(at, private)
 
+    def take_away(self, at: Published, transfer: str, private: Mapping[str, str]) -> None:
+        """Delete a file that we have no more use for, unless it is another transfer's by now.
+
+        Raises RefusedError `HELD`.
+        """
+        here = (_file.c.link == self._link, _file.c.folder == at.folder, _file.c.path == join(at.parts))
+        query = sa.select(_file.c.id).where(*here, _file.c.state == "present")
+        with self._places.alone(at.folder, at.parts):
+            with self._ledger.read() as conn:
+                found = conn.scalar(query)
+            if found == transfer:
+                self._withdraw(at, private)
+
     def let_go(self) -> None:
         """Delete what was put aside, now that no hold covers it: its partner wanted that."""
         query = sa.select(_file.c.path).where(

@@ -146,6 +146,12 @@ erasure_request = sa.Table(
     sa.Column("received_at", Instant, nullable=False),
     sa.Column("due_at", Instant, nullable=False),
     sa.Column("opened_by", sa.Text, nullable=False),
+    sa.Column("asked_at", Instant),  # while the person's identity is asked for: since when
+    sa.Column("paused", sa.BigInteger, nullable=False, server_default="0"),  # microseconds, before
+    sa.Column("extended_at", Instant),
+    sa.Column("forwarded_at", Instant),  # to the controller that we process for
+    sa.Column("instructed_at", Instant),
+    sa.Column("duplicate_of", sa.Text),
     sa.Column("identifiers", sa.JSON),  # emptied when the request is closed
     sa.Column("approved_by", sa.Text),
     sa.Column("approved_at", Instant),

@@ -38,6 +38,9 @@ EVENTS: Mapping[str, tuple[str, str, tuple[str, ...]]] = {
     "receipt.refused": ("sftpd_receipts_refused", "Receipts that show no delivery.", ("reason",)),
     "receipt.missed": ("sftpd_receipts_missed", "Deliveries that had no receipt in time.", ()),
     "retention.frozen": ("sftpd_retention_freezes", "Times that retention was frozen.", ()),
+    "erasure.due_soon": ("sftpd_erasure_reminders", "Deletion requests told of as due.", ()),
+    "erasure.overdue": ("sftpd_erasure_terms_missed", "Deletion requests not answered in time.", ()),
+    "order.refused": ("sftpd_orders_refused", "Orders of counterparties that do not count.", ("reason",)),
     "file.fetched": ("sftpd_fetched_files", "Files fetched by partners, in part or whole.", ()),
 }
 """The counter of each type of event: its name, what it counts, and which public values are its labels."""

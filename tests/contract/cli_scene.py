@@ -131,6 +131,11 @@ warn = "P1D"
             file.write(f'\n[vault]\nkey = "file:{key}"\n')
         return sftpd("vault", "new-key", key, "--json").json
 
+    def add_controller(self) -> None:
+        """Have the partner be the controller of the link's personal data, for whom we process it."""
+        with (self.root / "links.d/demo.toml").open("a") as file:
+            file.write('\n[erasure]\nrole = "processor"\n')
+
     def upload(self, name: str, content: str) -> None:
         """Put a file as the partner does."""
         local = self.root / name

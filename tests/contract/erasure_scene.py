@@ -38,10 +38,14 @@ class Links:
         self.vault = Vault(folder, keys, WrappingKey(bytes(range(32))), "demo") if folder.is_dir() else None
         self.holds = {}
         self.second_person = False
+        self.controller = True
         self.without_receipts = []
 
     def zone(self, link):
         return ZoneInfo("Europe/Amsterdam")
+
+    def decides(self, link):
+        return self.controller
 
     def folders(self, link):
         folders = [Folder(name, self.root / name) for name in FOLDERS]
@@ -60,12 +64,14 @@ class Links:
 
 
 class Scene:
-    def __init__(self, root: Path, children: Children, **readers):
+    def __init__(self, root: Path, children: Children, *, clock=None, **readers):
         for name in FOLDERS:
             (root / name).mkdir(exist_ok=True)
         self.root = root
         self.ledger = Ledger.open(
-            f"sqlite:///{root}/ledger.db", clock=SystemClock(), seal=partial(seal, source="sftpd://test")
+            f"sqlite:///{root}/ledger.db",
+            clock=clock or SystemClock(),
+            seal=partial(seal, source="sftpd://test"),
         )
         self.links = Links(root, self.ledger)
         self.readers = Readers(children, **readers)

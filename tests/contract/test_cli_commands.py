@@ -1,5 +1,6 @@
 """Every command on an instance in use, with its daemon; and what `docs/cli.md` says of each."""
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ LISTS = (
     "transfer list --since 2999-01-01T00:00:00Z",
     "retention plan", "retention report", "retention schedule", YEARLY,
     "hold list", "erasure list",
-    "audit tail --link demo --count 100", "audit verify",
+    "audit tail --link demo --count 150", "audit verify",
 )  # fmt: skip
 
 
@@ -69,9 +70,11 @@ def day() -> Day:
             texts["status while halted"] = _text(scene, "status")
             scene.json("transfer", "resume", "--link", "demo")
         made["vault new-key"] = scene.add_vault()
+        scene.add_controller()
         with serving(scene):
             scene.upload("archived.csv", "name\nKees\n")
             made |= _vault(scene)
+            made |= _processing(scene)
             texts["vault list"] = _text(scene, "vault", "list")
         link = scene.root / "links.d/demo.toml"
         link.write_text(link.read_text().replace("[policy]", "[policies]", 1))
@@ -164,7 +167,17 @@ def _of(scene: Scene, name: str, state: str) -> list[dict[str, Any]]:
 def _erasure(scene: Scene) -> dict[str, Any]:
     identifier = ["--identifier", "email=jan@example.org"]
     made = {"erasure open": scene.json("erasure", "open", "--link", "demo", *identifier)}
-    made["erasure deny"] = scene.json("erasure", "deny", made["erasure open"]["id"], "--reason", "test")
+    first = made["erasure open"]["id"]
+    request = scene.root / "request.json"
+    identity = {"identity_type": "email", "identity_value": "jan@example.org", "identity_format": "raw"}
+    dsr = {"subject_request_type": "erasure", "submitted_time": "2026-01-31T10:00:00Z"}
+    request.write_text(json.dumps({**dsr, "subject_request_id": "7", "subject_identities": [identity]}))
+    made["erasure import"] = scene.json("erasure", "import", request, "--link", "demo")
+    assert made["erasure import"]["duplicate_of"] == first
+    made["erasure identity"] = scene.json("erasure", "identity", first, "--ask")
+    scene.json("erasure", "identity", first, "--confirm")
+    made["erasure extend"] = scene.json("erasure", "extend", first, "--reason", "test")
+    made["erasure deny"] = scene.json("erasure", "deny", first, "--reason", "test")
     request = scene.json("erasure", "open", "--link", "demo", *identifier)["id"]
     for verb in ("find", "approve"):
         made[f"erasure {verb}"] = scene.json("erasure", verb, request)
@@ -176,6 +189,21 @@ def _erasure(scene: Scene) -> dict[str, Any]:
     made["erasure verify"] = scene.json("erasure", "verify", file)
     file.write_text(file.read_text().replace('"link":"demo"', '"link":"demi"'))
     made["erasure verify:if it does not hold"] = scene.ask("erasure", "verify", file, "--json").json
+    return made
+
+
+def _processing(scene: Scene) -> dict[str, Any]:
+    person = ["--identifier", "email=kees@example.org"]
+    request = scene.json("erasure", "open", "--link", "demo", "--received", "2026-01-31T10:00:00Z", *person)[
+        "id"
+    ]
+    made = {"erasure forward": scene.json("erasure", "forward", request)}
+    posted = scene.root / f"links/demo/.sftpd/receipts/orders/{request}.forwarded.json"
+    assert posted.read_text() == made["erasure forward"]["document"]
+    assert "kees@example.org" in posted.read_text()
+    made["erasure instruct"] = scene.json("erasure", "instruct", request, "--reference", "their letter")
+    assert [path.name for path in posted.parent.iterdir()] == ["allowed_signers"]
+    assert made["erasure instruct"]["due"].startswith("2026-03-02T")
     return made
 
 
@@ -277,7 +305,7 @@ def _frozen(scene: Scene, planned: str) -> dict[str, Any]:
 def _audit(scene: Scene) -> dict[str, Any]:
     of = ["--link", "demo"]
     made = {
-        "audit tail": scene.json("audit", "tail", *of, "--count", "100"),
+        "audit tail": scene.json("audit", "tail", *of, "--count", "150"),
         "audit show": scene.json("audit", "show", "0", *of),
         "audit search": scene.json("audit", "search", "old.csv", *of),
         "audit prove": scene.json("audit", "prove", "0", *of),
@@ -386,7 +414,7 @@ def test_people_are_shown_what_matters(day: Day) -> None:
         ("hold list", r" files named customers\.csv +0 +court .* no *$"),
         ("erasure list", r" denied "),
         ("erasure show", r"^inbound +redact +csv +1 +done"),
-        ("audit tail --link demo --count 100", r" transfer\.received +.*path old\.csv"),
+        ("audit tail --link demo --count 150", r" transfer\.received +.*path old\.csv"),
         ("audit verify", r"^valid, signed by demo\.local\+"),
     ):
         assert re.search(expected, day.texts[words], re.MULTILINE), (words, day.texts[words])

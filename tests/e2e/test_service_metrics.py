@@ -53,6 +53,7 @@ def test_what_happened_is_counted_and_what_is_there_is_shown(daemon: Daemon) -> 
     assert seen["sftpd_received_bytes_total", "demo"] == 1000
     assert seen["sftpd_fetched_bytes_total", "demo"] == 50
     assert seen["sftpd_connections_refused_total", "PENALTY"] == 0
+    assert seen["sftpd_erasure_requests", "demo"] == seen["sftpd_erasure_overdue", "demo"] == 0
     assert seen["process_resident_memory_bytes",] > 0
 
 

@@ -1,21 +1,31 @@
 """Deletion requests."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
 from sftpd.app.instance import Instance
-from sftpd.app.verbs.verb import Arguments, Verb, as_text
+from sftpd.app.verbs.verb import Arguments, Verb, as_text, instant
+from sftpd.config.requests_model import PARTNER
+from sftpd.erasure import answers
+from sftpd.erasure.answers import Shelf
 from sftpd.erasure.records import Item, Request
-from sftpd.errors import NotFoundError
+from sftpd.errors import NotFoundError, UsageError
+from sftpd.files.beneath import Root
 
 
 def _open(instance: Instance, arguments: Arguments) -> dict[str, Any]:
-    link = instance.register.get(arguments["link"]).name
-    return {
-        "id": instance.erasure.open(link, arguments["identifiers"], instance.clock.now(), arguments["by"])
-    }
+    link, now = instance.register.get(arguments["link"]).name, instance.clock.now()
+    received = now if arguments.get("received") is None else instant(arguments["received"])
+    if received > now:
+        raise UsageError(
+            f"{received.isoformat()} is to come", where="received", expected="a time that has passed"
+        )
+    intake = instance.erasure.intake
+    opened = intake.open(intake.made(link, arguments["identifiers"], received, arguments["by"]))
+    return {"id": opened.id, "state": opened.state, "duplicate_of": opened.duplicate_of}
 
 
 def _list(instance: Instance, arguments: Arguments) -> list[dict[str, Any]]:
@@ -32,9 +42,53 @@ def _approve(instance: Instance, arguments: Arguments) -> dict[str, Any]:
     return _request(instance.erasure.show(arguments["id"]))
 
 
+def _identity(instance: Instance, arguments: Arguments) -> dict[str, Any]:
+    intake = instance.erasure.intake
+    step = {"ask": intake.ask_identity, "confirm": intake.confirm_identity}[arguments["step"]]
+    step(arguments["id"], arguments["by"])
+    return _request(instance.erasure.show(arguments["id"]))
+
+
+def _extend(instance: Instance, arguments: Arguments) -> dict[str, Any]:
+    instance.erasure.intake.extend(arguments["id"], arguments["by"], arguments["reason"])
+    return _request(instance.erasure.show(arguments["id"]))
+
+
+def _forward(instance: Instance, arguments: Arguments) -> dict[str, Any]:
+    request = instance.erasure.intake.forward(arguments["id"], arguments["by"])
+    document = answers.forwarded(request, instance.name)
+    controller = instance.erasure_settings(request.link).controller
+    if controller == PARTNER:
+        with _shelf(instance, request.link) as shelf:
+            answers.post(shelf, answers.forwarded_name(request.id), document, instance.key)
+    return {"id": request.id, "controller": controller, "document": document.decode()}
+
+
+def _instruct(instance: Instance, arguments: Arguments) -> dict[str, Any]:
+    instance.erasure.intake.instruct(arguments["id"], arguments["by"], arguments["reference"])
+    _take_back(instance, arguments["id"])
+    return _request(instance.erasure.show(arguments["id"]))
+
+
 def _deny(instance: Instance, arguments: Arguments) -> dict[str, Any]:
     instance.erasure.deny(arguments["id"], arguments["by"], arguments["reason"])
+    _take_back(instance, arguments["id"])
     return _request(instance.erasure.show(arguments["id"]))
+
+
+def _take_back(instance: Instance, request_id: str) -> None:
+    """Remove what a controller was asked, which says who the person is, now that it is decided."""
+    request = instance.erasure.show(request_id)
+    if request.forwarded_at is not None:
+        with _shelf(instance, request.link) as shelf:
+            answers.withdraw(shelf, [answers.forwarded_name(request_id)])
+
+
+@contextmanager
+def _shelf(instance: Instance, link: str) -> Iterator[Shelf]:
+    receipts, drafts = (Root.at(instance.folder(link, name)) for name in ("receipts", "drafts"))
+    with receipts, drafts:
+        yield Shelf(receipts, drafts, instance.receipting)
 
 
 def _run(instance: Instance, arguments: Arguments) -> dict[str, Any]:
@@ -69,6 +123,12 @@ def _request(request: Request) -> dict[str, Any]:
         "opened_by": request.opened_by,
         "approved_by": request.approved_by,
         "closed": _time(request.closed_at),
+        "identity_asked": _time(request.asked_at),
+        "paused": int(request.paused.total_seconds()) or None,
+        "extended": _time(request.extended_at),
+        "forwarded": _time(request.forwarded_at),
+        "instructed": _time(request.instructed_at),
+        "duplicate_of": request.duplicate_of,
     }
 
 
@@ -92,6 +152,10 @@ def _time(moment: datetime | None) -> str | None:
 VERBS: Mapping[str, Verb] = {
     "erasure.open": _open,
     "erasure.list": _list,
+    "erasure.identity": _identity,
+    "erasure.extend": _extend,
+    "erasure.forward": _forward,
+    "erasure.instruct": _instruct,
     "erasure.find": _find,
     "erasure.approve": _approve,
     "erasure.deny": _deny,

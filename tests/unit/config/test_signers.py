@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 
 from sftpd.audit import sshsig
 from sftpd.audit.checkpoint import SigningKey
-from sftpd.config.signers import NAMESPACE, Signer, parse_signers
+from sftpd.config.signers import NAMESPACE, ORDER_NAMESPACE, Signer, parse_signers
+from sftpd.erasure import order
 from sftpd.exchange import receipt
 
 KEY = SigningKey("sftp.partner.example", Ed25519PrivateKey.from_private_bytes(bytes(32)))
@@ -16,8 +17,17 @@ PUBLIC = " ".join(LINE.split()[-2:])
 SIGNER = Signer(KEY.name, KEY.verifier.public)
 
 
-def test_the_namespace_is_that_of_receipts():
+def test_the_namespaces_are_those_of_receipts_and_orders():
     assert NAMESPACE == receipt.NAMESPACE
+    assert ORDER_NAMESPACE == order.NAMESPACE
+
+
+def test_who_may_sign_in_one_namespace_may_not_in_the_other():
+    ordering = sshsig.allowed_signer(KEY.verifier, ORDER_NAMESPACE)
+    assert parse_signers(ordering, ORDER_NAMESPACE) == (SIGNER,)
+    for line, namespace in ((ordering, NAMESPACE), (LINE, ORDER_NAMESPACE)):
+        with pytest.raises(ValueError, match="nobody who may sign"):
+            parse_signers(line, namespace)
 
 
 def test_what_sftpd_audit_signer_prints_is_read():

@@ -1,9 +1,11 @@
 """The month in which a request is to be answered, and the days on which it cannot end."""
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sftpd.erasure.deadline import due, public_holidays
 
@@ -49,3 +51,77 @@ def test_kings_day_is_never_a_sunday() -> None:
     assert date(2025, 4, 26) in public_holidays(2025)
     assert date(2025, 4, 27) not in public_holidays(2025)
     assert date(2026, 4, 27) in public_holidays(2026)
+
+
+@pytest.mark.parametrize(
+    ("received", "paused", "extended", "last_day"),
+    [
+        ("2026-01-31T10:00+01:00", timedelta(), True, "2026-04-30"),  # April has no 31st
+        ("2026-11-30T10:00+01:00", timedelta(), True, "2027-03-01"),  # 28 February is a Sunday
+        ("2026-06-01T10:00+02:00", timedelta(days=5), False, "2026-07-06"),
+        ("2026-06-01T10:00+02:00", timedelta(days=5, hours=23), False, "2026-07-06"),
+        ("2026-06-01T10:00+02:00", timedelta(hours=23), False, "2026-07-01"),
+        ("2026-06-01T10:00+02:00", timedelta(days=3), False, "2026-07-06"),  # the 4th is a Saturday
+        ("2026-06-01T10:00+02:00", timedelta(days=7), True, "2026-09-08"),
+    ],
+)
+def test_a_term_that_stood_still_or_is_extended_ends_later(
+    received: str, paused: timedelta, extended: bool, last_day: str
+) -> None:
+    end = due(datetime.fromisoformat(received), AMSTERDAM, paused=paused, extended=extended)
+    assert end.isoformat()[:19] == f"{last_day}T23:59:59"
+
+
+ZONES = st.sampled_from([AMSTERDAM, ZoneInfo("UTC"), ZoneInfo("America/New_York"), ZoneInfo("Pacific/Apia")])
+
+
+@given(
+    received=st.datetimes(datetime(1990, 1, 1), datetime(2090, 1, 1), timezones=st.just(UTC)),  # noqa: DTZ001
+    zone=ZONES,
+    paused=st.timedeltas(timedelta(), timedelta(days=90)),
+    extended=st.booleans(),
+)
+def test_the_term_is_that_of_a_slow_walk_through_the_calendar(
+    received: datetime, zone: ZoneInfo, paused: timedelta, extended: bool
+) -> None:
+    first, last = received.astimezone(zone).date(), slowly(received, zone, paused, extended)
+    end = due(received, zone, paused=paused, extended=extended)
+    assert (end.date(), end.strftime("%H:%M:%S")) == (last, "23:59:59")
+    assert last - first <= timedelta(days=92 + 5) + paused
+
+
+def slowly(received: datetime, zone: ZoneInfo, paused: timedelta, extended: bool) -> date:
+    """The last day, found day by day: until the month has changed often enough, and the date is reached."""
+    start = day = received.astimezone(zone).date()
+    for _ in range(3 if extended else 1):
+        month = day.month
+        while day.month == month:
+            day += timedelta(days=1)
+    while day.day < start.day and (day + timedelta(days=1)).day != 1:
+        day += timedelta(days=1)
+    while paused >= timedelta(hours=24):
+        day, paused = day + timedelta(days=1), paused - timedelta(hours=24)
+    while day.isoweekday() > 5 or holiday(day):
+        day += timedelta(days=1)
+    return day
+
+
+def holiday(day: date) -> bool:
+    """By the rules themselves, with an Easter of another reckoning."""
+    if (day.month, day.day) in {(1, 1), (5, 5), (12, 25), (12, 26)}:
+        return True
+    kings_day = 26 if date(day.year, 4, 27).isoweekday() == 7 else 27
+    easter = easter_sunday(day.year)
+    return (day.month, day.day) == (4, kings_day) or (day - easter).days in {-2, 1, 39, 50}
+
+
+def easter_sunday(year: int) -> date:
+    """Gauss's rule, with the corrections of the Gregorian calendar for the year's century."""
+    k = year // 100
+    m = (15 - (13 + 8 * k) // 25 + k - k // 4) % 30
+    n = (4 + k - k // 4) % 7
+    d = (19 * (year % 19) + m) % 30
+    e = (2 * (year % 4) + 4 * (year % 7) + 6 * d + n) % 7
+    if (d == 29 and e == 6) or (d == 28 and e == 6 and (11 * m + 11) % 30 < 19):
+        e -= 7
+    return date(year, 3, 22) + timedelta(days=d + e)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from sftpd.erasure.request import TRANSITIONS, State, Trigger, step
+from sftpd.erasure.request import ANSWERED, TRANSITIONS, State, Trigger, step
 from sftpd.errors import RefusedError
 
 STRAIGHT = [
@@ -36,6 +36,19 @@ def test_nothing_runs_without_approval() -> None:
 
 def test_a_new_search_voids_an_approval() -> None:
     assert step(State.APPROVED, Trigger.SEARCH) is State.SCOPING
+
+
+def test_nothing_is_searched_while_it_is_not_certain_who_asks() -> None:
+    for state in (State.RECEIVED, State.SCOPING, State.REVIEW):
+        assert step(state, Trigger.ASK_IDENTITY) is State.IDENTITY_PENDING
+    assert step(State.IDENTITY_PENDING, Trigger.CONFIRM_IDENTITY) is State.RECEIVED
+    assert set(TRANSITIONS[State.IDENTITY_PENDING]) == {Trigger.CONFIRM_IDENTITY, Trigger.DENY}
+
+
+def test_what_is_final_is_answered() -> None:
+    final = {state for state, allowed in TRANSITIONS.items() if not allowed}
+    assert final == {State.CLOSED, State.DENIED, State.DUPLICATE}
+    assert final | {State.PARTIAL} == ANSWERED
 
 
 @pytest.mark.parametrize("state", State)
