@@ -11,6 +11,7 @@ from pathlib import Path
 
 import structlog
 
+from sftpd.app import notices
 from sftpd.app.instance import Instance
 from sftpd.app.traffic import Shared, Traffic, collection
 from sftpd.audit.published import PublishedLog
@@ -76,7 +77,8 @@ class Work:
                 undo.callback(self.traffic[name].close)
             self._expecting = Expecting(_expectations(instance), instance.ledger)
             deadlines = map(self._deadline, self._expecting.expectations.values())
-            jobs = [_retention(instance), self._letting_go(), *self._jobs(), *deadlines]
+            erasure = [_forgetting(instance), notices.job(instance, self.traffic)]
+            jobs = [_retention(instance), *erasure, self._letting_go(), *self._jobs(), *deadlines]
             owner = f"{platform.node()}/{instance.name}"
             self._schedule = Schedule(jobs, instance.ledger, owner, instance.clock)
             self._receipts = ReceiptWriter(
@@ -101,6 +103,8 @@ class Work:
         """Have what an event may concern looked at; on the thread that commits."""
         if event.type == "hold.released":
             self._schedule.soon(_LET_GO)
+        if event.type in notices.NEWS:
+            self._schedule.soon(notices.JOB)
         for expected in self._expecting.concerned(event):
             self._schedule.soon(_deadline_job(expected))
 
@@ -193,6 +197,15 @@ def _retention(instance: Instance) -> Job:
         instance.retention.run_due()
 
     return Job("retention", work, config.scheduler.retention_at, config.about.time_zone)
+
+
+def _forgetting(instance: Instance) -> Job:
+    config = instance.config.instance
+
+    def work() -> None:
+        instance.erasure.forget_old(instance.clock.now())
+
+    return Job("erasure certificates", work, config.scheduler.retention_at, config.about.time_zone)
 
 
 def _hook_runner(instance: Instance, commands: SandboxedCommands) -> HookRunner:

@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from sftpd.config.erasure_model import ErasureSection
 from sftpd.config.model import Section
 from sftpd.config.remote_model import BackoffSection, RemoteSection
 from sftpd.config.rules_model import ClassSection, ExpectSection, RetentionSection
@@ -18,7 +19,6 @@ from sftpd.config.values import (
     AfterPull,
     ByteCount,
     Concurrency,
-    ConfigPath,
     Count,
     Day,
     Destination,
@@ -326,15 +326,6 @@ class HoldsSection(Section):
     partner_removal: Literal["refused", "shadowed"] = "refused"
     """What happens when the counterparty removes or replaces a held file: permission is denied, or it is told
     that it is done, and the file is kept out of its sight until no hold covers it."""
-
-
-class ErasureSection(Section):
-    """Deletion requests on this link."""
-
-    require_second_person: Flag = False
-    """Whether a request must be approved by another person than the one who opened it."""
-    also_search: tuple[ConfigPath, ...] = Field(default=(), examples=[["/srv/reports"]])
-    """Further folders with copies of received files, which are searched too."""
 
 
 Route = Annotated[OutboundSection | InboundSection, Field(discriminator="direction")]

@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 
-from sftpd.erasure import records, traces
+from sftpd.erasure import deliveries, records, traces
 from sftpd.erasure.contents import ContentError, Contents
 from sftpd.erasure.messages import Found, Redact, Unsearchable
 from sftpd.erasure.plan import Action, Place
@@ -88,6 +88,8 @@ class Executor:
     def _conclude(self, item: Item, outcome: Outcome, unit: Unit) -> None:
         place: Place = (item.step.folder, item.step.path)
         link = self._request.link
+        if outcome.done and outcome.records:
+            deliveries.note(unit, self._request, place, outcome.old)
         if outcome.new is not None and outcome.seen is not None:
             traces.redacted(unit, link, place, outcome.old, outcome.new, outcome.seen)
         elif outcome.done and outcome.records:

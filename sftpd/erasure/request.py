@@ -14,6 +14,7 @@ class State(StrEnum):
     APPROVED = "approved"
     EXECUTING = "executing"
     VERIFYING = "verifying"
+    NOTIFYING = "notifying"
     CLOSED = "closed"
     PARTIAL = "partial"
     DENIED = "denied"
@@ -31,6 +32,7 @@ class Trigger(StrEnum):
     REMAINS = "remains"
     NOTHING_LEFT = "nothing_left"
     ONLY_HELD_LEFT = "only_held_left"
+    ALL_TOLD = "all_told"
 
 
 TRANSITIONS: dict[State, dict[Trigger, State]] = {
@@ -50,9 +52,10 @@ TRANSITIONS: dict[State, dict[Trigger, State]] = {
     State.VERIFYING: {
         Trigger.RUN: State.VERIFYING,
         Trigger.REMAINS: State.SCOPING,
-        Trigger.NOTHING_LEFT: State.CLOSED,
+        Trigger.NOTHING_LEFT: State.NOTIFYING,
         Trigger.ONLY_HELD_LEFT: State.PARTIAL,
     },
+    State.NOTIFYING: {Trigger.ALL_TOLD: State.CLOSED},
     State.PARTIAL: {Trigger.SEARCH: State.SCOPING},
     State.CLOSED: {},
     State.DENIED: {},

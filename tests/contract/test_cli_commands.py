@@ -30,7 +30,7 @@ LISTS = (
     "transfer list --since 2999-01-01T00:00:00Z",
     "retention plan", "retention report", "retention schedule", YEARLY,
     "hold list", "erasure list",
-    "audit tail --link demo --count 50", "audit verify",
+    "audit tail --link demo --count 100", "audit verify",
 )  # fmt: skip
 
 
@@ -174,8 +174,30 @@ def _erasure(scene: Scene) -> dict[str, Any]:
     file = scene.root / "certificate.json"
     scene.ask("erasure", "certificate", request, "--output", file)
     made["erasure verify"] = scene.json("erasure", "verify", file)
+    page = scene.root / "certificate.pdf"
+    made["erasure render"] = scene.json("erasure", "render", file, "--output", page, "--language", "nl")
+    assert page.read_bytes().startswith(b"%PDF")
+    copy = scene.root / "state/audit/demo/public"
+    assert scene.json("erasure", "verify", file, "--folder", copy)["index"] > 0
     file.write_text(file.read_text().replace('"link":"demo"', '"link":"demi"'))
     made["erasure verify:if it does not hold"] = scene.ask("erasure", "verify", file, "--json").json
+    return made | _notices(scene, identifier)
+
+
+def _notices(scene: Scene, identifier: list[str]) -> dict[str, Any]:
+    """Of a file that was offered its recipient is told, in a moment."""
+    (scene.root / "links/demo/outbound/offer.txt").write_text("jan@example.org")
+    until((scene.root / "links/demo/.sftpd/download/offer.txt").exists)
+    request = scene.json("erasure", "open", "--link", "demo", *identifier)["id"]
+    for verb in ("find", "approve", "run"):
+        scene.json("erasure", verb, request)
+    until(lambda: scene.json("erasure", "show", request)["state"] == "closed")
+    made = {"erasure notices": scene.json("erasure", "notices", request)}
+    (notice,) = made["erasure notices"]
+    laid_out = scene.root / f"links/demo/.sftpd/receipts/notices/{notice['id']}.notice.json"
+    assert "jan@example.org" in laid_out.read_text()
+    made["erasure told"] = scene.json("erasure", "told", notice["id"], "--reason", "a letter", "--by", "Ina")
+    until(lambda: not laid_out.exists())
     return made
 
 
@@ -265,7 +287,7 @@ def _frozen(scene: Scene, planned: str) -> dict[str, Any]:
 def _audit(scene: Scene) -> dict[str, Any]:
     of = ["--link", "demo"]
     made = {
-        "audit tail": scene.json("audit", "tail", *of, "--count", "50"),
+        "audit tail": scene.json("audit", "tail", *of, "--count", "100"),
         "audit show": scene.json("audit", "show", "0", *of),
         "audit search": scene.json("audit", "search", "old.csv", *of),
         "audit prove": scene.json("audit", "prove", "0", *of),
@@ -374,7 +396,7 @@ def test_people_are_shown_what_matters(day: Day) -> None:
         ("hold list", r" files named customers\.csv +0 +court .* no *$"),
         ("erasure list", r" denied "),
         ("erasure show", r"^inbound +redact +csv +1 +done"),
-        ("audit tail --link demo --count 50", r" transfer\.received +.*path old\.csv"),
+        ("audit tail --link demo --count 100", r" transfer\.received +.*path old\.csv"),
         ("audit verify", r"^valid, signed by demo\.local\+"),
     ):
         assert re.search(expected, day.texts[words], re.MULTILINE), (words, day.texts[words])

@@ -11,7 +11,8 @@ STRAIGHT = [
     (Trigger.APPROVE, State.APPROVED),
     (Trigger.RUN, State.EXECUTING),
     (Trigger.CARRIED_OUT, State.VERIFYING),
-    (Trigger.NOTHING_LEFT, State.CLOSED),
+    (Trigger.NOTHING_LEFT, State.NOTIFYING),
+    (Trigger.ALL_TOLD, State.CLOSED),
 ]
 
 
