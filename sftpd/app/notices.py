@@ -1,13 +1,14 @@
 """How notices of erasures get to their recipients: over the link by which they got the files."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from functools import partial
 
 from sftpd.app.instance import Instance
 from sftpd.app.traffic import Traffic
 from sftpd.erasure import order
 from sftpd.erasure.notices import FOLDER, Notice
-from sftpd.erasure.notifier import Notifier
+from sftpd.erasure.notifier import Answer, Notifier
 from sftpd.errors import NotFoundError
 from sftpd.exchange.orders import Signed
 from sftpd.service.schedule import Job
@@ -23,14 +24,19 @@ _SUFFIX = ".notice.json"
 """What it is called that a partner fetches; what is pushed to a remote is called as any order."""
 
 
-def job(instance: Instance, traffic: Mapping[str, Traffic]) -> Job:
-    """The job, for the links with this traffic."""
+def jobs(instance: Instance, traffic: Mapping[str, Traffic]) -> Iterator[Job]:
+    """That job, and one for each remote whose receipts are collected: answers lie beside them."""
     notifier = Notifier(instance.ledger, _OverLinks(traffic))
 
     def work() -> None:
         notifier.go_on(instance.clock.now())
 
-    return Job(JOB, work, _EVERY, instance.config.instance.about.time_zone)
+    yield Job(JOB, work, _EVERY, instance.config.instance.about.time_zone)
+    for name, one in traffic.items():
+        for remote in one.link.remotes:
+            if remote.receipts is not None:
+                look = partial(notifier.collect, name, remote.name)
+                yield Job(f"answers {name}/{remote.name}", look, remote.receipts.schedule, one.link.zone)
 
 
 class _OverLinks:
@@ -50,6 +56,11 @@ class _OverLinks:
     def withdraw(self, notice: Notice) -> None:
         """As Carrier says; raises NotFoundError where the link is gone."""
         self._of(notice.link).take_away(FOLDER, _name(notice))
+
+    def answer(self, notice: Notice) -> Answer | None:
+        """As Carrier says."""
+        found = self._of(notice.link).answer_to(notice.id, notice.remote) if notice.remote else None
+        return None if found is None else Answer(found.status, found.content, found.signer)
 
     def _of(self, link: str) -> Traffic:
         if link not in self._traffic:

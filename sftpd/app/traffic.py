@@ -11,7 +11,8 @@ from pathlib import Path
 from sftpd.app.instance import Instance
 from sftpd.app.keys import remote_logins
 from sftpd.errors import NotFoundError, RefusedError
-from sftpd.exchange import orders
+from sftpd.exchange import answers, orders
+from sftpd.exchange.answers import Answered
 from sftpd.exchange.archive import Archive, recorded
 from sftpd.exchange.away import Tools
 from sftpd.exchange.changes import Changes
@@ -187,6 +188,17 @@ class Traffic:
             )
         self._shared.instance.register.require_open(self.link.name)
         orders.push(self._remotes, to, to.requests, signed)
+
+    def answer_to(self, order: str, remote: str) -> Answered | None:
+        """What a remote's owner has answered to an order, if their receipts are collected.
+
+        Raises RefusedError, RemoteError, and AuditError where it is not signed as it must be.
+        """
+        to = next((one for one in self.link.remotes if one.name == remote), None)
+        if to is None or to.receipts is None:
+            return None
+        self._shared.instance.register.require_open(self.link.name)
+        return answers.fetch(self._remotes, to, order)
 
     def lay_out(self, folder: bytes, signed: Signed) -> None:
         """Put a signed file where the partner finds it, in a folder of `/receipts`. Raises OSError."""

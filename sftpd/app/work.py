@@ -77,7 +77,7 @@ class Work:
                 undo.callback(self.traffic[name].close)
             self._expecting = Expecting(_expectations(instance), instance.ledger)
             deadlines = map(self._deadline, self._expecting.expectations.values())
-            erasure = [_forgetting(instance), notices.job(instance, self.traffic)]
+            erasure = [_forgetting(instance), *notices.jobs(instance, self.traffic)]
             jobs = [_retention(instance), *erasure, self._letting_go(), *self._jobs(), *deadlines]
             owner = f"{platform.node()}/{instance.name}"
             self._schedule = Schedule(jobs, instance.ledger, owner, instance.clock)

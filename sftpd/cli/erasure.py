@@ -105,18 +105,7 @@ def list_notices(
     request: IdArgument, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False
 ) -> None:
     """List who got files with the person, and how far the notice to each is."""
-    columns = (
-        "id",
-        "link",
-        "remote",
-        "files",
-        "state",
-        "due",
-        "overdue",
-        "delivered",
-        "acknowledged",
-        "reason",
-    )
+    columns = ("id", "link", "remote", "files", "state", "due", "overdue", "delivered", "answer", "reason")
     show_rows(ask(config, "erasure.notices", id=request), columns, as_json=as_json)
 
 

@@ -4,6 +4,7 @@ A notice is a signed order of the kind `notice`. It holds identifiers: the ledge
 delivered, and so long the request is not closed either.
 """
 
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -30,12 +31,18 @@ FOLDER = b"notices"
 
 MADE, DELIVERED, ACKNOWLEDGED = "made", "delivered", "acknowledged"
 
+TOLD = "told"
+"""The answer that somebody here stands for."""
+
 DueBy = Callable[[str, datetime], datetime]
 """By when a notice over a link is to be acknowledged, given when it is made."""
 
 _REASON = "We have erased this person (GDPR 17), who was in files that we delivered to you (GDPR 19)."
 _FILES = 200
 """Files that a notice names; that there are more it says in its reason."""
+
+_FORGOTTEN = {"content": None, "signature": None, "fault": None}
+"""What a notice loses as soon as it is delivered."""
 
 _notice = tables.erasure_notice
 
@@ -63,8 +70,10 @@ class Notice:
     """When it was told that it is overdue."""
     withdrawn_at: datetime | None = None
     """When what lay here for its recipient was removed."""
-    certificate: str | None = None
-    """The SHA-256 of the certificate that its recipient answered with."""
+    answer: str | None = None
+    """What its recipient has answered, or TOLD."""
+    document: bytes | None = field(default=None, repr=False)
+    """What says so."""
 
     @property
     def public(self) -> dict[str, Any]:
@@ -87,7 +96,7 @@ def make(unit: Unit, request: Request, key: SigningKey, due_by: DueBy) -> None:
         made = Notice(notice_id, request.id, link, remote, len(told), MADE, unit.now, due_by(link, unit.now))
         unit.conn.execute(_notice.insert().values(**_row(made, content, order.sign(content, key))))
         deliveries.tell(unit, request.id, told, notice_id)
-        unit.record(Event("erasure.notice_made", link, made.public, made.private))
+        _record(unit, "erasure.notice_made", made)
 
 
 def recipients(
@@ -138,9 +147,9 @@ def delivered(unit: Unit, notice_id: str) -> bool:
     notice = get(unit.conn, notice_id)
     if notice.state != MADE:
         return False
-    _update(unit, notice, state=DELIVERED, delivered_at=unit.now, content=None, signature=None, fault=None)
+    _update(unit, notice, state=DELIVERED, delivered_at=unit.now, **_FORGOTTEN)
     deliveries.forget_told(unit, notice.id)
-    unit.record(Event("erasure.notice_delivered", notice.link, notice.public, notice.private))
+    _record(unit, "erasure.notice_delivered", notice)
     return _conclude(unit, notice.request)
 
 
@@ -149,26 +158,42 @@ def failed(unit: Unit, notice_id: str, fault: str) -> None:
     notice = get(unit.conn, notice_id)
     if notice.state == MADE and notice.fault != fault:
         _update(unit, notice, fault=fault)
+        private = {**notice.private, "reason": fault}
+        unit.record(Event("erasure.notice_failed", notice.link, notice.public, private))
+
+
+def answered(unit: Unit, notice_id: str, answer: str, document: bytes) -> None:
+    """Note what a recipient has answered: the status, and the document that says so."""
+    notice = get(unit.conn, notice_id)
+    if notice.state == DELIVERED:
+        _update(unit, notice, state=ACKNOWLEDGED, acknowledged_at=unit.now, answer=answer, document=document)
+        public = {"answer": answer, "sha256": hashlib.sha256(document).hexdigest()}
+        _record(unit, "erasure.notice_acknowledged", notice, **public)
+
+
+def doubted(unit: Unit, notice_id: str, fault: str) -> None:
+    """Tell, once, why what seems to be a recipient's answer is none."""
+    notice = get(unit.conn, notice_id)
+    if notice.fault != fault:
+        _update(unit, notice, fault=fault)
         unit.record(
-            Event("erasure.notice_failed", notice.link, notice.public, notice.private | {"reason": fault})
+            Event("erasure.answer_refused", notice.link, notice.public, {**notice.private, "reason": fault})
         )
 
 
-def acknowledged(
-    unit: Unit, notice_id: str, *, certificate: str | None = None, by: str = "", reason: str = ""
-) -> bool:
-    """Note that a recipient has answered by a certificate, or that `by` stands for its being told, and how.
+def told(unit: Unit, notice_id: str, by: str, reason: str) -> bool:
+    """Note that `by` stands for a recipient's having been told otherwise.
 
-    Says whether that closed the request. Raises NotFoundError, RefusedError `NOTICE_STATE` where it had been.
+    Says whether that closed the request. Raises NotFoundError, and RefusedError `NOTICE_STATE` where it is
+    acknowledged already.
     """
     notice = get(unit.conn, notice_id)
     if notice.state == ACKNOWLEDGED:
         raise RefusedError("the notice was acknowledged before", reason="NOTICE_STATE", where=notice_id)
-    values = {"state": ACKNOWLEDGED, "acknowledged_at": unit.now, "certificate": certificate}
-    _update(unit, notice, **values, content=None, signature=None, fault=None)
+    _update(unit, notice, state=ACKNOWLEDGED, acknowledged_at=unit.now, answer=TOLD, **_FORGOTTEN)
     deliveries.forget_told(unit, notice.id)
-    public = notice.public | {"certificate_sha256": certificate}
-    private = notice.private | ({"operator": by, "reason": reason} if certificate is None else {})
+    private = {**notice.private, "operator": by, "reason": reason}
+    public = {**notice.public, "answer": TOLD}
     unit.record(Event("erasure.notice_acknowledged", notice.link, public, private))
     return _conclude(unit, notice.request)
 
@@ -178,15 +203,14 @@ def overdue(unit: Unit, notice_id: str) -> None:
     notice = get(unit.conn, notice_id)
     if notice.told_at is None and notice.state != ACKNOWLEDGED:
         _update(unit, notice, told_at=unit.now)
-        public = notice.public | {"delivered": notice.state == DELIVERED}
-        unit.record(Event("erasure.notice_overdue", notice.link, public, notice.private))
+        _record(unit, "erasure.notice_overdue", notice, delivered=notice.state == DELIVERED)
 
 
 def withdrawn(unit: Unit, notice_id: str) -> None:
     """Note that what lay here for a recipient is gone."""
     notice = get(unit.conn, notice_id)
     _update(unit, notice, withdrawn_at=unit.now)
-    unit.record(Event("erasure.notice_withdrawn", notice.link, notice.public, notice.private))
+    _record(unit, "erasure.notice_withdrawn", notice)
 
 
 def all_told(unit: Unit, request: Request) -> bool:
@@ -246,6 +270,10 @@ def _content(notice_id: str, request: Request, told: Sequence[Delivery], now: da
 def _row(notice: Notice, content: bytes, signature: bytes) -> dict[str, Any]:
     values = {name: getattr(notice, name) for name in Notice.__dataclass_fields__}
     return values | {"content": content, "signature": signature}
+
+
+def _record(unit: Unit, event: str, notice: Notice, **public: Any) -> None:
+    unit.record(Event(event, notice.link, {**notice.public, **public}, notice.private))
 
 
 def _update(unit: Unit, notice: Notice, **values: Any) -> None:

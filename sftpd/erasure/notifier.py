@@ -7,19 +7,36 @@ and its recipient knows an order that it has had.
 """
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+import msgspec
 import structlog
 
-from sftpd.erasure import notices
+from sftpd.audit.checkpoint import VerifierKey
+from sftpd.erasure import certificate, notices
 from sftpd.erasure.forgetting import leave_nothing
 from sftpd.erasure.notices import ACKNOWLEDGED, DELIVERED, MADE, Notice
-from sftpd.errors import SftpdError
+from sftpd.errors import AuditError, SftpdError
 from sftpd.ledger.ledger import Ledger
 
+_CLOCKS = timedelta(days=1)
+"""By how much the recipient's clock may be behind ours."""
+
 _log = structlog.get_logger()
+
+
+class _Denial(msgspec.Struct, frozen=True):
+    order: str
+
+
+class Answer(NamedTuple):
+    """What a recipient has answered: `certificate`, `partial` or `denied`, the document, and its signer."""
+
+    status: str
+    document: bytes
+    signer: VerifierKey
 
 
 class Carrier(Protocol):
@@ -34,6 +51,13 @@ class Carrier(Protocol):
 
     def withdraw(self, notice: Notice) -> None:
         """Remove durably what lies here for its recipient to fetch; may be repeated. Raises OSError."""
+        ...
+
+    def answer(self, notice: Notice) -> Answer | None:
+        """What its recipient has answered, None where there is nothing yet, or it cannot be asked for.
+
+        Raises SftpdError, AuditError where it is not signed as it must be.
+        """
         ...
 
 
@@ -57,6 +81,26 @@ class Notifier:
             over = notice.state == ACKNOWLEDGED or notice.due_at <= now
             if over and not notice.remote and notice.withdrawn_at is None:
                 self._withdraw(notice)
+
+    def collect(self, link: str, remote: str) -> None:
+        """Look for the answers of the recipient at a remote."""
+        for notice in self._in_state(DELIVERED):
+            if (notice.link, notice.remote) != (link, remote):
+                continue
+            try:
+                answer = self._carrier.answer(notice)
+                if answer is None:
+                    continue
+                examine(notice, answer)
+            except AuditError as fault:
+                self._ledger.write(partial(notices.doubted, notice_id=notice.id, fault=str(fault)))
+            except SftpdError as fault:
+                _log.warning("answer_not_collected", notice=notice.id, link=notice.link, fault=str(fault))
+            else:
+                status, document = answer.status, answer.document
+                self._ledger.write(
+                    partial(notices.answered, notice_id=notice.id, answer=status, document=document)
+                )
 
     def _deliver(self, made: Sequence[Notice]) -> None:
         for notice in made:
@@ -85,9 +129,24 @@ class Notifier:
             return notices.in_state(conn, *states)
 
 
+def examine(notice: Notice, answer: Answer) -> None:
+    """Pass if an answer is one to this notice. Raises AuditError."""
+    if answer.status == "denied":
+        try:
+            order = msgspec.json.decode(answer.document, type=_Denial).order
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
+            raise AuditError("not an answer", where="answer") from fault
+        if order != notice.id:
+            raise AuditError("it is the answer to another order", where="answer")
+        return
+    signed = certificate.verify(answer.document, answer.signer)
+    if datetime.fromisoformat(signed.issued) < notice.made_at - _CLOCKS:
+        raise AuditError("the certificate is older than the notice", where="answer")
+
+
 def acknowledge(ledger: Ledger, notice_id: str, *, by: str, reason: str) -> None:
     """Note that `by` stands for a recipient's having been told. Raises NotFoundError and RefusedError."""
-    if ledger.write(partial(notices.acknowledged, notice_id=notice_id, by=by, reason=reason)):
+    if ledger.write(partial(notices.told, notice_id=notice_id, by=by, reason=reason)):
         leave_nothing(ledger)
 
 

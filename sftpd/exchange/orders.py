@@ -1,6 +1,6 @@
 """Small signed files for the counterparty: pushed into a folder at a remote, or laid out in `/receipts`.
 
-The signature comes before what it is of, and each appears whole. All may be repeated after a crash.
+The signature comes before what it is of. All may be repeated after a crash.
 """
 
 import os
@@ -9,13 +9,10 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 
 from sftpd.audit import sshsig
-from sftpd.errors import RemoteError
-from sftpd.exchange.deliver import temporary_name
-from sftpd.exchange.remote import Publication, Remote, Remotes, Upload, in_directory, only
+from sftpd.exchange.remote import Remote, Remotes, Upload, in_directory, only
 from sftpd.files import durable
 from sftpd.files.beneath import Root
 from sftpd.link import model
-from sftpd.names import TransferId
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,10 +30,14 @@ class Signed:
 
 
 def push(remotes: Remotes, to: model.Remote, directory: str, signed: Signed) -> None:
-    """Bring a file to a directory at a remote, and its signature before it; raises RemoteError."""
+    """Bring a file to a directory at a remote, and its signature before it. Raises RemoteError.
+
+    It is written under its own name, for nothing can be renamed in `/requests` of an sftpd, which has files
+    whole or not at all. What is cut off at another server does not fit its signature until it is sent again.
+    """
     with remotes.borrow(to.name) as remote:
         for name, content in signed.files:
-            _push(remote, in_directory(directory), to.handling.temporary, name, content)
+            _upload(remote, in_directory(directory) + name, content)
 
 
 def lay_out(receipts: Root, folder: bytes, signed: Signed) -> None:
@@ -60,16 +61,10 @@ def _signature_of(name: bytes) -> bytes:
     return name + sshsig.SUFFIX.encode()
 
 
-def _push(remote: Remote, directory: bytes, pattern: str | None, name: bytes, content: bytes) -> None:
-    final = directory + name
-    begun = directory + temporary_name(pattern, TransferId(os.fsdecode(name)), name)
+def _upload(remote: Remote, path: bytes, content: bytes) -> None:
     fd = os.memfd_create("order", os.MFD_CLOEXEC)
     try:
         durable.write_all(fd, content)
-        only(remote.upload([Upload(fd, begun, len(content), sha256(content).hexdigest())]))
+        only(remote.upload([Upload(fd, path, len(content), sha256(content).hexdigest())]))
     finally:
         os.close(fd)
-    # A temporary file that is gone was renamed before: only we know its name.
-    told = only(remote.publish([Publication(begun, final)], folder=directory, replace=True, look=True))
-    if told.size is not None and told.size != len(content):
-        raise RemoteError(f"{len(content)} bytes were sent, the server has {told.size}")

@@ -43,7 +43,8 @@ erasure_notice = sa.Table(
     sa.Column("fault", sa.Text),  # why it could not be delivered when that was last tried
     sa.Column("told_at", Instant),  # that it is overdue
     sa.Column("withdrawn_at", Instant),  # when what lay here for its recipient was removed
-    sa.Column("certificate", sa.Text),  # the SHA-256 of the recipient's
+    sa.Column("answer", sa.Text),  # certificate | partial | denied | told: by somebody here
+    sa.Column("document", sa.LargeBinary),  # what the recipient answered
     sa.Index(None, "request"),
     sa.Index(None, "state"),
 )

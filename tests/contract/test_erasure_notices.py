@@ -1,34 +1,42 @@
 """Who got files with the person is told, once and by a signed order, and the request waits until they are."""
 
 import hashlib
+import json
 import shutil
 from datetime import timedelta
 from pathlib import Path
 
 import erasure_scene
+import msgspec
 import pytest
 from erasure_scene import JAN, KEPT, KEY, RECEIVED, Scene
 from exchange_doubles import Crash, Fuse, LocalRemote
 
 from sftpd.audit import sshsig
+from sftpd.audit.checkpoint import SigningKey
 from sftpd.erasure import notices, order
-from sftpd.erasure.certificate import verify
+from sftpd.erasure.certificate import sign, verify
 from sftpd.erasure.contents import Folder
 from sftpd.erasure.identifiers import parse_identifier
-from sftpd.erasure.notifier import Notifier, acknowledge
+from sftpd.erasure.notifier import Answer, Notifier, acknowledge
 from sftpd.erasure.request import State
 from sftpd.errors import NotFoundError, RefusedError, RemoteError
-from sftpd.exchange import orders
+from sftpd.exchange import answers, orders
 from sftpd.exchange.orders import Signed
 from sftpd.files.beneath import Root
 from sftpd.ledger import tables
 from sftpd.link.model import Backoff, Remote
+from sftpd.link.return_receipts import ReturnReceipts
 
 TABLE = f"naam;mail\nJan;{JAN}\nPiet;x{JAN}\n"
 LETTER = f"Beste {JAN},\n"
 AFTER = timedelta(days=40)
 SECOND = timedelta(seconds=1)
-FAR = Remote("far", "demo", "127.0.0.1", 22, "us", (), 1.0, Backoff(SECOND, SECOND), requests="/requests")
+THEIRS = SigningKey.generate("far.example")
+FAR = Remote(
+    "far", "demo", "127.0.0.1", 22, "us", (), 1.0, Backoff(SECOND, SECOND), requests="/requests",
+    receipts=ReturnReceipts("/receipts", (THEIRS.verifier,), SECOND, SECOND),
+)  # fmt: skip
 
 
 class Carrier:
@@ -48,6 +56,10 @@ class Carrier:
         else:
             with Root.at(self.receipts) as receipts:
                 orders.lay_out(receipts, b"notices", Signed(self._name(notice), content, signature))
+
+    def answer(self, notice):
+        found = answers.fetch(self.remote, FAR, notice.id) if notice.remote else None
+        return None if found is None else Answer(*found)
 
     def withdraw(self, notice):
         with Root.at(self.receipts) as receipts:
@@ -101,7 +113,9 @@ def deliver(
 
 
 def go_on(scene: Scene, carrier: Carrier, after: timedelta = timedelta()) -> None:
-    Notifier(scene.ledger, carrier).go_on(erasure_scene.SystemClock().now() + after)
+    notifier = Notifier(scene.ledger, carrier)
+    notifier.go_on(erasure_scene.SystemClock().now() + after)
+    notifier.collect("demo", "far")
 
 
 def made(scene: Scene, request: str):
@@ -249,6 +263,82 @@ def test_an_answer_takes_the_notice_away(scene, carrier):
     acknowledge(scene.ledger, made(scene, request)[0].id, by="Ina", reason="by telephone")
     go_on(scene, carrier)
     assert carrier.found() == []
+
+
+def delivered(scene: Scene, carrier: Carrier):
+    """A notice that is with the remote."""
+    deliver(scene, "t1", "a.csv", TABLE)
+    request = scene.approved()
+    scene.desk.run(request)
+    go_on(scene, carrier)
+    (notice,) = made(scene, request)
+    assert notice.state == notices.DELIVERED
+    return notice
+
+
+def answer(carrier: Carrier, notice, status: str, document: bytes, *, by=THEIRS, namespace=answers.NAMESPACE):
+    """Have the remote's owner answer."""
+    folder = carrier.remote.folder / "receipts/orders"
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{notice.id}.{status}.json"
+    path.write_bytes(document)
+    path.with_name(f"{path.name}.sig").write_bytes(sshsig.sign(document, by, namespace))
+
+
+def certified(scene: Scene, *, issued: str = "2999-01-01T00:00:00Z", by=THEIRS) -> bytes:
+    """Our certificate, as another would issue it."""
+    (request,) = scene.desk.requests()
+    ours = verify(request.certificate.encode(), KEY.verifier)
+    return sign(msgspec.structs.replace(ours, issued=issued), by)
+
+
+@pytest.mark.parametrize("status", ["certificate", "partial", "denied"])
+def test_the_answer_of_a_recipient_acknowledges_the_notice_and_is_kept(scene, carrier, status):
+    notice = delivered(scene, carrier)
+    denial = json.dumps({"order": notice.id, "status": "denied"}).encode()
+    document = denial if status == "denied" else certified(scene)
+    answer(carrier, notice, status, document)
+    go_on(scene, carrier)
+    (found,) = made(scene, notice.request)
+    assert (found.state, found.answer, found.document) == (notices.ACKNOWLEDGED, status, document)
+    assert hashlib.sha256(document).hexdigest().encode() in scene.events()
+
+
+@pytest.mark.parametrize(
+    ("made_so", "why"),
+    [
+        (lambda s, c, n: answer(c, n, "certificate", certified(s), by=KEY), "not known"),
+        (lambda s, c, n: answer(c, n, "certificate", certified(s), namespace="receipt@sftpd"), "namespace"),
+        (lambda s, c, n: answer(c, n, "certificate", certified(s, by=KEY)), "another key"),
+        (lambda s, c, n: answer(c, n, "certificate", certified(s, issued="2026-01-01T00:00:00Z")), "older"),
+        (lambda s, c, n: answer(c, n, "partial", b"{}"), "not a certificate"),
+        (lambda s, c, n: answer(c, n, "denied", b'{"order": "another"}'), "another order"),
+        (lambda s, c, n: answer(c, n, "denied", b"\xff"), "not an answer"),
+        (lambda s, c, n: answer(c, n, "denied", b" " * (answers.LIMIT + 1)), "at most"),
+    ],
+)
+def test_what_is_no_answer_is_told_of_once_and_acknowledges_nothing(scene, carrier, made_so, why):
+    notice = delivered(scene, carrier)
+    made_so(scene, carrier, notice)
+    for _ in range(2):
+        go_on(scene, carrier)
+    (found,) = made(scene, notice.request)
+    assert found.state == notices.DELIVERED
+    assert why in found.fault
+    assert scene.events().count(b"erasure.answer_refused") == 1
+
+
+def test_an_answer_without_its_signature_waits_for_it(scene, carrier):
+    notice = delivered(scene, carrier)
+    answer(carrier, notice, "certificate", certified(scene))
+    beside = carrier.remote.folder / f"receipts/orders/{notice.id}.certificate.json.sig"
+    signature = beside.read_bytes()
+    beside.unlink()
+    go_on(scene, carrier)
+    assert "no signature" in made(scene, notice.request)[0].fault
+    beside.write_bytes(signature)
+    go_on(scene, carrier)
+    assert made(scene, notice.request)[0].state == notices.ACKNOWLEDGED
 
 
 def test_what_is_held_is_told_of_when_it_goes_and_nothing_twice(scene, carrier):

@@ -88,7 +88,8 @@ def _notice(notice: Notice) -> dict[str, Any]:
         "acknowledged": _time(notice.acknowledged_at),
         "overdue": notice.told_at is not None and notice.acknowledged_at is None,
         "reason": notice.fault,
-        "certificate": notice.certificate,
+        "answer": notice.answer,
+        "document": None if notice.document is None else notice.document.decode(errors="backslashreplace"),
     }
 
 

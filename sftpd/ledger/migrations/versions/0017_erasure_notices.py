@@ -43,7 +43,8 @@ def upgrade() -> None:
         sa.Column("fault", sa.Text()),
         sa.Column("told_at", sa.BigInteger()),
         sa.Column("withdrawn_at", sa.BigInteger()),
-        sa.Column("certificate", sa.Text()),
+        sa.Column("answer", sa.Text()),
+        sa.Column("document", sa.LargeBinary()),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_erasure_notice")),
     )
     op.create_index(op.f("ix_erasure_notice_request"), "erasure_notice", ["request"], unique=False)
