@@ -154,12 +154,10 @@ def delivered(unit: Unit, notice_id: str) -> bool:
 
 
 def failed(unit: Unit, notice_id: str, fault: str) -> None:
-    """Note why a notice could not be delivered; what is another reason than before is told."""
+    """Note why a notice could not be delivered; the first time that is told, for it is tried again."""
     notice = get(unit.conn, notice_id)
-    if notice.state == MADE and notice.fault != fault:
-        _update(unit, notice, fault=fault)
-        private = {**notice.private, "reason": fault}
-        unit.record(Event("erasure.notice_failed", notice.link, notice.public, private))
+    if notice.state == MADE:
+        _doubt(unit, notice, "erasure.notice_failed", fault)
 
 
 def answered(unit: Unit, notice_id: str, answer: str, document: bytes) -> None:
@@ -172,13 +170,10 @@ def answered(unit: Unit, notice_id: str, answer: str, document: bytes) -> None:
 
 
 def doubted(unit: Unit, notice_id: str, fault: str) -> None:
-    """Tell, once, why what seems to be a recipient's answer is none."""
+    """Note why what seems to be a recipient's answer is none; the first time it is told."""
     notice = get(unit.conn, notice_id)
-    if notice.fault != fault:
-        _update(unit, notice, fault=fault)
-        unit.record(
-            Event("erasure.answer_refused", notice.link, notice.public, {**notice.private, "reason": fault})
-        )
+    if notice.state == DELIVERED:
+        _doubt(unit, notice, "erasure.answer_refused", fault)
 
 
 def told(unit: Unit, notice_id: str, by: str, reason: str) -> bool:
@@ -270,6 +265,12 @@ def _content(notice_id: str, request: Request, told: Sequence[Delivery], now: da
 def _row(notice: Notice, content: bytes, signature: bytes) -> dict[str, Any]:
     values = {name: getattr(notice, name) for name in Notice.__dataclass_fields__}
     return values | {"content": content, "signature": signature}
+
+
+def _doubt(unit: Unit, notice: Notice, event: str, fault: str) -> None:
+    _update(unit, notice, fault=fault)
+    if notice.fault is None:
+        unit.record(Event(event, notice.link, notice.public, {**notice.private, "reason": fault}))
 
 
 def _record(unit: Unit, event: str, notice: Notice, **public: Any) -> None:

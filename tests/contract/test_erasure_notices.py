@@ -210,8 +210,8 @@ def test_a_recipient_who_cannot_be_reached_keeps_the_request_open_and_no_other_w
     deliver(scene, "t2", "b.txt", LETTER, remote="")
     request = scene.approved()
     scene.desk.run(request)
-    carrier.remote.down = RemoteError("connection refused")
-    for _ in range(2):
+    for fault in ("no route", "not tried now", "connection refused"):
+        carrier.remote.down = RemoteError(fault)
         go_on(scene, carrier)
     assert scene.desk.show(request).state is State.NOTIFYING
     states = {one.remote: (one.state, one.fault) for one in made(scene, request)}
