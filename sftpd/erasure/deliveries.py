@@ -1,6 +1,6 @@
 """Who got files that a deletion request found the person in: the outbound ledger, before it forgets."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Set
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from sftpd.erasure.records import Request
 from sftpd.files.fingerprint import Fingerprint
 from sftpd.ledger import tables
 from sftpd.ledger.database import in_parts
+from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.writer import Unit
 
 _t, _content, _delivery = tables.transfer, tables.erasure_content, tables.erasure_delivery
@@ -36,11 +37,16 @@ def note(unit: Unit, request: Request, place: Place, old: Fingerprint | None) ->
     """
     crossed, hashes = traces.crossed(unit.conn, request.link, place, old)
     enter(unit, request.id, _found(unit.conn, _t.c.id.in_(crossed)))
-    mine = _content.c.request == request.id
-    known = set(unit.conn.scalars(sa.select(_content.c.sha256).where(mine, _content.c.sha256.in_(hashes))))
-    rows = [{"request": request.id, "sha256": one} for one in sorted(hashes - known)]
-    if rows:
-        unit.conn.execute(_content.insert(), rows)
+    _enter_contents(unit, request.id, hashes)
+
+
+def note_ahead(ledger: Ledger, request: Request, place: Place, old: Fingerprint) -> None:
+    """Keep the hash of a content that is about to go, if nobody could tell it any more after a crash."""
+    hashes = {old.sha256.hex()}
+    with ledger.read() as conn:
+        kept = traces.crossed(conn, request.link, place, None)[1]
+    if not hashes <= kept:
+        ledger.write(lambda unit: _enter_contents(unit, request.id, hashes))
 
 
 def of_same_content(conn: sa.Connection, request: str) -> list[Delivery]:
@@ -98,6 +104,14 @@ def forget_told(unit: Unit, notice: str) -> None:
 def forget_contents(unit: Unit, request: str) -> None:
     """Forget the hashes of what a request has removed."""
     unit.conn.execute(_content.delete().where(_content.c.request == request))
+
+
+def _enter_contents(unit: Unit, request: str, hashes: Set[str]) -> None:
+    mine = (_content.c.request == request, _content.c.sha256.in_(hashes))
+    known = set(unit.conn.scalars(sa.select(_content.c.sha256).where(*mine)))
+    rows = [{"request": request, "sha256": one} for one in sorted(hashes - known)]
+    if rows:
+        unit.conn.execute(_content.insert(), rows)
 
 
 def _found(conn: sa.Connection, *where: sa.ColumnElement[bool]) -> list[Delivery]:

@@ -156,6 +156,7 @@ class Executor:
             return Outcome(done=False, reason=_CHANGED)
         if (kept := self._kept(item)) is not None:
             return kept
+        deliveries.note_ahead(self._ledger, self._request, (item.step.folder, path), old)
         contents.remove(path, mark)
         return Outcome(True, answer.records, _other_names(fd), old)
 
@@ -174,6 +175,7 @@ class Executor:
                 return Outcome(done=False, reason=_CHANGED)
             if (kept := self._kept(item)) is not None:
                 return kept
+            deliveries.note_ahead(self._ledger, self._request, (item.step.folder, path), old)
             seen = contents.replace(path, draft, out, os.fstat(fd))
         return Outcome(True, answer.records, _other_names(fd), old, new, seen, replaced=mark)
 
