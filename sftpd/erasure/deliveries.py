@@ -1,6 +1,6 @@
 """Who got files that a deletion request found the person in: the outbound ledger, before it forgets."""
 
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,16 +37,22 @@ def note(unit: Unit, request: Request, place: Place, old: Fingerprint | None) ->
     """
     crossed, hashes = traces.crossed(unit.conn, request.link, place, old)
     enter(unit, request.id, _found(unit.conn, _t.c.id.in_(crossed)))
-    _enter_contents(unit, request.id, hashes)
+    _enter_contents(unit, request.id, dict.fromkeys(hashes))
 
 
-def note_ahead(ledger: Ledger, request: Request, place: Place, old: Fingerprint) -> None:
-    """Keep the hash of a content that is about to go, if nobody could tell it any more after a crash."""
-    hashes = {old.sha256.hex()}
-    with ledger.read() as conn:
-        kept = traces.crossed(conn, request.link, place, None)[1]
-    if not hashes <= kept:
-        ledger.write(lambda unit: _enter_contents(unit, request.id, hashes))
+def note_ahead(ledger: Ledger, request: Request, old: Fingerprint, carried: Sequence[int]) -> None:
+    """Keep the hash of a content that is about to go, which after a crash nobody could tell any more.
+
+    `carried` are the numbers of the request's identifiers that it has: recipients are told no others.
+    """
+    content = {old.sha256.hex(): list(carried)}
+    ledger.write(lambda unit: _enter_contents(unit, request.id, content))
+
+
+def carried(conn: sa.Connection, request: str) -> dict[str, Sequence[int] | None]:
+    """The numbers of the identifiers that each content has that a request has removed; None: unknown."""
+    query = sa.select(_content.c.sha256, _content.c.carried).where(_content.c.request == request)
+    return {row.sha256: row.carried for row in conn.execute(query)}
 
 
 def of_same_content(conn: sa.Connection, request: str) -> list[Delivery]:
@@ -106,10 +112,15 @@ def forget_contents(unit: Unit, request: str) -> None:
     unit.conn.execute(_content.delete().where(_content.c.request == request))
 
 
-def _enter_contents(unit: Unit, request: str, hashes: Set[str]) -> None:
-    mine = (_content.c.request == request, _content.c.sha256.in_(hashes))
+def _enter_contents(unit: Unit, request: str, contents: Mapping[str, Sequence[int] | None]) -> None:
+    """Enter contents by their hash, each with what it carried; those that are entered stay as they are."""
+    mine = (_content.c.request == request, _content.c.sha256.in_([*contents]))
     known = set(unit.conn.scalars(sa.select(_content.c.sha256).where(*mine)))
-    rows = [{"request": request, "sha256": one} for one in sorted(hashes - known)]
+    rows = [
+        {"request": request, "sha256": sha256, "carried": numbers}
+        for sha256, numbers in contents.items()
+        if sha256 not in known
+    ]
     if rows:
         unit.conn.execute(_content.insert(), rows)
 

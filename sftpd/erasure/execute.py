@@ -156,7 +156,7 @@ class Executor:
             return Outcome(done=False, reason=_CHANGED)
         if (kept := self._kept(item)) is not None:
             return kept
-        deliveries.note_ahead(self._ledger, self._request, (item.step.folder, path), old)
+        self._note_ahead(fd, path[-1], old)
         contents.remove(path, mark)
         return Outcome(True, answer.records, _other_names(fd), old)
 
@@ -175,9 +175,18 @@ class Executor:
                 return Outcome(done=False, reason=_CHANGED)
             if (kept := self._kept(item)) is not None:
                 return kept
-            deliveries.note_ahead(self._ledger, self._request, (item.step.folder, path), old)
+            self._note_ahead(fd, path[-1], old)
             seen = contents.replace(path, draft, out, os.fstat(fd))
         return Outcome(True, answer.records, _other_names(fd), old, new, seen, replaced=mark)
+
+    def _note_ahead(self, fd: int, name: bytes, old: Fingerprint) -> None:
+        """Keep what a content is, and which of the identifiers it carries, before it goes."""
+        known = self._request.identifiers
+        answers = [look_into(fd, name, [one], self._readers) for one in known] if len(known) > 1 else []
+        carried = [
+            number for number, found in enumerate(answers) if isinstance(found, Found) and found.records
+        ]
+        deliveries.note_ahead(self._ledger, self._request, old, carried or range(len(known)))
 
 
 def _draft_name(request: Request, item: Item) -> bytes:

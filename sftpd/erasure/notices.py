@@ -5,7 +5,7 @@ delivered, and so long the request is not closed either.
 """
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from itertools import groupby
@@ -89,10 +89,11 @@ class Notice:
 def make(unit: Unit, request: Request, key: SigningKey, due_by: DueBy) -> None:
     """Make a notice to each recipient of files that a request has to tell of and has not yet."""
     untold = deliveries.untold(unit.conn, request.id)
+    carried = deliveries.carried(unit.conn, request.id)
     for (link, remote), group in groupby(untold, lambda one: (one.link, one.remote)):
         told = list(group)
         notice_id = new_id(unit.now)
-        content = _content(notice_id, request, told, unit.now)
+        content = _content(notice_id, _identifiers(request, told, carried), told, unit.now)
         made = Notice(notice_id, request.id, link, remote, len(told), MADE, unit.now, due_by(link, unit.now))
         unit.conn.execute(_notice.insert().values(**_row(made, content, order.sign(content, key))))
         deliveries.tell(unit, request.id, told, notice_id)
@@ -226,13 +227,13 @@ def forget(unit: Unit, request: str) -> None:
     unit.conn.execute(gone.delete().where(gone.c.request == request))
 
 
-def open_by_link(conn: sa.Connection) -> dict[str, int]:
+def open_by_link(conn: sa.Connection) -> Mapping[str, int]:
     """How many notices over each link are not acknowledged."""
     query = sa.select(_notice.c.link, sa.func.count()).where(_notice.c.state != ACKNOWLEDGED)
     return {row[0]: row[1] for row in conn.execute(query.group_by(_notice.c.link))}
 
 
-def overdue_by_link(conn: sa.Connection) -> dict[str, int]:
+def overdue_by_link(conn: sa.Connection) -> Mapping[str, int]:
     """How many of them are overdue, as has been told."""
     where = (_notice.c.state != ACKNOWLEDGED, _notice.c.told_at.is_not(None))
     query = sa.select(_notice.c.link, sa.func.count()).where(*where)
@@ -247,9 +248,19 @@ def _conclude(unit: Unit, request_id: str) -> bool:
     return True
 
 
-def _content(notice_id: str, request: Request, told: Sequence[Delivery], now: datetime) -> bytes:
+def _identifiers(
+    request: Request, told: Sequence[Delivery], carried: Mapping[str, Sequence[int] | None]
+) -> tuple[str, ...]:
+    """What the person is known by in these files; all that is known, where it is not known of one of them."""
+    numbers: set[int] = set()
+    for one in told:
+        found = carried.get(one.sha256)
+        numbers.update(range(len(request.identifiers)) if found is None else found)
+    return tuple(known.plain() for number, known in enumerate(request.identifiers) if number in numbers)
+
+
+def _content(notice_id: str, identifiers: tuple[str, ...], told: Sequence[Delivery], now: datetime) -> bytes:
     """The order's bytes, with as many of the files as fit."""
-    identifiers = tuple(known.plain() for known in request.identifiers)
     named = tuple(NamedFile(one.transfer, one.name, one.sha256) for one in told[:_FILES])
     while True:
         more = len(told) - len(named)

@@ -176,6 +176,17 @@ def test_who_got_the_same_content_is_told_although_no_copy_is_left_and_over_anot
     assert scene.rows(tables.erasure_content) == []
 
 
+def test_a_recipient_learns_no_identifier_that_its_files_did_not_have(scene, carrier):
+    deliver(scene, "t1", "a.csv", TABLE)
+    deliver(scene, "t2", "b.txt", f"Beste {JAN}, 06 12345678\n", remote="")
+    scene.put("inbound/c.txt", "klant K-77\n")
+    request = scene.approved(f"email={JAN}", "phone=0612345678", "customer=K-77")
+    scene.desk.run(request)
+    go_on(scene, carrier)
+    email, phone = f"email={JAN}", "phone=+31612345678"
+    assert [told(path).identifiers for path in carrier.found()] == [(email,), (email, phone)]
+
+
 def test_what_nobody_got_closes_at_once(scene):
     scene.put("inbound/a.csv", TABLE)
     deliver(scene, "t1", "other.csv", "naam\nPiet\n")

@@ -13,6 +13,7 @@ def upgrade() -> None:
         "erasure_content",
         sa.Column("request", sa.Text(), nullable=False),
         sa.Column("sha256", sa.Text(), nullable=False),
+        sa.Column("carried", sa.JSON()),
         sa.PrimaryKeyConstraint("request", "sha256", name=op.f("pk_erasure_content")),
     )
     op.create_table(
