@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sftpd.app.instance import Instance
 from sftpd.app.work import Work
-from sftpd.erasure import reminders
+from sftpd.erasure import notices, reminders
 from sftpd.exchange import expecting, return_records
 from sftpd.ledger import outbox
 from sftpd.retention.guards import CODES
@@ -38,6 +38,7 @@ class Figures:
             missed = expecting.missed_by_link(conn)
             without = return_records.missing_by_link(conn)
             waiting_reviews = waiting_by_link(conn)
+            told, overdue = notices.open_by_link(conn), notices.overdue_by_link(conn)
             terms = reminders.terms(conn, self.instance.reminders, self.instance.clock.now())
         yield Figure("sftpd_sessions", "Sessions that have logged in.", by_link, "link")
         yield _one("sftpd_guests", "Connections that have not logged in.", partners.count(None))
@@ -62,6 +63,12 @@ class Figures:
         yield Figure("sftpd_expected_files_missing", "Expected files that are late.", missing, "link")
         reviews = {str(name): waiting_reviews.get(name, 0) for name in self.instance.register.links}
         yield Figure("sftpd_retention_reviews", "Files that wait for their review.", reviews, "link")
+        for name, meaning, counts in (
+            ("open", "Notices of erasures that their recipients have not acknowledged.", told),
+            ("overdue", "Those of them that are overdue.", overdue),
+        ):
+            by_name = {str(link): counts.get(link, 0) for link in self.instance.register.links}
+            yield Figure(f"sftpd_erasure_notices_{name}", meaning, by_name, "link")
         for name, meaning, counts in (
             ("sftpd_erasure_requests", "Deletion requests without an answer.", terms.unanswered),
             ("sftpd_erasure_due_soon", "Those that were told of as due.", terms.due_soon),

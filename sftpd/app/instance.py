@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Self
 from zoneinfo import ZoneInfo
@@ -21,10 +21,11 @@ from sftpd.app.rules import build_rules
 from sftpd.app.vaults import Vaults
 from sftpd.audit.event import seal
 from sftpd.clock import Clock
-from sftpd.config.link_model import ErasureSection
+from sftpd.config.erasure_model import ErasureSection
 from sftpd.config.load import Config
 from sftpd.erasure.contents import Folder, Searchable, VaultFolder
 from sftpd.erasure.desk import ErasureDesk
+from sftpd.erasure.notices import FOLDER as NOTICES
 from sftpd.erasure.readers import READER, Readers
 from sftpd.errors import RefusedError, SftpdError
 from sftpd.exchange import receipts, return_collect
@@ -37,6 +38,7 @@ from sftpd.ledger.outbox import SYSTEM_LOG, Event
 from sftpd.link import vaulted
 from sftpd.link.model import Link
 from sftpd.link.register import LinkRegister
+from sftpd.periods import Period
 from sftpd.process.pool import Children
 from sftpd.retention import held
 from sftpd.retention.desk import RetentionDesk
@@ -56,6 +58,9 @@ _RECEIPTS: Mapping[str, Callable[[Root, Ledger, Sequence[str]], None]] = {
     return_collect.FOLDER: return_collect.remove,
 }
 """The folders of receipts, and what removes those of transfers from each."""
+
+_LEFT = {"receipts": frozenset({(NOTICES,)})}
+"""Directories that deletion requests leave: notices, which have a term of their own."""
 
 _PATIENCE = 3.0
 """Seconds to wait for a command that works on the files, or for a daemon that is on its way out."""
@@ -234,7 +239,11 @@ class _ErasureLinks:
         watched = {route.folder for route in known.outbound}
         also = self._instance.erasure_settings(link).also_search
         return [
-            *(Folder(name, path) for name, path in own.items() if name != vaulted.FOLDER),
+            *(
+                Folder(name, path, _LEFT.get(name, frozenset()))
+                for name, path in own.items()
+                if name != vaulted.FOLDER
+            ),
             VaultFolder(link, self._instance.vaults.of(link), self._instance.ledger),
             *(Folder(path.name, path) for path in sorted(watched)),
             *(Folder(str(path), path) for path in also),
@@ -247,6 +256,25 @@ class _ErasureLinks:
     def hold(self, link: str, folder: str, path: Parts) -> str | None:
         """The reason of the legal hold on a file."""
         return self._instance.held(link, folder, b"/".join(path))
+
+    def acknowledged_by(self, link: str, since: datetime) -> datetime:
+        """What the link's configuration says of notices."""
+        return self._end(link, since, lambda erasure: erasure.acknowledge_within)
+
+    def counterparty(self, link: str) -> str:
+        """The counterparty by the link's configuration; the link's name where that is gone."""
+        return next((f.about.counterparty for f in self._instance.config.links if f.name == link), link)
+
+    def kept_until(self, link: str, since: datetime) -> datetime:
+        """What the link's configuration says of certificates."""
+        return self._end(link, since, lambda erasure: erasure.keep_certificates)
+
+    def _end(self, link: str, since: datetime, period: Callable[[ErasureSection], Period]) -> datetime:
+        """The end of a period of a link, the usual one where the link is not configured any more."""
+        for file in self._instance.config.links:
+            if file.name == link:
+                return period(file.erasure).due(since, self.zone(link))
+        return period(ErasureSection()).due(since, self._instance.config.instance.about.time_zone)
 
     def receiptless(self, link: str, transfers: Sequence[str]) -> AbstractContextManager[None]:
         """Remove the receipts of transfers, and let none be written until the context ends."""

@@ -68,6 +68,7 @@ def build_link(config: Config, file: LinkFile, audit: Path) -> Link:
                 compat=remote.compat,
                 handling=_handling(remote),
                 receipts=None if remote.receipts is None else _return_receipts(remote.receipts),
+                requests=remote.requests,
             )
             for remote in file.remotes
         ),

@@ -20,6 +20,7 @@ from sftpd.app.verbs import (
     vault,
 )
 from sftpd.app.verbs.verb import Arguments
+from sftpd.erasure import notices
 from sftpd.exchange import expecting, records, return_records
 from sftpd.ledger import outbox
 from sftpd.service.control import Operation
@@ -59,6 +60,7 @@ def _status(instance: Instance, live: Live | None, _: Arguments) -> dict[str, An
         by_state = records.count_by_state(conn)
         expectations = expecting.standings(conn)
         receipts_missing = return_records.missing_by_link(conn)
+        overdue = notices.overdue_by_link(conn)
     return {
         "running": live is not None,
         "version": __version__,
@@ -70,6 +72,7 @@ def _status(instance: Instance, live: Live | None, _: Arguments) -> dict[str, An
         "transfers": by_state,
         "expectations": expectations,
         "receipts_missing": receipts_missing,
+        "notices_overdue": overdue,
         "halted": {str(halt.subject): f"{halt.cause}: {halt.reason}" for halt in instance.halts.standing()},
         "retention_frozen": {
             f"{freeze.scope} {freeze.reason.code}": freeze.reason.text

@@ -10,7 +10,9 @@ from pathlib import Path
 
 from sftpd.app.instance import Instance
 from sftpd.app.keys import remote_logins
-from sftpd.errors import NotFoundError
+from sftpd.errors import NotFoundError, RefusedError
+from sftpd.exchange import answers, orders
+from sftpd.exchange.answers import Answered
 from sftpd.exchange.archive import Archive, recorded
 from sftpd.exchange.away import Tools
 from sftpd.exchange.changes import Changes, Published
@@ -18,6 +20,7 @@ from sftpd.exchange.collect import Collector, Pulled
 from sftpd.exchange.deliver import Bring, Offer, Way
 from sftpd.exchange.guard import GuardedRemotes
 from sftpd.exchange.keeping import Keeping
+from sftpd.exchange.orders import Signed
 from sftpd.exchange.partner import Partner, Ports
 from sftpd.exchange.places import Places
 from sftpd.exchange.queue import OutboundQueue
@@ -176,6 +179,42 @@ class Traffic:
             return first
         time.sleep(first.again.total_seconds())
         return first + collector.collect()
+
+    def push(self, remote: str, signed: Signed) -> None:
+        """Bring a signed order to a remote. Raises NotFoundError, RefusedError and RemoteError."""
+        to = next((one for one in self.link.remotes if one.name == remote), None)
+        if to is None:
+            raise NotFoundError(f"no remote {remote!r}", where=f"link {self.link.name}")
+        if to.requests is None:
+            raise RefusedError(
+                "the remote takes no orders, as it is configured",
+                reason="NO_REQUESTS",
+                where=f"remote {remote}",
+                remedy="set its `requests`, or tell them otherwise: sftpd erasure told",
+            )
+        self._shared.instance.register.require_open(self.link.name)
+        orders.push(self._remotes, to, to.requests, signed)
+
+    def answer_to(self, order: str, remote: str) -> Answered | None:
+        """What a remote's owner has answered to an order, if their receipts are collected.
+
+        Raises RefusedError, RemoteError, and AuditError where it is not signed as it must be.
+        """
+        to = next((one for one in self.link.remotes if one.name == remote), None)
+        if to is None or to.receipts is None:
+            return None
+        self._shared.instance.register.require_open(self.link.name)
+        return answers.fetch(self._remotes, to, order)
+
+    def lay_out(self, folder: bytes, signed: Signed) -> None:
+        """Put a signed file where the partner finds it, in a folder of `/receipts`. Raises OSError."""
+        with self._shared.instance.receipting:
+            orders.lay_out(self._places["receipts"], folder, signed)
+
+    def take_away(self, folder: bytes, name: bytes) -> None:
+        """Remove what was put there under that name. Raises OSError."""
+        with self._shared.instance.receipting:
+            orders.take_away(self._places["receipts"], folder, name)
 
     def jobs(self) -> list[Job]:
         """What is to be done for the link regularly."""

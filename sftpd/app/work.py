@@ -11,6 +11,7 @@ from pathlib import Path
 
 import structlog
 
+from sftpd.app import notices
 from sftpd.app.instance import Instance
 from sftpd.app.requests import SOON, Requests
 from sftpd.app.traffic import Shared, Traffic, collection
@@ -77,8 +78,9 @@ class Work:
                 undo.callback(self.traffic[name].close)
             self._expecting = Expecting(_expectations(instance), instance.ledger)
             deadlines = map(self._deadline, self._expecting.expectations.values())
+            erasure = [_forgetting(instance), *notices.jobs(instance, self.traffic)]
+            jobs = [_retention(instance), *erasure, self._letting_go(), *self._jobs(), *deadlines]
             self._requests = Requests(instance, self.traffic, places_of)
-            jobs = [_retention(instance), self._letting_go(), *self._jobs(), *deadlines]
             jobs += self._requests.jobs()
             owner = f"{platform.node()}/{instance.name}"
             self._schedule = Schedule(jobs, instance.ledger, owner, instance.clock)
@@ -106,6 +108,8 @@ class Work:
         """Have what an event may concern looked at; on the thread that commits."""
         if event.type == "hold.released":
             self._schedule.soon(_LET_GO)
+        if event.type in notices.NEWS:
+            self._schedule.soon(notices.JOB)
         for job in self._requests.concerned(event):
             self._schedule.soon(job, SOON)
         for expected in self._expecting.concerned(event):
@@ -200,6 +204,15 @@ def _retention(instance: Instance) -> Job:
         instance.retention.run_due()
 
     return Job("retention", work, config.scheduler.retention_at, config.about.time_zone)
+
+
+def _forgetting(instance: Instance) -> Job:
+    config = instance.config.instance
+
+    def work() -> None:
+        instance.erasure.forget_old(instance.clock.now())
+
+    return Job("erasure certificates", work, config.scheduler.retention_at, config.about.time_zone)
 
 
 def _hook_runner(instance: Instance, commands: SandboxedCommands) -> HookRunner:

@@ -17,12 +17,14 @@ DEFAULT_CONFIG = Path("/etc/sftpd/sftpd.toml")
 _PIPE_WIDTH = 250
 _INSTANTS = frozenset(
     {
+        "acknowledged",
         "began",
         "closed",
         "delivered",
         "done_at",
         "due",
         "expires",
+        "made",
         "extended",
         "forwarded",
         "identity_asked",

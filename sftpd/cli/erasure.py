@@ -1,11 +1,11 @@
 """`sftpd erasure`: deletion requests, from receipt to certificate."""
 
 import sys
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from sftpd.cli import certificate
 from sftpd.cli.ask import ask
 from sftpd.cli.common import (
     DEFAULT_CONFIG,
@@ -18,11 +18,11 @@ from sftpd.cli.common import (
     show_fields,
     show_rows,
 )
-from sftpd.cli.evidence import KeyOption, read_file, verifier_key
-from sftpd.cli.papers import put
-from sftpd.errors import AuditError, UsageError
+from sftpd.errors import UsageError
 
 group = typer.Typer()
+for _work in (certificate.certificate, certificate.render, certificate.verify):
+    group.command(_work.__name__)(_work)
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
 
@@ -184,48 +184,25 @@ def show(request: IdArgument, config: ConfigOption = DEFAULT_CONFIG, as_json: Js
     _show(ask(config, "erasure.show", id=request), as_json)
 
 
-@group.command("certificate")
-def certificate(
-    request: IdArgument,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", metavar="FILE", help="Write it to FILE instead.", show_default=False),
-    ] = None,
+@group.command("notices")
+def list_notices(
+    request: IdArgument, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False
+) -> None:
+    """List who got files with the person, and how far the notice to each is."""
+    columns = ("id", "link", "remote", "files", "state", "due", "overdue", "delivered", "answer", "reason")
+    show_rows(ask(config, "erasure.notices", id=request), columns, as_json=as_json)
+
+
+@group.command("told")
+def told(
+    notice: Annotated[str, typer.Argument(metavar="NOTICE", help="Its id.", show_default=False)],
+    reason: WhyOption,
+    by: ByOption,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """Print the signed certificate of a request that has run."""
-    issued = ask(config, "erasure.certificate", id=request)
-    if output is not None:
-        put(output, f"{issued['certificate']}\n")
-    if as_json:
-        print_json(issued)
-    elif output is None:
-        print(issued["certificate"])
-
-
-@group.command("verify")
-def verify(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="A certificate.", show_default=False)],
-    key: KeyOption = None,
-    config: ConfigOption = DEFAULT_CONFIG,
-    as_json: JsonOption = False,
-) -> None:
-    """Verify a certificate, which needs its file and the key alone."""
-    from sftpd.erasure import certificate as certificates
-
-    document = read_file(file).removesuffix(b"\n")
-    try:
-        signed = certificates.verify(document, verifier_key(key, config))
-    except AuditError as error:
-        if not as_json:
-            raise
-        print_json({"valid": False, "fault": str(error)})
-        raise typer.Exit(1) from None
-    if as_json:
-        print_json({"valid": True, "request": signed.request, "link": signed.link, "issued": signed.issued})
-    else:
-        print(f"valid: request {signed.request} of link {signed.link}, issued {signed.issued}")
+    """Record that the recipient of a notice was told otherwise, or has answered otherwise."""
+    show_fields(ask(config, "erasure.told", notice=notice, reason=reason, by=by), as_json=as_json)
 
 
 def _opened(config: Path, as_json: bool, **request: Any) -> None:

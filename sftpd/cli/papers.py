@@ -23,9 +23,12 @@ Form = Callable[[], str | bytes]
 """Makes the content of a file."""
 
 
-def paper(document: Document) -> Mapping[str, Form]:
-    """The forms of a document, by suffix."""
-    return {".html": lambda: html.page(document), ".pdf": lambda: _pages(document)}
+def paper(document: Document, made: datetime | None = None) -> Mapping[str, Form]:
+    """The forms of a document, by suffix; it says that it was `made` then, or now."""
+    return {
+        ".html": lambda: html.page(document),
+        ".pdf": lambda: _pages(document, made or datetime.now(UTC)),
+    }
 
 
 def write(output: Path, forms: Mapping[str, Form]) -> None:
@@ -48,7 +51,7 @@ def put(file: Path, content: str | bytes) -> None:
         raise SftpdError(f"cannot write: {error.strerror}", where=str(file)) from None
 
 
-def _pages(document: Document) -> bytes:
+def _pages(document: Document, made: datetime) -> bytes:
     from sftpd.documents import pdf
 
-    return pdf.pages(document, datetime.now(UTC))
+    return pdf.pages(document, made)

@@ -10,16 +10,15 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from sftpd.config.erasure_model import ErasureSection
 from sftpd.config.model import Section
 from sftpd.config.remote_model import BackoffSection, RemoteSection
-from sftpd.config.requests_model import RequestsSection
 from sftpd.config.rules_model import ClassSection, ExpectSection, RetentionSection
 from sftpd.config.values import (
     IN_SAMPLE,
     AfterPull,
     ByteCount,
     Concurrency,
-    ConfigPath,
     Count,
     Day,
     Destination,
@@ -327,15 +326,6 @@ class HoldsSection(Section):
     partner_removal: Literal["refused", "shadowed"] = "refused"
     """What happens when the counterparty removes or replaces a held file: permission is denied, or it is told
     that it is done, and the file is kept out of its sight until no hold covers it."""
-
-
-class ErasureSection(RequestsSection):
-    """Deletion requests on this link."""
-
-    require_second_person: Flag = False
-    """Whether a request must be approved by another person than the one who opened it."""
-    also_search: tuple[ConfigPath, ...] = Field(default=(), examples=[["/srv/reports"]])
-    """Further folders with copies of received files, which are searched too."""
 
 
 Route = Annotated[OutboundSection | InboundSection, Field(discriminator="direction")]

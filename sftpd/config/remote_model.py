@@ -76,6 +76,8 @@ class RemoteSection(HandlingSection):
     """How long it may send nothing at all while it owes an answer, and take nothing of what is sent."""
     source_address: SourceAddress | None = Field(default=None, examples=["192.0.2.10"])
     """The local address that connections to it come from; the system's choice if left out."""
+    requests: Text | None = Field(default=None, examples=["/requests"])
+    """The folder there into which notices of erasures go, `/requests` at an sftpd; they wait if left out."""
     compat: tuple[Literal["aes-cbc", "dh-group-exchange", "hmac-sha1"], ...] = ()
     """What an old server is offered besides, where it has no better; each login that uses it is logged."""
     backoff: BackoffSection = BackoffSection()

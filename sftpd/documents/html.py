@@ -26,7 +26,7 @@ def page(document: Document) -> str:
     """The document as a whole page."""
     return "\n".join(
         (
-            '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">',
+            f'<!DOCTYPE html>\n<html lang="{escape(document.language)}">\n<head>\n<meta charset="utf-8">',
             f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">',
             f"<title>{_text(document.title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>",
             f"<h1>{_text(document.title)}</h1>\n<p>{_text(document.about)}</p>",

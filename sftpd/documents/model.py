@@ -55,3 +55,7 @@ class Document:
     title: str
     about: str
     blocks: Sequence[Block]
+    language: str = "en"
+    """Of its texts (BCP 47)."""
+    one_page: bool = False
+    """Whether it is printed in smaller letters rather than on a second page."""

@@ -15,6 +15,9 @@ _TITLE, _HEADING, _TEXT, _CELL, _FOOT = 18, 13, 10, 8, 8
 _LINE = 1.35
 _NARROWEST, _WIDEST = 11, 40
 _MM_PER_POINT = 25.4 / 72
+_GAP = 3
+_SCALES = (1.0, 0.9, 0.8, 0.7, 0.6)
+"""What the letters are scaled by until a document of one page fits on it."""
 _GREY, _PALE, _BLACK = 120, 205, 0
 
 
@@ -23,26 +26,37 @@ def pages(document: Document, made: datetime) -> bytes:
 
     Its font, which every reader has, knows the letters of Windows-1252; others read `\u0142`.
     """
-    paper = _Paper(document.title)
+    paper = _drawn(document, _SCALES[0])
+    for scale in _SCALES[1:]:
+        if not document.one_page or paper.page_no() == 1:
+            break
+        paper = _drawn(document, scale)
     paper.set_creation_date(made)
+    return bytes(paper.output())
+
+
+def _drawn(document: Document, scale: float) -> "_Paper":
+    paper = _Paper(document.title, scale)
     paper.set_title(_text(document.title))
+    paper.set_lang(document.language)
     paper.add_page()
     paper.write_lines(document.title, _TITLE, bold=True)
     paper.set_text_color(_GREY)
     paper.write_lines(document.about, _TEXT)
     paper.set_text_color(_BLACK)
     for block in document.blocks:
-        paper.ln(3)
+        paper.ln(_GAP * scale)
         _DRAWN[type(block)](paper, block)
-    return bytes(paper.output())
+    return paper
 
 
 class _Paper(FPDF):
-    """Pages that carry the title and their number at the foot."""
+    """Pages that carry the title and their number at the foot; `scale` is that of the letters."""
 
-    def __init__(self, title: str) -> None:
+    def __init__(self, title: str, scale: float) -> None:
         super().__init__(format="A4")
         self._title = title
+        self.letters = scale
         self.core_fonts_encoding = "cp1252"
         self.set_margins(18, 16)
         self.set_auto_page_break(True, 18)
@@ -59,9 +73,10 @@ class _Paper(FPDF):
 
     def write_lines(self, text: str, size: int, *, bold: bool = False) -> None:
         """Write text, broken into lines."""
-        self.set_font(_FONT, "B" if bold else "", size)
+        scaled = size * self.letters
+        self.set_font(_FONT, "B" if bold else "", scaled)
         self.multi_cell(
-            0, size * _LINE * _MM_PER_POINT, _text(text), align="L", new_x="LMARGIN", new_y="NEXT"
+            0, scaled * _LINE * _MM_PER_POINT, _text(text), align="L", new_x="LMARGIN", new_y="NEXT"
         )
 
 
@@ -77,12 +92,13 @@ def _table(paper: _Paper, block: Table) -> None:
     if not block.rows:
         paper.write_lines(block.empty, _TEXT)
         return
-    paper.set_font(_FONT, size=_CELL)
+    size = _CELL * paper.letters
+    paper.set_font(_FONT, size=size)
     widths = _widths(block)
     paper.set_draw_color(_PALE)
     with paper.table(
         col_widths=widths,
-        line_height=_CELL * _LINE * _MM_PER_POINT,
+        line_height=size * _LINE * _MM_PER_POINT,
         borders_layout="HORIZONTAL_LINES",
         text_align="LEFT",
         v_align="TOP",
@@ -90,7 +106,7 @@ def _table(paper: _Paper, block: Table) -> None:
         for cells in (block.columns, *block.rows):
             row = table.row()
             for cell in cells:
-                row.cell(_text(cell), padding=(0.6, 0.8))
+                row.cell(_text(cell), padding=(0.6 * paper.letters, 0.8))
 
 
 def _widths(block: Table) -> tuple[int, ...]:

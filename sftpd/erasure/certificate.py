@@ -6,6 +6,7 @@ of signed notes. It names no person and no file: identifiers and files stand as 
 """
 
 import base64
+from datetime import UTC, datetime
 from typing import cast
 
 import msgspec
@@ -63,8 +64,33 @@ class SecondSearch(Form, frozen=True):
     held: int
 
 
+class Physical(Form, frozen=True):
+    """What became of the bytes that went from a folder: see erasure.medium."""
+
+    folder: str
+    way: str
+    file_system: str | None
+
+
+class Completion(Form, frozen=True):
+    """When no content was within reach any more, and how its bytes were let go of."""
+
+    logical: str
+    physical: tuple[Physical, ...]
+
+
+class Recipient(Form, frozen=True):
+    """Who got files that the person was in, and the notice by which they are told (GDPR 19)."""
+
+    recipient: str
+    notice: str
+    files: int
+    until: str
+    """When the notice, which has the identifiers, is removed here at the latest."""
+
+
 class Certificate(Form, frozen=True):
-    """What is certified; times are RFC 3339."""
+    """What is certified; times are RFC 3339. What certificates did not have at first may be unset."""
 
     request: str
     link: str
@@ -79,6 +105,10 @@ class Certificate(Form, frozen=True):
     remains_until: str | None
     second_search: SecondSearch
     limits: tuple[str, ...] = LIMITS
+    completion: Completion | msgspec.UnsetType = msgspec.UNSET
+    recipients: tuple[Recipient, ...] | msgspec.UnsetType = msgspec.UNSET
+    kept_until: str | msgspec.UnsetType = msgspec.UNSET
+    """When the certificate itself, and what is left of the request, is removed at its issuer."""
 
 
 class _Signature(Form, frozen=True):
@@ -89,6 +119,11 @@ class _Signature(Form, frozen=True):
 class _Document(Form, frozen=True):
     certificate: Certificate
     signature: _Signature
+
+
+def instant(moment: datetime) -> str:
+    """An instant as certificates have it: RFC 3339, in UTC, to the second."""
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def sign(certificate: Certificate, key: SigningKey) -> bytes:

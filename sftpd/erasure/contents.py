@@ -13,6 +13,7 @@ from typing import Protocol, Self
 import sqlalchemy as sa
 
 from sftpd.erasure.identifiers import Identifier, file_name_carries
+from sftpd.erasure.medium import Medium, Way, file_system
 from sftpd.erasure.plan import Parts, Unsearched
 from sftpd.errors import ContainmentError, NotFoundError, SftpdError
 from sftpd.files import durable
@@ -95,17 +96,26 @@ class Searchable(Protocol):
         """Its contents. Raises OSError."""
         ...
 
+    def medium(self) -> Medium:
+        """What a removal does to their bytes."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """A folder of files, and where it is."""
+    """A folder of files, and where it is; directories in it `without` which it is searched."""
 
     name: str
     path: Path
+    without: frozenset[Parts] = frozenset()
 
     def open(self) -> Contents:
         """Its files; links are not followed."""
-        return Files(self.name, Root.at(self.path))
+        return Files(self.name, Root.at(self.path), self.without)
+
+    def medium(self) -> Medium:
+        """Names are removed."""
+        return Medium(Way.UNLINKED, file_system(self.path))
 
     def __str__(self) -> str:
         return str(self.path)
@@ -128,6 +138,10 @@ class VaultFolder:
         """Its copies."""
         return Copies(self)
 
+    def medium(self) -> Medium:
+        """Keys are destroyed."""
+        return Medium(Way.KEY_DESTROYED)
+
     def __str__(self) -> str:
         return f"vault of {self.link}"
 
@@ -135,9 +149,10 @@ class VaultFolder:
 class Files:
     """The files of one folder; the mark of each is its snapshot."""
 
-    def __init__(self, folder: str, root: Root) -> None:
+    def __init__(self, folder: str, root: Root, without: frozenset[Parts]) -> None:
         self._folder = folder
         self._root = root
+        self._without = without
 
     def __enter__(self) -> Self:
         return self
@@ -162,7 +177,7 @@ class Files:
                 unsearched.append(Unsearched(self._folder, directory, cannot_open(fault)))
                 continue
             for name, attributes in entries:
-                if stat.S_ISDIR(attributes.st_mode):
+                if stat.S_ISDIR(attributes.st_mode) and (*directory, name) not in self._without:
                     directories.append((*directory, name))
                 elif stat.S_ISREG(attributes.st_mode):
                     yield (*directory, name)

@@ -3,33 +3,32 @@
 import hashlib
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
 
-import structlog
-
 from sftpd.audit.checkpoint import SigningKey
-from sftpd.erasure import intake, records
+from sftpd.erasure import deliveries, intake, notices, records
 from sftpd.erasure.contents import Contents, Searchable
-from sftpd.erasure.evidence import certify
+from sftpd.erasure.deliveries import Delivery
+from sftpd.erasure.evidence import Evidence, certify
 from sftpd.erasure.execute import Executor
+from sftpd.erasure.forgetting import forget_old, leave_nothing
 from sftpd.erasure.identifiers import Identifier
 from sftpd.erasure.intake import Intake
+from sftpd.erasure.medium import Medium
 from sftpd.erasure.plan import LEFT_BEHIND, Action, Place, Searched, Step, plan
 from sftpd.erasure.readers import Readers
 from sftpd.erasure.records import Item, Request
 from sftpd.erasure.request import UNSEARCHED, State, Trigger
 from sftpd.erasure.search import search
-from sftpd.errors import LedgerError, RefusedError
+from sftpd.errors import RefusedError
 from sftpd.files.beneath import Parts
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
 from sftpd.ledger.writer import Unit
-
-_log = structlog.get_logger()
 
 
 class Links(intake.Links, Protocol):
@@ -45,6 +44,21 @@ class Links(intake.Links, Protocol):
 
     def hold(self, link: str, folder: str, path: Parts) -> str | None:
         """The reason of the legal hold on a file; None when there is none."""
+        ...
+
+    def kept_until(self, link: str, since: datetime) -> datetime:
+        """When what is left of a request that was answered at `since`, and its certificate, is to go.
+
+        A link that is not configured any more has the usual term; here and for notices.
+        """
+        ...
+
+    def acknowledged_by(self, link: str, since: datetime) -> datetime:
+        """By when a notice over a link that was made at `since` is to be acknowledged."""
+        ...
+
+    def counterparty(self, link: str) -> str:
+        """With whom the link is, as people call them."""
         ...
 
     def receiptless(self, link: str, transfers: Sequence[str]) -> AbstractContextManager[None]:
@@ -149,6 +163,10 @@ class ErasureDesk:
         with self._working:
             return search(self._links.folders(link), identifiers, self._readers)
 
+    def forget_old(self, now: datetime) -> int:
+        """Forget what is left of requests whose own term is over; returns how many that were."""
+        return forget_old(self._ledger, self._links.kept_until, now)
+
     def interrupted(self) -> list[str]:
         """The ids of requests that a crash stopped while they ran: each is to be run again at start."""
         with self._ledger.read() as conn:
@@ -201,25 +219,42 @@ class ErasureDesk:
                 where=request.id,
                 remedy="find, approve and run the request again",
             )
-        self._ledger.write(partial(self._close, request, searched, steps))
-        try:
-            self._ledger.compact()
-        except LedgerError as fault:
-            _log.warning("ledger_not_compacted", request=request.id, fault=str(fault))
+        media = {folder.name: folder.medium() for folder in self._links.folders(request.link)}
+        with self._ledger.read() as conn:
+            delivered = deliveries.of_same_content(conn, request.id)
+        self._ledger.write(partial(self._close, request, searched, steps, media, delivered))
+        leave_nothing(self._ledger)
 
-    def _close(self, request: Request, searched: Searched, steps: Sequence[Step], unit: Unit) -> None:
+    def _close(
+        self,
+        request: Request,
+        searched: Searched,
+        steps: Sequence[Step],
+        media: Mapping[str, Medium],
+        delivered: Sequence[Delivery],
+        unit: Unit,
+    ) -> None:
         held = sum(step.action is Action.KEEP for step in steps)
-        event = "erasure.partial" if held else "erasure.closed"
         items = records.items(unit.conn, request.id)
-        files = records.files_searched(unit.conn, request.id)
-        certificate = certify(request, items, files, searched, steps, unit.now, self._key)
+        deliveries.enter(unit, request.id, delivered)
+        notices.make(unit, request, self._key, self._links.acknowledged_by)
+        evidence = Evidence(
+            items=items,
+            files=records.files_searched(unit.conn, request.id),
+            second=searched,
+            steps=steps,
+            media=media,
+            recipients=notices.recipients(unit.conn, request.id, self._links.counterparty),
+            kept_until=self._links.kept_until(request.link, unit.now),
+        )
+        certificate = certify(request, evidence, unit.now, self._key)
         if held:
+            event = "erasure.partial"
             records.advance(unit, request.id, Trigger.ONLY_HELD_LEFT, certificate=certificate)
         else:
-            epoch = records.next_epoch(unit.conn)
-            closing = {"certificate": certificate, "closed_at": unit.now, "epoch": epoch}
+            closing = {"certificate": certificate, "epoch": records.next_epoch(unit.conn)}
             records.advance(unit, request.id, Trigger.NOTHING_LEFT, **closing)
-            records.forget(unit, request)
+            event = "erasure.closed" if notices.all_told(unit, request) else "erasure.notifying"
         removed = [item.step for item in items if item.is_done]
         public = {"files": len(removed), "records": sum(step.records for step in removed), "held": held}
         digest = hashlib.sha256(certificate.encode()).hexdigest()

@@ -1,56 +1,73 @@
 """From what was done and what the second search saw to a signed certificate."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+from dataclasses import dataclass
+from datetime import datetime
 
 from sftpd.audit.checkpoint import SigningKey
 from sftpd.erasure.certificate import (
     Certificate,
+    Completion,
     FileEntry,
     FolderCount,
     IdentifierDigest,
+    Physical,
+    Recipient,
     SecondSearch,
+    instant,
     sign,
 )
+from sftpd.erasure.medium import Medium
 from sftpd.erasure.plan import Action, Place, Searched, Step
 from sftpd.erasure.records import Item, Request
 
 HELD_UNTIL = "the legal hold on each file listed as held is released"
 
 
-def certify(
-    request: Request,
-    items: Sequence[Item],
-    files: Mapping[str, int],
-    second: Searched,
-    steps: Sequence[Step],
-    now: datetime,
-    key: SigningKey,
-) -> str:
-    """Return the signed certificate of a request.
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """What a certificate rests on."""
 
-    `items` are its steps as carried out, `files` what the first search looked into, `second` the search
-    after the removal and `steps` what that would lead to: holds and what cannot be searched.
-    """
+    items: Sequence[Item]
+    """The steps as carried out."""
+    files: Mapping[str, int]
+    """What the first search looked into."""
+    second: Searched
+    """The search after the removal."""
+    steps: Sequence[Step]
+    """What that would lead to: holds, and what cannot be searched."""
+    media: Mapping[str, Medium]
+    """Where the contents of each folder lie."""
+    recipients: Sequence[Recipient]
+    kept_until: datetime
+    """When the certificate is to be removed."""
+
+
+def certify(request: Request, evidence: Evidence, now: datetime, key: SigningKey) -> str:
+    """Return the signed certificate of a request."""
+    steps, second = evidence.steps, evidence.second
     held = tuple(_entry(request, step) for step in steps if step.action is Action.KEEP)
     unsearchable = tuple(_entry(request, step) for step in steps if step.action is Action.UNSEARCHABLE)
     certificate = Certificate(
         request=request.id,
         link=request.link,
-        received=_instant(request.received_at),
-        due=_instant(request.due_at),
-        issued=_instant(now),
+        received=instant(request.received_at),
+        due=instant(request.due_at),
+        issued=instant(now),
         identifiers=tuple(
             IdentifierDigest(known.kind, known.digest(request.secret)) for known in request.identifiers
         ),
-        searched=_counts(files),
-        removed=tuple(_removed(items)),
+        searched=_counts(evidence.files),
+        removed=tuple(_removed(evidence.items)),
         held=held,
         unsearchable=unsearchable,
         remains_until=HELD_UNTIL if held else None,
         second_search=SecondSearch(
-            _instant(now), _counts(second.files), len(second.findings) - len(held), len(held)
+            instant(now), _counts(second.files), len(second.findings) - len(held), len(held)
         ),
+        completion=Completion(instant(now), tuple(_physical(evidence))),
+        recipients=tuple(evidence.recipients),
+        kept_until=instant(evidence.kept_until),
     )
     return sign(certificate, key).decode()
 
@@ -62,6 +79,14 @@ def _removed(items: Iterable[Item]) -> Iterable[FileEntry]:
             yield FileEntry(item.file, done.folder, done.action, done.format, done.records, done.reason)
 
 
+def _physical(evidence: Evidence) -> Iterable[Physical]:
+    """How the bytes went, of each folder from which some did."""
+    for folder in sorted({item.step.folder for item in evidence.items if item.is_done}):
+        medium = evidence.media.get(folder)
+        if medium is not None:
+            yield Physical(folder, medium.way, medium.file_system)
+
+
 def _entry(request: Request, step: Step) -> FileEntry:
     place: Place = (step.folder, step.path)
     return FileEntry(request.digest(place), step.folder, step.action, step.format, step.records, step.reason)
@@ -69,7 +94,3 @@ def _entry(request: Request, step: Step) -> FileEntry:
 
 def _counts(files: Mapping[str, int]) -> tuple[FolderCount, ...]:
     return tuple(FolderCount(folder, count) for folder, count in sorted(files.items()))
-
-
-def _instant(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

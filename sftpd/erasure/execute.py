@@ -10,7 +10,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 
-from sftpd.erasure import records, traces
+from sftpd.erasure import deliveries, records, traces
 from sftpd.erasure.contents import ContentError, Contents
 from sftpd.erasure.messages import Found, Redact, Unsearchable
 from sftpd.erasure.plan import Action, Place
@@ -88,6 +88,8 @@ class Executor:
     def _conclude(self, item: Item, outcome: Outcome, unit: Unit) -> None:
         place: Place = (item.step.folder, item.step.path)
         link = self._request.link
+        if outcome.done and outcome.records:
+            deliveries.note(unit, self._request, place, outcome.old)
         if outcome.new is not None and outcome.seen is not None:
             traces.redacted(unit, link, place, outcome.old, outcome.new, outcome.seen)
         elif outcome.done and outcome.records:
@@ -154,6 +156,7 @@ class Executor:
             return Outcome(done=False, reason=_CHANGED)
         if (kept := self._kept(item)) is not None:
             return kept
+        self._note_ahead(fd, path[-1], old)
         contents.remove(path, mark)
         return Outcome(True, answer.records, _other_names(fd), old)
 
@@ -172,8 +175,18 @@ class Executor:
                 return Outcome(done=False, reason=_CHANGED)
             if (kept := self._kept(item)) is not None:
                 return kept
+            self._note_ahead(fd, path[-1], old)
             seen = contents.replace(path, draft, out, os.fstat(fd))
         return Outcome(True, answer.records, _other_names(fd), old, new, seen, replaced=mark)
+
+    def _note_ahead(self, fd: int, name: bytes, old: Fingerprint) -> None:
+        """Keep what a content is, and which of the identifiers it carries, before it goes."""
+        known = self._request.identifiers
+        answers = [look_into(fd, name, [one], self._readers) for one in known] if len(known) > 1 else []
+        carried = [
+            number for number, found in enumerate(answers) if isinstance(found, Found) and found.records
+        ]
+        deliveries.note_ahead(self._ledger, self._request, old, carried or range(len(known)))
 
 
 def _draft_name(request: Request, item: Item) -> bytes:

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from sftpd.audit import sshsig
 from sftpd.erasure.order import SUFFIX
-from sftpd.ledger import erasure_tables, tables
+from sftpd.ledger import tables
 from sftpd.ledger.database import in_parts
 from sftpd.ledger.writer import Unit
 
@@ -19,7 +19,7 @@ FOLDER = "requests"
 BATCH = 100
 """Orders that are taken in at one time."""
 
-_file, _order = tables.kept_file, erasure_tables.order
+_file, _order = tables.kept_file, tables.erasure_order
 
 
 @dataclass(frozen=True, slots=True)

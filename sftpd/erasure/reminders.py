@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from sftpd.erasure import records
 from sftpd.erasure.records import Request
-from sftpd.ledger import erasure_tables
+from sftpd.ledger import tables
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
 from sftpd.ledger.writer import Unit
@@ -23,7 +23,7 @@ OVERDUE = "overdue"
 Before = Callable[[str], Sequence[timedelta]]
 """How long before they end a link's terms are told of; no time at all for a link that is not configured."""
 
-_reminder = erasure_tables.reminder
+_reminder = tables.erasure_reminder
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,6 +19,7 @@ class State(StrEnum):
     APPROVED = "approved"
     EXECUTING = "executing"
     VERIFYING = "verifying"
+    NOTIFYING = "notifying"
     CLOSED = "closed"
     PARTIAL = "partial"
     DENIED = "denied"
@@ -39,6 +40,7 @@ class Trigger(StrEnum):
     REMAINS = "remains"
     NOTHING_LEFT = "nothing_left"
     ONLY_HELD_LEFT = "only_held_left"
+    ALL_TOLD = "all_told"
 
 
 TRANSITIONS: dict[State, dict[Trigger, State]] = {
@@ -65,9 +67,10 @@ TRANSITIONS: dict[State, dict[Trigger, State]] = {
     State.VERIFYING: {
         Trigger.RUN: State.VERIFYING,
         Trigger.REMAINS: State.SCOPING,
-        Trigger.NOTHING_LEFT: State.CLOSED,
+        Trigger.NOTHING_LEFT: State.NOTIFYING,
         Trigger.ONLY_HELD_LEFT: State.PARTIAL,
     },
+    State.NOTIFYING: {Trigger.ALL_TOLD: State.CLOSED},
     State.PARTIAL: {Trigger.SEARCH: State.SCOPING},
     State.CLOSED: {},
     State.DENIED: {},
@@ -77,7 +80,7 @@ TRANSITIONS: dict[State, dict[Trigger, State]] = {
 UNSEARCHED = frozenset({State.RECEIVED, State.SCOPING})
 """The states in which a request may be searched for and no search has come to its end."""
 
-ANSWERED = frozenset({State.CLOSED, State.PARTIAL, State.DENIED, State.DUPLICATE})
+ANSWERED = frozenset({State.NOTIFYING, State.CLOSED, State.PARTIAL, State.DENIED, State.DUPLICATE})
 """The states in which the person has had an answer: the term has done its work."""
 
 

@@ -19,14 +19,22 @@ def reference(conn: sa.Connection, link: str, place: Place) -> str | None:
     return conn.scalar(sa.select(_file.c.id).where(*_at(link, place)))
 
 
-def transfers(conn: sa.Connection, link: str, place: Place, old: Fingerprint | None) -> list[str]:
-    """The ids of the transfers by which the file at this place, or its content, crossed the link."""
+def crossed(
+    conn: sa.Connection, link: str, place: Place, old: Fingerprint | None
+) -> tuple[set[str], set[str]]:
+    """The ids of the transfers by which the file at this place crossed the link, and the hashes it had."""
     columns = (_file.c.id, _file.c.transfer, _file.c.sha256)
     rows = list(conn.execute(sa.select(*columns).where(*_at(link, place))))
     hashes = {row.sha256 for row in rows if row.sha256} | ({old.sha256.hex()} if old else set())
+    return {row.transfer or row.id for row in rows}, hashes
+
+
+def transfers(conn: sa.Connection, link: str, place: Place, old: Fingerprint | None) -> list[str]:
+    """The ids of the transfers by which the file at this place, or its content, crossed the link."""
+    own, hashes = crossed(conn, link, place, old)
     t = tables.transfer.c
     same = conn.scalars(sa.select(t.id).where(t.link == link, t.sha256.in_(hashes)))
-    return sorted({*(row.transfer or row.id for row in rows), *same})
+    return sorted({*own, *same})
 
 
 def erased(unit: Unit, link: str, place: Place, old: Fingerprint | None) -> None:

@@ -1,10 +1,50 @@
-"""The tables of the ledger for what comes with deletion requests: orders, and what was told of terms."""
+"""The tables of the ledger for deletion requests: their plans, orders, terms, and who is told."""
 
 import sqlalchemy as sa
 
-from sftpd.ledger.tables import Instant, metadata
+from sftpd.ledger.schema import Instant, metadata
 
-order = sa.Table(
+erasure_request = sa.Table(
+    "erasure_request",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),
+    sa.Column("link", sa.Text, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),
+    sa.Column("received_at", Instant, nullable=False),
+    sa.Column("due_at", Instant, nullable=False),
+    sa.Column("opened_by", sa.Text, nullable=False),
+    sa.Column("asked_at", Instant),  # while the person's identity is asked for: since when
+    sa.Column("paused", sa.BigInteger, nullable=False, server_default="0"),  # microseconds, before
+    sa.Column("extended_at", Instant),
+    sa.Column("forwarded_at", Instant),  # to the controller that we process for
+    sa.Column("instructed_at", Instant),
+    sa.Column("duplicate_of", sa.Text),
+    sa.Column("identifiers", sa.JSON),  # emptied when the request is closed
+    sa.Column("approved_by", sa.Text),
+    sa.Column("approved_at", Instant),
+    sa.Column("closed_at", Instant),
+    sa.Column("findings", sa.JSON),
+    sa.Column("certificate", sa.Text),
+    sa.Column("epoch", sa.Integer, nullable=False, default=0),
+)
+"""Deletion requests and their certificates."""
+
+erasure_item = sa.Table(
+    "erasure_item",
+    metadata,
+    sa.Column("request", sa.Text, primary_key=True),
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("folder", sa.Text, nullable=False),
+    sa.Column("path", sa.LargeBinary),  # emptied when the request is closed
+    sa.Column("action", sa.Text, nullable=False),  # delete | redact | keep | wait | unsearchable
+    sa.Column("format", sa.Text),
+    sa.Column("records", sa.Integer, nullable=False, default=0),
+    sa.Column("state", sa.Text, nullable=False),  # planned | intended | done
+    sa.Column("reason", sa.Text),
+)
+"""What a deletion request does to each file."""
+
+erasure_order = sa.Table(
     "erasure_order",
     metadata,
     sa.Column("transfer", sa.Text, primary_key=True),  # of the order's file
@@ -23,7 +63,7 @@ order = sa.Table(
 )
 """The orders that counterparties have dropped, each file and signature once, and how far each is answered."""
 
-reminder = sa.Table(
+erasure_reminder = sa.Table(
     "erasure_reminder",
     metadata,
     sa.Column("request", sa.Text, primary_key=True),
@@ -32,3 +72,50 @@ reminder = sa.Table(
     sa.Column("told_at", Instant, nullable=False),
 )
 """What has been told of the ends of terms; a term that was moved is told of again."""
+
+erasure_content = sa.Table(
+    "erasure_content",
+    metadata,
+    sa.Column("request", sa.Text, primary_key=True),
+    sa.Column("sha256", sa.Text, primary_key=True),
+    sa.Column("carried", sa.JSON),  # the numbers of the request's identifiers in it; none: it is not known
+)
+"""The hashes of contents that a request has removed, until it is known who else has them."""
+
+erasure_delivery = sa.Table(
+    "erasure_delivery",
+    metadata,
+    sa.Column("request", sa.Text, primary_key=True),
+    sa.Column("transfer", sa.Text, primary_key=True),
+    sa.Column("link", sa.Text, nullable=False),  # of the transfer, and its remote; empty: to /download
+    sa.Column("remote", sa.Text, nullable=False),
+    sa.Column("name", sa.Text, nullable=False),  # as its recipient knows it; emptied with its notice
+    sa.Column("sha256", sa.Text, nullable=False),
+    sa.Column("notice", sa.Text),  # that tells of it
+)
+"""The deliveries of files in which a deletion request found the person."""
+
+erasure_notice = sa.Table(
+    "erasure_notice",
+    metadata,
+    sa.Column("id", sa.Text, primary_key=True),  # that of the order
+    sa.Column("request", sa.Text, nullable=False),
+    sa.Column("link", sa.Text, nullable=False),
+    sa.Column("remote", sa.Text, nullable=False),  # empty: who logs in to us
+    sa.Column("files", sa.Integer, nullable=False),
+    sa.Column("state", sa.Text, nullable=False),  # made | delivered | acknowledged
+    sa.Column("made_at", Instant, nullable=False),
+    sa.Column("due_at", Instant, nullable=False),  # by when it is to be acknowledged
+    sa.Column("delivered_at", Instant),
+    sa.Column("acknowledged_at", Instant),
+    sa.Column("content", sa.LargeBinary),  # the order; emptied once it is delivered
+    sa.Column("signature", sa.LargeBinary),
+    sa.Column("fault", sa.Text),  # why it could not be delivered when that was last tried
+    sa.Column("told_at", Instant),  # that it is overdue
+    sa.Column("withdrawn_at", Instant),  # when what lay here for its recipient was removed
+    sa.Column("answer", sa.Text),  # certificate | partial | denied | told: by somebody here
+    sa.Column("document", sa.LargeBinary),  # what the recipient answered
+    sa.Index(None, "request"),
+    sa.Index(None, "state"),
+)
+"""Notices to recipients that a person was erased here (GDPR 19), and how far each is."""

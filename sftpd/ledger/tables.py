@@ -2,6 +2,13 @@
 
 import sqlalchemy as sa
 
+from sftpd.ledger.erasure_tables import erasure_content as erasure_content
+from sftpd.ledger.erasure_tables import erasure_delivery as erasure_delivery
+from sftpd.ledger.erasure_tables import erasure_item as erasure_item
+from sftpd.ledger.erasure_tables import erasure_notice as erasure_notice
+from sftpd.ledger.erasure_tables import erasure_order as erasure_order
+from sftpd.ledger.erasure_tables import erasure_reminder as erasure_reminder
+from sftpd.ledger.erasure_tables import erasure_request as erasure_request
 from sftpd.ledger.retention_tables import approval as approval
 from sftpd.ledger.retention_tables import clock_mark as clock_mark
 from sftpd.ledger.retention_tables import disposal as disposal
@@ -136,46 +143,6 @@ hold = sa.Table(
     sa.Index(None, "link"),
 )
 """Legal holds; nothing they cover is disposed of or erased until they are released."""
-
-erasure_request = sa.Table(
-    "erasure_request",
-    metadata,
-    sa.Column("id", sa.Text, primary_key=True),
-    sa.Column("link", sa.Text, nullable=False),
-    sa.Column("state", sa.Text, nullable=False),
-    sa.Column("received_at", Instant, nullable=False),
-    sa.Column("due_at", Instant, nullable=False),
-    sa.Column("opened_by", sa.Text, nullable=False),
-    sa.Column("asked_at", Instant),  # while the person's identity is asked for: since when
-    sa.Column("paused", sa.BigInteger, nullable=False, server_default="0"),  # microseconds, before
-    sa.Column("extended_at", Instant),
-    sa.Column("forwarded_at", Instant),  # to the controller that we process for
-    sa.Column("instructed_at", Instant),
-    sa.Column("duplicate_of", sa.Text),
-    sa.Column("identifiers", sa.JSON),  # emptied when the request is closed
-    sa.Column("approved_by", sa.Text),
-    sa.Column("approved_at", Instant),
-    sa.Column("closed_at", Instant),
-    sa.Column("findings", sa.JSON),
-    sa.Column("certificate", sa.Text),
-    sa.Column("epoch", sa.Integer, nullable=False, default=0),
-)
-"""Deletion requests and their certificates."""
-
-erasure_item = sa.Table(
-    "erasure_item",
-    metadata,
-    sa.Column("request", sa.Text, primary_key=True),
-    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
-    sa.Column("folder", sa.Text, nullable=False),
-    sa.Column("path", sa.LargeBinary),  # emptied when the request is closed
-    sa.Column("action", sa.Text, nullable=False),  # delete | redact | keep | wait | unsearchable
-    sa.Column("format", sa.Text),
-    sa.Column("records", sa.Integer, nullable=False, default=0),
-    sa.Column("state", sa.Text, nullable=False),  # planned | intended | done
-    sa.Column("reason", sa.Text),
-)
-"""What a deletion request does to each file."""
 
 attempt = sa.Table(
     "attempt",

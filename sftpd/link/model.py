@@ -137,6 +137,8 @@ class Remote:
     handling: Handling = Handling()
     receipts: ReturnReceipts | None = None
     """None: they are not collected."""
+    requests: str | None = None
+    """Its folder for signed orders; None: it takes none."""
 
 
 @dataclass(frozen=True, slots=True)

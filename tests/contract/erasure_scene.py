@@ -3,7 +3,7 @@
 import os
 import sys
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
@@ -20,11 +20,13 @@ from sftpd.files.data_keys import WrappingKey
 from sftpd.files.vault import Vault
 from sftpd.ledger import tables
 from sftpd.ledger.ledger import Ledger
+from sftpd.periods import Period
 from sftpd.process.pool import Children
 
 RECEIVED = datetime(2026, 1, 31, 10, tzinfo=UTC)
 KEY = SigningKey("test/demo", Ed25519PrivateKey.from_private_bytes(b"\1" * 32))
 FOLDERS = ("inbound", "sent", "staging", "screening")
+KEPT = Period(years=5)
 JAN = "jan@example.nl"
 
 
@@ -50,6 +52,15 @@ class Links:
     def folders(self, link):
         folders = [Folder(name, self.root / name) for name in FOLDERS]
         return folders if self.vault is None else [*folders, VaultFolder(link, self.vault, self.ledger)]
+
+    def acknowledged_by(self, link, since):
+        return since + timedelta(days=30)
+
+    def counterparty(self, link):
+        return {"demo": "Demo Partner"}.get(link, link)
+
+    def kept_until(self, link, since):
+        return KEPT.due(since, self.zone(link))
 
     def needs_second_person(self, link):
         return self.second_person

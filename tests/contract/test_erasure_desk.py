@@ -292,6 +292,8 @@ def test_kill_9_at_any_step_of_a_run_is_finished_by_the_next(tmp_path):
         scene.put("inbound/a.csv", TABLE)
         scene.put("inbound/b.txt", JAN)
         scene.put("inbound/other.csv", TABLE_AFTER)
+        deliver(scene, "t1", TABLE)
+        deliver(scene, "t2", JAN)
         request = scene.approved()
     steps = int(run(beginning, tmp_path / "whole", request, step=-1))
     with ThreadPoolExecutor(4) as workers:
@@ -303,10 +305,22 @@ def test_kill_9_at_any_step_of_a_run_is_finished_by_the_next(tmp_path):
             scene = Scene(place, children)
             for interrupted in scene.desk.interrupted() or [request]:
                 scene.desk.run(interrupted)
-            assert sum(entry.records for entry in certificate(scene, request).removed) == 2
+            signed = certificate(scene, request)
+            assert sum(entry.records for entry in signed.removed) == 2
+            assert [one.files for one in signed.recipients] == [2]
             scene.close()
             files = {path.name: path.read_text() for path in (place / "inbound").iterdir()}
             assert files == {"a.csv": TABLE_AFTER, "other.csv": TABLE_AFTER}
+
+
+def deliver(scene: Scene, transfer: str, content: str) -> None:
+    """Enter a delivery of which no copy is left."""
+    row = {
+        "id": transfer, "link": "demo", "direction": "outbound", "route": "out", "peer": "far", "path": b"f",
+        "source": "1:2:3", "size": len(content), "sha256": hashlib.sha256(content.encode()).hexdigest(),
+        "state": "done", "began_at": RECEIVED, "changed_at": RECEIVED,
+    }  # fmt: skip
+    scene.ledger.write(lambda unit: unit.conn.execute(tables.transfer.insert(), [row]))
 
 
 def run(beginning: Path, place: Path, request: str, step: int) -> bytes:

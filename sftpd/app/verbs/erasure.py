@@ -9,8 +9,10 @@ from typing import Any
 from sftpd.app.instance import Instance
 from sftpd.app.verbs.verb import Arguments, Verb, as_text, instant
 from sftpd.config.requests_model import PARTNER
-from sftpd.erasure import answers
+from sftpd.erasure import answers, notices
 from sftpd.erasure.answers import Shelf
+from sftpd.erasure.notices import Notice
+from sftpd.erasure.notifier import acknowledge
 from sftpd.erasure.records import Item, Request
 from sftpd.errors import NotFoundError, UsageError
 from sftpd.files.beneath import Root
@@ -112,6 +114,38 @@ def _certificate(instance: Instance, arguments: Arguments) -> dict[str, Any]:
     return {"id": request.id, "certificate": request.certificate, "key": str(instance.key.verifier)}
 
 
+def _notices(instance: Instance, arguments: Arguments) -> list[dict[str, Any]]:
+    request = instance.erasure.show(arguments["id"])
+    with instance.ledger.read() as conn:
+        return [_notice(notice) for notice in notices.of(conn, request.id)]
+
+
+def _told(instance: Instance, arguments: Arguments) -> dict[str, Any]:
+    """Note that a recipient was told by other means than a notice over the link, or has answered."""
+    acknowledge(instance.ledger, arguments["notice"], by=arguments["by"], reason=arguments["reason"])
+    with instance.ledger.read() as conn:
+        return _notice(notices.get(conn, arguments["notice"]))
+
+
+def _notice(notice: Notice) -> dict[str, Any]:
+    return {
+        "id": notice.id,
+        "request": notice.request,
+        "link": notice.link,
+        "remote": notice.remote or None,
+        "files": notice.files,
+        "state": notice.state,
+        "made": notice.made_at.isoformat(),
+        "due": notice.due_at.isoformat(),
+        "delivered": _time(notice.delivered_at),
+        "acknowledged": _time(notice.acknowledged_at),
+        "overdue": notice.told_at is not None and notice.acknowledged_at is None,
+        "reason": notice.fault,
+        "answer": notice.answer,
+        "document": None if notice.document is None else notice.document.decode(errors="backslashreplace"),
+    }
+
+
 def _request(request: Request) -> dict[str, Any]:
     return {
         "id": request.id,
@@ -162,4 +196,6 @@ VERBS: Mapping[str, Verb] = {
     "erasure.run": _run,
     "erasure.show": _show,
     "erasure.certificate": _certificate,
+    "erasure.notices": _notices,
+    "erasure.told": _told,
 }

@@ -11,7 +11,8 @@ STRAIGHT = [
     (Trigger.APPROVE, State.APPROVED),
     (Trigger.RUN, State.EXECUTING),
     (Trigger.CARRIED_OUT, State.VERIFYING),
-    (Trigger.NOTHING_LEFT, State.CLOSED),
+    (Trigger.NOTHING_LEFT, State.NOTIFYING),
+    (Trigger.ALL_TOLD, State.CLOSED),
 ]
 
 
@@ -48,7 +49,7 @@ def test_nothing_is_searched_while_it_is_not_certain_who_asks() -> None:
 def test_what_is_final_is_answered() -> None:
     final = {state for state, allowed in TRANSITIONS.items() if not allowed}
     assert final == {State.CLOSED, State.DENIED, State.DUPLICATE}
-    assert final | {State.PARTIAL} == ANSWERED
+    assert final | {State.NOTIFYING, State.PARTIAL} == ANSWERED
 
 
 @pytest.mark.parametrize("state", State)

@@ -1,0 +1,69 @@
+"""One sftpd delivers to another and erases a person: the other is told, erases too, and certifies."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from daemon import Daemon, eventually
+from traffic_scene import states, with_sftpd
+
+PERSON = "jan@example.org"
+BEFORE = f"name,email\nJan,{PERSON}\nKim,kim@example.org\n"
+AFTER = "name,email\nKim,kim@example.org\n"
+
+
+@pytest.fixture
+def partner(tmp_path: Path) -> Iterator[Daemon]:
+    made = Daemon(tmp_path / "partner")
+    yield made
+    made.kill()
+
+
+@pytest.fixture
+def ours(tmp_path: Path, partner: Daemon) -> Iterator[Daemon]:
+    made = Daemon(tmp_path / "ours")
+    with_sftpd(made, partner)
+    (made.root / "keys/partner_signers").write_text(partner.cli("audit", "signer").stdout)
+    table = ["[remote.receipts]", 'signers = "file:keys/partner_signers"', 'every = "PT1S"', ""]
+    text = made.link_config.read_text()
+    text = text.replace("\n[[route]]", "\n".join(['\nrequests = "/requests"', *table, "[[route]]"]), 1)
+    made.link_config.write_text(text)
+    signer = made.cli("audit", "signer").stdout.replace("receipt@sftpd", "order@sftpd")
+    (partner.root / "keys/orders").write_text(signer)
+    partner.configure_link("erasure", 'order_keys = "file:keys/orders"')
+    partner.start()
+    yield made
+    made.kill()
+
+
+def test_the_recipient_of_a_delivery_is_told_erases_and_certifies(ours: Daemon, partner: Daemon) -> None:
+    ours.start()
+    (ours.outbound / "list.csv").write_text(BEFORE)
+    eventually(lambda: states(ours) == {"done": 1}, ours)
+    request = erasure(ours, "open", "--link", "demo", "--identifier", f"email={PERSON}")["id"]
+    for step in ("find", "approve", "run"):
+        erasure(ours, step, request)
+    eventually(lambda: erasure(ours, "show", request)["state"] == "closed", ours)
+    (notice,) = erasure(ours, "notices", request)
+    assert (notice["remote"], notice["files"], notice["state"]) == ("partner", 1, "delivered")
+    eventually(lambda: [one["state"] for one in erasure(partner, "list")] == ["review"], partner)
+    (theirs,) = erasure(partner, "list")
+    erasure(partner, "approve", theirs["id"], "--by", "Their officer")
+    eventually(lambda: erasure(ours, "notices", request)[0]["answer"] == "certificate", ours)
+    assert (partner.inbound / "list.csv").read_text() == AFTER
+    (notice,) = erasure(ours, "notices", request)
+    assert json.loads(notice["document"])["certificate"]["request"] == theirs["id"]
+    for daemon in (ours, partner):
+        assert daemon.cli("audit", "verify").returncode == 0
+        daemon.stop()
+        files = [path for path in daemon.root.rglob("*") if path.is_file()]
+        assert [path for path in files if PERSON.encode() in path.read_bytes()] == []
+        assert PERSON not in daemon.log
+
+
+def erasure(daemon: Daemon, *words: str):
+    """What a step of a request that must succeed prints."""
+    done = daemon.cli("erasure", *words, "--json")
+    assert done.returncode == 0, f"{done.stderr}\n{daemon.log}"
+    return json.loads(done.stdout)
