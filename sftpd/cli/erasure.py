@@ -1,6 +1,7 @@
 """`sftpd erasure`: deletion requests, from receipt to certificate."""
 
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -18,6 +19,7 @@ from sftpd.cli.common import (
     show_fields,
     show_rows,
 )
+from sftpd.cli.evidence import read_file
 from sftpd.errors import UsageError
 
 group = typer.Typer()
@@ -25,8 +27,6 @@ for _work in (certificate.certificate, certificate.render, certificate.verify):
     group.command(_work.__name__)(_work)
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
-
-
 LinkAboutOption = Annotated[
     str, typer.Option("--link", metavar="LINK", help="The link it is about.", show_default=False)
 ]

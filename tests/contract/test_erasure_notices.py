@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from erasure_scene import JAN, KEPT, KEY, RECEIVED, Scene
 from exchange_doubles import Crash, Fuse, LocalRemote
+from receipt_scene import verifies
 
 from sftpd.audit import sshsig
 from sftpd.audit.checkpoint import SigningKey
@@ -152,6 +153,9 @@ def test_each_recipient_is_told_in_which_files_the_person_was_and_then_the_reque
     assert [file.name for file in partner.files] == ["c.txt"]
     assert (far.kind, far.identifiers) == (order.Kind.NOTICE, (f"email={JAN}",))
     assert {far.order, partner.order} == {one.notice for one in signed.recipients}
+    signers = scene.root / "allowed_signers"
+    signers.write_text(sshsig.allowed_signer(KEY.verifier, order.NAMESPACE))
+    assert all(verifies(path, signers, KEY.verifier.name, order.NAMESPACE) for path in carrier.found())
     for table in tables.metadata.sorted_tables:
         assert JAN not in repr(scene.rows(table)), table
     assert [row["name"] for row in scene.rows(tables.erasure_delivery)] == ["", "", ""]

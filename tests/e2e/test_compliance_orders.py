@@ -12,6 +12,7 @@ from sftpd.audit.checkpoint import VerifierKey
 from sftpd.erasure.certificate import verify
 
 DOCS = (Path(__file__).parents[2] / "docs/erasure.md").read_text()
+DOCS = DOCS.partition("\n### Orders of the counterparty\n")[2].partition("\n### ")[0]
 (ORDER,) = re.findall(r"^```json\n(.*?)^```$", DOCS, re.MULTILINE | re.DOTALL)
 SIGN, TRUST, VERIFY = re.findall(r"^```sh\n(.*?)^```$", DOCS, re.MULTILINE | re.DOTALL)
 (SETTINGS,) = re.findall(r"^```toml\n\[erasure\]\n(.*?)\n```$", DOCS, re.MULTILINE | re.DOTALL)
