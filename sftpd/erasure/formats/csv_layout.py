@@ -11,7 +11,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 from sftpd.erasure.formats.decoding import Decoded, Traces, width
-from sftpd.erasure.formats.lines import lines, records, spans
+from sftpd.erasure.formats.lines import lines, placed, records, spans
 from sftpd.erasure.formats.model import Data, UnsearchableError
 
 _TELLING = 3
@@ -245,9 +245,9 @@ def survey(data: Data, traces: Traces) -> Table:
     """Read a table once, in little memory. Raises UnsearchableError where it is not strict."""
     table = Survey()
     touched: list[Block] = []
-    for part in records(lines(data, traces)):
-        if traces.touch(part.start, part.end):
-            touched.append(Block(part.start, part.end, table.number))
+    for part, end in placed(records(lines(data, traces)), len(data)):
+        if traces.touch(part.start, end):
+            touched.append(Block(part.start, end, table.number))
         table.read(part)
     layout = table.layout()
     head = next(fields(table.first, layout.delimiter)).fields if table.first else []

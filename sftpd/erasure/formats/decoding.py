@@ -44,11 +44,6 @@ class Decoded:
     start: int
     """Where it begins, in bytes: after the byte order mark, or after what stands before this part."""
 
-    @property
-    def end(self) -> int:
-        """Where it ends, in bytes."""
-        return self.start + width(self.text, self.encoding)
-
     def in_bytes(self, matches: Iterable[Match]) -> Iterator[Match]:
         """Turn matches over characters, ascending and without overlap, into matches over bytes."""
         character, byte = 0, self.start
@@ -163,8 +158,7 @@ def _spans(
 
 
 def _refuse_control(text: str) -> None:
-    raw = text.encode()
-    if len(raw.translate(None, _CONTROL)) != len(raw):
+    if any(map(text.encode().__contains__, _CONTROL)):
         raise UnsearchableError("it holds control characters, as binary files do")
 
 
@@ -177,7 +171,7 @@ def _folded(text: str) -> str:
         return fold(text)
     with contextlib.suppress(UnicodeEncodeError):
         raw = text.encode("latin-1")
-        if len(raw.translate(None, _GROWS)) == len(raw):
+        if not any(map(raw.__contains__, _GROWS)):
             return raw.translate(_FOLDS).decode("latin-1")
     return "\n".join(map(fold, text.split("\n")))
 

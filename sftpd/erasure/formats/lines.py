@@ -51,6 +51,17 @@ def _after_last(line_feed: bytes, piece: bytes, offset: int) -> int:
     return found + len(line_feed) if found >= 0 else 0
 
 
+def placed(parts: Iterator[Decoded], end: int) -> Iterator[tuple[Decoded, int]]:
+    """Each part and where it ends, in bytes: where the next begins, the last at `end`."""
+    before = next(parts, None)
+    if before is None:
+        return
+    for part in parts:
+        yield before, part.start
+        before = part
+    yield before, end
+
+
 def spans(text: str) -> Iterator[tuple[int, int]]:
     """Where each line starts and ends, its line feed included."""
     start = 0

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from sftpd.erasure.formats.decoding import Decoded, may_carry, traces
 from sftpd.erasure.formats.json import document_carries
 from sftpd.erasure.formats.json_tokens import check, documents, unescaped
-from sftpd.erasure.formats.lines import likely, lines, spans
+from sftpd.erasure.formats.lines import likely, lines, placed, spans
 from sftpd.erasure.formats.model import Data, Findings, Inquiry, Match, UnsearchableError, cut
 from sftpd.erasure.identifiers import Identifier
 
@@ -21,10 +21,10 @@ class Ndjson:
         where = traces(data, known, unescaped)
         matches: list[Match] = []
         number = 1
-        for part in lines(data, where) if where else ():
+        for part, end in placed(lines(data, where), len(data)) if where else ():
             if not documents(part.text):
                 _check(part.text, number)
-            if where.touch(part.start, part.end):
+            if where.touch(part.start, end):
                 matches += _matches(part, number, known)
             number += part.text.count("\n")
         return cut(self.name, data, matches)

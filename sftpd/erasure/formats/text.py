@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from sftpd.erasure.formats.decoding import OVERLAP, Traces, traces
-from sftpd.erasure.formats.lines import lines
+from sftpd.erasure.formats.lines import lines, placed
 from sftpd.erasure.formats.model import Data, Findings, Inquiry, cut, whole_file
 from sftpd.erasure.identifiers import carries
 
@@ -27,8 +27,8 @@ def _passages(data: Data, where: Traces) -> Iterator[str]:
     An identifier itself may, so each passage begins with lines of the one before.
     """
     before = ""
-    for part in lines(data, where):
+    for part, end in placed(lines(data, where), len(data)):
         passage = before + part.text
-        if where.touch(part.start, part.end):
+        if where.touch(part.start, end):
             yield passage
         before = passage[passage.rfind("\n", 0, max(0, len(passage) - OVERLAP)) + 1 :]

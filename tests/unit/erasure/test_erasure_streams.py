@@ -163,7 +163,8 @@ def test_lines_are_whole_in_every_encoding(text: str, piece: int) -> None:
             parts = list(lines.lines(data, Traces(encoding, 4, ())))
         assert "".join(part.text for part in parts) == text
         assert all(part.text.endswith("\n") for part in parts[:-1])
-        assert [part.start for part in parts[1:]] == [part.end for part in parts[:-1]]
+        for part, end in lines.placed(iter(parts), len(data)):
+            assert data[part.start : end].decode(encoding) == part.text
 
 
 @given(st.lists(st.sampled_from(["x" * 50, "\n", "jan@example.nl", "é"]), max_size=40).map("".join), PIECES)
