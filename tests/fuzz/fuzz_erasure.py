@@ -12,7 +12,7 @@ from sftpd.erasure.formats.ndjson import Ndjson
 from sftpd.erasure.identifiers import parse_identifier
 
 _KNOWN = [parse_identifier(raw) for raw in ("email=j@x.nl", "customer=12", "name=Zoë B")]
-_SMALLEST = 16
+_SMALLEST = 50
 """Bytes of a piece at least: below that it takes long."""
 
 

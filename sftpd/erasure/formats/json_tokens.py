@@ -14,6 +14,7 @@ DEPTH_LIMIT = 512
 
 _ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 """An escape in a string: the code of a character, or the character."""
+_CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _TOKEN = re.compile(
     r"[ \t\r\n]*+(?:"
     r'(?P<string>"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+")'
@@ -35,7 +36,7 @@ def unescaped(text: str) -> str:
 
 def _unescape(found: re.Match[str]) -> str:
     code, character = found.groups()
-    return chr(int(code, 16)) if code else str(character)
+    return chr(int(code, 16)) if code else _CONTROLS.get(character, str(character))
 
 
 def documents(text: str) -> bool:
