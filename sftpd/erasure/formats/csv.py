@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 
 from sftpd.erasure.formats import csv_layout
-from sftpd.erasure.formats.csv_layout import TRAILER, TRAILER_CODE, Block, Record, Table
+from sftpd.erasure.formats.csv_layout import TRAILER, TRAILER_CODE, Block, Table
 from sftpd.erasure.formats.decoding import Decoded, Traces, may_carry, traces
 from sftpd.erasure.formats.lines import likely
 from sftpd.erasure.formats.model import Data, Edit, Findings, Inquiry, Match, cut
@@ -30,8 +30,7 @@ class Csv:
         if not where:
             return cut(self.name, data, [])
         table = csv_layout.survey(data, where)
-        head = Record(0, 0, list(table.head))
-        labels = [] if _carries(head, [], known) else head.fields
+        labels = [] if _carries(table.head, [], known) else table.head
         found = [
             match
             for block in table.touched
@@ -42,7 +41,7 @@ class Csv:
 
 def _plain(raw: str) -> str:
     """The text with each quote in a quoted field as it is meant."""
-    return raw.replace('""', '"')
+    return raw.replace('""', '"') if '"' in raw else raw
 
 
 def _matches(
@@ -61,14 +60,16 @@ def _matches(
         for number, start, end in likely(
             text, places, block.first, lambda rows: may_carry(rows, known, _plain)
         )
-        if _carries(next(csv_layout.fields(text[start:end], delimiter)), labels if number > 1 else [], known)
+        if _carries(
+            next(csv_layout.fields(text[start:end], delimiter)).fields, labels if number > 1 else [], known
+        )
     )
     return Decoded(text, where.encoding, block.start).in_bytes(found)
 
 
-def _carries(record: Record, labels: Sequence[str], known: Sequence[Identifier]) -> bool:
-    columns = labels if len(labels) == len(record.fields) else [""] * len(record.fields)
-    return any(carries(known, *field) for field in zip(record.fields, columns, strict=True))
+def _carries(fields: Sequence[str], labels: Sequence[str], known: Sequence[Identifier]) -> bool:
+    columns = labels if len(labels) == len(fields) else [""] * len(fields)
+    return any(carries(known, *field) for field in zip(fields, columns, strict=True) if field[0])
 
 
 def _counted(table: Table, found: Sequence[Match]) -> list[Edit]:

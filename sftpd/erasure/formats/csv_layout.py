@@ -8,6 +8,7 @@ import re
 from array import array
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import repeat
 from typing import NamedTuple
 
 from sftpd.erasure.formats.decoding import Decoded, Traces, width
@@ -153,7 +154,8 @@ class Reading:
     def _count(self, shape: Shape) -> None:
         if self.columns == 1 and self.delimiter not in shape.skeleton and self._odd is None:
             return
-        if {line.count(self.delimiter) for line in shape.lines} == {self.columns - 1} and self._odd is None:
+        numbers = set(map(str.count, shape.lines, repeat(self.delimiter)))
+        if numbers == {self.columns - 1} and self._odd is None:
             return
         for index, line in enumerate(shape.lines):
             number = line.count(self.delimiter) + 1

@@ -32,7 +32,7 @@ _FOLDS = "".join(folded if len(folded) == 1 and folded < "\u0100" else " " for f
 )
 _GROWS = bytes(code for code, folded in enumerate(_LATIN_1) if len(folded) != 1 or folded >= "\u0100")
 """What folds to several characters of Latin-1, or to one that is not in it."""
-_CONTROL = bytes(code for code in range(0x20) if chr(code) not in "\t\n\f\r")
+_CONTROL = "".join(chr(code) for code in range(0x20) if chr(code) not in "\t\n\f\r")
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,7 +158,7 @@ def _spans(
 
 
 def _refuse_control(text: str) -> None:
-    if any(map(text.encode().__contains__, _CONTROL)):
+    if any(map(text.__contains__, _CONTROL)):
         raise UnsearchableError("it holds control characters, as binary files do")
 
 

@@ -15,7 +15,7 @@ from sftpd.erasure.formats.csv_layout import Shape
 from sftpd.erasure.formats.decoding import Traces, traces
 from sftpd.erasure.formats.detect import detect
 from sftpd.erasure.formats.json_tokens import DEPTH_LIMIT, documents, tokens
-from sftpd.erasure.formats.model import Format, UnsearchableError
+from sftpd.erasure.formats.model import Format, Inquiry, UnsearchableError
 from sftpd.erasure.formats.ndjson import Ndjson
 from sftpd.erasure.formats.text import Text
 from sftpd.erasure.identifiers import parse_identifier
@@ -202,6 +202,14 @@ def test_files_lines_and_records_have_their_limits(
     assert reason in found
     others = content.replace("jan@", "piet@").encode()
     assert piecewise(form, others, KNOWN, 10) == whole_text.Result([], others)
+
+
+def test_a_million_columns_are_a_table_like_others() -> None:
+    row = "x" + ";" * 999_999
+    before = f"{row}\n{row}jan@example.nl\n{row}\n".encode()
+    findings = Csv().find(before, Inquiry([JAN], detect))
+    assert findings.locators == ["record 2"]
+    assert b"".join(findings.rest()) == f"{row}\n{row}\n".encode()
 
 
 @pytest.mark.parametrize("piece", [1, 3, 16, 1 << 20])
