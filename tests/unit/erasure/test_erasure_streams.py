@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from whole_text import compare, piecewise
 
-from sftpd.erasure.formats import lines, model
+from sftpd.erasure.formats import decoding, lines, model
 from sftpd.erasure.formats.csv import Csv
 from sftpd.erasure.formats.csv_layout import Shape
 from sftpd.erasure.formats.decoding import Traces, traces
@@ -18,7 +18,7 @@ from sftpd.erasure.formats.json_tokens import DEPTH_LIMIT, documents, tokens
 from sftpd.erasure.formats.model import Format, Inquiry, UnsearchableError
 from sftpd.erasure.formats.ndjson import Ndjson
 from sftpd.erasure.formats.text import Text
-from sftpd.erasure.identifiers import parse_identifier
+from sftpd.erasure.identifiers import fold, parse_identifier
 
 JAN = parse_identifier("email=jan@example.nl")
 KNOWN = [JAN, parse_identifier("customer=12"), parse_identifier("name=Zoë de Boer")]
@@ -177,6 +177,14 @@ def test_nothing_of_the_person_is_outside_her_traces(text: str, piece: int) -> N
         assert where.touch(start, start + 14)
         start = data.find(b"jan@example.nl", start + 1)
     assert bool(where) == (b"jan@example.nl" in data)
+
+
+FOREIGN = st.text(st.characters(max_codepoint=0x17F) | st.characters() | st.sampled_from("\n\u0301\u0308é"))
+
+
+@given(FOREIGN)
+def test_folding_is_the_same_line_by_line(text: str) -> None:
+    assert decoding._folded(text) == fold(text)
 
 
 @pytest.mark.parametrize(
