@@ -20,9 +20,11 @@ from sftpd.app.rules import build_rules
 from sftpd.app.vaults import Vaults
 from sftpd.audit.event import seal
 from sftpd.clock import Clock
+from sftpd.config.erasure_model import FixedWidthSection
 from sftpd.config.load import Config
 from sftpd.erasure.contents import Folder, Searchable, VaultFolder
 from sftpd.erasure.desk import ErasureDesk
+from sftpd.erasure.layouts import Column, FixedWidth
 from sftpd.erasure.readers import READER, Readers
 from sftpd.errors import RefusedError, SftpdError
 from sftpd.exchange import receipts, return_collect
@@ -212,6 +214,11 @@ class _ErasureLinks:
         files = self._instance.config.links
         return next(file.erasure.require_second_person for file in files if file.name == link)
 
+    def layouts(self, link: str) -> Sequence[FixedWidth]:
+        """What the link's configuration says of its files."""
+        known = next(file.erasure.fixed_width for file in self._instance.config.links if file.name == link)
+        return [_layout(section) for section in known]
+
     def hold(self, link: str, folder: str, path: Parts) -> str | None:
         """The reason of the legal hold on a file."""
         return self._instance.held(link, folder, b"/".join(path))
@@ -225,6 +232,14 @@ class _ErasureLinks:
                 with suppress(FileNotFoundError), Root.at(self._instance.folder(link, name)) as folder:
                     remove(folder, self._instance.ledger, transfers)
             yield
+
+
+def _layout(section: FixedWidthSection) -> FixedWidth:
+    columns = tuple(Column(column.name, column.start, column.width) for column in section.columns)
+    counts = None
+    if section.count_start is not None:
+        counts = Column("count", section.count_start, section.count_width)
+    return FixedWidth(section.glob, columns, section.header, section.trailer, counts)
 
 
 def ledger_url(config: Config) -> str:

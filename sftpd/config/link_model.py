@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, model_validator
 
+from sftpd.config.erasure_model import FixedWidthSection
 from sftpd.config.model import Section
 from sftpd.config.remote_model import BackoffSection, RemoteSection
 from sftpd.config.rules_model import ClassSection, ExpectSection, RetentionSection
@@ -335,6 +336,7 @@ class ErasureSection(Section):
     """Whether a request must be approved by another person than the one who opened it."""
     also_search: tuple[ConfigPath, ...] = Field(default=(), examples=[["/srv/reports"]])
     """Further folders with copies of received files, which are searched too."""
+    fixed_width: tuple[FixedWidthSection, ...] = ()
 
 
 Route = Annotated[OutboundSection | InboundSection, Field(discriminator="direction")]

@@ -1,5 +1,6 @@
 """What the monitor asks of a reader, and what a reader answers."""
 
+from sftpd.erasure.layouts import FixedWidth
 from sftpd.process.messages import Message
 
 
@@ -8,6 +9,8 @@ class Search(Message, frozen=True):
 
     name: bytes
     identifiers: tuple[str, ...]
+    layouts: tuple[FixedWidth, ...] = ()
+    """What is known of files by their names, the first that fits."""
 
 
 class Redact(Message, frozen=True):
@@ -18,6 +21,7 @@ class Redact(Message, frozen=True):
 
     name: bytes
     identifiers: tuple[str, ...]
+    layouts: tuple[FixedWidth, ...] = ()
 
 
 class Answer(Message, frozen=True):

@@ -6,7 +6,11 @@ The code of a reader is loaded by the zygote alone: what parses others' files ha
 import contextlib
 import queue
 from collections.abc import Sequence
+from copy import copy
 
+from msgspec import structs
+
+from sftpd.erasure.layouts import FixedWidth
 from sftpd.erasure.messages import Answer, Finding, Found, Question, Unsearchable
 from sftpd.errors import ProcessError
 from sftpd.process.child import Child
@@ -36,6 +40,14 @@ class Readers:
         self._places: queue.LifoQueue[Child | None] = queue.LifoQueue()
         for _ in range(SIZE):
             self._places.put(None)
+        self.layouts: tuple[FixedWidth, ...] = ()
+        """What they are told of files by their names."""
+
+    def knowing(self, layouts: Sequence[FixedWidth]) -> "Readers":
+        """The same readers, told of the layouts of a link's files."""
+        told = copy(self)
+        told.layouts = tuple(layouts)
+        return told
 
     def ask(self, question: Question, fds: Sequence[int]) -> Finding:
         """Have a reader look at a file; `fds` stay the caller's.
@@ -43,6 +55,7 @@ class Readers:
         A file that a fresh reader does not survive is unsearchable; one that fails in a used reader gets a
         fresh one. Raises ProcessError when no reader can be started.
         """
+        question = structs.replace(question, layouts=self.layouts)
         child = self._places.get()
         try:
             if child is not None:

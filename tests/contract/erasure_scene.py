@@ -39,6 +39,7 @@ class Links:
         self.holds = {}
         self.second_person = False
         self.without_receipts = []
+        self.known_layouts = ()
 
     def zone(self, link):
         return ZoneInfo("Europe/Amsterdam")
@@ -49,6 +50,9 @@ class Links:
 
     def needs_second_person(self, link):
         return self.second_person
+
+    def layouts(self, link):
+        return self.known_layouts
 
     @contextmanager
     def receiptless(self, link, transfers):

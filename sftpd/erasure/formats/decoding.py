@@ -122,7 +122,7 @@ def may_be_in(data: Data, identifiers: Sequence[Identifier], plain: Plain = str)
     return bool(traces(data, identifiers, plain))
 
 
-def may_carry(text: str, identifiers: Sequence[Identifier], plain: Plain) -> bool:
+def may_carry(text: str, identifiers: Sequence[Identifier], plain: Plain = str) -> bool:
     """Whether a text, such as a record, may carry an identifier; False is certain."""
     folded = _folded(plain(text))
     return any(identifier.may_be_in(folded) for identifier in identifiers)

@@ -1,11 +1,13 @@
 """Which format a file has, by its name and its content."""
 
 import re
+from collections.abc import Sequence
 
 from sftpd.erasure.formats.csv import Csv
 from sftpd.erasure.formats.csv_layout import is_table
 from sftpd.erasure.formats.decoding import Traces, beginning, texts, traces
 from sftpd.erasure.formats.eml import Eml, Mbox
+from sftpd.erasure.formats.fixed_width import FixedLines
 from sftpd.erasure.formats.gzip import Gzip
 from sftpd.erasure.formats.html import Html
 from sftpd.erasure.formats.json import Json
@@ -18,6 +20,7 @@ from sftpd.erasure.formats.tar import Tar
 from sftpd.erasure.formats.text import Text
 from sftpd.erasure.formats.xml import Xml
 from sftpd.erasure.formats.zip import Zip
+from sftpd.erasure.layouts import FixedWidth
 
 _BY_SUFFIX: dict[bytes, Format] = {
     b"csv": Csv(),
@@ -46,8 +49,8 @@ _ENCODED_SUFFIXES = {b"rtf", b"vcf", b"ics"}
 _ENCODED_STARTS = ("{\\rtf", "begin:v")
 
 
-def detect(name: bytes, data: Data) -> Format:
-    """Return the format of a file.
+def detect(name: bytes, data: Data, layouts: Sequence[FixedWidth] = ()) -> Format:
+    """Return the format of a file; text has the first of `layouts` that fits its name.
 
     Raises UnsearchableError for other binary files and for text that hides characters behind an encoding of
     its own (RTF, cards and calendars), in which a plain search would find too little.
@@ -57,6 +60,9 @@ def detect(name: bytes, data: Data) -> Format:
             return form
     if data[257:262] == b"ustar":
         return Tar()
+    for layout in layouts:
+        if layout.fits(name):
+            return FixedLines(layout)
     start = beginning(data)
     suffix = name.rpartition(b".")[2].lower()
     if suffix in _ENCODED_SUFFIXES or start.lower().startswith(_ENCODED_STARTS):

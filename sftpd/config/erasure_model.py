@@ -1,0 +1,43 @@
+"""The configuration of what deletion requests must be told of a link's files."""
+
+from typing import Annotated, Self
+
+from pydantic import Field, model_validator
+
+from sftpd.config.model import Section
+from sftpd.config.values import Count, Glob, Kind, ListCount, NotEmpty, Text, fault
+
+LineCount = Annotated[int, Field(strict=True, ge=0, le=1000), Kind("whole number from 0 to 1000")]
+
+
+class ColumnSection(Section):
+    """A column of files with columns of a fixed width."""
+
+    name: Text = Field(examples=["klantnummer"])
+    """What it holds, as a CSV file would call it."""
+    start: Count = Field(examples=[1])
+    """Its first character, counted from 1."""
+    width: Count = Field(examples=[10])
+    """How many characters it has."""
+
+
+class FixedWidthSection(Section):
+    """Files whose lines have columns of a fixed width; a deletion request removes whole lines."""
+
+    glob: Glob = Field(examples=["loon-*.txt"])
+    """The pattern of their names, folders aside."""
+    header: LineCount = 0
+    """How many lines stand before the records; blank ones are not counted."""
+    trailer: LineCount = Field(default=0, examples=[1])
+    """How many lines stand after them."""
+    count_start: Count | None = Field(default=None, examples=[3])
+    """Where the last line of the trailer counts the records: the first character, counted from 1."""
+    count_width: ListCount = 10
+    """How many characters the count has, with blanks or zeros."""
+    columns: Annotated[tuple[ColumnSection, ...], NotEmpty] = Field(alias="column")
+
+    @model_validator(mode="after")
+    def _counted_in_a_trailer(self) -> Self:
+        if self.count_start is not None and not self.trailer:
+            raise fault("count_start is where a trailer counts, allowed: count_start with trailer")
+        return self
