@@ -154,13 +154,14 @@ def _ask(
 ) -> None:
     """Have a reader at work, and see that it did what it should. Raises Failed."""
     draft = path.with_suffix(".draft")
-    with path.open("rb") as source, draft.open("w+b") as out, _memory(children, cost):
+    with path.open("rb") as source, draft.open("w+b") as out:
         # That a reader starts is none of the work.
         readers.ask(Search(b"x.txt", question.identifiers), [out.fileno()])
-        before, start = _processor(children), time.perf_counter()
-        answer = readers.ask(question, [source.fileno(), out.fileno()])
-        cost.seconds.append(time.perf_counter() - start)
-        cost.processor.append(_processor(children) - before)
+        with _memory(children, cost):
+            before, start = _processor(children), time.perf_counter()
+            answer = readers.ask(question, [source.fileno(), out.fileno()])
+            cost.seconds.append(time.perf_counter() - start)
+            cost.processor.append(_processor(children) - before)
     left = draft.read_bytes() if draft.stat().st_size < 1 << 20 else b""
     draft.unlink()
     if not isinstance(answer, Found) or answer.records != expected or _EMAIL.encode() in left:

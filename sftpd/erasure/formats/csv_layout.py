@@ -208,6 +208,8 @@ class Survey:
         shape = Shape(part.text, self.number)
         for reading in self.readings:
             reading.read(shape)
+        if not self.readings:
+            return
         if shape.blanks < len(shape.lines):
             self.total += len(shape.lines) - shape.blanks
             self._last = shape, part
