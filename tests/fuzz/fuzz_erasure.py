@@ -43,6 +43,7 @@ def _tables() -> Iterable[str]:
     yield 'a\n"j@x.nl"\n""\n"x\n\ny"\n"EOF"\n'
     yield 'a\tb|c;d,e\nj@x.nl\n1;"2'
     yield 'klantnr;b\n12;1\n"'
+    yield 'a,b\n"j@x.nl",1\n\rx\n' + "x\n" * 200 + '"\n1;2\n'
     yield 'naam\n"Zoë\r\nB"\nx\r'
     yield 'j@x.nl;"' + "x\n" * 50 + '"\n' + "1;2\n" * 50 + "TOTAL;0052\n\n"
 

@@ -190,7 +190,7 @@ class Survey:
         self._last: tuple[Shape, Decoded] | None = None
         self._readings = {delimiter: Reading(delimiter) for delimiter in (*DELIMITERS, NO_DELIMITER)}
         self._present: set[str] = set()
-        self._first_line = ""
+        self._first_line: str | None = None
 
     @property
     def readings(self) -> list[Reading]:
@@ -199,7 +199,7 @@ class Survey:
 
     def read(self, part: Decoded) -> None:
         """Go on with the next whole records."""
-        if self.number == 1:
+        if self._first_line is None:
             self._first_line = part.text.partition("\n")[0]
             self.first = next((part.text[start:end] for start, end in each_record(part.text)), "")
         self._present.update(delimiter for delimiter in DELIMITERS if delimiter in part.text)
@@ -233,7 +233,8 @@ class Survey:
         UnsearchableError where nothing is strict.
         """
         present = [self._readings[delimiter] for delimiter in DELIMITERS if delimiter in self._present]
-        present.sort(key=lambda reading: self._first_line.count(reading.delimiter), reverse=True)
+        first_line = self._first_line or ""
+        present.sort(key=lambda reading: first_line.count(reading.delimiter), reverse=True)
         lines_alone = [self._readings[NO_DELIMITER]] if len(present) < len(DELIMITERS) else []
         strict = [reading for reading in present if reading.fault is None] or [
             reading for reading in lines_alone if reading.fault is None
