@@ -108,10 +108,12 @@ class Shape:
     @cached_property
     def blanks(self) -> int:
         """How many records are blank."""
-        quoted = (
-            [index for index, line in enumerate(self.lines) if line in ('"', '"\r')] if self.quoted else []
-        )
-        return self.lines.count("") + self.lines.count("\r") + sum(map(self.is_blank, quoted))
+        blank = self.lines.count("") + self.lines.count("\r")
+        if self.quoted and ('"' in self.lines or '"\r' in self.lines):
+            blank += sum(
+                self.is_blank(index) for index, line in enumerate(self.lines) if line in ('"', '"\r')
+            )
+        return blank
 
     def start(self, index: int) -> int:
         """Where a record starts in the text."""
