@@ -5,9 +5,11 @@ from typing import Annotated, Self
 from pydantic import Field, model_validator
 
 from sftpd.config.model import Section
-from sftpd.config.values import Count, Glob, Kind, ListCount, NotEmpty, Text, fault
+from sftpd.config.values import Count, Glob, Kind, NotEmpty, Text, fault
 
 LineCount = Annotated[int, Field(strict=True, ge=0, le=1000), Kind("whole number from 0 to 1000")]
+
+DigitCount = Annotated[int, Field(strict=True, ge=1, le=20), Kind("whole number from 1 to 20")]
 
 
 class ColumnSection(Section):
@@ -32,7 +34,7 @@ class FixedWidthSection(Section):
     """How many lines stand after them."""
     count_start: Count | None = Field(default=None, examples=[3])
     """Where the last line of the trailer counts the records: the first character, counted from 1."""
-    count_width: ListCount = 10
+    count_width: DigitCount = 10
     """How many characters the count has, with blanks or zeros."""
     columns: Annotated[tuple[ColumnSection, ...], NotEmpty] = Field(alias="column")
 

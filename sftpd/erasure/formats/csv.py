@@ -9,8 +9,8 @@ import re
 from collections.abc import Iterator, Sequence
 
 from sftpd.erasure.formats import csv_layout
-from sftpd.erasure.formats.csv_layout import TRAILER, TRAILER_CODE, Block, Table
-from sftpd.erasure.formats.decoding import Decoded, Traces, may_carry, traces
+from sftpd.erasure.formats.csv_layout import TRAILER, TRAILER_CODE, Table
+from sftpd.erasure.formats.decoding import Decoded, may_carry, traces
 from sftpd.erasure.formats.lines import likely
 from sftpd.erasure.formats.model import Data, Edit, Findings, Inquiry, Match, cut
 from sftpd.erasure.identifiers import Identifier, carries
@@ -31,11 +31,10 @@ class Csv:
             return cut(self.name, data, [])
         table = csv_layout.survey(data, where)
         labels = [] if _carries(table.head, [], known) else table.head
-        found = [
-            match
-            for block in table.touched
-            for match in _matches(data, block, where, table.layout.delimiter, labels, known)
-        ]
+        found: list[Match] = []
+        for block in table.touched:
+            part = Decoded(data[block.start : block.end].decode(where.encoding), where.encoding, block.start)
+            found += part.in_bytes(_matches(part.text, block.first, table.layout.delimiter, labels, known))
         return cut(self.name, data, found, following=_counted(table, found))
 
 
@@ -45,29 +44,18 @@ def _plain(raw: str) -> str:
 
 
 def _matches(
-    data: Data,
-    block: Block,
-    where: Traces,
-    delimiter: str,
-    labels: Sequence[str],
-    known: Sequence[Identifier],
+    text: str, first: int, delimiter: str, labels: Sequence[str], known: Sequence[Identifier]
 ) -> Iterator[Match]:
-    """The records of a block that carry an identifier."""
-    text = data[block.start : block.end].decode(where.encoding)
+    """The records that carry an identifier, in a text of whole records; the first has the number `first`."""
     places = csv_layout.each_record(text)
-    found = (
-        Match(f"record {number}", start, end)
-        for number, start, end in likely(
-            text, places, block.first, lambda rows: may_carry(rows, known, _plain)
-        )
-        if _carries(
-            next(csv_layout.fields(text[start:end], delimiter)).fields, labels if number > 1 else [], known
-        )
-    )
-    return Decoded(text, where.encoding, block.start).in_bytes(found)
+    for number, start, end in likely(text, places, first, lambda rows: may_carry(rows, known, _plain)):
+        record = next(csv_layout.fields(text[start:end], delimiter))
+        if _carries(record.fields, labels if number > 1 else [], known):
+            yield Match(f"record {number}", start, end)
 
 
 def _carries(fields: Sequence[str], labels: Sequence[str], known: Sequence[Identifier]) -> bool:
+    """Whether a field does, under its label where there are as many; nobody is in an empty one."""
     columns = labels if len(labels) == len(fields) else [""] * len(fields)
     return any(carries(known, *field) for field in zip(fields, columns, strict=True) if field[0])
 

@@ -7,7 +7,7 @@ from sftpd.erasure.formats.decoding import Decoded, Traces, width
 from sftpd.erasure.formats.model import Data, UnsearchableError, span
 
 FILE_LIMIT = 16 << 30
-"""Bytes of a file that is read so: as much as a reader gets through in its time, and some more."""
+"""Bytes of a file that is read so; a reader with a processor to itself gets through them in its time."""
 LINE_LIMIT = 16 << 20
 """Bytes of a line, or of a record of more than one; it is in memory a few times over."""
 _BATCH = 64
