@@ -21,10 +21,11 @@ from sftpd.app.rules import build_rules
 from sftpd.app.vaults import Vaults
 from sftpd.audit.event import seal
 from sftpd.clock import Clock
-from sftpd.config.erasure_model import ErasureSection
+from sftpd.config.erasure_model import ErasureSection, FixedWidthSection
 from sftpd.config.load import Config
 from sftpd.erasure.contents import Folder, Searchable, VaultFolder
 from sftpd.erasure.desk import ErasureDesk
+from sftpd.erasure.layouts import Column, FixedWidth
 from sftpd.erasure.notices import FOLDER as NOTICES
 from sftpd.erasure.readers import READER, Readers
 from sftpd.errors import RefusedError, SftpdError
@@ -253,6 +254,10 @@ class _ErasureLinks:
         """What the link's configuration says of approvals."""
         return self._instance.erasure_settings(link).require_second_person
 
+    def layouts(self, link: str) -> Sequence[FixedWidth]:
+        """What the link's configuration says of its files."""
+        return [_layout(section) for section in self._instance.erasure_settings(link).fixed_width]
+
     def hold(self, link: str, folder: str, path: Parts) -> str | None:
         """The reason of the legal hold on a file."""
         return self._instance.held(link, folder, b"/".join(path))
@@ -279,6 +284,14 @@ class _ErasureLinks:
     def receiptless(self, link: str, transfers: Sequence[str]) -> AbstractContextManager[None]:
         """Remove the receipts of transfers, and let none be written until the context ends."""
         return self._instance.receiptless(link, transfers)
+
+
+def _layout(section: FixedWidthSection) -> FixedWidth:
+    columns = tuple(Column(column.name, column.start, column.width) for column in section.columns)
+    counts = None
+    if section.count_start is not None:
+        counts = Column("count", section.count_start, section.count_width)
+    return FixedWidth(section.glob, columns, section.header, section.trailer, counts)
 
 
 def ledger_url(config: Config) -> str:

@@ -18,6 +18,7 @@ from sftpd.erasure.execute import Executor
 from sftpd.erasure.forgetting import forget_old, leave_nothing
 from sftpd.erasure.identifiers import Identifier
 from sftpd.erasure.intake import Intake
+from sftpd.erasure.layouts import FixedWidth
 from sftpd.erasure.medium import Medium
 from sftpd.erasure.plan import LEFT_BEHIND, Action, Place, Searched, Step, plan
 from sftpd.erasure.readers import Readers
@@ -40,6 +41,10 @@ class Links(intake.Links, Protocol):
 
     def needs_second_person(self, link: str) -> bool:
         """Whether another person than the one who opened a request has to approve it."""
+        ...
+
+    def layouts(self, link: str) -> Sequence[FixedWidth]:
+        """What is known of the link's files by their names."""
         ...
 
     def hold(self, link: str, folder: str, path: Parts) -> str | None:
@@ -161,7 +166,7 @@ class ErasureDesk:
     def look_for(self, link: str, identifiers: Sequence[Identifier]) -> Searched:
         """Search every folder of a link for a person about whom there is no request. Raises ProcessError."""
         with self._working:
-            return search(self._links.folders(link), identifiers, self._readers)
+            return search(self._links.folders(link), identifiers, self._readers_of(link))
 
     def forget_old(self, now: datetime) -> int:
         """Forget what is left of requests whose own term is over; returns how many that were."""
@@ -188,7 +193,8 @@ class ErasureDesk:
             return records.items(conn, request_id)
 
     def _search(self, request: Request) -> tuple[Searched, list[Step]]:
-        searched = search(self._links.folders(request.link), request.identifiers, self._readers)
+        readers = self._readers_of(request.link)
+        searched = search(self._links.folders(request.link), request.identifiers, readers)
         held = partial(self._links.hold, request.link)
         places = [(finding.folder, finding.path) for finding in searched.findings]
         holds = {place: reason for place in places if (reason := held(*place)) is not None}
@@ -204,7 +210,11 @@ class ErasureDesk:
             }
             held = partial(self._links.hold, request.link)
             receiptless = partial(self._links.receiptless, request.link)
-            Executor(self._ledger, self._readers, request, contents, held, receiptless).carry_out(items)
+            readers = self._readers_of(request.link)
+            Executor(self._ledger, readers, request, contents, held, receiptless).carry_out(items)
+
+    def _readers_of(self, link: str) -> Readers:
+        return self._readers.knowing(self._links.layouts(link))
 
     def _verify(self, request: Request) -> None:
         searched, steps = self._search(request)

@@ -138,11 +138,11 @@ def _phone_finder(value: str) -> tuple[Finder, Hint]:
     """National numbers are read as Dutch; a number without any prefix is not taken for a telephone number."""
     gap = r"[\s().\-/]{0,3}"
     international = rf"(?:\+|00)?{gap}{gap.join(value[1:])}"
-    forms = [international]
+    forms, every = [international], gap.join(value[1:])
     if value.startswith("+" + _HOME_COUNTRY):
-        national = gap.join(value[1 + len(_HOME_COUNTRY) :])
+        national = every = gap.join(value[1 + len(_HOME_COUNTRY) :])
         forms = [rf"(?:(?:\+|00)?{gap}{gap.join(_HOME_COUNTRY)}{gap}0?|0){gap}{national}"]
-    return _pattern_finder(r"(?<![\w+])(?<!\d[-./])", f"(?:{'|'.join(forms)})", r"(?![-./]?\w)")
+    return _pattern_finder(r"(?<![\w+])(?<!\d[-./])", f"(?:{'|'.join(forms)})", r"(?![-./]?\w)", every)
 
 
 def _bsn(value: str) -> str | None:
@@ -156,10 +156,10 @@ def _bsn(value: str) -> str | None:
 
 def _bsn_finder(value: str) -> tuple[Finder, Hint]:
     """A number column may have lost its leading zero; an amount such as `123456782,50` is no BSN."""
-    digits = r"[\s.]?".join(value)
+    digits = every = r"[\s.]?".join(value)
     if value.startswith("0"):
-        digits = "(?:" + digits.replace("0", "0?", 1) + ")"
-    return _pattern_finder(r"(?<!\w)(?<!\d\.)", digits, r"(?!\w)(?![.,]\d{1,2}(?!\d))")
+        digits, every = "(?:" + digits.replace("0", "0?", 1) + ")", r"[\s.]?".join(value[1:])
+    return _pattern_finder(r"(?<!\w)(?<!\d\.)", digits, r"(?!\w)(?![.,]\d{1,2}(?!\d))", every)
 
 
 def _iban(value: str) -> str | None:
@@ -204,9 +204,12 @@ def _number_finder(*words: str) -> Callable[[str], tuple[Finder, Hint]]:
     return build
 
 
-def _pattern_finder(before: str, core: str, after: str) -> tuple[Finder, Hint]:
-    """A finder for `core` with what must not stand around it; without that it is the hint."""
-    alone, anywhere = re.compile(before + core + after), re.compile(core)
+def _pattern_finder(before: str, core: str, after: str, every: str | None = None) -> tuple[Finder, Hint]:
+    """A finder for `core` with what must not stand around it; without that it is the hint.
+
+    Unless `every` is: what every match has in it, which is faster to find where it begins with a character.
+    """
+    alone, anywhere = re.compile(before + core + after), re.compile(every or core)
     return lambda text, _label: alone.search(text) is not None, lambda text: anywhere.search(text) is not None
 
 

@@ -1,5 +1,6 @@
 """What the monitor asks of a reader, and what a reader answers."""
 
+from sftpd.erasure.layouts import FixedWidth
 from sftpd.erasure.order import Fault, Order
 from sftpd.process.messages import Message
 
@@ -9,6 +10,8 @@ class Search(Message, frozen=True):
 
     name: bytes
     identifiers: tuple[str, ...]
+    layouts: tuple[FixedWidth, ...] = ()
+    """What is known of files by their names, the first that fits."""
 
 
 class Redact(Message, frozen=True):
@@ -19,6 +22,7 @@ class Redact(Message, frozen=True):
 
     name: bytes
     identifiers: tuple[str, ...]
+    layouts: tuple[FixedWidth, ...] = ()
 
 
 class ReadOrder(Message, frozen=True):

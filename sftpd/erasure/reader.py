@@ -5,6 +5,7 @@ import os
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import cast
 
 from sftpd.erasure import order
@@ -59,10 +60,11 @@ def answer(question: object, fds: tuple[int, ...]) -> Finding | Reading:
 def _look(question: Search | Redact, fds: tuple[int, ...]) -> Finding:
     """Search one file, or write it anew without the person."""
     identifiers = [parse_identifier(plain) for plain in question.identifiers]
-    inquiry = Inquiry(identifiers, detect, name=question.name)
+    told = partial(detect, layouts=question.layouts)
+    inquiry = Inquiry(identifiers, told, name=question.name)
     try:
         with _mapped(fds[0]) as data:
-            form = detect(question.name, data)
+            form = told(question.name, data)
             findings = form.find(data, inquiry)
             if isinstance(question, Redact) and findings.locators and not findings.whole:
                 for piece in findings.rest():

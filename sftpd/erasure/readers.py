@@ -6,7 +6,11 @@ The code of a reader is loaded by the zygote alone: what parses others' files ha
 import contextlib
 import queue
 from collections.abc import Sequence
+from copy import copy
 
+from msgspec import structs
+
+from sftpd.erasure.layouts import FixedWidth
 from sftpd.erasure.messages import (
     Answer,
     Finding,
@@ -16,6 +20,8 @@ from sftpd.erasure.messages import (
     Question,
     Reading,
     ReadOrder,
+    Redact,
+    Search,
     Unsearchable,
 )
 from sftpd.errors import ProcessError
@@ -46,14 +52,22 @@ class Readers:
         self._places: queue.LifoQueue[Child | None] = queue.LifoQueue()
         for _ in range(SIZE):
             self._places.put(None)
+        self.layouts: tuple[FixedWidth, ...] = ()
+        """What they are told of files by their names."""
 
-    def ask(self, question: Question, fds: Sequence[int]) -> Finding:
+    def knowing(self, layouts: Sequence[FixedWidth]) -> "Readers":
+        """The same readers, told of the layouts of a link's files."""
+        told = copy(self)
+        told.layouts = tuple(layouts)
+        return told
+
+    def ask(self, question: Search | Redact, fds: Sequence[int]) -> Finding:
         """Have a reader look at a file; `fds` stay the caller's.
 
         A file that a fresh reader does not survive is unsearchable; one that fails in a used reader gets a
         fresh one. Raises ProcessError when no reader can be started.
         """
-        answer = self._ask(question, fds)
+        answer = self._ask(structs.replace(question, layouts=self.layouts), fds)
         assert isinstance(answer, Found | Unsearchable)
         return answer
 

@@ -42,6 +42,7 @@ class Links:
         self.second_person = False
         self.controller = True
         self.without_receipts = []
+        self.known_layouts = ()
 
     def zone(self, link):
         return ZoneInfo("Europe/Amsterdam")
@@ -64,6 +65,9 @@ class Links:
 
     def needs_second_person(self, link):
         return self.second_person
+
+    def layouts(self, link):
+        return self.known_layouts
 
     @contextmanager
     def receiptless(self, link, transfers):

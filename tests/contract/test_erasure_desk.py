@@ -20,6 +20,7 @@ from erasure_scene import JAN, KEY, RECEIVED, Scene
 
 from sftpd.audit.commitment import new_opening
 from sftpd.erasure.certificate import verify
+from sftpd.erasure.layouts import Column, FixedWidth
 from sftpd.erasure.plan import Action
 from sftpd.erasure.request import State
 from sftpd.errors import NotFoundError, RefusedError, UsageError
@@ -53,6 +54,16 @@ def test_an_erasure_over_the_corpus_leaves_every_other_record_as_it_was(scene):
     assert (signed.second_search.remaining, signed.unsearchable, signed.held) == (0, (), ())
     again = scene.desk.open("demo", corpus.identifiers, RECEIVED, "opener")
     assert scene.desk.find(again) == []
+
+
+def test_what_is_known_of_files_tells_their_records(scene):
+    columns = (Column("naam", 1, 4), Column("klantnr", 5, 4))
+    scene.links.known_layouts = (FixedWidth("loon-*", columns, trailer=1, count=Column("n", 1, 3)),)
+    loon = scene.put("inbound/deep/loon-1.txt", "Jan 12340\nPiet12341\nJan 99990\n003\n")
+    other = scene.put("inbound/deep/x.txt", "Jan 12340\n")
+    scene.desk.run(scene.approved("customer=1234"))
+    assert loon.read_text() == "Jan 99990\n001\n"
+    assert other.read_text() == "Jan 12340\n"
 
 
 def test_every_folder_is_searched_and_each_file_loses_as_little_as_can_be(scene):

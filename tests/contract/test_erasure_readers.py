@@ -9,7 +9,6 @@ import pypdf
 import pytest
 
 from sftpd.erasure import readers as readers_module
-from sftpd.erasure.formats import decoding
 from sftpd.erasure.messages import Found, Redact, Search, Unsearchable
 from sftpd.erasure.readers import READER, Readers
 from sftpd.process.pool import Children
@@ -127,27 +126,31 @@ def test_a_file_that_no_reader_survives_is_unsearchable_and_the_next_is_read(
 def test_memory_is_limited(children, tmp_path, monkeypatch):
     monkeypatch.setattr(readers_module, "_MEMORY_LIMIT", 64 << 20)
     big = tmp_path / "big.csv"
-    big.write_bytes(b"a;b\njan@example.nl;" + b"x" * (100 << 20))
+    big.write_bytes(b'{"a": "jan@example.nl", "b": "' + b"x" * (100 << 20) + b'"}')
     readers = Readers(children)
-    answer = ask(readers, big)
+    answer = ask(readers, big, Search(b"a.json", JAN))
     readers.close()
     assert answer == Unsearchable("it takes more memory than a reader has")
 
 
-def test_a_text_over_the_limit_is_searched_in_little_memory_and_not_redacted(children, tmp_path, monkeypatch):
+def test_lines_of_any_number_are_redacted_in_little_memory(children, tmp_path, monkeypatch):
     monkeypatch.setattr(readers_module, "_MEMORY_LIMIT", 64 << 20)
     readers = Readers(children)
-    huge = tmp_path / "huge.csv"
-    with huge.open("wb") as file:
-        for _ in range(decoding.TEXT_LIMIT // (1 << 20) + 1):
-            file.write(b"xjan@example.com;naam\r\n" * ((1 << 20) // 23 + 1))
-    assert ask(readers, huge) == Found("csv", 0)
-    with huge.open("ab") as file:
-        file.write(b"jan@example.nl;naam\r\n")
-    answer = ask(readers, huge)
+    for name, others, hers in (
+        (b"a.csv", b'xjan@example.com;"naam"\r\n', b"jan@example.nl;naam\r\n"),
+        (b"a.ndjson", b'{"mail": "xjan@example.com"}\n', b'{"mail": "jan@example.nl"}\n'),
+    ):
+        block = others * ((1 << 20) // len(others))
+        huge, draft = tmp_path / "huge", tmp_path / "draft"
+        with huge.open("wb") as file:
+            for number in range(32):
+                file.write(block + (hers if number % 31 == 0 else b""))
+        with huge.open("rb") as source, draft.open("w+b") as out:
+            answer = readers.ask(Redact(name, JAN), [source.fileno(), out.fileno()])
+        assert isinstance(answer, Found), answer
+        assert answer.records == 2
+        assert draft.read_bytes() == block * 32
     readers.close()
-    assert isinstance(answer, Unsearchable)
-    assert "more than" in answer.reason
 
 
 def test_a_reader_that_takes_too_long_is_ended(children, tmp_path):

@@ -39,9 +39,17 @@ def test_an_erasure_by_email_removes_her_records_and_nothing_else(tmp_path: Path
 @pytest.mark.slow
 def test_a_person_in_every_format_is_gone_and_a_certificate_says_so(tmp_path: Path) -> None:
     given = person_corpus.generate(90, seed=11, persons=60)
-    with Daemon(tmp_path / "instance") as daemon:
+    daemon = Daemon(tmp_path / "instance")
+    columns = '[{ name = "nr", start = 1, width = 4 }, { name = "e-mail", start = 5, width = 40 }]'
+    layout = ('glob = "mail-*.txt"', f"column = {columns}", "trailer = 1", "count_start = 3")
+    daemon.configure_link("[erasure.fixed_width]", *layout)
+    with daemon:
         (daemon.desk / "corpus").mkdir()
         given.write(daemon.desk / "corpus")
+        email = next(raw for raw in given.identifiers if raw.startswith("email=")).removeprefix("email=")
+        lines = [f"0001{email:40}x\n", f"0002{'x' + email:40}x\n"]
+        daemon.file("mail-1.txt", "".join((*lines, "TR0000000002\n")).encode())
+        daemon.sftp_done("put mail-1.txt /upload/mail-1.txt")
         daemon.sftp_done("put corpus/* /upload/")
         words = [word for identifier in given.identifiers for word in ("--identifier", identifier)]
         request = erasure(daemon, "open", "--link", "demo", *words)["id"]
@@ -49,9 +57,13 @@ def test_a_person_in_every_format_is_gone_and_a_certificate_says_so(tmp_path: Pa
         erasure(daemon, "approve", request, "--by", "Privacy Officer")
         done = erasure(daemon, "run", request)
         assert done["state"] == "closed"
+        mail = daemon.inbound / "mail-1.txt"
+        assert mail.read_text() == f"{lines[1]}TR0000000001\n"
+        mail.unlink()
         given.check(daemon.inbound)
         formats = {item["format"] for item in done["items"] if item["state"] == "done"}
         named = {"csv", "json", "ndjson", "xml", "xlsx", "ods", "zip", "tar", "gzip", "eml", "mbox", "text"}
+        named.add("fixed width")
         assert formats == named
         assert done["certificate"]["certificate"]["second_search"]["remaining"] == 0
         again = erasure(daemon, "open", "--link", "demo", *words)["id"]

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import fuzz_certificates
+import fuzz_erasure
 import fuzz_monitor
 import fuzz_sftp
 import fuzz_ssh
@@ -13,7 +14,7 @@ CORPUS = Path(__file__).with_name("corpus")
 
 TARGETS: dict[str, Target] = {
     target.name: target
-    for module in (fuzz_ssh, fuzz_sftp, fuzz_certificates, fuzz_monitor)
+    for module in (fuzz_ssh, fuzz_sftp, fuzz_certificates, fuzz_monitor, fuzz_erasure)
     for target in module.TARGETS
 }
 

@@ -93,6 +93,19 @@ def test_a_ratio_is_to_the_best_of_the_others_in_that_round():
     assert [sample.value for sample in movers.best_of_others(outcomes, "push").samples] == [2.0, 3.0]
 
 
+def test_redaction_is_measured_beside_sed():
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.redaction", "--mib", "1"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = re.findall(r"^\| (\w.*), \d MiB \| \d+ \| \d+ \| \d+\.\d\d \| \d+ \|", done.stdout, re.MULTILINE)
+    assert rows == ["CSV", "CSV, all quoted", "CSV, Windows-1252", "NDJSON"]
+
+
 def test_the_table_names_the_ciphers_that_were_agreed_on(run):
     table = (run / "table.md").read_text()
 

@@ -1,50 +1,21 @@
 """CSV as RFC 4180 has it, with `,`, `;`, `|` or tab: a record with the identifier goes whole.
 
 Nothing is written anew: a record is a span of bytes, its line end included, and what stays stays as it was.
-Only a trailer that counts the records, as a last line `TOTAL;12`, counts fewer.
+Only a trailer that counts the records, as a last line `TOTAL;12`, counts fewer. A table is read three times,
+in little memory: for where the person may be, for how it reads, and for the records there.
 """
 
 import re
-from array import array
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
 
-from sftpd.erasure.formats.decoding import decode, may_be_in
-from sftpd.erasure.formats.model import Data, Edit, Findings, Inquiry, Match, UnsearchableError, cut
+from sftpd.erasure.formats import csv_layout
+from sftpd.erasure.formats.csv_layout import TRAILER, TRAILER_CODE, Table
+from sftpd.erasure.formats.decoding import Decoded, may_carry, traces
+from sftpd.erasure.formats.lines import likely
+from sftpd.erasure.formats.model import Data, Edit, Findings, Inquiry, Match, cut
 from sftpd.erasure.identifiers import Identifier, carries
 
-_DELIMITERS = (",", ";", "\t", "|")
-_TRAILER = re.compile(r"(?i)\W*(?:trailer|eof|einde|footer|totaal|total|aantal|count|records|rows|regels)\b")
-_TRAILER_CODE = re.compile(r"(?i)\W*(?:trl?|z|9+|end)\b")
-"""What a trailer may start with where it has another number of fields."""
-_DOUBLED = re.compile(r'"()(")')
-"""A quote in a quoted field."""
 _COUNT = re.compile(r"(?<![\w.,-])[0-9]{1,12}(?![\w.,-])")
-_FIELD = {
-    delimiter: re.compile(
-        rf'(?:"([^"]*+(?:""[^"]*+)*+)"|([^"{delimiter}\r\n]*+))([{delimiter}]|\r?\n|\Z)',
-    )
-    for delimiter in _DELIMITERS
-}
-
-
-class Record(NamedTuple):
-    """One record: its span of characters, line end included, and its fields unquoted."""
-
-    start: int
-    end: int
-    fields: list[str]
-
-
-class Layout(NamedTuple):
-    """How a text reads with one delimiter: its columns, and the character at which each record starts.
-
-    A trailer, the last record, may have another number of columns.
-    """
-
-    delimiter: str
-    columns: int
-    starts: "array[int]"
 
 
 class Csv:
@@ -54,121 +25,62 @@ class Csv:
 
     def find(self, data: Data, inquiry: Inquiry) -> Findings:
         """Return the records that carry an identifier."""
-        if not may_be_in(data, inquiry.identifiers, _DOUBLED):
+        known = inquiry.identifiers
+        where = traces(data, known, _plain)
+        if not where:
             return cut(self.name, data, [])
-        decoded = decode(data)
-        delimiter = layout(decoded.text).delimiter
-        found = list(_matching(_records(decoded.text, delimiter), inquiry.identifiers))
-        trailer = _trailer(decoded.text, delimiter, found)
-        *matches, last = decoded.in_bytes([*found, trailer])
-        counted = Edit(last.start, last.end, trailer.locator.encode(decoded.encoding))
-        return cut(self.name, data, matches, following=[counted])
+        table = csv_layout.survey(data, where)
+        labels = [] if _carries(table.head, [], known) else table.head
+        found: list[Match] = []
+        for block in table.touched:
+            part = Decoded(data[block.start : block.end].decode(where.encoding), where.encoding, block.start)
+            found += part.in_bytes(_matches(part.text, block.first, table.layout.delimiter, labels, known))
+        return cut(self.name, data, found, following=_counted(table, found))
 
 
-def layout(text: str) -> Layout:
-    """Return how `text` reads: the delimiter that gives most columns among those that read it strictly.
-
-    Where none does, its lines are its records if that reads strictly: a quote would stand out of place.
-    Raises UnsearchableError where nothing does, or where two delimiters disagree on where records start.
-    """
-    layouts: list[Layout] = []
-    faults: list[UnsearchableError] = []
-    first_line = text.partition("\n")[0]
-    absent = [delimiter for delimiter in _DELIMITERS if delimiter not in text]
-    present = [delimiter for delimiter in _DELIMITERS if delimiter in text]
-    for delimiter in [*sorted(present, key=first_line.count, reverse=True), *absent[:1]]:
-        if delimiter in absent and layouts:
-            break
-        try:
-            layouts.append(_strict_layout(text, delimiter))
-        except UnsearchableError as fault:
-            faults.append(fault)
-    if not layouts:
-        raise faults[0]
-    best = max(layouts, key=lambda reading: reading.columns)
-    if any(reading.starts != best.starts for reading in layouts):
-        raise UnsearchableError("its delimiter is ambiguous")
-    return best
+def _plain(raw: str) -> str:
+    """The text with each quote in a quoted field as it is meant."""
+    return raw.replace('""', '"') if '"' in raw else raw
 
 
-def _strict_layout(text: str, delimiter: str) -> Layout:
-    columns = 0
-    starts: array[int] = array("Q")
-    fault: UnsearchableError | None = None
-    for record in _records(text, delimiter):
-        starts.append(record.start)
-        if record.fields == [""]:
-            continue
-        if fault is not None:
-            raise fault
-        columns = columns or len(record.fields)
-        if len(record.fields) != columns:
-            fault = UnsearchableError(
-                f"record {len(starts)} has {len(record.fields)} fields where the first has {columns}"
-            )
-            if not (_TRAILER.match(text, record.start) or _TRAILER_CODE.match(text, record.start)):
-                raise fault
-    return Layout(delimiter, columns, starts)
+def _matches(
+    text: str, first: int, delimiter: str, labels: Sequence[str], known: Sequence[Identifier]
+) -> Iterator[Match]:
+    """The records that carry an identifier, in a text of whole records; the first has the number `first`."""
+    places = csv_layout.each_record(text)
+    for number, start, end in likely(text, places, first, lambda rows: may_carry(rows, known, _plain)):
+        record = next(csv_layout.fields(text[start:end], delimiter))
+        if _carries(record.fields, labels if number > 1 else [], known):
+            yield Match(f"record {number}", start, end)
 
 
-def _records(text: str, delimiter: str) -> Iterator[Record]:
-    match_field = _FIELD[delimiter].match
-    fields: list[str] = []
-    number = 1
-    start = position = 0
-    while position < len(text) or fields:
-        field = match_field(text, position)
-        if field is None:
-            raise UnsearchableError(f"record {number} has a quote or a carriage return out of place")
-        quoted, bare, terminator = field.groups()
-        fields.append(bare if quoted is None else quoted.replace('""', '"'))
-        position = field.end()
-        if terminator != delimiter:
-            yield Record(start, position, fields)
-            fields, start, number = [], position, number + 1
+def _carries(fields: Sequence[str], labels: Sequence[str], known: Sequence[Identifier]) -> bool:
+    """Whether a field does, under its label where there are as many; nobody is in an empty one."""
+    columns = labels if len(labels) == len(fields) else [""] * len(fields)
+    return any(carries(known, *field) for field in zip(fields, columns, strict=True) if field[0])
 
 
-def _trailer(text: str, delimiter: str, found: Sequence[Match]) -> Match:
-    """The count in a trailer and, as locator, what it is to be; an empty span where there is none.
+def _counted(table: Table, found: Sequence[Match]) -> list[Edit]:
+    """The edit that makes a trailer count fewer; none where there is no trailer that counts.
 
     It counts the records without itself, with or without the header; one number alone must fit.
     """
-    nothing = Match("", len(text), len(text))
-    total = columns = 0
-    last: Record | None = None
-    for record in _records(text, delimiter) if found else ():
-        if record.fields != [""]:
-            total, last = total + 1, record
-            columns = columns or len(record.fields)
-    if last is None or last.start <= found[-1].start:
-        return nothing
-    coded = len(last.fields) != columns and _TRAILER_CODE.match(text, last.start)
-    if not (coded or _TRAILER.match(text, last.start)):
-        return nothing
+    if not found or table.tail is None or table.tail.start <= found[-1].start:
+        return []
+    text, delimiter = table.tail.text, table.layout.delimiter
+    last = next(csv_layout.fields(text, delimiter))
+    coded = len(last.fields) != table.layout.columns and TRAILER_CODE.match(text)
+    if not (coded or TRAILER.match(text)):
+        return []
     counts = [
-        (start + number.start(), number[0])
-        for start, field in _raw_fields(text, last, delimiter)
+        Match(number[0], start + number.start(), start + number.end())
+        for start, field in csv_layout.raw_fields(text, last, delimiter)
         for number in _COUNT.finditer(field)
-        if int(number[0]) in (total - 1, total - 2)
+        if int(number[0]) in (table.total - 1, table.total - 2)
     ]
     if len(counts) != 1:
-        return nothing
-    start, old = counts[0]
+        return []
+    ((old, start, end),) = table.tail.in_bytes(counts)
     left = str(int(old) - len(found))
-    return Match(left.zfill(len(old)) if old.startswith("0") else left, start, start + len(old))
-
-
-def _raw_fields(text: str, record: Record, delimiter: str) -> Iterator[tuple[int, str]]:
-    """Where each field of a record starts and what it is, as it is written."""
-    for field in _FIELD[delimiter].finditer(text, record.start, record.end):
-        yield field.start(), field[0].removesuffix(delimiter)
-
-
-def _matching(records: Iterator[Record], identifiers: Sequence[Identifier]) -> Iterator[Match]:
-    labels: list[str] = []
-    for number, record in enumerate(records, 1):
-        columns = labels if len(labels) == len(record.fields) else [""] * len(record.fields)
-        if any(carries(identifiers, *field) for field in zip(record.fields, columns, strict=True)):
-            yield Match(f"record {number}", record.start, record.end)
-        elif number == 1:
-            labels = record.fields
+    new = left.zfill(len(old)) if old.startswith("0") else left
+    return [Edit(start, end, new.encode(table.tail.encoding))]

@@ -1,9 +1,11 @@
-"""From bytes to text and from spans of the text back to spans of the bytes."""
+"""From bytes to text, at once or in pieces, and from spans of the text back to spans of the bytes."""
 
 import codecs
-import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+import contextlib
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from operator import itemgetter
 
 from sftpd.erasure.formats.model import Data, Match, UnsearchableError, span
 from sftpd.erasure.identifiers import Identifier, fold
@@ -14,12 +16,23 @@ _MARKS = (
     (codecs.BOM_UTF16_BE, "utf-16-be"),
 )
 TEXT_LIMIT = 256 << 20
-"""Bytes; a longer text is not read into memory."""
+"""Bytes; a longer text is not read into memory as a whole."""
+
+Plain = Callable[[str], str]
+"""Decodes what stands for other characters in a text, such as escapes, whatever its structure."""
 
 _BEGINNING = 8192
-_OVERLAP = 8192
+OVERLAP = 8192
 """Characters that are looked at again with those that follow: more than an identifier has."""
-_CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f]")
+_WIDEST = 4
+"""Bytes that a character takes at most."""
+_LATIN_1 = [fold(chr(code)) for code in range(256)]
+_FOLDS = "".join(folded if len(folded) == 1 and folded < "\u0100" else " " for folded in _LATIN_1).encode(
+    "latin-1"
+)
+_GROWS = bytes(code for code, folded in enumerate(_LATIN_1) if len(folded) != 1 or folded >= "\u0100")
+"""What folds to several characters of Latin-1, or to one that is not in it."""
+_CONTROL = "".join(chr(code) for code in range(0x20) if chr(code) not in "\t\n\f\r")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +41,45 @@ class Decoded:
 
     text: str
     encoding: str
-    mark: int
-    """The length of the byte order mark, in bytes."""
+    start: int
+    """Where it begins, in bytes: after the byte order mark, or after what stands before this part."""
 
     def in_bytes(self, matches: Iterable[Match]) -> Iterator[Match]:
         """Turn matches over characters, ascending and without overlap, into matches over bytes."""
-        character, byte = 0, self.mark
+        character, byte = 0, self.start
         for match in matches:
             start = byte + self._width(character, match.start)
             character, byte = match.end, start + self._width(match.start, match.end)
             yield match._replace(start=start, end=byte)
 
     def _width(self, start: int, end: int) -> int:
-        return end - start if self.encoding == "cp1252" else len(self.text[start:end].encode(self.encoding))
+        return width(self.text[start:end], self.encoding)
+
+
+@dataclass(frozen=True, slots=True)
+class Traces:
+    """How a text is encoded, and where in it, whatever its structure, an identifier may be."""
+
+    encoding: str
+    start: int
+    """Where the text begins, in bytes: after the byte order mark."""
+    spans: Sequence[tuple[int, int]]
+    """Of bytes, ascending and apart; it is certain that nothing outside them is the person's."""
+
+    def __bool__(self) -> bool:
+        return bool(self.spans)
+
+    def touch(self, start: int, end: int) -> bool:
+        """Whether an identifier may be among these bytes, or reach into them."""
+        place = bisect_right(self.spans, start, key=itemgetter(1))
+        return place < len(self.spans) and self.spans[place][0] < end
+
+
+def width(text: str, encoding: str) -> int:
+    """How many bytes a text takes."""
+    if encoding == "cp1252" or (encoding == "utf-8" and text.isascii()):
+        return len(text)
+    return len(text.encode(encoding))
 
 
 def decode(data: Data) -> Decoded:
@@ -57,62 +96,88 @@ def decode(data: Data) -> Decoded:
             text = data[len(mark) :].decode(encoding)
         except UnicodeDecodeError:
             continue
-        if _CONTROL.search(text):
-            raise UnsearchableError("it holds control characters, as binary files do")
+        _refuse_control(text)
         return Decoded(text, encoding, len(mark))
-    raise UnsearchableError(f"it is not text in {' or '.join(encodings)}")
+    raise _not_text(encodings)
 
 
-def may_be_in(data: Data, identifiers: Sequence[Identifier], escaped: re.Pattern[str] | None = None) -> bool:
-    """Whether text, whatever its structure, may carry an identifier; False is certain.
+def traces(data: Data, identifiers: Sequence[Identifier], plain: Plain = str) -> Traces:
+    """Say where an identifier may be in a text.
 
-    It is read piece by piece, so its length does not matter. `escaped` matches what stands for a character:
-    the first group is its code in hexadecimal, or the second the character. Raises UnsearchableError as
-    `decode` does, but for the length.
+    It is read piece by piece, so its length does not matter. Raises UnsearchableError as `decode` does, but
+    for the length.
     """
     mark, encodings = _mark(data)
     for encoding in encodings:
+        nothing = Traces(encoding, len(mark), ())
         try:
-            return _may_be_in(_texts(data, len(mark), encoding), identifiers, escaped)
+            return replace(nothing, spans=_spans(nothing, data, identifiers, plain))
         except UnicodeDecodeError:
             continue
-    raise UnsearchableError(f"it is not text in {' or '.join(encodings)}")
+    raise _not_text(encodings)
 
 
-def _may_be_in(
-    texts: Iterator[str], identifiers: Sequence[Identifier], escaped: re.Pattern[str] | None
-) -> bool:
+def may_be_in(data: Data, identifiers: Sequence[Identifier], plain: Plain = str) -> bool:
+    """Whether a text may carry an identifier anywhere; False is certain. Raises as `traces` does."""
+    return bool(traces(data, identifiers, plain))
+
+
+def may_carry(text: str, identifiers: Sequence[Identifier], plain: Plain = str) -> bool:
+    """Whether a text, such as a record, may carry an identifier; False is certain."""
+    folded = _folded(plain(text))
+    return any(identifier.may_be_in(folded) for identifier in identifiers)
+
+
+def texts(data: Data, where: Traces) -> Iterator[tuple[int, str]]:
+    """A text in pieces, each with the place where it ends, in bytes. Raises UnicodeDecodeError."""
+    decoder = codecs.getincrementaldecoder(where.encoding)()
+    position = where.start
+    for piece in span(data, position, len(data)):
+        position += len(piece)
+        if text := decoder.decode(piece, final=position == len(data)):
+            yield position, text
+
+
+def _spans(
+    text: Traces, data: Data, identifiers: Sequence[Identifier], plain: Plain
+) -> list[tuple[int, int]]:
     """Read to the end in any case, since only there it is certain what the encoding is."""
-    found = False
+    spans: list[tuple[int, int]] = []
     before = ""
-    for text in texts:
-        if _CONTROL.search(text):
-            raise UnsearchableError("it holds control characters, as binary files do")
-        if not found:
-            raw = before + text
-            before = raw[-_OVERLAP:]
-            folded = fold(_plain(raw, escaped))
-            found = any(identifier.may_be_in(folded) for identifier in identifiers)
-    return found
+    ended = text.start
+    for end, piece in texts(data, text):
+        _refuse_control(piece)
+        both = before + piece
+        if identifiers and may_carry(both, identifiers, plain):
+            start = max(text.start, ended - (OVERLAP + 1) * _WIDEST)
+            if spans and spans[-1][1] >= start:
+                start = spans.pop()[0]
+            spans.append((start, end))
+        before, ended = both[-OVERLAP:], end
+    return spans
 
 
-def _texts(data: Data, start: int, encoding: str) -> Iterator[str]:
-    decoder = codecs.getincrementaldecoder(encoding)()
-    for piece in span(data, start, len(data)):
-        yield decoder.decode(piece)
-    yield decoder.decode(b"", final=True)
+def _refuse_control(text: str) -> None:
+    if any(map(text.__contains__, _CONTROL)):
+        raise UnsearchableError("it holds control characters, as binary files do")
 
 
-def _plain(raw: str, escaped: re.Pattern[str] | None) -> str:
-    """The text with its escapes decoded; two of them may make one character."""
-    if escaped is None:
-        return raw
-    return escaped.sub(_unescaped, raw).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+def _folded(text: str) -> str:
+    """As `fold`, and faster: Latin-1 character by character, anything else line by line.
+
+    No character of Latin-1 combines with another, and folding does not reach over a line end.
+    """
+    if text.isascii():
+        return fold(text)
+    with contextlib.suppress(UnicodeEncodeError):
+        raw = text.encode("latin-1")
+        if not any(map(raw.__contains__, _GROWS)):
+            return raw.translate(_FOLDS).decode("latin-1")
+    return "\n".join(map(fold, text.split("\n")))
 
 
-def _unescaped(found: re.Match[str]) -> str:
-    code, character = found.groups()
-    return chr(int(code, 16)) if code else str(character)
+def _not_text(encodings: tuple[str, ...]) -> UnsearchableError:
+    return UnsearchableError(f"it is not text in {' or '.join(encodings)}")
 
 
 def beginning(data: Data) -> str:

@@ -1,14 +1,18 @@
 """Which format a file has, by its name and its content."""
 
 import re
+from collections.abc import Sequence
 
-from sftpd.erasure.formats.csv import Csv, layout
-from sftpd.erasure.formats.decoding import beginning, decode
+from sftpd.erasure.formats.csv import Csv
+from sftpd.erasure.formats.csv_layout import is_table
+from sftpd.erasure.formats.decoding import Traces, beginning, texts, traces
 from sftpd.erasure.formats.eml import Eml, Mbox
+from sftpd.erasure.formats.fixed_width import FixedLines
 from sftpd.erasure.formats.gzip import Gzip
 from sftpd.erasure.formats.html import Html
 from sftpd.erasure.formats.json import Json
-from sftpd.erasure.formats.json_tokens import tokens
+from sftpd.erasure.formats.json_tokens import check
+from sftpd.erasure.formats.lines import lines
 from sftpd.erasure.formats.model import Data, Format, UnsearchableError
 from sftpd.erasure.formats.ndjson import Ndjson
 from sftpd.erasure.formats.pdf import Pdf
@@ -16,6 +20,7 @@ from sftpd.erasure.formats.tar import Tar
 from sftpd.erasure.formats.text import Text
 from sftpd.erasure.formats.xml import Xml
 from sftpd.erasure.formats.zip import Zip
+from sftpd.erasure.layouts import FixedWidth
 
 _BY_SUFFIX: dict[bytes, Format] = {
     b"csv": Csv(),
@@ -44,8 +49,8 @@ _ENCODED_SUFFIXES = {b"rtf", b"vcf", b"ics"}
 _ENCODED_STARTS = ("{\\rtf", "begin:v")
 
 
-def detect(name: bytes, data: Data) -> Format:
-    """Return the format of a file.
+def detect(name: bytes, data: Data, layouts: Sequence[FixedWidth] = ()) -> Format:
+    """Return the format of a file; text has the first of `layouts` that fits its name.
 
     Raises UnsearchableError for other binary files and for text that hides characters behind an encoding of
     its own (RTF, cards and calendars), in which a plain search would find too little.
@@ -55,6 +60,9 @@ def detect(name: bytes, data: Data) -> Format:
             return form
     if data[257:262] == b"ustar":
         return Tar()
+    for layout in layouts:
+        if layout.fits(name):
+            return FixedLines(layout)
     start = beginning(data)
     suffix = name.rpartition(b".")[2].lower()
     if suffix in _ENCODED_SUFFIXES or start.lower().startswith(_ENCODED_STARTS):
@@ -66,38 +74,32 @@ def detect(name: bytes, data: Data) -> Format:
             return form
     if suffix in _BY_SUFFIX and start:
         return _BY_SUFFIX[suffix]
-    return _by_content(suffix, decode(data).text)
+    return _by_content(suffix, data)
 
 
-def _by_content(suffix: bytes, text: str) -> Format:
-    start = text.lstrip()[:1]
+def _by_content(suffix: bytes, data: Data) -> Format:
+    where = traces(data, ())
+    start = next((text.lstrip()[0] for _, text in texts(data, where) if not text.isspace()), "")
     if not start:
         return Text()
     if suffix in _BY_SUFFIX:
         return _BY_SUFFIX[suffix]
     if suffix == b"json" or start in "{[":
-        return Ndjson() if _first_line_is_json(text) else Json()
-    return Csv() if _is_table(text) else Text()
+        return Ndjson() if _first_line_is_json(data, where) else Json()
+    return Csv() if is_table(data, where) else Text()
 
 
-def _first_line_is_json(text: str) -> bool:
-    """Whether a JSON document ends with the first line while more follows."""
-    text = text.strip()
-    end = text.find("\n")
-    if end < 0:
-        return False
+def _first_line_is_json(data: Data, where: Traces) -> bool:
+    """Whether a JSON document ends with the first line that is not blank while more follows."""
+    first = ""
     try:
-        for _ in tokens(text, 0, end):
-            pass
+        for part in lines(data, where):
+            text = part.text
+            if not first:
+                first, _, text = text.lstrip().partition("\n")
+            if first and text.strip():
+                check(first)
+                return True
     except UnsearchableError:
-        return False
-    return True
-
-
-def _is_table(text: str) -> bool:
-    """Whether text of no telling name is a table: three columns or more in two records or more."""
-    try:
-        reading = layout(text)
-    except UnsearchableError:
-        return False
-    return reading.columns >= 3 and len(reading.starts) >= 2
+        pass
+    return False

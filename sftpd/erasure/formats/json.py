@@ -8,7 +8,7 @@ identifiers (`"emails": [...]`) describes the element that holds it, so that one
 from collections.abc import Sequence
 
 from sftpd.erasure.formats.decoding import decode, may_be_in
-from sftpd.erasure.formats.json_tokens import ESCAPED, Kind, Token, tokens
+from sftpd.erasure.formats.json_tokens import Kind, Token, tokens, unescaped
 from sftpd.erasure.formats.model import Data, Findings, Inquiry, Match, cut, whole_file
 from sftpd.erasure.identifiers import Identifier, carries
 
@@ -22,7 +22,7 @@ class Json:
 
     def find(self, data: Data, inquiry: Inquiry) -> Findings:
         """Return the elements that carry an identifier, or the whole file."""
-        if not may_be_in(data, inquiry.identifiers, ESCAPED):
+        if not may_be_in(data, inquiry.identifiers, unescaped):
             return cut(self.name, data, [])
         decoded = decode(data)
         survey = _Survey(inquiry.identifiers)

@@ -6,12 +6,15 @@ from collections.abc import Iterator
 from enum import Enum, auto
 from typing import NamedTuple
 
+import msgspec
+
 from sftpd.erasure.formats.model import UnsearchableError
 
 DEPTH_LIMIT = 512
-ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
-"""An escape in a string: the code of a character, or the character."""
 
+_ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
+"""An escape in a string: the code of a character, or the character."""
+_CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _TOKEN = re.compile(
     r"[ \t\r\n]*+(?:"
     r'(?P<string>"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+")'
@@ -19,6 +22,41 @@ _TOKEN = re.compile(
     r"|(?P<mark>[\[\]{},:])"
     r"|(?P<end>\Z))"
 )
+
+_glance = msgspec.json.Decoder(msgspec.Raw).decode
+"""Raises for all that is not JSON, but for its depth, and for some that is."""
+
+
+def unescaped(text: str) -> str:
+    """A text with all escapes in it decoded, whatever its structure; two of them may make one character."""
+    if "\\" not in text:
+        return text
+    return _ESCAPED.sub(_unescape, text).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def _unescape(found: re.Match[str]) -> str:
+    code, character = found.groups()
+    return chr(int(code, 16)) if code else _CONTROLS.get(character, str(character))
+
+
+def documents(text: str) -> bool:
+    """Whether each line of `text` that is not empty is a document; False does not say that one is not."""
+    lines = [line for line in text.encode().split(b"\n") if line and line != b"\r"]
+    if any(line.count(b"[") + line.count(b"{") > DEPTH_LIMIT for line in lines if len(line) > DEPTH_LIMIT):
+        return False
+    try:
+        for line in lines:
+            _glance(line)
+    except (msgspec.DecodeError, RecursionError):
+        return False
+    return True
+
+
+def check(text: str) -> None:
+    """Read the one document that a line is. Raises UnsearchableError where it is none."""
+    if not documents(text.removesuffix("\n")):
+        for _ in tokens(text, 0, len(text)):
+            pass
 
 
 class Kind(Enum):

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-from sftpd.erasure.formats.decoding import decode, may_be_in
+from sftpd.erasure.formats.decoding import Decoded, may_carry, traces
 from sftpd.erasure.formats.json import document_carries
-from sftpd.erasure.formats.json_tokens import ESCAPED
+from sftpd.erasure.formats.json_tokens import check, documents, unescaped
+from sftpd.erasure.formats.lines import likely, lines, placed, spans
 from sftpd.erasure.formats.model import Data, Findings, Inquiry, Match, UnsearchableError, cut
 from sftpd.erasure.identifiers import Identifier
 
@@ -16,30 +17,35 @@ class Ndjson:
 
     def find(self, data: Data, inquiry: Inquiry) -> Findings:
         """Return the lines that carry an identifier."""
-        if not may_be_in(data, inquiry.identifiers, ESCAPED):
-            return cut(self.name, data, [])
-        decoded = decode(data)
-        found = (
-            Match(f"line {number}", start, end)
-            for number, (start, end) in enumerate(_lines(decoded.text), 1)
-            if _line_carries(decoded.text, start, end, number, inquiry.identifiers)
-        )
-        return cut(self.name, data, list(decoded.in_bytes(found)))
+        known = inquiry.identifiers
+        where = traces(data, known, unescaped)
+        matches: list[Match] = []
+        number = 1
+        for part, end in placed(lines(data, where), len(data)) if where else ():
+            if not documents(part.text):
+                _check(part.text, number)
+            if where.touch(part.start, end):
+                matches += _matches(part, number, known)
+            number += part.text.count("\n")
+        return cut(self.name, data, matches)
 
 
-def _lines(text: str) -> Iterator[tuple[int, int]]:
-    start = 0
-    while start < len(text):
-        newline = text.find("\n", start)
-        end = len(text) if newline < 0 else newline + 1
-        yield start, end
-        start = end
+def _check(text: str, first: int) -> None:
+    """Read line by line, of which `first` is the number of the first. Raises UnsearchableError."""
+    for number, (start, end) in enumerate(spans(text), first):
+        if text[start:end].strip(" \t\r\n"):
+            try:
+                check(text[start:end])
+            except UnsearchableError as fault:
+                raise UnsearchableError(f"line {number}: {fault.what}") from fault
 
 
-def _line_carries(text: str, start: int, end: int, number: int, identifiers: Sequence[Identifier]) -> bool:
-    if not text[start:end].strip(" \t\r\n"):
-        return False
-    try:
-        return document_carries(text, start, end, identifiers)
-    except UnsearchableError as fault:
-        raise UnsearchableError(f"line {number}: {fault.what}") from fault
+def _matches(part: Decoded, first: int, known: Sequence[Identifier]) -> Iterator[Match]:
+    """The lines that carry an identifier, each of which is JSON or blank."""
+    text = part.text
+    places = likely(text, spans(text), first, lambda lines: may_carry(lines, known, unescaped))
+    return part.in_bytes(
+        Match(f"line {number}", start, end)
+        for number, start, end in places
+        if document_carries(text, start, end, known)
+    )

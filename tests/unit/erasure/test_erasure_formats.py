@@ -183,6 +183,9 @@ def test_a_person_is_found_however_her_characters_are_written() -> None:
     assert locators(Csv(), 'naam\n"Jan ""de ster"" 𝄞 Vries"\n'.encode(), star) == ["record 2"]
     assert locators(Json(), json.dumps(["x", 'Jan "de ster" 𝄞 Vries']).encode(), star) == ["/1"]
     assert locators(Ndjson(), json.dumps('Jan "de ster" 𝄞 Vries').encode(), star) == ["line 1"]
+    jan = parse_identifier("name=Jan de Vries")
+    assert locators(Json(), b'["x", "Jan\\tde\\r\\nVries"]', jan) == ["/1"]
+    assert locators(Ndjson(), b'"Jan\\tde\\r\\nVries"', jan) == ["line 1"]
 
 
 @pytest.mark.parametrize("piece", [1, 2, 3, 7, 20])

@@ -216,6 +216,35 @@ def test_results_that_repeat_what_went_go(form) -> None:
     assert after["xl/pivotCache/p.xml"] == expected
 
 
+def test_links_to_other_books_are_not_followed_and_lose_what_they_repeat(monkeypatch) -> None:
+    """What would open a file or a connection fails."""
+    link = (
+        b'<externalLink xmlns="%b"><externalBook><sheetDataSet><row r="1">'
+        b'<cell r="A1" t="str"><v>%%b</v></cell>'
+        b'<cell r="B1" t="str"><v>Piet</v></cell></row></sheetDataSet></externalBook></externalLink>'
+        % NAMESPACE
+    )
+    relations = (
+        b'<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">'
+        b'<Relationship Id="rId1" Type="http://schemas.openxmlformats.org/officeDocument/2006/relationships/'
+        b'externalLinkPath" Target="%b" TargetMode="External"/></Relationships>'
+    )
+    before = with_parts(
+        saved(workbook()),
+        xl__externalLinks__externalLink1_0xml=link % b"Jan de Vries",
+        xl__externalLinks___rels__externalLink1_0xml_0rels=relations % b"file:////203.0.113.1/share/a.xlsx",
+        xl__externalLinks___rels__externalLink2_0xml_0rels=relations % b"https://x.invalid/?jan@example.nl",
+    )
+    for module, name in (("socket", "socket"), ("builtins", "open"), ("os", "open")):
+        monkeypatch.delattr(f"{module}.{name}")
+    after = redacted(before)
+    monkeypatch.undo()
+    left = parts(after)
+    assert left["xl/externalLinks/externalLink1.xml"] == link % b""
+    assert b"203.0.113.1" in left["xl/externalLinks/_rels/externalLink1.xml.rels"]
+    assert b"jan@example.nl" not in left["xl/externalLinks/_rels/externalLink2.xml.rels"]
+
+
 def test_a_long_name_of_an_element_is_passed_at_once() -> None:
     name = b"n" * 300_000
     part = b'<%b x = "jan@example.nl"/>' % name

@@ -1,0 +1,307 @@
+"""How a table reads: which delimiter parts its fields, strictly, told from a text of any length.
+
+Whole records are not taken apart field by field. Their **shape** is the text with each quoted field as one
+`"`: there a record is a line, and its fields are as many as the delimiters in it and one more.
+"""
+
+import re
+from array import array
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from itertools import repeat
+from typing import NamedTuple
+
+from sftpd.erasure.formats.decoding import Decoded, Traces, width
+from sftpd.erasure.formats.lines import lines, placed, records, spans
+from sftpd.erasure.formats.model import Data, UnsearchableError
+
+_TELLING = 3
+"""Columns of which it is told that a text is a table."""
+DELIMITERS = (",", ";", "\t", "|")
+NO_DELIMITER = "\0"
+"""Stands for a delimiter that is not in the text: no text that is read holds a control character."""
+
+TRAILER = re.compile(r"(?i)\W*(?:trailer|eof|einde|footer|totaal|total|aantal|count|records|rows|regels)\b")
+TRAILER_CODE = re.compile(r"(?i)\W*(?:trl?|z|9+|end)\b")
+"""What a trailer may start with where it has another number of fields."""
+
+_FIELD = {
+    delimiter: re.compile(
+        rf'(?:"([^"]*+(?:""[^"]*+)*+)"|([^"{delimiter}\r\n]*+))([{delimiter}]|\r?\n|\Z)',
+    )
+    for delimiter in (*DELIMITERS, NO_DELIMITER)
+}
+_RECORD = re.compile(r'(?:[^"\n]++|"[^"]*+")*+(?:\n|\Z)')
+"""A record, whatever its delimiter, where every quote is closed."""
+
+
+class Record(NamedTuple):
+    """One record: its span of characters, line end included, and its fields unquoted."""
+
+    start: int
+    end: int
+    fields: list[str]
+
+
+class Layout(NamedTuple):
+    """How a table reads: with which delimiter, and how many columns it has."""
+
+    delimiter: str
+    columns: int
+
+
+class Block(NamedTuple):
+    """Whole records: where they begin and end, in bytes, and the number of the first."""
+
+    start: int
+    end: int
+    first: int
+
+
+class Table(NamedTuple):
+    """What must be known of a whole table to take records from it."""
+
+    layout: Layout
+    touched: Sequence[Block]
+    """What may hold the person."""
+    head: Sequence[str]
+    """The fields of the first record."""
+    total: int
+    """How many records are not blank."""
+    tail: Decoded | None
+    """From the start of the last record that is not blank."""
+
+
+class Shape:
+    """A block as far as quotes and line ends tell: the same for every delimiter."""
+
+    def __init__(self, text: str, first: int) -> None:
+        self.text = text
+        self.first = first
+        """The number of its first record."""
+        parts = text.split('"')
+        self.quoted = len(parts) > 1
+        # Between two quotes that stand for one there is nothing: those parts only join a field.
+        outside = [parts[0], *filter(None, parts[2:-1:2]), *parts[-1:]] if self.quoted else parts
+        self.skeleton = '"'.join(outside)
+        self.is_sound = len(parts) % 2 == 1 and self.skeleton.count("\r") == self.skeleton.count("\r\n")
+        """Whether every quote is closed, and every carriage return is at the end of a record."""
+        self.lines = self.skeleton.split("\n")
+        if not self.lines[-1]:
+            self.lines.pop()
+
+    def is_strict(self, delimiter: str) -> bool:
+        """Whether it is sound, and every quote begins or ends a field."""
+        text = self.skeleton
+        if not (self.is_sound and self.quoted):
+            return self.is_sound
+        fields = text.count('"')
+        opened = text.startswith('"') + text.count('\n"') + text.count(delimiter + '"')
+        closed = text.endswith('"') + text.count('"\n') + text.count('"\r\n') + text.count('"' + delimiter)
+        return fields == opened == closed
+
+    def is_blank(self, index: int) -> bool:
+        """Whether a record is an empty line, or one empty field."""
+        line = self.lines[index].removesuffix("\r")
+        return not line or (line == '"' and self.record(index).rstrip("\r\n") == '""')
+
+    @cached_property
+    def blanks(self) -> int:
+        """How many records are blank."""
+        blank = self.lines.count("") + self.lines.count("\r")
+        if self.quoted and ('"' in self.lines or '"\r' in self.lines):
+            blank += sum(
+                self.is_blank(index) for index, line in enumerate(self.lines) if line in ('"', '"\r')
+            )
+        return blank
+
+    def start(self, index: int) -> int:
+        """Where a record starts in the text."""
+        return self._starts[index]
+
+    def record(self, index: int) -> str:
+        """A record as it is written."""
+        end = self._starts[index + 1] if index + 1 < len(self._starts) else len(self.text)
+        return self.text[self._starts[index] : end]
+
+    @cached_property
+    def _starts(self) -> "array[int]":
+        return array("Q", (start for start, _ in each_record(self.text)))
+
+
+class Reading:
+    """How a table reads with one delimiter, block after block."""
+
+    def __init__(self, delimiter: str) -> None:
+        self.delimiter = delimiter
+        self.columns = 0
+        self.fault: UnsearchableError | None = None
+        """Why it does not read so."""
+        self._odd: UnsearchableError | None = None
+        """What is wrong with the last record, which may be a trailer as long as none follows."""
+
+    def read(self, shape: Shape) -> None:
+        """Go on with the next block."""
+        try:
+            if shape.is_strict(self.delimiter):
+                self._count(shape)
+            else:
+                # It is known that there is a fault, and only here which is the first.
+                for index, record in enumerate(fields(shape.text, self.delimiter, shape.first)):
+                    if record.fields != [""]:
+                        self._take(len(record.fields), shape, index, record.start)
+        except UnsearchableError as fault:
+            self.fault = fault
+
+    def _count(self, shape: Shape) -> None:
+        if self.columns == 1 and self.delimiter not in shape.skeleton and self._odd is None:
+            return
+        numbers = set(map(str.count, shape.lines, repeat(self.delimiter)))
+        if numbers == {self.columns - 1} and self._odd is None:
+            return
+        for index, line in enumerate(shape.lines):
+            number = line.count(self.delimiter) + 1
+            if (self._odd or number != self.columns) and not shape.is_blank(index):
+                self._take(number, shape, index, None)
+
+    def _take(self, number: int, shape: Shape, index: int, start: int | None) -> None:
+        """Take on a record that is not blank, of a number of fields."""
+        if self._odd is not None:
+            raise self._odd
+        self.columns = self.columns or number
+        if number == self.columns:
+            return
+        self._odd = UnsearchableError(
+            f"record {shape.first + index} has {number} fields where the first has {self.columns}"
+        )
+        place = shape.start(index) if start is None else start
+        if not (TRAILER.match(shape.text, place) or TRAILER_CODE.match(shape.text, place)):
+            raise self._odd
+
+
+class Survey:
+    """What is learnt of a table by reading it once: with which delimiters it is strict."""
+
+    def __init__(self) -> None:
+        self.number = 1
+        """Of the next record."""
+        self.total = 0
+        """Records that are not blank."""
+        self.first = ""
+        """The first record, as it is written."""
+        self._last: tuple[Shape, Decoded] | None = None
+        self._readings = {delimiter: Reading(delimiter) for delimiter in (*DELIMITERS, NO_DELIMITER)}
+        self._present: set[str] = set()
+        self._first_line: str | None = None
+
+    @property
+    def readings(self) -> list[Reading]:
+        """Those that have been strict so far."""
+        return [reading for reading in self._readings.values() if reading.fault is None]
+
+    def read(self, part: Decoded) -> None:
+        """Go on with the next whole records."""
+        if self._first_line is None:
+            self._first_line = part.text.partition("\n")[0]
+            self.first = next((part.text[start:end] for start, end in each_record(part.text)), "")
+        self._present.update(delimiter for delimiter in DELIMITERS if delimiter in part.text)
+        if not self.readings:
+            return
+        shape = Shape(part.text, self.number)
+        for reading in self.readings:
+            reading.read(shape)
+        if not self.readings:
+            return
+        if shape.blanks < len(shape.lines):
+            self.total += len(shape.lines) - shape.blanks
+            self._last = shape, part
+        self.number += len(shape.lines)
+
+    @property
+    def tail(self) -> Decoded | None:
+        """The text from the start of the last record that is not blank; None where all are."""
+        if self._last is None:
+            return None
+        shape, part = self._last
+        index = next(index for index in reversed(range(len(shape.lines))) if not shape.is_blank(index))
+        start = shape.start(index)
+        return Decoded(part.text[start:], part.encoding, part.start + width(part.text[:start], part.encoding))
+
+    def layout(self) -> Layout:
+        """How the table reads: with the delimiter that gives most columns among those that are strict.
+
+        Where none is, its lines are its records if that is strict: a quote would stand out of place. Two that
+        are strict agree on where records start, for then every quoted field is a record by itself. Raises
+        UnsearchableError where nothing is strict.
+        """
+        present = [self._readings[delimiter] for delimiter in DELIMITERS if delimiter in self._present]
+        first_line = self._first_line or ""
+        present.sort(key=lambda reading: first_line.count(reading.delimiter), reverse=True)
+        lines_alone = [self._readings[NO_DELIMITER]] if len(present) < len(DELIMITERS) else []
+        strict = [reading for reading in present if reading.fault is None] or [
+            reading for reading in lines_alone if reading.fault is None
+        ]
+        if not strict:
+            faults = (reading.fault for reading in (*present, *lines_alone) if reading.fault is not None)
+            raise next(faults)
+        best = max(strict, key=lambda reading: reading.columns)
+        return Layout(best.delimiter, best.columns)
+
+
+def survey(data: Data, traces: Traces) -> Table:
+    """Read a table once, in little memory. Raises UnsearchableError where it is not strict."""
+    table = Survey()
+    touched: list[Block] = []
+    for part, end in placed(records(lines(data, traces)), len(data)):
+        if traces.touch(part.start, end):
+            touched.append(Block(part.start, end, table.number))
+        table.read(part)
+    layout = table.layout()
+    head = next(fields(table.first, layout.delimiter)).fields if table.first else []
+    return Table(layout, touched, head, table.total, table.tail)
+
+
+def is_table(data: Data, traces: Traces) -> bool:
+    """Whether text of no telling name is a table: three columns or more in two records or more."""
+    table = Survey()
+    try:
+        for part in records(lines(data, traces)):
+            table.read(part)
+            if table.total and all(reading.columns < _TELLING for reading in table.readings):
+                return False
+        return table.layout().columns >= _TELLING and table.number > 2
+    except UnsearchableError:
+        return False
+
+
+def each_record(text: str) -> Iterator[tuple[int, int]]:
+    """Where each record starts and ends in a text whose quotes are all closed, whatever its delimiter."""
+    if '"' not in text:
+        return spans(text)
+    return (record.span() for record in _RECORD.finditer(text) if record[0])
+
+
+def fields(text: str, delimiter: str, number: int = 1) -> Iterator[Record]:
+    """The records of a text with their fields; `number` is that of the first.
+
+    Raises UnsearchableError where a quote or carriage return is out of place.
+    """
+    match_field = _FIELD[delimiter].match
+    values: list[str] = []
+    start = position = 0
+    while position < len(text) or values:
+        field = match_field(text, position)
+        if field is None:
+            raise UnsearchableError(f"record {number} has a quote or a carriage return out of place")
+        quoted, bare, terminator = field.groups()
+        values.append(bare if quoted is None else quoted.replace('""', '"'))
+        position = field.end()
+        if terminator != delimiter:
+            yield Record(start, position, values)
+            values, start, number = [], position, number + 1
+
+
+def raw_fields(text: str, record: Record, delimiter: str) -> Iterator[tuple[int, str]]:
+    """Where each field of a record starts and what it is, as it is written."""
+    for field in _FIELD[delimiter].finditer(text, record.start, record.end):
+        yield field.start(), field[0].removesuffix(delimiter)
