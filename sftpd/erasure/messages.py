@@ -13,11 +13,14 @@ class Search(Message, frozen=True):
 class Redact(Message, frozen=True):
     """Write the first file that comes along, without what carries an identifier, to the second.
 
+    Records at `places` go too, whatever they carry: locators as a search of the same content gave them.
+
     What is written is whole where the answer is a Found with records and not one of the whole file.
     """
 
     name: bytes
     identifiers: tuple[str, ...]
+    places: tuple[str, ...] = ()
 
 
 class Answer(Message, frozen=True):

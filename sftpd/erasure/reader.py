@@ -3,11 +3,12 @@
 import mmap
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 
 from sftpd.erasure.formats.detect import detect
-from sftpd.erasure.formats.model import Data, Format, Inquiry, UnsearchableError
+from sftpd.erasure.formats.model import Data, Findings, Format, Inquiry, UnsearchableError, is_gone
 from sftpd.erasure.identifiers import parse_identifier
 from sftpd.erasure.messages import Finding, Found, Question, Redact, Unsearchable
 from sftpd.files import durable
@@ -39,10 +40,12 @@ def answer(question: object, fds: tuple[int, ...]) -> Finding:
     assert isinstance(question, Question)
     identifiers = [parse_identifier(plain) for plain in question.identifiers]
     inquiry = Inquiry(identifiers, detect, name=question.name)
+    places = frozenset(question.places if isinstance(question, Redact) else ())
     try:
         with _mapped(fds[0]) as data:
             form = detect(question.name, data)
-            findings = form.find(data, inquiry)
+            findings = form.find(data, replace(inquiry, places=places))
+            _require_gone(findings, places)
             if isinstance(question, Redact) and findings.locators and not findings.whole:
                 for piece in findings.rest():
                     durable.write_all(fds[1], piece)
@@ -53,6 +56,12 @@ def answer(question: object, fds: tuple[int, ...]) -> Finding:
         return Unsearchable(fault.what)
     except MemoryError:
         return Unsearchable("it takes more memory than a reader has")
+
+
+def _require_gone(findings: Findings, places: Collection[str]) -> None:
+    gone = frozenset(findings.locators)
+    if not (findings.whole or all(is_gone(place, gone) for place in places)):
+        raise UnsearchableError("a record that is to go is not where it was found")
 
 
 def _told(places: Sequence[str]) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from sftpd.erasure.formats.decoding import decode, may_be_in
 from sftpd.erasure.formats.model import Data, Edit, Findings, Inquiry, Match, UnsearchableError, cut
-from sftpd.erasure.identifiers import Identifier, carries
+from sftpd.erasure.identifiers import carries
 
 _DELIMITERS = (",", ";", "\t", "|")
 _TRAILER = re.compile(r"(?i)\W*(?:trailer|eof|einde|footer|totaal|total|aantal|count|records|rows|regels)\b")
@@ -54,11 +54,11 @@ class Csv:
 
     def find(self, data: Data, inquiry: Inquiry) -> Findings:
         """Return the records that carry an identifier."""
-        if not may_be_in(data, inquiry.identifiers, _DOUBLED):
+        if not (inquiry.places or may_be_in(data, inquiry.identifiers, _DOUBLED)):
             return cut(self.name, data, [])
         decoded = decode(data)
         delimiter = layout(decoded.text).delimiter
-        found = list(_matching(_records(decoded.text, delimiter), inquiry.identifiers))
+        found = list(_matching(_records(decoded.text, delimiter), inquiry))
         trailer = _trailer(decoded.text, delimiter, found)
         *matches, last = decoded.in_bytes([*found, trailer])
         counted = Edit(last.start, last.end, trailer.locator.encode(decoded.encoding))
@@ -164,11 +164,14 @@ def _raw_fields(text: str, record: Record, delimiter: str) -> Iterator[tuple[int
         yield field.start(), field[0].removesuffix(delimiter)
 
 
-def _matching(records: Iterator[Record], identifiers: Sequence[Identifier]) -> Iterator[Match]:
+def _matching(records: Iterator[Record], inquiry: Inquiry) -> Iterator[Match]:
     labels: list[str] = []
     for number, record in enumerate(records, 1):
         columns = labels if len(labels) == len(record.fields) else [""] * len(record.fields)
-        if any(carries(identifiers, *field) for field in zip(record.fields, columns, strict=True)):
-            yield Match(f"record {number}", record.start, record.end)
+        place = f"record {number}"
+        if place in inquiry.places or any(
+            carries(inquiry.identifiers, *field) for field in zip(record.fields, columns, strict=True)
+        ):
+            yield Match(place, record.start, record.end)
         elif number == 1:
             labels = record.fields

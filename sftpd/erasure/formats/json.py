@@ -9,10 +9,17 @@ from collections.abc import Sequence
 
 from sftpd.erasure.formats.decoding import decode, may_be_in
 from sftpd.erasure.formats.json_tokens import ESCAPED, Kind, Token, tokens
-from sftpd.erasure.formats.model import Data, Findings, Inquiry, Match, cut, whole_file
+from sftpd.erasure.formats.model import (
+    WHOLE_DOCUMENT,
+    Data,
+    Findings,
+    Inquiry,
+    Match,
+    cut,
+    shortened,
+    whole_file,
+)
 from sftpd.erasure.identifiers import Identifier, carries
-
-_LOCATOR_LIMIT = 200
 
 
 class Json:
@@ -22,13 +29,13 @@ class Json:
 
     def find(self, data: Data, inquiry: Inquiry) -> Findings:
         """Return the elements that carry an identifier, or the whole file."""
-        if not may_be_in(data, inquiry.identifiers, ESCAPED):
+        if not (inquiry.places or may_be_in(data, inquiry.identifiers, ESCAPED)):
             return cut(self.name, data, [])
         decoded = decode(data)
-        survey = _Survey(inquiry.identifiers)
+        survey = _Survey(inquiry.identifiers, inquiry.places)
         survey.read(decoded.text, 0, len(decoded.text))
-        if survey.whole:
-            return whole_file(self.name, "whole document")
+        if survey.whole or WHOLE_DOCUMENT in inquiry.places:
+            return whole_file(self.name, WHOLE_DOCUMENT)
         matches = sorted(survey.matches, key=lambda match: match.start)
         return cut(self.name, data, list(decoded.in_bytes(matches)))
 
@@ -51,6 +58,7 @@ class _Container:
         self.hit = False
         self.all_scalar = True
         self.kept_end: int | None = None
+        self.was_told = False
         self._index = -1
         self._run: list[Match] = []
 
@@ -85,16 +93,19 @@ class _Container:
 
     @property
     def lists_only_the_person(self) -> bool:
-        return self.is_array and self.all_scalar and self.kept_end is None and bool(self._run)
+        """What goes by its place alone says nothing of what is around it."""
+        hers = bool(self._run) and not self.was_told
+        return self.is_array and self.all_scalar and self.kept_end is None and hers
 
 
 class _Survey:
     """The walk over one document's tokens that collects what must go."""
 
-    def __init__(self, identifiers: Sequence[Identifier]) -> None:
+    def __init__(self, identifiers: Sequence[Identifier], places: frozenset[str] = frozenset()) -> None:
         self.matches: list[Match] = []
         self.whole = False
         self._identifiers = identifiers
+        self._places = places
         self._open: list[_Container] = []
 
     def read(self, text: str, start: int, end: int) -> None:
@@ -151,10 +162,18 @@ class _Survey:
         if not self._open:
             return
         top = self._open[-1]
-        if not top.hit:
+        if not (top.hit or self._is_told(top)):
             self.matches += top.keep(end)
             return
         while self.matches and self.matches[-1].start >= top.start:
             self.matches.pop()
-        pointer = "".join("/" + container.position for container in self._open)
-        top.drop(pointer[:_LOCATOR_LIMIT], end)
+        top.drop(self._pointer(), end)
+
+    def _is_told(self, top: _Container) -> bool:
+        """Whether the element just read goes by its place."""
+        told = bool(self._places) and self._pointer() in self._places
+        top.was_told = top.was_told or told
+        return told
+
+    def _pointer(self) -> str:
+        return shortened("".join("/" + container.position for container in self._open))

@@ -1,7 +1,8 @@
 """What every format offers: to find a person's records in a file's bytes, and the file without them."""
 
+import hashlib
 import mmap
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
@@ -20,11 +21,15 @@ UNPACKED_LIMIT = 1 << 30
 """Bytes that all parts of a file may unpack to."""
 PARTS_LIMIT = 50_000
 NESTING_LIMIT = 5
+WHOLE_DOCUMENT = "whole document"
+"""The locator of a match with no record around it."""
 RATIO_LIMIT = 250
 RATIO_FREE = 4 << 20
 """Bytes up to which a part may unpack whatever its ratio."""
 
 _PIECE = 1 << 20
+_LOCATOR_LIMIT = 200
+_DIGEST_SIZE = 8
 
 
 class UnsearchableError(SftpdError):
@@ -126,16 +131,52 @@ class Inquiry:
     name: bytes = b""
     """What the file or part that is looked into is called."""
     depth: int = 0
+    places: frozenset[str] = frozenset()
+    """Locators, as a search of the same content gave them, of records that go whatever they carry."""
+    possible: Sequence[Identifier] = ()
+    """Identifiers that count at `places` alone, where a locator is of no record but of a part of the file."""
 
-    def into(self, name: bytes, data: Data) -> Findings:
-        """Return what must go of a part of the file, by its own format. Raises UnsearchableError."""
+    def into(self, name: bytes, data: Data, told: str) -> Findings:
+        """Return what must go of a part of the file, by its own format.
+
+        The locators of the file are those of the part behind `told`. Raises UnsearchableError.
+        """
         if self.depth == NESTING_LIMIT:
             raise UnsearchableError(f"it is nested deeper than {NESTING_LIMIT} levels")
-        return self.detect(name, data).find(data, replace(self, name=name, depth=self.depth + 1))
+        return self.detect(name, data).find(data, replace(self.within(told), name=name, depth=self.depth + 1))
+
+    def within(self, told: str) -> "Inquiry":
+        """The same for a part whose locators stand behind `told`."""
+        if not self.places:
+            return self
+        inner = (place.removeprefix(told) for place in self.places if place.startswith(told))
+        return replace(self, places=frozenset(inner))
+
+    def known_at(self, place: str) -> Sequence[Identifier]:
+        """The identifiers that count where the locator is `place`."""
+        return [*self.identifiers, *self.possible] if place in self.places else self.identifiers
 
     def again(self) -> "Inquiry":
         """The same from here on, as if nothing had been unpacked yet."""
         return replace(self, budget=Budget())
+
+
+def is_gone(place: str, locators: Collection[str]) -> bool:
+    """Whether the record at `place` goes where those at `locators` do: it is one of them, or in one."""
+    part, mark, _ = place.rpartition(": ")
+    return (
+        place in locators
+        or f"{part}{mark}{WHOLE_DOCUMENT}" in locators
+        or any(place.startswith(f"{locator}/") for locator in locators)
+    )
+
+
+def shortened(locator: str) -> str:
+    """A locator of bounded length; a digest keeps long ones apart."""
+    if len(locator) <= _LOCATOR_LIMIT:
+        return locator
+    raw = locator.encode("utf-8", "surrogatepass")
+    return f"{locator[:_LOCATOR_LIMIT]}…{hashlib.blake2b(raw, digest_size=_DIGEST_SIZE).hexdigest()}"
 
 
 def cut(

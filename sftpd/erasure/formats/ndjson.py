@@ -16,13 +16,14 @@ class Ndjson:
 
     def find(self, data: Data, inquiry: Inquiry) -> Findings:
         """Return the lines that carry an identifier."""
-        if not may_be_in(data, inquiry.identifiers, ESCAPED):
+        if not (inquiry.places or may_be_in(data, inquiry.identifiers, ESCAPED)):
             return cut(self.name, data, [])
         decoded = decode(data)
         found = (
             Match(f"line {number}", start, end)
             for number, (start, end) in enumerate(_lines(decoded.text), 1)
             if _line_carries(decoded.text, start, end, number, inquiry.identifiers)
+            or f"line {number}" in inquiry.places
         )
         return cut(self.name, data, list(decoded.in_bytes(found)))
 

@@ -53,6 +53,8 @@ class Pdf:
         if len(reader.pages) > _PAGES_LIMIT:
             raise UnsearchableError(f"it has more than {_PAGES_LIMIT} pages")
         known = inquiry.identifiers
+        if inquiry.places:
+            return whole_file(self.name, min(inquiry.places))
         if any(carries(known, text) for text in _strings(reader)):
             return whole_file(self.name, "properties, remarks or fields")
         unsearched: list[str] = []

@@ -4,6 +4,8 @@ from sftpd.erasure.formats.decoding import decode, may_be_in
 from sftpd.erasure.formats.model import Data, Findings, Inquiry, cut, whole_file
 from sftpd.erasure.identifiers import carries
 
+_WHOLE = "whole file"
+
 
 class Text:
     """Text without a structure we know."""
@@ -12,8 +14,10 @@ class Text:
 
     def find(self, data: Data, inquiry: Inquiry) -> Findings:
         """Return the whole file or nothing."""
+        if inquiry.places:
+            return whole_file(self.name, _WHOLE)
         if not may_be_in(data, inquiry.identifiers):
             return cut(self.name, data, [])
         if carries(inquiry.identifiers, decode(data).text):
-            return whole_file(self.name, "whole file")
+            return whole_file(self.name, _WHOLE)
         return cut(self.name, data, [])

@@ -11,8 +11,19 @@ Nothing is written anew: a record is a span of bytes.
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 
-from sftpd.erasure.formats.model import Data, Findings, Inquiry, Match, UnsearchableError, cut, whole_file
+from sftpd.erasure.formats.model import (
+    WHOLE_DOCUMENT,
+    Data,
+    Findings,
+    Inquiry,
+    Match,
+    UnsearchableError,
+    cut,
+    shortened,
+    whole_file,
+)
 from sftpd.erasure.formats.xml_events import Event, Kind, events
 from sftpd.erasure.identifiers import carries
 
@@ -35,7 +46,7 @@ class Xml:
         survey = _Survey(inquiry)
         matches = survey.read(data)
         if matches is None:
-            return whole_file(self.name, "whole document")
+            return whole_file(self.name, WHOLE_DOCUMENT)
         ordered = sorted(matches, key=lambda match: match.start)
         return cut(self.name, data, ordered, survey.unsearched)
 
@@ -51,6 +62,7 @@ class _Element:
         self.attributes = attributes
         self.has_text = False
         self.hit = False
+        self.is_told = False
         self.children: Counter[str] = Counter()
         self.settled: list[Match] = []
         self.hits: list[_Hit] = []
@@ -100,9 +112,12 @@ class _Survey:
     def __init__(self, inquiry: Inquiry) -> None:
         self.unsearched: list[str] = []
         self._identifiers = inquiry.identifiers
+        self._places = inquiry.places
+        self._remarks = 0
         self._open: list[_Element] = []
         self._matches: list[Match] = []
-        self._whole = self._signed = False
+        self._whole = WHOLE_DOCUMENT in inquiry.places
+        self._signed = False
         self._names: dict[str, bool] = {}
         self._blank_from: int | None = None
         """Where the white space before the next markup starts; None where text stands before it."""
@@ -150,8 +165,9 @@ class _Survey:
             self._look_at_text(element)
         if len(self._open) > 1:
             found = element.hit or element.hits or element.settled
+            element.is_told = bool(self._places) and self._path(self._open) in self._places
             # What is found in an element is not found in the text around it once more.
-            self._open[-2].add(" " if found else element.text)
+            self._open[-2].add(" " if found or element.is_told else element.text)
         self._close(event.end)
 
     def _characters(self, event: Event) -> None:
@@ -163,9 +179,11 @@ class _Survey:
 
     def _remark(self, event: Event) -> None:
         start = self._lead(event)
-        if carries(self._identifiers, event.said):
+        self._remarks += 1
+        place = f"comment {self._remarks}"
+        if place in self._places or carries(self._identifiers, event.said):
             settled = self._open[-1].settled if self._open else self._matches
-            settled.append(Match("comment", start, event.end))
+            settled.append(Match(place, start, event.end))
 
     def _look_at_text(self, element: _Element) -> None:
         """Text that elements part counts as one; what lies in separate elements does not."""
@@ -183,6 +201,10 @@ class _Survey:
     def _close(self, end: int) -> None:
         """Decide which children of an element go; hand what is undecided to its parent."""
         element = self._open.pop()
+        if element.is_told:
+            place = self._path([*self._open, element])
+            self._open[-1].settled.append(Match(place, element.start, end))
+            return
         instead: list[Match] | None = None if element.hit else []
         hers = Counter(hit.name for hit in element.hits)
         for hit in element.hits:
@@ -196,12 +218,12 @@ class _Survey:
         left = element.settled if instead is None or not element.hit else instead + element.settled
         if not self._open:
             self._matches += left
-            self._whole = element.hit and instead is None
+            self._whole = self._whole or (element.hit and instead is None)
         elif element.hit:
-            match = Match(self._path(element), element.start, end)
+            match = Match(self._path([*self._open, element]), element.start, end)
             self._open[-1].hits.append(_Hit(element, match, None if instead is None else left))
         else:
             self._open[-1].settled += left
 
-    def _path(self, element: _Element) -> str:
-        return "".join(f"/{each.name}[{each.number}]" for each in (*self._open, element))
+    def _path(self, around: Sequence[_Element]) -> str:
+        return shortened("".join(f"/{each.name}[{each.number}]" for each in around))
