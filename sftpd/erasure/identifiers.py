@@ -11,13 +11,10 @@ import unicodedata
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from sftpd.erasure.finder import Finder, Hint
+from sftpd.erasure.names import certain_name
+from sftpd.erasure.variants import possible_forms
 from sftpd.errors import InvalidNameError, UsageError
-
-Finder = Callable[[str, str], bool]
-"""Says whether a folded text, under a folded label (its column or key), carries one identifier."""
-
-Hint = Callable[[str], bool]
-"""Says, and fast, whether any part of a folded text may carry one identifier."""
 
 _HOME_COUNTRY = "31"
 _LONGEST = 320
@@ -67,6 +64,12 @@ class Identifier:
         return f"{self.kind}={self.value}"
 
 
+def possible(identifier: Identifier) -> list[Identifier]:
+    """The forms of an identifier that only may be the person; the kind of each is the Why of it."""
+    forms = possible_forms(identifier.kind, identifier.value)
+    return [Identifier(why, identifier.value, *finder) for why, finder in forms.items()]
+
+
 def carries(identifiers: Iterable[Identifier], text: str, label: str = "") -> bool:
     """Whether `text`, under the column or key `label`, carries any of the identifiers."""
     text, label = fold(text), fold(label)
@@ -81,6 +84,12 @@ def name_carries(identifiers: Iterable[Identifier], name: str) -> bool:
 def file_name_carries(identifiers: Iterable[Identifier], name: bytes) -> bool:
     """Whether the name of a file, or of a receipt the name of the file it is of, carries an identifier."""
     return name_carries(identifiers, _RECEIPT.sub(b"", name).decode("utf-8", "replace"))
+
+
+def file_name_may_carry(identifiers: Iterable[Identifier], name: bytes) -> str | None:
+    """What makes the name of a file a possible form of an identifier; None where it is none."""
+    forms = (form for identifier in identifiers for form in possible(identifier))
+    return next((form.kind for form in forms if file_name_carries([form], name)), None)
 
 
 def parse_identifier(raw: str) -> Identifier:
@@ -180,11 +189,6 @@ def _name(value: str) -> str | None:
     return words if len(words) > 1 and any(map(str.isalpha, words)) else None
 
 
-def _name_finder(value: str) -> tuple[Finder, Hint]:
-    words = r"\s+".join(map(re.escape, value.split()))
-    return _pattern_finder(r"(?<!\w)(?<!\w-)", words, r"(?!-?\w)")
-
-
 def _number(value: str) -> str | None:
     return value if re.fullmatch(r"\w[\w./-]*", value) and any(map(str.isdigit, value)) else None
 
@@ -220,7 +224,7 @@ _KINDS: dict[str, tuple[Callable[[str], str | None], Callable[[str], tuple[Finde
         "an employee number",
     ),
     "iban": (_iban, _iban_finder, "an IBAN whose check digits are right"),
-    "name": (_name, _name_finder, "a name of at least two characters"),
+    "name": (_name, certain_name, "a name of at least two characters"),
     "phone": (_phone, _phone_finder, "a number such as +31612345678 or 0612345678"),
 }
 """For each type: how to normalise a folded value, how to find it, and what a valid one looks like."""
