@@ -79,6 +79,8 @@ class Certificate(Form, frozen=True):
     remains_until: str | None
     second_search: SecondSearch
     limits: tuple[str, ...] = LIMITS
+    possible_kept: int | msgspec.UnsetType = msgspec.UNSET
+    """Records that may be the person's and stay, as somebody decided; absent where there are none."""
 
 
 class _Signature(Form, frozen=True):

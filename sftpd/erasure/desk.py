@@ -14,7 +14,7 @@ from zoneinfo import ZoneInfo
 import structlog
 
 from sftpd.audit.checkpoint import SigningKey
-from sftpd.erasure import records
+from sftpd.erasure import match_records, records
 from sftpd.erasure.contents import Contents, Searchable
 from sftpd.erasure.deadline import due
 from sftpd.erasure.evidence import certify
@@ -24,6 +24,7 @@ from sftpd.erasure.plan import LEFT_BEHIND, Action, Place, Searched, Step, plan
 from sftpd.erasure.readers import Readers
 from sftpd.erasure.records import Item, Request
 from sftpd.erasure.request import State, Trigger
+from sftpd.erasure.review import Reviewer
 from sftpd.erasure.search import search
 from sftpd.errors import LedgerError, RefusedError, UsageError
 from sftpd.files.beneath import Parts
@@ -69,6 +70,8 @@ class ErasureDesk:
         self._links = links
         self._key = key
         self._working = threading.Lock()
+        self.reviewer = Reviewer(ledger, readers, links.folders)
+        """Whom one asks about possible matches."""
 
     def open(self, link: str, identifiers: Sequence[str], received: datetime, by: str) -> str:
         """Enter a request received at `received` for a person known by `TYPE=VALUE`…, and return its id.
@@ -117,11 +120,20 @@ class ErasureDesk:
     def approve(self, request_id: str, by: str) -> None:
         """Approve the plan as it stands.
 
-        Raises RefusedError `ERASURE_STATE`, or `SECOND_PERSON` where the link wants another person to do it.
+        Raises RefusedError `ERASURE_STATE`, `SECOND_PERSON` where the link wants another person to do it, or
+        `ERASURE_UNDECIDED` where nobody has decided on a possible match.
         """
 
         def work(unit: Unit) -> None:
             opened = records.get(unit.conn, request_id)
+            undecided = match_records.undecided(unit.conn, request_id)
+            if undecided and opened.state is State.REVIEW:
+                raise RefusedError(
+                    f"nobody has decided on {undecided} possible matches",
+                    reason="ERASURE_UNDECIDED",
+                    where=request_id,
+                    remedy="look at them with `sftpd erasure review`, then `sftpd erasure decide`",
+                )
             if by == opened.opened_by and self._links.needs_second_person(opened.link):
                 raise RefusedError(
                     f"{by!r} opened the request and cannot approve it",
@@ -205,7 +217,8 @@ class ErasureDesk:
 
     def _verify(self, request: Request) -> None:
         searched, steps = self._search(request)
-        undone = {_place(item.step) for item in self.items(request.id) if item.is_undone}
+        items = self.items(request.id)
+        undone = {_place(item.step) for item in items if item.is_undone} | _unreviewed(items, steps)
         left = [step for step in steps if step.action in LEFT_BEHIND or _place(step) in undone]
         remaining = [step for step in left if step.action is not Action.KEEP]
         if remaining:
@@ -236,7 +249,8 @@ class ErasureDesk:
             records.advance(unit, request.id, Trigger.NOTHING_LEFT, **closing)
             records.forget(unit, request)
         removed = [item.step for item in items if item.is_done]
-        public = {"files": len(removed), "records": sum(step.records for step in removed), "held": held}
+        files_touched = len({_place(step) for step in removed})
+        public = {"files": files_touched, "records": sum(step.records for step in removed), "held": held}
         digest = hashlib.sha256(certificate.encode()).hexdigest()
         _record(unit, request, event, certificate_sha256=digest, **public)
 
@@ -248,6 +262,13 @@ def _open(folder: Searchable) -> Contents:
         raise RefusedError(
             f"folder cannot be opened: {fault.strerror}", reason="FOLDER_MISSING", where=str(folder)
         ) from fault
+
+
+def _unreviewed(items: Sequence[Item], steps: Sequence[Step]) -> set[Place]:
+    """Files that have more possible matches than were to stay."""
+    kept = Counter(_place(item.step) for item in items if item.state == "kept")
+    found = Counter(_place(step) for step in steps if step.action is Action.REVIEW)
+    return {place for place, count in found.items() if count > kept[place]}
 
 
 def _place(step: Step) -> Place:

@@ -3,6 +3,8 @@
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
+import msgspec
+
 from sftpd.audit.checkpoint import SigningKey
 from sftpd.erasure.certificate import (
     Certificate,
@@ -32,6 +34,9 @@ def certify(
     `items` are its steps as carried out, `files` what the first search looked into, `second` the search
     after the removal and `steps` what that would lead to: holds and what cannot be searched.
     """
+    kept = sum(item.state == "kept" for item in items)
+    carriers = {(finding.folder, finding.path) for finding in second.findings if finding.records}
+    holds = {(step.folder, step.path) for step in steps if step.action is Action.KEEP}
     held = tuple(_entry(request, step) for step in steps if step.action is Action.KEEP)
     unsearchable = tuple(_entry(request, step) for step in steps if step.action is Action.UNSEARCHABLE)
     certificate = Certificate(
@@ -48,9 +53,8 @@ def certify(
         held=held,
         unsearchable=unsearchable,
         remains_until=HELD_UNTIL if held else None,
-        second_search=SecondSearch(
-            _instant(now), _counts(second.files), len(second.findings) - len(held), len(held)
-        ),
+        second_search=SecondSearch(_instant(now), _counts(second.files), len(carriers - holds), len(held)),
+        possible_kept=kept or msgspec.UNSET,
     )
     return sign(certificate, key).decode()
 

@@ -1,5 +1,6 @@
 """What the monitor asks of a reader, and what a reader answers."""
 
+from sftpd.erasure.plan import Possible
 from sftpd.process.messages import Message
 
 
@@ -13,7 +14,8 @@ class Search(Message, frozen=True):
 class Redact(Message, frozen=True):
     """Write the first file that comes along, without what carries an identifier, to the second.
 
-    Records at `places` go too, whatever they carry: locators as a search of the same content gave them.
+    Records at `places` go too, whatever they carry: locators as a search of the same content gave them, which
+    has this `mark` where one is given.
 
     What is written is whole where the answer is a Found with records and not one of the whole file.
     """
@@ -21,6 +23,15 @@ class Redact(Message, frozen=True):
     name: bytes
     identifiers: tuple[str, ...]
     places: tuple[str, ...] = ()
+    mark: str = ""
+
+
+class Show(Message, frozen=True):
+    """Tell what the record at `place` says of the file that comes along, searched for these identifiers."""
+
+    name: bytes
+    identifiers: tuple[str, ...]
+    place: str
 
 
 class Answer(Message, frozen=True):
@@ -37,6 +48,17 @@ class Found(Answer, frozen=True):
     whole: bool = False
     unsearched: tuple[str, ...] = ()
     """Which of its parts could not be read and why, the first of them."""
+    possible: tuple[Possible, ...] = ()
+    """Other records that may be the person's."""
+    mark: str = ""
+    """A digest of the content where there are possible matches."""
+
+
+class Shown(Answer, frozen=True):
+    """What a record says, for somebody to look at, and the mark of the content it was read from."""
+
+    text: str
+    mark: str
 
 
 class Unsearchable(Answer, frozen=True):
@@ -45,5 +67,5 @@ class Unsearchable(Answer, frozen=True):
     reason: str
 
 
-Question = Search | Redact
+Question = Search | Redact | Show
 Finding = Found | Unsearchable

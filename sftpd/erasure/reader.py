@@ -1,5 +1,6 @@
 """The child that parses what others wrote: one file in, one file out, and nothing else within its reach."""
 
+import hashlib
 import mmap
 import os
 import socket
@@ -7,10 +8,14 @@ from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 
+from msgspec import structs
+
 from sftpd.erasure.formats.detect import detect
-from sftpd.erasure.formats.model import Data, Findings, Format, Inquiry, UnsearchableError, is_gone
+from sftpd.erasure.formats.model import Data, Findings, Format, Inquiry, UnsearchableError, is_gone, span
 from sftpd.erasure.identifiers import parse_identifier
-from sftpd.erasure.messages import Finding, Found, Question, Redact, Unsearchable
+from sftpd.erasure.matches import find_both, said_at
+from sftpd.erasure.messages import Answer, Found, Question, Redact, Show, Shown, Unsearchable
+from sftpd.erasure.plan import Possible
 from sftpd.files import durable
 from sftpd.process.channel import Channel, ChannelClosedError, close_all
 from sftpd.process.messages import Request
@@ -18,6 +23,9 @@ from sftpd.process.messages import Request
 _TOLD = 100
 _TOLD_LENGTH = 200
 """How many places are told of a file, and how many characters of each."""
+_ROOM, _OVERHEAD = 128 * 1024, 64
+"""Bytes that possible matches may take of an answer, and those of each beside its locator."""
+_MARK_SIZE = 16
 
 
 def main(sock: socket.socket, _arguments: bytes, _fds: tuple[int, ...]) -> None:
@@ -35,27 +43,61 @@ def main(sock: socket.socket, _arguments: bytes, _fds: tuple[int, ...]) -> None:
                 close_all(fds)
 
 
-def answer(question: object, fds: tuple[int, ...]) -> Finding:
+def answer(question: object, fds: tuple[int, ...]) -> Answer:
     """Search one file, or write it anew without the person; `fds`: the file and, to redact, the draft."""
     assert isinstance(question, Question)
     identifiers = [parse_identifier(plain) for plain in question.identifiers]
     inquiry = Inquiry(identifiers, detect, name=question.name)
-    places = frozenset(question.places if isinstance(question, Redact) else ())
     try:
         with _mapped(fds[0]) as data:
             form = detect(question.name, data)
-            findings = form.find(data, replace(inquiry, places=places))
-            _require_gone(findings, places)
-            if isinstance(question, Redact) and findings.locators and not findings.whole:
-                for piece in findings.rest():
-                    durable.write_all(fds[1], piece)
-                _search_again(form, fds[1], inquiry.again())
-        locators, unsearched = _told(findings.locators), _told(findings.unsearched)
-        return Found(findings.format, len(findings.locators), locators, findings.whole, unsearched)
+            if isinstance(question, Show):
+                return Shown(said_at(form, data, inquiry, question.place), _mark(data))
+            if isinstance(question, Redact):
+                if question.mark and question.mark != _mark(data):
+                    raise UnsearchableError("it is not what was searched any more")
+                return _found(_redact(form, data, inquiry, frozenset(question.places), fds[1]))
+            findings, possible = find_both(form, data, inquiry)
+            return _with_possible(_found(findings), possible, _mark(data) if possible else "")
     except UnsearchableError as fault:
         return Unsearchable(fault.what)
     except MemoryError:
         return Unsearchable("it takes more memory than a reader has")
+
+
+def _redact(form: Format, data: Data, inquiry: Inquiry, places: frozenset[str], draft: int) -> Findings:
+    findings = form.find(data, replace(inquiry, places=places))
+    _require_gone(findings, places)
+    if findings.locators and not findings.whole:
+        for piece in findings.rest():
+            durable.write_all(draft, piece)
+        _search_again(form, draft, inquiry.again())
+    return findings
+
+
+def _found(findings: Findings) -> Found:
+    locators, unsearched = _told(findings.locators), _told(findings.unsearched)
+    return Found(findings.format, len(findings.locators), locators, findings.whole, unsearched)
+
+
+def _with_possible(found: Found, possible: Sequence[Possible], mark: str) -> Found:
+    """The answer with the possible matches that a message has room for."""
+    room = _ROOM
+    for told, each in enumerate(possible):
+        room -= len(each.place.encode("utf-8", "surrogatepass")) + _OVERHEAD
+        if room < 0:
+            left = f"{len(possible) - told} more records may be the person's, too many to review"
+            return structs.replace(
+                found, possible=tuple(possible[:told]), mark=mark, unsearched=(*found.unsearched, left)
+            )
+    return structs.replace(found, possible=tuple(possible), mark=mark)
+
+
+def _mark(data: Data) -> str:
+    digest = hashlib.blake2b(digest_size=_MARK_SIZE)
+    for piece in span(data, 0, len(data)):
+        digest.update(piece)
+    return digest.hexdigest()
 
 
 def _require_gone(findings: Findings, places: Collection[str]) -> None:

@@ -7,7 +7,17 @@ import contextlib
 import queue
 from collections.abc import Sequence
 
-from sftpd.erasure.messages import Answer, Finding, Found, Question, Unsearchable
+from sftpd.erasure.messages import (
+    Answer,
+    Finding,
+    Found,
+    Question,
+    Redact,
+    Search,
+    Show,
+    Shown,
+    Unsearchable,
+)
 from sftpd.errors import ProcessError
 from sftpd.process.child import Child
 from sftpd.process.pool import Children
@@ -37,12 +47,23 @@ class Readers:
         for _ in range(SIZE):
             self._places.put(None)
 
-    def ask(self, question: Question, fds: Sequence[int]) -> Finding:
-        """Have a reader look at a file; `fds` stay the caller's.
+    def ask(self, question: Search | Redact, fds: Sequence[int]) -> Finding:
+        """Have a reader search or redact a file; `fds` stay the caller's. Raises as `show` does."""
+        answer = self._ask(question, fds)
+        assert isinstance(answer, Found | Unsearchable)
+        return answer
+
+    def show(self, question: Show, fd: int) -> Shown | Unsearchable:
+        """Have a reader tell what a record of a file says.
 
         A file that a fresh reader does not survive is unsearchable; one that fails in a used reader gets a
         fresh one. Raises ProcessError when no reader can be started.
         """
+        answer = self._ask(question, [fd])
+        assert isinstance(answer, Shown | Unsearchable)
+        return answer
+
+    def _ask(self, question: Question, fds: Sequence[int]) -> Answer:
         child = self._places.get()
         try:
             if child is not None:
@@ -69,12 +90,12 @@ class Readers:
             self._places.put(None)
 
     def _spawn(self) -> Child:
-        return self._children.spawn(_ENTRY, kind="reader", sandbox=_sandbox(), accepts=Found | Unsearchable)
+        return self._children.spawn(
+            _ENTRY, kind="reader", sandbox=_sandbox(), accepts=Found | Shown | Unsearchable
+        )
 
-    def _call(self, child: Child, question: Question, fds: Sequence[int]) -> Finding:
-        answer = child.channel.call(question, Answer, fds, timeout=self._patience)
-        assert isinstance(answer, Found | Unsearchable)
-        return answer
+    def _call(self, child: Child, question: Question, fds: Sequence[int]) -> Answer:
+        return child.channel.call(question, Answer, fds, timeout=self._patience)
 
 
 def _sandbox() -> Sandbox:

@@ -272,10 +272,10 @@ erasure_item = sa.Table(
     sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("folder", sa.Text, nullable=False),
     sa.Column("path", sa.LargeBinary),  # emptied when the request is closed
-    sa.Column("action", sa.Text, nullable=False),  # delete | redact | keep | wait | unsearchable
+    sa.Column("action", sa.Text, nullable=False),  # delete | redact | keep | wait | review | unsearchable
     sa.Column("format", sa.Text),
     sa.Column("records", sa.Integer, nullable=False, default=0),
-    sa.Column("state", sa.Text, nullable=False),  # planned | intended | done
+    sa.Column("state", sa.Text, nullable=False),  # planned | intended | done | kept
     sa.Column("reason", sa.Text),
 )
 """What a deletion request does to each file."""

@@ -11,7 +11,7 @@ from alembic.script import ScriptDirectory
 from sftpd.errors import LedgerError
 from sftpd.ledger import database
 from sftpd.ledger.database import migrate, open_engine
-from sftpd.ledger.tables import metadata
+from sftpd.ledger.match_tables import metadata
 
 
 @pytest.fixture

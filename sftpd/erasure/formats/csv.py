@@ -172,6 +172,10 @@ def _matching(records: Iterator[Record], inquiry: Inquiry) -> Iterator[Match]:
         if place in inquiry.places or any(
             carries(inquiry.identifiers, *field) for field in zip(record.fields, columns, strict=True)
         ):
+            if place in inquiry.places:
+                inquiry.note(
+                    *(": ".join(filter(None, pair)) for pair in zip(columns, record.fields, strict=True))
+                )
             yield Match(place, record.start, record.end)
         elif number == 1:
             labels = record.fields

@@ -75,6 +75,8 @@ class Mbox:
             if findings.whole or place in inquiry.places or carries(inquiry.identifiers, line):
                 changes[number] = Change()
                 locators.append(place)
+                if place in inquiry.places:
+                    inquiry.note(data[start:end].decode("utf-8", "replace"))
                 continue
             unsearched += (f"{place}, {reason}" for reason in findings.unsearched)
             if findings.locators:
@@ -94,6 +96,7 @@ def _look(name: str, data: bytes, inquiry: Inquiry) -> Findings:
     taken = take_apart(data)
     parts = Parts(inquiry)
     if told := _WHOLE & inquiry.places:
+        inquiry.note(data.decode("utf-8", "replace"))
         return whole_file(name, min(told))
     if _tells(inquiry, taken.head) or any(carries(inquiry.identifiers, text) for text in taken.beside):
         return whole_file(name, "headers")

@@ -37,6 +37,8 @@ class Gzip:
         tells = _HEADER_PLACE in inquiry.places or any(
             name_carries(inquiry.identifiers, name.decode("latin-1")) for name in names
         )
+        if _HEADER_PLACE in inquiry.places:
+            inquiry.note(*(name.decode("latin-1") for name in names))
         change = parts.look(_inner_name(inquiry.name, names), lambda _budget: content)
         if parts.nothing_is_left:
             return whole_file(self.name, parts.locators[0])

@@ -23,6 +23,7 @@ class Html:
     def find(self, data: Data, inquiry: Inquiry) -> Findings:
         """Return the whole file or nothing."""
         if inquiry.places:
+            inquiry.note(visible(decode(data).text))
             return whole_file(self.name, _WHOLE)
         if carries(inquiry.identifiers, visible(decode(data).text)):
             return whole_file(self.name, _WHOLE)

@@ -34,7 +34,10 @@ class Json:
         decoded = decode(data)
         survey = _Survey(inquiry.identifiers, inquiry.places)
         survey.read(decoded.text, 0, len(decoded.text))
+        inquiry.note(*(decoded.text[start:end] for start, end in survey.told))
         if survey.whole or WHOLE_DOCUMENT in inquiry.places:
+            if WHOLE_DOCUMENT in inquiry.places:
+                inquiry.note(decoded.text)
             return whole_file(self.name, WHOLE_DOCUMENT)
         matches = sorted(survey.matches, key=lambda match: match.start)
         return cut(self.name, data, list(decoded.in_bytes(matches)))
@@ -104,6 +107,8 @@ class _Survey:
     def __init__(self, identifiers: Sequence[Identifier], places: frozenset[str] = frozenset()) -> None:
         self.matches: list[Match] = []
         self.whole = False
+        self.told: list[tuple[int, int]] = []
+        """What goes by its place, keys left out."""
         self._identifiers = identifiers
         self._places = places
         self._open: list[_Container] = []
@@ -162,17 +167,19 @@ class _Survey:
         if not self._open:
             return
         top = self._open[-1]
-        if not (top.hit or self._is_told(top)):
+        if not (top.hit or self._is_told(top, end)):
             self.matches += top.keep(end)
             return
         while self.matches and self.matches[-1].start >= top.start:
             self.matches.pop()
         top.drop(self._pointer(), end)
 
-    def _is_told(self, top: _Container) -> bool:
+    def _is_told(self, top: _Container, end: int) -> bool:
         """Whether the element just read goes by its place."""
         told = bool(self._places) and self._pointer() in self._places
-        top.was_told = top.was_told or told
+        if told:
+            top.was_told = True
+            self.told.append((top.start, end))
         return told
 
     def _pointer(self) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
-from sftpd.erasure.identifiers import Identifier
+from sftpd.erasure.identifiers import Identifier, carries
 from sftpd.errors import SftpdError
 
 Data = bytes | mmap.mmap
@@ -29,6 +29,8 @@ RATIO_FREE = 4 << 20
 
 _PIECE = 1 << 20
 _LOCATOR_LIMIT = 200
+_PASSAGE = 2000
+"""Characters of a text that are noted as they are."""
 _DIGEST_SIZE = 8
 
 
@@ -135,6 +137,8 @@ class Inquiry:
     """Locators, as a search of the same content gave them, of records that go whatever they carry."""
     possible: Sequence[Identifier] = ()
     """Identifiers that count at `places` alone, where a locator is of no record but of a part of the file."""
+    noted: list[str] | None = None
+    """Takes what the records at `places` say, where somebody wants to read it."""
 
     def into(self, name: bytes, data: Data, told: str) -> Findings:
         """Return what must go of a part of the file, by its own format.
@@ -151,6 +155,18 @@ class Inquiry:
             return self
         inner = (place.removeprefix(told) for place in self.places if place.startswith(told))
         return replace(self, places=frozenset(inner))
+
+    def note(self, *texts: str) -> None:
+        """Have what a record at one of the places says; of a long text the passages with a possible form."""
+        if self.noted is not None:
+            for text in texts:
+                self.noted.extend([text] if len(text) <= _PASSAGE else self._passages(text))
+
+    def _passages(self, text: str) -> Iterator[str]:
+        for start in range(0, len(text), _PASSAGE // 2):
+            passage = text[start : start + _PASSAGE]
+            if carries(self.possible, passage):
+                yield f"… {passage} …"
 
     def known_at(self, place: str) -> Sequence[Identifier]:
         """The identifiers that count where the locator is `place`."""

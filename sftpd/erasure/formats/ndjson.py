@@ -23,9 +23,16 @@ class Ndjson:
             Match(f"line {number}", start, end)
             for number, (start, end) in enumerate(_lines(decoded.text), 1)
             if _line_carries(decoded.text, start, end, number, inquiry.identifiers)
-            or f"line {number}" in inquiry.places
+            or _is_told(decoded.text[start:end], number, inquiry)
         )
         return cut(self.name, data, list(decoded.in_bytes(found)))
+
+
+def _is_told(line: str, number: int, inquiry: Inquiry) -> bool:
+    told = f"line {number}" in inquiry.places
+    if told:
+        inquiry.note(line)
+    return told
 
 
 def _lines(text: str) -> Iterator[tuple[int, int]]:

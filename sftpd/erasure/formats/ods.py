@@ -93,7 +93,7 @@ class _Tables:
         self.edits: list[Edit] = []
         self.locators: list[str] = []
         self._identifiers = inquiry.identifiers
-        self._places = inquiry.places
+        self._inquiry = inquiry
         self._count = 0
         self._labels: dict[int, str] = {}
         self._row: _Row | None = None
@@ -118,8 +118,11 @@ class _Tables:
     def _close(self, row: "_Row") -> None:
         self._number += 1
         place = f"row {self._number}" if self._count < 2 else f"table {self._count}, row {self._number}"
+        told = place in self._inquiry.places
+        if told:
+            self._inquiry.note(*row.remarks, *(text for texts in row.cells.values() for text in texts))
         hit = (
-            place in self._places
+            told
             or any(carries(self._identifiers, text) for text in row.remarks)
             or any(
                 carries(self._identifiers, text, self._labels.get(column, ""))

@@ -43,6 +43,8 @@ class Parts:
         place = f"name of part {self._number}"
         if place in self._inquiry.places or self._tells(name, remarks):
             self.locators.append(place)
+            if place in self._inquiry.places:
+                self._inquiry.note(name, *remarks)
             return Change()
         change = self._change(name, load) if load else None
         if change is None or change.rest:

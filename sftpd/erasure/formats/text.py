@@ -15,6 +15,7 @@ class Text:
     def find(self, data: Data, inquiry: Inquiry) -> Findings:
         """Return the whole file or nothing."""
         if inquiry.places:
+            inquiry.note(decode(data).text)
             return whole_file(self.name, _WHOLE)
         if not may_be_in(data, inquiry.identifiers):
             return cut(self.name, data, [])

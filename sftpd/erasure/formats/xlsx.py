@@ -143,7 +143,10 @@ class _Workbook:
         walk = Sheet(sheet.content, self._strings)
         labels: dict[str, str] = {}
         for number, row in enumerate(walk.rows()):
-            hit = _row_place(name, row) in self._inquiry.places or any(
+            told = _row_place(name, row) in self._inquiry.places
+            if told:
+                self._inquiry.note(*(cell.text for cell in row.cells))
+            hit = told or any(
                 cell.formula is None and self._carries(cell.text, labels.get(cell.column, ""))
                 for cell in row.cells
             )

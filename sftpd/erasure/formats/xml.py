@@ -45,10 +45,18 @@ class Xml:
         """Return the records that carry an identifier, or the whole file."""
         survey = _Survey(inquiry)
         matches = survey.read(data)
+        if WHOLE_DOCUMENT in inquiry.places:
+            inquiry.note(_text(data, 0, len(data)))
+        inquiry.note(*(_text(data, start, end) for start, end in survey.told))
         if matches is None:
             return whole_file(self.name, WHOLE_DOCUMENT)
         ordered = sorted(matches, key=lambda match: match.start)
         return cut(self.name, data, ordered, survey.unsearched)
+
+
+def _text(data: Data, start: int, end: int) -> str:
+    """Markup as a person reads it, whatever its encoding is."""
+    return data[start:end].replace(b"\0", b"").decode("utf-8", "replace")
 
 
 class _Element:
@@ -111,6 +119,8 @@ class _Survey:
 
     def __init__(self, inquiry: Inquiry) -> None:
         self.unsearched: list[str] = []
+        self.told: list[tuple[int, int]] = []
+        """Records that go by their place."""
         self._identifiers = inquiry.identifiers
         self._places = inquiry.places
         self._remarks = 0
@@ -184,6 +194,7 @@ class _Survey:
         if place in self._places or carries(self._identifiers, event.said):
             settled = self._open[-1].settled if self._open else self._matches
             settled.append(Match(place, start, event.end))
+            self.told += [(start, event.end)] if place in self._places else []
 
     def _look_at_text(self, element: _Element) -> None:
         """Text that elements part counts as one; what lies in separate elements does not."""
@@ -204,6 +215,7 @@ class _Survey:
         if element.is_told:
             place = self._path([*self._open, element])
             self._open[-1].settled.append(Match(place, element.start, end))
+            self.told.append((element.start, end))
             return
         instead: list[Match] | None = None if element.hit else []
         hers = Counter(hit.name for hit in element.hits)

@@ -39,6 +39,7 @@ class Zip:
         comment = archive.comment
         if _COMMENT in inquiry.places or carries(inquiry.identifiers, comment.decode("utf-8", "replace")):
             parts.locators.append(_COMMENT)
+            inquiry.note(comment.decode("utf-8", "replace"))
             comment = b""
         return Findings(
             self.name,

@@ -1,0 +1,88 @@
+"""What one file holds of a person: records that are hers for certain, and records that only may be."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+from sftpd.erasure.finder import Why
+from sftpd.erasure.formats.model import Data, Findings, Format, Inquiry, UnsearchableError, is_gone
+from sftpd.erasure.identifiers import Identifier, possible
+from sftpd.erasure.plan import Possible
+
+_SAID_LIMIT = 20_000
+"""Characters that are shown of a record."""
+
+
+class _Watch:
+    """The possible forms of identifiers as one identifier, and which of them were met."""
+
+    def __init__(self, known: Sequence[Identifier]) -> None:
+        self.forms = [form for each in known for form in possible(each)]
+        self.met: set[str] = set()
+        self.any = Identifier("possible", "", self._found, self._may)
+
+    def by_why(self) -> Mapping[Why, Sequence[Identifier]]:
+        """The forms of each kind that was met, in the order in which they are told."""
+        return {why: [form for form in self.forms if form.kind == why] for why in Why if why in self.met}
+
+    def _may(self, text: str) -> bool:
+        return any(form.may_be_in(text) for form in self.forms)
+
+    def _found(self, text: str, label: str) -> bool:
+        met = next((form.kind for form in self.forms if form.matches_folded(text, label)), None)
+        if met is not None:
+            self.met.add(met)
+        return met is not None
+
+
+def find_both(form: Format, data: Data, inquiry: Inquiry) -> tuple[Findings, list[Possible]]:
+    """Return what must go, and of the rest the records in which there is a possible form.
+
+    Most files are read once: only one with a possible form is read again, to tell what is what. Raises
+    UnsearchableError.
+    """
+    watch = _Watch(inquiry.identifiers)
+    try:
+        findings = form.find(data, replace(inquiry, identifiers=[*inquiry.identifiers, watch.any]))
+    except UnsearchableError as fault:
+        if not watch.met:
+            raise
+        findings = form.find(data, inquiry.again())
+        return _untold(findings, fault.what), []
+    if not watch.met:
+        return findings, []
+    findings = form.find(data, inquiry.again())
+    return (findings, []) if findings.whole else _beside(form, data, inquiry, findings, watch)
+
+
+def _beside(
+    form: Format, data: Data, inquiry: Inquiry, findings: Findings, watch: _Watch
+) -> tuple[Findings, list[Possible]]:
+    """The records with a possible form that do not go with what `findings` takes."""
+    found: dict[str, Possible] = {}
+    for why, forms in watch.by_why().items():
+        try:
+            hits = form.find(data, replace(inquiry.again(), identifiers=forms))
+        except UnsearchableError as fault:
+            findings = _untold(findings, fault.what)
+            continue
+        for place in hits.locators:
+            if not is_gone(place, findings.locators):
+                found.setdefault(place, Possible(place, why, hits.whole))
+    by_place = replace(inquiry.again(), places=frozenset(found), possible=watch.forms)
+    taken = form.find(data, by_place) if found else findings
+    kept = [each for each in found.values() if taken.whole or is_gone(each.place, taken.locators)]
+    if len(kept) < len(found) and not findings.locators:
+        findings = _untold(findings, "a record that may be the person's cannot be taken out by itself")
+    return findings, kept
+
+
+def _untold(findings: Findings, reason: str) -> Findings:
+    return replace(findings, unsearched=[*findings.unsearched, f"written variants: {reason}"])
+
+
+def said_at(form: Format, data: Data, inquiry: Inquiry, place: str) -> str:
+    """What the record at `place` says, for a person to look at; empty where it cannot be shown."""
+    forms = _Watch(inquiry.identifiers).forms
+    noted: list[str] = []
+    form.find(data, replace(inquiry, identifiers=(), places=frozenset({place}), possible=forms, noted=noted))
+    return "\n".join(noted)[:_SAID_LIMIT]
