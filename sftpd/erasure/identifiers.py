@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from sftpd.erasure.finder import Finder, Hint
 from sftpd.erasure.names import certain_name
+from sftpd.erasure.spelling import plain
 from sftpd.erasure.variants import possible_forms
 from sftpd.errors import InvalidNameError, UsageError
 
@@ -147,11 +148,13 @@ def _phone_finder(value: str) -> tuple[Finder, Hint]:
     """National numbers are read as Dutch; a number without any prefix is not taken for a telephone number."""
     gap = r"[\s().\-/]{0,3}"
     international = rf"(?:\+|00)?{gap}{gap.join(value[1:])}"
-    forms = [international]
+    forms, digits = [international], gap.join(value[1:])
     if value.startswith("+" + _HOME_COUNTRY):
-        national = gap.join(value[1 + len(_HOME_COUNTRY) :])
-        forms = [rf"(?:(?:\+|00)?{gap}{gap.join(_HOME_COUNTRY)}{gap}0?|0){gap}{national}"]
-    return _pattern_finder(r"(?<![\w+])(?<!\d[-./])", f"(?:{'|'.join(forms)})", r"(?![-./]?\w)")
+        digits = gap.join(value[1 + len(_HOME_COUNTRY) :])
+        forms = [rf"(?:(?:\+|00)?{gap}{gap.join(_HOME_COUNTRY)}{gap}0?|0){gap}{digits}"]
+    found, _ = _pattern_finder(r"(?<![\w+])(?<!\d[-./])", f"(?:{'|'.join(forms)})", r"(?![-./]?\w)")
+    anywhere = re.compile(digits)
+    return found, lambda text: anywhere.search(text) is not None
 
 
 def _bsn(value: str) -> str | None:
@@ -186,7 +189,7 @@ def _iban_finder(value: str) -> tuple[Finder, Hint]:
 
 def _name(value: str) -> str | None:
     words = " ".join(value.split())
-    return words if len(words) > 1 and any(map(str.isalpha, words)) else None
+    return words if len(words) > 1 and any(map(str.isalpha, plain(words))) else None
 
 
 def _number(value: str) -> str | None:

@@ -7,6 +7,7 @@ between them and marks for what parts them: `-` in a compound, `,`, and `|` for 
 import re
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 
 _LETTERS = {
     "ß": "ss",
@@ -33,6 +34,8 @@ _TOKEN = re.compile(
     r"|(?P<rest>[^\w\s,'-]+|.)"
 )
 _MARK = {"of": "v d", "hyphen": "-", "comma": ",", "rest": "|"}
+_PIECE = 2 << 20
+"""Characters of a text that is kept in memory twice."""
 _WINDOW = 300
 """Characters around an anchor in which a name lies."""
 _AT_ONCE = 2000
@@ -43,6 +46,16 @@ def plain(text: str) -> str:
     """Return a folded text without diacritics: `é` is `e`, `ø` is `o`, `ß` is `ss`, `ÿ` is `ij`."""
     if text.isascii():
         return text
+    return _plain_piece(text) if len(text) <= _PIECE else _plain(text)
+
+
+@lru_cache(maxsize=2)
+def _plain_piece(text: str) -> str:
+    """The same of a text that is looked at for several names in turn."""
+    return _plain(text)
+
+
+def _plain(text: str) -> str:
     for letter, letters in _LETTERS.items():
         if letter in text:
             text = text.replace(letter, letters)

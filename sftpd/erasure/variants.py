@@ -38,11 +38,12 @@ def _number_forms(value: str) -> Mapping[Why, tuple[Finder, Hint]]:
         return {}
     code, rest = (_GAP.join(digits) for digits in taken.groups())
     form = re.compile(rf"(?<!\d)(?:(?:\+|00)?{_GAP}{code}{_GAP})?(?:\(?0\)?{_GAP})?{_GAP}{rest}(?!\d)")
+    digits = re.compile(rest)
 
     def may(text: str) -> bool:
-        return form.search(text) is not None
+        return digits.search(text) is not None
 
-    return {Why.NUMBER: (lambda text, _label: may(text), may)}
+    return {Why.NUMBER: (lambda text, _label: may(text) and form.search(text) is not None, may)}
 
 
 _FORMS: Mapping[str, Callable[[str], Mapping[Why, tuple[Finder, Hint]]]] = {
