@@ -116,6 +116,31 @@ def test_a_file_that_changed_is_neither_shown_nor_touched(scene):
     assert table.read_text() == changed
 
 
+class Crash(BaseException):
+    pass
+
+
+@pytest.mark.parametrize(("name", "content"), [("a.csv", TABLE), ("b.csv", "naam\nJ.P. de Vries\nPiet\n")])
+def test_a_crash_after_a_file_was_replaced_takes_no_other_record(scene, monkeypatch, name, content):
+    table = scene.put(f"inbound/{name}", content)
+    request = searched(scene)
+    decide(scene, request, matches(scene, request).values(), remove=True)
+    scene.desk.approve(request, "operator")
+
+    def crash(link, transfers):
+        raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scene.links, "receiptless", crash)
+        with pytest.raises(Crash):
+            scene.desk.run(request)
+    once = table.read_text()
+    assert "J.P." not in once
+    assert scene.desk.run(request).state is State.CLOSED
+    assert table.read_text() == once
+    assert {item.state for item in scene.desk.items(request)} == {"done"}
+
+
 def test_decisions_stay_in_force_while_the_content_is_the_same(scene):
     scene.put("inbound/a.csv", TABLE)
     other = scene.put("inbound/b.csv", "naam\nJ. de Vries\n")
