@@ -1,10 +1,13 @@
 """What finds an identifier in a text, and why a form of one only may be the person."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import StrEnum
 
 Finder = Callable[[str, str], bool]
 """Says whether a folded text, under a folded label (its column or key), carries one identifier."""
+
+RecordFinder = Callable[[Sequence[str]], bool]
+"""Says whether the folded fields of a record carry one identifier between them."""
 
 Hint = Callable[[str], bool]
 """Says, and fast, whether any part of a folded text may carry one identifier."""
@@ -23,3 +26,4 @@ class Why(StrEnum):
     SPELLING = "spelling"
     ADDRESS = "e-mail address"
     NUMBER = "telephone number"
+    FIELDS = "separate fields"

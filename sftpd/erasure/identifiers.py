@@ -8,10 +8,10 @@ import hashlib
 import hmac
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from sftpd.erasure.finder import Finder, Hint
+from sftpd.erasure.finder import Finder, Hint, RecordFinder, Why
 from sftpd.erasure.names import certain_name
 from sftpd.erasure.spelling import plain
 from sftpd.erasure.variants import possible_forms
@@ -43,6 +43,7 @@ class Identifier:
     value: str = field(repr=False)
     _finder: Finder = field(repr=False, compare=False)
     _hint: Hint = field(repr=False, compare=False)
+    _record: RecordFinder | None = field(repr=False, compare=False, default=None)
 
     def matches(self, text: str, label: str = "") -> bool:
         """Whether `text`, a field under `label` or free text, carries this identifier."""
@@ -51,6 +52,15 @@ class Identifier:
     def matches_folded(self, text: str, label: str) -> bool:
         """As `matches`, for what is folded already."""
         return self._finder(text, label)
+
+    @property
+    def is_spread(self) -> bool:
+        """Whether it is also looked for in several fields together."""
+        return self._record is not None
+
+    def matches_record(self, texts: Sequence[str]) -> bool:
+        """Whether folded fields of a record carry this identifier between them."""
+        return self._record is not None and self._record(texts)
 
     def may_be_in(self, text: str) -> bool:
         """Whether any field of `text`, which is folded, may carry this identifier; False is certain."""
@@ -68,13 +78,38 @@ class Identifier:
 def possible(identifier: Identifier) -> list[Identifier]:
     """The forms of an identifier that only may be the person; the kind of each is the Why of it."""
     forms = possible_forms(identifier.kind, identifier.value)
-    return [Identifier(why, identifier.value, *finder) for why, finder in forms.items()]
+    found = [Identifier(why, identifier.value, *finder) for why, finder in forms.items()]
+    if identifier.kind == "name" and found:
+        found.append(_in_fields(identifier, found))
+    return found
+
+
+def _in_fields(name: Identifier, forms: Sequence[Identifier]) -> Identifier:
+    """A name, or a form of it, whose words are in several fields of a record."""
+
+    def matches(text: str) -> bool:
+        return any(form.matches_folded(text, "") for form in (name, *forms))
+
+    def found(texts: Sequence[str]) -> bool:
+        # Where one field has it all, that field is the place.
+        return matches(" ".join(texts)) and not any(map(matches, texts))
+
+    return Identifier(Why.FIELDS, name.value, lambda _text, _label: False, forms[0].may_be_in, found)
 
 
 def carries(identifiers: Iterable[Identifier], text: str, label: str = "") -> bool:
     """Whether `text`, under the column or key `label`, carries any of the identifiers."""
     text, label = fold(text), fold(label)
     return any(identifier.matches_folded(text, label) for identifier in identifiers)
+
+
+def record_carries(identifiers: Iterable[Identifier], texts: Iterable[str]) -> bool:
+    """Whether fields of a record carry any of the identifiers between them."""
+    spread = [identifier for identifier in identifiers if identifier.is_spread]
+    if not spread:
+        return False
+    folded = [fold(text) for text in texts]
+    return any(identifier.matches_record(folded) for identifier in spread)
 
 
 def name_carries(identifiers: Iterable[Identifier], name: str) -> bool:

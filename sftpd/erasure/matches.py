@@ -1,6 +1,6 @@
 """What one file holds of a person: records that are hers for certain, and records that only may be."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from sftpd.erasure.finder import Why
@@ -18,7 +18,7 @@ class _Watch:
     def __init__(self, known: Sequence[Identifier]) -> None:
         self.forms = [form for each in known for form in possible(each)]
         self.met: set[str] = set()
-        self.any = Identifier("possible", "", self._found, self._may)
+        self.any = Identifier("possible", "", self._found, self._may, self._found_in_record)
 
     def by_why(self) -> Mapping[Why, Sequence[Identifier]]:
         """The forms of each kind that was met, in the order in which they are told."""
@@ -28,7 +28,13 @@ class _Watch:
         return any(form.may_be_in(text) for form in self.forms)
 
     def _found(self, text: str, label: str) -> bool:
-        met = next((form.kind for form in self.forms if form.matches_folded(text, label)), None)
+        return self._meet(form.kind for form in self.forms if form.matches_folded(text, label))
+
+    def _found_in_record(self, texts: Sequence[str]) -> bool:
+        return self._meet(form.kind for form in self.forms if form.matches_record(texts))
+
+    def _meet(self, kinds: Iterator[str]) -> bool:
+        met = next(kinds, None)
         if met is not None:
             self.met.add(met)
         return met is not None

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from sftpd.erasure.formats.decoding import decode, may_be_in
 from sftpd.erasure.formats.model import Data, Edit, Findings, Inquiry, Match, UnsearchableError, cut
-from sftpd.erasure.identifiers import carries
+from sftpd.erasure.identifiers import carries, record_carries
 
 _DELIMITERS = (",", ";", "\t", "|")
 _TRAILER = re.compile(r"(?i)\W*(?:trailer|eof|einde|footer|totaal|total|aantal|count|records|rows|regels)\b")
@@ -169,8 +169,10 @@ def _matching(records: Iterator[Record], inquiry: Inquiry) -> Iterator[Match]:
     for number, record in enumerate(records, 1):
         columns = labels if len(labels) == len(record.fields) else [""] * len(record.fields)
         place = f"record {number}"
-        if place in inquiry.places or any(
-            carries(inquiry.identifiers, *field) for field in zip(record.fields, columns, strict=True)
+        if (
+            place in inquiry.places
+            or any(carries(inquiry.identifiers, *field) for field in zip(record.fields, columns, strict=True))
+            or record_carries(inquiry.identifiers, record.fields)
         ):
             if place in inquiry.places:
                 inquiry.note(

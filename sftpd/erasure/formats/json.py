@@ -19,7 +19,7 @@ from sftpd.erasure.formats.model import (
     shortened,
     whole_file,
 )
-from sftpd.erasure.identifiers import Identifier, carries
+from sftpd.erasure.identifiers import Identifier, carries, record_carries
 
 
 class Json:
@@ -62,6 +62,8 @@ class _Container:
         self.all_scalar = True
         self.kept_end: int | None = None
         self.was_told = False
+        self.said: list[str] = []
+        """Of an object the scalars in it, as far as they are looked at together."""
         self._index = -1
         self._run: list[Match] = []
 
@@ -111,6 +113,7 @@ class _Survey:
         """What goes by its place, keys left out."""
         self._identifiers = identifiers
         self._places = places
+        self._is_spread = any(identifier.is_spread for identifier in identifiers)
         self._open: list[_Container] = []
 
     def read(self, text: str, start: int, end: int) -> None:
@@ -132,6 +135,8 @@ class _Survey:
         if token.kind is Kind.SCALAR:
             if carries(self._identifiers, token.value, self._label()):
                 self._mark()
+            if self._is_spread and top is not None and not top.is_array:
+                top.said.append(token.value)
             self._element_done(token.end)
         else:
             self._open.append(_Container(self._label(), is_array=token.kind is Kind.BEGIN_ARRAY))
@@ -159,6 +164,8 @@ class _Survey:
             self._mark()
         else:
             self.matches += container.cuts(None)
+        if container.said and record_carries(self._identifiers, container.said):
+            self._mark()
         if self._open:
             self._open[-1].all_scalar = False
         self._element_done(end)

@@ -19,7 +19,7 @@ from sftpd.erasure.formats.parts import Change
 from sftpd.erasure.formats.xml_edit import BY_HAND, Blanker, local, require_utf8, with_edits
 from sftpd.erasure.formats.xml_events import Event, Kind, events
 from sftpd.erasure.formats.zip_archive import Archive
-from sftpd.erasure.identifiers import carries
+from sftpd.erasure.identifiers import carries, record_carries
 
 _CONTENT = "content.xml"
 _SIGNATURES = "META-INF/documentsignatures.xml"
@@ -129,6 +129,7 @@ class _Tables:
                 for column, texts in row.cells.items()
                 for text in texts
             )
+            or record_carries(self._identifiers, (texts[-1] for texts in row.cells.values() if texts))
         )
         if hit and row.columns:
             cell = f'<{row.cell_name} {row.prefix}number-columns-repeated="{row.columns}"/>'

@@ -33,7 +33,7 @@ from sftpd.erasure.formats.xml_edit import (
 )
 from sftpd.erasure.formats.xml_events import Event, Kind, events
 from sftpd.erasure.formats.zip_archive import Archive
-from sftpd.erasure.identifiers import carries
+from sftpd.erasure.identifiers import carries, record_carries
 
 _STRINGS = "xl/sharedStrings.xml"
 _SHEETS = "xl/worksheets/"
@@ -149,6 +149,9 @@ class _Workbook:
             hit = told or any(
                 cell.formula is None and self._carries(cell.text, labels.get(cell.column, ""))
                 for cell in row.cells
+            )
+            hit = hit or record_carries(
+                self._inquiry.identifiers, (cell.text for cell in row.cells if cell.formula is None)
             )
             for cell in row.cells:
                 if cell.shared is not None:

@@ -25,7 +25,7 @@ from sftpd.erasure.formats.model import (
     whole_file,
 )
 from sftpd.erasure.formats.xml_events import Event, Kind, events
-from sftpd.erasure.identifiers import carries
+from sftpd.erasure.identifiers import carries, record_carries
 
 _TEXT_LIMIT = 64 << 20
 _PASSING_TEXT = 4096
@@ -73,6 +73,8 @@ class _Element:
         self.is_told = False
         self.children: Counter[str] = Counter()
         self.settled: list[Match] = []
+        self.values: list[str] = []
+        """The texts of the elements in it that have no others in them."""
         self.hits: list[_Hit] = []
         self._text: list[str] = []
         self._size = 0
@@ -123,6 +125,7 @@ class _Survey:
         """Records that go by their place."""
         self._identifiers = inquiry.identifiers
         self._places = inquiry.places
+        self._is_spread = any(identifier.is_spread for identifier in inquiry.identifiers)
         self._remarks = 0
         self._open: list[_Element] = []
         self._matches: list[Match] = []
@@ -173,11 +176,15 @@ class _Survey:
         element = self._open[-1]
         if element.has_text or not element.children:
             self._look_at_text(element)
+        elif record_carries(self._identifiers, element.values):
+            element.hit = True
         if len(self._open) > 1:
             found = element.hit or element.hits or element.settled
             element.is_told = bool(self._places) and self._path(self._open) in self._places
             # What is found in an element is not found in the text around it once more.
             self._open[-2].add(" " if found or element.is_told else element.text)
+            if self._is_spread and not element.children:
+                self._open[-2].values.append(element.text)
         self._close(event.end)
 
     def _characters(self, event: Event) -> None:

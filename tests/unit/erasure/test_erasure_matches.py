@@ -1,8 +1,10 @@
 """In one file: what is hers for certain, what may be, and what is told of neither twice."""
 
 import io
+import json
 
 import openpyxl
+import person_corpus
 import pytest
 
 from sftpd.erasure.formats.detect import detect
@@ -56,6 +58,40 @@ def test_the_first_reason_is_told() -> None:
         "record 5": "spelling",
         "record 6": "e-mail address",
     }
+
+
+FIELDS = ("J.P.", "de", "Vries", "Delft")
+
+
+def sheet() -> bytes:
+    book = openpyxl.Workbook()
+    for row in (("letters", "prefix", "name", "city"), FIELDS, ("K.", "de", "Vries", "Delft")):
+        book.active.append(row)
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "place"),
+    [
+        ("a.csv", f"a;b;c;d\n{';'.join(FIELDS)}\nK.;de;Vries;Delft\n".encode(), "record 2"),
+        ("a.csv", b"a;b\nJan Pieter;de Vries\nJan;Pieters\n", "record 2"),
+        ("a.json", json.dumps([dict(enumerate(FIELDS)), {"a": "K.", "b": "de Vries"}]).encode(), "/0"),
+        ("a.ndjson", json.dumps(dict(enumerate(FIELDS))).encode() + b"\n{}\n", "line 1"),
+        (
+            "a.xml",
+            b"<a><p><v>J.P.</v><x>de</x><n>Vries</n></p><p><v>K.</v><n>Vries</n></p></a>",
+            "/a[1]/p[1]",
+        ),
+        ("a.xlsx", sheet(), "sheet1.xml: row 2"),
+        ("a.ods", person_corpus.LEAVES["ods"][0]([("1", "J.P.", "de Vries", "", "x")]), "row 2"),
+    ],
+)
+def test_a_name_in_separate_fields_is_possible(name: str, data: bytes, place: str) -> None:
+    findings, matches = look(name, data)
+    assert list(findings.locators) == []
+    assert [(match.place, match.why, match.whole) for match in matches] == [(place, "separate fields", False)]
 
 
 def test_what_a_record_says_is_shown_of_it_alone() -> None:
