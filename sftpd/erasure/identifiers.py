@@ -91,8 +91,9 @@ def _in_fields(name: Identifier, forms: Sequence[Identifier]) -> Identifier:
         return any(form.matches_folded(text, "") for form in (name, *forms))
 
     def found(texts: Sequence[str]) -> bool:
+        text = " ".join(texts)
         # Where one field has it all, that field is the place.
-        return matches(" ".join(texts)) and not any(map(matches, texts))
+        return forms[0].may_be_in(text) and matches(text) and not any(map(matches, texts))
 
     return Identifier(Why.FIELDS, name.value, lambda _text, _label: False, forms[0].may_be_in, found)
 

@@ -1,6 +1,6 @@
 """What one file holds of a person: records that are hers for certain, and records that only may be."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from sftpd.erasure.finder import Why
@@ -16,7 +16,8 @@ class _Watch:
     """The possible forms of identifiers as one identifier, and which of them were met."""
 
     def __init__(self, known: Sequence[Identifier]) -> None:
-        self.forms = [form for each in known for form in possible(each)]
+        self._groups = [forms for each in known if (forms := possible(each))]
+        self.forms = [form for forms in self._groups for form in forms]
         self.met: set[str] = set()
         self.any = Identifier("possible", "", self._found, self._may, self._found_in_record)
 
@@ -25,18 +26,20 @@ class _Watch:
         return {why: [form for form in self.forms if form.kind == why] for why in Why if why in self.met}
 
     def _may(self, text: str) -> bool:
-        return any(form.may_be_in(text) for form in self.forms)
+        return any(forms[0].may_be_in(text) for forms in self._groups)
 
     def _found(self, text: str, label: str) -> bool:
-        return self._meet(form.kind for form in self.forms if form.matches_folded(text, label))
+        for forms in self._groups:
+            if forms[0].may_be_in(text):  # as all forms of one identifier may
+                for form in forms:
+                    if form.matches_folded(text, label):
+                        self.met.add(form.kind)
+                        return True
+        return False
 
     def _found_in_record(self, texts: Sequence[str]) -> bool:
-        return self._meet(form.kind for form in self.forms if form.matches_record(texts))
-
-    def _meet(self, kinds: Iterator[str]) -> bool:
-        met = next(kinds, None)
-        if met is not None:
-            self.met.add(met)
+        met = next((form.kind for form in self.forms if form.matches_record(texts)), None)
+        self.met |= {met} if met else set()
         return met is not None
 
 

@@ -102,18 +102,19 @@ def certain_name(value: str) -> tuple[Finder, Hint]:
     words = r"\s+".join(map(re.escape, value.split()))
     literal = re.compile(rf"(?<!\w)(?<!\w-){words}(?!-?\w)")
     forms = re.compile("|".join(_certain_forms(name)))
-    anchors = [_anchor(word) for word in name.words]
+    anchors = sorted(map(_anchor, name.words), key=len, reverse=True)
+    rarest, others = anchors[0], anchors[1:]
 
     def may(text: str) -> bool:
         text = plain(text)
-        return all(anchor in text for anchor in anchors)
+        return rarest in text and all(anchor in text for anchor in others)
 
     def found(text: str, _label: str) -> bool:
         if not may(text):
             return False
         lines = plain(text).replace("\n", "|")
         return literal.search(text) is not None or any(
-            forms.search(each) for each in spelled_around(lines, [max(anchors, key=len)])
+            forms.search(each) for each in spelled_around(lines, [rarest])
         )
 
     return found, may
@@ -222,14 +223,17 @@ def _longest(words: Sequence[str]) -> Sequence[str]:
 
 def _name_hint(name: _Name) -> Hint:
     """The surname is there, or all given names and what one error leaves of it."""
-    cores = _cores(name)
+    core, *others = _cores(name)
     given = [_anchor(word) for word in name.given]
-    traces = [trace for core in cores if len(core) >= _SMALLEST for trace in traces_of(core)]
+    first = max(given, key=len, default="")
+    traces = [trace for each in (core, *others) if len(each) >= _SMALLEST for trace in traces_of(each)]
 
     def may(text: str) -> bool:
         text = plain(text)
-        return any(core in text for core in cores) or (
-            all(word in text for word in given) and any(trace in text for trace in traces)
+        if core in text or (others and any(other in text for other in others)):
+            return True
+        return (
+            first in text and all(word in text for word in given) and any(trace in text for trace in traces)
         )
 
     return may
