@@ -68,10 +68,10 @@ def test_a_seed_always_makes_the_same_corpus():
 
 
 def test_written_variants_are_found_and_namesakes_stay(tmp_path):
-    erase_written(tmp_path, 80, seed=5)
+    erase_written(tmp_path, 60, seed=5)
 
 
 @pytest.mark.soak
-@pytest.mark.parametrize(("files", "seed"), [(5_000, 6), (20_000, 7)])
+@pytest.mark.parametrize(("files", "seed"), [(2_500, 6), (20_000, 7)])
 def test_written_variants_are_found_among_thousands_of_files(tmp_path, files, seed):
     erase_written(tmp_path, files, seed)

@@ -12,15 +12,23 @@ from sftpd.erasure.plan import Action
 from sftpd.erasure.request import State
 from sftpd.errors import NotFoundError, RefusedError
 from sftpd.ledger import match_tables
+from sftpd.process.pool import Children
 
 NAME = "name=Jan Pieter de Vries"
 TABLE = "naam;stad\nJan Pieter de Vries;Delft\nJ.P. de Vries;Gouda\nJan de Vries;Leiden\nPiet de Vries;Ede\n"
 
 
-@pytest.fixture
-def scene(tmp_path):
-    with erasure_scene.scene(tmp_path) as made:
+@pytest.fixture(scope="module")
+def children():
+    with Children.start(["sftpd.erasure.reader"]) as made:
         yield made
+
+
+@pytest.fixture
+def scene(tmp_path, children):
+    made = erasure_scene.Scene(tmp_path, children)
+    yield made
+    made.close()
 
 
 def searched(scene, *identifiers):
