@@ -1,15 +1,26 @@
 """What one file holds of a person: records that are hers for certain, and records that only may be."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 
 from sftpd.erasure.finder import Why
-from sftpd.erasure.formats.model import Data, Findings, Format, Inquiry, UnsearchableError, is_gone
+from sftpd.erasure.formats.model import (
+    NAME_OF_PART,
+    Data,
+    Findings,
+    Format,
+    Inquiry,
+    UnsearchableError,
+    is_gone,
+)
 from sftpd.erasure.identifiers import Identifier, possible
 from sftpd.erasure.plan import Possible
 
 _SAID_LIMIT = 20_000
 """Characters that are shown of a record."""
+_TRIED = 50
+"""Possible matches of a file that are tried one by one."""
 
 
 class _Watch:
@@ -59,6 +70,8 @@ def find_both(form: Format, data: Data, inquiry: Inquiry) -> tuple[Findings, lis
         return _untold(findings, fault.what), []
     if not watch.met:
         return findings, []
+    if any(NAME_OF_PART in place for place in findings.locators):
+        form.find(data, replace(inquiry.again(), identifiers=[watch.any], apart=True))
     findings = form.find(data, inquiry.again())
     return (findings, []) if findings.whole else _beside(form, data, inquiry, findings, watch)
 
@@ -70,19 +83,30 @@ def _beside(
     found: dict[str, Possible] = {}
     for why, forms in watch.by_why().items():
         try:
-            hits = form.find(data, replace(inquiry.again(), identifiers=forms))
+            hits = form.find(data, replace(inquiry.again(), identifiers=forms, apart=True))
         except UnsearchableError as fault:
             findings = _untold(findings, fault.what)
             continue
         for place in hits.locators:
             if not is_gone(place, findings.locators):
                 found.setdefault(place, Possible(place, why, hits.whole))
-    by_place = replace(inquiry.again(), places=frozenset(found), possible=watch.forms)
-    taken = form.find(data, by_place) if found else findings
-    kept = [each for each in found.values() if taken.whole or is_gone(each.place, taken.locators)]
+
+    def taken(places: Iterable[str]) -> Findings:
+        by_place = replace(inquiry.again(), places=frozenset(places), possible=watch.forms)
+        return form.find(data, by_place)
+
+    together = taken(found)
+    alone = (each for each in found if not _goes(each, together))
+    # One that lies in another is not told of where both go.
+    apart = {each for each in islice(alone, _TRIED) if _goes(each, taken([each]))}
+    kept = [each for each in found.values() if each.place in apart or _goes(each.place, together)]
     if len(kept) < len(found) and not findings.locators:
         findings = _untold(findings, "a record that may be the person's cannot be taken out by itself")
     return findings, kept
+
+
+def _goes(place: str, taken: Findings) -> bool:
+    return taken.whole or is_gone(place, taken.locators)
 
 
 def _untold(findings: Findings, reason: str) -> Findings:

@@ -83,7 +83,7 @@ class Mbox:
                 changes[number] = Change(partial(_rest, data, body, end, inside.again))
                 locators += (f"{place}: {locator}" for locator in findings.locators)
         gone = sum(change.rest is None for change in changes.values())
-        if gone == len(messages) or _ALL in inquiry.places:
+        if (gone == len(messages) and not inquiry.apart) or _ALL in inquiry.places:
             return whole_file(self.name, _ALL)
         return Findings(
             self.name, locators, lambda: _rewritten(data, messages, changes), unsearched=unsearched
@@ -110,7 +110,7 @@ def _look(name: str, data: bytes, inquiry: Inquiry) -> Findings:
                 changes.append((entity, change))
         elif _tells(inquiry, entity.head) or _body_tells(entity, data, taken, parts, inquiry):
             return whole_file(name, "text")
-    if parts.nothing_is_left or (changes and taken.is_signed):
+    if (parts.nothing_is_left and not inquiry.apart) or (changes and taken.is_signed):
         return whole_file(name, "attachments")
     return Findings(name, parts.locators, lambda: [_edited(data, changes)], unsearched=parts.unsearched)
 

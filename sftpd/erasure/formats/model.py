@@ -23,6 +23,22 @@ PARTS_LIMIT = 50_000
 NESTING_LIMIT = 5
 WHOLE_DOCUMENT = "whole document"
 """The locator of a match with no record around it."""
+_WHOLE = frozenset(
+    (
+        *(
+            WHOLE_DOCUMENT,
+            "whole file",
+            "all members",
+            "all messages",
+            "signed workbook",
+            "signed spreadsheet",
+        ),
+        *("headers", "text", "attachments"),
+    )
+)
+"""Locators of all that a file holds."""
+NAME_OF_PART = "name of part "
+"""What the locator begins with of a part that goes for its name."""
 RATIO_LIMIT = 250
 RATIO_FREE = 4 << 20
 """Bytes up to which a part may unpack whatever its ratio."""
@@ -137,6 +153,8 @@ class Inquiry:
     """Locators, as a search of the same content gave them, of records that go whatever they carry."""
     possible: Sequence[Identifier] = ()
     """Identifiers that count at `places` alone, where a locator is of no record but of a part of the file."""
+    apart: bool = False
+    """Whether records are told one by one also where there are no others, and nothing goes as a whole."""
     noted: list[str] | None = None
     """Takes what the records at `places` say, where somebody wants to read it."""
 
@@ -179,10 +197,12 @@ class Inquiry:
 
 def is_gone(place: str, locators: Collection[str]) -> bool:
     """Whether the record at `place` goes where those at `locators` do: it is one of them, or in one."""
-    part, mark, _ = place.rpartition(": ")
+    parts = place.split(": ")
+    around = [": ".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
+    whole = [f"{part}: {word}" for part in around[:-1] for word in _WHOLE]
     return (
-        place in locators
-        or f"{part}{mark}{WHOLE_DOCUMENT}" in locators
+        not _WHOLE.isdisjoint(locators)
+        or any(each in locators for each in (*around, *whole))
         or any(place.startswith(f"{locator}/") for locator in locators)
     )
 

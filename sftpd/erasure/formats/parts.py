@@ -4,7 +4,15 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sftpd.erasure.formats.model import BombError, Budget, Data, Inquiry, Pieces, UnsearchableError
+from sftpd.erasure.formats.model import (
+    NAME_OF_PART,
+    BombError,
+    Budget,
+    Data,
+    Inquiry,
+    Pieces,
+    UnsearchableError,
+)
 from sftpd.erasure.identifiers import carries, name_carries
 
 Load = Callable[[Budget], Data]
@@ -40,11 +48,13 @@ class Parts:
         """
         self._number += 1
         self._inquiry.budget.enter()
-        place = f"name of part {self._number}"
+        place = f"{NAME_OF_PART}{self._number}"
         if place in self._inquiry.places or self._tells(name, remarks):
             self.locators.append(place)
             if place in self._inquiry.places:
                 self._inquiry.note(name, *remarks)
+            if self._inquiry.apart and load:
+                self._change(name, load)
             return Change()
         change = self._change(name, load) if load else None
         if change is None or change.rest:

@@ -56,7 +56,7 @@ class Tar:
             if change is not None:
                 edits.append(_Edit(member, following, change))
                 gone |= {member.name} if change.rest is None else set()
-        if parts.nothing_is_left or _ALL in inquiry.places:
+        if (parts.nothing_is_left and not inquiry.apart) or _ALL in inquiry.places:
             return whole_file(self.name, _ALL)
         return Findings(
             self.name, parts.locators, lambda: _rewritten(data, edits), unsearched=parts.unsearched

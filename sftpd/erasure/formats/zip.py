@@ -34,7 +34,7 @@ class Zip:
             change = parts.look(member.name, load, remark)
             if change is not None:
                 changes[number] = change
-        if parts.nothing_is_left or _ALL in inquiry.places:
+        if (parts.nothing_is_left and not inquiry.apart) or _ALL in inquiry.places:
             return whole_file(self.name, _ALL)
         comment = archive.comment
         if _COMMENT in inquiry.places or carries(inquiry.identifiers, comment.decode("utf-8", "replace")):

@@ -121,6 +121,17 @@ def test_a_form_that_cannot_be_taken_out_is_listed() -> None:
     assert any(reason.startswith("written variants: ") for reason in findings.unsearched)
 
 
+def test_matches_that_lie_in_others_are_told_of_each_by_itself() -> None:
+    message = b"From x Thu Jan  1 00:00:00 2026\nSubject: x\n\nBeste J. de Vries\n\n"
+    write = person_corpus.BOXES["tar"][0]
+    _, matches = look("a.tar", write([("b.mbox", message * 2), ("c.csv", b"n\nx\n")]))
+    assert [match.place for match in matches] == ["b.mbox: message 1", "b.mbox: message 2"]
+    _, matches = look(
+        "a.tar", write([("J. de Vries.csv", b"n\nx\nJan Pieter de Vreis\n"), ("c.csv", b"n\nx\n")])
+    )
+    assert {match.place for match in matches} == {"name of part 1", "J. de Vries.csv: record 3"}
+
+
 def test_an_answer_has_room_for_so_many_and_says_so() -> None:
     many = [Possible(f"record {number}", "initials") for number in range(10_000)]
     answer = _with_possible(Found("csv", 0), many, "mark")

@@ -106,6 +106,10 @@ def test_long_locators_stay_different() -> None:
         ("/a/11", {"/a/1"}, False),
         ("x.json: /a/1", {"x.json: whole document"}, True),
         ("x.json: /a/1", {"y.json: whole document"}, False),
+        ("a.tar: b.mbox: message 2", {"a.tar: b.mbox: all messages"}, True),
+        ("a.tar: b.mbox: message 2: c.csv: record 1", {"a.tar: b.mbox: message 2"}, True),
+        ("a.tar: b.mbox: message 2", {"a.tar: b.mbox: message 1"}, False),
+        ("a.tar: b.mbox: message 2", {"all members"}, True),
     ],
 )
 def test_what_lies_in_a_record_goes_with_it(place: str, locators: set[str], gone: bool) -> None:
