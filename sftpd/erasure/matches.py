@@ -73,7 +73,12 @@ def find_both(form: Format, data: Data, inquiry: Inquiry) -> tuple[Findings, lis
     if any(NAME_OF_PART in place for place in findings.locators):
         form.find(data, replace(inquiry.again(), identifiers=[watch.any], apart=True))
     findings = form.find(data, inquiry.again())
-    return (findings, []) if findings.whole else _beside(form, data, inquiry, findings, watch)
+    if findings.whole:
+        return findings, []
+    try:
+        return _beside(form, data, inquiry, findings, watch)
+    except UnsearchableError as fault:
+        return _untold(findings, fault.what), []
 
 
 def _beside(
@@ -95,6 +100,8 @@ def _beside(
         by_place = replace(inquiry.again(), places=frozenset(places), possible=watch.forms)
         return form.find(data, by_place)
 
+    if not found:
+        return findings, []
     together = taken(found)
     alone = (each for each in found if not _goes(each, together))
     # One that lies in another is not told of where both go.
