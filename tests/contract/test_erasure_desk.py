@@ -289,10 +289,10 @@ def test_kill_9_at_any_step_of_a_run_is_finished_by_the_next(tmp_path):
     beginning = tmp_path / "beginning"
     beginning.mkdir()
     with erasure_scene.scene(beginning) as scene:
-        scene.put("inbound/a.csv", TABLE)
+        scene.put("inbound/a.csv", f"{TABLE}Jan;{JAN.replace('@', '+x@')}\n")
         scene.put("inbound/b.txt", JAN)
         scene.put("inbound/other.csv", TABLE_AFTER)
-        request = scene.approved()
+        request = scene.approved(possible=True)
     steps = int(run(beginning, tmp_path / "whole", request, step=-1))
     with ThreadPoolExecutor(4) as workers:
         places = [tmp_path / str(step) for step in range(steps)]
@@ -303,7 +303,7 @@ def test_kill_9_at_any_step_of_a_run_is_finished_by_the_next(tmp_path):
             scene = Scene(place, children)
             for interrupted in scene.desk.interrupted() or [request]:
                 scene.desk.run(interrupted)
-            assert sum(entry.records for entry in certificate(scene, request).removed) == 2
+            assert sum(entry.records for entry in certificate(scene, request).removed) == 3
             scene.close()
             files = {path.name: path.read_text() for path in (place / "inbound").iterdir()}
             assert files == {"a.csv": TABLE_AFTER, "other.csv": TABLE_AFTER}
