@@ -14,6 +14,7 @@ import mailbox
 import random
 import tarfile
 import tempfile
+import unicodedata
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -92,7 +93,9 @@ class PersonCorpus:
         found = {}
         for path in directory.iterdir():
             rows = left(self.files[path.name], path.read_bytes())
-            if forms := [self.forms[row._replace(nr="")] for row in rows if row.city == HER_CITY]:
+            if forms := [
+                self.forms.get(row._replace(nr=""), row.name) for row in rows if row.city == HER_CITY
+            ]:
                 found[path.name] = forms
         return found
 
@@ -291,7 +294,9 @@ def _csv(delimiter: str, encoding: str, quoting: int = csv.QUOTE_MINIMAL, *, tra
         writer.writerows([COLUMNS, *rows])
         if trailer:
             writer.writerow(["EOF", str(len(rows)).zfill(6)])
-        return out.getvalue().encode(encoding, "replace" if encoding == "cp1252" else "strict")
+        if encoding == "cp1252":  # which has letters with accents, and no accents
+            return unicodedata.normalize("NFC", out.getvalue()).encode(encoding, "replace")
+        return out.getvalue().encode(encoding)
 
     def read(data: bytes):
         rows = [
