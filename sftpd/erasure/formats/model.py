@@ -20,7 +20,7 @@ PART_LIMIT = 256 << 20
 UNPACKED_LIMIT = 1 << 30
 """Bytes that all parts of a file may unpack to."""
 PARTS_LIMIT = 50_000
-NESTING_LIMIT = 5
+NESTING_LIMIT = 6
 WHOLE_DOCUMENT = "whole document"
 """The locator of a match with no record around it."""
 _WHOLE = frozenset(
