@@ -49,7 +49,7 @@ def search(instance: "Instance", hold_id: str, identifiers: Sequence[str], by: s
         )
     searched_at = instance.clock.now()
     searched = instance.erasure.look_for(hold.link, known)
-    places = {_place(file.folder, file.path) for file in searched.findings}
+    places = {_place(file.folder, file.path) for file in searched.findings if file.records}
     places |= {_place(left.folder, left.path) for left in searched.unsearched}
     found = msgspec.structs.replace(wanted, searched_at=searched_at, places=frozenset(places))
     holds.search_again(instance.ledger, hold_id, found, by)

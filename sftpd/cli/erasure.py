@@ -14,12 +14,14 @@ from sftpd.cli.common import (
     ConfigOption,
     JsonOption,
     LinkOption,
+    ReasonOption,
     WhyOption,
     print_json,
     show_fields,
     show_rows,
 )
 from sftpd.cli.evidence import read_file
+from sftpd.documents.text import printable
 from sftpd.errors import UsageError
 
 group = typer.Typer()
@@ -152,6 +154,54 @@ def find(request: IdArgument, config: ConfigOption = DEFAULT_CONFIG, as_json: Js
     _show(ask(config, "erasure.find", id=request), as_json)
 
 
+@group.command("review")
+def review(
+    request: IdArgument,
+    seq: Annotated[
+        int | None,
+        typer.Argument(metavar="SEQ", help="Show what this one says.", show_default=False),
+    ] = None,
+    reason: ReasonOption = None,
+    *,
+    by: ByOption,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """List the records that may be the person's, or show one; that somebody looks at it is recorded."""
+    if seq is None:
+        _show_matches(ask(config, "erasure.review", id=request), as_json)
+        return
+    if reason is None:
+        raise UsageError("to look at a record needs a reason", where="--reason", expected="--reason TEXT")
+    shown = ask(config, "erasure.look", id=request, seq=seq, by=by, reason=reason)
+    if as_json:
+        print_json(shown)
+    else:
+        lines = shown["text"].splitlines() or ["(it cannot be shown: look at the file)"]
+        print("\n".join(map(printable, lines)))
+
+
+@group.command("decide")
+def decide(  # noqa: PLR0913 (a parameter for each option)
+    request: IdArgument,
+    seqs: Annotated[
+        list[int], typer.Argument(metavar="SEQ...", help="Which of the matches.", show_default=False)
+    ],
+    remove: Annotated[bool, typer.Option("--remove", help="They go.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="They stay.")] = False,
+    reason: ReasonOption = None,
+    *,
+    by: ByOption,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Decide whether records that may be the person's are removed or stay."""
+    if remove == keep:
+        raise UsageError("a decision is one of two", where="erasure decide", expected="--remove or --keep")
+    answer = ask(config, "erasure.decide", id=request, seqs=seqs, remove=remove, by=by, reason=reason)
+    _show_matches(answer, as_json)
+
+
 @group.command("approve")
 def approve(
     request: IdArgument, by: ByOption, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False
@@ -215,6 +265,14 @@ def _opened(config: Path, as_json: bool, **request: Any) -> None:
         print(f"it is a duplicate of {opened['duplicate_of']}, which is still open", file=sys.stderr)
 
 
+def _show_matches(document: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(document)
+        return
+    columns = ("seq", "folder", "path", "format", "place", "why", "whole", "decision")
+    show_rows(document["matches"], columns, as_json=False)
+
+
 def _show(document: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(document)
@@ -223,5 +281,5 @@ def _show(document: dict[str, Any], as_json: bool) -> None:
     show_fields({name: value for name, value in document.items() if name not in aside}, as_json=False)
     if document.get("items"):
         print()
-        columns = ("folder", "path", "action", "format", "records", "state", "reason")
+        columns = ("seq", "folder", "path", "action", "format", "records", "state", "reason")
         show_rows(document["items"], columns, as_json=False)

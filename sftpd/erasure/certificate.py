@@ -105,6 +105,8 @@ class Certificate(Form, frozen=True):
     remains_until: str | None
     second_search: SecondSearch
     limits: tuple[str, ...] = LIMITS
+    possible_kept: int | msgspec.UnsetType = msgspec.UNSET
+    """Records that may be the person's and stay, as somebody decided; absent where there are none."""
     completion: Completion | msgspec.UnsetType = msgspec.UNSET
     recipients: tuple[Recipient, ...] | msgspec.UnsetType = msgspec.UNSET
     kept_until: str | msgspec.UnsetType = msgspec.UNSET

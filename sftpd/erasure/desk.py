@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, Protocol
 
 from sftpd.audit.checkpoint import SigningKey
-from sftpd.erasure import deliveries, intake, notices, records
+from sftpd.erasure import deliveries, intake, match_records, notices, records
 from sftpd.erasure.contents import Contents, Searchable
 from sftpd.erasure.deliveries import Delivery
 from sftpd.erasure.evidence import Evidence, certify
@@ -24,6 +24,7 @@ from sftpd.erasure.plan import LEFT_BEHIND, Action, Place, Searched, Step, plan
 from sftpd.erasure.readers import Readers
 from sftpd.erasure.records import Item, Request
 from sftpd.erasure.request import UNSEARCHED, State, Trigger
+from sftpd.erasure.review import Reviewer
 from sftpd.erasure.search import search
 from sftpd.errors import RefusedError
 from sftpd.files.beneath import Parts
@@ -81,6 +82,8 @@ class ErasureDesk:
         self._key = key
         self.intake = Intake(ledger, links)
         self._working = threading.Lock()
+        self.reviewer = Reviewer(ledger, readers, links.folders)
+        """Whom one asks about possible matches."""
 
     def open(self, link: str, identifiers: Sequence[str], received: datetime, by: str) -> str:
         """Enter a request received at `received` for a person known by `TYPE=VALUE`…, and return its id.
@@ -120,11 +123,20 @@ class ErasureDesk:
         """Approve the plan as it stands.
 
         Raises RefusedError `ERASURE_STATE`, `SECOND_PERSON` where the link wants another person to do it, or
-        `NO_INSTRUCTION` where a controller has to decide first.
+        `NO_INSTRUCTION` where a controller has to decide first, or `ERASURE_UNDECIDED` where nobody has
+        decided on a possible match.
         """
 
         def work(unit: Unit) -> None:
             opened = records.get(unit.conn, request_id)
+            undecided = match_records.undecided(unit.conn, request_id)
+            if undecided and opened.state is State.REVIEW:
+                raise RefusedError(
+                    f"nobody has decided on {undecided} possible matches",
+                    reason="ERASURE_UNDECIDED",
+                    where=request_id,
+                    remedy="look at them with `sftpd erasure review`, then `sftpd erasure decide`",
+                )
             if by == opened.opened_by and self._links.needs_second_person(opened.link):
                 raise RefusedError(
                     f"{by!r} opened the request and cannot approve it",
@@ -218,7 +230,8 @@ class ErasureDesk:
 
     def _verify(self, request: Request) -> None:
         searched, steps = self._search(request)
-        undone = {_place(item.step) for item in self.items(request.id) if item.is_undone}
+        items = self.items(request.id)
+        undone = {_place(item.step) for item in items if item.is_undone} | _unreviewed(items, steps)
         left = [step for step in steps if step.action in LEFT_BEHIND or _place(step) in undone]
         remaining = [step for step in left if step.action is not Action.KEEP]
         if remaining:
@@ -266,7 +279,8 @@ class ErasureDesk:
             records.advance(unit, request.id, Trigger.NOTHING_LEFT, **closing)
             event = "erasure.closed" if notices.all_told(unit, request) else "erasure.notifying"
         removed = [item.step for item in items if item.is_done]
-        public = {"files": len(removed), "records": sum(step.records for step in removed), "held": held}
+        files_touched = len({_place(step) for step in removed})
+        public = {"files": files_touched, "records": sum(step.records for step in removed), "held": held}
         digest = hashlib.sha256(certificate.encode()).hexdigest()
         _record(unit, request, event, certificate_sha256=digest, **public)
 
@@ -278,6 +292,13 @@ def _open(folder: Searchable) -> Contents:
         raise RefusedError(
             f"folder cannot be opened: {fault.strerror}", reason="FOLDER_MISSING", where=str(folder)
         ) from fault
+
+
+def _unreviewed(items: Sequence[Item], steps: Sequence[Step]) -> set[Place]:
+    """Files that have more possible matches than were to stay."""
+    kept = Counter(_place(item.step) for item in items if item.state == "kept")
+    found = Counter(_place(step) for step in steps if step.action is Action.REVIEW)
+    return {place for place, count in found.items() if count > kept[place]}
 
 
 def _place(step: Step) -> Place:

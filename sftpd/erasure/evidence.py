@@ -4,6 +4,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
+import msgspec
+
 from sftpd.audit.checkpoint import SigningKey
 from sftpd.erasure.certificate import (
     Certificate,
@@ -46,6 +48,9 @@ class Evidence:
 def certify(request: Request, evidence: Evidence, now: datetime, key: SigningKey) -> str:
     """Return the signed certificate of a request."""
     steps, second = evidence.steps, evidence.second
+    kept = sum(item.state == "kept" for item in evidence.items)
+    carriers = {(finding.folder, finding.path) for finding in second.findings if finding.records}
+    holds = {(step.folder, step.path) for step in steps if step.action is Action.KEEP}
     held = tuple(_entry(request, step) for step in steps if step.action is Action.KEEP)
     unsearchable = tuple(_entry(request, step) for step in steps if step.action is Action.UNSEARCHABLE)
     certificate = Certificate(
@@ -62,12 +67,11 @@ def certify(request: Request, evidence: Evidence, now: datetime, key: SigningKey
         held=held,
         unsearchable=unsearchable,
         remains_until=HELD_UNTIL if held else None,
-        second_search=SecondSearch(
-            instant(now), _counts(second.files), len(second.findings) - len(held), len(held)
-        ),
+        second_search=SecondSearch(instant(now), _counts(second.files), len(carriers - holds), len(held)),
         completion=Completion(instant(now), tuple(_physical(evidence))),
         recipients=tuple(evidence.recipients),
         kept_until=instant(evidence.kept_until),
+        possible_kept=kept or msgspec.UNSET,
     )
     return sign(certificate, key).decode()
 

@@ -5,15 +5,15 @@ Every step may be repeated: after a crash the same plan runs again, finds what i
 
 import fcntl
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
 
-from sftpd.erasure import deliveries, records, traces
+from sftpd.erasure import deliveries, match_records, records, traces
 from sftpd.erasure.contents import ContentError, Contents
 from sftpd.erasure.messages import Found, Redact, Unsearchable
-from sftpd.erasure.plan import Action, Place
+from sftpd.erasure.plan import Action, Place, Possible
 from sftpd.erasure.readers import Readers
 from sftpd.erasure.records import Item, Request
 from sftpd.erasure.search import look_into
@@ -47,6 +47,48 @@ class Outcome:
     """The mark of the content that another took the place of."""
 
 
+@dataclass(frozen=True, slots=True)
+class Work:
+    """What is removed of one file in one go: `item` says how, and `items` all steps that are done with it."""
+
+    item: Item
+    items: tuple[Item, ...]
+
+    @property
+    def decided(self) -> list[Possible]:
+        """The possible matches among them."""
+        return [item.step.possible for item in self.items if item.step.possible is not None]
+
+    @property
+    def mark(self) -> str:
+        """The mark of the content on which was decided."""
+        return next((item.step.mark for item in self.items if item.step.possible is not None), "")
+
+    @property
+    def first_decided(self) -> int:
+        """The number of the first possible match among them."""
+        return next(item.seq for item in self.items if item.step.possible is not None)
+
+    def records_of(self, item: Item, outcome: Outcome) -> int | None:
+        """How many of the records that went are of one of the steps; None where it is not done."""
+        if not outcome.done:
+            return None
+        if not outcome.records or item.step.possible is not None or self.item.step.action is Action.DELETE:
+            return item.step.records if outcome.records else 0
+        return outcome.records - len(self.decided)
+
+
+def _by_file(items: Iterable[Item]) -> Iterator[Work]:
+    """What is not done yet, file by file; where a whole file goes, that is how."""
+    files: dict[Place, list[Item]] = {}
+    for item in items:
+        if item.is_undone:
+            files.setdefault((item.step.folder, item.step.path), []).append(item)
+    for together in files.values():
+        first = min(together, key=lambda item: (item.step.action is Action.REDACT, item.seq))
+        yield Work(first, tuple(together))
+
+
 class Executor:
     """Carries out the removals of one approved request; `folders` are its folders by name."""
 
@@ -71,22 +113,22 @@ class Executor:
 
         Raises ProcessError when no reader can be started, and LedgerError.
         """
-        for item in items:
-            if item.is_undone:
-                self._ledger.write(partial(self._intend, item))
-                outcome = self._remove(item)
-                # Receipts tell the name and the hash, which the ledger forgets with the next commit.
-                with self._receiptless(self._transfers(item, outcome)):
-                    self._ledger.write(partial(self._conclude, item, outcome))
-                if outcome.replaced is not None:
-                    self._folders[item.step.folder].retire(outcome.replaced)
+        for work in _by_file(items):
+            self._ledger.write(partial(self._intend, work))
+            outcome = self._remove(work)
+            # Receipts tell the name and the hash, which the ledger forgets with the next commit.
+            with self._receiptless(self._transfers(work.item, outcome)):
+                self._ledger.write(partial(self._conclude, work, outcome))
+            if outcome.replaced is not None:
+                self._folders[work.item.step.folder].retire(outcome.replaced)
 
-    def _intend(self, item: Item, unit: Unit) -> None:
-        records.intend(unit, self._request.id, item.seq)
-        unit.record(Event("erasure.intended", self._request.link, self._public(item)))
+    def _intend(self, work: Work, unit: Unit) -> None:
+        for item in work.items:
+            records.intend(unit, self._request.id, item.seq)
+            unit.record(Event("erasure.intended", self._request.link, self._public(item)))
 
-    def _conclude(self, item: Item, outcome: Outcome, unit: Unit) -> None:
-        place: Place = (item.step.folder, item.step.path)
+    def _conclude(self, work: Work, outcome: Outcome, unit: Unit) -> None:
+        place: Place = (work.item.step.folder, work.item.step.path)
         link = self._request.link
         if outcome.done and outcome.records:
             deliveries.note(unit, self._request, place, outcome.old)
@@ -94,10 +136,12 @@ class Executor:
             traces.redacted(unit, link, place, outcome.old, outcome.new, outcome.seen)
         elif outcome.done and outcome.records:
             traces.erased(unit, link, place, outcome.old)
-        removed = outcome.records if outcome.done else None
-        records.conclude(unit, self._request.id, item.seq, removed, outcome.reason)
-        public = {**self._public(item), "records": outcome.records}
-        unit.record(Event("erasure.removed" if outcome.done else "erasure.left", link, public))
+        for item in work.items:
+            removed = work.records_of(item, outcome)
+            reason = outcome.reason or (item.step.reason if item.step.possible else None)
+            records.conclude(unit, self._request.id, item.seq, removed, reason)
+            public = {**self._public(item), "records": removed or 0}
+            unit.record(Event("erasure.removed" if outcome.done else "erasure.left", link, public))
 
     def _transfers(self, item: Item, outcome: Outcome) -> Sequence[str]:
         """Whose receipts tell of what was removed."""
@@ -115,7 +159,8 @@ class Executor:
             "action": item.step.action,
         }
 
-    def _remove(self, item: Item) -> Outcome:
+    def _remove(self, work: Work) -> Outcome:
+        item = work.item
         contents, path = self._folders[item.step.folder], item.step.path
         if (kept := self._kept(item)) is not None:
             return kept
@@ -123,7 +168,7 @@ class Executor:
             contents.drop_draft(path, _draft_name(self._request, item))
             fd, mark = contents.open(path)
         except (FileNotFoundError, NotADirectoryError):
-            return _nothing_left(item, "it was not there any more")
+            return _nothing_left(work, "it was not there any more")
         except ContentError as fault:
             return Outcome(done=False, reason=fault.what)
         except (OSError, ContainmentError):
@@ -132,7 +177,7 @@ class Executor:
             # A shared lock is refused while somebody writes the file under the lock that staging takes.
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
             change = self._delete if item.step.action is Action.DELETE else self._redact
-            return change(contents, item, fd, mark)
+            return change(contents, work, fd, mark)
         except ContentError as fault:
             return Outcome(done=False, reason=fault.what)
         except BlockingIOError:
@@ -147,28 +192,35 @@ class Executor:
         hold = self._held(item.step.folder, item.step.path)
         return None if hold is None else Outcome(done=False, reason=f"legal hold: {hold}")
 
-    def _delete(self, contents: Contents, item: Item, fd: int, mark: str) -> Outcome:
+    def _delete(self, contents: Contents, work: Work, fd: int, mark: str) -> Outcome:
+        item = work.item
         path, old = item.step.path, fingerprint(fd)
         answer = look_into(fd, path[-1], self._request.identifiers, self._readers)
-        if isinstance(answer, Found) and not answer.records:
+        if isinstance(answer, Found) and not (answer.records or work.decided):
             return Outcome(done=True, reason="it did not carry the person any more")
-        if not (isinstance(answer, Found) and answer.whole and contents.is_still(path, mark)):
+        goes = isinstance(answer, Found) and (answer.whole or _is_as_decided(answer, work))
+        if not (goes and contents.is_still(path, mark)):
             return Outcome(done=False, reason=_CHANGED)
         if (kept := self._kept(item)) is not None:
             return kept
         self._note_ahead(fd, path[-1], old)
         contents.remove(path, mark)
-        return Outcome(True, answer.records, _other_names(fd), old)
+        return Outcome(True, sum(each.step.records for each in work.items), _other_names(fd), old)
 
-    def _redact(self, contents: Contents, item: Item, fd: int, mark: str) -> Outcome:
+    def _redact(self, contents: Contents, work: Work, fd: int, mark: str) -> Outcome:
+        item = work.item
         path, draft, old = item.step.path, _draft_name(self._request, item), fingerprint(fd)
-        question = Redact(path[-1], tuple(known.plain() for known in self._request.identifiers))
+        if old.sha256.hex() in {each.draft for each in work.items}:
+            return replace(_nothing_left(work, _CHANGED), new=old, seen=mark)
+        plain = tuple(known.plain() for known in self._request.identifiers)
+        places = tuple(each.place for each in work.decided)
+        question = Redact(path[-1], plain, places=places, mark=work.mark)
         with contents.draft(path, draft) as out:
             answer = self._readers.ask(question, [fd, out])
-            if isinstance(answer, Unsearchable) or answer.whole:
+            if isinstance(answer, Unsearchable) or (answer.whole and not work.decided):
                 return Outcome(done=False, reason=_CHANGED)
             if not answer.records:
-                nothing = _nothing_left(item, "it did not carry the person any more")
+                nothing = _nothing_left(work, "it did not carry the person any more")
                 return replace(nothing, new=old, seen=mark) if nothing.records else nothing
             new = fingerprint(out)
             if not contents.is_still(path, mark):
@@ -176,6 +228,13 @@ class Executor:
             if (kept := self._kept(item)) is not None:
                 return kept
             self._note_ahead(fd, path[-1], old)
+            if answer.whole:
+                contents.remove(path, mark)
+                return Outcome(True, answer.records, _other_names(fd), old)
+            if work.decided:
+                # Of a content with other records at these places one cannot tell that it is done.
+                note = partial(match_records.note_draft, request_id=self._request.id, seq=work.first_decided)
+                self._ledger.write(partial(note, sha256=new.sha256.hex()))
             seen = contents.replace(path, draft, out, os.fstat(fd))
         return Outcome(True, answer.records, _other_names(fd), old, new, seen, replaced=mark)
 
@@ -194,10 +253,18 @@ def _draft_name(request: Request, item: Item) -> bytes:
     return f".erasure-{request.id}-{item.seq}.tmp".encode()
 
 
-def _nothing_left(item: Item, reason: str) -> Outcome:
+def _is_as_decided(answer: Found, work: Work) -> bool:
+    """Whether the possible matches on which was decided are all still there."""
+    decided = {each.place for each in work.decided}
+    there = {each.place for each in answer.possible}
+    return bool(decided) and answer.mark == work.mark and decided <= there
+
+
+def _nothing_left(work: Work, reason: str) -> Outcome:
     """The outcome where there is nothing to remove: a run before this one did, where it left its intent."""
-    if item.state == "intended":
-        return Outcome(True, item.step.records, "finished after an interruption")
+    if work.item.state == "intended":
+        gone = sum(item.step.records for item in work.items)
+        return Outcome(True, gone, "finished after an interruption")
     return Outcome(done=True, reason=reason)
 
 

@@ -8,16 +8,14 @@ import hashlib
 import hmac
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from sftpd.erasure.finder import Finder, Hint, RecordFinder, Why
+from sftpd.erasure.names import certain_name
+from sftpd.erasure.spelling import plain
+from sftpd.erasure.variants import possible_forms
 from sftpd.errors import InvalidNameError, UsageError
-
-Finder = Callable[[str, str], bool]
-"""Says whether a folded text, under a folded label (its column or key), carries one identifier."""
-
-Hint = Callable[[str], bool]
-"""Says, and fast, whether any part of a folded text may carry one identifier."""
 
 _HOME_COUNTRY = "31"
 _LONGEST = 320
@@ -45,6 +43,7 @@ class Identifier:
     value: str = field(repr=False)
     _finder: Finder = field(repr=False, compare=False)
     _hint: Hint = field(repr=False, compare=False)
+    _record: RecordFinder | None = field(repr=False, compare=False, default=None)
 
     def matches(self, text: str, label: str = "") -> bool:
         """Whether `text`, a field under `label` or free text, carries this identifier."""
@@ -53,6 +52,15 @@ class Identifier:
     def matches_folded(self, text: str, label: str) -> bool:
         """As `matches`, for what is folded already."""
         return self._finder(text, label)
+
+    @property
+    def is_spread(self) -> bool:
+        """Whether it is also looked for in several fields together."""
+        return self._record is not None
+
+    def matches_record(self, texts: Sequence[str]) -> bool:
+        """Whether folded fields of a record carry this identifier between them."""
+        return self._record is not None and self._record(texts)
 
     def may_be_in(self, text: str) -> bool:
         """Whether any field of `text`, which is folded, may carry this identifier; False is certain."""
@@ -67,10 +75,42 @@ class Identifier:
         return f"{self.kind}={self.value}"
 
 
+def possible(identifier: Identifier) -> list[Identifier]:
+    """The forms of an identifier that only may be the person; the kind of each is the Why of it."""
+    forms = possible_forms(identifier.kind, identifier.value)
+    found = [Identifier(why, identifier.value, *finder) for why, finder in forms.items()]
+    if identifier.kind == "name" and found:
+        found.append(_in_fields(identifier, found))
+    return found
+
+
+def _in_fields(name: Identifier, forms: Sequence[Identifier]) -> Identifier:
+    """A name, or a form of it, whose words are in several fields of a record."""
+
+    def matches(text: str) -> bool:
+        return any(form.matches_folded(text, "") for form in (name, *forms))
+
+    def found(texts: Sequence[str]) -> bool:
+        text = " ".join(texts)
+        # Where one field has it all, that field is the place.
+        return forms[0].may_be_in(text) and matches(text) and not any(map(matches, texts))
+
+    return Identifier(Why.FIELDS, name.value, lambda _text, _label: False, forms[0].may_be_in, found)
+
+
 def carries(identifiers: Iterable[Identifier], text: str, label: str = "") -> bool:
     """Whether `text`, under the column or key `label`, carries any of the identifiers."""
     text, label = fold(text), fold(label)
     return any(identifier.matches_folded(text, label) for identifier in identifiers)
+
+
+def record_carries(identifiers: Iterable[Identifier], texts: Iterable[str]) -> bool:
+    """Whether fields of a record carry any of the identifiers between them."""
+    spread = [identifier for identifier in identifiers if identifier.is_spread]
+    if not spread:
+        return False
+    folded = [fold(text) for text in texts]
+    return any(identifier.matches_record(folded) for identifier in spread)
 
 
 def name_carries(identifiers: Iterable[Identifier], name: str) -> bool:
@@ -81,6 +121,12 @@ def name_carries(identifiers: Iterable[Identifier], name: str) -> bool:
 def file_name_carries(identifiers: Iterable[Identifier], name: bytes) -> bool:
     """Whether the name of a file, or of a receipt the name of the file it is of, carries an identifier."""
     return name_carries(identifiers, _RECEIPT.sub(b"", name).decode("utf-8", "replace"))
+
+
+def file_name_may_carry(identifiers: Iterable[Identifier], name: bytes) -> str | None:
+    """What makes the name of a file a possible form of an identifier; None where it is none."""
+    forms = (form for identifier in identifiers for form in possible(identifier))
+    return next((form.kind for form in forms if file_name_carries([form], name)), None)
 
 
 def parse_identifier(raw: str) -> Identifier:
@@ -177,12 +223,7 @@ def _iban_finder(value: str) -> tuple[Finder, Hint]:
 
 def _name(value: str) -> str | None:
     words = " ".join(value.split())
-    return words if len(words) > 1 and any(map(str.isalpha, words)) else None
-
-
-def _name_finder(value: str) -> tuple[Finder, Hint]:
-    words = r"\s+".join(map(re.escape, value.split()))
-    return _pattern_finder(r"(?<!\w)(?<!\w-)", words, r"(?!-?\w)")
+    return words if len(words) > 1 and any(map(str.isalpha, plain(words))) else None
 
 
 def _number(value: str) -> str | None:
@@ -223,7 +264,7 @@ _KINDS: dict[str, tuple[Callable[[str], str | None], Callable[[str], tuple[Finde
         "an employee number",
     ),
     "iban": (_iban, _iban_finder, "an IBAN whose check digits are right"),
-    "name": (_name, _name_finder, "a name of at least two characters"),
+    "name": (_name, certain_name, "a name of at least two characters"),
     "phone": (_phone, _phone_finder, "a number such as +31612345678 or 0612345678"),
 }
 """For each type: how to normalise a folded value, how to find it, and what a valid one looks like."""

@@ -2,6 +2,7 @@
 
 from sftpd.erasure.layouts import FixedWidth
 from sftpd.erasure.order import Fault, Order
+from sftpd.erasure.plan import Possible
 from sftpd.process.messages import Message
 
 
@@ -17,11 +18,25 @@ class Search(Message, frozen=True):
 class Redact(Message, frozen=True):
     """Write the first file that comes along, without what carries an identifier, to the second.
 
+    Records at `places` go too, whatever they carry: locators as a search of the same content gave them, which
+    has this `mark` where one is given.
+
     What is written is whole where the answer is a Found with records and not one of the whole file.
     """
 
     name: bytes
     identifiers: tuple[str, ...]
+    layouts: tuple[FixedWidth, ...] = ()
+    places: tuple[str, ...] = ()
+    mark: str = ""
+
+
+class Show(Message, frozen=True):
+    """Tell what the record at `place` says of the file that comes along, searched for these identifiers."""
+
+    name: bytes
+    identifiers: tuple[str, ...]
+    place: str
     layouts: tuple[FixedWidth, ...] = ()
 
 
@@ -43,6 +58,17 @@ class Found(Answer, frozen=True):
     whole: bool = False
     unsearched: tuple[str, ...] = ()
     """Which of its parts could not be read and why, the first of them."""
+    possible: tuple[Possible, ...] = ()
+    """Other records that may be the person's."""
+    mark: str = ""
+    """A digest of the content where there are possible matches."""
+
+
+class Shown(Answer, frozen=True):
+    """What a record says, for somebody to look at, and the mark of the content it was read from."""
+
+    text: str
+    mark: str
 
 
 class Unsearchable(Answer, frozen=True):
@@ -64,6 +90,6 @@ class NoOrder(Answer, frozen=True):
     text: str
 
 
-Question = Search | Redact | ReadOrder
+Question = Search | Redact | Show | ReadOrder
 Finding = Found | Unsearchable
 Reading = OrderRead | NoOrder

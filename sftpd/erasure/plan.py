@@ -1,6 +1,6 @@
 """What is to happen to each file in which a person was found or could not be looked for."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -13,12 +13,16 @@ IN_TRANSIT = frozenset({"screening"})
 
 
 class Action(StrEnum):
-    """What happens to a file: `keep` is for a legal hold, `wait` for a file that is in transit."""
+    """What happens to a file: `keep` is for a legal hold, `wait` for a file that is in transit.
+
+    `review` is a record that may be the person's: it stays until somebody decides that it goes.
+    """
 
     DELETE = "delete"
     REDACT = "redact"
     KEEP = "keep"
     WAIT = "wait"
+    REVIEW = "review"
     UNSEARCHABLE = "unsearchable"
 
 
@@ -28,8 +32,20 @@ LEFT_BEHIND = REMOVALS | {Action.WAIT}
 
 
 @dataclass(frozen=True, slots=True)
+class Possible:
+    """A record that may be the person's: its locator, what makes it one, whether it is the whole file."""
+
+    place: str
+    why: str
+    whole: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Finding:
-    """A file that carries the person: `records` of it, or the whole of it."""
+    """A file that carries the person: `records` of it, or the whole of it; `possible` ones are not counted.
+
+    Of a file with possible matches `mark` changes with its content.
+    """
 
     folder: str
     path: Parts
@@ -37,6 +53,8 @@ class Finding:
     records: int
     whole: bool
     locators: tuple[str, ...] = ()
+    possible: tuple[Possible, ...] = ()
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +77,10 @@ class Searched:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One file and what happens to it; `reason` says why it is kept or cannot be searched."""
+    """One file and what happens to it; `reason` says why it is kept or cannot be searched.
+
+    Of a possible match it is what happens to this record alone, in a file whose content has `mark`.
+    """
 
     folder: str
     path: Parts
@@ -68,6 +89,8 @@ class Step:
     records: int = 0
     reason: str | None = None
     locators: tuple[str, ...] = ()
+    possible: Possible | None = None
+    mark: str = ""
 
 
 def plan(searched: Searched, holds: Mapping[Place, str]) -> list[Step]:
@@ -75,11 +98,38 @@ def plan(searched: Searched, holds: Mapping[Place, str]) -> list[Step]:
 
     `holds` gives the reason of the legal hold on each file that is under one.
     """
-    steps = [_step(finding, holds.get((finding.folder, finding.path))) for finding in searched.findings]
+    steps = [
+        step
+        for finding in searched.findings
+        for step in _steps(finding, holds.get((finding.folder, finding.path)))
+    ]
     steps += [
         Step(item.folder, item.path, Action.UNSEARCHABLE, reason=item.reason) for item in searched.unsearched
     ]
     return steps
+
+
+def _steps(finding: Finding, hold: str | None) -> Iterator[Step]:
+    """What is not touched anyway needs no review yet."""
+    certain = _step(finding, hold)
+    if finding.records or certain.action not in REMOVALS:
+        yield certain
+    if certain.action in REMOVALS:
+        yield from (_reviewed(finding, possible) for possible in finding.possible)
+
+
+def _reviewed(finding: Finding, possible: Possible) -> Step:
+    return Step(
+        finding.folder,
+        finding.path,
+        Action.REVIEW,
+        finding.format,
+        records=1,
+        reason=f"possible match: {possible.why}",
+        locators=(possible.place,),
+        possible=possible,
+        mark=finding.mark,
+    )
 
 
 def _step(finding: Finding, hold: str | None) -> Step:

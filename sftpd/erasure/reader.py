@@ -1,19 +1,33 @@
 """The child that parses what others wrote: one file in, one file out, and nothing else within its reach."""
 
+import hashlib
 import mmap
 import os
 import socket
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from typing import cast
 
+from msgspec import structs
+
 from sftpd.erasure import order
 from sftpd.erasure.formats.detect import detect
-from sftpd.erasure.formats.model import Data, Format, Inquiry, UnsearchableError
+from sftpd.erasure.formats.model import (
+    NAME_OF_PART,
+    Data,
+    Findings,
+    Format,
+    Inquiry,
+    UnsearchableError,
+    is_gone,
+    span,
+)
 from sftpd.erasure.identifiers import parse_identifier
+from sftpd.erasure.matches import find_both, said_at
 from sftpd.erasure.messages import (
-    Finding,
+    Answer,
     Found,
     NoOrder,
     OrderRead,
@@ -22,8 +36,11 @@ from sftpd.erasure.messages import (
     ReadOrder,
     Redact,
     Search,
+    Show,
+    Shown,
     Unsearchable,
 )
+from sftpd.erasure.plan import Possible
 from sftpd.errors import RefusedError
 from sftpd.files import durable
 from sftpd.process.channel import Channel, ChannelClosedError, close_all
@@ -32,6 +49,9 @@ from sftpd.process.messages import Request
 _TOLD = 100
 _TOLD_LENGTH = 200
 """How many places are told of a file, and how many characters of each."""
+_ROOM, _OVERHEAD = 128 * 1024, 64
+"""Bytes that possible matches may take of an answer, and those of each beside its locator."""
+_MARK_SIZE = 16
 
 
 def main(sock: socket.socket, _arguments: bytes, _fds: tuple[int, ...]) -> None:
@@ -49,29 +69,30 @@ def main(sock: socket.socket, _arguments: bytes, _fds: tuple[int, ...]) -> None:
                 close_all(fds)
 
 
-def answer(question: object, fds: tuple[int, ...]) -> Finding | Reading:
+def answer(question: object, fds: tuple[int, ...]) -> Answer:
     """Answer one question; `fds`: the file and, to redact, the draft."""
     if isinstance(question, ReadOrder):
         return _read_order(fds[0])
-    assert isinstance(question, Search | Redact)
+    assert isinstance(question, Search | Redact | Show)
     return _look(question, fds)
 
 
-def _look(question: Search | Redact, fds: tuple[int, ...]) -> Finding:
-    """Search one file, or write it anew without the person."""
+def _look(question: Search | Redact | Show, fds: tuple[int, ...]) -> Answer:
+    """Search one file, write it anew without the person, or tell what a record of it says."""
     identifiers = [parse_identifier(plain) for plain in question.identifiers]
     told = partial(detect, layouts=question.layouts)
     inquiry = Inquiry(identifiers, told, name=question.name)
     try:
         with _mapped(fds[0]) as data:
             form = told(question.name, data)
-            findings = form.find(data, inquiry)
-            if isinstance(question, Redact) and findings.locators and not findings.whole:
-                for piece in findings.rest():
-                    durable.write_all(fds[1], piece)
-                _search_again(form, fds[1], inquiry.again())
-        locators, unsearched = _told(findings.locators), _told(findings.unsearched)
-        return Found(findings.format, len(findings.locators), locators, findings.whole, unsearched)
+            if isinstance(question, Show):
+                return Shown(said_at(form, data, inquiry, question.place), _mark(data))
+            if isinstance(question, Redact):
+                if question.mark and question.mark != _mark(data):
+                    raise UnsearchableError("it is not what was searched any more")
+                return _found(_redact(form, data, inquiry, frozenset(question.places), fds[1]))
+            findings, possible = find_both(form, data, inquiry)
+            return _with_possible(_found(findings), possible, _mark(data) if possible else "")
     except UnsearchableError as fault:
         return Unsearchable(fault.what)
     except MemoryError:
@@ -84,6 +105,49 @@ def _read_order(fd: int) -> Reading:
     except RefusedError as fault:
         text = fault.what if fault.where is None else f"{fault.where}: {fault.what}"
         return NoOrder(cast("order.Fault", fault.reason), text[: order.TEXT_LIMIT])
+
+
+def _redact(form: Format, data: Data, inquiry: Inquiry, places: frozenset[str], draft: int) -> Findings:
+    findings = form.find(data, replace(inquiry, places=places))
+    _require_gone(findings, places)
+    if findings.locators and not findings.whole:
+        for piece in findings.rest():
+            durable.write_all(draft, piece)
+        _search_again(form, draft, inquiry.again())
+    return findings
+
+
+def _found(findings: Findings) -> Found:
+    locators, unsearched = _told(findings.locators), _told(findings.unsearched)
+    return Found(findings.format, len(findings.locators), locators, findings.whole, unsearched)
+
+
+def _with_possible(found: Found, possible: Sequence[Possible], mark: str) -> Found:
+    """The answer with the possible matches that a message has room for."""
+    room = _ROOM
+    for told, each in enumerate(possible):
+        room -= len(each.place.encode("utf-8", "surrogatepass")) + _OVERHEAD
+        if room < 0:
+            left = f"{len(possible) - told} more records may be the person's, too many to review"
+            return structs.replace(
+                found, possible=tuple(possible[:told]), mark=mark, unsearched=(*found.unsearched, left)
+            )
+    return structs.replace(found, possible=tuple(possible), mark=mark)
+
+
+def _mark(data: Data) -> str:
+    digest = hashlib.blake2b(digest_size=_MARK_SIZE)
+    for piece in span(data, 0, len(data)):
+        digest.update(piece)
+    return digest.hexdigest()
+
+
+def _require_gone(findings: Findings, places: Collection[str]) -> None:
+    gone = frozenset(findings.locators)
+    # Which records are in a part that goes for its name is not told.
+    told = not (findings.whole or any(NAME_OF_PART in place for place in gone))
+    if told and not all(is_gone(place, gone) for place in places):
+        raise UnsearchableError("a record that is to go is not where it was found")
 
 
 def _told(places: Sequence[str]) -> tuple[str, ...]:

@@ -22,6 +22,8 @@ from sftpd.erasure.messages import (
     ReadOrder,
     Redact,
     Search,
+    Show,
+    Shown,
     Unsearchable,
 )
 from sftpd.errors import ProcessError
@@ -62,13 +64,19 @@ class Readers:
         return told
 
     def ask(self, question: Search | Redact, fds: Sequence[int]) -> Finding:
-        """Have a reader look at a file; `fds` stay the caller's.
+        """Have a reader search or redact a file; `fds` stay the caller's. Raises as `show` does."""
+        answer = self._ask(structs.replace(question, layouts=self.layouts), fds)
+        assert isinstance(answer, Found | Unsearchable)
+        return answer
+
+    def show(self, question: Show, fd: int) -> Shown | Unsearchable:
+        """Have a reader tell what a record of a file says.
 
         A file that a fresh reader does not survive is unsearchable; one that fails in a used reader gets a
         fresh one. Raises ProcessError when no reader can be started.
         """
-        answer = self._ask(structs.replace(question, layouts=self.layouts), fds)
-        assert isinstance(answer, Found | Unsearchable)
+        answer = self._ask(structs.replace(question, layouts=self.layouts), [fd])
+        assert isinstance(answer, Shown | Unsearchable)
         return answer
 
     def read_order(self, fd: int) -> Reading:
@@ -79,7 +87,7 @@ class Readers:
         assert isinstance(answer, OrderRead | NoOrder)
         return answer
 
-    def _ask(self, question: Question, fds: Sequence[int]) -> Finding | Reading:
+    def _ask(self, question: Question, fds: Sequence[int]) -> Answer:
         child = self._places.get()
         try:
             if child is not None:
@@ -106,12 +114,11 @@ class Readers:
             self._places.put(None)
 
     def _spawn(self) -> Child:
-        return self._children.spawn(_ENTRY, kind="reader", sandbox=_sandbox(), accepts=Finding | Reading)
+        accepts = Found | Shown | Unsearchable | Reading
+        return self._children.spawn(_ENTRY, kind="reader", sandbox=_sandbox(), accepts=accepts)
 
-    def _call(self, child: Child, question: Question, fds: Sequence[int]) -> Finding | Reading:
-        answer = child.channel.call(question, Answer, fds, timeout=self._patience)
-        assert isinstance(answer, Found | Unsearchable | OrderRead | NoOrder)
-        return answer
+    def _call(self, child: Child, question: Question, fds: Sequence[int]) -> Answer:
+        return child.channel.call(question, Answer, fds, timeout=self._patience)
 
 
 def _sandbox() -> Sandbox:

@@ -3,14 +3,15 @@
 import hashlib
 import hmac
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 import sqlalchemy as sa
 
-from sftpd.erasure import traces
+from sftpd.erasure import match_records, traces
 from sftpd.erasure.identifiers import Identifier, parse_identifier
+from sftpd.erasure.match_records import Match
 from sftpd.erasure.plan import REMOVALS, Action, Parts, Place, Step
 from sftpd.erasure.request import ANSWERED, State, Trigger, step
 from sftpd.errors import NotFoundError
@@ -61,18 +62,26 @@ class Request:
 class Item:
     """A step of a request's plan, how far it is, and what reports call its file.
 
-    It is `planned`, then `intended` and `done`; what cannot be done as approved is `planned` again.
+    It is `planned`, then `intended` and `done`; what cannot be done as approved is `planned` again. A
+    possible match that stays by decision is `kept`.
     """
 
     seq: int
     step: Step
     state: str
     file: str
+    draft: str = ""
+    """The hash of the content that was about to take the file's place."""
 
     @property
     def is_undone(self) -> bool:
         """Whether it is a removal that is not done."""
         return self.step.action in REMOVALS and self.state != "done"
+
+    @property
+    def is_undecided(self) -> bool:
+        """Whether it is a possible match on which nobody has decided."""
+        return self.step.action is Action.REVIEW and self.state != "kept"
 
     @property
     def is_done(self) -> bool:
@@ -172,6 +181,7 @@ def forget(unit: Unit, request: Request) -> None:
     identifiers = _identifiers((), request.secret)
     row = _request.update().where(_request.c.id == request.id)
     unit.conn.execute(row.values(identifiers=identifiers, findings=None))
+    match_records.forget(unit, request.id)
     unit.conn.execute(_item.update().where(_item.c.request == request.id).values(path=None))
 
 
@@ -198,6 +208,7 @@ def replace_plan(unit: Unit, request: Request, steps: Sequence[Step], files: Map
         notes[str(seq)] = {"file": file, "locators": planned.locators}
     row = _request.update().where(_request.c.id == request.id)
     unit.conn.execute(row.values(findings={"files": dict(files), "notes": notes}))
+    match_records.replace(unit, request.id, request.secret, numbered)
 
 
 def files_searched(conn: sa.Connection, request_id: str) -> dict[str, int]:
@@ -209,7 +220,25 @@ def items(conn: sa.Connection, request_id: str) -> list[Item]:
     """The steps of a request, in order; without paths and locators once it is closed."""
     notes = _findings(conn, request_id).get("notes", {})
     rows = conn.execute(sa.select(_item).where(_item.c.request == request_id).order_by(_item.c.seq))
-    return [_read_item(row, notes.get(str(row.seq), {})) for row in rows]
+    matches = match_records.listed(conn, request_id)
+    return [_read_item(row, notes.get(str(row.seq), {}), matches.get(row.seq)) for row in rows]
+
+
+def match(conn: sa.Connection, request_id: str, seq: int) -> Item:
+    """A possible match among the steps of a request; its file has no name for reports.
+
+    Raises NotFoundError.
+    """
+    found = match_records.listed(conn, request_id, seq).get(seq)
+    row = conn.execute(
+        sa.select(_item).where(_item.c.request == request_id, _item.c.seq == seq)
+    ).one_or_none()
+    if found is None or row is None:
+        raise NotFoundError(
+            f"request {request_id} has no possible match {seq}",
+            remedy="list them with `sftpd erasure review`",
+        )
+    return _read_item(row, {}, found)
 
 
 def intend(unit: Unit, request_id: str, seq: int) -> None:
@@ -245,11 +274,14 @@ def _row(request_id: str, seq: int, planned: Step) -> dict[str, Any]:
     }
 
 
-def _read_item(row: sa.Row[Any], note: Mapping[str, Any]) -> Item:
+def _read_item(row: sa.Row[Any], note: Mapping[str, Any], match: Match | None) -> Item:
     path: Parts = tuple(row.path.split(b"/")) if row.path else ()
     locators = tuple(note.get("locators", ()))
     planned = Step(row.folder, path, Action(row.action), row.format, row.records, row.reason, locators)
-    return Item(row.seq, planned, row.state, note.get("file", ""))
+    if match is None:
+        return Item(row.seq, planned, row.state, note.get("file", ""))
+    planned = replace(planned, possible=match.possible, mark=match.mark)
+    return Item(row.seq, planned, row.state, note.get("file", ""), match.draft)
 
 
 def _identifiers(identifiers: Iterable[Identifier], secret: bytes) -> dict[str, Any]:

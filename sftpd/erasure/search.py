@@ -5,16 +5,20 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from msgspec import structs
+
 from sftpd.erasure.contents import ContentError, Contents, Searchable, cannot_open
-from sftpd.erasure.identifiers import Identifier, file_name_carries
+from sftpd.erasure.identifiers import Identifier, file_name_carries, file_name_may_carry
 from sftpd.erasure.messages import Finding as Answer
 from sftpd.erasure.messages import Found, Search, Unsearchable
-from sftpd.erasure.plan import Finding, Parts, Searched, Unsearched
+from sftpd.erasure.plan import Finding, Parts, Possible, Searched, Unsearched
 from sftpd.erasure.readers import SIZE, Readers
 from sftpd.errors import ContainmentError
 
 NAME_FORMAT = "name"
 """The format of a finding whose file name itself carries the identifier."""
+NAME_PLACE = "file name"
+"""Where the person is in it."""
 
 
 @dataclass(slots=True)
@@ -64,8 +68,21 @@ def look(
 def look_into(fd: int, name: bytes, identifiers: Sequence[Identifier], readers: Readers) -> Answer:
     """Look into an open file that is called `name`."""
     if file_name_carries(identifiers, name):
-        return Found(NAME_FORMAT, 1, ("file name",), whole=True)
-    return readers.ask(Search(name, tuple(identifier.plain() for identifier in identifiers)), [fd])
+        return Found(NAME_FORMAT, 1, (NAME_PLACE,), whole=True)
+    answer = readers.ask(Search(name, tuple(identifier.plain() for identifier in identifiers)), [fd])
+    why = file_name_may_carry(identifiers, name)
+    return answer if why is None else _with_name(answer, why)
+
+
+def _with_name(answer: Answer, why: str) -> Answer:
+    """The answer on a file whose name may be the person's."""
+    if isinstance(answer, Unsearchable):
+        answer = Found(NAME_FORMAT, 0, unsearched=(answer.reason,))
+    if answer.whole:
+        return answer
+    # The name is as good a mark of its own as a content is.
+    possible = (Possible(NAME_PLACE, why, whole=True), *answer.possible)
+    return structs.replace(answer, possible=possible, mark=answer.mark or NAME_FORMAT)
 
 
 def _search_folder(
@@ -87,8 +104,9 @@ def _search_folder(
 
 
 def _note_found(folder: str, path: Parts, found: Found, notes: _Notes) -> None:
-    if found.records:
-        finding = Finding(folder, path, found.format, found.records, found.whole, found.locators)
+    if found.records or found.possible:
+        records = (found.records, found.whole, found.locators)
+        finding = Finding(folder, path, found.format, *records, found.possible, found.mark)
         notes.findings.append(finding)
     if found.unsearched and not found.whole:
         reason = f"parts of it were not searched: {'; '.join(found.unsearched)}"

@@ -36,13 +36,36 @@ erasure_item = sa.Table(
     sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),
     sa.Column("folder", sa.Text, nullable=False),
     sa.Column("path", sa.LargeBinary),  # emptied when the request is closed
-    sa.Column("action", sa.Text, nullable=False),  # delete | redact | keep | wait | unsearchable
+    sa.Column("action", sa.Text, nullable=False),  # delete | redact | keep | wait | review | unsearchable
     sa.Column("format", sa.Text),
     sa.Column("records", sa.Integer, nullable=False, default=0),
-    sa.Column("state", sa.Text, nullable=False),  # planned | intended | done
+    sa.Column("state", sa.Text, nullable=False),  # planned | intended | done | kept
     sa.Column("reason", sa.Text),
 )
 """What a deletion request does to each file."""
+
+erasure_match = sa.Table(
+    "erasure_match",
+    metadata,
+    sa.Column("request", sa.Text, primary_key=True),
+    sa.Column("seq", sa.Integer, primary_key=True, autoincrement=False),  # of the step
+    sa.Column("place", sa.Text, nullable=False),
+    sa.Column("why", sa.Text, nullable=False),
+    sa.Column("whole", sa.Boolean, nullable=False),
+    sa.Column("mark", sa.Text, nullable=False),  # of the content it was found in
+    sa.Column("decision", sa.Text, nullable=False),  # what a decision on it is kept under: a keyed digest
+    sa.Column("draft", sa.Text),  # hash of the content that is about to take the place of that one
+)
+"""The possible matches among the steps of a request."""
+
+erasure_decision = sa.Table(
+    "erasure_decision",
+    metadata,
+    sa.Column("request", sa.Text, primary_key=True),
+    sa.Column("match", sa.Text, primary_key=True),
+    sa.Column("remove", sa.Boolean, nullable=False),
+)
+"""What was decided on possible matches, also of plans before this one."""
 
 erasure_order = sa.Table(
     "erasure_order",

@@ -52,7 +52,10 @@ def day() -> Day:
         made |= _host_keys(scene)
         with serving(scene):
             made |= _links(scene)
-            scene.upload("customers.csv", "name,email\nJan,jan@example.org\nAnna,anna@example.org\n")
+            scene.upload(
+                "customers.csv",
+                "name,email\nJan,jan@example.org\nAnna,anna@example.org\nJ,jan+x@example.org\n",
+            )
             scene.upload("old.csv", "name\nPiet\n")
             made |= _looking(scene)
             made |= _erasure(scene)
@@ -179,8 +182,12 @@ def _erasure(scene: Scene) -> dict[str, Any]:
     made["erasure extend"] = scene.json("erasure", "extend", first, "--reason", "test")
     made["erasure deny"] = scene.json("erasure", "deny", first, "--reason", "test")
     request = scene.json("erasure", "open", "--link", "demo", *identifier)["id"]
-    for verb in ("find", "approve"):
-        made[f"erasure {verb}"] = scene.json("erasure", verb, request)
+    made["erasure find"] = scene.json("erasure", "find", request)
+    made["erasure review"] = scene.json("erasure", "review", request)
+    seq = made["erasure review"]["matches"][0]["seq"]
+    made["erasure review:of one record"] = scene.json("erasure", "review", request, seq, "--reason", "asked")
+    made["erasure decide"] = scene.json("erasure", "decide", request, seq, "--keep")
+    made["erasure approve"] = scene.json("erasure", "approve", request)
     made["erasure list"] = scene.json("erasure", "list")
     for verb in ("run", "show", "certificate"):
         made[f"erasure {verb}"] = scene.json("erasure", verb, request)
@@ -387,7 +394,9 @@ def test_nothing_is_listed_of_other_routes_or_times(day: Day) -> None:
 
 
 def test_an_erasure_is_certified_and_a_changed_certificate_does_not_hold(documents: dict[str, Any]) -> None:
-    assert [item["path"] for item in documents["erasure find"]["items"]] == ["customers.csv"]
+    assert [item["path"] for item in documents["erasure find"]["items"]] == ["customers.csv"] * 2
+    assert documents["erasure review:of one record"]["text"] == "name: J\nemail: jan+x@example.org"
+    assert [match["decision"] for match in documents["erasure decide"]["matches"]] == ["keep"]
     assert documents["erasure run"]["state"] == "closed"
     assert documents["erasure verify"]["valid"] is True
     assert documents["erasure verify:if it does not hold"]["valid"] is False
@@ -435,7 +444,7 @@ def test_people_are_shown_what_matters(day: Day) -> None:
         (YEARLY, r"^demo +\S+ +1 +\d+ +disposed +1 *$"),
         ("hold list", r" files named customers\.csv +0 +court .* no *$"),
         ("erasure list", r" denied "),
-        ("erasure show", r"^inbound +redact +csv +1 +done"),
+        ("erasure show", r"^1 +inbound +redact +csv +1 +done"),
         ("audit tail --link demo --count 150", r" transfer\.received +.*path old\.csv"),
         ("audit verify", r"^valid, signed by demo\.local\+"),
     ):

@@ -300,12 +300,12 @@ def test_kill_9_at_any_step_of_a_run_is_finished_by_the_next(tmp_path):
     beginning = tmp_path / "beginning"
     beginning.mkdir()
     with erasure_scene.scene(beginning) as scene:
-        scene.put("inbound/a.csv", TABLE)
+        scene.put("inbound/a.csv", f"{TABLE}Jan;{JAN.replace('@', '+x@')}\n")
         scene.put("inbound/b.txt", JAN)
         scene.put("inbound/other.csv", TABLE_AFTER)
         deliver(scene, "t1", TABLE)
         deliver(scene, "t2", JAN)
-        request = scene.approved()
+        request = scene.approved(possible=True)
     steps = int(run(beginning, tmp_path / "whole", request, step=-1))
     with ThreadPoolExecutor(4) as workers:
         places = [tmp_path / str(step) for step in range(steps)]
@@ -317,7 +317,7 @@ def test_kill_9_at_any_step_of_a_run_is_finished_by_the_next(tmp_path):
             for interrupted in scene.desk.interrupted() or [request]:
                 scene.desk.run(interrupted)
             signed = certificate(scene, request)
-            assert sum(entry.records for entry in signed.removed) == 2
+            assert sum(entry.records for entry in signed.removed) == 3
             assert [one.files for one in signed.recipients] == [2]
             scene.close()
             files = {path.name: path.read_text() for path in (place / "inbound").iterdir()}

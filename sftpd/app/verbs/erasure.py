@@ -93,6 +93,28 @@ def _shelf(instance: Instance, link: str) -> Iterator[Shelf]:
         yield Shelf(receipts, drafts, instance.receipting)
 
 
+def _review(instance: Instance, arguments: Arguments) -> dict[str, Any]:
+    matches = instance.erasure.reviewer.matches(arguments["id"])
+    return {"id": arguments["id"], "matches": [_match(item) for item in matches]}
+
+
+def _look(instance: Instance, arguments: Arguments) -> dict[str, Any]:
+    wanted = (arguments["id"], arguments["seq"])
+    text = instance.erasure.reviewer.look(*wanted, arguments["by"], arguments["reason"])
+    return {"id": arguments["id"], "seq": arguments["seq"], "text": text}
+
+
+def _decide(instance: Instance, arguments: Arguments) -> dict[str, Any]:
+    instance.erasure.reviewer.decide(
+        arguments["id"],
+        arguments["seqs"],
+        remove=arguments["remove"],
+        by=arguments["by"],
+        reason=arguments.get("reason"),
+    )
+    return _review(instance, arguments)
+
+
 def _run(instance: Instance, arguments: Arguments) -> dict[str, Any]:
     instance.erasure.run(arguments["id"])
     return _show(instance, arguments)
@@ -169,6 +191,7 @@ def _request(request: Request) -> dict[str, Any]:
 def _item(item: Item) -> dict[str, Any]:
     step = item.step
     return {
+        "seq": item.seq,
         "folder": step.folder,
         "path": as_text(b"/".join(step.path)) or None,
         "action": step.action,
@@ -176,6 +199,22 @@ def _item(item: Item) -> dict[str, Any]:
         "records": step.records,
         "state": item.state,
         "reason": step.reason,
+    }
+
+
+def _match(item: Item) -> dict[str, Any]:
+    step, possible = item.step, item.step.possible
+    assert possible is not None
+    decision = "keep" if item.state == "kept" else "remove"
+    return {
+        "seq": item.seq,
+        "folder": step.folder,
+        "path": as_text(b"/".join(step.path)) or None,
+        "format": step.format,
+        "place": possible.place,
+        "why": possible.why,
+        "whole": possible.whole,
+        "decision": None if item.is_undecided else decision,
     }
 
 
@@ -193,6 +232,9 @@ VERBS: Mapping[str, Verb] = {
     "erasure.find": _find,
     "erasure.approve": _approve,
     "erasure.deny": _deny,
+    "erasure.review": _review,
+    "erasure.look": _look,
+    "erasure.decide": _decide,
     "erasure.run": _run,
     "erasure.show": _show,
     "erasure.certificate": _certificate,

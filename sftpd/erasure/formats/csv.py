@@ -10,11 +10,13 @@ from collections.abc import Iterator, Sequence
 
 from sftpd.erasure.formats import csv_layout
 from sftpd.erasure.formats.csv_layout import TRAILER, TRAILER_CODE, Table
-from sftpd.erasure.formats.decoding import Decoded, may_carry, traces
-from sftpd.erasure.formats.lines import likely
+from sftpd.erasure.formats.decoding import Decoded, may_carry, where_to_look
+from sftpd.erasure.formats.lines import likely, numbers_at
 from sftpd.erasure.formats.model import Data, Edit, Findings, Inquiry, Match, cut
-from sftpd.erasure.identifiers import Identifier, carries
+from sftpd.erasure.identifiers import Identifier, carries, record_carries
 
+_RECORD = "record"
+"""What locators call a record."""
 _COUNT = re.compile(r"(?<![\w.,-])[0-9]{1,12}(?![\w.,-])")
 
 
@@ -26,15 +28,17 @@ class Csv:
     def find(self, data: Data, inquiry: Inquiry) -> Findings:
         """Return the records that carry an identifier."""
         known = inquiry.identifiers
-        where = traces(data, known, _plain)
+        where = where_to_look(data, inquiry, _plain)
         if not where:
             return cut(self.name, data, [])
         table = csv_layout.survey(data, where)
-        labels = [] if _carries(table.head, [], known) else table.head
+        first_goes = f"{_RECORD} 1" in inquiry.places or _carries(table.head, [], known)
+        labels = [] if first_goes else table.head
         found: list[Match] = []
         for block in table.touched:
             part = Decoded(data[block.start : block.end].decode(where.encoding), where.encoding, block.start)
-            found += part.in_bytes(_matches(part.text, block.first, table.layout.delimiter, labels, known))
+            matches = _matches(part.text, block.first, table.layout.delimiter, labels, inquiry)
+            found += part.in_bytes(matches)
         return cut(self.name, data, found, following=_counted(table, found))
 
 
@@ -44,20 +48,30 @@ def _plain(raw: str) -> str:
 
 
 def _matches(
-    text: str, first: int, delimiter: str, labels: Sequence[str], known: Sequence[Identifier]
+    text: str, first: int, delimiter: str, labels: Sequence[str], inquiry: Inquiry
 ) -> Iterator[Match]:
-    """The records that carry an identifier, in a text of whole records; the first has the number `first`."""
+    """The records that go, in a text of whole records; the first has the number `first`."""
+    known, told = inquiry.identifiers, numbers_at(inquiry.places, _RECORD)
     places = csv_layout.each_record(text)
-    for number, start, end in likely(text, places, first, lambda rows: may_carry(rows, known, _plain)):
-        record = next(csv_layout.fields(text[start:end], delimiter))
-        if _carries(record.fields, labels if number > 1 else [], known):
-            yield Match(f"record {number}", start, end)
+    for number, start, end in likely(text, places, first, lambda rows: may_carry(rows, known, _plain), told):
+        fields = next(csv_layout.fields(text[start:end], delimiter)).fields
+        columns = labels if number > 1 else []
+        if number in told:
+            inquiry.note(*(": ".join(filter(None, pair)) for pair in _labelled(fields, columns)))
+        if number in told or _carries(fields, columns, known):
+            yield Match(f"{_RECORD} {number}", start, end)
 
 
 def _carries(fields: Sequence[str], labels: Sequence[str], known: Sequence[Identifier]) -> bool:
-    """Whether a field does, under its label where there are as many; nobody is in an empty one."""
-    columns = labels if len(labels) == len(fields) else [""] * len(fields)
-    return any(carries(known, *field) for field in zip(fields, columns, strict=True) if field[0])
+    """Whether a field does, or several together; nobody is in an empty one."""
+    return any(
+        carries(known, field, label) for label, field in _labelled(fields, labels) if field
+    ) or record_carries(known, fields)
+
+
+def _labelled(fields: Sequence[str], labels: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """Each field behind its label, where there are as many."""
+    return zip(labels if len(labels) == len(fields) else [""] * len(fields), fields, strict=True)
 
 
 def _counted(table: Table, found: Sequence[Match]) -> list[Edit]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
 
-from sftpd.erasure.formats.model import Data, Match, UnsearchableError, span
+from sftpd.erasure.formats.model import Data, Inquiry, Match, UnsearchableError, span
 from sftpd.erasure.identifiers import Identifier, fold
 
 _MARKS = (
@@ -115,6 +115,12 @@ def traces(data: Data, identifiers: Sequence[Identifier], plain: Plain = str) ->
         except UnicodeDecodeError:
             continue
     raise _not_text(encodings)
+
+
+def where_to_look(data: Data, inquiry: Inquiry, plain: Plain = str) -> Traces:
+    """As `traces`; everywhere, where records go for their places too."""
+    found = traces(data, inquiry.identifiers, plain)
+    return replace(found, spans=((found.start, len(data)),)) if inquiry.places else found
 
 
 def may_be_in(data: Data, identifiers: Sequence[Identifier], plain: Plain = str) -> bool:

@@ -34,6 +34,9 @@ _SUFFIX = {
     "text/vcard": "vcf",
     "text/x-vcard": "vcf",
 }
+_WHOLE = frozenset({"headers", "text", "attachments"})
+"""Places of a message that take all of it."""
+_ALL = "all messages"
 _FROM = re.compile(rb"From \S+ +(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)\b")
 _STATED_LENGTH = re.compile(rb"^Content-Length:[ \t]*([0-9]+)", re.MULTILINE | re.IGNORECASE)
 
@@ -62,22 +65,26 @@ class Mbox:
         for number, (start, body, end) in enumerate(messages):
             inquiry.budget.enter()
             line = data[start:body].decode("utf-8", "replace")
+            place = f"message {number + 1}"
+            inside = inquiry.within(f"{place}: ")
             try:
-                findings = _look("eml", data[body:end], inquiry)
+                findings = _look("eml", data[body:end], inside)
             except UnsearchableError as fault:
-                unsearched.append(f"message {number + 1}: {fault.what}")
+                unsearched.append(f"{place}: {fault.what}")
                 findings = Findings("eml", (), tuple)
-            if findings.whole or carries(inquiry.identifiers, line):
+            if findings.whole or place in inquiry.places or carries(inquiry.identifiers, line):
                 changes[number] = Change()
-                locators.append(f"message {number + 1}")
+                locators.append(place)
+                if place in inquiry.places:
+                    inquiry.note(data[start:end].decode("utf-8", "replace"))
                 continue
-            unsearched += (f"message {number + 1}, {reason}" for reason in findings.unsearched)
+            unsearched += (f"{place}, {reason}" for reason in findings.unsearched)
             if findings.locators:
-                again = inquiry.again
-                changes[number] = Change(partial(_rest, data, body, end, again))
-                locators += (f"message {number + 1}: {locator}" for locator in findings.locators)
-        if len(changes) == len(messages) and not any(change.rest for change in changes.values()):
-            return whole_file(self.name, "all messages")
+                changes[number] = Change(partial(_rest, data, body, end, inside.again))
+                locators += (f"{place}: {locator}" for locator in findings.locators)
+        gone = sum(change.rest is None for change in changes.values())
+        if (gone == len(messages) and not inquiry.apart) or _ALL in inquiry.places:
+            return whole_file(self.name, _ALL)
         return Findings(
             self.name, locators, lambda: _rewritten(data, messages, changes), unsearched=unsearched
         )
@@ -88,6 +95,9 @@ def _look(name: str, data: bytes, inquiry: Inquiry) -> Findings:
         raise UnsearchableError(f"it has more than the {TEXT_LIMIT} bytes that are searched")
     taken = take_apart(data)
     parts = Parts(inquiry)
+    if told := _WHOLE & inquiry.places:
+        inquiry.note(data.decode("utf-8", "replace"))
+        return whole_file(name, min(told))
     if _tells(inquiry, taken.head) or any(carries(inquiry.identifiers, text) for text in taken.beside):
         return whole_file(name, "headers")
     changes: list[tuple[Entity, Change]] = []
@@ -100,7 +110,7 @@ def _look(name: str, data: bytes, inquiry: Inquiry) -> Findings:
                 changes.append((entity, change))
         elif _tells(inquiry, entity.head) or _body_tells(entity, data, taken, parts, inquiry):
             return whole_file(name, "text")
-    if parts.nothing_is_left or (changes and taken.is_signed):
+    if (parts.nothing_is_left and not inquiry.apart) or (changes and taken.is_signed):
         return whole_file(name, "attachments")
     return Findings(name, parts.locators, lambda: [_edited(data, changes)], unsearched=parts.unsearched)
 

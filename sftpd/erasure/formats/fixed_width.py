@@ -7,10 +7,10 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from sftpd.erasure.formats.decoding import Decoded, Traces, may_carry, traces, width
-from sftpd.erasure.formats.lines import likely, lines, placed, spans
+from sftpd.erasure.formats.decoding import Decoded, Traces, may_carry, where_to_look, width
+from sftpd.erasure.formats.lines import LINE, likely, lines, numbers_at, placed, spans
 from sftpd.erasure.formats.model import Data, Edit, Findings, Inquiry, Match, UnsearchableError, cut
-from sftpd.erasure.identifiers import Identifier, carries
+from sftpd.erasure.identifiers import Identifier, carries, record_carries
 from sftpd.erasure.layouts import Column, FixedWidth
 
 
@@ -37,15 +37,16 @@ class FixedLines:
 
     def find(self, data: Data, inquiry: Inquiry) -> Findings:
         """Return the lines that carry an identifier."""
-        known = inquiry.identifiers
-        where = traces(data, known)
+        where = where_to_look(data, inquiry)
         if not where:
             return cut(self.name, data, [])
         survey, tail = self._survey(data, where)
         if survey.filled < self._layout.header + self._layout.trailer:
             raise UnsearchableError("it has fewer lines than its header and trailer have")
         end = tail[0].start if tail else len(data)
-        found = [match for touched in survey.touched for match in self._matches(data, touched, where, known)]
+        found = [
+            match for touched in survey.touched for match in self._matches(data, touched, where, inquiry)
+        ]
         for match in found:
             if not survey.body <= match.start < end:
                 raise UnsearchableError(
@@ -70,20 +71,26 @@ class FixedLines:
         return survey, [_line(*place) for place in tail]
 
     def _matches(
-        self, data: Data, touched: tuple[int, int, int], where: Traces, known: Sequence[Identifier]
+        self, data: Data, touched: tuple[int, int, int], where: Traces, inquiry: Inquiry
     ) -> Iterator[Match]:
         start, end, first = touched
-        text = data[start:end].decode(where.encoding)
-        places = likely(text, spans(text), first, lambda rows: may_carry(rows, known))
-        found = (
-            Match(f"line {number}", begin, stop)
-            for number, begin, stop in places
-            if self._carries(text[begin:stop].rstrip("\r\n"), known)
-        )
+        text, known = data[start:end].decode(where.encoding), inquiry.identifiers
+        told = numbers_at(inquiry.places, LINE)
+        found = []
+        for number, begin, stop in likely(
+            text, spans(text), first, lambda rows: may_carry(rows, known), told
+        ):
+            line = text[begin:stop].rstrip("\r\n")
+            if number in told:
+                inquiry.note(line)
+            if number in told or self._carries(line, known):
+                found.append(Match(f"{LINE} {number}", begin, stop))
         return Decoded(text, where.encoding, start).in_bytes(found)
 
     def _carries(self, line: str, known: Sequence[Identifier]) -> bool:
-        return any(carries(known, line[part], label) for label, part in self._parts)
+        return any(carries(known, line[part], label) for label, part in self._parts) or record_carries(
+            known, [line[part] for label, part in self._parts if label]
+        )
 
     def _counted(self, filled: int, tail: Sequence[Decoded], where: Traces, gone: int) -> list[Edit]:
         """The edit that makes the trailer count fewer.

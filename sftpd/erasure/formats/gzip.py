@@ -22,6 +22,7 @@ from sftpd.erasure.identifiers import name_carries
 _HEADER = struct.Struct("<2sBBLBB")
 _CHECKSUM, _EXTRA, _NAME, _COMMENT = 2, 4, 8, 16
 _PIECE = 1 << 20
+_HEADER_PLACE = "name in the header"
 
 
 class Gzip:
@@ -33,11 +34,15 @@ class Gzip:
         """Return what goes of the compressed file; a name or comment of it is left out where it tells."""
         names, content = _unpacked(data, inquiry.budget)
         parts = Parts(inquiry)
-        tells = any(name_carries(inquiry.identifiers, name.decode("latin-1")) for name in names)
+        tells = _HEADER_PLACE in inquiry.places or any(
+            name_carries(inquiry.identifiers, name.decode("latin-1")) for name in names
+        )
+        if _HEADER_PLACE in inquiry.places:
+            inquiry.note(*(name.decode("latin-1") for name in names))
         change = parts.look(_inner_name(inquiry.name, names), lambda _budget: content)
         if parts.nothing_is_left:
             return whole_file(self.name, parts.locators[0])
-        locators = [*parts.locators, *(["name in the header"] if tells else [])]
+        locators = [*parts.locators, *([_HEADER_PLACE] if tells else [])]
         kept = b"" if tells or not names else names[0]
         return Findings(
             self.name,

@@ -7,6 +7,7 @@ from sftpd.erasure.formats.decoding import decode
 from sftpd.erasure.formats.model import Data, Findings, Inquiry, cut, whole_file
 from sftpd.erasure.identifiers import carries
 
+_WHOLE = "whole file"
 _INLINE = {
     *("a", "abbr", "b", "bdi", "bdo", "big", "cite", "code", "del", "dfn", "em", "font", "i", "ins", "kbd"),
     *("mark", "q", "s", "samp", "small", "span", "strike", "strong", "sub", "sup", "tt", "u", "var", "wbr"),
@@ -21,8 +22,11 @@ class Html:
 
     def find(self, data: Data, inquiry: Inquiry) -> Findings:
         """Return the whole file or nothing."""
+        if inquiry.places:
+            inquiry.note(visible(decode(data).text))
+            return whole_file(self.name, _WHOLE)
         if carries(inquiry.identifiers, visible(decode(data).text)):
-            return whole_file(self.name, "whole file")
+            return whole_file(self.name, _WHOLE)
         return cut(self.name, data, [])
 
 

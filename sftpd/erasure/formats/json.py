@@ -9,10 +9,17 @@ from collections.abc import Sequence
 
 from sftpd.erasure.formats.decoding import decode, may_be_in
 from sftpd.erasure.formats.json_tokens import Kind, Token, tokens, unescaped
-from sftpd.erasure.formats.model import Data, Findings, Inquiry, Match, cut, whole_file
-from sftpd.erasure.identifiers import Identifier, carries
-
-_LOCATOR_LIMIT = 200
+from sftpd.erasure.formats.model import (
+    WHOLE_DOCUMENT,
+    Data,
+    Findings,
+    Inquiry,
+    Match,
+    cut,
+    shortened,
+    whole_file,
+)
+from sftpd.erasure.identifiers import Identifier, carries, record_carries
 
 
 class Json:
@@ -22,13 +29,16 @@ class Json:
 
     def find(self, data: Data, inquiry: Inquiry) -> Findings:
         """Return the elements that carry an identifier, or the whole file."""
-        if not may_be_in(data, inquiry.identifiers, unescaped):
+        if not (inquiry.places or may_be_in(data, inquiry.identifiers, unescaped)):
             return cut(self.name, data, [])
         decoded = decode(data)
-        survey = _Survey(inquiry.identifiers)
+        survey = _Survey(inquiry.identifiers, inquiry.places)
         survey.read(decoded.text, 0, len(decoded.text))
-        if survey.whole:
-            return whole_file(self.name, "whole document")
+        inquiry.note(*(decoded.text[start:end] for start, end in survey.told))
+        if survey.whole or WHOLE_DOCUMENT in inquiry.places:
+            if WHOLE_DOCUMENT in inquiry.places:
+                inquiry.note(decoded.text)
+            return whole_file(self.name, WHOLE_DOCUMENT)
         matches = sorted(survey.matches, key=lambda match: match.start)
         return cut(self.name, data, list(decoded.in_bytes(matches)))
 
@@ -51,6 +61,9 @@ class _Container:
         self.hit = False
         self.all_scalar = True
         self.kept_end: int | None = None
+        self.was_told = False
+        self.said: list[str] = []
+        """Of an object the scalars in it, as far as they are looked at together."""
         self._index = -1
         self._run: list[Match] = []
 
@@ -85,16 +98,22 @@ class _Container:
 
     @property
     def lists_only_the_person(self) -> bool:
-        return self.is_array and self.all_scalar and self.kept_end is None and bool(self._run)
+        """What goes by its place alone says nothing of what is around it."""
+        hers = bool(self._run) and not self.was_told
+        return self.is_array and self.all_scalar and self.kept_end is None and hers
 
 
 class _Survey:
     """The walk over one document's tokens that collects what must go."""
 
-    def __init__(self, identifiers: Sequence[Identifier]) -> None:
+    def __init__(self, identifiers: Sequence[Identifier], places: frozenset[str] = frozenset()) -> None:
         self.matches: list[Match] = []
         self.whole = False
+        self.told: list[tuple[int, int]] = []
+        """What goes by its place, keys left out."""
         self._identifiers = identifiers
+        self._places = places
+        self._is_spread = any(identifier.is_spread for identifier in identifiers)
         self._open: list[_Container] = []
 
     def read(self, text: str, start: int, end: int) -> None:
@@ -116,6 +135,8 @@ class _Survey:
         if token.kind is Kind.SCALAR:
             if carries(self._identifiers, token.value, self._label()):
                 self._mark()
+            if self._is_spread and top is not None and not top.is_array:
+                top.said.append(token.value)
             self._element_done(token.end)
         else:
             self._open.append(_Container(self._label(), is_array=token.kind is Kind.BEGIN_ARRAY))
@@ -143,6 +164,8 @@ class _Survey:
             self._mark()
         else:
             self.matches += container.cuts(None)
+        if container.said and record_carries(self._identifiers, container.said):
+            self._mark()
         if self._open:
             self._open[-1].all_scalar = False
         self._element_done(end)
@@ -151,10 +174,20 @@ class _Survey:
         if not self._open:
             return
         top = self._open[-1]
-        if not top.hit:
+        if not (top.hit or self._is_told(top, end)):
             self.matches += top.keep(end)
             return
         while self.matches and self.matches[-1].start >= top.start:
             self.matches.pop()
-        pointer = "".join("/" + container.position for container in self._open)
-        top.drop(pointer[:_LOCATOR_LIMIT], end)
+        top.drop(self._pointer(), end)
+
+    def _is_told(self, top: _Container, end: int) -> bool:
+        """Whether the element just read goes by its place."""
+        told = bool(self._places) and self._pointer() in self._places
+        if told:
+            top.was_told = True
+            self.told.append((top.start, end))
+        return told
+
+    def _pointer(self) -> str:
+        return shortened("".join("/" + container.position for container in self._open))

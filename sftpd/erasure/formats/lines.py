@@ -1,6 +1,6 @@
 """Texts of any length, read some lines at a time."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
 from sftpd.erasure.formats.decoding import Decoded, Traces, width
@@ -10,6 +10,8 @@ FILE_LIMIT = 16 << 30
 """Bytes of a file that is read so; a reader with a processor to itself gets through them in its time."""
 LINE_LIMIT = 16 << 20
 """Bytes of a line, or of a record of more than one; it is in memory a few times over."""
+LINE = "line"
+"""What locators call a line."""
 _BATCH = 64
 """Records that are looked at together before each of them is."""
 
@@ -73,18 +75,29 @@ def spans(text: str) -> Iterator[tuple[int, int]]:
 
 
 def likely(
-    text: str, places: Iterator[tuple[int, int]], first: int, may_carry: Callable[[str], bool]
+    text: str,
+    places: Iterator[tuple[int, int]],
+    first: int,
+    may_carry: Callable[[str], bool],
+    also: frozenset[int] = frozenset(),
 ) -> Iterator[tuple[int, int, int]]:
-    """The number, start and end of each record at these places that may carry a person.
+    """The number, start and end of each record at these places that may carry a person, or is in `also`.
 
     `first` is the number of the first.
     """
     while batch := list(islice(places, _BATCH)):
-        if may_carry(text[batch[0][0] : batch[-1][1]]):
+        told = not also.isdisjoint(range(first, first + len(batch)))
+        if told or may_carry(text[batch[0][0] : batch[-1][1]]):
             for number, (start, end) in enumerate(batch, first):
-                if may_carry(text[start:end]):
+                if number in also or may_carry(text[start:end]):
                     yield number, start, end
         first += len(batch)
+
+
+def numbers_at(places: Iterable[str], word: str) -> frozenset[int]:
+    """The numbers of the records that locators tell by `word` and a number."""
+    told = (place.removeprefix(f"{word} ") for place in places if place.startswith(f"{word} "))
+    return frozenset(int(number) for number in told if number.isdecimal())
 
 
 def records(parts: Iterator[Decoded]) -> Iterator[Decoded]:

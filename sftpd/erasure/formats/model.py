@@ -1,11 +1,12 @@
 """What every format offers: to find a person's records in a file's bytes, and the file without them."""
 
+import hashlib
 import mmap
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
-from sftpd.erasure.identifiers import Identifier
+from sftpd.erasure.identifiers import Identifier, carries
 from sftpd.errors import SftpdError
 
 Data = bytes | mmap.mmap
@@ -19,12 +20,34 @@ PART_LIMIT = 256 << 20
 UNPACKED_LIMIT = 1 << 30
 """Bytes that all parts of a file may unpack to."""
 PARTS_LIMIT = 50_000
-NESTING_LIMIT = 5
+NESTING_LIMIT = 6
+WHOLE_DOCUMENT = "whole document"
+"""The locator of a match with no record around it."""
+_WHOLE = frozenset(
+    (
+        *(
+            WHOLE_DOCUMENT,
+            "whole file",
+            "all members",
+            "all messages",
+            "signed workbook",
+            "signed spreadsheet",
+        ),
+        *("headers", "text", "attachments"),
+    )
+)
+"""Locators of all that a file holds."""
+NAME_OF_PART = "name of part "
+"""What the locator begins with of a part that goes for its name."""
 RATIO_LIMIT = 250
 RATIO_FREE = 4 << 20
 """Bytes up to which a part may unpack whatever its ratio."""
 
 _PIECE = 1 << 20
+_LOCATOR_LIMIT = 200
+_PASSAGE = 2000
+"""Characters of a text that are noted as they are."""
+_DIGEST_SIZE = 8
 
 
 class UnsearchableError(SftpdError):
@@ -126,16 +149,70 @@ class Inquiry:
     name: bytes = b""
     """What the file or part that is looked into is called."""
     depth: int = 0
+    places: frozenset[str] = frozenset()
+    """Locators, as a search of the same content gave them, of records that go whatever they carry."""
+    possible: Sequence[Identifier] = ()
+    """Identifiers that count at `places` alone, where a locator is of no record but of a part of the file."""
+    apart: bool = False
+    """Whether records are told one by one also where there are no others, and nothing goes as a whole."""
+    noted: list[str] | None = None
+    """Takes what the records at `places` say, where somebody wants to read it."""
 
-    def into(self, name: bytes, data: Data) -> Findings:
-        """Return what must go of a part of the file, by its own format. Raises UnsearchableError."""
+    def into(self, name: bytes, data: Data, told: str) -> Findings:
+        """Return what must go of a part of the file, by its own format.
+
+        The locators of the file are those of the part behind `told`. Raises UnsearchableError.
+        """
         if self.depth == NESTING_LIMIT:
             raise UnsearchableError(f"it is nested deeper than {NESTING_LIMIT} levels")
-        return self.detect(name, data).find(data, replace(self, name=name, depth=self.depth + 1))
+        return self.detect(name, data).find(data, replace(self.within(told), name=name, depth=self.depth + 1))
+
+    def within(self, told: str) -> "Inquiry":
+        """The same for a part whose locators stand behind `told`."""
+        if not self.places:
+            return self
+        inner = (place.removeprefix(told) for place in self.places if place.startswith(told))
+        return replace(self, places=frozenset(inner))
+
+    def note(self, *texts: str) -> None:
+        """Have what a record at one of the places says; of a long text the passages with a possible form."""
+        if self.noted is not None:
+            for text in texts:
+                self.noted.extend([text] if len(text) <= _PASSAGE else self._passages(text))
+
+    def _passages(self, text: str) -> Iterator[str]:
+        for start in range(0, len(text), _PASSAGE // 2):
+            passage = text[start : start + _PASSAGE]
+            if carries(self.possible, passage):
+                yield f"… {passage} …"
+
+    def known_at(self, place: str) -> Sequence[Identifier]:
+        """The identifiers that count where the locator is `place`."""
+        return [*self.identifiers, *self.possible] if place in self.places else self.identifiers
 
     def again(self) -> "Inquiry":
         """The same from here on, as if nothing had been unpacked yet."""
         return replace(self, budget=Budget())
+
+
+def is_gone(place: str, locators: Collection[str]) -> bool:
+    """Whether the record at `place` goes where those at `locators` do: it is one of them, or in one."""
+    parts = place.split(": ")
+    around = [": ".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
+    whole = [f"{part}: {word}" for part in around[:-1] for word in _WHOLE]
+    return (
+        not _WHOLE.isdisjoint(locators)
+        or any(each in locators for each in (*around, *whole))
+        or any(place.startswith(f"{locator}/") for locator in locators)
+    )
+
+
+def shortened(locator: str) -> str:
+    """A locator of bounded length; a digest keeps long ones apart."""
+    if len(locator) <= _LOCATOR_LIMIT:
+        return locator
+    raw = locator.encode("utf-8", "surrogatepass")
+    return f"{locator[:_LOCATOR_LIMIT]}…{hashlib.blake2b(raw, digest_size=_DIGEST_SIZE).hexdigest()}"
 
 
 def cut(

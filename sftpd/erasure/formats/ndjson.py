@@ -1,13 +1,12 @@
 """NDJSON: one JSON document a line; a line that carries the identifier goes."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
-from sftpd.erasure.formats.decoding import Decoded, may_carry, traces
+from sftpd.erasure.formats.decoding import Decoded, may_carry, where_to_look
 from sftpd.erasure.formats.json import document_carries
 from sftpd.erasure.formats.json_tokens import check, documents, unescaped
-from sftpd.erasure.formats.lines import likely, lines, placed, spans
+from sftpd.erasure.formats.lines import LINE, likely, lines, numbers_at, placed, spans
 from sftpd.erasure.formats.model import Data, Findings, Inquiry, Match, UnsearchableError, cut
-from sftpd.erasure.identifiers import Identifier
 
 
 class Ndjson:
@@ -17,15 +16,14 @@ class Ndjson:
 
     def find(self, data: Data, inquiry: Inquiry) -> Findings:
         """Return the lines that carry an identifier."""
-        known = inquiry.identifiers
-        where = traces(data, known, unescaped)
+        where = where_to_look(data, inquiry, unescaped)
         matches: list[Match] = []
         number = 1
         for part, end in placed(lines(data, where), len(data)) if where else ():
             if not documents(part.text):
                 _check(part.text, number)
             if where.touch(part.start, end):
-                matches += _matches(part, number, known)
+                matches += _matches(part, number, inquiry)
             number += part.text.count("\n")
         return cut(self.name, data, matches)
 
@@ -40,12 +38,14 @@ def _check(text: str, first: int) -> None:
                 raise UnsearchableError(f"line {number}: {fault.what}") from fault
 
 
-def _matches(part: Decoded, first: int, known: Sequence[Identifier]) -> Iterator[Match]:
-    """The lines that carry an identifier, each of which is JSON or blank."""
-    text = part.text
-    places = likely(text, spans(text), first, lambda lines: may_carry(lines, known, unescaped))
-    return part.in_bytes(
-        Match(f"line {number}", start, end)
-        for number, start, end in places
-        if document_carries(text, start, end, known)
-    )
+def _matches(part: Decoded, first: int, inquiry: Inquiry) -> Iterator[Match]:
+    """The lines that go, each of which is JSON or blank."""
+    text, known, told = part.text, inquiry.identifiers, numbers_at(inquiry.places, LINE)
+    places = likely(text, spans(text), first, lambda rows: may_carry(rows, known, unescaped), told)
+    found = []
+    for number, start, end in places:
+        if number in told:
+            inquiry.note(text[start:end])
+        if number in told or document_carries(text, start, end, known):
+            found.append(Match(f"{LINE} {number}", start, end))
+    return part.in_bytes(found)

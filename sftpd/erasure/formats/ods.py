@@ -19,10 +19,11 @@ from sftpd.erasure.formats.parts import Change
 from sftpd.erasure.formats.xml_edit import BY_HAND, Blanker, local, require_utf8, with_edits
 from sftpd.erasure.formats.xml_events import Event, Kind, events
 from sftpd.erasure.formats.zip_archive import Archive
-from sftpd.erasure.identifiers import carries
+from sftpd.erasure.identifiers import carries, record_carries
 
 _CONTENT = "content.xml"
 _SIGNATURES = "META-INF/documentsignatures.xml"
+_SIGNED = "signed spreadsheet"
 _CELLS = ("table-cell", "covered-table-cell")
 _COLUMNS_LIMIT = 1 << 20
 
@@ -58,8 +59,9 @@ class Ods:
             locators += places
             if edits:
                 changes[number] = Change(partial(_edited, content, edits))
-        if changes and any(member.name == _SIGNATURES for member in archive.members):
-            return whole_file(self.name, "signed spreadsheet")
+        signed = any(member.name == _SIGNATURES for member in archive.members)
+        if (changes and signed) or _SIGNED in inquiry.places:
+            return whole_file(self.name, _SIGNED)
         return Findings(
             self.name, locators, lambda: archive.rewritten(changes, archive.comment), unsearched=unsearched
         )
@@ -71,9 +73,10 @@ def _edited(content: bytes, edits: list[Edit]) -> list[bytes]:
 
 def _looked_at(name: str, content: bytes, inquiry: Inquiry) -> tuple[list[Edit], list[str]]:
     """The edits of one part, and where they are."""
+    known = inquiry.known_at(name)
 
     def tells(text: str, label: str) -> bool:
-        return carries(inquiry.identifiers, text, label)
+        return carries(known, text, label)
 
     blanker = Blanker(content, tells)
     tables = _Tables(inquiry)
@@ -90,7 +93,8 @@ class _Tables:
         self.edits: list[Edit] = []
         self.locators: list[str] = []
         self._identifiers = inquiry.identifiers
-        self._table = ""
+        self._inquiry = inquiry
+        self._count = 0
         self._labels: dict[int, str] = {}
         self._row: _Row | None = None
         self._number = 0
@@ -105,7 +109,7 @@ class _Tables:
                 self._row = None
             return True
         if event.kind is Kind.START and name == "table":
-            self._table, self._number, self._labels = _attribute(event, "name"), 0, {}
+            self._count, self._number, self._labels = self._count + 1, 0, {}
         if event.kind is Kind.START and name == "table-row":
             self._row = _Row(event)
             return True
@@ -113,15 +117,24 @@ class _Tables:
 
     def _close(self, row: "_Row") -> None:
         self._number += 1
-        hit = any(carries(self._identifiers, text) for text in row.remarks) or any(
-            carries(self._identifiers, text, self._labels.get(column, ""))
-            for column, texts in row.cells.items()
-            for text in texts
+        place = f"row {self._number}" if self._count < 2 else f"table {self._count}, row {self._number}"
+        told = place in self._inquiry.places
+        if told:
+            self._inquiry.note(*row.remarks, *(text for texts in row.cells.values() for text in texts))
+        hit = (
+            told
+            or any(carries(self._identifiers, text) for text in row.remarks)
+            or any(
+                carries(self._identifiers, text, self._labels.get(column, ""))
+                for column, texts in row.cells.items()
+                for text in texts
+            )
+            or record_carries(self._identifiers, (texts[-1] for texts in row.cells.values() if texts))
         )
         if hit and row.columns:
             cell = f'<{row.cell_name} {row.prefix}number-columns-repeated="{row.columns}"/>'
             self.edits.append(Edit(row.start, row.end, cell.encode()))
-            self.locators.append(f"row {self._number}")
+            self.locators.append(place)
         elif self._number == 1:
             self._labels = {column: texts[-1] for column, texts in row.cells.items() if texts}
         self._number += row.repeated - 1
@@ -168,15 +181,8 @@ class _Row:
             self.remarks.append(event.said)
 
 
-def _attribute(event: Event, name: str) -> str:
-    for key, value in event.told:
-        if local(key) == name:
-            return value
-    return ""
-
-
 def _count(event: Event, name: str) -> int:
-    told = _attribute(event, name) or "1"
+    told = next((value for key, value in event.told if local(key) == name), "") or "1"
     if not (told.isascii() and told.isdecimal() and len(told) < 10):
         raise UnsearchableError("a repetition in it is no number")
     return int(told)

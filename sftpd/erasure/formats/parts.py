@@ -4,7 +4,15 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sftpd.erasure.formats.model import BombError, Budget, Data, Inquiry, Pieces, UnsearchableError
+from sftpd.erasure.formats.model import (
+    NAME_OF_PART,
+    BombError,
+    Budget,
+    Data,
+    Inquiry,
+    Pieces,
+    UnsearchableError,
+)
 from sftpd.erasure.identifiers import carries, name_carries
 
 Load = Callable[[Budget], Data]
@@ -30,6 +38,7 @@ class Parts:
         """Parts of which something stays."""
         self._inquiry = inquiry
         self._number = 0
+        self._told: set[str] = set()
 
     def look(self, name: str, load: Load | None, *remarks: str) -> Change | None:
         """Return what becomes of the next part; None when it stays as it is.
@@ -39,8 +48,13 @@ class Parts:
         """
         self._number += 1
         self._inquiry.budget.enter()
-        if self._tells(name, remarks):
-            self.locators.append(f"name of part {self._number}")
+        place = f"{NAME_OF_PART}{self._number}"
+        if place in self._inquiry.places or self._tells(name, remarks):
+            self.locators.append(place)
+            if place in self._inquiry.places:
+                self._inquiry.note(name, *remarks)
+            if self._inquiry.apart and load:
+                self._change(name, load)
             return Change()
         change = self._change(name, load) if load else None
         if change is None or change.rest:
@@ -60,8 +74,9 @@ class Parts:
 
     def _change(self, name: str, load: Load) -> Change | None:
         raw = name.encode("utf-8", "surrogateescape")
+        told = self._tell(name)
         try:
-            findings = self._inquiry.into(raw, load(self._inquiry.budget))
+            findings = self._inquiry.into(raw, load(self._inquiry.budget), told)
         except BombError:
             raise
         except UnsearchableError as fault:
@@ -71,16 +86,24 @@ class Parts:
             self.unsearched += (f"part {self._number}, {reason}" for reason in findings.unsearched)
         if not findings.locators:
             return None
-        self.locators += (f"{name[:_SHOWN]}: {locator}" for locator in findings.locators)
+        self.locators += (f"{told}{locator}" for locator in findings.locators)
         if findings.whole:
             return Change()
         # Looked into once more when it is written, so that not all changed parts are in memory at once.
         again = self._inquiry.again
-        return Change(lambda: _rest(again(), raw, load))
+        return Change(lambda: _rest(again(), raw, load, told))
+
+    def _tell(self, name: str) -> str:
+        """What stands before the locators of the next part: its name, and which of two of that name it is."""
+        shown = name[:_SHOWN].replace(": ", ":")
+        if shown in self._told:
+            shown = f"{shown} (part {self._number})"
+        self._told.add(shown)
+        return f"{shown}: "
 
 
-def _rest(inquiry: Inquiry, name: bytes, load: Load) -> Pieces:
-    return inquiry.into(name, load(inquiry.budget)).rest()
+def _rest(inquiry: Inquiry, name: bytes, load: Load, told: str) -> Pieces:
+    return inquiry.into(name, load(inquiry.budget), told).rest()
 
 
 class DataFile(io.RawIOBase):

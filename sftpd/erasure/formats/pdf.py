@@ -53,6 +53,9 @@ class Pdf:
         if len(reader.pages) > _PAGES_LIMIT:
             raise UnsearchableError(f"it has more than {_PAGES_LIMIT} pages")
         known = inquiry.identifiers
+        if inquiry.places:
+            inquiry.note(*_strings(reader), *(page.extract_text() for page in reader.pages))
+            return whole_file(self.name, min(inquiry.places))
         if any(carries(known, text) for text in _strings(reader)):
             return whole_file(self.name, "properties, remarks or fields")
         unsearched: list[str] = []

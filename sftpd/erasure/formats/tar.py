@@ -20,6 +20,7 @@ from sftpd.erasure.formats.model import (
 )
 from sftpd.erasure.formats.parts import Change, DataFile, Parts
 
+_ALL = "all members"
 _BLOCK = tarfile.BLOCKSIZE
 _NUMBERS = {"mtime", "atime", "ctime", "uid", "gid", "size"}
 _WITHOUT_CONTENT = (
@@ -55,8 +56,8 @@ class Tar:
             if change is not None:
                 edits.append(_Edit(member, following, change))
                 gone |= {member.name} if change.rest is None else set()
-        if parts.nothing_is_left:
-            return whole_file(self.name, "all members")
+        if (parts.nothing_is_left and not inquiry.apart) or _ALL in inquiry.places:
+            return whole_file(self.name, _ALL)
         return Findings(
             self.name, parts.locators, lambda: _rewritten(data, edits), unsearched=parts.unsearched
         )

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterator
 
-from sftpd.erasure.formats.decoding import OVERLAP, Traces, traces
+from sftpd.erasure.formats.decoding import OVERLAP, Traces, decode, traces
 from sftpd.erasure.formats.lines import lines, placed
 from sftpd.erasure.formats.model import Data, Findings, Inquiry, cut, whole_file
 from sftpd.erasure.identifiers import carries
+
+_WHOLE = "whole file"
 
 
 class Text:
@@ -15,9 +17,13 @@ class Text:
 
     def find(self, data: Data, inquiry: Inquiry) -> Findings:
         """Return the whole file or nothing."""
+        if inquiry.places:
+            if inquiry.noted is not None:
+                inquiry.note(decode(data).text)
+            return whole_file(self.name, _WHOLE)
         where = traces(data, inquiry.identifiers)
         if where and any(carries(inquiry.identifiers, text) for text in _passages(data, where)):
-            return whole_file(self.name, "whole file")
+            return whole_file(self.name, _WHOLE)
         return cut(self.name, data, [])
 
 

@@ -33,7 +33,7 @@ from sftpd.erasure.formats.xml_edit import (
 )
 from sftpd.erasure.formats.xml_events import Event, Kind, events
 from sftpd.erasure.formats.zip_archive import Archive
-from sftpd.erasure.identifiers import carries
+from sftpd.erasure.identifiers import carries, record_carries
 
 _STRINGS = "xl/sharedStrings.xml"
 _SHEETS = "xl/worksheets/"
@@ -43,6 +43,8 @@ _CACHES = ("xl/pivotCache/", "xl/charts/", "xl/externalLinks/")
 """Parts that repeat what cells say."""
 _WORD = re.compile(r"[^\W\d_].*..", re.DOTALL)
 _EMPTY = b"<t/>"
+_SIGNED = "signed workbook"
+_UNUSED = "a shared string that no row uses"
 _ROW = re.compile(r"\$?[A-Z]+\$?([0-9]{1,10})")
 
 
@@ -56,8 +58,9 @@ class Xlsx:
         book = _Workbook(Archive(data), inquiry)
         book.look()
         changes = {number: Change(partial(_once, content)) for number, content in book.changed.items()}
-        if changes and any(name.startswith("_xmlsignatures/") for name in book.names):
-            return whole_file(self.name, "signed workbook")
+        signed = any(name.startswith("_xmlsignatures/") for name in book.names)
+        if (changes and signed) or _SIGNED in inquiry.places:
+            return whole_file(self.name, _SIGNED)
         return Findings(
             self.name,
             book.locators,
@@ -128,8 +131,11 @@ class _Workbook:
     def _carries(self, text: str, label: str = "") -> bool:
         return carries(self._inquiry.identifiers, text, label)
 
-    def _tells(self, text: str, label: str) -> bool:
-        return text in self._gone or self._carries(text, label)
+    def _tells_at(self, place: str, *, repeated: bool = False) -> Tells:
+        """What tells of the person in a part of that place; `repeated` strings of emptied rows do too."""
+        known = self._inquiry.known_at(place)
+        gone = self._gone if repeated else ()
+        return lambda text, label: text in gone or carries(known, text, label)
 
     def _read_sheet(self, name: str, used: "array[int]", dropped: "array[int]") -> _Read:
         """Read the rows, note which shared strings they use and which of them go."""
@@ -137,9 +143,15 @@ class _Workbook:
         walk = Sheet(sheet.content, self._strings)
         labels: dict[str, str] = {}
         for number, row in enumerate(walk.rows()):
-            hit = any(
+            told = _row_place(name, row) in self._inquiry.places
+            if told:
+                self._inquiry.note(*(cell.text for cell in row.cells))
+            hit = told or any(
                 cell.formula is None and self._carries(cell.text, labels.get(cell.column, ""))
                 for cell in row.cells
+            )
+            hit = hit or record_carries(
+                self._inquiry.identifiers, (cell.text for cell in row.cells if cell.formula is None)
             )
             for cell in row.cells:
                 if cell.shared is not None:
@@ -166,29 +178,33 @@ class _Workbook:
         kept = b"".join(cell.without_result(sheet.content) for cell in formulas)
         sheet.edits.append(Edit(row.start, row.end, kept))
         sheet.cleared.add(row.number)
-        self.locators.append(f"{posixpath.basename(name)}: row {row.number}")
+        self.locators.append(_row_place(name, row))
 
     def _clear_strings(self, content: bytes, used: "array[int]", dropped: "array[int]") -> None:
         edits = []
+        known = self._inquiry.known_at(_UNUSED)
         for string, uses, drops in zip(self._strings, used, dropped, strict=True):
-            if (drops and drops == uses) or self._carries(string.text):
+            if (drops and drops == uses) or carries(
+                known if not uses else self._inquiry.identifiers, string.text
+            ):
                 edits.append(Edit(string.start, string.end, _EMPTY))
                 if not drops:
-                    self.locators.append("a shared string that no row uses")
+                    self.locators.append(_UNUSED)
         self._change(_STRINGS, content, edits)
         self._gone = {text for text in self._gone if _WORD.search(text) and hash(text) not in self._kept}
 
     def _finish_sheet(self, name: str, sheet: _Read) -> None:
         """Empty the results that repeat what went, and what tells of the person beside the rows."""
-        results = [
-            cell.cached for cell in sheet.results if cell.cached is not None and self._tells(cell.text, "")
-        ]
-        blanker = Blanker(sheet.content, self._carries)
+        base = posixpath.basename(name)
+        result, beside = f"{base}: a result", f"{base}: beside its rows"
+        tells = self._tells_at(result, repeated=True)
+        results = [cell.cached for cell in sheet.results if cell.cached is not None and tells(cell.text, "")]
+        blanker = Blanker(sheet.content, self._tells_at(beside))
         for event in sheet.beside:
             blanker.take(event)
         sheet.edits += _links(sheet)
-        self.locators += [f"{posixpath.basename(name)}: a result"] * len(results)
-        self.locators += [f"{posixpath.basename(name)}: beside its rows"] * blanker.found
+        self.locators += [result] * len(results)
+        self.locators += [beside] * blanker.found
         self._change(name, sheet.content, [*sheet.edits, *results, *blanker.edits])
         if any(self._carries(cell.formula or "") for cell in sheet.results):
             raise UnsearchableError(BY_HAND)
@@ -227,7 +243,7 @@ class _Workbook:
             if not name.endswith((".xml", ".rels", ".vml")):
                 raise UnsearchableError("it is not XML")
             content = self._load(name)
-            tells = self._tells if name.startswith(_CACHES) else self._carries
+            tells = self._tells_at(name, repeated=name.startswith(_CACHES))
             blanker = _Comments(content, tells, rows)
             for event in events(content):
                 blanker.take(event)
@@ -279,6 +295,10 @@ class _Comments(Blanker):
             self.edits.append(Edit(event.start, event.end))
         else:
             super().take(event)
+
+
+def _row_place(sheet: str, row: Row) -> str:
+    return f"{posixpath.basename(sheet)}: row {row.number}"
 
 
 def _row(reference: str) -> int:

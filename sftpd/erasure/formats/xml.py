@@ -11,10 +11,21 @@ Nothing is written anew: a record is a span of bytes.
 
 import re
 from collections import Counter
+from collections.abc import Sequence
 
-from sftpd.erasure.formats.model import Data, Findings, Inquiry, Match, UnsearchableError, cut, whole_file
+from sftpd.erasure.formats.model import (
+    WHOLE_DOCUMENT,
+    Data,
+    Findings,
+    Inquiry,
+    Match,
+    UnsearchableError,
+    cut,
+    shortened,
+    whole_file,
+)
 from sftpd.erasure.formats.xml_events import Event, Kind, events
-from sftpd.erasure.identifiers import carries
+from sftpd.erasure.identifiers import carries, record_carries
 
 _TEXT_LIMIT = 64 << 20
 _PASSING_TEXT = 4096
@@ -34,10 +45,18 @@ class Xml:
         """Return the records that carry an identifier, or the whole file."""
         survey = _Survey(inquiry)
         matches = survey.read(data)
+        if WHOLE_DOCUMENT in inquiry.places:
+            inquiry.note(_text(data, 0, len(data)))
+        inquiry.note(*(_text(data, start, end) for start, end in survey.told))
         if matches is None:
-            return whole_file(self.name, "whole document")
+            return whole_file(self.name, WHOLE_DOCUMENT)
         ordered = sorted(matches, key=lambda match: match.start)
         return cut(self.name, data, ordered, survey.unsearched)
+
+
+def _text(data: Data, start: int, end: int) -> str:
+    """Markup as a person reads it, whatever its encoding is."""
+    return data[start:end].replace(b"\0", b"").decode("utf-8", "replace")
 
 
 class _Element:
@@ -51,8 +70,11 @@ class _Element:
         self.attributes = attributes
         self.has_text = False
         self.hit = False
+        self.is_told = False
         self.children: Counter[str] = Counter()
         self.settled: list[Match] = []
+        self.values: list[str] = []
+        """The texts of the elements in it that have no others in them."""
         self.hits: list[_Hit] = []
         self._text: list[str] = []
         self._size = 0
@@ -99,10 +121,16 @@ class _Survey:
 
     def __init__(self, inquiry: Inquiry) -> None:
         self.unsearched: list[str] = []
+        self.told: list[tuple[int, int]] = []
+        """Records that go by their place."""
         self._identifiers = inquiry.identifiers
+        self._places = inquiry.places
+        self._is_spread = any(identifier.is_spread for identifier in inquiry.identifiers)
+        self._remarks = 0
         self._open: list[_Element] = []
         self._matches: list[Match] = []
-        self._whole = self._signed = False
+        self._whole = WHOLE_DOCUMENT in inquiry.places
+        self._signed = False
         self._names: dict[str, bool] = {}
         self._blank_from: int | None = None
         """Where the white space before the next markup starts; None where text stands before it."""
@@ -148,10 +176,15 @@ class _Survey:
         element = self._open[-1]
         if element.has_text or not element.children:
             self._look_at_text(element)
+        elif record_carries(self._identifiers, element.values):
+            element.hit = True
         if len(self._open) > 1:
             found = element.hit or element.hits or element.settled
+            element.is_told = bool(self._places) and self._path(self._open) in self._places
             # What is found in an element is not found in the text around it once more.
-            self._open[-2].add(" " if found else element.text)
+            self._open[-2].add(" " if found or element.is_told else element.text)
+            if self._is_spread and not element.children:
+                self._open[-2].values.append(element.text)
         self._close(event.end)
 
     def _characters(self, event: Event) -> None:
@@ -163,9 +196,12 @@ class _Survey:
 
     def _remark(self, event: Event) -> None:
         start = self._lead(event)
-        if carries(self._identifiers, event.said):
+        self._remarks += 1
+        place = f"comment {self._remarks}"
+        if place in self._places or carries(self._identifiers, event.said):
             settled = self._open[-1].settled if self._open else self._matches
-            settled.append(Match("comment", start, event.end))
+            settled.append(Match(place, start, event.end))
+            self.told += [(start, event.end)] if place in self._places else []
 
     def _look_at_text(self, element: _Element) -> None:
         """Text that elements part counts as one; what lies in separate elements does not."""
@@ -183,6 +219,11 @@ class _Survey:
     def _close(self, end: int) -> None:
         """Decide which children of an element go; hand what is undecided to its parent."""
         element = self._open.pop()
+        if element.is_told:
+            place = self._path([*self._open, element])
+            self._open[-1].settled.append(Match(place, element.start, end))
+            self.told.append((element.start, end))
+            return
         instead: list[Match] | None = None if element.hit else []
         hers = Counter(hit.name for hit in element.hits)
         for hit in element.hits:
@@ -196,12 +237,12 @@ class _Survey:
         left = element.settled if instead is None or not element.hit else instead + element.settled
         if not self._open:
             self._matches += left
-            self._whole = element.hit and instead is None
+            self._whole = self._whole or (element.hit and instead is None)
         elif element.hit:
-            match = Match(self._path(element), element.start, end)
+            match = Match(self._path([*self._open, element]), element.start, end)
             self._open[-1].hits.append(_Hit(element, match, None if instead is None else left))
         else:
             self._open[-1].settled += left
 
-    def _path(self, element: _Element) -> str:
-        return "".join(f"/{each.name}[{each.number}]" for each in (*self._open, element))
+    def _path(self, around: Sequence[_Element]) -> str:
+        return shortened("".join(f"/{each.name}[{each.number}]" for each in around))

@@ -11,6 +11,8 @@ from sftpd.erasure.formats.zip_archive import Archive, Member
 from sftpd.erasure.identifiers import carries
 
 _SPREADSHEET = b"application/vnd.oasis.opendocument.spreadsheet"
+_ALL = "all members"
+_COMMENT = "comment"
 
 
 class Zip:
@@ -32,11 +34,12 @@ class Zip:
             change = parts.look(member.name, load, remark)
             if change is not None:
                 changes[number] = change
-        if parts.nothing_is_left:
-            return whole_file(self.name, "all members")
+        if (parts.nothing_is_left and not inquiry.apart) or _ALL in inquiry.places:
+            return whole_file(self.name, _ALL)
         comment = archive.comment
-        if carries(inquiry.identifiers, comment.decode("utf-8", "replace")):
-            parts.locators.append("comment")
+        if _COMMENT in inquiry.places or carries(inquiry.identifiers, comment.decode("utf-8", "replace")):
+            parts.locators.append(_COMMENT)
+            inquiry.note(comment.decode("utf-8", "replace"))
             comment = b""
         return Findings(
             self.name,

@@ -350,7 +350,7 @@ def test_nesting_ends_at_its_limit_and_says_so() -> None:
             break
         assert len(findings.locators) == 1
     assert findings.locators == []
-    assert "nested deeper than 5 levels" in findings.unsearched[0]
+    assert "nested deeper than 6 levels" in findings.unsearched[0]
 
 
 def test_a_quine_ends_at_the_limit_of_nesting(tmp_path) -> None:

@@ -101,6 +101,7 @@ def test_an_unknown_type_is_a_usage_error_that_lists_the_types(raw: str) -> None
         "phone=712345678",
         "phone=99",
         "name=",
+        "name=ʼʼ",
         "customer=abc",
         "name=" + "x" * 1000,
     ],

@@ -1,6 +1,8 @@
 """What a plan does with findings."""
 
-from sftpd.erasure.plan import Action, Finding, Searched, Unsearched, plan
+from dataclasses import replace
+
+from sftpd.erasure.plan import Action, Finding, Possible, Searched, Unsearched, plan
 
 ROWS = Finding("inbound", (b"a.csv",), "csv", 3, whole=False, locators=("record 2",))
 WHOLE = Finding("sent", (b"x", b"b.txt"), "text", 1, whole=True)
@@ -25,3 +27,19 @@ def test_a_hold_keeps_its_file_and_no_other() -> None:
         (Action.REDACT, None),
         (Action.KEEP, "legal hold: case 7"),
     ]
+
+
+def test_possible_matches_are_reviewed_but_in_files_that_are_not_touched_anyway() -> None:
+    may_be = (Possible("record 4", "initials"), Possible("record 5", "spelling"))
+    both = replace(ROWS, possible=may_be, mark="m")
+    alone = replace(both, records=0, locators=())
+    steps = plan(Searched((both, alone), (), {}), {})
+    assert [(step.action, step.records, step.locators, step.mark) for step in steps] == [
+        (Action.REDACT, 3, ("record 2",), ""),
+        *[(Action.REVIEW, 1, (each.place,), "m") for each in may_be * 2],
+    ]
+    assert steps[1].reason == "possible match: initials"
+    held = plan(Searched((both, alone), (), {}), {("inbound", (b"a.csv",)): "case 7"})
+    assert [(step.action, step.records) for step in held] == [(Action.KEEP, 3), (Action.KEEP, 0)]
+    moving = plan(Searched((replace(alone, folder="screening"),), (), {}), {})
+    assert [step.action for step in moving] == [Action.WAIT]

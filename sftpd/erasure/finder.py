@@ -1,0 +1,29 @@
+"""What finds an identifier in a text, and why a form of one only may be the person."""
+
+from collections.abc import Callable, Sequence
+from enum import StrEnum
+
+Finder = Callable[[str, str], bool]
+"""Says whether a folded text, under a folded label (its column or key), carries one identifier."""
+
+RecordFinder = Callable[[Sequence[str]], bool]
+"""Says whether the folded fields of a record carry one identifier between them."""
+
+Hint = Callable[[str], bool]
+"""Says, and fast, whether any part of a folded text may carry one identifier."""
+
+
+class Why(StrEnum):
+    """What makes a written form a possible one; of several the first is told."""
+
+    SURNAME = "double surname"
+    TITLE = "title"
+    COMPOUND = "compound"
+    ORDER = "order"
+    PREFIX = "prefix"
+    MIDDLE = "middle name"
+    INITIALS = "initials"
+    SPELLING = "spelling"
+    ADDRESS = "e-mail address"
+    NUMBER = "telephone number"
+    FIELDS = "separate fields"

@@ -1,0 +1,115 @@
+"""Records that may be a person's, and the decisions on them, as rows of the ledger."""
+
+import hashlib
+import hmac
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import sqlalchemy as sa
+
+from sftpd.erasure.plan import Action, Possible, Step
+from sftpd.ledger import tables
+from sftpd.ledger.writer import Unit
+
+_item, _match, _decision = tables.erasure_item, tables.erasure_match, tables.erasure_decision
+
+
+@dataclass(frozen=True, slots=True)
+class Match:
+    """What is known of a step that is about a possible match; `draft` is the hash of the next content."""
+
+    possible: Possible
+    mark: str
+    draft: str
+
+
+def listed(conn: sa.Connection, request_id: str, seq: int | None = None) -> Mapping[int, Match]:
+    """The possible matches of a request, or the one of a step, by the number of the step."""
+    query = sa.select(_match).where(_match.c.request == request_id)
+    rows = conn.execute(query if seq is None else query.where(_match.c.seq == seq))
+    return {
+        row.seq: Match(Possible(row.place, row.why, row.whole), row.mark, row.draft or "") for row in rows
+    }
+
+
+def replace(unit: Unit, request_id: str, secret: bytes, steps: Sequence[tuple[int, Step]]) -> None:
+    """Enter the possible matches of a new plan beside those that are done, and decide on them as before."""
+    still = sa.exists().where(_item.c.request == request_id, _item.c.seq == _match.c.seq)
+    numbers = [seq for seq, _ in steps]
+    gone = sa.or_(~still, _match.c.seq.in_(numbers))
+    unit.conn.execute(_match.delete().where(_match.c.request == request_id, gone))
+    rows = [_row(request_id, secret, seq, step) for seq, step in steps if step.possible is not None]
+    if not rows:
+        return
+    unit.conn.execute(_match.insert(), rows)
+    query = sa.select(_decision.c.match, _decision.c.remove).where(_decision.c.request == request_id)
+    decisions = {row.match: row.remove for row in unit.conn.execute(query)}
+    for seq, step in steps:
+        if step.possible is not None:
+            remove = decisions.get(_key(secret, step, step.possible.place))
+            if remove is not None:
+                _apply(unit, request_id, seq, remove=remove, whole=step.possible.whole)
+
+
+def decide(unit: Unit, request_id: str, seqs: Sequence[int], *, remove: bool) -> list[int]:
+    """Have possible matches go or stay, also after the next search as long as the content is the same.
+
+    Returns those of `seqs` that are no possible match; nothing is decided then.
+    """
+    query = sa.select(_match.c.seq, _match.c.decision, _match.c.whole).where(_match.c.request == request_id)
+    known = {row.seq: row for row in unit.conn.execute(query)}
+    unknown = [seq for seq in seqs if seq not in known]
+    for seq in () if unknown else seqs:
+        taken = {"request": request_id, "match": known[seq].decision}
+        unit.conn.execute(_decision.delete().filter_by(**taken))
+        unit.conn.execute(_decision.insert().values(**taken, remove=remove))
+        _apply(unit, request_id, seq, remove=remove, whole=known[seq].whole)
+    return unknown
+
+
+def undecided(conn: sa.Connection, request_id: str) -> int:
+    """How many possible matches nobody has decided on."""
+    here = (_item.c.request == request_id, _item.c.action == Action.REVIEW, _item.c.state != "kept")
+    return conn.scalar(sa.select(sa.func.count()).select_from(_item).where(*here)) or 0
+
+
+def note_draft(unit: Unit, request_id: str, seq: int, sha256: str) -> None:
+    """Note the content that is about to take the place of a step's file."""
+    row = _match.update().where(_match.c.request == request_id, _match.c.seq == seq)
+    unit.conn.execute(row.values(draft=sha256))
+
+
+def forget(unit: Unit, request_id: str) -> None:
+    """Drop what is known of the possible matches of a closed request."""
+    for table in (_match, _decision):
+        unit.conn.execute(table.delete().where(table.c.request == request_id))
+
+
+def _apply(unit: Unit, request_id: str, seq: int, *, remove: bool, whole: bool) -> None:
+    action = (Action.DELETE if whole else Action.REDACT) if remove else Action.REVIEW
+    row = _item.update().where(_item.c.request == request_id, _item.c.seq == seq)
+    unit.conn.execute(row.values(action=action, state="planned" if remove else "kept"))
+
+
+def _row(request_id: str, secret: bytes, seq: int, step: Step) -> dict[str, str | int | bool]:
+    assert step.possible is not None
+    return {
+        "request": request_id,
+        "seq": seq,
+        "place": step.possible.place,
+        "why": step.possible.why,
+        "whole": step.possible.whole,
+        "mark": step.mark,
+        "decision": _key(secret, step, step.possible.place),
+    }
+
+
+def _key(secret: bytes, step: Step, place: str) -> str:
+    """What tells a record of a content in a file from all others, and nobody what it is."""
+    parts = (
+        step.folder.encode(),
+        b"/".join(step.path),
+        step.mark.encode(),
+        place.encode("utf-8", "surrogatepass"),
+    )
+    return hmac.new(secret, b"\0".join(parts), hashlib.sha256).hexdigest()[:32]

@@ -1,0 +1,128 @@
+"""What one file holds of a person: records that are hers for certain, and records that only may be."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from itertools import islice
+
+from sftpd.erasure.finder import Why
+from sftpd.erasure.formats.model import (
+    NAME_OF_PART,
+    Data,
+    Findings,
+    Format,
+    Inquiry,
+    UnsearchableError,
+    is_gone,
+)
+from sftpd.erasure.identifiers import Identifier, possible
+from sftpd.erasure.plan import Possible
+
+_SAID_LIMIT = 20_000
+"""Characters that are shown of a record."""
+_TRIED = 50
+"""Possible matches of a file that are tried one by one."""
+
+
+class _Watch:
+    """The possible forms of identifiers as one identifier, and which of them were met."""
+
+    def __init__(self, known: Sequence[Identifier]) -> None:
+        self._groups = [forms for each in known if (forms := possible(each))]
+        self.forms = [form for forms in self._groups for form in forms]
+        self.met: set[str] = set()
+        self.any = Identifier("possible", "", self._found, self._may, self._found_in_record)
+
+    def by_why(self) -> Mapping[Why, Sequence[Identifier]]:
+        """The forms of each kind that was met, in the order in which they are told."""
+        return {why: [form for form in self.forms if form.kind == why] for why in Why if why in self.met}
+
+    def _may(self, text: str) -> bool:
+        return any(forms[0].may_be_in(text) for forms in self._groups)
+
+    def _found(self, text: str, label: str) -> bool:
+        for forms in self._groups:
+            if forms[0].may_be_in(text):  # as all forms of one identifier may
+                for form in forms:
+                    if form.matches_folded(text, label):
+                        self.met.add(form.kind)
+                        return True
+        return False
+
+    def _found_in_record(self, texts: Sequence[str]) -> bool:
+        met = next((form.kind for form in self.forms if form.matches_record(texts)), None)
+        self.met |= {met} if met else set()
+        return met is not None
+
+
+def find_both(form: Format, data: Data, inquiry: Inquiry) -> tuple[Findings, list[Possible]]:
+    """Return what must go, and of the rest the records in which there is a possible form.
+
+    Most files are read once: only one with a possible form is read again, to tell what is what. Raises
+    UnsearchableError.
+    """
+    watch = _Watch(inquiry.identifiers)
+    try:
+        findings = form.find(data, replace(inquiry, identifiers=[*inquiry.identifiers, watch.any]))
+    except UnsearchableError as fault:
+        if not watch.met:
+            raise
+        findings = form.find(data, inquiry.again())
+        return _untold(findings, fault.what), []
+    if not watch.met:
+        return findings, []
+    if any(NAME_OF_PART in place for place in findings.locators):
+        form.find(data, replace(inquiry.again(), identifiers=[watch.any], apart=True))
+    findings = form.find(data, inquiry.again())
+    if findings.whole:
+        return findings, []
+    try:
+        return _beside(form, data, inquiry, findings, watch)
+    except UnsearchableError as fault:
+        return _untold(findings, fault.what), []
+
+
+def _beside(
+    form: Format, data: Data, inquiry: Inquiry, findings: Findings, watch: _Watch
+) -> tuple[Findings, list[Possible]]:
+    """The records with a possible form that do not go with what `findings` takes."""
+    found: dict[str, Possible] = {}
+    for why, forms in watch.by_why().items():
+        try:
+            hits = form.find(data, replace(inquiry.again(), identifiers=forms, apart=True))
+        except UnsearchableError as fault:
+            findings = _untold(findings, fault.what)
+            continue
+        for place in hits.locators:
+            if not is_gone(place, findings.locators):
+                found.setdefault(place, Possible(place, why, hits.whole))
+
+    def taken(places: Iterable[str]) -> Findings:
+        by_place = replace(inquiry.again(), places=frozenset(places), possible=watch.forms)
+        return form.find(data, by_place)
+
+    if not found:
+        return findings, []
+    together = taken(found)
+    alone = (each for each in found if not _goes(each, together))
+    # One that lies in another is not told of where both go.
+    apart = {each for each in islice(alone, _TRIED) if _goes(each, taken([each]))}
+    kept = [each for each in found.values() if each.place in apart or _goes(each.place, together)]
+    if len(kept) < len(found) and not findings.locators:
+        findings = _untold(findings, "a record that may be the person's cannot be taken out by itself")
+    return findings, kept
+
+
+def _goes(place: str, taken: Findings) -> bool:
+    return taken.whole or is_gone(place, taken.locators)
+
+
+def _untold(findings: Findings, reason: str) -> Findings:
+    return replace(findings, unsearched=[*findings.unsearched, f"written variants: {reason}"])
+
+
+def said_at(form: Format, data: Data, inquiry: Inquiry, place: str) -> str:
+    """What the record at `place` says, for a person to look at; empty where it cannot be shown."""
+    forms = _Watch(inquiry.identifiers).forms
+    noted: list[str] = []
+    form.find(data, replace(inquiry, identifiers=(), places=frozenset({place}), possible=forms, noted=noted))
+    return "\n".join(noted)[:_SAID_LIMIT]

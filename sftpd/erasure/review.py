@@ -1,0 +1,109 @@
+"""The review of possible matches: a person looks at each and decides whether it is removed or stays."""
+
+import os
+from collections.abc import Callable, Sequence
+
+from sftpd.erasure import match_records, records
+from sftpd.erasure.contents import ContentError, Searchable
+from sftpd.erasure.messages import Show, Shown
+from sftpd.erasure.readers import Readers
+from sftpd.erasure.records import Item, Request
+from sftpd.erasure.request import State
+from sftpd.erasure.search import NAME_FORMAT, NAME_PLACE
+from sftpd.errors import ContainmentError, RefusedError
+from sftpd.ledger.ledger import Ledger
+from sftpd.ledger.outbox import Event
+from sftpd.ledger.writer import Unit
+
+Folders = Callable[[str], Sequence[Searchable]]
+"""The folders of a link. Raises NotFoundError."""
+
+
+class Reviewer:
+    """Shows possible matches and takes the decisions on them, while a request is in review."""
+
+    def __init__(self, ledger: Ledger, readers: Readers, folders: Folders) -> None:
+        self._ledger = ledger
+        self._readers = readers
+        self._folders = folders
+
+    def matches(self, request_id: str) -> list[Item]:
+        """The possible matches of a request, decided or not. Raises NotFoundError."""
+        with self._ledger.read() as conn:
+            records.get(conn, request_id)
+            return [item for item in records.items(conn, request_id) if item.step.possible is not None]
+
+    def look(self, request_id: str, seq: int, by: str, reason: str) -> str:
+        """Read what a possible match says, once it is on record that `by` looks at it and why.
+
+        It is stored nowhere. Raises NotFoundError, and RefusedError `ERASURE_CHANGED` where the file is not
+        what was searched any more.
+        """
+
+        def work(unit: Unit) -> tuple[Request, Item]:
+            request = records.get(unit.conn, request_id)
+            item = records.match(unit.conn, request_id, seq)
+            private = {"operator": by, "reason": reason}
+            unit.record(Event("erasure.looked", request.link, {"request": request.id, "item": seq}, private))
+            return request, item
+
+        request, item = self._ledger.write(work)
+        return self._said(request, item)
+
+    def decide(
+        self, request_id: str, seqs: Sequence[int], *, remove: bool, by: str, reason: str | None
+    ) -> None:
+        """Decide on possible matches; a decision may be changed until the plan is approved.
+
+        Raises RefusedError `ERASURE_STATE`, NotFoundError where one of `seqs` is no possible match.
+        """
+
+        def work(unit: Unit) -> None:
+            request = records.get(unit.conn, request_id)
+            if request.state is not State.REVIEW:
+                raise RefusedError(
+                    f"a request that is {request.state} has no possible matches to decide on",
+                    reason="ERASURE_STATE",
+                    where=request_id,
+                    remedy="search it with `sftpd erasure find`",
+                )
+            chosen = list(dict.fromkeys(seqs))
+            for unknown in match_records.decide(unit, request.id, chosen, remove=remove):
+                records.match(unit.conn, request.id, unknown)
+            private = {"operator": by} if reason is None else {"operator": by, "reason": reason}
+            for seq in chosen:
+                public = {"request": request.id, "item": seq, "decision": "remove" if remove else "keep"}
+                unit.record(Event("erasure.decided", request.link, public, private))
+
+        self._ledger.write(work)
+
+    def _said(self, request: Request, item: Item) -> str:
+        step, possible = item.step, item.step.possible
+        assert possible is not None
+        folder = next((each for each in self._folders(request.link) if each.name == step.folder), None)
+        if folder is None:
+            raise _changed(item)
+        if possible.place == NAME_PLACE:
+            return step.path[-1].decode("utf-8", "backslashreplace")
+        plain = tuple(known.plain() for known in request.identifiers)
+        try:
+            with folder.open() as contents:
+                fd, _ = contents.open(step.path)
+        except (OSError, ContainmentError, ContentError) as fault:
+            raise _changed(item) from fault
+        try:
+            shown = self._readers.show(Show(step.path[-1], plain, possible.place), fd)
+        finally:
+            os.close(fd)
+        if isinstance(shown, Shown) and step.mark in (shown.mark, NAME_FORMAT):
+            return shown.text
+        raise _changed(item)
+
+
+def _changed(item: Item) -> RefusedError:
+    return RefusedError(
+        "the file is not what was searched any more",
+        reason="ERASURE_CHANGED",
+        where=f"item {item.seq}",
+        remedy="search the request again with `sftpd erasure find`",
+    )

@@ -1,0 +1,218 @@
+"""Possible matches: nothing of them goes unless somebody has looked and decided."""
+
+import json
+
+import erasure_scene
+import person_corpus
+import pytest
+from erasure_scene import KEY, RECEIVED
+
+from sftpd.erasure.certificate import verify
+from sftpd.erasure.plan import Action
+from sftpd.erasure.request import State
+from sftpd.errors import NotFoundError, RefusedError
+from sftpd.ledger import tables
+from sftpd.process.pool import Children
+
+NAME = "name=Jan Pieter de Vries"
+TABLE = "naam;stad\nJan Pieter de Vries;Delft\nJ.P. de Vries;Gouda\nJan de Vries;Leiden\nPiet de Vries;Ede\n"
+
+
+@pytest.fixture(scope="module")
+def children():
+    with Children.start(["sftpd.erasure.reader"]) as made:
+        yield made
+
+
+@pytest.fixture
+def scene(tmp_path, children):
+    made = erasure_scene.Scene(tmp_path, children)
+    yield made
+    made.close()
+
+
+def searched(scene, *identifiers):
+    request = scene.desk.open("demo", identifiers or [NAME], RECEIVED, "opener")
+    scene.desk.find(request)
+    return request
+
+
+def matches(scene, request):
+    return {item.step.possible.place: item.seq for item in scene.desk.reviewer.matches(request)}
+
+
+def decide(scene, request, seqs, *, remove):
+    scene.desk.reviewer.decide(request, seqs, remove=remove, by="reviewer", reason="known")
+
+
+def test_certain_records_go_and_possible_ones_as_decided(scene):
+    table = scene.put("inbound/a.csv", TABLE)
+    request = searched(scene)
+    assert [(item.step.action, item.step.records) for item in scene.desk.items(request)] == [
+        (Action.REDACT, 1),
+        (Action.REVIEW, 1),
+        (Action.REVIEW, 1),
+    ]
+    with pytest.raises(RefusedError, match="2 possible matches") as refused:
+        scene.desk.approve(request, "operator")
+    assert refused.value.reason == "ERASURE_UNDECIDED"
+    seqs = matches(scene, request)
+    decide(scene, request, [seqs["record 3"]], remove=True)
+    decide(scene, request, [seqs["record 4"]], remove=False)
+    scene.desk.approve(request, "operator")
+    assert scene.desk.run(request).state is State.CLOSED
+    assert table.read_text() == "naam;stad\nJan de Vries;Leiden\nPiet de Vries;Ede\n"
+    signed = verify(scene.desk.show(request).certificate.encode(), KEY.verifier)
+    assert (sum(entry.records for entry in signed.removed), signed.possible_kept) == (2, 1)
+    assert (signed.second_search.remaining, signed.held) == (0, ())
+    assert b"Vries" not in scene.events()
+    assert b"reviewer" not in scene.events()
+    assert scene.rows(tables.erasure_match) == scene.rows(tables.erasure_decision) == []
+
+
+def test_a_file_without_certain_matches_loses_what_was_decided(scene):
+    table = scene.put("inbound/a.csv", "naam\nJ.P. de Vries\nPiet\n")
+    letter = scene.put("inbound/b.txt", "Beste J.P. de Vries,\n")
+    kept = scene.put("inbound/c.txt", "Beste Jan de Vries,\n")
+    request = searched(scene)
+    by_path = {item.step.path[-1]: item.seq for item in scene.desk.items(request)}
+    decide(scene, request, [by_path[b"a.csv"], by_path[b"b.txt"]], remove=True)
+    decide(scene, request, [by_path[b"c.txt"]], remove=False)
+    scene.desk.approve(request, "operator")
+    scene.desk.run(request)
+    assert (table.read_text(), letter.exists(), kept.exists()) == ("naam\nPiet\n", False, True)
+
+
+def test_the_name_of_a_file_may_be_the_person_s(scene):
+    path = scene.put("inbound/J.P. de Vries.csv", "a;b\n1;2\n")
+    request = searched(scene)
+    (seq,) = matches(scene, request).values()
+    assert scene.desk.reviewer.look(request, seq, "reviewer", "asked") == "J.P. de Vries.csv"
+    decide(scene, request, [seq], remove=True)
+    scene.desk.approve(request, "operator")
+    scene.desk.run(request)
+    assert not path.exists()
+
+
+def test_a_look_shows_the_record_alone_and_is_on_record(scene):
+    scene.put("inbound/a.csv", TABLE)
+    request = searched(scene)
+    seq = matches(scene, request)["record 3"]
+    assert scene.desk.reviewer.look(request, seq, "reviewer", "asked by Legal") == (
+        "naam: J.P. de Vries\nstad: Gouda"
+    )
+    looked = [json.loads(row["leaf"]) for row in scene.rows(erasure_scene.tables.outbox)][-1]
+    assert "erasure.looked" in json.dumps(looked)
+    assert b"Gouda" not in scene.events()
+    assert b"Gouda" not in (scene.root / "ledger.db").read_bytes()
+    with pytest.raises(NotFoundError):
+        scene.desk.reviewer.look(request, 1, "reviewer", "a certain one")
+
+
+def test_a_file_that_changed_is_neither_shown_nor_touched(scene):
+    table = scene.put("inbound/a.csv", TABLE)
+    request = searched(scene)
+    seqs = matches(scene, request)
+    decide(scene, request, seqs.values(), remove=True)
+    scene.desk.approve(request, "operator")
+    changed = "naam;stad\nx;x\ny;y\nz;z\nPiet de Vries;Ede\nJ.P. de Vries;Gouda\n"
+    table.write_text(changed)
+    with pytest.raises(RefusedError, match="not what was searched"):
+        scene.desk.reviewer.look(request, seqs["record 3"], "reviewer", "asked")
+    with pytest.raises(RefusedError, match="second search"):
+        scene.desk.run(request)
+    assert table.read_text() == changed
+
+
+class Crash(BaseException):
+    pass
+
+
+@pytest.mark.parametrize(("name", "content"), [("a.csv", TABLE), ("b.csv", "naam\nJ.P. de Vries\nPiet\n")])
+def test_a_crash_after_a_file_was_replaced_takes_no_other_record(scene, monkeypatch, name, content):
+    table = scene.put(f"inbound/{name}", content)
+    request = searched(scene)
+    decide(scene, request, matches(scene, request).values(), remove=True)
+    scene.desk.approve(request, "operator")
+
+    def crash(link, transfers):
+        raise Crash
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scene.links, "receiptless", crash)
+        with pytest.raises(Crash):
+            scene.desk.run(request)
+    once = table.read_text()
+    assert "J.P." not in once
+    assert scene.desk.run(request).state is State.CLOSED
+    assert table.read_text() == once
+    assert {item.state for item in scene.desk.items(request)} == {"done"}
+
+
+def test_decisions_stay_in_force_while_the_content_is_the_same(scene):
+    scene.put("inbound/a.csv", TABLE)
+    other = scene.put("inbound/b.csv", "naam\nJ. de Vries\n")
+    request = searched(scene)
+    decide(scene, request, [item.seq for item in scene.desk.reviewer.matches(request)], remove=False)
+    other.write_text("naam\nJ. de Vries\nKees\n")
+    scene.desk.find(request)
+    undecided = [item.step.path for item in scene.desk.items(request) if item.is_undecided]
+    assert undecided == [(b"b.csv",)]
+
+
+def test_a_possible_match_that_came_meanwhile_is_not_passed_over(scene):
+    request = searched(scene)
+    scene.desk.approve(request, "operator")
+    scene.put("inbound/a.csv", "naam\nJ.P. de Vries\n")
+    with pytest.raises(RefusedError) as refused:
+        scene.desk.run(request)
+    assert refused.value.reason == "ERASURE_REMAINS"
+
+
+def test_a_held_file_needs_no_decision_until_it_is_released(scene):
+    scene.put("inbound/a.csv", "naam\nJ.P. de Vries\n")
+    scene.links.holds["inbound", b"a.csv"] = "court"
+    request = searched(scene)
+    assert [item.step.action for item in scene.desk.items(request)] == [Action.KEEP]
+    scene.desk.approve(request, "operator")
+    assert scene.desk.run(request).state is State.PARTIAL
+    scene.links.holds.clear()
+    scene.desk.find(request)
+    assert [item.step.action for item in scene.desk.items(request)] == [Action.REVIEW]
+
+
+def test_decisions_are_taken_in_review_alone(scene):
+    scene.put("inbound/a.csv", TABLE)
+    request = searched(scene)
+    seqs = list(matches(scene, request).values())
+    decide(scene, request, seqs, remove=True)
+    decide(scene, request, seqs, remove=False)
+    assert {item.step.action for item in scene.desk.reviewer.matches(request)} == {Action.REVIEW}
+    scene.desk.approve(request, "operator")
+    with pytest.raises(RefusedError, match="approved"):
+        decide(scene, request, seqs, remove=True)
+
+
+def test_each_format_cuts_and_shows_a_possible_record(scene):
+    rows = [
+        person_corpus.Row("1", "J.P. de Vries", "", "", "Gouda"),
+        person_corpus.Row("2", "Kees", "", "", "Ede"),
+    ]
+    for form, (write, _) in person_corpus.LEAVES.items():
+        member = (f"{form}.{person_corpus.SUFFIX.get(form, form)}", write(rows))
+        scene.put(f"inbound/{member[0]}", member[1])
+        scene.put(f"inbound/{form}.zip", person_corpus.BOXES["zip"][0]([member, ("x.txt", b"x")]))
+    request = searched(scene)
+    found = scene.desk.reviewer.matches(request)
+    assert len(found) == 2 * len(person_corpus.LEAVES)
+    for item in found:
+        text = scene.desk.reviewer.look(request, item.seq, "reviewer", "test")
+        assert "j.p. de vries" in text.lower(), item
+        assert "kees" not in text.lower() or item.step.possible.whole or "letter" in str(item), item
+    decide(scene, request, [item.seq for item in found], remove=True)
+    scene.desk.approve(request, "operator")
+    assert scene.desk.run(request).state is State.CLOSED
+    for form, (_, read) in person_corpus.LEAVES.items():
+        path = scene.root / "inbound" / f"{form}.{person_corpus.SUFFIX.get(form, form)}"
+        assert path.exists() is (form != "letter")
+        assert not path.exists() or read(path.read_bytes()) == [tuple(rows[1])], form
