@@ -132,7 +132,7 @@ class ErasureDesk:
             undecided = match_records.undecided(unit.conn, request_id)
             if undecided and opened.state is State.REVIEW:
                 raise RefusedError(
-                    f"nobody has decided on {undecided} possible matches",
+                    f"possible matches on which nobody has decided: {undecided}",
                     reason="ERASURE_UNDECIDED",
                     where=request_id,
                     remedy="look at them with `sftpd erasure review`, then `sftpd erasure decide`",

@@ -201,21 +201,22 @@ def _erasure(scene: Scene) -> dict[str, Any]:
     assert scene.json("erasure", "verify", file, "--folder", copy)["index"] > 0
     file.write_text(file.read_text().replace('"link":"demo"', '"link":"demi"'))
     made["erasure verify:if it does not hold"] = scene.ask("erasure", "verify", file, "--json").json
-    return made | _notices(scene, identifier)
+    return made | _notices(scene)
 
 
-def _notices(scene: Scene, identifier: list[str]) -> dict[str, Any]:
+def _notices(scene: Scene) -> dict[str, Any]:
     """Of a file that was offered its recipient is told, in a moment."""
-    (scene.root / "links/demo/outbound/offer.txt").write_text("jan@example.org")
+    (scene.root / "links/demo/outbound/offer.txt").write_text("els@example.org")
     until((scene.root / "links/demo/.sftpd/download/offer.txt").exists)
-    request = scene.json("erasure", "open", "--link", "demo", *identifier)["id"]
+    person = ["--identifier", "email=els@example.org"]
+    request = scene.json("erasure", "open", "--link", "demo", *person)["id"]
     for verb in ("find", "approve", "run"):
         scene.json("erasure", verb, request)
     until(lambda: scene.json("erasure", "show", request)["state"] == "closed")
     made = {"erasure notices": scene.json("erasure", "notices", request)}
     (notice,) = made["erasure notices"]
     laid_out = scene.root / f"links/demo/.sftpd/receipts/notices/{notice['id']}.notice.json"
-    assert "jan@example.org" in laid_out.read_text()
+    assert "els@example.org" in laid_out.read_text()
     made["erasure told"] = scene.json("erasure", "told", notice["id"], "--reason", "a letter", "--by", "Ina")
     until(lambda: not laid_out.exists())
     return made

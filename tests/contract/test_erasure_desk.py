@@ -300,10 +300,11 @@ def test_kill_9_at_any_step_of_a_run_is_finished_by_the_next(tmp_path):
     beginning = tmp_path / "beginning"
     beginning.mkdir()
     with erasure_scene.scene(beginning) as scene:
-        scene.put("inbound/a.csv", f"{TABLE}Jan;{JAN.replace('@', '+x@')}\n")
+        table = f"{TABLE}Jan;{JAN.replace('@', '+x@')}\n"
+        scene.put("inbound/a.csv", table)
         scene.put("inbound/b.txt", JAN)
         scene.put("inbound/other.csv", TABLE_AFTER)
-        deliver(scene, "t1", TABLE)
+        deliver(scene, "t1", table)
         deliver(scene, "t2", JAN)
         request = scene.approved(possible=True)
     steps = int(run(beginning, tmp_path / "whole", request, step=-1))
