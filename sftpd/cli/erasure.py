@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from sftpd.cli import erasure_replay
 from sftpd.cli.ask import ask
 from sftpd.cli.common import (
     DEFAULT_CONFIG,
@@ -21,6 +22,8 @@ from sftpd.cli.papers import put
 from sftpd.errors import AuditError
 
 group = typer.Typer()
+group.command("replay")(erasure_replay.replay)
+group.command("ledger-lost")(erasure_replay.ledger_lost)
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
 

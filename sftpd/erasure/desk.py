@@ -17,6 +17,8 @@ from sftpd.audit.checkpoint import SigningKey
 from sftpd.erasure import records
 from sftpd.erasure.contents import Contents, Searchable
 from sftpd.erasure.deadline import due
+from sftpd.erasure.erased import RequestClosed
+from sftpd.erasure.erasures import Erasures
 from sftpd.erasure.evidence import certify
 from sftpd.erasure.execute import Executor
 from sftpd.erasure.identifiers import Identifier, parse_identifier
@@ -63,9 +65,12 @@ class Links(Protocol):
 class ErasureDesk:
     """Opens, searches, approves and runs deletion requests; one of them at a time."""
 
-    def __init__(self, ledger: Ledger, readers: Readers, links: Links, key: SigningKey) -> None:
+    def __init__(
+        self, ledger: Ledger, readers: Readers, erasures: Erasures, links: Links, key: SigningKey
+    ) -> None:
         self._ledger = ledger
         self._readers = readers
+        self._erasures = erasures
         self._links = links
         self._key = key
         self._working = threading.Lock()
@@ -149,9 +154,11 @@ class ErasureDesk:
         """Carry out the approved plan, search again and issue the certificate; repeat it after a crash.
 
         Raises RefusedError `ERASURE_STATE`, or `ERASURE_REMAINS` where the second search still finds the
-        person: then find, approve and run again. Also ProcessError and LedgerError.
+        person: then find, approve and run again; `REPLAY_NEEDED` in a state that was restored. Also
+        ProcessError, LedgerError and ErasureLedgerError.
         """
         with self._working:
+            self._erasures.require_current()
             request = self._ledger.write(lambda unit: records.advance(unit, request_id, Trigger.RUN))
             if request.state is not State.VERIFYING:
                 self._carry_out(request)
@@ -201,7 +208,9 @@ class ErasureDesk:
             }
             held = partial(self._links.hold, request.link)
             receiptless = partial(self._links.receiptless, request.link)
-            Executor(self._ledger, self._readers, request, contents, held, receiptless).carry_out(items)
+            Executor(
+                self._ledger, self._readers, self._erasures, request, contents, held, receiptless
+            ).carry_out(items)
 
     def _verify(self, request: Request) -> None:
         searched, steps = self._search(request)
@@ -216,6 +225,8 @@ class ErasureDesk:
                 where=request.id,
                 remedy="find, approve and run the request again",
             )
+        if not any(step.action is Action.KEEP for step in steps):
+            self._erasures.append(lambda epoch, at: RequestClosed(epoch, at, request.id, request.link))
         self._ledger.write(partial(self._close, request, searched, steps))
         try:
             self._ledger.compact()
@@ -231,7 +242,7 @@ class ErasureDesk:
         if held:
             records.advance(unit, request.id, Trigger.ONLY_HELD_LEFT, certificate=certificate)
         else:
-            epoch = records.next_epoch(unit.conn)
+            epoch = self._erasures.note(unit)
             closing = {"certificate": certificate, "closed_at": unit.now, "epoch": epoch}
             records.advance(unit, request.id, Trigger.NOTHING_LEFT, **closing)
             records.forget(unit, request)

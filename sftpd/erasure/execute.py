@@ -1,8 +1,10 @@
 """Carrying a plan out, file by file: intent on record, the file replaced or removed, the outcome on record.
 
 Every step may be repeated: after a crash the same plan runs again, finds what is done, and does the rest.
+Before a file is touched the erasure ledger has it durably, so that a restored backup can lose it again.
 """
 
+import base64
 import fcntl
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -11,12 +13,15 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from sftpd.erasure import records, traces
-from sftpd.erasure.contents import ContentError, Contents
+from sftpd.erasure.contents import ContentError, Contents, unnamed
+from sftpd.erasure.erased import FileErased
+from sftpd.erasure.erasures import Erasures
+from sftpd.erasure.marks import MOST, SIZE
 from sftpd.erasure.messages import Found, Redact, Unsearchable
 from sftpd.erasure.plan import Action, Place
 from sftpd.erasure.readers import Readers
 from sftpd.erasure.records import Item, Request
-from sftpd.erasure.search import look_into
+from sftpd.erasure.search import NAME_FORMAT, look_into
 from sftpd.errors import ContainmentError
 from sftpd.files.beneath import Parts
 from sftpd.files.fingerprint import Fingerprint, fingerprint
@@ -54,6 +59,7 @@ class Executor:
         self,
         ledger: Ledger,
         readers: Readers,
+        erasures: Erasures,
         request: Request,
         folders: Mapping[str, Contents],
         held: Held,
@@ -61,6 +67,7 @@ class Executor:
     ) -> None:
         self._ledger = ledger
         self._readers = readers
+        self._erasures = erasures
         self._request = request
         self._folders = folders
         self._held = held
@@ -69,7 +76,7 @@ class Executor:
     def carry_out(self, items: Sequence[Item]) -> None:
         """Carry out what is not done yet; what cannot be done as approved goes back to `planned`, with why.
 
-        Raises ProcessError when no reader can be started, and LedgerError.
+        Raises ProcessError when no reader can be started, LedgerError and ErasureLedgerError.
         """
         for item in items:
             if item.is_undone:
@@ -94,6 +101,7 @@ class Executor:
             traces.erased(unit, link, place, outcome.old)
         removed = outcome.records if outcome.done else None
         records.conclude(unit, self._request.id, item.seq, removed, outcome.reason)
+        self._erasures.note(unit)
         public = {**self._public(item), "records": outcome.records}
         unit.record(Event("erasure.removed" if outcome.done else "erasure.left", link, public))
 
@@ -154,14 +162,16 @@ class Executor:
             return Outcome(done=False, reason=_CHANGED)
         if (kept := self._kept(item)) is not None:
             return kept
+        self._enter(item, old, answer, None, None)
         contents.remove(path, mark)
         return Outcome(True, answer.records, _other_names(fd), old)
 
     def _redact(self, contents: Contents, item: Item, fd: int, mark: str) -> Outcome:
         path, draft, old = item.step.path, _draft_name(self._request, item), fingerprint(fd)
-        question = Redact(path[-1], tuple(known.plain() for known in self._request.identifiers))
-        with contents.draft(path, draft) as out:
-            answer = self._readers.ask(question, [fd, out])
+        plain = tuple(known.plain() for known in self._request.identifiers)
+        question = Redact(path[-1], plain, key=self._erasures.digests.mark_key(old.sha256))
+        with contents.draft(path, draft) as out, unnamed() as marks:
+            answer = self._readers.ask(question, [fd, out, marks])
             if isinstance(answer, Unsearchable) or answer.whole:
                 return Outcome(done=False, reason=_CHANGED)
             if not answer.records:
@@ -172,8 +182,38 @@ class Executor:
                 return Outcome(done=False, reason=_CHANGED)
             if (kept := self._kept(item)) is not None:
                 return kept
+            self._enter(item, old, answer, new, os.pread(marks, MOST * SIZE, 0))
             seen = contents.replace(path, draft, out, os.fstat(fd))
         return Outcome(True, answer.records, _other_names(fd), old, new, seen, replaced=mark)
+
+    def _enter(
+        self, item: Item, old: Fingerprint, answer: Found, new: Fingerprint | None, marks: bytes | None
+    ) -> None:
+        """Have the erasure ledger know, durably, what is about to be removed."""
+        place = (item.step.folder, item.step.path)
+        digests = self._erasures.digests
+        with self._ledger.read() as conn:
+            file = traces.reference(conn, self._request.link, place)
+
+        def entry(epoch: int, at: str) -> FileErased:
+            return FileErased(
+                epoch=epoch,
+                at=at,
+                request=self._request.id,
+                link=self._request.link,
+                folder=item.step.folder,
+                file=file,
+                place=digests.place(self._request.link, *place),
+                content=digests.content(old.sha256),
+                size=old.size,
+                format=answer.format,
+                records=answer.records,
+                by_name=answer.format == NAME_FORMAT,
+                result=None if new is None else digests.content(new.sha256),
+                marks=base64.b64encode(marks).decode() if marks else None,
+            )
+
+        self._erasures.append(entry)
 
 
 def _draft_name(request: Request, item: Item) -> bytes:

@@ -15,11 +15,25 @@ class Redact(Message, frozen=True):
 
     Records at `places` go too, whatever they carry: locators as a search of the same content gave them.
 
-    What is written is whole where the answer is a Found with records and not one of the whole file.
+    What is written is whole where the answer is a Found with records and not one of the whole file. To the
+    third go the marks, made with `key`, of the texts that carry one; none where they are too many, and none
+    are made where `key` is empty.
     """
 
     name: bytes
     identifiers: tuple[str, ...]
+    places: tuple[str, ...] = ()
+    key: bytes = b""
+
+
+class Repeat(Message, frozen=True):
+    """Redact again a file that is what it was before it was redacted, by the marks and `places` of then.
+
+    Its descriptors are those of Redact, the third with the marks in it.
+    """
+
+    name: bytes
+    key: bytes
     places: tuple[str, ...] = ()
 
 
@@ -45,5 +59,5 @@ class Unsearchable(Answer, frozen=True):
     reason: str
 
 
-Question = Search | Redact
+Question = Search | Redact | Repeat
 Finding = Found | Unsearchable

@@ -8,9 +8,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 from sftpd.erasure.formats.detect import detect
-from sftpd.erasure.formats.model import Data, Findings, Format, Inquiry, UnsearchableError, is_gone
-from sftpd.erasure.identifiers import parse_identifier
-from sftpd.erasure.messages import Finding, Found, Question, Redact, Unsearchable
+from sftpd.erasure.formats.model import Data, Findings, Format, Inquiry, Pieces, UnsearchableError, is_gone
+from sftpd.erasure.identifiers import Identifier, noting, parse_identifier, recalled
+from sftpd.erasure.marks import MOST, SIZE, Marks
+from sftpd.erasure.messages import Finding, Found, Question, Redact, Repeat, Search, Unsearchable
 from sftpd.files import durable
 from sftpd.process.channel import Channel, ChannelClosedError, close_all
 from sftpd.process.messages import Request
@@ -36,26 +37,55 @@ def main(sock: socket.socket, _arguments: bytes, _fds: tuple[int, ...]) -> None:
 
 
 def answer(question: object, fds: tuple[int, ...]) -> Finding:
-    """Search one file, or write it anew without the person; `fds`: the file and, to redact, the draft."""
+    """Search one file, or write it anew without the person; `fds`: the file and then draft and marks."""
     assert isinstance(question, Question)
-    identifiers = [parse_identifier(plain) for plain in question.identifiers]
-    inquiry = Inquiry(identifiers, detect, name=question.name)
-    places = frozenset(question.places if isinstance(question, Redact) else ())
+    marks = _marks(question, fds)
+    inquiry = Inquiry(_identifiers(question, marks), detect, name=question.name)
+    places = frozenset(() if isinstance(question, Search) else question.places)
     try:
         with _mapped(fds[0]) as data:
             form = detect(question.name, data)
             findings = form.find(data, replace(inquiry, places=places))
             _require_gone(findings, places)
-            if isinstance(question, Redact) and findings.locators and not findings.whole:
-                for piece in findings.rest():
-                    durable.write_all(fds[1], piece)
+            if not isinstance(question, Search) and findings.locators and not findings.whole:
+                # Another reader may have died over it.
+                _write(fds[1], findings.rest())
                 _search_again(form, fds[1], inquiry.again())
+        if marks is not None and not isinstance(question, Repeat):
+            _write(fds[2], [marks.packed()])
         locators, unsearched = _told(findings.locators), _told(findings.unsearched)
         return Found(findings.format, len(findings.locators), locators, findings.whole, unsearched)
     except UnsearchableError as fault:
         return Unsearchable(fault.what)
     except MemoryError:
         return Unsearchable("it takes more memory than a reader has")
+
+
+def _marks(question: Question, fds: tuple[int, ...]) -> Marks | None:
+    """What notes the marks of a file, or knows them already; None where none are asked for."""
+    match question:
+        case Redact(key=key) if key:
+            return Marks(key)
+        case Repeat(key=key):
+            return Marks(key, os.pread(fds[2], MOST * SIZE, 0))
+        case _:
+            return None
+
+
+def _identifiers(question: Question, marks: Marks | None) -> list[Identifier]:
+    if isinstance(question, Repeat):
+        assert marks is not None
+        return [recalled(marks.knows)]
+    known = [parse_identifier(plain) for plain in question.identifiers]
+    return known if marks is None else [noting(identifier, marks.note) for identifier in known]
+
+
+def _write(fd: int, pieces: Pieces) -> None:
+    """Put the pieces into a file, in place of what is in it."""
+    os.ftruncate(fd, 0)
+    os.lseek(fd, 0, os.SEEK_SET)
+    for piece in pieces:
+        durable.write_all(fd, piece)
 
 
 def _require_gone(findings: Findings, places: Collection[str]) -> None:

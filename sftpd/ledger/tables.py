@@ -280,6 +280,16 @@ erasure_item = sa.Table(
 )
 """What a deletion request does to each file."""
 
+erasure_epoch = sa.Table(
+    "erasure_epoch",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("epoch", sa.Integer, nullable=False),  # the last entry whose removal is on record here
+    sa.Column("hash", sa.Text, nullable=False),  # of that entry
+    sa.Column("reserved", sa.Integer, nullable=False),  # up to which a crash may have left entries
+)
+"""How far the erasure ledger reached as this state knows it: one row, or none where it never heard of one."""
+
 attempt = sa.Table(
     "attempt",
     metadata,
