@@ -54,6 +54,7 @@ class FileErased(Entry, frozen=True, tag="file"):
     `content` and `result` are digests of what it was and became, `result` None where the file went as a
     whole; `place` is one of where it lay. `by_name`: its name carried the person, so that another file with
     the same content is no concern. `marks`, in base64 and 16 bytes each, is None where they are too many.
+    `places`, in base64, are those of records that went by decision, sealed with the key of the marks.
     """
 
     request: str
@@ -68,6 +69,7 @@ class FileErased(Entry, frozen=True, tag="file"):
     by_name: bool
     result: str | None = None
     marks: str | None = None
+    places: str | None = None
 
 
 class RequestClosed(Entry, frozen=True, tag="closed"):

@@ -11,12 +11,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 from sftpd.erasure import records, traces
 from sftpd.erasure.contents import ContentError, Contents, unnamed
 from sftpd.erasure.erased import FileErased
-from sftpd.erasure.erasures import Erasures
-from sftpd.erasure.marks import MOST, SIZE
+from sftpd.erasure.erasures import Digests, Erasures
+from sftpd.erasure.marks import noted, seal_places
 from sftpd.erasure.messages import Found, Redact, Unsearchable
 from sftpd.erasure.plan import Action, Place
 from sftpd.erasure.readers import Readers
@@ -162,7 +163,7 @@ class Executor:
             return Outcome(done=False, reason=_CHANGED)
         if (kept := self._kept(item)) is not None:
             return kept
-        self._enter(item, old, answer, None, None)
+        self._enter(item, old, answer)
         contents.remove(path, mark)
         return Outcome(True, answer.records, _other_names(fd), old)
 
@@ -182,14 +183,15 @@ class Executor:
                 return Outcome(done=False, reason=_CHANGED)
             if (kept := self._kept(item)) is not None:
                 return kept
-            self._enter(item, old, answer, new, os.pread(marks, MOST * SIZE, 0))
+            self._enter(item, old, answer, _Redaction(new, noted(marks), question))
             seen = contents.replace(path, draft, out, os.fstat(fd))
         return Outcome(True, answer.records, _other_names(fd), old, new, seen, replaced=mark)
 
     def _enter(
-        self, item: Item, old: Fingerprint, answer: Found, new: Fingerprint | None, marks: bytes | None
+        self, item: Item, old: Fingerprint, answer: Found, redaction: "_Redaction | None" = None
     ) -> None:
         """Have the erasure ledger know, durably, what is about to be removed."""
+        told: dict[str, str | None] = {} if redaction is None else redaction.told(self._erasures.digests)
         place = (item.step.folder, item.step.path)
         digests = self._erasures.digests
         with self._ledger.read() as conn:
@@ -209,11 +211,27 @@ class Executor:
                 format=answer.format,
                 records=answer.records,
                 by_name=answer.format == NAME_FORMAT,
-                result=None if new is None else digests.content(new.sha256),
-                marks=base64.b64encode(marks).decode() if marks else None,
+                **told,
             )
 
         self._erasures.append(entry)
+
+
+class _Redaction(NamedTuple):
+    """How a file was redacted: what it became, and by what its records are found again."""
+
+    new: Fingerprint
+    marks: bytes | None
+    question: Redact
+
+    def told(self, digests: Digests) -> dict[str, str | None]:
+        """What the erasure ledger says of it."""
+        sealed = seal_places(self.question.key, self.question.places) if self.question.places else None
+        return {
+            "result": digests.content(self.new.sha256),
+            "marks": None if self.marks is None else base64.b64encode(self.marks).decode(),
+            "places": None if sealed is None else base64.b64encode(sealed).decode(),
+        }
 
 
 def _draft_name(request: Request, item: Item) -> bytes:

@@ -16,8 +16,7 @@ class Redact(Message, frozen=True):
     Records at `places` go too, whatever they carry: locators as a search of the same content gave them.
 
     What is written is whole where the answer is a Found with records and not one of the whole file. To the
-    third go the marks, made with `key`, of the texts that carry one; none where they are too many, and none
-    are made where `key` is empty.
+    third go the marks, made with `key`, of the texts that carry one; none are made where `key` is empty.
     """
 
     name: bytes

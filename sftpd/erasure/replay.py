@@ -21,6 +21,7 @@ from sftpd.erasure.contents import ContentError, Contents, Searchable, cannot_op
 from sftpd.erasure.desk import Links
 from sftpd.erasure.erased import FileErased, Head, RequestClosed
 from sftpd.erasure.erasures import Erasures, Standing
+from sftpd.erasure.marks import unseal_places
 from sftpd.erasure.messages import Found, Repeat
 from sftpd.erasure.plan import Parts, Place, Unsearched
 from sftpd.erasure.readers import Readers
@@ -315,7 +316,9 @@ class Replay:
     ) -> _Step:
         if entry.marks is None:
             return _left("too many texts in it were about the person to note them: remove the file by hand")
-        question = Repeat(path[-1], self._erasures.digests.mark_key(old.sha256))
+        key = self._erasures.digests.mark_key(old.sha256)
+        places = () if entry.places is None else unseal_places(key, base64.b64decode(entry.places))
+        question = Repeat(path[-1], key, places)
         with contents.draft(path, draft) as out, unnamed() as marks:
             durable.write_all(marks, base64.b64decode(entry.marks))
             answer = self._readers.ask(question, [fd, out, marks])

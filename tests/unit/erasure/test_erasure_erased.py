@@ -1,6 +1,7 @@
 """The lines of an erasure ledger: chained, and read up to a torn one."""
 
 import json
+import tempfile
 
 import pytest
 from hypothesis import given
@@ -15,7 +16,7 @@ from sftpd.erasure.erased import (
     decode,
     encode,
 )
-from sftpd.erasure.marks import MOST, Marks
+from sftpd.erasure.marks import MOST, Marks, noted, seal_places, unseal_places
 
 AT = "2026-03-01T10:00:00Z"
 
@@ -83,6 +84,22 @@ def test_marks_know_the_texts_that_were_noted_in_that_content_alone() -> None:
 
 def test_of_too_many_marks_none_is_kept() -> None:
     marks = Marks(b"a" * 32)
-    for number in range(MOST + 5):
-        marks.note(str(number), "")
-    assert marks.packed() == b""
+    with tempfile.TemporaryFile(buffering=0) as file:
+        for number in range(MOST):
+            marks.note(str(number), "")
+        file.write(marks.packed())
+        assert noted(file.fileno()) == marks.packed()
+        for number in range(5):
+            marks.note(f"{number} more", "")
+        file.seek(0)
+        file.write(marks.packed())
+        assert noted(file.fileno()) is None
+
+
+def test_places_are_read_by_who_has_the_content_alone() -> None:
+    places = ("Jan Jansen.csv: record 2", "/jan@example.nl")
+    sealed = seal_places(b"a" * 32, places)
+    assert b"Jan" not in sealed
+    assert unseal_places(b"a" * 32, sealed) == places
+    with pytest.raises(ValueError, match="another key"):
+        unseal_places(b"b" * 32, sealed)
