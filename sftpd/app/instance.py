@@ -75,6 +75,8 @@ class Instance:
         self.audit_folder = about.state / "audit"
         self.receipting = threading.Lock()
         """Held by who writes receipts, and by who removes some with what they were written from."""
+        self.backing_up = threading.Lock()
+        """Held by who makes a backup."""
         self._undo = ExitStack()
         with ExitStack() as undo:
             undo.callback(os.close, _lock(about.state))

@@ -8,6 +8,7 @@ from sftpd import __version__
 from sftpd.app.instance import Instance
 from sftpd.app.verbs import (
     audit,
+    backups,
     erasure,
     holds,
     host_keys,
@@ -34,6 +35,7 @@ _AFTER_REPLAY = frozenset({"retention.run", "vault.get"})
 
 _SUBJECTS = (
     audit.VERBS,
+    backups.VERBS,
     erasure.VERBS,
     holds.VERBS,
     host_keys.VERBS,
