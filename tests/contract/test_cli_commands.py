@@ -143,9 +143,15 @@ def _restored(scene: Scene) -> dict[str, Any]:
     inbound, backup = scene.root / "links/demo/inbound", scene.root / "now.tar"
     (inbound / "archived.csv").unlink()
     (inbound / "stray.csv").write_text("name\nKoos\n")
-    made["backup create"] = scene.json("backup", "create", "--output", backup)
+    made["backup create"] = scene.json("backup", "create", "--output", backup, "--with-keys")
     made["backup verify"] = scene.json("backup", "verify", backup)
     made["backup restore"] = scene.json("backup", "restore", backup, now)
+    shutil.copytree(scene.root / "erasures", now / "erasures")
+    content, again = now / "content", Scene({**scene.made, "config": str(now / "sftpd.toml")})
+    copy = again.json("vault", "list")[0]["id"]
+    again.json("vault", "get", copy, "--output", content, "--reason", "test")
+    assert content.read_text() == "name\nKees\n"
+    assert (now / "keys/audit_ed25519").stat().st_mode & 0o777 == 0o600
     backup.write_bytes(backup.read_bytes()[:-5000])
     made["backup verify:if it does not hold"] = scene.ask("backup", "verify", backup, "--json").json
     return made
