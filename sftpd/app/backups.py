@@ -10,10 +10,10 @@ from pathlib import Path
 
 from sftpd import __version__
 from sftpd.app.instance import Instance
-from sftpd.backup.manifest import Summary, seal
+from sftpd.backup.manifest import BackupError, Summary, seal
 from sftpd.backup.writer import Writer
 from sftpd.config.load import LINKS_FOLDER
-from sftpd.errors import LedgerError, RefusedError
+from sftpd.errors import RefusedError
 from sftpd.files.beneath import Parts, Root
 from sftpd.ledger.database import NEWEST
 
@@ -43,7 +43,7 @@ def create(instance: Instance, output: int, *, with_keys: bool) -> Summary:
     what the ledger does not know is newer, and told of at a restore. The other way round the ledger would
     speak of files that came after the files were copied, which nobody could have back.
 
-    Raises LedgerError, AuditError, OSError, and RefusedError while another backup is made.
+    Raises BackupError where the disk fails, LedgerError, AuditError, and RefusedError while another is made.
     """
     if not instance.backing_up.acquire(blocking=False):
         raise RefusedError("another backup is being made", reason="BACKUP_RUNNING")
@@ -58,6 +58,9 @@ def create(instance: Instance, output: int, *, with_keys: bool) -> Summary:
             summary = _summary(instance, writer, epoch, with_keys)
             writer.close(*seal(summary, instance.key))
         return summary
+    except OSError as error:
+        where = None if error.filename is None else str(error.filename)
+        raise BackupError(f"it could not be made: {error.strerror}", where=where) from error
     finally:
         instance.backing_up.release()
 
@@ -100,7 +103,10 @@ def _state(instance: Instance, writer: Writer) -> int:
 def _configuration(instance: Instance, writer: Writer) -> None:
     root = instance.config.root
     _one(writer, b"sftpd.toml", root / "sftpd.toml")
-    _tree(writer, LINKS_FOLDER.encode(), root / LINKS_FOLDER)
+    folder = root / LINKS_FOLDER
+    writer.folder(LINKS_FOLDER.encode(), folder.stat().st_mode & 0o777)
+    for file in sorted(folder.glob("*.toml")):  # followed, should one be a link: they are our own
+        _one(writer, os.fsencode(f"{LINKS_FOLDER}/{file.name}"), file)
     hooks = instance.config.instance.about.hooks
     if hooks is not None:
         _tree(writer, b"hooks", hooks)
@@ -153,10 +159,7 @@ def _tree(writer: Writer, name: bytes, folder: Path) -> None:
 
 
 def _one(writer: Writer, name: bytes, file: Path) -> None:
-    try:
-        fd = os.open(file, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError as error:
-        raise LedgerError(f"cannot be read: {error.strerror}", where=str(file)) from error
+    fd = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
     try:
         writer.file(name, fd)
     finally:

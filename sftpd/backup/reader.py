@@ -100,6 +100,7 @@ def _members(source: BinaryIO) -> Iterator[tuple[Entry, bool]]:
     while True:
         block = _exactly(source, _BLOCK)
         if not any(block):
+            _require_end(source)
             return
         try:
             info = tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape")
@@ -116,6 +117,12 @@ def _members(source: BinaryIO) -> Iterator[tuple[Entry, bool]]:
             )
         yield _entry(info, told), info.isdir()
         told = {}
+
+
+def _require_end(source: BinaryIO) -> None:
+    while rest := source.read(_CHUNK):
+        if rest.strip(b"\0"):
+            raise BackupError("bytes after its end")
 
 
 def _entry(info: tarfile.TarInfo, told: dict[str, str]) -> Entry:

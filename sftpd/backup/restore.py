@@ -28,6 +28,8 @@ from sftpd.files.fingerprint import Snapshot, identity
 from sftpd.files.syscalls import sync_file_system
 
 _LINKS = b"links"
+_MODE = 0o755
+"""The mode of the folder: local people pass through it to theirs."""
 _OPEN = 0o700
 """The mode of folders until all is in them."""
 
@@ -62,6 +64,7 @@ def restore(archive: Path, target: Path, key: VerifierKey | None, clock: Clock) 
             if not (draft / "state" / "ledger.db").is_file():
                 raise BackupError("holds no ledger", where=str(archive))
             adopted = adopt(draft / "state" / "ledger.db", taking.moved(), verified, clock)
+            draft.chmod(_MODE)
             taking.finish()
             draft.rename(target)
         except BaseException:

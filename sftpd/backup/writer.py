@@ -127,7 +127,7 @@ def _walk(root: Root, top: Parts) -> Iterator[tuple[Parts, bool]]:
         folder = folders.pop()
         yield folder, True
         with suppress(FileNotFoundError, NotADirectoryError), root.scan(folder) as listing:
-            for name, status in sorted(listing):
+            for name, status in listing:
                 if stat.S_ISDIR(status.st_mode):
                     folders.append((*folder, name))
                 elif stat.S_ISREG(status.st_mode):

@@ -127,7 +127,7 @@ class Executor:
         if (kept := self._kept(item)) is not None:
             return kept
         try:
-            contents.drop_draft(path, _draft_name(self._request, item))
+            contents.drop_draft(path, draft_name(self._request, item))
             fd, mark = contents.open(path)
         except (FileNotFoundError, NotADirectoryError):
             return _nothing_left(item, "it was not there any more")
@@ -168,7 +168,7 @@ class Executor:
         return Outcome(True, answer.records, _other_names(fd), old)
 
     def _redact(self, contents: Contents, item: Item, fd: int, mark: str) -> Outcome:
-        path, draft, old = item.step.path, _draft_name(self._request, item), fingerprint(fd)
+        path, draft, old = item.step.path, draft_name(self._request, item), fingerprint(fd)
         plain = tuple(known.plain() for known in self._request.identifiers)
         question = Redact(path[-1], plain, key=self._erasures.digests.mark_key(old.sha256))
         with contents.draft(path, draft) as out, unnamed() as marks:
@@ -234,7 +234,7 @@ class _Redaction(NamedTuple):
         }
 
 
-def _draft_name(request: Request, item: Item) -> bytes:
+def draft_name(request: Request, item: Item) -> bytes:
     """The new file's name until it is whole: hidden, and the same after a crash."""
     return f".erasure-{request.id}-{item.seq}.tmp".encode()
 

@@ -9,32 +9,28 @@ carried out keeps the state from passing it, and so the daemon from serving.
 import base64
 import fcntl
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
 from enum import StrEnum
 
-import sqlalchemy as sa
-
 from sftpd.erasure import records, traces
-from sftpd.erasure.contents import ContentError, Contents, Searchable, cannot_open, unnamed
+from sftpd.erasure.contents import ContentError, Contents, unnamed
 from sftpd.erasure.desk import Links
 from sftpd.erasure.erased import FileErased, Head, RequestClosed
 from sftpd.erasure.erasures import Erasures, Standing
+from sftpd.erasure.execute import draft_name
 from sftpd.erasure.marks import unseal_places
 from sftpd.erasure.messages import Found, Repeat
 from sftpd.erasure.plan import Parts, Place, Unsearched
 from sftpd.erasure.readers import Readers
+from sftpd.erasure.whereabouts import Whereabouts
 from sftpd.errors import ContainmentError, LedgerError, NotFoundError, RefusedError
 from sftpd.files import durable
 from sftpd.files.fingerprint import Fingerprint, fingerprint
-from sftpd.ledger import tables
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
 from sftpd.ledger.writer import Unit
-from sftpd.link import vaulted
-
-_file = tables.kept_file.c
 
 
 class Result(StrEnum):
@@ -81,18 +77,6 @@ class _Step:
     replaced: str | None = None
 
 
-@dataclass(slots=True)
-class _Link:
-    """The folders of one link, open, and where in them contents lie that are to go."""
-
-    name: str
-    contents: dict[str, Contents] = field(default_factory=dict)
-    places: dict[str, list[Place]] = field(default_factory=dict)
-    """By the digest of the content."""
-    blind: list[Unsearched] = field(default_factory=list)
-    """Where one cannot look."""
-
-
 class Replay:
     """Carries out what a restored state does not know to be erased."""
 
@@ -131,20 +115,33 @@ class Replay:
             return  # it is emptied when the ledger is closed
 
     def _replay(self, after: int, opened: ExitStack) -> Iterator[Outcome]:
-        links: dict[str, _Link] = {}
+        links: dict[str, Whereabouts] = {}
         sizes = self._sizes(after)
         passing = True
         for entry, head in self._erasures.pending(after):
+            if entry.link not in links:
+                links[entry.link] = self._look(entry.link, sizes.get(entry.link, set()), opened)
             if isinstance(entry, FileErased):
-                if entry.link not in links:
-                    links[entry.link] = self._look(entry.link, sizes[entry.link], opened)
                 outcomes = list(self._file(entry, links[entry.link]))
             else:
+                self._drop_drafts(entry.request, links[entry.link])
                 outcomes = [_outcome(entry, Result.DONE)]
             passing = passing and not any(outcome.result is Result.LEFT for outcome in outcomes)
             if passing:
                 self._pass(entry, head)
             yield from outcomes
+
+    def _drop_drafts(self, request: str, here: Whereabouts) -> None:
+        """Remove what a request was about to put in the place of files when the state was backed up."""
+        try:
+            with self._ledger.read() as conn:
+                asked, items = records.get(conn, request), records.items(conn, request)
+        except NotFoundError:
+            return
+        for item in items:
+            if item.is_undone and item.step.folder in here.contents:
+                with suppress(OSError, ContainmentError):
+                    here.contents[item.step.folder].drop_draft(item.step.path, draft_name(asked, item))
 
     def _sizes(self, after: int) -> Mapping[str, set[int]]:
         """How large the contents were that are to go, by link."""
@@ -162,94 +159,36 @@ class Replay:
 
         self._ledger.write(work)
 
-    def _look(self, link: str, sizes: set[int], opened: ExitStack) -> _Link:
-        """Open the folders of a link and find the contents that may have to go."""
-        here = _Link(link)
+    def _look(self, link: str, sizes: Collection[int], opened: ExitStack) -> Whereabouts:
+        here = Whereabouts(link, self._ledger, self._erasures.digests)
         try:
-            folders = self._links.folders(link)
+            here.look(self._links.folders(link), sizes, opened)
         except NotFoundError as fault:
-            here.blind.append(Unsearched("", (), f"{fault}; put its configuration back"))
-            return here
-        for folder in folders:
-            try:
-                here.contents[folder.name] = opened.enter_context(folder.open())
-            except FileNotFoundError:
-                continue
-            except OSError as fault:
-                here.blind.append(Unsearched(folder.name, (), cannot_open(fault)))
-                continue
-            for path, digest in self._contents(folder, here, sizes):
-                here.places.setdefault(digest, []).append((folder.name, path))
+            here.closed.append(Unsearched("", (), f"{fault}; put its configuration back"))
         return here
 
-    def _contents(self, folder: Searchable, here: _Link, sizes: set[int]) -> Iterator[tuple[Parts, str]]:
-        """The files of a folder as large as one that is to go, each with the digest of its content."""
-        digest = self._erasures.digests.content
-        if folder.name == vaulted.FOLDER:
-            # To decrypt every copy would take long, and the ledger knows what they are.
-            for path, size, sha256 in self._sealed(here.name):
-                if size in sizes and sha256:
-                    yield path, digest(bytes.fromhex(sha256))
-            return
-        contents = here.contents[folder.name]
-        for path in contents.paths((), here.blind):
-            try:
-                fd, _ = contents.open(path)
-            except (FileNotFoundError, NotADirectoryError):
-                continue
-            except (OSError, ContainmentError) as fault:
-                here.blind.append(Unsearched(folder.name, path, cannot_open(fault)))
-                continue
-            try:
-                if os.fstat(fd).st_size in sizes:
-                    yield path, digest(fingerprint(fd).sha256)
-            finally:
-                os.close(fd)
-
-    def _sealed(self, link: str) -> list[tuple[Parts, int, str]]:
-        query = sa.select(_file.path, _file.size, _file.sha256).where(
-            _file.link == link, _file.folder == vaulted.FOLDER, _file.state == "present"
-        )
-        with self._ledger.read() as conn:
-            return [(tuple(path.split(b"/")), size, sha256) for path, size, sha256 in conn.execute(query)]
-
-    def _file(self, entry: FileErased, here: _Link) -> Iterator[Outcome]:
-        """Carry out an entry wherever its content lies, and say what is at the place that it names."""
-        own = self._place_of(entry, here)
-        places = [place for place in here.places.get(entry.content, []) if not entry.by_name or place == own]
+    def _file(self, entry: FileErased, here: Whereabouts) -> Iterator[Outcome]:
+        """Carry out an entry wherever its content lies, or say what is at the place that it names."""
+        places = here.of(entry)
         for place in places:
             step = self._remove(entry, place, here)
             self._conclude(entry, place, step, here)
-            if step.result is Result.LEFT:
-                yield _outcome(entry, step.result, place[1], step.records, step.reason)
-                continue
-            here.places[entry.content].remove(place)
-            if step.new is not None:
-                became = self._erasures.digests.content(step.new.sha256)
-                here.places.setdefault(became, []).append(place)
+            if step.result is not Result.LEFT:
+                here.became(entry, place, step.new)
             yield _outcome(entry, step.result, place[1], step.records, step.reason)
-        for blind in here.blind:
-            yield _outcome(entry, Result.LEFT, blind.path, 0, f"{blind.folder} {blind.reason}")
-        if not (places or here.blind):
-            yield self._nowhere(entry, own, here)
+        for closed in here.closed:
+            yield _outcome(entry, Result.LEFT, None, 0, f"{closed.folder} {closed.reason}")
+        if not (places or here.closed):
+            yield self._nowhere(entry, here)
 
-    def _place_of(self, entry: FileErased, here: _Link) -> Place | None:
-        """Where this state has the file that an entry names; None where it knows of none."""
-        with self._ledger.read() as conn:
-            query = sa.select(_file.folder, _file.path).where(
-                _file.id == entry.file, _file.state == "present"
-            )
-            row = conn.execute(query).one_or_none()
-        if row is not None and row.folder in here.contents:
-            return row.folder, tuple(row.path.split(b"/"))
-        places = (place for places in here.places.values() for place in places)
-        digest = self._erasures.digests.place
-        return next((each for each in places if digest(here.name, *each) == entry.place), None)
-
-    def _nowhere(self, entry: FileErased, own: Place | None, here: _Link) -> Outcome:
+    def _nowhere(self, entry: FileErased, here: Whereabouts) -> Outcome:
         """The outcome where the content lies nowhere: what is left to do is to follow in the ledger."""
+        own = here.own(entry)
         if own is None:
+            blind = [f"{one.folder} {one.reason}" for one in here.unsearched]
             step = _Step(Result.ABSENT, reason="it is not in this state")
+            if blind:
+                step = _Step(Result.OTHER, reason=f"it was not found, and not all could be read: {blind[0]}")
         else:
             step = self._met(entry, here.contents[own[0]], own[1])
             self._conclude(entry, own, step, here)
@@ -272,10 +211,10 @@ class Replay:
             return _Step(Result.ABSENT, entry.records, reason, new=now, seen=mark)
         return _Step(Result.OTHER, reason="it has another content: look whether it is about the person")
 
-    def _remove(self, entry: FileErased, place: Place, here: _Link) -> _Step:
+    def _remove(self, entry: FileErased, place: Place, here: Whereabouts) -> _Step:
         folder, path = place
         contents, draft = here.contents[folder], f".erasure-replay-{entry.epoch}.tmp".encode()
-        hold = self._links.hold(here.name, folder, path)
+        hold = self._links.hold(here.link, folder, path)
         if hold is not None:
             return _left(f"legal hold: {hold}; it was released before the file was erased: release it again")
         try:
@@ -335,24 +274,24 @@ class Replay:
             reason = "it is written otherwise than then: look whether it is as it should be"
         return _Step(Result.DONE, answer.records, reason, old, new, seen, mark)
 
-    def _conclude(self, entry: FileErased, place: Place, step: _Step, here: _Link) -> None:
+    def _conclude(self, entry: FileErased, place: Place, step: _Step, here: Whereabouts) -> None:
         """Have the ledger follow, with the event of it."""
         follows = step.result in (Result.DONE, Result.ABSENT)
         gone = follows and entry.result is None
         crossed: Sequence[str] = ()
         if follows and (gone or step.new is not None):
             with self._ledger.read() as conn:
-                crossed = traces.transfers(conn, here.name, place, step.old)
+                crossed = traces.transfers(conn, here.link, place, step.old)
 
         def work(unit: Unit) -> None:
             if step.new is not None and step.seen is not None:
-                traces.redacted(unit, here.name, place, step.old, step.new, step.seen)
+                traces.redacted(unit, here.link, place, step.old, step.new, step.seen)
             elif gone:
-                traces.erased(unit, here.name, place, step.old)
+                traces.erased(unit, here.link, place, step.old)
             outcome = _outcome(entry, step.result, None, step.records)
-            unit.record(Event("erasure.replayed", here.name, outcome.public))
+            unit.record(Event("erasure.replayed", here.link, outcome.public))
 
-        with self._links.receiptless(here.name, crossed):
+        with self._links.receiptless(here.link, crossed):
             self._ledger.write(work)
         if step.replaced is not None:
             here.contents[place[0]].retire(step.replaced)

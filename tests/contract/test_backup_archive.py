@@ -122,6 +122,8 @@ def test_no_byte_of_a_backup_can_be_changed_or_cut_off(tree: Path) -> None:
     for cut in range(0, end, 1009):
         with pytest.raises(BackupError):
             reader.read(io.BytesIO(raw[:cut]), KEY.verifier)
+    with pytest.raises(BackupError, match="after its end"):
+        reader.read(io.BytesIO(raw + b"x"), KEY.verifier)
     start = raw.index(b"backup.json") - 1000
     for place in [*range(0, end, 4999), *range(start, end, 251)]:
         if raw[place] == 0:

@@ -18,6 +18,7 @@ import pytest
 from erasure_scene import JAN, RECEIVED, Scene
 from vault_scene import put
 
+from sftpd.erasure.contents import Files
 from sftpd.erasure.erasures import Standing
 from sftpd.erasure.replay import Replay, Result, require_done
 from sftpd.erasure.request import State
@@ -304,6 +305,41 @@ def test_kill_9_at_any_step_of_a_replay_is_finished_by_the_next(live, children, 
             assert states == {"r1": "present", "r2": "erased"}
             (kept,) = [row for row in again.rows(tables.kept_file) if row["id"] == "r1"]
             assert kept["sha256"] == hashlib.sha256(WITHOUT_BOTH.encode()).hexdigest()
+
+
+def test_a_backup_from_any_step_of_an_erasure_comes_back_without_the_person(
+    live, children, tmp_path, monkeypatch
+):
+    receive(live, "r1", live.put("inbound/a.csv", TABLE))
+    live.put("inbound/b.txt", JAN)
+    request = live.approved()
+    backups = []
+
+    def backing_up(call):
+        def step(*args):
+            backups.append(tmp_path / str(len(backups)))
+            shutil.copytree(live.root, backups[-1], ignore=shutil.ignore_patterns("erasures"))
+            return call(*args)
+
+        return step
+
+    for owner, name in ((live.ledger, "write"), (Files, "remove"), (Files, "replace")):
+        monkeypatch.setattr(owner, name, backing_up(getattr(owner, name)))
+    live.desk.run(request)
+    monkeypatch.undo()
+    live.erasures.close()
+    standings = []
+    for place in backups:
+        shutil.copytree(live.root / "erasures", place / "erasures")
+        with opened(place, children) as again:
+            standings.append(again.erasures.compare().standing)
+            if standings[-1] is Standing.BEHIND:
+                require_done(replay(again))
+            for interrupted in again.desk.interrupted():
+                again.desk.run(interrupted)
+            assert texts(again) == {"a.csv": WITHOUT_JAN}
+    assert set(standings) == {Standing.BEHIND, Standing.CURRENT}
+    assert len(backups) > 10
 
 
 def run(beginning: Path, place: Path, step: int) -> bytes:
