@@ -52,8 +52,9 @@ class FileErased(Entry, frozen=True, tag="file"):
     """A file, or records of it, that a request removed.
 
     `content` and `result` are digests of what it was and became, `result` None where the file went as a
-    whole; `place` is one of where it lay. `by_name`: its name carried the person, so that another file with
-    the same content is no concern. `marks`, in base64 and 16 bytes each, is None where they are too many.
+    whole; `place` is one of where it lay. `only_here`: another file with the same content is no concern, for
+    it was the name of this one that carried the person. `marks`, in base64 and 16 bytes each, is None where
+    they are too many.
     `places`, in base64, are those of records that went by decision, sealed with the key of the marks.
     """
 
@@ -66,7 +67,7 @@ class FileErased(Entry, frozen=True, tag="file"):
     size: int
     format: str
     records: int
-    by_name: bool
+    only_here: bool
     result: str | None = None
     marks: str | None = None
     places: str | None = None

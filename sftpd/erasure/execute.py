@@ -210,7 +210,7 @@ class Executor:
                 size=old.size,
                 format=answer.format,
                 records=answer.records,
-                by_name=answer.format == NAME_FORMAT,
+                only_here=answer.format == NAME_FORMAT,
                 **told,
             )
 

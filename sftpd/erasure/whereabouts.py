@@ -60,9 +60,9 @@ class Whereabouts:
         return self._by_place.get(entry.place)
 
     def of(self, entry: FileErased) -> list[Place]:
-        """Where the content of an entry lies; of one whose name carried the person only its own place."""
+        """Where the content of an entry lies; of one that was for a single file only the place of that."""
         places = self._by_content.get(entry.content, [])
-        if not entry.by_name:
+        if not entry.only_here:
             return list(places)
         own = self.own(entry)
         return [place for place in places if place == own]
