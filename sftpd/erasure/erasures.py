@@ -163,8 +163,12 @@ class Erasures:
             )
 
     def append(self, make: Callable[[int, str], Entry]) -> None:
-        """Add what `make` gives for the next epoch and the time, durably. Raises ErasureLedgerError."""
+        """Add what `make` gives for the next epoch and the time, durably.
+
+        Raises ErasureLedgerError, and RefusedError where the ledger was taken away meanwhile.
+        """
         with self._alone:
+            self.require_current()
             file = self._opened()
             epoch = file.head.epoch + 1
             self._ledger.write(partial(_reserve, epoch))
@@ -179,7 +183,7 @@ class Erasures:
 
         Takes no lock: who appends holds it while waiting for the writer, on whose thread this runs.
         """
-        head = self._opened().head
+        head = (self._file or self._opened()).head
         _set(unit.conn, head, head.epoch)
         return head.epoch
 
@@ -228,6 +232,8 @@ class Erasures:
         return self._file
 
     def _opened(self) -> LedgerFile:
+        if self._file is not None and not self._file.is_there:
+            self.close()
         if self._file is None:
             file = LedgerFile.open(self._path)
             if file.beginning.key != self.digests.check:

@@ -80,6 +80,15 @@ class LedgerFile:
         """Let go of the file."""
         os.close(self._fd)
 
+    @property
+    def is_there(self) -> bool:
+        """Whether its path still leads to this file; what is added to another one is lost."""
+        try:
+            found = self._path.stat()
+        except OSError:
+            return False
+        return os.path.samestat(found, os.fstat(self._fd))
+
     def append(self, entry: Entry) -> Head:
         """Add an entry with the next epoch; when this returns it survives a power loss.
 
@@ -101,6 +110,8 @@ class LedgerFile:
 
     def hash_at(self, epoch: int) -> bytes | None:
         """The hash of the line with that epoch; None where there is none."""
+        if epoch == self.head.epoch:
+            return self.head.hash
         return next((read.head.hash for read in self._read() if read.head.epoch == epoch), None)
 
     def _read(self) -> Iterator[Read]:

@@ -265,6 +265,23 @@ def test_a_lost_or_shorter_or_other_ledger_is_noticed(live, tmp_path):
     assert path.read_bytes() == whole
 
 
+def test_nothing_is_removed_while_the_ledger_is_away(live):
+    path = live.put("inbound/a.csv", TABLE)
+    request = live.approved()
+    ledger = live.root / "erasures/ledger.jsonl"
+    away = ledger.rename(live.root / "away")
+    with pytest.raises(RefusedError, match="missing"):
+        live.desk.run(request)
+    ledger.write_bytes(b"")
+    with pytest.raises(RefusedError, match="no erasure ledger"):
+        live.desk.run(request)
+    assert path.read_text() == TABLE
+    away.rename(ledger)
+    live.desk.run(request)
+    assert path.read_text() == WITHOUT_JAN
+    assert ledger.read_bytes().count(b"\n") == 3
+
+
 def test_who_has_lost_the_ledger_can_go_on_and_that_is_recorded(live):
     live.put("inbound/a.csv", TABLE)
     erase(live, f"email={JAN}")
