@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon import Daemon, command
+from daemon import Daemon, command, eventually
 
 JAN = "jan@example.org"
 TABLE = f"name,email\nJan,{JAN}\nAnna,anna@example.org\n".encode()
@@ -31,6 +31,11 @@ def restore(daemon: Daemon, archive: Path) -> Any:
     assert done.returncode == 0, done.stderr
     shutil.copytree(old / "keys", daemon.root / "keys")
     return json.loads(done.stdout)
+
+
+def received(daemon: Daemon) -> set[str]:
+    """The files that the ledger knows to be received."""
+    return {item["path"] for item in asked(daemon, "transfer", "list", "--state", "done")}
 
 
 def test_a_restored_instance_serves_only_when_what_was_erased_is_gone_again(tmp_path: Path) -> None:
@@ -102,8 +107,8 @@ def test_what_was_acknowledged_when_a_backup_began_is_in_it_and_the_rest_is_told
         assert told["missing"] == 0
         assert {f"before-{number}" for number in range(10)} <= there <= later
         daemon.start()
-        known = {item["path"] for item in asked(daemon, "transfer", "list", "--state", "done")}
-        inbound = {path.name for path in daemon.inbound.iterdir()}
-        assert inbound == known | unknown
+        eventually(
+            lambda: {path.name for path in daemon.inbound.iterdir()} == received(daemon) | unknown, daemon
+        )
         assert len(daemon.events_of("backup.file_unknown")) == len(told["unknown_files"])
         assert daemon.events_of("backup.restored", log="system")[0]["data"]["missing"] == 0
