@@ -5,13 +5,14 @@ be seen so even where a crash comes between the two, the state reserves an epoch
 
     reserved in the state → line in the ledger → the removal → noted in the state, with the ledger's hash
 
-What the ledger has above the reserved epoch this state has never heard of, and must be replayed.
+An epoch is reserved for one request. What the ledger has of that up to there a crash left, and the request
+goes on; of anything else above what it has noted the state has never heard, and it must be replayed.
 """
 
 import hashlib
 import hmac
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC
 from enum import StrEnum
@@ -23,7 +24,6 @@ import sqlalchemy as sa
 from sftpd.clock import Clock
 from sftpd.erasure.erased import (
     Beginning,
-    Entry,
     FileErased,
     Head,
     Read,
@@ -41,6 +41,8 @@ from sftpd.ledger.writer import Unit
 
 _row = tables.erasure_epoch
 _ONE = "erasures"
+_ENOUGH = 1000
+"""Entries above those noted by which one can tell that they are not what a crash left."""
 _LOST = (
     "put it back from where it is copied to; if it is lost for good: sftpd erasure ledger-lost --reason TEXT"
 )
@@ -56,10 +58,23 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Known:
-    """What a state knows of the ledger: its head as noted, and the epoch that a crash may have left there."""
+    """What a state knows of the ledger: its head as noted, and up to which epoch a crash may have left more.
+
+    That is of one request, which then goes on.
+    """
 
     head: Head
     reserved: int
+    request: str | None
+
+    def expects(self, entries: Iterable[Beginning | FileErased | RequestClosed]) -> bool:
+        """Whether these entries above the head may be what a crash left."""
+        return all(
+            not isinstance(entry, Beginning)
+            and entry.epoch <= self.reserved
+            and entry.request == self.request
+            for entry in entries
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +153,8 @@ class Erasures:
                 file = self._begin(0)
             if known is None and file.head.epoch == file.beginning.epoch == 0:
                 self._ledger.write(self.note)
-            return compared(known, file.beginning, file.head, file.hash_at)
+            above = (read.entry for read in file.entries(after))
+            return compared(known, file.beginning, file.head, file.hash_at, above)
 
     def require_current(self) -> None:
         """Pass if this state knows of every erasure.
@@ -162,7 +178,7 @@ class Erasures:
                 remedy="run sftpd erasure replay, and serve then",
             )
 
-    def append(self, make: Callable[[int, str], Entry]) -> None:
+    def append(self, make: Callable[[int, str], FileErased | RequestClosed]) -> None:
         """Add what `make` gives for the next epoch and the time, durably.
 
         Raises ErasureLedgerError, and RefusedError where the ledger was taken away meanwhile.
@@ -170,21 +186,23 @@ class Erasures:
         with self._alone:
             self.require_current()
             file = self._opened()
-            epoch = file.head.epoch + 1
-            self._ledger.write(partial(_reserve, epoch))
+            entry, known = make(file.head.epoch + 1, self._now()), self._known()
+            if known is None or (known.reserved, known.request) != (entry.epoch, entry.request):
+                self._ledger.write(partial(self.reserve, request=entry.request))
             try:
-                file.append(make(epoch, self._now()))
+                file.append(entry)
             except BaseException:
                 self.close()  # only opening it anew tells whether it has the line
                 raise
 
-    def note(self, unit: Unit) -> int:
-        """Note in the state how far the ledger reaches, with what was done by then; returns the epoch.
+    def reserve(self, unit: Unit, request: str) -> None:
+        """Have the state expect one entry more; `append` does so too where that is not done yet."""
+        unit.conn.execute(_row.update().values(reserved=self._head().epoch + 1, request=request))
 
-        Takes no lock: who appends holds it while waiting for the writer, on whose thread this runs.
-        """
-        head = (self._file or self._opened()).head
-        _set(unit.conn, head, head.epoch)
+    def note(self, unit: Unit) -> int:
+        """Note in the state how far the ledger reaches, with what was done by then; returns the epoch."""
+        head = self._head()
+        _set(unit.conn, head)
         return head.epoch
 
     def pending(self, after: int) -> Iterator[tuple[FileErased | RequestClosed, Head]]:
@@ -195,7 +213,7 @@ class Erasures:
 
     def pass_on(self, unit: Unit, head: Head) -> None:
         """Note in a state that was restored that all up to `head` is erased in it too."""
-        _set(unit.conn, head, head.epoch)
+        _set(unit.conn, head)
 
     def go_on_without(self, by: str, reason: str) -> Compared:
         """Begin a new ledger where the old one is lost, which is recorded; what is there is put aside.
@@ -219,12 +237,16 @@ class Erasures:
             first = next(beginning).head
 
             def work(unit: Unit) -> None:
-                _set(unit.conn, first, first.epoch)
+                _set(unit.conn, first)
                 public = {"known": found.after, "found": found.epoch, "begins_after": first.epoch}
                 unit.record(Event("erasure.ledger_lost", None, public, {"operator": by, "reason": reason}))
 
             self._ledger.write(work)
             return self.compare()
+
+    def _head(self) -> Head:
+        """Takes no lock: who appends holds it while waiting for the writer, on whose thread this runs."""
+        return (self._file or self._opened()).head
 
     def _begin(self, after: int) -> LedgerFile:
         beginning = Beginning(after, self._now(), self._instance, self.digests.check)
@@ -253,13 +275,17 @@ class Erasures:
 def known(conn: sa.Connection) -> Known | None:
     """What the state behind a connection knows of the ledger; None where it has never heard of one."""
     row = conn.execute(sa.select(_row)).one_or_none()
-    return None if row is None else Known(Head(row.epoch, bytes.fromhex(row.hash)), row.reserved)
+    return None if row is None else Known(Head(row.epoch, bytes.fromhex(row.hash)), row.reserved, row.request)
 
 
 def compared(
-    known: Known | None, beginning: Beginning, head: Head, hash_at: Callable[[int], bytes | None]
+    known: Known | None,
+    beginning: Beginning,
+    head: Head,
+    hash_at: Callable[[int], bytes | None],
+    above: Iterable[Beginning | FileErased | RequestClosed],
 ) -> Compared:
-    """How a state that knows so much stands to a ledger with that beginning and head."""
+    """How a state that knows so much stands to a ledger: `above` are its entries above those."""
     after = 0 if known is None else known.head.epoch
     fault = ""
     if beginning.epoch > after:
@@ -270,9 +296,8 @@ def compared(
         fault = f"is another one: its entry {after} is not the one that was noted"
     if fault:
         return Compared(Standing.LOST, after, head.epoch, fault)
-    reserved = after if known is None else max(after, known.reserved)
-    standing = Standing.BEHIND if head.epoch > reserved else Standing.CURRENT
-    return Compared(standing, after, head.epoch)
+    is_current = head.epoch == after or (known is not None and known.expects(above))
+    return Compared(Standing.CURRENT if is_current else Standing.BEHIND, after, head.epoch)
 
 
 def look(conn: sa.Connection, path: Path) -> Compared:
@@ -283,6 +308,7 @@ def look(conn: sa.Connection, path: Path) -> Compared:
     noted = known(conn)
     wanted = 0 if noted is None else noted.head.epoch
     reads: list[Read] = []
+    above: list[Beginning | FileErased | RequestClosed] = []
     hashes = {}
     try:
         with path.open("rb") as lines:
@@ -290,6 +316,8 @@ def look(conn: sa.Connection, path: Path) -> Compared:
                 reads = [*reads[:1], read]
                 if read.head.epoch == wanted:
                     hashes[wanted] = read.head.hash
+                elif read.head.epoch > wanted and len(above) < _ENOUGH:
+                    above.append(read.entry)
     except FileNotFoundError:
         standing = Standing.CURRENT if noted is None else Standing.LOST
         return Compared(standing, wanted, 0, "is missing")
@@ -297,14 +325,10 @@ def look(conn: sa.Connection, path: Path) -> Compared:
         return Compared(Standing.LOST, wanted, 0, fault.what)
     if not reads or not isinstance(reads[0].entry, Beginning):
         return Compared(Standing.LOST, wanted, 0, "is no erasure ledger")
-    return compared(noted, reads[0].entry, reads[-1].head, hashes.get)
+    return compared(noted, reads[0].entry, reads[-1].head, hashes.get, above)
 
 
-def _reserve(epoch: int, unit: Unit) -> None:
-    unit.conn.execute(_row.update().values(reserved=epoch))
-
-
-def _set(conn: sa.Connection, head: Head, reserved: int) -> None:
-    values = {"epoch": head.epoch, "hash": head.hash.hex(), "reserved": reserved}
+def _set(conn: sa.Connection, head: Head) -> None:
+    values = {"epoch": head.epoch, "hash": head.hash.hex(), "reserved": head.epoch, "request": None}
     if not conn.execute(_row.update().values(**values)).rowcount:
         conn.execute(_row.insert().values(name=_ONE, **values))

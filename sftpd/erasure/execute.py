@@ -91,6 +91,7 @@ class Executor:
 
     def _intend(self, item: Item, unit: Unit) -> None:
         records.intend(unit, self._request.id, item.seq)
+        self._erasures.reserve(unit, self._request.id)
         unit.record(Event("erasure.intended", self._request.link, self._public(item)))
 
     def _conclude(self, item: Item, outcome: Outcome, unit: Unit) -> None:

@@ -20,6 +20,7 @@ from vault_scene import put
 
 from sftpd.erasure.contents import Files
 from sftpd.erasure.erasures import Standing
+from sftpd.erasure.execute import Executor, Outcome
 from sftpd.erasure.replay import Replay, Result, require_done
 from sftpd.erasure.request import State
 from sftpd.errors import RefusedError
@@ -356,7 +357,29 @@ def test_a_backup_from_any_step_of_an_erasure_comes_back_without_the_person(
                 again.desk.run(interrupted)
             assert texts(again) == {"a.csv": WITHOUT_JAN}
     assert set(standings) == {Standing.BEHIND, Standing.CURRENT}
-    assert len(backups) > 10
+    assert len(backups) > 8
+
+
+def test_what_another_request_took_in_place_of_what_was_reserved_is_replayed(live, children, monkeypatch):
+    live.put("inbound/a.csv", TABLE)
+    live.put("inbound/b.txt", PIET)
+    first = live.approved()
+    backups = []
+
+    def backing_up(*args):
+        backups.append(backed_up(live))
+        return Outcome(done=False, reason="legal hold: case 7")
+
+    monkeypatch.setattr(Executor, "_remove", backing_up)
+    with pytest.raises(RefusedError, match="still finds"):
+        live.desk.run(first)
+    monkeypatch.undo()
+    live.links.holds["inbound", b"a.csv"] = "case 7"
+    erase(live, f"email={PIET}")
+    with restored(live, backups[0], children) as again:
+        assert again.erasures.compare().standing is Standing.BEHIND
+        require_done(replay(again))
+        assert texts(again) == {"a.csv": TABLE}
 
 
 def run(beginning: Path, place: Path, step: int) -> bytes:

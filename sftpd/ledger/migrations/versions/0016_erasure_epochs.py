@@ -15,5 +15,6 @@ def upgrade() -> None:
         sa.Column("epoch", sa.Integer(), nullable=False),
         sa.Column("hash", sa.Text(), nullable=False),
         sa.Column("reserved", sa.Integer(), nullable=False),
+        sa.Column("request", sa.Text()),
         sa.PrimaryKeyConstraint("name", name=op.f("pk_erasure_epoch")),
     )
