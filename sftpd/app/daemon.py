@@ -105,6 +105,7 @@ class Daemon:
 
     def _start(self) -> None:
         instance = self.instance
+        instance.erasures.require_current()
         sockets = self._sockets()
         self.addresses = [_address(sock) for sock, _ in sockets]
         gap = sandbox.kernel_support().unprotected
@@ -361,6 +362,7 @@ def _require_same(old: Config, new: Config) -> None:
         "metrics": lambda c: c.instance.metrics,
         "audit": lambda c: c.instance.audit,
         "control": lambda c: c.instance.control,
+        "erasure": lambda c: c.instance.erasure,
         "log": lambda c: c.instance.log,
     }
     changed = [key for key, value in fixed.items() if value(old) != value(new)]

@@ -15,7 +15,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 
 from sftpd import logs
-from sftpd.app.keys import signing_key
+from sftpd.app.keys import signing_key, token_key
 from sftpd.app.links import build_link
 from sftpd.app.rules import build_rules
 from sftpd.app.vaults import Vaults
@@ -25,6 +25,7 @@ from sftpd.config.erasure_model import ErasureSection, FixedWidthSection
 from sftpd.config.load import Config
 from sftpd.erasure.contents import Folder, Searchable, VaultFolder
 from sftpd.erasure.desk import ErasureDesk
+from sftpd.erasure.erasures import Digests, Erasures
 from sftpd.erasure.layouts import Column, FixedWidth
 from sftpd.erasure.notices import FOLDER as NOTICES
 from sftpd.erasure.readers import READER, Readers
@@ -82,6 +83,8 @@ class Instance:
         self.audit_folder = about.state / "audit"
         self.receipting = threading.Lock()
         """Held by who writes receipts, and by who removes some with what they were written from."""
+        self.backing_up = threading.Lock()
+        """Held by who makes a backup."""
         self._undo = ExitStack()
         with ExitStack() as undo:
             undo.callback(os.close, _lock(about.state))
@@ -129,11 +132,25 @@ class Instance:
         return children
 
     @functools.cached_property
-    def erasure(self) -> ErasureDesk:
-        """The desk for deletion requests."""
+    def readers(self) -> Readers:
+        """The pool of readers; started when first wanted."""
         readers = Readers(self.children)
         self._undo.callback(readers.close)
-        return ErasureDesk(self.ledger, readers, _ErasureLinks(self), self.key)
+        return readers
+
+    @functools.cached_property
+    def erasures(self) -> Erasures:
+        """The erasure ledger, which lies apart from the state."""
+        digests = Digests(token_key(self.key, "erasure ledger"))
+        path = self.config.instance.erasure_ledger
+        erasures = Erasures(self.ledger, path, self.name, digests, self.clock)
+        self._undo.callback(erasures.close)
+        return erasures
+
+    @functools.cached_property
+    def erasure(self) -> ErasureDesk:
+        """The desk for deletion requests."""
+        return ErasureDesk(self.ledger, self.readers, self.erasures, ErasureLinks(self), self.key)
 
     @functools.cached_property
     def order_readers(self) -> Readers:
@@ -219,7 +236,7 @@ class Instance:
             return self.held(link, folder, path, own)
 
 
-class _ErasureLinks:
+class ErasureLinks:
     """What deletion requests must know of links."""
 
     def __init__(self, instance: Instance) -> None:

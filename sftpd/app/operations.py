@@ -8,12 +8,14 @@ from sftpd import __version__
 from sftpd.app.instance import Instance
 from sftpd.app.verbs import (
     audit,
+    backups,
     erasure,
     holds,
     host_keys,
     links,
     receipts,
     remotes,
+    replays,
     retention,
     retention_papers,
     transfers,
@@ -29,14 +31,19 @@ from sftpd.service.schedule import last_runs
 Live = Callable[[], dict[str, object]]
 """What only a running daemon can tell."""
 
+_AFTER_REPLAY = frozenset({"retention.run", "vault.get"})
+"""What must not be done in a state that was restored until it has lost again what was erased."""
+
 _SUBJECTS = (
     audit.VERBS,
+    backups.VERBS,
     erasure.VERBS,
     holds.VERBS,
     host_keys.VERBS,
     links.VERBS,
     receipts.VERBS,
     remotes.VERBS,
+    replays.VERBS,
     retention.VERBS,
     retention_papers.VERBS,
     transfers.VERBS,
@@ -49,7 +56,14 @@ def operations(instance: Instance, live: Live | None = None) -> dict[str, Operat
     bound: dict[str, Operation] = {
         verb: partial(work, instance) for verbs in _SUBJECTS for verb, work in verbs.items()
     }
+    if live is None:
+        bound |= {verb: partial(_after_replay, instance, bound[verb]) for verb in _AFTER_REPLAY}
     return bound | {"status": partial(_status, instance, live)}
+
+
+def _after_replay(instance: Instance, operation: Operation, arguments: Arguments) -> Any:
+    instance.erasures.require_current()
+    return operation(arguments)
 
 
 def _status(instance: Instance, live: Live | None, _: Arguments) -> dict[str, Any]:

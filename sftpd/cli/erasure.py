@@ -6,7 +6,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sftpd.cli import certificate
+from sftpd.cli import certificate, erasure_replay
 from sftpd.cli.ask import ask
 from sftpd.cli.common import (
     DEFAULT_CONFIG,
@@ -27,6 +27,8 @@ from sftpd.errors import UsageError
 group = typer.Typer()
 for _work in (certificate.certificate, certificate.render, certificate.verify):
     group.command(_work.__name__)(_work)
+group.command("replay")(erasure_replay.replay)
+group.command("ledger-lost")(erasure_replay.ledger_lost)
 
 IdArgument = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
 LinkAboutOption = Annotated[

@@ -48,11 +48,24 @@ def check(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) ->
         else:
             print("\n".join(error.faults), file=sys.stderr)
         raise typer.Exit(error.exit_code) from None
+    fault = _erasure_fault(loaded)
+    if fault is not None:
+        if as_json:
+            print_json({"valid": False, "faults": [fault]})
+        else:
+            print(fault, file=sys.stderr)
+        raise typer.Exit(ConfigError.exit_code)
     counts = _counts(loaded)
     if as_json:
         print_json({"valid": True, "faults": [], "digest": loaded.digest, **counts})
     else:
         print(f"config is valid: {', '.join(_counted(number, noun) for noun, number in counts.items())}")
+
+
+def _erasure_fault(config: Config) -> str | None:
+    from sftpd.app.standing import erasure_fault
+
+    return erasure_fault(config)
 
 
 def _counts(config: Config) -> dict[str, int]:

@@ -24,6 +24,7 @@ COMMANDS = {
     "vault": ("vault:group", "Vaults: the archive copies of files that crossed a link."),
     "hold": ("hold:group", "Legal holds: what must stay whatever the rules say."),
     "erasure": ("erasure:group", "Deletion requests, from receipt to certificate."),
+    "backup": ("backup:group", "Backups: the instance as one archive, and from it again."),
     "audit": ("audit:group", "Audit logs: read, verify and prove."),
     "hook": ("hook:group", "Hooks: list and try them."),
     "host-key": ("host_key:group", "The keys by which partners know this server."),

@@ -15,6 +15,11 @@ def check_instance(instance: InstanceFile) -> Iterator[Finding]:
     if _overlap(instance.about.state, instance.about.links):
         path: KeyPath = ("instance", "links")
         yield Finding(path, path, "lies in the state folder or around it, allowed: a folder apart from it")
+    ledger = instance.erasure_ledger
+    if any(folder in ledger.parents for folder in (instance.about.state, instance.about.links)):
+        path = ("erasure", "ledger")
+        text = "lies in the folder of the state or of the links, allowed: a file apart from what is backed up"
+        yield Finding(path, path, text)
 
 
 def check_link(link: LinkFile, stem: str) -> Iterator[Finding]:

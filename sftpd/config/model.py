@@ -176,6 +176,14 @@ class LogSection(Section):
     """Lines for people, or one JSON object a line."""
 
 
+class ErasureLedgerSection(Section):
+    """The memory of what was erased, by which a restored backup loses it again; see `docs/backup.md`."""
+
+    ledger: ConfigPath | None = Field(default=None, examples=["/srv/erasures/ledger.jsonl"])
+    """The erasure ledger: a file best kept on other storage, that no backup of `state` and `links` holds;
+    `erasures/ledger.jsonl` beside the state folder if left out."""
+
+
 class SchedulerSection(Section):
     """What is done regularly; times of day are in the instance's time zone."""
 
@@ -220,9 +228,15 @@ class InstanceFile(Section):
     log: LogSection = LogSection()
     scheduler: SchedulerSection = SchedulerSection()
     retention: RetentionGuardSection = RetentionGuardSection()
+    erasure: ErasureLedgerSection = ErasureLedgerSection()
     control: ControlSection = ControlSection()
     limits: LimitsSection = LimitsSection()
     metrics: MetricsSection = MetricsSection()
+
+    @property
+    def erasure_ledger(self) -> Path:
+        """The path of the erasure ledger."""
+        return self.erasure.ledger or self.about.state.parent / "erasures" / "ledger.jsonl"
 
     @property
     def control_socket(self) -> Path:

@@ -274,11 +274,8 @@ class Copies:
     @contextmanager
     def draft(self, _path: Parts, _name: bytes) -> Iterator[int]:
         """Another unnamed file in memory."""
-        fd = _unnamed()
-        try:
+        with unnamed() as fd:
             yield fd
-        finally:
-            os.close(fd)
 
     def drop_draft(self, _path: Parts, _name: bytes) -> None:
         """Nothing is left of it."""
@@ -328,6 +325,16 @@ def _told() -> Iterator[None]:
         raise FileNotFoundError(errno.ENOENT, gone.what) from gone
     except SftpdError as fault:
         raise ContentError(f"the vault failed: {fault.what}") from fault
+
+
+@contextmanager
+def unnamed() -> Iterator[int]:
+    """An empty file in memory, for the context."""
+    fd = _unnamed()
+    try:
+        yield fd
+    finally:
+        os.close(fd)
 
 
 def _unnamed() -> int:

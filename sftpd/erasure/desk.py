@@ -13,6 +13,8 @@ from sftpd.audit.checkpoint import SigningKey
 from sftpd.erasure import deliveries, intake, match_records, notices, records
 from sftpd.erasure.contents import Contents, Searchable
 from sftpd.erasure.deliveries import Delivery
+from sftpd.erasure.erased import RequestClosed
+from sftpd.erasure.erasures import Erasures
 from sftpd.erasure.evidence import Evidence, certify
 from sftpd.erasure.execute import Executor
 from sftpd.erasure.forgetting import forget_old, leave_nothing
@@ -75,9 +77,12 @@ class Links(intake.Links, Protocol):
 class ErasureDesk:
     """Opens, searches, approves and runs deletion requests; one of them at a time."""
 
-    def __init__(self, ledger: Ledger, readers: Readers, links: Links, key: SigningKey) -> None:
+    def __init__(
+        self, ledger: Ledger, readers: Readers, erasures: Erasures, links: Links, key: SigningKey
+    ) -> None:
         self._ledger = ledger
         self._readers = readers
+        self._erasures = erasures
         self._links = links
         self._key = key
         self.intake = Intake(ledger, links)
@@ -165,9 +170,11 @@ class ErasureDesk:
         """Carry out the approved plan, search again and issue the certificate; repeat it after a crash.
 
         Raises RefusedError `ERASURE_STATE`, or `ERASURE_REMAINS` where the second search still finds the
-        person: then find, approve and run again. Also ProcessError and LedgerError.
+        person: then find, approve and run again; `REPLAY_NEEDED` in a state that was restored. Also
+        ProcessError, LedgerError and ErasureLedgerError.
         """
         with self._working:
+            self._erasures.require_current()
             request = self._ledger.write(lambda unit: records.advance(unit, request_id, Trigger.RUN))
             if request.state is not State.VERIFYING:
                 self._carry_out(request)
@@ -222,8 +229,8 @@ class ErasureDesk:
             }
             held = partial(self._links.hold, request.link)
             receiptless = partial(self._links.receiptless, request.link)
-            readers = self._readers_of(request.link)
-            Executor(self._ledger, readers, request, contents, held, receiptless).carry_out(items)
+            tools = (self._ledger, self._readers_of(request.link), self._erasures)
+            Executor(*tools, request, contents, held, receiptless).carry_out(items)
 
     def _readers_of(self, link: str) -> Readers:
         return self._readers.knowing(self._links.layouts(link))
@@ -245,6 +252,8 @@ class ErasureDesk:
         media = {folder.name: folder.medium() for folder in self._links.folders(request.link)}
         with self._ledger.read() as conn:
             delivered = deliveries.of_same_content(conn, request.id)
+        if not any(step.action is Action.KEEP for step in steps):
+            self._erasures.append(lambda epoch, at: RequestClosed(epoch, at, request.id, request.link))
         self._ledger.write(partial(self._close, request, searched, steps, media, delivered))
         leave_nothing(self._ledger)
 
@@ -275,7 +284,7 @@ class ErasureDesk:
             event = "erasure.partial"
             records.advance(unit, request.id, Trigger.ONLY_HELD_LEFT, certificate=certificate)
         else:
-            closing = {"certificate": certificate, "epoch": records.next_epoch(unit.conn)}
+            closing = {"certificate": certificate, "epoch": self._erasures.note(unit)}
             records.advance(unit, request.id, Trigger.NOTHING_LEFT, **closing)
             event = "erasure.closed" if notices.all_told(unit, request) else "erasure.notifying"
         removed = [item.step for item in items if item.is_done]

@@ -1,22 +1,28 @@
 """Carrying a plan out, file by file: intent on record, the file replaced or removed, the outcome on record.
 
 Every step may be repeated: after a crash the same plan runs again, finds what is done, and does the rest.
+Before a file is touched the erasure ledger has it durably, so that a restored backup can lose it again.
 """
 
+import base64
 import fcntl
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import NamedTuple
 
 from sftpd.erasure import deliveries, match_records, records, traces
-from sftpd.erasure.contents import ContentError, Contents
+from sftpd.erasure.contents import ContentError, Contents, unnamed
+from sftpd.erasure.erased import FileErased
+from sftpd.erasure.erasures import Digests, Erasures
+from sftpd.erasure.marks import noted, seal_places
 from sftpd.erasure.messages import Found, Redact, Unsearchable
 from sftpd.erasure.plan import Action, Place, Possible
 from sftpd.erasure.readers import Readers
 from sftpd.erasure.records import Item, Request
-from sftpd.erasure.search import look_into
+from sftpd.erasure.search import NAME_FORMAT, look_into
 from sftpd.errors import ContainmentError
 from sftpd.files.beneath import Parts
 from sftpd.files.fingerprint import Fingerprint, fingerprint
@@ -96,6 +102,7 @@ class Executor:
         self,
         ledger: Ledger,
         readers: Readers,
+        erasures: Erasures,
         request: Request,
         folders: Mapping[str, Contents],
         held: Held,
@@ -103,6 +110,7 @@ class Executor:
     ) -> None:
         self._ledger = ledger
         self._readers = readers
+        self._erasures = erasures
         self._request = request
         self._folders = folders
         self._held = held
@@ -111,7 +119,7 @@ class Executor:
     def carry_out(self, items: Sequence[Item]) -> None:
         """Carry out what is not done yet; what cannot be done as approved goes back to `planned`, with why.
 
-        Raises ProcessError when no reader can be started, and LedgerError.
+        Raises ProcessError when no reader can be started, LedgerError and ErasureLedgerError.
         """
         for work in _by_file(items):
             self._ledger.write(partial(self._intend, work))
@@ -123,6 +131,7 @@ class Executor:
                 self._folders[work.item.step.folder].retire(outcome.replaced)
 
     def _intend(self, work: Work, unit: Unit) -> None:
+        self._erasures.reserve(unit, self._request.id)
         for item in work.items:
             records.intend(unit, self._request.id, item.seq)
             unit.record(Event("erasure.intended", self._request.link, self._public(item)))
@@ -142,6 +151,7 @@ class Executor:
             records.conclude(unit, self._request.id, item.seq, removed, reason)
             public = {**self._public(item), "records": removed or 0}
             unit.record(Event("erasure.removed" if outcome.done else "erasure.left", link, public))
+        self._erasures.note(unit)
 
     def _transfers(self, item: Item, outcome: Outcome) -> Sequence[str]:
         """Whose receipts tell of what was removed."""
@@ -165,7 +175,7 @@ class Executor:
         if (kept := self._kept(item)) is not None:
             return kept
         try:
-            contents.drop_draft(path, _draft_name(self._request, item))
+            contents.drop_draft(path, draft_name(self._request, item))
             fd, mark = contents.open(path)
         except (FileNotFoundError, NotADirectoryError):
             return _nothing_left(work, "it was not there any more")
@@ -198,25 +208,27 @@ class Executor:
         answer = look_into(fd, path[-1], self._request.identifiers, self._readers)
         if isinstance(answer, Found) and not (answer.records or work.decided):
             return Outcome(done=True, reason="it did not carry the person any more")
-        goes = isinstance(answer, Found) and (answer.whole or _is_as_decided(answer, work))
-        if not (goes and contents.is_still(path, mark)):
+        if isinstance(answer, Unsearchable) or not (answer.whole or _is_as_decided(answer, work)):
+            return Outcome(done=False, reason=_CHANGED)
+        if not contents.is_still(path, mark):
             return Outcome(done=False, reason=_CHANGED)
         if (kept := self._kept(item)) is not None:
             return kept
         self._note_ahead(fd, path[-1], old)
+        self._enter(work, old, answer)
         contents.remove(path, mark)
         return Outcome(True, sum(each.step.records for each in work.items), _other_names(fd), old)
 
     def _redact(self, contents: Contents, work: Work, fd: int, mark: str) -> Outcome:
         item = work.item
-        path, draft, old = item.step.path, _draft_name(self._request, item), fingerprint(fd)
+        path, draft, old = item.step.path, draft_name(self._request, item), fingerprint(fd)
         if old.sha256.hex() in {each.draft for each in work.items}:
             return replace(_nothing_left(work, _CHANGED), new=old, seen=mark)
         plain = tuple(known.plain() for known in self._request.identifiers)
-        places = tuple(each.place for each in work.decided)
-        question = Redact(path[-1], plain, places=places, mark=work.mark)
-        with contents.draft(path, draft) as out:
-            answer = self._readers.ask(question, [fd, out])
+        places, key = tuple(each.place for each in work.decided), self._erasures.digests.mark_key(old.sha256)
+        question = Redact(path[-1], plain, places=places, mark=work.mark, key=key)
+        with contents.draft(path, draft) as out, unnamed() as marks:
+            answer = self._readers.ask(question, [fd, out, marks])
             if isinstance(answer, Unsearchable) or (answer.whole and not work.decided):
                 return Outcome(done=False, reason=_CHANGED)
             if not answer.records:
@@ -229,12 +241,14 @@ class Executor:
                 return kept
             self._note_ahead(fd, path[-1], old)
             if answer.whole:
+                self._enter(work, old, answer)
                 contents.remove(path, mark)
                 return Outcome(True, answer.records, _other_names(fd), old)
             if work.decided:
                 # Of a content with other records at these places one cannot tell that it is done.
                 note = partial(match_records.note_draft, request_id=self._request.id, seq=work.first_decided)
                 self._ledger.write(partial(note, sha256=new.sha256.hex()))
+            self._enter(work, old, answer, _Redaction(new, noted(marks), question))
             seen = contents.replace(path, draft, out, os.fstat(fd))
         return Outcome(True, answer.records, _other_names(fd), old, new, seen, replaced=mark)
 
@@ -247,8 +261,55 @@ class Executor:
         ]
         deliveries.note_ahead(self._ledger, self._request, old, carried or range(len(known)))
 
+    def _enter(
+        self, work: Work, old: Fingerprint, answer: Found, redaction: "_Redaction | None" = None
+    ) -> None:
+        """Have the erasure ledger know, durably, what is about to be removed."""
+        told: dict[str, str | None] = {} if redaction is None else redaction.told(self._erasures.digests)
+        item = work.item
+        place = (item.step.folder, item.step.path)
+        digests = self._erasures.digests
+        with self._ledger.read() as conn:
+            file = traces.reference(conn, self._request.link, place)
 
-def _draft_name(request: Request, item: Item) -> bytes:
+        def entry(epoch: int, at: str) -> FileErased:
+            return FileErased(
+                epoch=epoch,
+                at=at,
+                request=self._request.id,
+                link=self._request.link,
+                folder=item.step.folder,
+                file=file,
+                place=digests.place(self._request.link, *place),
+                content=digests.content(old.sha256),
+                size=old.size,
+                format=answer.format,
+                records=answer.records,
+                only_here=answer.format == NAME_FORMAT or bool(work.decided),
+                **told,
+            )
+
+        self._erasures.append(entry)
+
+
+class _Redaction(NamedTuple):
+    """How a file was redacted: what it became, and by what its records are found again."""
+
+    new: Fingerprint
+    marks: bytes | None
+    question: Redact
+
+    def told(self, digests: Digests) -> dict[str, str | None]:
+        """What the erasure ledger says of it."""
+        sealed = seal_places(self.question.key, self.question.places) if self.question.places else None
+        return {
+            "result": digests.content(self.new.sha256),
+            "marks": None if self.marks is None else base64.b64encode(self.marks).decode(),
+            "places": None if sealed is None else base64.b64encode(sealed).decode(),
+        }
+
+
+def draft_name(request: Request, item: Item) -> bytes:
     """The new file's name until it is whole: hidden, and the same after a crash."""
     return f".erasure-{request.id}-{item.seq}.tmp".encode()
 

@@ -9,7 +9,7 @@ import hmac
 import re
 import unicodedata
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from sftpd.erasure.finder import Finder, Hint, RecordFinder, Why
 from sftpd.erasure.names import certain_name
@@ -73,6 +73,23 @@ class Identifier:
     def plain(self) -> str:
         """The form that `parse_identifier` reads; it shows the value."""
         return f"{self.kind}={self.value}"
+
+
+def noting(identifier: Identifier, note: Callable[[str, str], None]) -> Identifier:
+    """The same identifier, which has each folded text and label that carries it noted."""
+
+    def found(text: str, label: str) -> bool:
+        hit = identifier.matches_folded(text, label)
+        if hit:
+            note(text, label)
+        return hit
+
+    return replace(identifier, _finder=found)
+
+
+def recalled(knows: Finder) -> Identifier:
+    """What stands for a person of whom only is known, by `knows`, which texts carried them."""
+    return Identifier("recalled", "", knows, lambda _text: True)
 
 
 def possible(identifier: Identifier) -> list[Identifier]:

@@ -21,7 +21,8 @@ class Redact(Message, frozen=True):
     Records at `places` go too, whatever they carry: locators as a search of the same content gave them, which
     has this `mark` where one is given.
 
-    What is written is whole where the answer is a Found with records and not one of the whole file.
+    What is written is whole where the answer is a Found with records and not one of the whole file. To the
+    third go the marks, made with `key`, of the texts that carry one; none are made where `key` is empty.
     """
 
     name: bytes
@@ -29,6 +30,19 @@ class Redact(Message, frozen=True):
     layouts: tuple[FixedWidth, ...] = ()
     places: tuple[str, ...] = ()
     mark: str = ""
+    key: bytes = b""
+
+
+class Repeat(Message, frozen=True):
+    """Redact again a file that is what it was before it was redacted, by the marks and `places` of then.
+
+    Its descriptors are those of Redact, the third with the marks in it.
+    """
+
+    name: bytes
+    key: bytes
+    places: tuple[str, ...] = ()
+    layouts: tuple[FixedWidth, ...] = ()
 
 
 class Show(Message, frozen=True):
@@ -90,6 +104,6 @@ class NoOrder(Answer, frozen=True):
     text: str
 
 
-Question = Search | Redact | Show | ReadOrder
+Question = Search | Redact | Repeat | Show | ReadOrder
 Finding = Found | Unsearchable
 Reading = OrderRead | NoOrder

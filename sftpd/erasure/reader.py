@@ -20,11 +20,13 @@ from sftpd.erasure.formats.model import (
     Findings,
     Format,
     Inquiry,
+    Pieces,
     UnsearchableError,
     is_gone,
     span,
 )
-from sftpd.erasure.identifiers import parse_identifier
+from sftpd.erasure.identifiers import Identifier, noting, parse_identifier, recalled
+from sftpd.erasure.marks import MOST, SIZE, Marks
 from sftpd.erasure.matches import find_both, said_at
 from sftpd.erasure.messages import (
     Answer,
@@ -35,6 +37,7 @@ from sftpd.erasure.messages import (
     Reading,
     ReadOrder,
     Redact,
+    Repeat,
     Search,
     Show,
     Shown,
@@ -70,33 +73,65 @@ def main(sock: socket.socket, _arguments: bytes, _fds: tuple[int, ...]) -> None:
 
 
 def answer(question: object, fds: tuple[int, ...]) -> Answer:
-    """Answer one question; `fds`: the file and, to redact, the draft."""
+    """Answer one question; `fds`: the file and then draft and marks."""
     if isinstance(question, ReadOrder):
         return _read_order(fds[0])
-    assert isinstance(question, Search | Redact | Show)
+    assert isinstance(question, Search | Redact | Repeat | Show)
     return _look(question, fds)
 
 
-def _look(question: Search | Redact | Show, fds: tuple[int, ...]) -> Answer:
+def _look(question: Search | Redact | Repeat | Show, fds: tuple[int, ...]) -> Answer:
     """Search one file, write it anew without the person, or tell what a record of it says."""
-    identifiers = [parse_identifier(plain) for plain in question.identifiers]
+    marks = _marks(question, fds)
     told = partial(detect, layouts=question.layouts)
-    inquiry = Inquiry(identifiers, told, name=question.name)
+    inquiry = Inquiry(_identifiers(question, marks), told, name=question.name)
     try:
         with _mapped(fds[0]) as data:
             form = told(question.name, data)
-            if isinstance(question, Show):
-                return Shown(said_at(form, data, inquiry, question.place), _mark(data))
-            if isinstance(question, Redact):
-                if question.mark and question.mark != _mark(data):
+            match question:
+                case Show(place=place):
+                    return Shown(said_at(form, data, inquiry, place), _mark(data))
+                case Redact(mark=mark) if mark and mark != _mark(data):
                     raise UnsearchableError("it is not what was searched any more")
-                return _found(_redact(form, data, inquiry, frozenset(question.places), fds[1]))
-            findings, possible = find_both(form, data, inquiry)
-            return _with_possible(_found(findings), possible, _mark(data) if possible else "")
+                case Redact(places=places) | Repeat(places=places):
+                    findings = _redact(form, data, inquiry, frozenset(places), fds[1])
+                case _:
+                    findings, possible = find_both(form, data, inquiry)
+                    return _with_possible(_found(findings), possible, _mark(data) if possible else "")
+        if marks is not None and isinstance(question, Redact):
+            _write(fds[2], [marks.packed()])
+        return _found(findings)
     except UnsearchableError as fault:
         return Unsearchable(fault.what)
     except MemoryError:
         return Unsearchable("it takes more memory than a reader has")
+
+
+def _marks(question: Question, fds: tuple[int, ...]) -> Marks | None:
+    """What notes the marks of a file, or knows them already; None where none are asked for."""
+    match question:
+        case Redact(key=key) if key:
+            return Marks(key)
+        case Repeat(key=key):
+            return Marks(key, os.pread(fds[2], MOST * SIZE, 0))
+        case _:
+            return None
+
+
+def _identifiers(question: Search | Redact | Repeat | Show, marks: Marks | None) -> list[Identifier]:
+    if isinstance(question, Repeat):
+        assert marks is not None
+        return [recalled(marks.knows)]
+    known = [parse_identifier(plain) for plain in question.identifiers]
+    return known if marks is None else [noting(identifier, marks.note) for identifier in known]
+
+
+def _write(fd: int, pieces: Pieces) -> None:
+    """Put the pieces into a file, in place of what is in it."""
+    os.ftruncate(fd, 0)
+    os.lseek(fd, 0, os.SEEK_SET)
+    for piece in pieces:
+        durable.write_all(fd, piece)
 
 
 def _read_order(fd: int) -> Reading:
@@ -111,8 +146,8 @@ def _redact(form: Format, data: Data, inquiry: Inquiry, places: frozenset[str], 
     findings = form.find(data, replace(inquiry, places=places))
     _require_gone(findings, places)
     if findings.locators and not findings.whole:
-        for piece in findings.rest():
-            durable.write_all(draft, piece)
+        # Another reader may have died over it.
+        _write(draft, findings.rest())
         _search_again(form, draft, inquiry.again())
     return findings
 

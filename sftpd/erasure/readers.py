@@ -21,6 +21,7 @@ from sftpd.erasure.messages import (
     Reading,
     ReadOrder,
     Redact,
+    Repeat,
     Search,
     Show,
     Shown,
@@ -63,7 +64,7 @@ class Readers:
         told.layouts = tuple(layouts)
         return told
 
-    def ask(self, question: Search | Redact, fds: Sequence[int]) -> Finding:
+    def ask(self, question: Search | Redact | Repeat, fds: Sequence[int]) -> Finding:
         """Have a reader search or redact a file; `fds` stay the caller's. Raises as `show` does."""
         answer = self._ask(structs.replace(question, layouts=self.layouts), fds)
         assert isinstance(answer, Found | Unsearchable)

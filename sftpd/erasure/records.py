@@ -185,9 +185,11 @@ def forget(unit: Unit, request: Request) -> None:
     unit.conn.execute(_item.update().where(_item.c.request == request.id).values(path=None))
 
 
-def next_epoch(conn: sa.Connection) -> int:
-    """The number of the next request to be closed; a restored state must replay those above its own."""
-    return 1 + (conn.scalar(sa.select(sa.func.max(_request.c.epoch))) or 0)
+def close_again(unit: Unit, request_id: str, epoch: int) -> None:
+    """Close a request that was closed after this state was backed up, where the state knows of it."""
+    row = _request.update().where(_request.c.id == request_id, _request.c.state != State.CLOSED)
+    if unit.conn.execute(row.values(state=State.CLOSED, closed_at=unit.now, epoch=epoch)).rowcount:
+        forget(unit, get(unit.conn, request_id))
 
 
 def replace_plan(unit: Unit, request: Request, steps: Sequence[Step], files: Mapping[str, int]) -> None:

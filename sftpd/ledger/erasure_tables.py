@@ -142,3 +142,14 @@ erasure_notice = sa.Table(
     sa.Index(None, "state"),
 )
 """Notices to recipients that a person was erased here (GDPR 19), and how far each is."""
+
+erasure_epoch = sa.Table(
+    "erasure_epoch",
+    metadata,
+    sa.Column("name", sa.Text, primary_key=True),
+    sa.Column("epoch", sa.Integer, nullable=False),  # the last entry whose removal is on record here
+    sa.Column("hash", sa.Text, nullable=False),  # of that entry
+    sa.Column("reserved", sa.Integer, nullable=False),  # up to which a crash may have left entries of:
+    sa.Column("request", sa.Text),
+)
+"""How far the erasure ledger reached as this state knows it: one row, or none where it never heard of one."""

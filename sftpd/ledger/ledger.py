@@ -4,6 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, Self, TypeVar
 
 import sqlalchemy as sa
@@ -110,6 +111,26 @@ class Ledger:
             connection.close()
         if busy:
             raise LedgerError("the write-ahead log is in use", remedy="it is emptied when the daemon stops")
+
+    def copy_to(self, path: Path) -> None:
+        """Write a copy of the database as it is at one moment to a new file, while others go on.
+
+        It has no free pages, and so nothing of what was deleted. Raises LedgerError for a database that is no
+        file, or where the disk fails.
+        """
+        if self._engine.dialect.name != "sqlite":
+            raise LedgerError(
+                "the ledger is in a database of its own",
+                where=self._engine.url.render_as_string(hide_password=True),
+                remedy="back it up as that database is backed up",
+            )
+        connection = self._engine.raw_connection()
+        try:
+            connection.cursor().execute("VACUUM INTO ?", (str(path),))
+        except self._engine.dialect.loaded_dbapi.Error as error:
+            raise LedgerError(f"the ledger could not be copied: {error}", where=str(path)) from error
+        finally:
+            connection.close()
 
     def on_commit(self, listener: Callable[[], None]) -> None:
         """Have `listener` called, briefly and on the thread that commits, after each commit."""

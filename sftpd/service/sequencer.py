@@ -3,7 +3,8 @@
 import json
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -110,6 +111,18 @@ class Sequencer:
             if len(events) < _BATCH:
                 # What was committed meanwhile gathers for the next checkpoint.
                 return faults
+
+    @contextmanager
+    def still(self) -> Iterator[None]:
+        """Keep every log as it is for the context, with all in it that is in the outbox by now.
+
+        Events that come meanwhile wait in the outbox. Raises as `drain` does.
+        """
+        with self._alone:
+            faults = self._drain()
+            if faults:
+                raise next(iter(faults.values()))
+            yield
 
     def sizes(self) -> dict[str, int]:
         """How many leaves each log has."""

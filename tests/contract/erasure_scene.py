@@ -15,7 +15,9 @@ from sftpd.audit.event import seal
 from sftpd.clock import SystemClock
 from sftpd.erasure.contents import Folder, VaultFolder
 from sftpd.erasure.desk import ErasureDesk
+from sftpd.erasure.erasures import Digests, Erasures
 from sftpd.erasure.readers import Readers
+from sftpd.erasure.replay import Replay
 from sftpd.files.data_keys import WrappingKey
 from sftpd.files.vault import Vault
 from sftpd.ledger import tables
@@ -79,7 +81,7 @@ class Links:
 
 
 class Scene:
-    def __init__(self, root: Path, children: Children, *, clock=None, **readers):
+    def __init__(self, root: Path, children: Children, *, clock=None, current: bool = True, **readers):
         for name in FOLDERS:
             (root / name).mkdir(exist_ok=True)
         self.root = root
@@ -90,10 +92,17 @@ class Scene:
         )
         self.links = Links(root, self.ledger)
         self.readers = Readers(children, **readers)
-        self.desk = ErasureDesk(self.ledger, self.readers, self.links, KEY)
+        past = root / "erasures" / "ledger.jsonl"
+        self.erasures = Erasures(self.ledger, past, "test", Digests(b"\3" * 32), SystemClock())
+        if current:
+            self.erasures.require_current()
+        elif not (root / "erasures").exists():
+            self.erasures.compare()
+        self.desk = ErasureDesk(self.ledger, self.readers, self.erasures, self.links, KEY)
 
     def close(self):
         self.readers.close()
+        self.erasures.close()
         self.ledger.close()
         if self.links.vault is not None:
             self.links.vault.close()
@@ -122,9 +131,9 @@ class Scene:
 
 
 @contextmanager
-def scene(root: Path, **readers):
+def scene(root: Path, **options):
     with Children.start(["sftpd.erasure.reader"]) as children:
-        made = Scene(root, children, **readers)
+        made = Scene(root, children, **options)
         try:
             yield made
         finally:
@@ -138,7 +147,10 @@ if __name__ == "__main__":
     sys.path.append(str(Path(__file__).parents[1]))
     from deaths import die_before
 
-    with scene(Path(sys.argv[1])) as here:
+    with scene(Path(sys.argv[1]), current=False) as here:
         steps_taken = die_before(int(sys.argv[3]), (os, _CALLS), (Ledger, ("write",)))
-        here.desk.run(sys.argv[2])
+        if sys.argv[2] == "replay":
+            Replay(here.ledger, here.readers, here.erasures, here.links).run("operator")
+        else:
+            here.desk.run(sys.argv[2])
         print(steps_taken())

@@ -2,6 +2,7 @@
 
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -58,6 +59,7 @@ def day() -> Day:
             )
             scene.upload("old.csv", "name\nPiet\n")
             made |= _looking(scene)
+            scene.json("backup", "create", "--output", scene.root / "backup.tar")
             made |= _erasure(scene)
             made |= _retention(scene)
             (server.root / "offered.csv").write_text("name\nKim\n")
@@ -79,6 +81,7 @@ def day() -> Day:
             made |= _vault(scene)
             made |= _processing(scene)
             texts["vault list"] = _text(scene, "vault", "list")
+        made |= _restored(scene)
         link = scene.root / "links.d/demo.toml"
         link.write_text(link.read_text().replace("[policy]", "[policies]", 1))
         made["check:with faults"] = scene.ask("check", "--json").json
@@ -129,6 +132,34 @@ def _looking(scene: Scene) -> dict[str, Any]:
     made["transfer receipt"] = scene.json(*receipt)
     file = scene.root / "links/demo/inbound/old.csv"
     made["hook test"] = scene.process("hook", "test", "pre-receive", file, "--json").json
+    return made
+
+
+def _restored(scene: Scene) -> dict[str, Any]:
+    """An instance from a backup that was made before the erasure, which it replays, and one from now."""
+    before, now = scene.root.with_name("before"), scene.root.with_name("now")
+    scene.json("backup", "restore", scene.root / "backup.tar", before)
+    for name in ("keys", "erasures"):
+        shutil.copytree(scene.root / name, before / name)
+    restored = Scene({**scene.made, "config": str(before / "sftpd.toml")})
+    made = {"erasure replay": restored.json("erasure", "replay")}
+    (before / "erasures/ledger.jsonl").unlink()
+    made["erasure ledger-lost"] = restored.json("erasure", "ledger-lost", "--reason", "test")
+
+    inbound, backup = scene.root / "links/demo/inbound", scene.root / "now.tar"
+    (inbound / "archived.csv").unlink()
+    (inbound / "stray.csv").write_text("name\nKoos\n")
+    made["backup create"] = scene.json("backup", "create", "--output", backup, "--with-keys")
+    made["backup verify"] = scene.json("backup", "verify", backup)
+    made["backup restore"] = scene.json("backup", "restore", backup, now)
+    shutil.copytree(scene.root / "erasures", now / "erasures")
+    content, again = now / "content", Scene({**scene.made, "config": str(now / "sftpd.toml")})
+    copy = again.json("vault", "list")[0]["id"]
+    again.json("vault", "get", copy, "--output", content, "--reason", "test")
+    assert content.read_text() == "name\nKees\n"
+    assert (now / "keys/audit_ed25519").stat().st_mode & 0o777 == 0o600
+    backup.write_bytes(backup.read_bytes()[:-5000])
+    made["backup verify:if it does not hold"] = scene.ask("backup", "verify", backup, "--json").json
     return made
 
 

@@ -249,7 +249,7 @@ def test_a_closed_request_knows_the_person_no_more(scene):
         assert JAN not in repr(scene.rows(table))
         assert JAN.encode() not in scene.events()
     assert scene.desk.items(request)[0].step.action is Action.DELETE
-    assert scene.rows(tables.erasure_request)[0]["epoch"] == 1
+    assert scene.rows(tables.erasure_request)[0]["epoch"] == 2
 
 
 def test_the_ledger_follows_a_file_that_was_redacted(scene):

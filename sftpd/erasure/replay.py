@@ -1,0 +1,328 @@
+"""Replay: what the erasure ledger tells of is removed again from a state that was restored from a backup.
+
+A file is known by its content: wherever in the folders of its link a content lies that was erased, it goes,
+or loses the same records by their marks. Entries are taken in order, for a file may have been redacted twice,
+and the state notes each with what was done for it: after a crash the rest is done. An entry that cannot be
+carried out keeps the state from passing it, and so the daemon from serving.
+"""
+
+import base64
+import fcntl
+import os
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sftpd.erasure import records, traces
+from sftpd.erasure.contents import ContentError, Contents, unnamed
+from sftpd.erasure.desk import Links
+from sftpd.erasure.erased import FileErased, Head, RequestClosed
+from sftpd.erasure.erasures import Erasures, Standing
+from sftpd.erasure.execute import draft_name
+from sftpd.erasure.marks import unseal_places
+from sftpd.erasure.messages import Found, Repeat
+from sftpd.erasure.plan import Parts, Place, Unsearched
+from sftpd.erasure.readers import Readers
+from sftpd.erasure.whereabouts import Whereabouts
+from sftpd.errors import ContainmentError, LedgerError, NotFoundError, RefusedError
+from sftpd.files import durable
+from sftpd.files.fingerprint import Fingerprint, fingerprint
+from sftpd.ledger.ledger import Ledger
+from sftpd.ledger.outbox import Event
+from sftpd.ledger.writer import Unit
+
+
+class Result(StrEnum):
+    """What came of an entry; only `left` has to be done still."""
+
+    DONE = "done"
+    ABSENT = "absent"
+    OTHER = "other"
+    LEFT = "left"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of one entry; `file` is an id or the digest of a place, `path` for the operator alone."""
+
+    epoch: int
+    request: str
+    link: str
+    folder: str
+    file: str
+    action: str
+    result: Result
+    records: int = 0
+    path: Parts | None = None
+    reason: str | None = None
+
+    @property
+    def public(self) -> dict[str, str | int | None]:
+        """What its event says openly."""
+        told = ("epoch", "request", "folder", "file", "action", "result", "records")
+        return {name: getattr(self, name) for name in told}
+
+
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """What was done to one file, and what the ledger has to follow with."""
+
+    result: Result
+    records: int = 0
+    reason: str | None = None
+    old: Fingerprint | None = None
+    new: Fingerprint | None = None
+    seen: str | None = None
+    replaced: str | None = None
+
+
+class Replay:
+    """Carries out what a restored state does not know to be erased."""
+
+    def __init__(self, ledger: Ledger, readers: Readers, erasures: Erasures, links: Links) -> None:
+        self._ledger = ledger
+        self._readers = readers
+        self._erasures = erasures
+        self._links = links
+
+    def run(self, by: str) -> list[Outcome]:
+        """Replay all entries that the state does not know; nothing is done where there are none.
+
+        Raises RefusedError `ERASURE_LEDGER_LOST`, ProcessError when no reader can be started, LedgerError.
+        """
+        found = self._erasures.compare()
+        if found.standing is Standing.LOST:
+            self._erasures.require_current()
+        if found.standing is Standing.CURRENT:
+            return []
+        public = {"after": found.after, "entries": found.epoch - found.after}
+        self._ledger.write(
+            lambda unit: unit.record(Event("erasure.replay_begun", None, public, {"operator": by}))
+        )
+        with ExitStack() as opened:
+            outcomes = list(self._replay(found.after, opened))
+        if not any(outcome.result is Result.LEFT for outcome in outcomes):
+            counts = {str(result): sum(each.result is result for each in outcomes) for result in Result}
+            self._ledger.write(lambda unit: unit.record(Event("erasure.replay_done", None, counts)))
+            self._compact()
+        return outcomes
+
+    def _compact(self) -> None:
+        try:
+            self._ledger.compact()
+        except LedgerError:
+            return  # it is emptied when the ledger is closed
+
+    def _replay(self, after: int, opened: ExitStack) -> Iterator[Outcome]:
+        links: dict[str, Whereabouts] = {}
+        sizes = self._sizes(after)
+        passing = True
+        for entry, head in self._erasures.pending(after):
+            if entry.link not in links:
+                links[entry.link] = self._look(entry.link, sizes.get(entry.link, set()), opened)
+            if isinstance(entry, FileErased):
+                outcomes = list(self._file(entry, links[entry.link]))
+            else:
+                self._drop_drafts(entry.request, links[entry.link])
+                outcomes = [_outcome(entry, Result.DONE)]
+            passing = passing and not any(outcome.result is Result.LEFT for outcome in outcomes)
+            if passing:
+                self._pass(entry, head)
+            yield from outcomes
+
+    def _drop_drafts(self, request: str, here: Whereabouts) -> None:
+        """Remove what a request was about to put in the place of files when the state was backed up."""
+        try:
+            with self._ledger.read() as conn:
+                asked, items = records.get(conn, request), records.items(conn, request)
+        except NotFoundError:
+            return
+        for item in items:
+            if item.is_undone and item.step.folder in here.contents:
+                with suppress(OSError, ContainmentError):
+                    here.contents[item.step.folder].drop_draft(item.step.path, draft_name(asked, item))
+
+    def _sizes(self, after: int) -> Mapping[str, set[int]]:
+        """How large the contents were that are to go, by link."""
+        sizes: dict[str, set[int]] = {}
+        for entry, _ in self._erasures.pending(after):
+            if isinstance(entry, FileErased):
+                sizes.setdefault(entry.link, set()).add(entry.size)
+        return sizes
+
+    def _pass(self, entry: FileErased | RequestClosed, head: Head) -> None:
+        def work(unit: Unit) -> None:
+            if isinstance(entry, RequestClosed):
+                records.close_again(unit, entry.request, entry.epoch)
+            self._erasures.pass_on(unit, head)
+
+        self._ledger.write(work)
+
+    def _look(self, link: str, sizes: Collection[int], opened: ExitStack) -> Whereabouts:
+        here = Whereabouts(link, self._ledger, self._erasures.digests)
+        try:
+            here.look(self._links.folders(link), sizes, opened)
+        except NotFoundError as fault:
+            here.closed.append(Unsearched("", (), f"{fault}; put its configuration back"))
+        return here
+
+    def _file(self, entry: FileErased, here: Whereabouts) -> Iterator[Outcome]:
+        """Carry out an entry wherever its content lies, or say what is at the place that it names."""
+        places = here.of(entry)
+        for place in places:
+            step = self._remove(entry, place, here)
+            self._conclude(entry, place, step, here)
+            if step.result is not Result.LEFT:
+                here.became(entry, place, step.new)
+            yield _outcome(entry, step.result, place[1], step.records, step.reason)
+        for closed in here.closed:
+            yield _outcome(entry, Result.LEFT, None, 0, f"{closed.folder} {closed.reason}")
+        if not (places or here.closed):
+            yield self._nowhere(entry, here)
+
+    def _nowhere(self, entry: FileErased, here: Whereabouts) -> Outcome:
+        """The outcome where the content lies nowhere: what is left to do is to follow in the ledger."""
+        own = here.own(entry)
+        if own is None:
+            blind = [f"{one.folder} {one.reason}" for one in here.unsearched]
+            step = _Step(Result.ABSENT, reason="it is not in this state")
+            if blind:
+                step = _Step(Result.OTHER, reason=f"it was not found, and not all could be read: {blind[0]}")
+        else:
+            step = self._met(entry, here.contents[own[0]], own[1])
+            self._conclude(entry, own, step, here)
+        return _outcome(entry, step.result, None if own is None else own[1], step.records, step.reason)
+
+    def _met(self, entry: FileErased, contents: Contents, path: Parts) -> _Step:
+        """What is at a place whose content is not the one that went."""
+        try:
+            fd, mark = contents.open(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return _Step(Result.ABSENT, 0 if entry.result else entry.records, "it is not there any more")
+        except (OSError, ContainmentError, ContentError) as fault:
+            return _Step(Result.OTHER, reason=f"it cannot be opened: {fault}")
+        try:
+            now = fingerprint(fd)
+        finally:
+            os.close(fd)
+        if entry.result is not None and self._erasures.digests.content(now.sha256) == entry.result:
+            reason = "it has lost them already"
+            return _Step(Result.ABSENT, entry.records, reason, new=now, seen=mark)
+        return _Step(Result.OTHER, reason="it has another content: look whether it is about the person")
+
+    def _remove(self, entry: FileErased, place: Place, here: Whereabouts) -> _Step:
+        folder, path = place
+        contents, draft = here.contents[folder], f".erasure-replay-{entry.epoch}.tmp".encode()
+        hold = self._links.hold(here.link, folder, path)
+        if hold is not None:
+            return _left(f"legal hold: {hold}; it was released before the file was erased: release it again")
+        try:
+            contents.drop_draft(path, draft)
+            fd, mark = contents.open(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return _Step(Result.ABSENT, reason="it is not there any more")
+        except (OSError, ContainmentError, ContentError) as fault:
+            return _left(f"it cannot be opened: {fault}")
+        try:
+            # As in an erasure: a shared lock is refused while somebody writes the file.
+            fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+            old = fingerprint(fd)
+            if self._erasures.digests.content(old.sha256) != entry.content:
+                return _left("it changed meanwhile")
+            if entry.result is None:
+                contents.remove(path, mark)
+                return _Step(Result.DONE, entry.records, old=old)
+            return self._redact(entry, contents, path, draft, fd, mark, old)
+        except BlockingIOError:
+            return _left("it is being written")
+        except ContentError as fault:
+            return _left(fault.what)
+        except OSError as fault:
+            return _left(f"the file system does not allow it: {fault.strerror}")
+        finally:
+            os.close(fd)
+
+    def _redact(
+        self,
+        entry: FileErased,
+        contents: Contents,
+        path: Parts,
+        draft: bytes,
+        fd: int,
+        mark: str,
+        old: Fingerprint,
+    ) -> _Step:
+        if entry.marks is None:
+            return _left("too many texts in it were about the person to note them: remove the file by hand")
+        key = self._erasures.digests.mark_key(old.sha256)
+        places = () if entry.places is None else unseal_places(key, base64.b64decode(entry.places))
+        question = Repeat(path[-1], key, places)
+        with contents.draft(path, draft) as out, unnamed() as marks:
+            durable.write_all(marks, base64.b64decode(entry.marks))
+            readers = self._readers.knowing(self._links.layouts(entry.link))
+            answer = readers.ask(question, [fd, out, marks])
+            if not isinstance(answer, Found):
+                return _left(f"a reader cannot read it any more: {answer.reason}; remove the file by hand")
+            if answer.whole or not answer.records:
+                return _left("its records are not told apart as they were then: remove the file by hand")
+            new = fingerprint(out)
+            if not contents.is_still(path, mark):
+                return _left("it changed meanwhile")
+            seen = contents.replace(path, draft, out, os.fstat(fd))
+        reason = None
+        if self._erasures.digests.content(new.sha256) != entry.result:
+            reason = "it is written otherwise than then: look whether it is as it should be"
+        return _Step(Result.DONE, answer.records, reason, old, new, seen, mark)
+
+    def _conclude(self, entry: FileErased, place: Place, step: _Step, here: Whereabouts) -> None:
+        """Have the ledger follow, with the event of it."""
+        follows = step.result in (Result.DONE, Result.ABSENT)
+        gone = follows and entry.result is None
+        crossed: Sequence[str] = ()
+        if follows and (gone or step.new is not None):
+            with self._ledger.read() as conn:
+                crossed = traces.transfers(conn, here.link, place, step.old)
+
+        def work(unit: Unit) -> None:
+            if step.new is not None and step.seen is not None:
+                traces.redacted(unit, here.link, place, step.old, step.new, step.seen)
+            elif gone:
+                traces.erased(unit, here.link, place, step.old)
+            outcome = _outcome(entry, step.result, None, step.records)
+            unit.record(Event("erasure.replayed", here.link, outcome.public))
+
+        with self._links.receiptless(here.link, crossed):
+            self._ledger.write(work)
+        if step.replaced is not None:
+            here.contents[place[0]].retire(step.replaced)
+
+
+def require_done(outcomes: Sequence[Outcome]) -> None:
+    """Pass where nothing is left to be done. Raises RefusedError `REPLAY_UNFINISHED`."""
+    left = [outcome for outcome in outcomes if outcome.result is Result.LEFT]
+    if left:
+        raise RefusedError(
+            f"{len(left)} of {len(outcomes)} could not be carried out, the first: {left[0].reason}",
+            reason="REPLAY_UNFINISHED",
+            remedy="see to each that is left, and replay again",
+        )
+
+
+def _left(reason: str) -> _Step:
+    return _Step(Result.LEFT, reason=reason)
+
+
+def _outcome(
+    entry: FileErased | RequestClosed,
+    result: Result,
+    path: Parts | None = None,
+    count: int = 0,
+    reason: str | None = None,
+) -> Outcome:
+    if isinstance(entry, RequestClosed):
+        return Outcome(entry.epoch, entry.request, entry.link, "", "", "close", result)
+    action = "delete" if entry.result is None else "redact"
+    file = entry.file or entry.place
+    told = (entry.epoch, entry.request, entry.link, entry.folder, file, action, result, count, path, reason)
+    return Outcome(*told)

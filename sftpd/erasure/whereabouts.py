@@ -1,0 +1,103 @@
+"""Where in the folders of a link contents lie that the erasure ledger tells of."""
+
+import os
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import ExitStack
+
+import sqlalchemy as sa
+
+from sftpd.erasure.contents import Contents, Searchable, cannot_open
+from sftpd.erasure.erased import FileErased
+from sftpd.erasure.erasures import Digests
+from sftpd.erasure.plan import Parts, Place, Unsearched
+from sftpd.errors import ContainmentError
+from sftpd.files.fingerprint import Fingerprint, fingerprint
+from sftpd.ledger import tables
+from sftpd.ledger.ledger import Ledger
+from sftpd.link import vaulted
+
+_file = tables.kept_file.c
+
+
+class Whereabouts:
+    """The folders of one link, open, and the contents in them that are as large as one that is to go."""
+
+    def __init__(self, link: str, ledger: Ledger, digests: Digests) -> None:
+        self.link = link
+        self.contents: dict[str, Contents] = {}
+        """The folders, by name."""
+        self.closed: list[Unsearched] = []
+        """Folders that cannot be opened."""
+        self.unsearched: list[Unsearched] = []
+        """What in the others cannot be."""
+        self._ledger = ledger
+        self._digests = digests
+        self._by_content: dict[str, list[Place]] = {}
+        self._by_place: dict[str, Place] = {}
+
+    def look(self, folders: Sequence[Searchable], sizes: Collection[int], opened: ExitStack) -> None:
+        """Open the folders and find the contents of these sizes; a folder that is not there has none."""
+        for folder in folders:
+            try:
+                self.contents[folder.name] = opened.enter_context(folder.open())
+            except FileNotFoundError:
+                continue
+            except OSError as fault:
+                self.closed.append(Unsearched(folder.name, (), cannot_open(fault)))
+                continue
+            for path, content in self._found(folder.name, sizes):
+                place = (folder.name, path)
+                self._by_content.setdefault(content, []).append(place)
+                self._by_place[self._digests.place(self.link, *place)] = place
+
+    def own(self, entry: FileErased) -> Place | None:
+        """Where this state has the file that an entry names; None where it knows of none."""
+        query = sa.select(_file.folder, _file.path).where(_file.id == entry.file, _file.state == "present")
+        with self._ledger.read() as conn:
+            row = conn.execute(query).one_or_none()
+        if row is not None and row.folder in self.contents:
+            return row.folder, tuple(row.path.split(b"/"))
+        return self._by_place.get(entry.place)
+
+    def of(self, entry: FileErased) -> list[Place]:
+        """Where the content of an entry lies; of one that was for a single file only the place of that."""
+        places = self._by_content.get(entry.content, [])
+        if not entry.only_here:
+            return list(places)
+        own = self.own(entry)
+        return [place for place in places if place == own]
+
+    def became(self, entry: FileErased, place: Place, new: Fingerprint | None) -> None:
+        """Note that the content of an entry is gone from a place, or is another one there."""
+        self._by_content[entry.content].remove(place)
+        if new is not None:
+            self._by_content.setdefault(self._digests.content(new.sha256), []).append(place)
+
+    def _found(self, folder: str, sizes: Collection[int]) -> Iterator[tuple[Parts, str]]:
+        """The paths of contents of these sizes, each with its digest."""
+        if folder == vaulted.FOLDER:
+            # To decrypt every copy would take long, and the ledger knows what they are.
+            for path, size, sha256 in self._sealed():
+                if size in sizes and sha256:
+                    yield path, self._digests.content(bytes.fromhex(sha256))
+            return
+        contents = self.contents[folder]
+        for path in contents.paths((), self.unsearched):
+            try:
+                fd, _ = contents.open(path)
+            except (FileNotFoundError, NotADirectoryError):
+                continue
+            except (OSError, ContainmentError) as fault:
+                self.unsearched.append(Unsearched(folder, path, cannot_open(fault)))
+                continue
+            try:
+                if os.fstat(fd).st_size in sizes:
+                    yield path, self._digests.content(fingerprint(fd).sha256)
+            finally:
+                os.close(fd)
+
+    def _sealed(self) -> list[tuple[Parts, int, str]]:
+        here = (_file.link == self.link, _file.folder == vaulted.FOLDER, _file.state == "present")
+        query = sa.select(_file.path, _file.size, _file.sha256).where(*here)
+        with self._ledger.read() as conn:
+            return [(tuple(path.split(b"/")), size, sha256) for path, size, sha256 in conn.execute(query)]
