@@ -42,7 +42,7 @@ class Desk:
         self.clock = At(MONDAY)
         self.ledger = Ledger.open(f"sqlite:///{root}/ledger.db", clock=self.clock, seal=sealed)
         self.links = Links(root, self.ledger)
-        self.desk = ErasureDesk(self.ledger, None, self.links, SigningKey.generate("test"))
+        self.desk = ErasureDesk(self.ledger, None, None, self.links, SigningKey.generate("test"))
         self.intake = self.desk.intake
 
     def open(self, *identifiers, by="opener"):
