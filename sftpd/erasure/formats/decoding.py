@@ -19,6 +19,8 @@ TEXT_LIMIT = 256 << 20
 _BEGINNING = 8192
 _OVERLAP = 8192
 """Characters that are looked at again with those that follow: more than an identifier has."""
+_CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
+"""What letters stand for where they are escaped."""
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0e-\x1f]")
 
 
@@ -112,7 +114,7 @@ def _plain(raw: str, escaped: re.Pattern[str] | None) -> str:
 
 def _unescaped(found: re.Match[str]) -> str:
     code, character = found.groups()
-    return chr(int(code, 16)) if code else str(character)
+    return chr(int(code, 16)) if code else _CONTROLS.get(character, character)
 
 
 def beginning(data: Data) -> str:

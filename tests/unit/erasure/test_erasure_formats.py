@@ -183,6 +183,8 @@ def test_a_person_is_found_however_her_characters_are_written() -> None:
     assert locators(Csv(), 'naam\n"Jan ""de ster"" 𝄞 Vries"\n'.encode(), star) == ["record 2"]
     assert locators(Json(), json.dumps(["x", 'Jan "de ster" 𝄞 Vries']).encode(), star) == ["/1"]
     assert locators(Ndjson(), json.dumps('Jan "de ster" 𝄞 Vries').encode(), star) == ["line 1"]
+    phone, split = parse_identifier("phone=0612345678"), json.dumps(["x", "06\n123\t456\r78"]).encode()
+    assert locators(Json(), split, phone) == ["/1"]
 
 
 @pytest.mark.parametrize("piece", [1, 2, 3, 7, 20])
