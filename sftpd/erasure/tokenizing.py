@@ -1,0 +1,144 @@
+"""Every token that a file could be asked for: formats are asked for somebody who notes what they are shown.
+
+A format shows each text to each identifier it looks for. One that is no identifier, finds itself nowhere and
+keeps the tokens of all it is shown, so gets those of the whole file, whatever is nested in it.
+"""
+
+import re
+from collections.abc import Callable, Iterator
+
+from sftpd.erasure.formats.csv import Csv
+from sftpd.erasure.formats.decoding import beginning, decode, may_be_in
+from sftpd.erasure.formats.detect import detect
+from sftpd.erasure.formats.model import Data, Findings, Format, Inquiry, UnsearchableError, cut
+from sftpd.erasure.identifiers import Identifier, fold
+from sftpd.erasure.tokens import (
+    LIMIT,
+    SIZE,
+    condensed,
+    entries_in,
+    labels_numbers,
+    names_numbers,
+    number_entries,
+    tokens,
+)
+
+_BATCH = 50_000
+_DELIMITERS = ",;\t|"
+_LINE_END = r"\r?\n|\Z"
+_FIRST_RECORD = re.compile(r'(?:[^"\n]|"[^"]*+")*+\n')
+_COLUMNS_LIMIT = 50
+
+
+class Collector:
+    """Keeps the tokens of what it is shown, each once a batch; `write` takes them, packed."""
+
+    def __init__(self, key: bytes, write: Callable[[bytes], object]) -> None:
+        self.written = 0
+        """Tokens that were written."""
+        self._key = key
+        self._write = write
+        self._entries: set[str] = set()
+        self.any = Identifier("any", "", self._shown, self._shown_raw)
+        """Stands for every identifier there is."""
+        self._unlabelled = Identifier("any", "", self._shown, self._shown_fields)
+
+    def inquiry(self, name: bytes) -> Inquiry:
+        """What a format is asked for of a file called `name`."""
+        return Inquiry([self.any], self.detect, name=name)
+
+    def detect(self, name: bytes, data: Data) -> Format:
+        """As `formats.detect`, but that CSV is not taken apart where its columns need not be known."""
+        form = detect(name, data)
+        return _Columns(self) if isinstance(form, Csv) else form
+
+    def take_fields(self, data: Data) -> None:
+        """Take text whose fields are parted as in CSV, and what they stand under is known to not matter."""
+        may_be_in(data, [self._unlabelled])
+
+    def take_numbers(self, texts: set[str], label: str) -> None:
+        """Take texts under a label that tells of numbers."""
+        folded = fold(label)
+        for text in texts:
+            self._keep(number_entries(fold(text), folded))
+
+    def flush(self) -> None:
+        """Write what is not written yet. Raises UnsearchableError above LIMIT."""
+        packed = tokens(self._entries, self._key)
+        self._entries.clear()
+        self.written += len(packed) // SIZE
+        if self.written > LIMIT:
+            raise UnsearchableError(f"it has more than {LIMIT} tokens")
+        self._write(packed)
+
+    def _shown(self, text: str, label: str) -> bool:
+        self._keep(entries_in(text))
+        if names_numbers(label) or names_numbers(text):
+            self._keep(number_entries(text, label))
+        return False
+
+    def _shown_raw(self, text: str) -> bool:
+        """Take a text of any structure; whether that must be known depends on words for numbers in it."""
+        text = condensed(text)
+        self._keep(entries_in(text))
+        return names_numbers(text)
+
+    def _shown_fields(self, text: str) -> bool:
+        text = condensed(text)
+        self._keep(entries_in(text))
+        if names_numbers(text):
+            self._keep(number_entries(text))
+        return False
+
+    def _keep(self, entries: set[str]) -> None:
+        self._entries.update(entries)
+        if len(self._entries) >= _BATCH:
+            self.flush()
+
+
+class _Columns:
+    """CSV of which only the columns are taken apart that are of customer or employee numbers."""
+
+    def __init__(self, collector: Collector) -> None:
+        self._collector = collector
+
+    def find(self, data: Data, _inquiry: Inquiry) -> Findings:
+        """Find nobody, and have the tokens collected."""
+        self._collector.take_fields(data)
+        if _may_label_numbers(beginning(data)):
+            text = decode(data).text
+            for label, column in _columns(text):
+                found = column.finditer(text)
+                self._collector.take_numbers({match[1] or match[2] or "" for match in found}, label)
+        return cut("csv", data, [])
+
+
+def _may_label_numbers(start: str) -> bool:
+    """Whether the first record of what begins so may have a label of numbers."""
+    # What is not ASCII may have been read in another encoding than its own.
+    return names_numbers(fold(start)) or not start.isascii() or _FIRST_RECORD.match(start) is None
+
+
+def _columns(text: str) -> Iterator[tuple[str, re.Pattern[str]]]:
+    """The labels of columns of numbers, and what finds the fields under each, however the text is parted.
+
+    A record begins with a line, but not every line begins a record: of one that does not, whatever stands in
+    that place is taken too.
+    """
+    count = 0
+    for delimiter in _DELIMITERS:
+        content = rf'"([^"]*+(?:""[^"]*+)*+)"|([^"{delimiter}\r\n]*+)'
+        field = re.compile(rf"(?:{content})([{delimiter}]|{_LINE_END})")
+        skipped = rf'(?:(?:"[^"]*+(?:""[^"]*+)*+"|[^"{delimiter}\r\n]*+)[{delimiter}])'
+        position = number = 0
+        while (found := field.match(text, position)) is not None:
+            label = found[1] if found[2] is None else found[2]
+            if labels_numbers(fold(label.replace('""', '"'))):
+                count += 1
+                if count > _COLUMNS_LIMIT:
+                    raise UnsearchableError(f"more than {_COLUMNS_LIMIT} columns of it are numbers of people")
+                line = rf"^(?={skipped}{{{number}}}(?:{content})(?:[{delimiter}]|{_LINE_END}))"
+                yield label, re.compile(line, re.MULTILINE)
+            position, number = found.end(), number + 1
+            if found[3] != delimiter:
+                break
