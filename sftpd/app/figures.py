@@ -26,6 +26,8 @@ class Figures:
     sessions: Callable[[], list[SessionGuard]]
     work: Callable[[], Work]
     """As it is now: a reload replaces it."""
+    unindexed: Callable[[], dict[str, int]]
+    """Received files of each link that wait to be indexed."""
 
     def __call__(self) -> Iterator[Figure]:
         """All of them, as they are now."""
@@ -60,6 +62,12 @@ class Figures:
         yield Figure("sftpd_expected_files_missing", "Expected files that are late.", missing, "link")
         reviews = {str(name): waiting_reviews.get(name, 0) for name in self.instance.register.links}
         yield Figure("sftpd_retention_reviews", "Files that wait for their review.", reviews, "link")
+        yield Figure(
+            "sftpd_erasure_index_pending",
+            "Received files that wait to be indexed, at most 10,000.",
+            self.unindexed(),
+            "link",
+        )
         frozen = Counter(freeze.reason.code for freeze in self.instance.retention.frozen())
         yield Figure(
             "sftpd_retention_frozen",

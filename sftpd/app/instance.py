@@ -14,6 +14,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 
 from sftpd import logs
+from sftpd.app.indexes import Indexes
 from sftpd.app.keys import signing_key
 from sftpd.app.links import build_link
 from sftpd.app.rules import build_rules
@@ -23,6 +24,7 @@ from sftpd.clock import Clock
 from sftpd.config.load import Config
 from sftpd.erasure.contents import Folder, Searchable, VaultFolder
 from sftpd.erasure.desk import ErasureDesk
+from sftpd.erasure.index import Index
 from sftpd.erasure.readers import READER, Readers
 from sftpd.errors import RefusedError, SftpdError
 from sftpd.exchange import receipts, return_collect
@@ -98,6 +100,8 @@ class Instance:
             self.sequencer.open([SYSTEM_LOG, *self.register.links])
             self.vaults = Vaults()
             undo.callback(self.vaults.close)
+            self.indexes = Indexes(self)
+            undo.callback(self.indexes.close)
             self.adopt_rules(config)
             self._undo = undo.pop_all()
 
@@ -211,6 +215,10 @@ class _ErasureLinks:
         """What the link's configuration says of approvals."""
         files = self._instance.config.links
         return next(file.erasure.require_second_person for file in files if file.name == link)
+
+    def index(self, link: str) -> Index | None:
+        """The index of what was received over the link."""
+        return self._instance.indexes.index(link)
 
     def hold(self, link: str, folder: str, path: Parts) -> str | None:
         """The reason of the legal hold on a file."""

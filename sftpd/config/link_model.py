@@ -335,6 +335,8 @@ class ErasureSection(Section):
     """Whether a request must be approved by another person than the one who opened it."""
     also_search: tuple[ConfigPath, ...] = Field(default=(), examples=[["/srv/reports"]])
     """Further folders with copies of received files, which are searched too."""
+    index: Flag = True
+    """Whether received files are indexed in the background, so that a search need not read all of them."""
 
 
 Route = Annotated[OutboundSection | InboundSection, Field(discriminator="direction")]

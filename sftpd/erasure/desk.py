@@ -20,6 +20,7 @@ from sftpd.erasure.deadline import due
 from sftpd.erasure.evidence import certify
 from sftpd.erasure.execute import Executor
 from sftpd.erasure.identifiers import Identifier, parse_identifier
+from sftpd.erasure.index import Index, IndexFaultError, Lookup, reached
 from sftpd.erasure.plan import LEFT_BEHIND, Action, Place, Searched, Step, plan
 from sftpd.erasure.readers import Readers
 from sftpd.erasure.records import Item, Request
@@ -53,6 +54,10 @@ class Links(Protocol):
 
     def hold(self, link: str, folder: str, path: Parts) -> str | None:
         """The reason of the legal hold on a file; None when there is none."""
+        ...
+
+    def index(self, link: str) -> Index | None:
+        """The index of what was received over the link, if it has one. Raises OSError and sqlite3.Error."""
         ...
 
     def receiptless(self, link: str, transfers: Sequence[str]) -> AbstractContextManager[None]:
@@ -103,11 +108,11 @@ class ErasureDesk:
         """
         with self._working:
             request = self._ledger.write(lambda unit: records.advance(unit, request_id, Trigger.SEARCH))
-            searched, steps = self._search(request)
+            searched, steps = self._search(request, self._lookup(request))
 
             def work(unit: Unit) -> None:
                 records.advance(unit, request_id, Trigger.FINDINGS)
-                records.replace_plan(unit, request, steps, searched.files)
+                records.replace_plan(unit, request, steps, searched)
                 counts = Counter(step.action for step in steps)
                 _record(unit, request, "erasure.found", **{action: counts[action] for action in Action})
 
@@ -184,12 +189,28 @@ class ErasureDesk:
         with self._ledger.read() as conn:
             return records.items(conn, request_id)
 
-    def _search(self, request: Request) -> tuple[Searched, list[Step]]:
-        searched = search(self._links.folders(request.link), request.identifiers, self._readers)
+    def searched(self, request_id: str) -> tuple[int, int]:
+        """How many files the search behind a plan saw, and how many of them it had no need to read."""
+        with self._ledger.read() as conn:
+            files = sum(records.files_searched(conn, request_id).values())
+            return files, records.files_looked_up(conn, request_id)
+
+    def _search(self, request: Request, lookup: Lookup | None = None) -> tuple[Searched, list[Step]]:
+        searched = search(self._links.folders(request.link), request.identifiers, self._readers, lookup)
         held = partial(self._links.hold, request.link)
         places = [(finding.folder, finding.path) for finding in searched.findings]
         holds = {place: reason for place in places if (reason := held(*place)) is not None}
         return searched, plan(searched, holds)
+
+    def _lookup(self, request: Request) -> Lookup | None:
+        """What the index says of the person; None where it cannot: then everything is read."""
+        try:
+            with reached(request.link):
+                index = self._links.index(request.link)
+                return None if index is None else index.lookup(request.identifiers)
+        except IndexFaultError as fault:
+            _log.warning("index_not_used", request=request.id, fault=str(fault))
+            return None
 
     def _carry_out(self, request: Request) -> None:
         items = self.items(request.id)
@@ -204,6 +225,9 @@ class ErasureDesk:
             Executor(self._ledger, self._readers, request, contents, held, receiptless).carry_out(items)
 
     def _verify(self, request: Request) -> None:
+        with reached(request.link):
+            index = self._links.index(request.link)
+            indexed = 0 if index is None else index.newest()
         searched, steps = self._search(request)
         undone = {_place(item.step) for item in self.items(request.id) if item.is_undone}
         left = [step for step in steps if step.action in LEFT_BEHIND or _place(step) in undone]
@@ -216,6 +240,9 @@ class ErasureDesk:
                 where=request.id,
                 remedy="find, approve and run the request again",
             )
+        if index is not None and not any(step.action is Action.KEEP for step in steps):
+            with reached(request.link):
+                index.forget(request.identifiers, indexed)
         self._ledger.write(partial(self._close, request, searched, steps))
         try:
             self._ledger.compact()

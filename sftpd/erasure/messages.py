@@ -20,6 +20,13 @@ class Redact(Message, frozen=True):
     identifiers: tuple[str, ...]
 
 
+class Index(Message, frozen=True):
+    """Write the tokens under `key` of all that the first file that comes along says to the second, packed."""
+
+    name: bytes
+    key: bytes
+
+
 class Answer(Message, frozen=True):
     """Base of what a reader answers."""
 
@@ -36,6 +43,13 @@ class Found(Answer, frozen=True):
     """Which of its parts could not be read and why, the first of them."""
 
 
+class Indexed(Answer, frozen=True):
+    """The tokens are written; `unsearched` as of Found."""
+
+    tokens: int
+    unsearched: tuple[str, ...] = ()
+
+
 class Unsearchable(Answer, frozen=True):
     """The content cannot be read with certainty."""
 
@@ -44,3 +58,4 @@ class Unsearchable(Answer, frozen=True):
 
 Question = Search | Redact
 Finding = Found | Unsearchable
+Tokenized = Indexed | Unsearchable

@@ -7,8 +7,17 @@ import contextlib
 import queue
 from collections.abc import Sequence
 
-from sftpd.erasure.messages import Answer, Finding, Found, Question, Unsearchable
-from sftpd.errors import ProcessError
+from sftpd.erasure.messages import (
+    Answer,
+    Finding,
+    Found,
+    Index,
+    Indexed,
+    Question,
+    Tokenized,
+    Unsearchable,
+)
+from sftpd.errors import MessageError, ProcessError
 from sftpd.process.child import Child
 from sftpd.process.pool import Children
 from sftpd.process.sandbox import Sandbox, interpreter_paths
@@ -20,6 +29,7 @@ READER = "sftpd.erasure.reader"
 """The module of a reader's code."""
 
 _ENTRY = f"{READER}:main"
+_ANSWERS = Found | Indexed | Unsearchable
 _MEMORY_LIMIT = 2 << 30
 _CPU_LIMIT = 3600
 _PATIENCE = 900.0
@@ -33,6 +43,8 @@ class Readers:
     def __init__(self, children: Children, *, patience: float = _PATIENCE) -> None:
         self._children = children
         self._patience = patience
+        self._at_work: set[Child] = set()
+        self._stopped = False
         self._places: queue.LifoQueue[Child | None] = queue.LifoQueue()
         for _ in range(SIZE):
             self._places.put(None)
@@ -43,6 +55,17 @@ class Readers:
         A file that a fresh reader does not survive is unsearchable; one that fails in a used reader gets a
         fresh one. Raises ProcessError when no reader can be started.
         """
+        answer = self._ask(question, fds)
+        assert isinstance(answer, Found | Unsearchable)
+        return answer
+
+    def tokens(self, question: Index, fds: Sequence[int]) -> Tokenized:
+        """Have a reader write a file's tokens; as `ask`."""
+        answer = self._ask(question, fds)
+        assert isinstance(answer, Indexed | Unsearchable)
+        return answer
+
+    def _ask(self, question: Question | Index, fds: Sequence[int]) -> Answer:
         child = self._places.get()
         try:
             if child is not None:
@@ -55,6 +78,8 @@ class Readers:
                 return self._call(child, question, fds)
             except (ProcessError, TimeoutError) as fault:
                 ended, child = _end(child), None
+                if self._stopped:
+                    raise ProcessError("readers have stopped") from fault
                 if isinstance(fault, TimeoutError):
                     return Unsearchable(f"a reader was not through it in {self._patience:g} seconds")
                 return Unsearchable(f"a reader did not survive it ({ended})")
@@ -68,12 +93,28 @@ class Readers:
                 _end(child)
             self._places.put(None)
 
-    def _spawn(self) -> Child:
-        return self._children.spawn(_ENTRY, kind="reader", sandbox=_sandbox(), accepts=Found | Unsearchable)
+    def stop(self) -> None:
+        """End the readers for good, those at work too: who asks gets a ProcessError."""
+        self._stopped = True
+        for child in tuple(self._at_work):
+            child.kill()
+        self.close()
 
-    def _call(self, child: Child, question: Question, fds: Sequence[int]) -> Finding:
-        answer = child.channel.call(question, Answer, fds, timeout=self._patience)
-        assert isinstance(answer, Found | Unsearchable)
+    def _spawn(self) -> Child:
+        return self._children.spawn(_ENTRY, kind="reader", sandbox=_sandbox(), accepts=_ANSWERS)
+
+    def _call(self, child: Child, question: Question | Index, fds: Sequence[int]) -> Answer:
+        self._at_work.add(child)
+        try:
+            if self._stopped:
+                raise ProcessError("readers have stopped")
+            answer = child.channel.call(question, Answer, fds, timeout=self._patience)
+        finally:
+            self._at_work.discard(child)
+        if isinstance(answer, Unsearchable):
+            return answer
+        if isinstance(answer, Indexed) is not isinstance(question, Index):
+            raise MessageError("reader answers what was not asked")
         return answer
 
 

@@ -37,6 +37,7 @@ class Links:
         folder, keys = root / "vault", root / "keys" / "demo.keys"
         self.vault = Vault(folder, keys, WrappingKey(bytes(range(32))), "demo") if folder.is_dir() else None
         self.holds = {}
+        self.indexed = None
         self.second_person = False
         self.without_receipts = []
 
@@ -49,6 +50,9 @@ class Links:
 
     def needs_second_person(self, link):
         return self.second_person
+
+    def index(self, link):
+        return self.indexed
 
     @contextmanager
     def receiptless(self, link, transfers):

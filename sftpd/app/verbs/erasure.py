@@ -7,6 +7,8 @@ from typing import Any
 
 from sftpd.app.instance import Instance
 from sftpd.app.verbs.verb import Arguments, Verb, as_text
+from sftpd.erasure.index import reached
+from sftpd.erasure.indexing import standing
 from sftpd.erasure.records import Item, Request
 from sftpd.errors import NotFoundError
 
@@ -24,7 +26,10 @@ def _list(instance: Instance, arguments: Arguments) -> list[dict[str, Any]]:
 
 def _find(instance: Instance, arguments: Arguments) -> dict[str, Any]:
     items = instance.erasure.find(arguments["id"])
-    return _request(instance.erasure.show(arguments["id"])) | {"items": [_item(item) for item in items]}
+    files, looked_up = instance.erasure.searched(arguments["id"])
+    searched = {"files": files, "looked_up": looked_up, "read": files - looked_up}
+    request = _request(instance.erasure.show(arguments["id"]))
+    return request | {"searched": searched, "items": [_item(item) for item in items]}
 
 
 def _approve(instance: Instance, arguments: Arguments) -> dict[str, Any]:
@@ -56,6 +61,28 @@ def _certificate(instance: Instance, arguments: Arguments) -> dict[str, Any]:
             f"request {request.id} has no certificate yet", remedy="it gets one when it has run"
         )
     return {"id": request.id, "certificate": request.certificate, "key": str(instance.key.verifier)}
+
+
+def _index(instance: Instance, arguments: Arguments) -> list[dict[str, Any]]:
+    wanted = arguments.get("link")
+    if wanted is not None:
+        instance.register.get(wanted)
+    return [_index_of(instance, name) for name in instance.indexes.names() if wanted in (None, name)]
+
+
+def _index_of(instance: Instance, link: str) -> dict[str, Any]:
+    with reached(link):
+        index = instance.indexes.index(link)
+        assert index is not None
+        now = standing(instance.ledger, link, index)
+    return {
+        "link": link,
+        "files": now.files,
+        "indexed": now.counts.indexed,
+        "pending": now.pending,
+        "unsearchable": now.counts.unsearchable,
+        "reasons": now.counts.reasons,
+    }
 
 
 def _request(request: Request) -> dict[str, Any]:
@@ -98,4 +125,5 @@ VERBS: Mapping[str, Verb] = {
     "erasure.run": _run,
     "erasure.show": _show,
     "erasure.certificate": _certificate,
+    "erasure.index": _index,
 }
