@@ -6,6 +6,7 @@ keeps the tokens of all it is shown, so gets those of the whole file, whatever i
 
 import re
 from collections.abc import Callable, Iterator
+from functools import partial
 
 from sftpd.erasure.formats.csv import Csv
 from sftpd.erasure.formats.decoding import beginning, decode, may_be_in
@@ -41,7 +42,6 @@ class Collector:
         self._entries: set[str] = set()
         self.any = Identifier("any", "", self._shown, self._shown_raw)
         """Stands for every identifier there is."""
-        self._unlabelled = Identifier("any", "", self._shown, self._shown_fields)
 
     def inquiry(self, name: bytes) -> Inquiry:
         """What a format is asked for of a file called `name`."""
@@ -54,7 +54,9 @@ class Collector:
 
     def take_fields(self, data: Data) -> None:
         """Take text whose fields are parted as in CSV, and what they stand under is known to not matter."""
-        may_be_in(data, [self._unlabelled])
+        # Without a quote no field has a line end in it.
+        shown = partial(self._shown_fields, data.find(b'"') < 0)
+        may_be_in(data, [Identifier("any", "", self._shown, shown)])
 
     def take_numbers(self, texts: set[str], label: str) -> None:
         """Take texts under a label that tells of numbers."""
@@ -83,8 +85,8 @@ class Collector:
         self._keep(entries_in(text))
         return names_numbers(text)
 
-    def _shown_fields(self, text: str) -> bool:
-        text = condensed(text)
+    def _shown_fields(self, lines: bool, text: str) -> bool:
+        text = condensed(text, lines=lines)
         self._keep(entries_in(text))
         if names_numbers(text):
             self._keep(number_entries(text))

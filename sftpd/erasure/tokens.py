@@ -30,8 +30,8 @@ LIMIT = 4_000_000
 KINDS = frozenset({"bsn", "email", "iban", "phone", *NUMBER_WORDS})
 """The types of identifiers that have tokens."""
 
-_SHORTEST_PHONE, _LONGEST_PHONE = 9, 15
-"""Digits of a telephone number with a token: with fewer every date would be one."""
+_SHORTEST_PHONE, _LONGEST_PHONE = 10, 15
+"""Digits of a telephone number with a token: with fewer every date and BSN would be one."""
 _HOME = "31"
 
 _LOCAL_PARTS = re.compile(rf"@([^\s@,;:<>()\[\]\"\\]{{0,{2 * LOCAL_PART}}}+)")
@@ -48,6 +48,7 @@ _GROUP = re.compile(r"[0-9]+")
 _BSN_GAP = re.compile(r"[\s.]")
 _TYING = frozenset("-./")
 """What between two digits makes them one number."""
+_FEWEST_DIGITS = 8
 _MOST_DIGITS = len("00" + _HOME + "0") + _LONGEST_PHONE - len(_HOME)
 _BSN_WEIGHTS = (9, 8, 7, 6, 5, 4, 3, 2, -1)
 _BSN_SHIFT = ord("0") * sum(_BSN_WEIGHTS)
@@ -73,6 +74,7 @@ _LABEL_ENDS = {
 _AFTER_STEM = re.compile(NUMBER_WORD)
 _BEFORE_NUMBER = re.compile(r"[\s:#=]*+")
 _NUMBER = re.compile(rf"\w[\w./-]{{0,{LONGEST - 1}}}+")
+_PLAIN_NUMBER = re.compile(r"\w++(?:-\w++)*+")
 _NUMBER_END = re.compile(r"(?!-?\w)")
 
 
@@ -90,8 +92,13 @@ def tokens(entries: Iterable[str], key: bytes) -> bytes:
     return b"".join([_hashed(entry, key) for entry in entries])
 
 
-def condensed(text: str) -> str:
-    """A text with the same entries, in which nothing stands twice that is parted by what parts fields."""
+def condensed(text: str, *, lines: bool = False) -> str:
+    """A text with the same entries, in which nothing stands twice that is parted by what parts fields.
+
+    With `lines` these are parted by line ends too.
+    """
+    if lines:
+        text = text.replace("\n", ";")
     return ";".join(set(text.replace(",", ";").replace('"', ";").split(";")))
 
 
@@ -184,6 +191,8 @@ def _enter_numbers(entries: set[str], chain: str, after: str) -> None:
             bsn = bsn and (last == first or _BSN_GAP.fullmatch(gaps[last - 1]) is not None)
             if len(digits) > _MOST_DIGITS or not (phone or bsn):
                 break
+            if len(digits) < _FEWEST_DIGITS:
+                continue
             inside = last < len(gaps)
             ends = gaps[last] not in _TYING if inside else not after
             _enter_number(
@@ -194,7 +203,7 @@ def _enter_numbers(entries: set[str], chain: str, after: str) -> None:
 def _enter_number(entries: set[str], digits: str, *, phone: bool, bsn: bool) -> None:
     """Enter what a row of digits is, where it stands as a telephone number does, as a BSN does."""
     size = len(digits)
-    if bsn and 8 <= size <= 9:
+    if bsn and _FEWEST_DIGITS <= size <= _FEWEST_DIGITS + 1:
         number = digits.zfill(9)
         if (sum(map(mul, _BSN_WEIGHTS, number.encode())) - _BSN_SHIFT) % 11 == 0:
             entries.add(f"bsn\0{number}")
@@ -229,7 +238,8 @@ def _after(text: str, stem: int) -> Iterator[str]:
         run = _NUMBER.match(text, before.end() if before else start)
         if run is None:
             continue
-        for end in _NUMBER_END.finditer(run[0], 1):
-            number = run[0][: end.start()]
+        ends = (end.start() for end in _NUMBER_END.finditer(run[0], 1))
+        for end in (len(run[0]),) if _PLAIN_NUMBER.fullmatch(run[0]) else ends:
+            number = run[0][:end]
             if any(map(str.isdigit, number)):
                 yield number
