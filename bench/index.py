@@ -19,7 +19,7 @@ from sftpd.erasure.tokens import SIZE
 TOKENS = 20
 """Tokens of a file."""
 _KEY = bytes(32)
-_AT_ONCE = 200
+_AT_ONCE = 5000
 _LOOK_UPS = 2000
 
 
@@ -65,7 +65,7 @@ def measure(amounts: Amounts, folder: Path) -> Figures:
         for first in range(0, amounts.files, _AT_ONCE):
             index.put(
                 Entry(index.place("inbound", (b"%d" % number,), ""), os.urandom(SIZE * TOKENS))
-                for number in range(first, first + _AT_ONCE)
+                for number in range(first, min(first + _AT_ONCE, amounts.files))
             )
         filled = time.process_time() - began
         index.forget([], 0)  # what is in the log beside the file goes into it

@@ -43,7 +43,8 @@ _SETTINGS = (
 )
 _STEPS = 256
 """A sweep takes so many steps, each over the tokens that begin with one byte; others may write in between."""
-_BATCH = 1000
+_BATCH, _POSTINGS = 1000, 50_000
+"""Places, and postings, that are written in one go."""
 _REASONS = 20
 _log = structlog.get_logger()
 
@@ -117,12 +118,13 @@ class Index:
         """Enter contents, all of them or none."""
         with self._lock, self._conn:
             numbered = [(self._enter(entry), entry.tokens) for entry in entries]
-            rows = {
+            rows = (
                 (packed[start : start + SIZE], number)
                 for number, packed in numbered
                 for start in range(0, len(packed), SIZE)
-            }
-            self._conn.executemany("INSERT INTO posting VALUES (?, ?)", sorted(rows))
+            )
+            while batch := list(islice(rows, _POSTINGS)):
+                self._conn.executemany("INSERT OR IGNORE INTO posting VALUES (?, ?)", sorted(batch))
 
     def lookup(self, identifiers: Sequence[Identifier]) -> "Lookup | None":
         """What is known of contents that may carry any of the identifiers; None where one has no token."""

@@ -177,6 +177,8 @@ def test_a_text_without_anybody_has_no_token():
         ("o'jan@example.nl", {"email\0o'jan@example.nl"}),
         ("+31 (0)6-12345678", {"phone\0+31612345678", "phone\0+310612345678"}),
         ("bsn 1234.56.782", {"bsn\0" + "123456782"}),
+        ("bsn 1234 56 782-x", {"bsn\0" + "123456782"}),
+        ("5-12345672", {"bsn\0" + "012345672"}),
         ("nl91 abna 0417 1643 00 op naam", {"iban\0nl91abna0417164300"}),
     ],
 )
