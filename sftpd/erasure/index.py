@@ -27,6 +27,7 @@ from sftpd.erasure.tokens import SIZE, token
 from sftpd.errors import SftpdError
 
 _VERSION = b"1"
+"""Another one begins every index anew: it changes with the tables, and with the tokens that a file has."""
 _SCHEMA = """
 BEGIN;
 CREATE TABLE about (name TEXT PRIMARY KEY, value) WITHOUT ROWID;
@@ -87,9 +88,9 @@ class Index:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         try:
             self._conn = self._opened()
-        except sqlite3.OperationalError:
-            raise
-        except sqlite3.DatabaseError:
+        except sqlite3.DatabaseError as fault:
+            if not is_damage(fault):
+                raise
             remove(path)
             self._conn = self._opened()
 
@@ -232,6 +233,11 @@ class Index:
             conn.commit()
         elif conn.execute("SELECT value FROM about WHERE name = 'key'").fetchone() != (ours,):
             raise sqlite3.DatabaseError("index of another key")
+
+
+def is_damage(fault: sqlite3.Error) -> bool:
+    """Whether an index is no database, or a damaged one; other faults, of the disk say, have subclasses."""
+    return type(fault) is sqlite3.DatabaseError
 
 
 @contextmanager

@@ -18,7 +18,7 @@ import structlog
 
 from sftpd.clock import Clock
 from sftpd.erasure.contents import ContentError, Contents, Searchable
-from sftpd.erasure.index import Counts, Entry, Index
+from sftpd.erasure.index import Counts, Entry, Index, is_damage
 from sftpd.erasure.messages import Index as Question
 from sftpd.erasure.messages import Unsearchable
 from sftpd.erasure.readers import Readers
@@ -43,7 +43,7 @@ _SETTLING = timedelta(seconds=2)
 _RECOVERY = 60.0
 """Seconds after a failure until everything is compared again."""
 _PAGE = 1000
-_ENTRIES, _TOKENS = 200, 8 << 20
+_ENTRIES, _TOKENS = 1000, 8 << 20
 """Files, and bytes of their tokens, that are entered at once, about."""
 _REASON = 200
 """Characters of a reason."""
@@ -97,6 +97,7 @@ class Indexer:
         self._clock = clock
         self._every = every
         self._news: set[str] = set()
+        self._closed: set[str] = set()
         self._compared: dict[str, datetime] = {}
         self._seen: dict[str, datetime] = {}
         self._pending: Counter[str] = Counter()
@@ -118,7 +119,7 @@ class Indexer:
         if event.link is not None and event.type == "transfer.received":
             self._news.add(event.link)
         elif event.link is not None and event.type in _CLOSINGS:
-            self._compared.pop(event.link, None)
+            self._closed.add(event.link)
 
     def pending(self) -> dict[str, int]:
         """Files of each link that are known to wait, at most MOST_PENDING."""
@@ -131,9 +132,9 @@ class Indexer:
                 return
             try:
                 self._catch_up(link)
-            except sqlite3.OperationalError:
-                raise
             except sqlite3.DatabaseError as fault:
+                if not is_damage(fault):
+                    raise
                 _log.error("index_damaged", link=link, fault=str(fault))
                 self._links.discard(link)
                 self._compared.pop(link, None)
@@ -151,13 +152,14 @@ class Indexer:
     def _catch_up(self, link: str) -> None:
         now = self._clock.now()
         compared = self._compared.get(link)
-        is_round = compared is None or not now - _ROUND < compared <= now
+        is_round = compared is None or link in self._closed or not now - _ROUND < compared <= now
         if not (is_round or link in self._news):
             return
         index = self._links.index(link)
         if index is None:
             return
         self._news.discard(link)
+        self._closed.discard(link)
         if is_round:
             index.keep(self._place(index, row) for row in self._rows(link, None))
             index.sweep()

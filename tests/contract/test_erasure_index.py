@@ -6,11 +6,16 @@ import threading
 import time
 from contextlib import contextmanager
 from datetime import timedelta
+from pathlib import Path
 
 import pytest
+from cli_scene import instance
 from erasure_scene import JAN, RECEIVED, Scene
 
+from sftpd.app.instance import Instance
+from sftpd.app.operations import operations
 from sftpd.clock import SystemClock
+from sftpd.config.load import load
 from sftpd.erasure.contents import Folder
 from sftpd.erasure.identifiers import parse_identifier
 from sftpd.erasure.index import Entry, Index
@@ -280,3 +285,20 @@ def test_a_stop_does_not_wait_for_a_file(scene):
         while not indexer._readers._at_work:
             time.sleep(0.01)
     assert scene.links.indexed.counts().indexed == 0
+
+
+def test_a_link_has_an_index_unless_it_says_no():
+    with instance() as made:
+        config, link = Path(made.made["config"]), made.root / "links.d/demo.toml"
+        path = made.root / "state/index/demo.db"
+        with Instance(load(config), SystemClock()) as opened:
+            assert operations(opened)["erasure.index"]({"link": "demo"}) == [
+                {"link": "demo", "files": 0, "indexed": 0, "pending": 0, "unsearchable": 0, "reasons": {}}
+            ]
+            opened.indexes.discard_others()
+        assert path.exists()
+        link.write_text(f"{link.read_text()}\n[erasure]\nindex = false\n")
+        with Instance(load(config), SystemClock()) as opened:
+            opened.indexes.discard_others()
+            assert (opened.indexes.index("demo"), operations(opened)["erasure.index"]({})) == (None, [])
+        assert list(path.parent.iterdir()) == []
