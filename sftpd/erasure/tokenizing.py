@@ -108,9 +108,9 @@ class _Columns:
         """Find nobody, and have the tokens collected."""
         self._collector.take_fields(data)
         if _may_label_numbers(beginning(data)):
-            text = decode(data).text
-            for label, column in _columns(text):
-                found = column.finditer(text)
+            lines = "\n" + decode(data).text
+            for label, column in _columns(lines):
+                found = column.finditer(lines)
                 self._collector.take_numbers({match[1] or match[2] or "" for match in found}, label)
         return cut("csv", data, [])
 
@@ -121,26 +121,26 @@ def _may_label_numbers(start: str) -> bool:
     return names_numbers(fold(start)) or not start.isascii() or _FIRST_RECORD.match(start) is None
 
 
-def _columns(text: str) -> Iterator[tuple[str, re.Pattern[str]]]:
+def _columns(lines: str) -> Iterator[tuple[str, re.Pattern[str]]]:
     """The labels of columns of numbers, and what finds the fields under each, however the text is parted.
 
-    A record begins with a line, but not every line begins a record: of one that does not, whatever stands in
-    that place is taken too.
+    `lines` are the text with a line end before it. A record begins after a line end, but not every line
+    begins a record: of one that does not, whatever stands in that place is taken too.
     """
     count = 0
     for delimiter in _DELIMITERS:
         content = rf'"([^"]*+(?:""[^"]*+)*+)"|([^"{delimiter}\r\n]*+)'
         field = re.compile(rf"(?:{content})([{delimiter}]|{_LINE_END})")
         skipped = rf'(?:(?:"[^"]*+(?:""[^"]*+)*+"|[^"{delimiter}\r\n]*+)[{delimiter}])'
-        position = number = 0
-        while (found := field.match(text, position)) is not None:
-            label = found[1] if found[2] is None else found[2]
-            if labels_numbers(fold(label.replace('""', '"'))):
+        position, number = 1, 0
+        while (found := field.match(lines, position)) is not None:
+            label = found[1].replace('""', '"') if found[2] is None else found[2]
+            if labels_numbers(fold(label)):
                 count += 1
                 if count > _COLUMNS_LIMIT:
                     raise UnsearchableError(f"more than {_COLUMNS_LIMIT} columns of it are numbers of people")
-                line = rf"^(?={skipped}{{{number}}}(?:{content})(?:[{delimiter}]|{_LINE_END}))"
-                yield label, re.compile(line, re.MULTILINE)
+                line = rf"\n(?={skipped}{{{number}}}(?:{content})(?:[{delimiter}]|{_LINE_END}))"
+                yield label, re.compile(line)
             position, number = found.end(), number + 1
             if found[3] != delimiter:
                 break
