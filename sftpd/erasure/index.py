@@ -39,6 +39,7 @@ _SETTINGS = (
     "journal_mode = WAL",
     "synchronous = NORMAL",
     "secure_delete = ON",
+    "temp_store = MEMORY",
     "wal_autocheckpoint = 10000",
     f"cache_size = {-(64 << 10)}",
 )

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
+import person_corpus
 import pytest
 from cli_scene import instance
 from erasure_scene import JAN, RECEIVED, Scene
@@ -302,3 +303,29 @@ def test_a_link_has_an_index_unless_it_says_no():
             opened.indexes.discard_others()
             assert (opened.indexes.index("demo"), operations(opened)["erasure.index"]({})) == (None, [])
         assert list(path.parent.iterdir()) == []
+
+
+def test_with_the_index_a_search_over_every_format_finds_what_one_without_it_does(scene):
+    given = person_corpus.generate(60, seed=5, persons=40)
+    for name, node in given.files.items():
+        receive(scene, name, person_corpus.pack(node))
+    hers = [each for each in given.identifiers if not each.startswith("name=")]
+    asked = [hers, *([f"email=klant{number}@example.nl"] for number in (1, 2))]
+    without = [found(scene, *each) for each in asked]
+    caught_up(scene)
+    within = [found(scene, *each) for each in asked]
+    assert [items for items, _ in within] == [items for items, _ in without]
+    assert without[0][0]
+    assert all(looked_up > 0 for _, (_, looked_up) in within)
+
+
+def test_entries_are_made_all_or_not_at_all(scene):
+    index = Demo(scene).index("demo")
+
+    def entries():
+        yield Entry(b"a" * 16, token(HERS, KEY))
+        raise InterruptedError
+
+    with pytest.raises(InterruptedError):
+        index.put(entries())
+    assert (index.newest(), index.knows(b"a" * 16), postings(scene)) == (0, False, set())
