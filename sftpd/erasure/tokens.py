@@ -84,12 +84,13 @@ def token(identifier: Identifier, key: bytes) -> bytes | None:
         return None
     if identifier.kind == "phone" and len(identifier.value) <= _SHORTEST_PHONE:
         return None
-    return _hashed(f"{identifier.kind}\0{identifier.value}", key)
+    return tokens([f"{identifier.kind}\0{identifier.value}"], key)
 
 
 def tokens(entries: Iterable[str], key: bytes) -> bytes:
     """The tokens of what `entries_in` and `number_entries` tell, one after another."""
-    return b"".join([_hashed(entry, key) for entry in entries])
+    keyed = blake2b(digest_size=SIZE, key=key)
+    return b"".join([_hashed(entry, keyed) for entry in entries])
 
 
 def condensed(text: str, *, lines: bool = False) -> str:
@@ -144,8 +145,15 @@ def labels_numbers(label: str) -> str | None:
     return next((kind for kind, end in _LABEL_ENDS.items() if end.search(label)), None)
 
 
-def _hashed(entry: str, key: bytes) -> bytes:
-    return blake2b(entry.encode("utf-8", "surrogatepass"), digest_size=SIZE, key=key).digest()
+def _hashed(entry: str, keyed: blake2b) -> bytes:
+    try:
+        encoded = entry.encode()
+    except UnicodeEncodeError:
+        # Half a character, which JSON may name; to allow for it always is slow.
+        encoded = entry.encode("utf-8", "surrogatepass")
+    mine = keyed.copy()
+    mine.update(encoded)
+    return mine.digest()
 
 
 def _addresses(text: str) -> Iterator[str]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from sftpd.erasure.formats.detect import detect
 from sftpd.erasure.formats.model import Inquiry, UnsearchableError
-from sftpd.erasure.identifiers import Identifier, fold, parse_identifier
+from sftpd.erasure.identifiers import Identifier, carries, fold, parse_identifier
 from sftpd.erasure.tokenizing import Collector
 from sftpd.erasure.tokens import KINDS, SIZE, entries_in, number_entries, token, tokens
 from sftpd.errors import InvalidNameError
@@ -196,3 +196,9 @@ def test_names_and_short_telephone_numbers_have_no_token_and_are_scanned_for():
 def test_a_token_depends_on_key_and_type():
     one, other = parse_identifier("customer=7"), parse_identifier("employee=7")
     assert len({token(one, KEY), token(one, KEY + b"x"), token(other, KEY)}) == 3
+
+
+def test_half_a_character_is_no_obstacle():
+    _, packed = _collected(b"a.json", b'["klant x\\ud800y@example.nl", "jan@example.nl"]')
+    assert is_among(parse_identifier("email=jan@example.nl"), packed)
+    assert token(Identifier("email", "x\ud800y@example.nl", carries, bool), KEY) in packed
