@@ -7,6 +7,7 @@ between, those received since the last look.
 import os
 import sqlite3
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -45,6 +46,8 @@ _RECOVERY = 60.0
 _PAGE = 1000
 _ENTRIES, _TOKENS = 1000, 8 << 20
 """Files, and bytes of their tokens, that are entered at once, about."""
+_SHARE, _SPELL = 0.2, 0.05
+"""What part of a processor the monitor spends on files, beside a reader; and how many seconds in a row."""
 _REASON = 200
 """Characters of a reason."""
 _CLOSINGS = frozenset({"erasure.closed", "erasure.partial"})
@@ -185,6 +188,7 @@ class Indexer:
         """The next entries, not more than are entered at once; none once it is to stop."""
         some: list[Entry | None] = []
         size = 0
+        began = time.thread_time()
         while len(some) < _ENTRIES and size < _TOKENS and not self._stopped.is_set():
             try:
                 entry = next(entries)
@@ -192,6 +196,9 @@ class Indexer:
                 break
             some.append(entry)
             size += 0 if entry is None else len(entry.tokens)
+            if (spent := time.thread_time() - began) > _SPELL:
+                self._stopped.wait(spent / _SHARE - spent)
+                began = time.thread_time()
         return some
 
     def _entry(self, link: str, index: Index, contents: Contents, row: _Row) -> Entry | None:
