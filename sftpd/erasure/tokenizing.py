@@ -16,8 +16,8 @@ from sftpd.erasure.identifiers import Identifier, fold
 from sftpd.erasure.tokens import (
     LIMIT,
     SIZE,
-    condensed,
     entries_in,
+    fields,
     labels_numbers,
     names_numbers,
     number_entries,
@@ -25,6 +25,8 @@ from sftpd.erasure.tokens import (
 )
 
 _BATCH = 50_000
+_ROOM, _OVERHEAD = 64 << 20, 64
+"""Characters of fields that are remembered so as not to look at them twice, and what each counts besides."""
 _DELIMITERS = ",;\t|"
 _LINE_END = r"\r?\n|\Z"
 _FIRST_RECORD = re.compile(r'(?:[^"\n]|"[^"]*+")*+\n')
@@ -40,6 +42,8 @@ class Collector:
         self._key = key
         self._write = write
         self._entries: set[str] = set()
+        self._seen: set[str] = set()
+        self._room = _ROOM
         self.any = Identifier("any", "", self._shown, self._shown_raw)
         """Stands for every identifier there is."""
 
@@ -81,16 +85,27 @@ class Collector:
 
     def _shown_raw(self, text: str) -> bool:
         """Take a text of any structure; whether that must be known depends on words for numbers in it."""
-        text = condensed(text)
-        self._keep(entries_in(text))
+        self._keep(entries_in(self._unseen(fields(text))))
         return names_numbers(text)
 
     def _shown_fields(self, lines: bool, text: str) -> bool:
-        text = condensed(text, lines=lines)
-        self._keep(entries_in(text))
-        if names_numbers(text):
-            self._keep(number_entries(text))
+        unseen = self._unseen(fields(text, lines=lines))
+        self._keep(entries_in(unseen))
+        if names_numbers(unseen):
+            self._keep(number_entries(unseen))
         return False
+
+    def _unseen(self, shown: set[str]) -> str:
+        """The fields that were not shown of late, as one text."""
+        new = shown - self._seen
+        text = ";".join(new)
+        self._room -= len(text) + _OVERHEAD * len(new)
+        if self._room < 0:
+            self._seen.clear()
+            self._room = _ROOM
+        else:
+            self._seen |= new
+        return text
 
     def _keep(self, entries: set[str]) -> None:
         self._entries.update(entries)

@@ -93,14 +93,14 @@ def tokens(entries: Iterable[str], key: bytes) -> bytes:
     return b"".join([_hashed(entry, keyed) for entry in entries])
 
 
-def condensed(text: str, *, lines: bool = False) -> str:
-    """A text with the same entries, in which nothing stands twice that is parted by what parts fields.
+def fields(text: str, *, lines: bool = False) -> set[str]:
+    """What a text consists of, which together has the same entries: parted by what parts fields.
 
-    With `lines` these are parted by line ends too.
+    With `lines` line ends part them too.
     """
     if lines:
         text = text.replace("\n", ";")
-    return ";".join(set(text.replace(",", ";").replace('"', ";").split(";")))
+    return set(text.replace(",", ";").replace('"', ";").split(";"))
 
 
 def entries_in(text: str) -> set[str]:
