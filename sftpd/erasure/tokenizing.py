@@ -6,7 +6,7 @@ keeps the tokens of all it is shown, so gets those of the whole file, whatever i
 
 import re
 from collections.abc import Callable, Iterator
-from functools import partial
+from functools import lru_cache, partial
 
 from sftpd.erasure.formats.csv import Csv
 from sftpd.erasure.formats.decoding import beginning, decode, may_be_in
@@ -31,6 +31,7 @@ _DELIMITERS = ",;\t|"
 _LINE_END = r"\r?\n|\Z"
 _FIRST_RECORD = re.compile(r'(?:[^"\n]|"[^"]*+")*+\n')
 _COLUMNS_LIMIT = 50
+_TELLING = re.compile("[@0-9]")
 
 
 class Collector:
@@ -78,8 +79,10 @@ class Collector:
         self._write(packed)
 
     def _shown(self, text: str, label: str) -> bool:
-        self._keep(entries_in(text))
-        if names_numbers(label) or names_numbers(text):
+        tells = _tells(text)
+        if tells:
+            self._keep(entries_in(text))
+        if (tells and names_numbers(text)) or _labels(label, digits=tells):
             self._keep(number_entries(text, label))
         return False
 
@@ -111,6 +114,17 @@ class Collector:
         self._entries.update(entries)
         if len(self._entries) >= _BATCH:
             self.flush()
+
+
+def _tells(text: str) -> bool:
+    """Whether a text may have an entry: each has a digit, or is an address."""
+    return _TELLING.search(text) is not None or not text.isascii()
+
+
+@lru_cache(1000)
+def _labels(label: str, *, digits: bool) -> bool:
+    """Whether a label may make a number of what it stands over, which has digits, or has one itself."""
+    return names_numbers(label) and (digits or _tells(label))
 
 
 class _Columns:
