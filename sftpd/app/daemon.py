@@ -23,6 +23,8 @@ from sftpd.app.vaults import key_file
 from sftpd.app.work import Work
 from sftpd.config.load import Config, load
 from sftpd.config.values import Address
+from sftpd.erasure.indexing import Indexer
+from sftpd.erasure.readers import Readers
 from sftpd.errors import ConfigError, RefusedError, SftpdError
 from sftpd.exchange.partner import Partner
 from sftpd.exchange.places import Places
@@ -133,6 +135,7 @@ class Daemon:
         lookout = Lookout(instance.timekeeper.look, _LOOK)
         lookout.start()
         self._undo.callback(lookout.stop)
+        self._start_indexing()
         instance.sequencer.start()
         self._tell_metrics()
         self._listener.start()
@@ -142,11 +145,21 @@ class Daemon:
         control.start()
         self._undo.callback(control.stop)
 
+    def _start_indexing(self) -> None:
+        instance = self.instance
+        instance.indexes.discard_others()
+        readers = Readers(instance.children)
+        self._indexer = Indexer(instance.ledger, instance.indexes, readers, instance.clock)
+        instance.ledger.on_event(self._indexer.see)
+        self._indexer.start()
+        self._undo.callback(self._indexer.stop)
+
     def _tell_metrics(self) -> None:
         listen = self.instance.config.instance.metrics.listen
         if listen is None:
             return
-        figures = Figures(self.instance, self._reception, self._listener.sessions, lambda: self._work)
+        sessions, indexer = self._listener.sessions, self._indexer
+        figures = Figures(self.instance, self._reception, sessions, lambda: self._work, indexer.pending)
         metrics = Metrics(figures)
         self.instance.ledger.on_event(metrics.count)
         server = MetricsServer(listen.host, listen.port, metrics)

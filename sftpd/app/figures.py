@@ -27,6 +27,8 @@ class Figures:
     sessions: Callable[[], list[SessionGuard]]
     work: Callable[[], Work]
     """As it is now: a reload replaces it."""
+    unindexed: Callable[[], dict[str, int]]
+    """Received files of each link that wait to be indexed."""
 
     def __call__(self) -> Iterator[Figure]:
         """All of them, as they are now."""
@@ -76,6 +78,12 @@ class Figures:
         ):
             each = {str(link): counts.get(link, 0) for link in self.instance.register.links}
             yield Figure(name, meaning, each, "link")
+        yield Figure(
+            "sftpd_erasure_index_pending",
+            "Received files that wait to be indexed, at most 10,000.",
+            self.unindexed(),
+            "link",
+        )
         frozen = Counter(freeze.reason.code for freeze in self.instance.retention.frozen())
         yield Figure(
             "sftpd_retention_frozen",

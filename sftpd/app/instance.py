@@ -15,6 +15,7 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 
 from sftpd import logs
+from sftpd.app.indexes import Indexes
 from sftpd.app.keys import signing_key, token_key
 from sftpd.app.links import build_link
 from sftpd.app.rules import build_rules
@@ -26,6 +27,7 @@ from sftpd.config.load import Config
 from sftpd.erasure.contents import Folder, Searchable, VaultFolder
 from sftpd.erasure.desk import ErasureDesk
 from sftpd.erasure.erasures import Digests, Erasures
+from sftpd.erasure.index import Index
 from sftpd.erasure.layouts import Column, FixedWidth
 from sftpd.erasure.notices import FOLDER as NOTICES
 from sftpd.erasure.readers import READER, Readers
@@ -109,6 +111,8 @@ class Instance:
             self.sequencer.open([SYSTEM_LOG, *self.register.links])
             self.vaults = Vaults()
             undo.callback(self.vaults.close)
+            self.indexes = Indexes(self)
+            undo.callback(self.indexes.close)
             self.adopt_rules(config)
             self._undo = undo.pop_all()
 
@@ -274,6 +278,10 @@ class ErasureLinks:
     def layouts(self, link: str) -> Sequence[FixedWidth]:
         """What the link's configuration says of its files."""
         return [_layout(section) for section in self._instance.erasure_settings(link).fixed_width]
+
+    def index(self, link: str) -> Index | None:
+        """The index of what was received over the link."""
+        return self._instance.indexes.index(link)
 
     def hold(self, link: str, folder: str, path: Parts) -> str | None:
         """The reason of the legal hold on a file."""

@@ -257,6 +257,15 @@ def told(
     show_fields(ask(config, "erasure.told", notice=notice, reason=reason, by=by), as_json=as_json)
 
 
+@group.command("index")
+def index(
+    link: LinkOption = None, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False
+) -> None:
+    """Show how far the index of received files is."""
+    columns = ("link", "files", "indexed", "pending", "unsearchable")
+    show_rows(ask(config, "erasure.index", link=link), columns, as_json=as_json)
+
+
 def _opened(config: Path, as_json: bool, **request: Any) -> None:
     opened = ask(config, "erasure.open", **request)
     if as_json:
@@ -279,8 +288,11 @@ def _show(document: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(document)
         return
-    aside = ("items", "certificate")
+    aside = ("items", "certificate", "searched")
     show_fields({name: value for name, value in document.items() if name not in aside}, as_json=False)
+    if "searched" in document:
+        told = "\nof {files} files {read} were read and {looked_up} looked up in the index"
+        print(told.format(**document["searched"]))
     if document.get("items"):
         print()
         columns = ("seq", "folder", "path", "action", "format", "records", "state", "reason")

@@ -54,6 +54,8 @@ class ErasureSection(RequestsSection):
     """Whether a request must be approved by another person than the one who opened it."""
     also_search: tuple[ConfigPath, ...] = Field(default=(), examples=[["/srv/reports"]])
     """Further folders with copies of received files, which are searched too."""
+    index: Flag = True
+    """Whether received files are indexed in the background, so that a search need not read all of them."""
     fixed_width: tuple[FixedWidthSection, ...] = ()
     acknowledge_within: CalendarPeriod = Period(months=1)
     """How long the recipient of a notice may take to acknowledge it; then it is told that it is overdue."""

@@ -9,6 +9,8 @@ from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
 
+import structlog
+
 from sftpd.audit.checkpoint import SigningKey
 from sftpd.erasure import deliveries, intake, match_records, notices, records
 from sftpd.erasure.contents import Contents, Searchable
@@ -18,7 +20,8 @@ from sftpd.erasure.erasures import Erasures
 from sftpd.erasure.evidence import Evidence, certify
 from sftpd.erasure.execute import Executor
 from sftpd.erasure.forgetting import forget_old, leave_nothing
-from sftpd.erasure.identifiers import Identifier
+from sftpd.erasure.identifiers import Identifier, possible
+from sftpd.erasure.index import Index, IndexFaultError, Lookup, reached
 from sftpd.erasure.intake import Intake
 from sftpd.erasure.layouts import FixedWidth
 from sftpd.erasure.medium import Medium
@@ -33,6 +36,8 @@ from sftpd.files.beneath import Parts
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
 from sftpd.ledger.writer import Unit
+
+_log = structlog.get_logger()
 
 
 class Links(intake.Links, Protocol):
@@ -67,6 +72,10 @@ class Links(intake.Links, Protocol):
 
     def counterparty(self, link: str) -> str:
         """With whom the link is, as people call them."""
+        ...
+
+    def index(self, link: str) -> Index | None:
+        """The index of what was received over the link, if it has one. Raises OSError and sqlite3.Error."""
         ...
 
     def receiptless(self, link: str, transfers: Sequence[str]) -> AbstractContextManager[None]:
@@ -114,11 +123,11 @@ class ErasureDesk:
 
     def _find(self, request_id: str) -> None:
         request = self._ledger.write(lambda unit: records.advance(unit, request_id, Trigger.SEARCH))
-        searched, steps = self._search(request)
+        searched, steps = self._search(request, self._lookup(request))
 
         def work(unit: Unit) -> None:
             records.advance(unit, request_id, Trigger.FINDINGS)
-            records.replace_plan(unit, request, steps, searched.files)
+            records.replace_plan(unit, request, steps, searched)
             counts = Counter(step.action for step in steps)
             _record(unit, request, "erasure.found", **{action: counts[action] for action in Action})
 
@@ -211,13 +220,34 @@ class ErasureDesk:
         with self._ledger.read() as conn:
             return records.items(conn, request_id)
 
-    def _search(self, request: Request) -> tuple[Searched, list[Step]]:
+    def searched(self, request_id: str) -> tuple[int, int]:
+        """How many files the search behind a plan saw, and how many of them it had no need to read."""
+        with self._ledger.read() as conn:
+            files = sum(records.files_searched(conn, request_id).values())
+            return files, records.files_looked_up(conn, request_id)
+
+    def _search(self, request: Request, lookup: Lookup | None = None) -> tuple[Searched, list[Step]]:
         readers = self._readers_of(request.link)
-        searched = search(self._links.folders(request.link), request.identifiers, readers)
+        searched = search(self._links.folders(request.link), request.identifiers, readers, lookup)
         held = partial(self._links.hold, request.link)
         places = [(finding.folder, finding.path) for finding in searched.findings]
         holds = {place: reason for place in places if (reason := held(*place)) is not None}
         return searched, plan(searched, holds)
+
+    def _lookup(self, request: Request) -> Lookup | None:
+        """What the index says of the person; None where it cannot: then everything is read.
+
+        It has no tokens of written variants, nor of what only the configuration gives a label.
+        """
+        if any(map(possible, request.identifiers)) or self._links.layouts(request.link):
+            return None
+        try:
+            with reached(request.link):
+                index = self._links.index(request.link)
+                return None if index is None else index.lookup(request.identifiers)
+        except IndexFaultError as fault:
+            _log.warning("index_not_used", request=request.id, fault=str(fault))
+            return None
 
     def _carry_out(self, request: Request) -> None:
         items = self.items(request.id)
@@ -236,6 +266,9 @@ class ErasureDesk:
         return self._readers.knowing(self._links.layouts(link))
 
     def _verify(self, request: Request) -> None:
+        with reached(request.link):
+            index = self._links.index(request.link)
+            indexed = 0 if index is None else index.newest()
         searched, steps = self._search(request)
         items = self.items(request.id)
         undone = {_place(item.step) for item in items if item.is_undone} | _unreviewed(items, steps)
@@ -254,6 +287,9 @@ class ErasureDesk:
             delivered = deliveries.of_same_content(conn, request.id)
         if not any(step.action is Action.KEEP for step in steps):
             self._erasures.append(lambda epoch, at: RequestClosed(epoch, at, request.id, request.link))
+        if index is not None and not any(step.action is Action.KEEP for step in steps):
+            with reached(request.link):
+                index.forget(request.identifiers, indexed)
         self._ledger.write(partial(self._close, request, searched, steps, media, delivered))
         leave_nothing(self._ledger)
 

@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from sftpd.erasure.finder import Finder, Hint, RecordFinder, Why
@@ -18,16 +18,24 @@ from sftpd.erasure.variants import possible_forms
 from sftpd.errors import InvalidNameError, UsageError
 
 _HOME_COUNTRY = "31"
-_LONGEST = 320
-_LOCAL_PART = 64
+LONGEST = 320
+"""Characters of a value, at most."""
+LOCAL_PART = 64
+"""Characters that an address has before its `@`, at most."""
 _EMAIL = re.compile(r"[^\s@,;:<>()\[\]\"\\]{1,64}@(?:[^\W_](?:[\w-]*[^\W_])?\.)+[^\W_](?:[\w-]*[^\W_])?")
-_BEFORE_EMAIL = re.compile(r"[\w.+'&~-]*+\Z")
-_AFTER_EMAIL = re.compile(r"(?:\.|-++|_)?[^\W_]|@")
+BEFORE_EMAIL = re.compile(r"[\w.+'&~-]*+\Z")
+AFTER_EMAIL = re.compile(r"(?:\.|-++|_)?[^\W_]|@")
+"""What may not stand before an address, with a letter or digit after its last two dots, nor after it."""
 _SEPARATORS = re.compile(r"[\s().\-/]")
 _IBAN = re.compile(r"[a-z]{2}[0-9]{2}[a-z0-9]{11,30}")
 _RECEIPT = re.compile(rb"\.[0-9a-z]{26}\.[0-9]+\.(received|blocked|delivered)\.json(\.sig)?\Z")
 """What the name of a receipt, and of its signature, has behind the name of the file it is of."""
-_NUMBER_WORD = r"(?:[\s_.-]*+(?:nummer|number|code|id|key|nr|no))?"
+NUMBER_WORD = r"(?:[\s_.-]*+(?:nummer|number|code|id|key|nr|no))?"
+NUMBER_WORDS: Mapping[str, tuple[str, ...]] = {
+    "customer": ("klant", "customer", "client", "debiteur"),
+    "employee": ("medewerker", "werknemer", "personeels", "employee", "staff"),
+}
+"""Whose number it is: the words that a NUMBER_WORD may follow, and that a number must stand beside."""
 
 
 def fold(text: str) -> str:
@@ -158,7 +166,7 @@ def parse_identifier(raw: str) -> Identifier:
             "an identifier is written TYPE=VALUE", expected=f"a TYPE among {', '.join(sorted(_KINDS))}"
         )
     normalise, finder, form = _KINDS[kind]
-    normal = normalise(fold(value).strip()) if len(value) <= _LONGEST else None
+    normal = normalise(fold(value).strip()) if len(value) <= LONGEST else None
     if not normal:
         raise InvalidNameError(f"the value is not a valid {kind}", where="identifier", expected=form)
     return Identifier(kind, normal, *finder(normal))
@@ -170,9 +178,9 @@ def _email(value: str) -> str | None:
 
 def _email_finder(value: str) -> tuple[Finder, Hint]:
     def stands_alone(text: str, start: int) -> bool:
-        before = _BEFORE_EMAIL.search(text[max(0, start - _LOCAL_PART) : start])
+        before = BEFORE_EMAIL.search(text[max(0, start - LOCAL_PART) : start])
         run = before.group().rpartition("..")[2] if before else ""
-        return not any(map(str.isalnum, run)) and not _AFTER_EMAIL.match(text, start + len(value))
+        return not any(map(str.isalnum, run)) and not AFTER_EMAIL.match(text, start + len(value))
 
     def found(text: str, _label: str) -> bool:
         start = text.find(value)
@@ -251,7 +259,7 @@ def _number_finder(*words: str) -> Callable[[str], tuple[Finder, Hint]]:
     """Numbers of our own making look like any other number: they count only beside a word that says whose."""
 
     def build(value: str) -> tuple[Finder, Hint]:
-        stem = rf"(?<![^\W_])(?:{'|'.join(words)}){_NUMBER_WORD}"
+        stem = rf"(?<![^\W_])(?:{'|'.join(words)}){NUMBER_WORD}"
         pattern = re.compile(rf"{stem}[\s:#=]*+{re.escape(value)}(?!-?\w)(?![.,]\d)")
 
         def found(text: str, label: str) -> bool:
@@ -273,13 +281,9 @@ def _pattern_finder(before: str, core: str, after: str, every: str | None = None
 
 _KINDS: dict[str, tuple[Callable[[str], str | None], Callable[[str], tuple[Finder, Hint]], str]] = {
     "bsn": (_bsn, _bsn_finder, "9 digits that pass the eleven test"),
-    "customer": (_number, _number_finder("klant", "customer", "client", "debiteur"), "a customer number"),
+    "customer": (_number, _number_finder(*NUMBER_WORDS["customer"]), "a customer number"),
     "email": (_email, _email_finder, "an address such as name@example.nl"),
-    "employee": (
-        _number,
-        _number_finder("medewerker", "werknemer", "personeels", "employee", "staff"),
-        "an employee number",
-    ),
+    "employee": (_number, _number_finder(*NUMBER_WORDS["employee"]), "an employee number"),
     "iban": (_iban, _iban_finder, "an IBAN whose check digits are right"),
     "name": (_name, certain_name, "a name of at least two characters"),
     "phone": (_phone, _phone_finder, "a number such as +31612345678 or 0612345678"),

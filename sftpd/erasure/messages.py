@@ -58,6 +58,13 @@ class ReadOrder(Message, frozen=True):
     """Read the order in the file whose descriptor comes along."""
 
 
+class Index(Message, frozen=True):
+    """Write the tokens under `key` of all that the first file that comes along says to the second, packed."""
+
+    name: bytes
+    key: bytes
+
+
 class Answer(Message, frozen=True):
     """Base of what a reader answers."""
 
@@ -85,6 +92,13 @@ class Shown(Answer, frozen=True):
     mark: str
 
 
+class Indexed(Answer, frozen=True):
+    """The tokens are written; `unsearched` as of Found."""
+
+    tokens: int
+    unsearched: tuple[str, ...] = ()
+
+
 class Unsearchable(Answer, frozen=True):
     """The content cannot be read with certainty."""
 
@@ -104,6 +118,7 @@ class NoOrder(Answer, frozen=True):
     text: str
 
 
-Question = Search | Redact | Repeat | Show | ReadOrder
+Question = Search | Redact | Repeat | Show | ReadOrder | Index
 Finding = Found | Unsearchable
 Reading = OrderRead | NoOrder
+Tokenized = Indexed | Unsearchable

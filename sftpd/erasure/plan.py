@@ -73,6 +73,8 @@ class Searched:
     findings: tuple[Finding, ...]
     unsearched: tuple[Unsearched, ...]
     files: Mapping[str, int]
+    looked_up: int = 0
+    """Files among them that were not read: the index knows that they do not carry the person."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -31,6 +31,8 @@ from sftpd.erasure.matches import find_both, said_at
 from sftpd.erasure.messages import (
     Answer,
     Found,
+    Index,
+    Indexed,
     NoOrder,
     OrderRead,
     Question,
@@ -41,9 +43,11 @@ from sftpd.erasure.messages import (
     Search,
     Show,
     Shown,
+    Tokenized,
     Unsearchable,
 )
 from sftpd.erasure.plan import Possible
+from sftpd.erasure.tokenizing import Collector
 from sftpd.errors import RefusedError
 from sftpd.files import durable
 from sftpd.process.channel import Channel, ChannelClosedError, close_all
@@ -55,11 +59,13 @@ _TOLD_LENGTH = 200
 _ROOM, _OVERHEAD = 128 * 1024, 64
 """Bytes that possible matches may take of an answer, and those of each beside its locator."""
 _MARK_SIZE = 16
+_BACKGROUND = 15
+"""How nice a reader is once it has indexed a file: nobody waits for it."""
 
 
 def main(sock: socket.socket, _arguments: bytes, _fds: tuple[int, ...]) -> None:
     """Answer questions until the monitor closes the channel."""
-    with Channel(sock, Question) as channel:
+    with Channel(sock, Question | Index) as channel:
         while True:
             try:
                 envelope, fds = channel.receive()
@@ -73,11 +79,16 @@ def main(sock: socket.socket, _arguments: bytes, _fds: tuple[int, ...]) -> None:
 
 
 def answer(question: object, fds: tuple[int, ...]) -> Answer:
-    """Answer one question; `fds`: the file and then draft and marks."""
+    """Answer one question; `fds`: the file, and what is written: the draft and marks, or tokens."""
     if isinstance(question, ReadOrder):
         return _read_order(fds[0])
-    assert isinstance(question, Search | Redact | Repeat | Show)
-    return _look(question, fds)
+    assert isinstance(question, Search | Redact | Repeat | Show | Index)
+    try:
+        return _index(question, fds) if isinstance(question, Index) else _look(question, fds)
+    except UnsearchableError as fault:
+        return Unsearchable(fault.what)
+    except MemoryError:
+        return Unsearchable("it takes more memory than a reader has")
 
 
 def _look(question: Search | Redact | Repeat | Show, fds: tuple[int, ...]) -> Answer:
@@ -85,26 +96,21 @@ def _look(question: Search | Redact | Repeat | Show, fds: tuple[int, ...]) -> An
     marks = _marks(question, fds)
     told = partial(detect, layouts=question.layouts)
     inquiry = Inquiry(_identifiers(question, marks), told, name=question.name)
-    try:
-        with _mapped(fds[0]) as data:
-            form = told(question.name, data)
-            match question:
-                case Show(place=place):
-                    return Shown(said_at(form, data, inquiry, place), _mark(data))
-                case Redact(mark=mark) if mark and mark != _mark(data):
-                    raise UnsearchableError("it is not what was searched any more")
-                case Redact(places=places) | Repeat(places=places):
-                    findings = _redact(form, data, inquiry, frozenset(places), fds[1])
-                case _:
-                    findings, possible = find_both(form, data, inquiry)
-                    return _with_possible(_found(findings), possible, _mark(data) if possible else "")
-        if marks is not None and isinstance(question, Redact):
-            _write(fds[2], [marks.packed()])
-        return _found(findings)
-    except UnsearchableError as fault:
-        return Unsearchable(fault.what)
-    except MemoryError:
-        return Unsearchable("it takes more memory than a reader has")
+    with _mapped(fds[0]) as data:
+        form = told(question.name, data)
+        match question:
+            case Show(place=place):
+                return Shown(said_at(form, data, inquiry, place), _mark(data))
+            case Redact(mark=mark) if mark and mark != _mark(data):
+                raise UnsearchableError("it is not what was searched any more")
+            case Redact(places=places) | Repeat(places=places):
+                findings = _redact(form, data, inquiry, frozenset(places), fds[1])
+            case _:
+                findings, possible = find_both(form, data, inquiry)
+                return _with_possible(_found(findings), possible, _mark(data) if possible else "")
+    if marks is not None and isinstance(question, Redact):
+        _write(fds[2], [marks.packed()])
+    return _found(findings)
 
 
 def _marks(question: Question, fds: tuple[int, ...]) -> Marks | None:
@@ -183,6 +189,18 @@ def _require_gone(findings: Findings, places: Collection[str]) -> None:
     told = not (findings.whole or any(NAME_OF_PART in place for place in gone))
     if told and not all(is_gone(place, gone) for place in places):
         raise UnsearchableError("a record that is to go is not where it was found")
+
+
+def _index(question: Index, fds: tuple[int, ...]) -> Tokenized:
+    os.setpriority(os.PRIO_PROCESS, 0, _BACKGROUND)
+    # A reader that did not survive the file may have begun.
+    os.ftruncate(fds[1], 0)
+    os.lseek(fds[1], 0, os.SEEK_SET)
+    collector = Collector(question.key, partial(durable.write_all, fds[1]))
+    with _mapped(fds[0]) as data:
+        findings = collector.detect(question.name, data).find(data, collector.inquiry(question.name))
+    collector.flush()
+    return Indexed(collector.written, _told(findings.unsearched))
 
 
 def _told(places: Sequence[str]) -> tuple[str, ...]:

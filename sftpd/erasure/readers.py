@@ -5,8 +5,9 @@ The code of a reader is loaded by the zygote alone: what parses others' files ha
 
 import contextlib
 import queue
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import copy
+from types import MappingProxyType
 
 from msgspec import structs
 
@@ -15,6 +16,8 @@ from sftpd.erasure.messages import (
     Answer,
     Finding,
     Found,
+    Index,
+    Indexed,
     NoOrder,
     OrderRead,
     Question,
@@ -25,9 +28,10 @@ from sftpd.erasure.messages import (
     Search,
     Show,
     Shown,
+    Tokenized,
     Unsearchable,
 )
-from sftpd.errors import ProcessError
+from sftpd.errors import MessageError, ProcessError
 from sftpd.process.child import Child
 from sftpd.process.pool import Children
 from sftpd.process.sandbox import Sandbox, interpreter_paths
@@ -39,6 +43,18 @@ READER = "sftpd.erasure.reader"
 """The module of a reader's code."""
 
 _ENTRY = f"{READER}:main"
+_ANSWERS_TO: Mapping[type[Question], tuple[type[Answer], ...]] = MappingProxyType(
+    {
+        Search: (Found,),
+        Redact: (Found,),
+        Repeat: (Found,),
+        Show: (Shown,),
+        ReadOrder: (OrderRead, NoOrder),
+        Index: (Indexed,),
+    }
+)
+"""What is answered to a question; to any, that the file cannot be read."""
+_ANSWERS = Found | Indexed | Shown | Unsearchable | Reading
 _MEMORY_LIMIT = 2 << 30
 _CPU_LIMIT = 3600
 _PATIENCE = 900.0
@@ -52,6 +68,8 @@ class Readers:
     def __init__(self, children: Children, *, patience: float = _PATIENCE) -> None:
         self._children = children
         self._patience = patience
+        self._at_work: set[Child] = set()
+        self._stopped = False
         self._places: queue.LifoQueue[Child | None] = queue.LifoQueue()
         for _ in range(SIZE):
             self._places.put(None)
@@ -88,6 +106,12 @@ class Readers:
         assert isinstance(answer, OrderRead | NoOrder)
         return answer
 
+    def tokens(self, question: Index, fds: Sequence[int]) -> Tokenized:
+        """Have a reader write a file's tokens; as `show`."""
+        answer = self._ask(question, fds)
+        assert isinstance(answer, Indexed | Unsearchable)
+        return answer
+
     def _ask(self, question: Question, fds: Sequence[int]) -> Answer:
         child = self._places.get()
         try:
@@ -101,6 +125,8 @@ class Readers:
                 return self._call(child, question, fds)
             except (ProcessError, TimeoutError) as fault:
                 ended, child = _end(child), None
+                if self._stopped:
+                    raise ProcessError("readers have stopped") from fault
                 if isinstance(fault, TimeoutError):
                     return Unsearchable(f"a reader was not through it in {self._patience:g} seconds")
                 return Unsearchable(f"a reader did not survive it ({ended})")
@@ -114,12 +140,27 @@ class Readers:
                 _end(child)
             self._places.put(None)
 
+    def stop(self) -> None:
+        """End the readers for good, those at work too: who asks gets a ProcessError."""
+        self._stopped = True
+        for child in tuple(self._at_work):
+            child.kill()
+        self.close()
+
     def _spawn(self) -> Child:
-        accepts = Found | Shown | Unsearchable | Reading
-        return self._children.spawn(_ENTRY, kind="reader", sandbox=_sandbox(), accepts=accepts)
+        return self._children.spawn(_ENTRY, kind="reader", sandbox=_sandbox(), accepts=_ANSWERS)
 
     def _call(self, child: Child, question: Question, fds: Sequence[int]) -> Answer:
-        return child.channel.call(question, Answer, fds, timeout=self._patience)
+        self._at_work.add(child)
+        try:
+            if self._stopped:
+                raise ProcessError("readers have stopped")
+            answer = child.channel.call(question, Answer, fds, timeout=self._patience)
+        finally:
+            self._at_work.discard(child)
+        if not isinstance(answer, (*_ANSWERS_TO[type(question)], Unsearchable)):
+            raise MessageError("reader answers what was not asked")
+        return answer
 
 
 def _sandbox() -> Sandbox:

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from sftpd.erasure import match_records, traces
 from sftpd.erasure.identifiers import Identifier, parse_identifier
 from sftpd.erasure.match_records import Match
-from sftpd.erasure.plan import REMOVALS, Action, Parts, Place, Step
+from sftpd.erasure.plan import REMOVALS, Action, Parts, Place, Searched, Step
 from sftpd.erasure.request import ANSWERED, State, Trigger, step
 from sftpd.errors import NotFoundError
 from sftpd.ledger import tables
@@ -192,10 +192,10 @@ def close_again(unit: Unit, request_id: str, epoch: int) -> None:
         forget(unit, get(unit.conn, request_id))
 
 
-def replace_plan(unit: Unit, request: Request, steps: Sequence[Step], files: Mapping[str, int]) -> None:
+def replace_plan(unit: Unit, request: Request, steps: Sequence[Step], searched: Searched) -> None:
     """Put a new plan in the place of what is left of the old one; removals that are done stay on record.
 
-    `files` says how many files of each folder the search behind the plan looked into.
+    `searched` is the search behind the plan.
     """
     done = sa.and_(_item.c.action.in_(REMOVALS), _item.c.state == "done")
     unit.conn.execute(_item.delete().where(_item.c.request == request.id, sa.not_(done)))
@@ -209,13 +209,18 @@ def replace_plan(unit: Unit, request: Request, steps: Sequence[Step], files: Map
         file = traces.reference(unit.conn, request.link, place) or request.digest(place)
         notes[str(seq)] = {"file": file, "locators": planned.locators}
     row = _request.update().where(_request.c.id == request.id)
-    unit.conn.execute(row.values(findings={"files": dict(files), "notes": notes}))
+    unit.conn.execute(row.values(findings=_seen(searched) | {"notes": notes}))
     match_records.replace(unit, request.id, request.secret, numbered)
 
 
 def files_searched(conn: sa.Connection, request_id: str) -> dict[str, int]:
     """Files of each folder that the search behind the plan looked into; empty once the request is closed."""
     return dict(_findings(conn, request_id).get("files", {}))
+
+
+def files_looked_up(conn: sa.Connection, request_id: str) -> int:
+    """How many of these files were not read, since the index knew that they do not carry the person."""
+    return int(_findings(conn, request_id).get("looked_up", 0))
 
 
 def items(conn: sa.Connection, request_id: str) -> list[Item]:
@@ -260,6 +265,10 @@ def _update_item(request_id: str, seq: int) -> sa.Update:
 
 def _findings(conn: sa.Connection, request_id: str) -> dict[str, Any]:
     return conn.scalar(sa.select(_request.c.findings).where(_request.c.id == request_id)) or {}
+
+
+def _seen(searched: Searched) -> dict[str, Any]:
+    return {"files": dict(searched.files), "looked_up": searched.looked_up}
 
 
 def _row(request_id: str, seq: int, planned: Step) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from msgspec import structs
 
 from sftpd.erasure.contents import ContentError, Contents, Searchable, cannot_open
 from sftpd.erasure.identifiers import Identifier, file_name_carries, file_name_may_carry
+from sftpd.erasure.index import Lookup
 from sftpd.erasure.messages import Finding as Answer
 from sftpd.erasure.messages import Found, Search, Unsearchable
 from sftpd.erasure.plan import Finding, Parts, Possible, Searched, Unsearched
@@ -20,16 +21,29 @@ NAME_FORMAT = "name"
 NAME_PLACE = "file name"
 """Where the person is in it."""
 
+RECEIVED = "inbound"
+"""The folder whose files are indexed."""
+
+_FOUND_IN_NAME = Found(NAME_FORMAT, 1, (NAME_PLACE,), whole=True)
+_LOOKED_UP = Found("index", 0)
+"""What is found in a file that the index clears."""
+
 
 @dataclass(slots=True)
 class _Notes:
     findings: list[Finding] = field(default_factory=list)
     unsearched: list[Unsearched] = field(default_factory=list)
     files: dict[str, int] = field(default_factory=dict)
+    looked_up: int = 0
 
 
-def search(folders: Sequence[Searchable], identifiers: Sequence[Identifier], readers: Readers) -> Searched:
-    """Look into every file of the folders.
+def search(
+    folders: Sequence[Searchable],
+    identifiers: Sequence[Identifier],
+    readers: Readers,
+    lookup: Lookup | None = None,
+) -> Searched:
+    """Look into every file of the folders, but for received files that `lookup` clears.
 
     A file that vanishes meanwhile counts as not there. Raises ProcessError when no reader can be started.
     """
@@ -43,16 +57,21 @@ def search(folders: Sequence[Searchable], identifiers: Sequence[Identifier], rea
                 notes.unsearched.append(Unsearched(folder.name, (), cannot_open(fault)))
                 continue
             with contents:
-                _search_folder(folder.name, contents, identifiers, readers, workers, notes)
-    return Searched(tuple(notes.findings), tuple(notes.unsearched), notes.files)
+                known = lookup if folder.name == RECEIVED else None
+                _search_folder(folder.name, contents, identifiers, readers, workers, notes, known)
+    return Searched(tuple(notes.findings), tuple(notes.unsearched), notes.files, notes.looked_up)
 
 
 def look(
-    contents: Contents, path: Parts, identifiers: Sequence[Identifier], readers: Readers
+    contents: Contents,
+    path: Parts,
+    identifiers: Sequence[Identifier],
+    readers: Readers,
+    lookup: Lookup | None = None,
 ) -> Answer | None:
-    """Look into one file, its name included; None when it is not there."""
+    """Look into one file, its name included; None when it is not there. What `lookup` clears is not read."""
     try:
-        fd, _ = contents.open(path)
+        fd, mark = contents.open(path)
     except (FileNotFoundError, NotADirectoryError):
         return None
     except ContentError as fault:
@@ -60,6 +79,8 @@ def look(
     except (OSError, ContainmentError) as fault:
         return Unsearchable(cannot_open(fault))
     try:
+        if lookup is not None and lookup.clears(RECEIVED, path, mark):
+            return _FOUND_IN_NAME if file_name_carries(identifiers, path[-1]) else _LOOKED_UP
         return look_into(fd, path[-1], identifiers, readers)
     finally:
         os.close(fd)
@@ -68,7 +89,7 @@ def look(
 def look_into(fd: int, name: bytes, identifiers: Sequence[Identifier], readers: Readers) -> Answer:
     """Look into an open file that is called `name`."""
     if file_name_carries(identifiers, name):
-        return Found(NAME_FORMAT, 1, (NAME_PLACE,), whole=True)
+        return _FOUND_IN_NAME
     answer = readers.ask(Search(name, tuple(identifier.plain() for identifier in identifiers)), [fd])
     why = file_name_may_carry(identifiers, name)
     return answer if why is None else _with_name(answer, why)
@@ -92,11 +113,13 @@ def _search_folder(
     readers: Readers,
     workers: ThreadPoolExecutor,
     notes: _Notes,
+    lookup: Lookup | None,
 ) -> None:
     places = list(contents.paths(identifiers, notes.unsearched))
-    answers = workers.map(lambda path: look(contents, path, identifiers, readers), places)
+    answers = workers.map(lambda path: look(contents, path, identifiers, readers, lookup), places)
     for path, answer in zip(places, answers, strict=True):
         notes.files[folder] += answer is not None
+        notes.looked_up += answer is _LOOKED_UP
         if isinstance(answer, Unsearchable):
             notes.unsearched.append(Unsearched(folder, path, answer.reason))
         elif answer is not None:

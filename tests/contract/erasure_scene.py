@@ -41,6 +41,7 @@ class Links:
         folder, keys = root / "vault", root / "keys" / "demo.keys"
         self.vault = Vault(folder, keys, WrappingKey(bytes(range(32))), "demo") if folder.is_dir() else None
         self.holds = {}
+        self.indexed = None
         self.second_person = False
         self.controller = True
         self.without_receipts = []
@@ -70,6 +71,9 @@ class Links:
 
     def layouts(self, link):
         return self.known_layouts
+
+    def index(self, link):
+        return self.indexed
 
     @contextmanager
     def receiptless(self, link, transfers):

@@ -31,7 +31,7 @@ LISTS = (
     "transfer list --link demo --limit 1", "transfer list --route nonesuch",
     "transfer list --since 2999-01-01T00:00:00Z",
     "retention plan", "retention report", "retention schedule", YEARLY,
-    "hold list", "erasure list",
+    "hold list", "erasure list", "erasure index",
     "audit tail --link demo --count 150", "audit verify",
 )  # fmt: skip
 
@@ -220,6 +220,7 @@ def _erasure(scene: Scene) -> dict[str, Any]:
     made["erasure decide"] = scene.json("erasure", "decide", request, seq, "--keep")
     made["erasure approve"] = scene.json("erasure", "approve", request)
     made["erasure list"] = scene.json("erasure", "list")
+    made["erasure index"] = scene.json("erasure", "index")
     for verb in ("run", "show", "certificate"):
         made[f"erasure {verb}"] = scene.json("erasure", verb, request)
     file = scene.root / "certificate.json"

@@ -15,6 +15,11 @@ from daemon import PATIENCE, Daemon, eventually
 def test_an_erasure_by_email_removes_her_records_and_nothing_else(tmp_path: Path) -> None:
     with Daemon(tmp_path / "instance") as daemon:
         given = place(daemon)
+        eventually(lambda: erasure(daemon, "index")[0]["indexed"] == corpus.FILES, daemon)
+        known = erasure(daemon, "open", "--link", "demo", "--identifier", "email=nobody@example.nl")["id"]
+        searched = erasure(daemon, "find", known)["searched"]
+        assert (searched["looked_up"], searched["read"]) == (corpus.FILES, searched["files"] - corpus.FILES)
+        erasure(daemon, "deny", known, "--by", "Privacy Officer", "--reason", "there is nobody")
         request = approved(daemon, given)
         done = erasure(daemon, "run", request)
         assert done["state"] == "closed"

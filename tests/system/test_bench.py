@@ -47,6 +47,17 @@ def test_a_run_measures_both_servers_in_each_row(run):
     assert [f["ratio"] for f in figures if f["peer"] == "openssh-internal"] == [1, 1]
 
 
+def test_the_index_is_measured_by_itself():
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.index", "--scale", "tiny"], cwd=ROOT, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    figures = json.loads(done.stdout)
+    assert figures["postings"] == 20 * figures["files"] > 0
+    assert 16 < figures["bytes_a_posting"] < 40
+    assert all(value > 0 for value in figures.values())
+
+
 def test_what_moves_files_is_measured_beside_its_rivals(tmp_path):
     output = tmp_path / "results"
     tiny = ["--scale", "tiny", "--rounds", "2", "--rows", "push,pull", "--no-plot", "--output", str(output)]

@@ -11,6 +11,8 @@ from sftpd.app.verbs.verb import Arguments, Verb, as_text, instant
 from sftpd.config.requests_model import PARTNER
 from sftpd.erasure import answers, notices
 from sftpd.erasure.answers import Shelf
+from sftpd.erasure.index import reached
+from sftpd.erasure.indexing import standing
 from sftpd.erasure.notices import Notice
 from sftpd.erasure.notifier import acknowledge
 from sftpd.erasure.records import Item, Request
@@ -36,7 +38,10 @@ def _list(instance: Instance, arguments: Arguments) -> list[dict[str, Any]]:
 
 def _find(instance: Instance, arguments: Arguments) -> dict[str, Any]:
     items = instance.erasure.find(arguments["id"])
-    return _request(instance.erasure.show(arguments["id"])) | {"items": [_item(item) for item in items]}
+    files, looked_up = instance.erasure.searched(arguments["id"])
+    searched = {"files": files, "looked_up": looked_up, "read": files - looked_up}
+    request = _request(instance.erasure.show(arguments["id"]))
+    return request | {"searched": searched, "items": [_item(item) for item in items]}
 
 
 def _approve(instance: Instance, arguments: Arguments) -> dict[str, Any]:
@@ -168,6 +173,28 @@ def _notice(notice: Notice) -> dict[str, Any]:
     }
 
 
+def _index(instance: Instance, arguments: Arguments) -> list[dict[str, Any]]:
+    wanted = arguments.get("link")
+    if wanted is not None:
+        instance.register.get(wanted)
+    return [_index_of(instance, name) for name in instance.indexes.names() if wanted in (None, name)]
+
+
+def _index_of(instance: Instance, link: str) -> dict[str, Any]:
+    with reached(link):
+        index = instance.indexes.index(link)
+        assert index is not None
+        now = standing(instance.ledger, link, index)
+    return {
+        "link": link,
+        "files": now.files,
+        "indexed": now.counts.indexed,
+        "pending": now.pending,
+        "unsearchable": now.counts.unsearchable,
+        "reasons": now.counts.reasons,
+    }
+
+
 def _request(request: Request) -> dict[str, Any]:
     return {
         "id": request.id,
@@ -240,4 +267,5 @@ VERBS: Mapping[str, Verb] = {
     "erasure.certificate": _certificate,
     "erasure.notices": _notices,
     "erasure.told": _told,
+    "erasure.index": _index,
 }

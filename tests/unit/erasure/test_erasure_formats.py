@@ -186,6 +186,8 @@ def test_a_person_is_found_however_her_characters_are_written() -> None:
     jan = parse_identifier("name=Jan de Vries")
     assert locators(Json(), b'["x", "Jan\\tde\\r\\nVries"]', jan) == ["/1"]
     assert locators(Ndjson(), b'"Jan\\tde\\r\\nVries"', jan) == ["line 1"]
+    phone, split = parse_identifier("phone=0612345678"), json.dumps(["x", "06\n123\t456\r78"]).encode()
+    assert locators(Json(), split, phone) == ["/1"]
 
 
 @pytest.mark.parametrize("piece", [1, 2, 3, 7, 20])

@@ -1,0 +1,71 @@
+"""The indexes of an instance's links, each opened when it is first used."""
+
+import threading
+from collections.abc import Iterable
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from sftpd.app.keys import token_key
+from sftpd.erasure.contents import Folder
+from sftpd.erasure.index import Index, remove
+from sftpd.erasure.search import RECEIVED
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sftpd.app.instance import Instance
+
+_SUFFIX = ".db"
+
+
+class Indexes:
+    """The indexes by link, for any thread; they lie in `state/index/`."""
+
+    def __init__(self, instance: "Instance") -> None:
+        self._instance = instance
+        self._folder = instance.config.instance.about.state / "index"
+        self._lock = threading.Lock()
+        self._open: dict[str, Index] = {}
+
+    def names(self) -> Iterable[str]:
+        """The links that are indexed."""
+        return [file.name for file in self._instance.config.links if file.erasure.index]
+
+    def received(self, link: str) -> Folder:
+        """The folder of received files of a link."""
+        return Folder(RECEIVED, self._instance.folder(link, RECEIVED))
+
+    def index(self, link: str) -> Index | None:
+        """The index of a link, None where it has none. Raises OSError and sqlite3.Error."""
+        if link not in self.names():
+            return None
+        with self._lock:
+            if link not in self._open:
+                key = token_key(self._instance.key, f"index/{link}")
+                self._open[link] = Index(self._path(link), key)
+            return self._open[link]
+
+    def discard(self, link: str) -> None:
+        """Remove the index of a link, which is begun anew."""
+        with self._lock:
+            opened = self._open.pop(link, None)
+            if opened is not None:
+                opened.close()
+            remove(self._path(link))
+
+    def discard_others(self) -> None:
+        """Remove the indexes of what is not indexed any more. Raises OSError."""
+        with suppress(FileNotFoundError):
+            for path in list(self._folder.iterdir()):
+                if path.suffix == _SUFFIX and path.stem not in self.names():
+                    self.discard(path.stem)
+
+    def close(self) -> None:
+        """Let all of them go."""
+        with self._lock:
+            for opened in self._open.values():
+                opened.close()
+            self._open.clear()
+
+    def _path(self, link: str) -> "Path":
+        return self._folder / f"{link}{_SUFFIX}"

@@ -1,0 +1,204 @@
+"""Whatever an identifier is found in has its token."""
+
+import io
+import json
+import zipfile
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from sftpd.erasure.formats.detect import detect
+from sftpd.erasure.formats.model import Inquiry, UnsearchableError
+from sftpd.erasure.identifiers import Identifier, carries, fold, parse_identifier
+from sftpd.erasure.tokenizing import Collector
+from sftpd.erasure.tokens import KINDS, SIZE, entries_in, number_entries, token, tokens
+from sftpd.errors import InvalidNameError
+
+KEY = b"k" * 32
+
+KNOWN = {
+    "email": ("jan@example.nl", "a.b-c+d@sub.example.co.uk", "x|y@q-r.nl", "_o'n@a_b.nl", "-@1.2"),
+    "phone": ("+31612345678", "0201234567", "+442079460000", "0031 88 123456", "+32475123456789"),
+    "bsn": ("123456782", "012345672", "111222333", "001234569"),
+    "iban": ("NL91ABNA0417164300", "GB29NWBK60161331926819", "BE68539007547034"),
+    "customer": ("K-123", "12345", "a/7.b", "nr5", "_9_"),
+    "employee": ("E77", "0042", "99-x"),
+}
+
+
+def known(kind: str, value: str) -> Identifier | None:
+    try:
+        return parse_identifier(f"{kind}={value}")
+    except InvalidNameError:
+        return None
+
+
+PERSONS = [one for kind, values in KNOWN.items() for value in values if (one := known(kind, value))]
+WORDS = ("klant", "klantnr", "customer id", "medewerker", "staff_no", "Personeelsnummer", "naam", "kl")
+NOISE = st.text(st.sampled_from("09ax.-_/+()@,;|\"' \t\n:é"), max_size=4)
+
+
+@st.composite
+def spellings(draw: st.DrawFn, value: str) -> str:
+    """The value as somebody may write it, or may not."""
+    shown = draw(st.sampled_from((value, value.upper(), value.lower(), value.removeprefix("+"))))
+    if value.startswith("+31"):
+        shown = draw(st.sampled_from((shown, f"0{value[3:]}", f"00{value[1:]}", f"+31 (0){value[3:]}")))
+    gap = draw(st.sampled_from(("", "", " ", "-", ".", "  ", " (", "\n")))
+    at = draw(st.sets(st.integers(1, max(1, len(shown) - 1)), max_size=5))
+    return "".join(gap + each if place in at else each for place, each in enumerate(shown))
+
+
+@st.composite
+def mentions(draw: st.DrawFn) -> tuple[Identifier, str, str]:
+    """A person, a text that may tell of them, and what it stands under."""
+    person = draw(st.sampled_from(PERSONS))
+    told = [draw(NOISE)]
+    for _ in range(draw(st.integers(1, 3))):
+        other = draw(st.sampled_from(PERSONS))
+        told.append(draw(st.sampled_from(("", *WORDS))))
+        told.append(draw(st.sampled_from(("", " ", ": ", "=", "-"))))
+        told.append(draw(spellings(draw(st.sampled_from((person, person, other))).value)))
+        told.append(draw(NOISE))
+    return person, "".join(told), draw(st.sampled_from(("", *WORDS)))
+
+
+def tokens_of(text: str, label: str = "") -> bytes:
+    return tokens([*entries_in(fold(text)), *number_entries(fold(text), fold(label))], KEY)
+
+
+def is_among(person: Identifier, packed: bytes) -> bool:
+    wanted = token(person, KEY)
+    return wanted in {packed[start : start + SIZE] for start in range(0, len(packed), SIZE)}
+
+
+@given(mentions())
+def test_what_an_identifier_matches_has_its_token(mention):
+    person, text, label = mention
+    assume(person.matches(text, label))
+    assert is_among(person, tokens_of(text, label))
+
+
+@given(st.text(st.sampled_from("0013456-. (/a+"), max_size=24), st.data())
+def test_every_number_that_a_text_can_be_read_as_has_its_token(text, data):
+    digits = "".join(filter(str.isdigit, text))
+    start = data.draw(st.integers(0, max(0, len(digits) - 8)))
+    number = digits[start : start + data.draw(st.integers(8, 15))]
+    for kind, value in (("phone", f"+{number}"), ("phone", number), ("bsn", number)):
+        person = known(kind, value)
+        if person is not None and token(person, KEY) is not None and person.matches(text):
+            assert is_among(person, tokens_of(text))
+
+
+@given(st.text(st.sampled_from("ab1.-_@'|+ "), max_size=20), st.data())
+def test_every_address_that_a_text_can_be_read_as_has_its_token(text, data):
+    start = data.draw(st.integers(0, len(text)))
+    person = known("email", text[start : data.draw(st.integers(start, len(text)))])
+    if person is not None and person.matches(text):
+        assert is_among(person, tokens_of(text))
+
+
+@given(st.text(st.sampled_from("kn1/.-_ :r"), max_size=16), st.data())
+def test_every_number_of_ours_that_a_text_can_be_read_as_has_its_token(text, data):
+    start = data.draw(st.integers(0, len(text)))
+    person = known("customer", text[start : data.draw(st.integers(start, len(text)))])
+    for told, label in ((f"klant{text}", ""), (text, "klant nr"), (text, f"klant {text}")):
+        if person is not None and person.matches(told, label):
+            assert is_among(person, tokens_of(told, label))
+
+
+def _csv(rows: list[list[str]], delimiter: str) -> bytes:
+    quoted = [['"' + field.replace('"', '""') + '"' for field in row] for row in rows]
+    return "".join(delimiter.join(row) + "\n" for row in quoted).encode()
+
+
+def _zip(name: str, content: bytes) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr(name, content)
+    return packed.getvalue()
+
+
+def _files(labels: list[str], rows: list[list[str]]) -> dict[str, bytes]:
+    documents = [dict(zip(labels, row, strict=True)) for row in rows]
+    lines = "".join(json.dumps(document) + "\n" for document in documents)
+    escaped = json.dumps({"list": documents}, ensure_ascii=True).encode()
+    table = _csv([labels, *rows], ";")
+    return {
+        "a.csv": table,
+        "b.tsv": _csv([labels, *rows], "\t"),
+        "c.csv": "\n".join("|".join(row).replace("\n", " ") for row in [labels, *rows]).encode(),
+        "d.ndjson": lines.encode(),
+        "e.json": escaped,
+        "f.txt": "\n".join(", ".join(row) for row in rows).encode(),
+        "g.zip": _zip("a.csv", table),
+        "h.csv": ("\ufeff" + table.decode()).encode("utf-16-le"),
+    }
+
+
+def _is_found(person: Identifier, name: bytes, data: bytes) -> bool:
+    """Whether a search finds a person; a file that it cannot read is read at each search."""
+    try:
+        return bool(detect(name, data).find(data, Inquiry([person], detect, name=name)).locators)
+    except UnsearchableError:
+        return False
+
+
+def _collected(name: bytes, data: bytes) -> tuple[list[str], bytes]:
+    written: list[bytes] = []
+    collector = Collector(KEY, written.append)
+    findings = collector.detect(name, data).find(data, collector.inquiry(name))
+    collector.flush()
+    return [*findings.locators, *findings.unsearched], b"".join(written)
+
+
+@given(st.lists(mentions(), min_size=1, max_size=3), st.lists(st.sampled_from(WORDS), min_size=2, max_size=2))
+def test_who_is_found_in_a_file_of_any_format_has_a_token_of_it(told, labels):
+    rows = [[text, draw_from] for (_, text, draw_from) in told]
+    for name, data in _files(labels, rows).items():
+        found = [person for person, *_ in told if _is_found(person, name.encode(), data)]
+        if found:
+            left, packed = _collected(name.encode(), data)
+            assert left == []
+            assert all(is_among(person, packed) for person in found), name
+
+
+def test_a_text_without_anybody_has_no_token():
+    text = "kerk 12, 2024-01-15T10:22:03; 1.234,50 eur; iso 27001, klant tevreden; a@b; nl 12"
+    assert list(entries_in(text)) == []
+    assert list(number_entries(text)) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "entries"),
+    [
+        ("jan@example.nl.", {"email\0jan@example.nl"}),
+        ("o'jan@example.nl", {"email\0o'jan@example.nl"}),
+        ("+31 (0)6-12345678", {"phone\0+31612345678", "phone\0+310612345678"}),
+        ("bsn 1234.56.782", {"bsn\0" + "123456782"}),
+        ("bsn 1234 56 782-x", {"bsn\0" + "123456782"}),
+        ("5-12345672", {"bsn\0" + "012345672"}),
+        ("nl91 abna 0417 1643 00 op naam", {"iban\0nl91abna0417164300"}),
+    ],
+)
+def test_a_text_has_few_tokens_beside_those_it_means(text, entries):
+    assert set(entries_in(text)) >= entries
+    assert len(set(entries_in(text))) <= len(entries) + 2
+
+
+def test_names_and_short_telephone_numbers_have_no_token_and_are_scanned_for():
+    assert token(parse_identifier("name=Jan de Vries"), KEY) is None
+    assert token(parse_identifier("phone=+31123456"), KEY) is None
+    assert "name" not in KINDS
+
+
+def test_a_token_depends_on_key_and_type():
+    one, other = parse_identifier("customer=7"), parse_identifier("employee=7")
+    assert len({token(one, KEY), token(one, KEY + b"x"), token(other, KEY)}) == 3
+
+
+def test_half_a_character_is_no_obstacle():
+    _, packed = _collected(b"a.json", b'["klant x\\ud800y@example.nl", "jan@example.nl"]')
+    assert is_among(parse_identifier("email=jan@example.nl"), packed)
+    assert token(Identifier("email", "x\ud800y@example.nl", carries, bool), KEY) in packed
