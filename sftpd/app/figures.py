@@ -37,11 +37,6 @@ class Figures:
         by_link = {str(name): links[name] for name in self.instance.register.links}
         with self.instance.ledger.read() as conn:
             waiting = len(outbox.pending(conn, _OUTBOX_LIMIT))
-            missed = expecting.missed_by_link(conn)
-            without = return_records.missing_by_link(conn)
-            waiting_reviews = waiting_by_link(conn)
-            told, overdue = notices.open_by_link(conn), notices.overdue_by_link(conn)
-            terms = reminders.terms(conn, self.instance.reminders, self.instance.clock.now())
         yield Figure("sftpd_sessions", "Sessions that have logged in.", by_link, "link")
         yield _one("sftpd_guests", "Connections that have not logged in.", partners.count(None))
         yield Figure(
@@ -59,25 +54,7 @@ class Figures:
             dict(self._away()),
             "remote",
         )
-        lacking = {str(name): without.get(name, 0) for name in self.instance.register.links}
-        yield Figure("sftpd_receipts_missing", "Deliveries without a receipt in time.", lacking, "link")
-        missing = {str(name): missed.get(name, 0) for name in self.instance.register.links}
-        yield Figure("sftpd_expected_files_missing", "Expected files that are late.", missing, "link")
-        reviews = {str(name): waiting_reviews.get(name, 0) for name in self.instance.register.links}
-        yield Figure("sftpd_retention_reviews", "Files that wait for their review.", reviews, "link")
-        for name, meaning, counts in (
-            ("open", "Notices of erasures that their recipients have not acknowledged.", told),
-            ("overdue", "Those of them that are overdue.", overdue),
-        ):
-            by_name = {str(link): counts.get(link, 0) for link in self.instance.register.links}
-            yield Figure(f"sftpd_erasure_notices_{name}", meaning, by_name, "link")
-        for name, meaning, counts in (
-            ("sftpd_erasure_requests", "Deletion requests without an answer.", terms.unanswered),
-            ("sftpd_erasure_due_soon", "Those that were told of as due.", terms.due_soon),
-            ("sftpd_erasure_overdue", "Those that should have been answered by now.", terms.overdue),
-        ):
-            each = {str(link): counts.get(link, 0) for link in self.instance.register.links}
-            yield Figure(name, meaning, each, "link")
+        yield from self._counted_by_link()
         yield Figure(
             "sftpd_erasure_index_pending",
             "Received files that wait to be indexed, at most 10,000.",
@@ -93,6 +70,40 @@ class Figures:
         )
         yield _one("sftpd_outbox_events", "Events not yet in their log, at most 10,000.", waiting)
         yield Figure("sftpd_audit_log_leaves", "Events in the log.", self.instance.sequencer.sizes(), "log")
+
+    def _counted_by_link(self) -> Iterator[Figure]:
+        """What the ledger counts for each link."""
+        with self.instance.ledger.read() as conn:
+            terms = reminders.terms(conn, self.instance.reminders, self.instance.clock.now())
+            counted = (
+                (
+                    "sftpd_receipts_missing",
+                    "Deliveries without a receipt in time.",
+                    return_records.missing_by_link(conn),
+                ),
+                (
+                    "sftpd_expected_files_missing",
+                    "Expected files that are late.",
+                    expecting.missed_by_link(conn),
+                ),
+                ("sftpd_retention_reviews", "Files that wait for their review.", waiting_by_link(conn)),
+                (
+                    "sftpd_erasure_notices_open",
+                    "Notices of erasures that their recipients have not acknowledged.",
+                    notices.open_by_link(conn),
+                ),
+                (
+                    "sftpd_erasure_notices_overdue",
+                    "Those of them that are overdue.",
+                    notices.overdue_by_link(conn),
+                ),
+                ("sftpd_erasure_requests", "Deletion requests without an answer.", terms.unanswered),
+                ("sftpd_erasure_due_soon", "Those that were told of as due.", terms.due_soon),
+                ("sftpd_erasure_overdue", "Those that should have been answered by now.", terms.overdue),
+            )
+        for name, meaning, counts in counted:
+            each = {str(link): counts.get(link, 0) for link in self.instance.register.links}
+            yield Figure(name, meaning, each, "link")
 
     def _away(self) -> Iterator[tuple[str, float]]:
         for link in self.instance.register.links.values():

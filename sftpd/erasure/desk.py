@@ -20,7 +20,7 @@ from sftpd.erasure.erasures import Erasures
 from sftpd.erasure.evidence import Evidence, certify
 from sftpd.erasure.execute import Executor
 from sftpd.erasure.forgetting import forget_old, leave_nothing
-from sftpd.erasure.identifiers import Identifier, possible
+from sftpd.erasure.identifiers import Identifier
 from sftpd.erasure.index import Index, IndexFaultError, Lookup, reached
 from sftpd.erasure.intake import Intake
 from sftpd.erasure.layouts import FixedWidth
@@ -237,9 +237,9 @@ class ErasureDesk:
     def _lookup(self, request: Request) -> Lookup | None:
         """What the index says of the person; None where it cannot: then everything is read.
 
-        It has no tokens of written variants, nor of what only the configuration gives a label.
+        It has no tokens of what only the configuration gives a label.
         """
-        if any(map(possible, request.identifiers)) or self._links.layouts(request.link):
+        if self._links.layouts(request.link):
             return None
         try:
             with reached(request.link):

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 from sftpd.erasure.finder import Finder, Hint, RecordFinder, Why
 from sftpd.erasure.names import certain_name
 from sftpd.erasure.spelling import plain
-from sftpd.erasure.variants import possible_forms
+from sftpd.erasure.variants import AFTER_ADDRESS, possible_forms
 from sftpd.errors import InvalidNameError, UsageError
 
 _HOME_COUNTRY = "31"
@@ -24,7 +24,7 @@ LOCAL_PART = 64
 """Characters that an address has before its `@`, at most."""
 _EMAIL = re.compile(r"[^\s@,;:<>()\[\]\"\\]{1,64}@(?:[^\W_](?:[\w-]*[^\W_])?\.)+[^\W_](?:[\w-]*[^\W_])?")
 BEFORE_EMAIL = re.compile(r"[\w.+'&~-]*+\Z")
-AFTER_EMAIL = re.compile(r"(?:\.|-++|_)?[^\W_]|@")
+AFTER_EMAIL = re.compile(AFTER_ADDRESS)
 """What may not stand before an address, with a letter or digit after its last two dots, nor after it."""
 _SEPARATORS = re.compile(r"[\s().\-/]")
 _IBAN = re.compile(r"[a-z]{2}[0-9]{2}[a-z0-9]{11,30}")

@@ -23,10 +23,10 @@ import structlog
 
 from sftpd.erasure.identifiers import Identifier
 from sftpd.erasure.plan import Parts
-from sftpd.erasure.tokens import SIZE, token
+from sftpd.erasure.tokens import SIZE, token, wanted
 from sftpd.errors import SftpdError
 
-_VERSION = b"1"
+_VERSION = b"2"
 """Another one begins every index anew: it changes with the tables, and with the tokens that a file has."""
 _SCHEMA = """
 BEGIN;
@@ -130,12 +130,14 @@ class Index:
 
     def lookup(self, identifiers: Sequence[Identifier]) -> "Lookup | None":
         """What is known of contents that may carry any of the identifiers; None where one has no token."""
-        wanted = [token(identifier, self.key) for identifier in identifiers]
-        if None in wanted:
-            return None
+        told: list[bytes] = []
+        for identifier in identifiers:
+            if (hers := wanted(identifier, self.key)) is None:
+                return None
+            told += hers
         query = "SELECT number FROM posting WHERE token = ?"
         with self._lock:
-            found = {number for each in wanted for (number,) in self._conn.execute(query, (each,))}
+            found = {number for each in told for (number,) in self._conn.execute(query, (each,))}
             return Lookup(self, frozenset(found), self.newest())
 
     def number(self, place: bytes) -> int | None:

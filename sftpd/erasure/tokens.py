@@ -1,7 +1,7 @@
 """Tokens: what stands in an index for an identifier, and all those that a text could be asked for.
 
-Whenever an identifier matches a text, its token is among those of the text. There may be others: who finds a
-token reads the text again.
+Whenever an identifier or a written variant of it matches a text, one of its tokens is among those of the
+text. There may be others: who finds a token reads the text again.
 """
 
 import re
@@ -20,6 +20,7 @@ from sftpd.erasure.identifiers import (
     NUMBER_WORDS,
     Identifier,
 )
+from sftpd.erasure.variants import mailbox
 
 SIZE = 16
 """Bytes of a token."""
@@ -27,12 +28,8 @@ SIZE = 16
 LIMIT = 4_000_000
 """Tokens of one file; a file with more is not indexed."""
 
-KINDS = frozenset({"bsn", "email", "iban", "phone", *NUMBER_WORDS})
-"""The types of identifiers that have tokens."""
-
-_SHORTEST_PHONE, _LONGEST_PHONE = 10, 15
-"""Digits of a telephone number with a token: with fewer every date and BSN would be one."""
-_HOME = "31"
+KINDS = frozenset({"bsn", "email", "iban", *NUMBER_WORDS})
+"""The types of identifiers that have tokens; of others there are too many written variants."""
 
 _LOCAL_PARTS = re.compile(rf"@([^\s@,;:<>()\[\]\"\\]{{0,{2 * LOCAL_PART}}}+)")
 """What stands before each `@` of a text that is turned round."""
@@ -43,13 +40,12 @@ _DOMAIN = re.compile(r"(?:[^\W_](?:[\w-]*[^\W_])?\.)+[^\W_](?:[\w-]*[^\W_])?")
 
 # A search is quick where it begins with plain characters: what stands before them is looked at next.
 _DIGITS = re.compile(r"([0-9](?<!\w.)(?:[\s().\-/]{0,3}+[0-9]){7,}+)(?=([-./]?\w)?)")
-"""Eight digits or more with gaps as in telephone numbers, and what keeps a number from ending there."""
+"""Eight digits or more with gaps, and what keeps a number from ending there."""
 _GROUP = re.compile(r"[0-9]+")
 _BSN_GAP = re.compile(r"[\s.]")
 _TYING = frozenset("-./")
 """What between two digits makes them one number."""
-_FEWEST_DIGITS = 8
-_MOST_DIGITS = len("00" + _HOME + "0") + _LONGEST_PHONE - len(_HOME)
+_FEWEST_DIGITS, _MOST_DIGITS = 8, 9
 _BSN_WEIGHTS = (9, 8, 7, 6, 5, 4, 3, 2, -1)
 _BSN_SHIFT = ord("0") * sum(_BSN_WEIGHTS)
 
@@ -78,11 +74,24 @@ _PLAIN_NUMBER = re.compile(r"\w++(?:-\w++)*+")
 _NUMBER_END = re.compile(r"(?!-?\w)")
 
 
-def token(identifier: Identifier, key: bytes) -> bytes | None:
-    """The token of an identifier under `key`, which has 16 to 64 bytes; None for one that has none."""
-    if identifier.kind not in KINDS or len(identifier.value) > LONGEST:
+def wanted(identifier: Identifier, key: bytes) -> list[bytes] | None:
+    """The tokens of which a text has one where it carries an identifier, or a written variant of it.
+
+    `key` has 16 to 64 bytes. None for an identifier that has none.
+    """
+    first = token(identifier, key)
+    if first is None:
         return None
-    if identifier.kind == "phone" and len(identifier.value) <= _SHORTEST_PHONE:
+    if identifier.kind != "email":
+        return [first]
+    box = mailbox(identifier.value)
+    entries = dict.fromkeys([f"email\0{identifier.value}", f"email\0{box}", f"mailbox\0{box}"])
+    return [tokens([entry], key) for entry in entries]
+
+
+def token(identifier: Identifier, key: bytes) -> bytes | None:
+    """The token of an identifier itself under `key`; None for one that has none."""
+    if identifier.kind not in KINDS or len(identifier.value) > LONGEST:
         return None
     return tokens([f"{identifier.kind}\0{identifier.value}"], key)
 
@@ -110,12 +119,16 @@ def entries_in(text: str) -> set[str]:
     """
     entries: set[str] = set()
     if "@" in text:
-        entries.update(f"email\0{address}" for address in _addresses(text))
+        for address in _addresses(text):
+            entries.add(f"email\0{address}")
+            box = mailbox(address)
+            if box != address:
+                entries.add(f"mailbox\0{box}")
     for chain, after in set(_DIGITS.findall(text)):
-        if chain.isdigit():
-            _enter_number(entries, chain, phone=not after, bsn=not after or after[0] in _TYING)
-        else:
-            _enter_numbers(entries, chain, after)
+        if not chain.isdigit():
+            _enter_parted(entries, chain, after)
+        elif not after or after[0] in _TYING:
+            _enter_bsn(entries, chain)
     for found in set(_IBAN.findall(text)):
         entries.update(f"iban\0{iban}" for iban in _ibans("".join(found)))
     return entries
@@ -186,49 +199,28 @@ def _domains(run: str) -> tuple[int, ...]:
     return tuple(end for end in ends if not AFTER_EMAIL.match(run, end) and _DOMAIN.fullmatch(run, 0, end))
 
 
-def _enter_numbers(entries: set[str], chain: str, after: str) -> None:
-    """Enter the numbers in a chain of digits and gaps; `after` is what keeps one from ending with it."""
+def _enter_parted(entries: set[str], chain: str, after: str) -> None:
+    """Enter what are BSNs in a chain of digits and gaps; `after` is what keeps one from ending with it."""
     groups = [group.span() for group in _GROUP.finditer(chain)]
     gaps = [chain[left:right] for (_, left), (right, _) in pairwise(groups)]
     for first in range(len(groups)):
-        phone = first == 0 or gaps[first - 1] not in _TYING
-        bsn = first == 0 or gaps[first - 1] != "."
+        if first and gaps[first - 1] == ".":
+            continue
         digits = ""
         for last in range(first, len(groups)):
             digits += chain[slice(*groups[last])]
-            bsn = bsn and (last == first or _BSN_GAP.fullmatch(gaps[last - 1]) is not None)
-            if len(digits) > _MOST_DIGITS or not (phone or bsn):
+            tied = last > first and not _BSN_GAP.fullmatch(gaps[last - 1])
+            if tied or len(digits) > _MOST_DIGITS:
                 break
-            if len(digits) < _FEWEST_DIGITS:
-                continue
-            inside = last < len(gaps)
-            ends = gaps[last] not in _TYING if inside else not after
-            _enter_number(
-                entries, digits, phone=phone and ends, bsn=bsn and (inside or ends or after[0] in _TYING)
-            )
+            if last < len(gaps) or not after or after[0] in _TYING:
+                _enter_bsn(entries, digits)
 
 
-def _enter_number(entries: set[str], digits: str, *, phone: bool, bsn: bool) -> None:
-    """Enter what a row of digits is, where it stands as a telephone number does, as a BSN does."""
-    size = len(digits)
-    if bsn and _FEWEST_DIGITS <= size <= _FEWEST_DIGITS + 1:
-        number = digits.zfill(9)
+def _enter_bsn(entries: set[str], digits: str) -> None:
+    if _FEWEST_DIGITS <= len(digits) <= _MOST_DIGITS:
+        number = digits.zfill(_MOST_DIGITS)
         if (sum(map(mul, _BSN_WEIGHTS, number.encode())) - _BSN_SHIFT) % 11 == 0:
             entries.add(f"bsn\0{number}")
-    if not phone or size > _MOST_DIGITS:
-        return
-    if digits[0] == "0":
-        _enter_phone(entries, _HOME + digits[1:])
-        digits = digits[2:] if digits.startswith("00") else ""
-    if digits and digits[0] != "0":
-        _enter_phone(entries, digits)
-        if digits.startswith(_HOME + "0"):
-            _enter_phone(entries, _HOME + digits[len(_HOME) + 1 :])
-
-
-def _enter_phone(entries: set[str], number: str) -> None:
-    if _SHORTEST_PHONE <= len(number) <= _LONGEST_PHONE:
-        entries.add(f"phone\0+{number}")
 
 
 def _ibans(found: str) -> Iterator[str]:

@@ -7,7 +7,9 @@ from functools import lru_cache
 from sftpd.erasure.finder import Finder, Hint, Why
 from sftpd.erasure.names import possible_names
 
-_TAG = r"(?:\+[^\s@]{1,64})?"
+AFTER_ADDRESS = r"(?:\.|-++|_)?[^\W_]|@"
+"""What may not stand after an e-mail address."""
+_TAG = r"(?:\+[^\s@,;:<>()\[\]\"\\]{1,64})?"
 _TAGGED_DOMAINS = ("gmail.com", "googlemail.com")
 """Domains at which dots in a local part count for nothing, and that are one."""
 _GAP = r"[^\w]{0,3}"
@@ -22,13 +24,22 @@ def _address_forms(value: str) -> Mapping[Why, tuple[Finder, Hint]]:
     said, at = re.escape(base), re.escape(domain)
     if domain in _TAGGED_DOMAINS:
         said, at = r"\.?".join(map(re.escape, base.replace(".", ""))), "(?:g|google)mail\\.com"
-    form = re.compile(rf"(?<![\w.+'&~-]){said}{_TAG}@{at}(?![\w@]|[.-]\w)")
+    form = re.compile(rf"(?<![\w.+'&~-])(?=[^\s@]{{1,64}}@){said}{_TAG}@{at}(?!{AFTER_ADDRESS})")
     mark = "mail.com" if domain in _TAGGED_DOMAINS else f"@{domain}"
 
     def may(text: str) -> bool:
         return mark in text and form.search(text) is not None
 
     return {Why.ADDRESS: (lambda text, _label: may(text), may)}
+
+
+def mailbox(address: str) -> str:
+    """What the forms of a folded e-mail address have in common."""
+    local, _, domain = address.rpartition("@")
+    base = local.partition("+")[0] or local
+    if domain in _TAGGED_DOMAINS:
+        base, domain = base.replace(".", ""), _TAGGED_DOMAINS[0]
+    return f"{base}@{domain}"
 
 
 def _number_forms(value: str) -> Mapping[Why, tuple[Finder, Hint]]:

@@ -12,6 +12,7 @@ from sftpd.audit.event import seal
 from sftpd.clock import SystemClock
 from sftpd.erasure import records, reminders
 from sftpd.erasure.desk import ErasureDesk
+from sftpd.erasure.erasures import Digests, Erasures
 from sftpd.erasure.request import State, Trigger
 from sftpd.errors import RefusedError
 from sftpd.ledger import tables
@@ -42,7 +43,10 @@ class Desk:
         self.clock = At(MONDAY)
         self.ledger = Ledger.open(f"sqlite:///{root}/ledger.db", clock=self.clock, seal=sealed)
         self.links = Links(root, self.ledger)
-        self.desk = ErasureDesk(self.ledger, None, None, self.links, SigningKey.generate("test"))
+        past = root / "erasures" / "ledger.jsonl"
+        self.erasures = Erasures(self.ledger, past, "test", Digests(b"\3" * 32), self.clock)
+        self.erasures.require_current()
+        self.desk = ErasureDesk(self.ledger, None, self.erasures, self.links, SigningKey.generate("test"))
         self.intake = self.desk.intake
 
     def open(self, *identifiers, by="opener"):
@@ -73,6 +77,7 @@ def sealed(**event):
 def here(tmp_path):
     made = Desk(tmp_path)
     yield made
+    made.erasures.close()
     made.ledger.close()
 
 
