@@ -22,6 +22,7 @@ from sftpd.cli.common import (
 )
 from sftpd.cli.evidence import read_file
 from sftpd.documents.text import printable
+from sftpd.erasure.grounds import Ground
 from sftpd.errors import UsageError
 
 group = typer.Typer()
@@ -202,6 +203,25 @@ def decide(  # noqa: PLR0913 (a parameter for each option)
         raise UsageError("a decision is one of two", where="erasure decide", expected="--remove or --keep")
     answer = ask(config, "erasure.decide", id=request, seqs=seqs, remove=remove, by=by, reason=reason)
     _show_matches(answer, as_json)
+
+
+@group.command("except")
+def except_files(
+    request: IdArgument,
+    seqs: Annotated[
+        list[int], typer.Argument(metavar="SEQ...", help="Which steps of the plan.", show_default=False)
+    ],
+    ground: Annotated[
+        Ground, typer.Option("--ground", metavar="GROUND", help="Of GDPR 17(3).", show_default=False)
+    ],
+    reason: WhyOption,
+    by: ByOption,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Have files stay although the person is in them, on a ground in law: 17(3)(a) to 17(3)(e)."""
+    words = {"seqs": seqs, "ground": ground.value, "reason": reason, "by": by}
+    _show(ask(config, "erasure.except", id=request, **words), as_json)
 
 
 @group.command("approve")

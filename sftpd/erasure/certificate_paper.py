@@ -15,6 +15,7 @@ import msgspec
 from sftpd.documents.model import Block, Document, Heading, Paragraph, Table
 from sftpd.erasure.certificate import Certificate, FileEntry, Physical
 from sftpd.erasure.certificate_text import SIGNED, TEXTS, Language
+from sftpd.erasure.grounds import is_exception
 from sftpd.erasure.medium import Way, kind_of
 
 _MOST = 4
@@ -159,7 +160,9 @@ def _complete(signed: Certificate, say: _Say) -> Iterator[Block]:
 
 
 def _remains(signed: Certificate, say: _Say) -> Iterator[Block]:
-    sentences = [] if signed.remains_until is None else [say("until_released")]
+    excepted = {is_exception(entry.reason) for entry in signed.held}
+    texts = ((False, "until_released"), (True, "until_ended"))
+    sentences = [say(text) for kind, text in texts if kind in excepted]
     if isinstance(signed.kept_until, str):
         sentences.append(say("certificate_until", until=_shown(signed.kept_until)))
     if signed.recipients:

@@ -116,6 +116,10 @@ TEXTS: Mapping[str, Text] = {
         " then.",
         "De behouden bestanden, tot de bewaarplicht op elk vervalt; tot dan blijft het verzoek open.",
     ),
+    "until_ended": Text(
+        "The files that are excepted, until the ground of each exception has ended.",
+        "De uitgezonderde bestanden, tot de grond van elke uitzondering vervalt.",
+    ),
     "certificate_until": Text(
         "This certificate at its issuer, until {until}.",
         "Deze verklaring bij de afgever, tot {until}.",

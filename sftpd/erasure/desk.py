@@ -12,7 +12,7 @@ from typing import Any, Protocol
 import structlog
 
 from sftpd.audit.checkpoint import SigningKey
-from sftpd.erasure import deliveries, intake, match_records, notices, records
+from sftpd.erasure import deliveries, exceptions, intake, match_records, notices, records
 from sftpd.erasure.contents import Contents, Searchable
 from sftpd.erasure.deliveries import Delivery
 from sftpd.erasure.erased import RequestClosed
@@ -231,8 +231,9 @@ class ErasureDesk:
         searched = search(self._links.folders(request.link), request.identifiers, readers, lookup)
         held = partial(self._links.hold, request.link)
         places = [(finding.folder, finding.path) for finding in searched.findings]
-        holds = {place: reason for place in places if (reason := held(*place)) is not None}
-        return searched, plan(searched, holds)
+        holds = {place: f"legal hold: {why}" for place in places if (why := held(*place)) is not None}
+        with self._ledger.read() as conn:
+            return searched, plan(searched, exceptions.standing(conn, request.id) | holds)
 
     def _lookup(self, request: Request) -> Lookup | None:
         """What the index says of the person; None where it cannot: then everything is read.

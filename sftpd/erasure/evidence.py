@@ -19,11 +19,13 @@ from sftpd.erasure.certificate import (
     instant,
     sign,
 )
+from sftpd.erasure.grounds import is_exception
 from sftpd.erasure.medium import Medium
 from sftpd.erasure.plan import Action, Place, Searched, Step
 from sftpd.erasure.records import Item, Request
 
-HELD_UNTIL = "the legal hold on each file listed as held is released"
+_HELD_UNTIL = "the legal hold on each file listed as held is released"
+_EXCEPTED_UNTIL = "the ground of each exception has ended"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def certify(request: Request, evidence: Evidence, now: datetime, key: SigningKey
         removed=tuple(_removed(evidence.items)),
         held=held,
         unsearchable=unsearchable,
-        remains_until=HELD_UNTIL if held else None,
+        remains_until=_remains_until(held),
         second_search=SecondSearch(instant(now), _counts(second.files), len(carriers - holds), len(held)),
         completion=Completion(instant(now), tuple(_physical(evidence))),
         recipients=tuple(evidence.recipients),
@@ -74,6 +76,12 @@ def certify(request: Request, evidence: Evidence, now: datetime, key: SigningKey
         possible_kept=kept or msgspec.UNSET,
     )
     return sign(certificate, key).decode()
+
+
+def _remains_until(held: Sequence[FileEntry]) -> str | None:
+    excepted = {is_exception(entry.reason) for entry in held}
+    told = [text for kind, text in ((False, _HELD_UNTIL), (True, _EXCEPTED_UNTIL)) if kind in excepted]
+    return ", and ".join(told) or None
 
 
 def _removed(items: Iterable[Item]) -> Iterable[FileEntry]:

@@ -95,15 +95,15 @@ class Step:
     mark: str = ""
 
 
-def plan(searched: Searched, holds: Mapping[Place, str]) -> list[Step]:
+def plan(searched: Searched, kept: Mapping[Place, str]) -> list[Step]:
     """Return a step for each finding and each file that could not be searched, in that order.
 
-    `holds` gives the reason of the legal hold on each file that is under one.
+    `kept` says of each file that must stay why: a legal hold, or an exception.
     """
     steps = [
         step
         for finding in searched.findings
-        for step in _steps(finding, holds.get((finding.folder, finding.path)))
+        for step in _steps(finding, kept.get((finding.folder, finding.path)))
     ]
     steps += [
         Step(item.folder, item.path, Action.UNSEARCHABLE, reason=item.reason) for item in searched.unsearched
@@ -111,9 +111,9 @@ def plan(searched: Searched, holds: Mapping[Place, str]) -> list[Step]:
     return steps
 
 
-def _steps(finding: Finding, hold: str | None) -> Iterator[Step]:
+def _steps(finding: Finding, kept: str | None) -> Iterator[Step]:
     """What is not touched anyway needs no review yet."""
-    certain = _step(finding, hold)
+    certain = _step(finding, kept)
     if finding.records or certain.action not in REMOVALS:
         yield certain
     if certain.action in REMOVALS:
@@ -134,11 +134,11 @@ def _reviewed(finding: Finding, possible: Possible) -> Step:
     )
 
 
-def _step(finding: Finding, hold: str | None) -> Step:
+def _step(finding: Finding, kept: str | None) -> Step:
     action = Action.DELETE if finding.whole else Action.REDACT
     reason = None
-    if hold is not None:
-        action, reason = Action.KEEP, f"legal hold: {hold}"
+    if kept is not None:
+        action, reason = Action.KEEP, kept
     elif finding.folder in IN_TRANSIT:
         action, reason = Action.WAIT, "in transit: search again once it has arrived"
     return Step(

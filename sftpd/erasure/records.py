@@ -9,7 +9,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from sftpd.erasure import match_records, traces
+from sftpd.erasure import exceptions, match_records, traces
 from sftpd.erasure.identifiers import Identifier, parse_identifier
 from sftpd.erasure.match_records import Match
 from sftpd.erasure.plan import REMOVALS, Action, Parts, Place, Searched, Step
@@ -182,6 +182,7 @@ def forget(unit: Unit, request: Request) -> None:
     row = _request.update().where(_request.c.id == request.id)
     unit.conn.execute(row.values(identifiers=identifiers, findings=None))
     match_records.forget(unit, request.id)
+    exceptions.forget(unit, request.id)
     unit.conn.execute(_item.update().where(_item.c.request == request.id).values(path=None))
 
 

@@ -1,16 +1,18 @@
-"""The review of possible matches: a person looks at each and decides whether it is removed or stays."""
+"""The review of a plan: what may be the person is decided on, and what must stay is excepted."""
 
 import os
 from collections.abc import Callable, Sequence
 
-from sftpd.erasure import match_records, records
+from sftpd.erasure import exceptions, match_records, records
 from sftpd.erasure.contents import ContentError, Searchable
+from sftpd.erasure.grounds import Ground
 from sftpd.erasure.messages import Show, Shown
+from sftpd.erasure.plan import REMOVALS, Action
 from sftpd.erasure.readers import Readers
 from sftpd.erasure.records import Item, Request
 from sftpd.erasure.request import State
 from sftpd.erasure.search import NAME_FORMAT, NAME_PLACE
-from sftpd.errors import ContainmentError, RefusedError
+from sftpd.errors import ContainmentError, NotFoundError, RefusedError
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
 from sftpd.ledger.writer import Unit
@@ -20,7 +22,7 @@ Folders = Callable[[str], Sequence[Searchable]]
 
 
 class Reviewer:
-    """Shows possible matches and takes the decisions on them, while a request is in review."""
+    """Shows possible matches, and takes decisions on them and exceptions, while a request is in review."""
 
     def __init__(self, ledger: Ledger, readers: Readers, folders: Folders) -> None:
         self._ledger = ledger
@@ -74,6 +76,36 @@ class Reviewer:
             for seq in chosen:
                 public = {"request": request.id, "item": seq, "decision": "remove" if remove else "keep"}
                 unit.record(Event("erasure.decided", request.link, public, private))
+
+        self._ledger.write(work)
+
+    def except_files(
+        self, request_id: str, seqs: Sequence[int], ground: Ground, reason: str, by: str
+    ) -> None:
+        """Have the files of some steps stay, with all that is in them of the person.
+
+        It holds for the files of that name until the request is closed. Raises RefusedError `ERASURE_STATE`,
+        NotFoundError where one of `seqs` is no step that removes anything, or may.
+        """
+
+        def work(unit: Unit) -> None:
+            request = records.get(unit.conn, request_id)
+            if request.state is not State.REVIEW:
+                raise RefusedError(
+                    f"a request that is {request.state} has no plan that can be changed",
+                    reason="ERASURE_STATE",
+                    where=request_id,
+                    remedy="search it with `sftpd erasure find`",
+                )
+            known = {item.seq: item.step for item in records.items(unit.conn, request_id)}
+            for seq in seqs:
+                if seq not in known or known[seq].action not in REMOVALS | {Action.REVIEW}:
+                    raise NotFoundError(
+                        f"request {request_id} removes nothing in step {seq}",
+                        remedy="see its steps with `sftpd erasure show`",
+                    )
+            places = {seq: (known[seq].folder, known[seq].path) for seq in seqs}
+            exceptions.enter(unit, request_id, request.link, places, ground, reason, by)
 
         self._ledger.write(work)
 

@@ -67,6 +67,17 @@ erasure_decision = sa.Table(
 )
 """What was decided on possible matches, also of plans before this one."""
 
+erasure_exception = sa.Table(
+    "erasure_exception",
+    metadata,
+    sa.Column("request", sa.Text, primary_key=True),
+    sa.Column("folder", sa.Text, primary_key=True),
+    sa.Column("path", sa.LargeBinary, primary_key=True),
+    sa.Column("ground", sa.Text, nullable=False),  # of GDPR 17(3)
+    sa.Column("reason", sa.Text, nullable=False),
+)
+"""Files that a request leaves as they are, on a ground in law; emptied of a request when it is closed."""
+
 erasure_order = sa.Table(
     "erasure_order",
     metadata,

@@ -6,6 +6,7 @@ from sftpd.ledger.erasure_tables import erasure_content as erasure_content
 from sftpd.ledger.erasure_tables import erasure_decision as erasure_decision
 from sftpd.ledger.erasure_tables import erasure_delivery as erasure_delivery
 from sftpd.ledger.erasure_tables import erasure_epoch as erasure_epoch
+from sftpd.ledger.erasure_tables import erasure_exception as erasure_exception
 from sftpd.ledger.erasure_tables import erasure_item as erasure_item
 from sftpd.ledger.erasure_tables import erasure_match as erasure_match
 from sftpd.ledger.erasure_tables import erasure_notice as erasure_notice

@@ -218,6 +218,12 @@ def _erasure(scene: Scene) -> dict[str, Any]:
     seq = made["erasure review"]["matches"][0]["seq"]
     made["erasure review:of one record"] = scene.json("erasure", "review", request, seq, "--reason", "asked")
     made["erasure decide"] = scene.json("erasure", "decide", request, seq, "--keep")
+    other = scene.json("erasure", "open", "--link", "demo", "--identifier", "email=anna@example.org")["id"]
+    (step, *_) = scene.json("erasure", "find", other)["items"]
+    why = ("--ground", "17(3)(e)", "--reason", "a dispute", "--by", "Ina")
+    made["erasure except"] = scene.json("erasure", "except", other, step["seq"], *why)
+    assert made["erasure except"]["items"][0]["action"] == "keep"
+    scene.json("erasure", "deny", other, "--reason", "test")
     made["erasure approve"] = scene.json("erasure", "approve", request)
     made["erasure list"] = scene.json("erasure", "list")
     made["erasure index"] = scene.json("erasure", "index")

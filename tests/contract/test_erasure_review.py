@@ -8,6 +8,7 @@ import pytest
 from erasure_scene import KEY, RECEIVED
 
 from sftpd.erasure.certificate import verify
+from sftpd.erasure.grounds import Ground
 from sftpd.erasure.plan import Action
 from sftpd.erasure.request import State
 from sftpd.errors import NotFoundError, RefusedError
@@ -216,3 +217,56 @@ def test_each_format_cuts_and_shows_a_possible_record(scene):
         path = scene.root / "inbound" / f"{form}.{person_corpus.SUFFIX.get(form, form)}"
         assert path.exists() is (form != "letter")
         assert not path.exists() or read(path.read_bytes()) == [tuple(rows[1])], form
+
+
+def step_of(scene, request, name):
+    return [item.seq for item in scene.desk.items(request) if item.step.path == (name,)]
+
+
+def test_an_excepted_file_stays_with_its_ground_and_reason(scene):
+    books = scene.put("inbound/books.csv", TABLE)
+    other = scene.put("inbound/other.csv", "naam\nJan Pieter de Vries\nPiet\n")
+    request = searched(scene)
+    (first, *_) = step_of(scene, request, b"books.csv")
+    scene.desk.reviewer.except_files(request, [first], Ground.LEGAL_DUTY, "books of 2025", "Ina")
+    scene.desk.approve(request, "operator")
+    assert scene.desk.run(request).state is State.PARTIAL
+    assert (books.read_text(), other.read_text()) == (TABLE, "naam\nPiet\n")
+    signed = verify(scene.desk.show(request).certificate.encode(), KEY.verifier)
+    assert [entry.reason for entry in signed.held] == ["exception, GDPR 17(3)(b): books of 2025"]
+    assert signed.remains_until == "the ground of each exception has ended"
+    assert (signed.second_search.remaining, signed.second_search.held) == (0, 1)
+    (told,) = (leaf for leaf in scene.events().split(b"\n") if b"erasure.excepted" in leaf)
+    assert json.loads(told)["data"]["ground"] == "17(3)(b)"
+    assert b"books of 2025" not in told
+
+
+def test_an_exception_holds_when_the_request_is_searched_again(scene):
+    scene.put("inbound/books.csv", TABLE)
+    scene.put("inbound/held.csv", TABLE)
+    request = searched(scene)
+    scene.links.holds["inbound", b"held.csv"] = "case 7"
+    seqs = step_of(scene, request, b"books.csv")
+    scene.desk.reviewer.except_files(request, seqs, Ground.LEGAL_CLAIMS, "a dispute", "Ina")
+    scene.desk.find(request)
+    assert [item.step.action for item in scene.desk.items(request)] == [Action.KEEP, Action.KEEP]
+    scene.desk.approve(request, "operator")
+    scene.desk.run(request)
+    signed = verify(scene.desk.show(request).certificate.encode(), KEY.verifier)
+    assert signed.remains_until == (
+        "the legal hold on each file listed as held is released, and the ground of each exception has ended"
+    )
+    scene.desk.deny(searched(scene, "name=Kees Kok"), "operator", "test")
+    assert len(scene.rows(tables.erasure_exception)) == 1
+
+
+def test_only_what_would_go_is_excepted_and_only_before_approval(scene):
+    scene.put("inbound/a.csv", "naam\nJan Pieter de Vries\nPiet\n")
+    request = searched(scene)
+    with pytest.raises(NotFoundError, match="removes nothing in step 9"):
+        scene.desk.reviewer.except_files(request, [1, 9], Ground.ARCHIVING, "archive", "Ina")
+    assert scene.rows(tables.erasure_exception) == []
+    scene.desk.approve(request, "operator")
+    with pytest.raises(RefusedError, match="no plan that can be changed"):
+        scene.desk.reviewer.except_files(request, [1], Ground.ARCHIVING, "archive", "Ina")
+    assert scene.desk.run(request).state is State.CLOSED

@@ -11,6 +11,7 @@ from sftpd.app.verbs.verb import Arguments, Verb, as_text, instant
 from sftpd.config.requests_model import PARTNER
 from sftpd.erasure import answers, notices
 from sftpd.erasure.answers import Shelf
+from sftpd.erasure.grounds import Ground
 from sftpd.erasure.index import reached
 from sftpd.erasure.indexing import standing
 from sftpd.erasure.notices import Notice
@@ -118,6 +119,12 @@ def _decide(instance: Instance, arguments: Arguments) -> dict[str, Any]:
         reason=arguments.get("reason"),
     )
     return _review(instance, arguments)
+
+
+def _except(instance: Instance, arguments: Arguments) -> dict[str, Any]:
+    wanted = (arguments["id"], arguments["seqs"], Ground(arguments["ground"]))
+    instance.erasure.reviewer.except_files(*wanted, arguments["reason"], arguments["by"])
+    return _show(instance, arguments)
 
 
 def _run(instance: Instance, arguments: Arguments) -> dict[str, Any]:
@@ -262,6 +269,7 @@ VERBS: Mapping[str, Verb] = {
     "erasure.review": _review,
     "erasure.look": _look,
     "erasure.decide": _decide,
+    "erasure.except": _except,
     "erasure.run": _run,
     "erasure.show": _show,
     "erasure.certificate": _certificate,

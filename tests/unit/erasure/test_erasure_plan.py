@@ -25,7 +25,7 @@ def test_a_hold_keeps_its_file_and_no_other() -> None:
     steps = plan(Searched((ROWS, WHOLE), (), {}), {("sent", (b"x", b"b.txt")): "case 7"})
     assert [(step.action, step.reason) for step in steps] == [
         (Action.REDACT, None),
-        (Action.KEEP, "legal hold: case 7"),
+        (Action.KEEP, "case 7"),
     ]
 
 
