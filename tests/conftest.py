@@ -22,12 +22,13 @@ def _nothing_leaks() -> Iterator[None]:
         pytest.fail("the test leaves behind:\n" + "\n".join(left))
 
 
+_LOGS = structlog.get_config()
+
+
 @pytest.fixture(autouse=True)
-def _logs_as_before() -> Iterator[None]:
-    """A command of the CLI that a test calls logs in its own way; the next test must not."""
-    before = structlog.get_config()
-    yield
-    structlog.configure(**before)
+def _logs_as_at_first() -> None:
+    """A command of the CLI that a test or fixture calls logs in its own way; the next test must not."""
+    structlog.configure(**_LOGS)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

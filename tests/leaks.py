@@ -60,10 +60,11 @@ def descriptors() -> dict[int, str]:
 def leaked(before: Holdings, after: Holdings) -> list[str]:
     """One line for each thing more than before; what only took another's place is no leak.
 
-    Nor is a hook that stays for the next event, as long as the daemon that was there before is.
+    Nor is a hook or reader that stays for the next event or file, as long as the daemon that was there before
+    is.
     """
     lines = []
-    kept = {pid for pid in after.processes if _is_kept_hook(pid, before)}
+    kept = {pid for pid in after.processes if _is_kept(pid, before)}
     after = replace(after, processes={p: n for p, n in after.processes.items() if p not in kept})
     for what in ("threads", "processes", "descriptors"):
         old, new = getattr(before, what), getattr(after, what)
@@ -72,10 +73,10 @@ def leaked(before: Holdings, after: Holdings) -> list[str]:
     return lines
 
 
-def _is_kept_hook(pid: int, before: Holdings) -> bool:
+def _is_kept(pid: int, before: Holdings) -> bool:
     try:
         name, _, tail = Path(f"/proc/{pid}/stat").read_text().partition(" (")[2].rpartition(") ")
-        return name == "sftpd-hook" and int(tail.split()[1]) in before.processes
+        return name in ("sftpd-hook", "sftpd-reader") and int(tail.split()[1]) in before.processes
     except (FileNotFoundError, ProcessLookupError):
         return False
 
