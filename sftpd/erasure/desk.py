@@ -136,7 +136,7 @@ class ErasureDesk:
     def approve(self, request_id: str, by: str) -> None:
         """Approve the plan as it stands.
 
-        Raises RefusedError `ERASURE_STATE`, `SECOND_PERSON` where the link wants another person to do it, or
+        Raises RefusedError `ERASURE_STATE`, `SECOND_PERSON` where the link wants another person to do it,
         `NO_INSTRUCTION` where a controller has to decide first, or `ERASURE_UNDECIDED` where nobody has
         decided on a possible match.
         """
