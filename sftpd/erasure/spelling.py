@@ -56,10 +56,29 @@ def _plain_piece(text: str) -> str:
 
 
 def _plain(text: str) -> str:
+    """Latin-1 character by character; anything else line by line, over the end of which nothing reaches."""
+    try:
+        raw = text.encode("latin-1")
+    except UnicodeEncodeError:
+        return "\n".join(line if line.isascii() else _decomposed(line) for line in text.split("\n"))
+    text = raw.translate(_PLAIN).decode("latin-1")
+    for letter, letters in _LONGER.items():
+        if letter in text:
+            text = text.replace(letter, letters)
+    return text
+
+
+def _decomposed(text: str) -> str:
     for letter, letters in _LETTERS.items():
         if letter in text:
             text = text.replace(letter, letters)
     return _MARKS.sub("", unicodedata.normalize("NFKD", text))
+
+
+_LATIN_1 = {chr(code): _decomposed(chr(code)) for code in range(256)}
+_LONGER = {letter: letters for letter, letters in _LATIN_1.items() if len(letters) != 1 or letters > "\u00ff"}
+"""What is several characters, or one beyond Latin-1, of a letter of Latin-1."""
+_PLAIN = bytes(ord(letter if letter in _LONGER else letters) for letter, letters in _LATIN_1.items())
 
 
 def spelled(text: str) -> str:

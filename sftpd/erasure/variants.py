@@ -25,10 +25,11 @@ def _address_forms(value: str) -> Mapping[Why, tuple[Finder, Hint]]:
     if domain in _TAGGED_DOMAINS:
         said, at = r"\.?".join(map(re.escape, base.replace(".", ""))), "(?:g|google)mail\\.com"
     form = re.compile(rf"(?<![\w.+'&~-])(?=[^\s@]{{1,64}}@){said}{_TAG}@{at}(?!{AFTER_ADDRESS})")
-    mark = "mail.com" if domain in _TAGGED_DOMAINS else f"@{domain}"
+    # Without either there is no need for the slow search.
+    marks = ("mail.com",) if domain in _TAGGED_DOMAINS else (base, f"@{domain}")
 
     def may(text: str) -> bool:
-        return mark in text and form.search(text) is not None
+        return all(mark in text for mark in marks) and form.search(text) is not None
 
     return {Why.ADDRESS: (lambda text, _label: may(text), may)}
 
