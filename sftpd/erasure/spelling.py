@@ -45,7 +45,7 @@ _AT_ONCE = 2000
 def plain(text: str) -> str:
     """Return a folded text without diacritics: `é` is `e`, `ø` is `o`, `ß` is `ss`, `ÿ` is `ij`."""
     if text.isascii():
-        return text
+        return text.replace("`", "'")
     return _plain_piece(text) if len(text) <= _PIECE else _plain(text)
 
 
@@ -60,7 +60,8 @@ def _plain(text: str) -> str:
     try:
         raw = text.encode("latin-1")
     except UnicodeEncodeError:
-        return "\n".join(line if line.isascii() else _decomposed(line) for line in text.split("\n"))
+        lines = text.split("\n")
+        return "\n".join(plain(line) if line.isascii() else _decomposed(line) for line in lines)
     text = raw.translate(_PLAIN).decode("latin-1")
     for letter, letters in _LONGER.items():
         if letter in text:

@@ -15,4 +15,5 @@ def test_a_text_is_as_plain_as_its_characters_are(text):
 
 
 def test_letters_with_marks_and_ligatures_are_plain():
+    assert plain("o`brien") == plain("o’brien") == "o'brien"
     assert plain("andré müller, søren ’t æblø, weiß") == "andre muller, soren 't aeblo, weiss"
