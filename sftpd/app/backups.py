@@ -5,11 +5,11 @@ import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
-from datetime import UTC
 from pathlib import Path
 
 from sftpd import __version__
 from sftpd.app.instance import Instance
+from sftpd.audit.canonical import instant
 from sftpd.backup.manifest import BackupError, Summary, seal
 from sftpd.backup.writer import Writer
 from sftpd.config.load import LINKS_FOLDER
@@ -66,11 +66,10 @@ def create(instance: Instance, output: int, *, with_keys: bool) -> Summary:
 
 
 def _summary(instance: Instance, writer: Writer, epoch: int, with_keys: bool) -> Summary:
-    made = instance.clock.now().astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     tally = writer.tally
     return Summary(
         instance=instance.name,
-        made=made,
+        made=instant(instance.clock.now()),
         version=__version__,
         schema=NEWEST,
         epoch=epoch,

@@ -1,6 +1,7 @@
 """Canonical bytes of JSON values (RFC 8785): what is hashed, signed or committed to."""
 
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from typing import TypeAlias
 
 import msgspec
@@ -42,3 +43,8 @@ def _is_plain(value: object) -> bool:
         items = value.items()  # type: ignore[attr-defined]  # a dict
         return all(type(key) is str and key.isascii() and _is_plain(item) for key, item in items)
     return (kind is list or kind is tuple) and all(map(_is_plain, value))  # type: ignore[call-overload]
+
+
+def instant(moment: datetime) -> str:
+    """An instant as signed documents have it: RFC 3339, in UTC, to the second."""
+    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")

@@ -8,13 +8,12 @@ import os
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Literal, cast
 
 import msgspec
 
 from sftpd.audit import sshsig
-from sftpd.audit.canonical import JSON, canonical
+from sftpd.audit.canonical import JSON, canonical, instant
 from sftpd.audit.checkpoint import SigningKey
 from sftpd.erasure.records import Request
 from sftpd.files import durable
@@ -88,11 +87,6 @@ def forwarded(request: Request, instance: str) -> bytes:
 def forwarded_name(request_id: str) -> bytes:
     """The name of that document."""
     return f"{request_id}.forwarded.json".encode()
-
-
-def instant(moment: datetime) -> str:
-    """A moment in RFC 3339."""
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True, slots=True)

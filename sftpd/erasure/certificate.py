@@ -6,7 +6,6 @@ of signed notes. It names no person and no file: identifiers and files stand as 
 """
 
 import base64
-from datetime import UTC, datetime
 from typing import cast
 
 import msgspec
@@ -121,11 +120,6 @@ class _Signature(Form, frozen=True):
 class _Document(Form, frozen=True):
     certificate: Certificate
     signature: _Signature
-
-
-def instant(moment: datetime) -> str:
-    """An instant as certificates have it: RFC 3339, in UTC, to the second."""
-    return moment.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
 def sign(certificate: Certificate, key: SigningKey) -> bytes:

@@ -288,9 +288,9 @@ class ErasureDesk:
             delivered = deliveries.of_same_content(conn, request.id)
         if not any(step.action is Action.KEEP for step in steps):
             self._erasures.append(lambda epoch, at: RequestClosed(epoch, at, request.id, request.link))
-        if index is not None and not any(step.action is Action.KEEP for step in steps):
-            with reached(request.link):
-                index.forget(request.identifiers, indexed)
+            if index is not None:
+                with reached(request.link):
+                    index.forget(request.identifiers, indexed)
         self._ledger.write(partial(self._close, request, searched, steps, media, delivered))
         leave_nothing(self._ledger)
 

@@ -14,13 +14,13 @@ import hmac
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import UTC
 from enum import StrEnum
 from functools import partial
 from pathlib import Path
 
 import sqlalchemy as sa
 
+from sftpd.audit.canonical import instant
 from sftpd.clock import Clock
 from sftpd.erasure.erased import (
     Beginning,
@@ -269,7 +269,7 @@ class Erasures:
             return known(conn)
 
     def _now(self) -> str:
-        return self._clock.now().astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        return instant(self._clock.now())
 
 
 def known(conn: sa.Connection) -> Known | None:

@@ -6,6 +6,7 @@ from datetime import datetime
 
 import msgspec
 
+from sftpd.audit.canonical import instant
 from sftpd.audit.checkpoint import SigningKey
 from sftpd.erasure.certificate import (
     Certificate,
@@ -16,7 +17,6 @@ from sftpd.erasure.certificate import (
     Physical,
     Recipient,
     SecondSearch,
-    instant,
     sign,
 )
 from sftpd.erasure.grounds import is_exception

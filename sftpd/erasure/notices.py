@@ -13,9 +13,10 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from sftpd.audit.canonical import instant
 from sftpd.audit.checkpoint import SigningKey
 from sftpd.erasure import deliveries, order, records
-from sftpd.erasure.certificate import Recipient, instant
+from sftpd.erasure.certificate import Recipient
 from sftpd.erasure.deliveries import Delivery
 from sftpd.erasure.order import Kind, NamedFile, Order
 from sftpd.erasure.records import Request

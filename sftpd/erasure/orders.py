@@ -18,6 +18,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from sftpd.audit.canonical import instant
 from sftpd.audit.checkpoint import SigningKey, VerifierKey
 from sftpd.erasure import answers, order, order_records, records, traces
 from sftpd.erasure.answers import Answer, Shelf, Status
@@ -231,7 +232,7 @@ class Orders:
         """What is posted; None for an order that is dropped again once the certificate is forgotten."""
         if status in ("certificate", "partial"):
             return None if request.certificate is None else request.certificate.encode()
-        due = answers.instant(request.due_at) if status == "accepted" else None
+        due = instant(request.due_at) if status == "accepted" else None
         return answers.content(self._said(taken, status, request=request.id, due=due))
 
     def _said(self, taken: Taken, status: Status, **said: Any) -> Answer:
@@ -239,7 +240,7 @@ class Orders:
             instance=self._key.name,
             link=self._drop.link,
             status=status,
-            at=answers.instant(taken.taken_at),
+            at=instant(taken.taken_at),
             transfer=taken.transfer,
             order=taken.name,
             **said,

@@ -62,13 +62,7 @@ class Reviewer:
 
         def work(unit: Unit) -> None:
             request = records.get(unit.conn, request_id)
-            if request.state is not State.REVIEW:
-                raise RefusedError(
-                    f"a request that is {request.state} has no possible matches to decide on",
-                    reason="ERASURE_STATE",
-                    where=request_id,
-                    remedy="search it with `sftpd erasure find`",
-                )
+            _require_review(request, "possible matches to decide on")
             chosen = list(dict.fromkeys(seqs))
             for unknown in match_records.decide(unit, request.id, chosen, remove=remove):
                 records.match(unit.conn, request.id, unknown)
@@ -90,13 +84,7 @@ class Reviewer:
 
         def work(unit: Unit) -> None:
             request = records.get(unit.conn, request_id)
-            if request.state is not State.REVIEW:
-                raise RefusedError(
-                    f"a request that is {request.state} has no plan that can be changed",
-                    reason="ERASURE_STATE",
-                    where=request_id,
-                    remedy="search it with `sftpd erasure find`",
-                )
+            _require_review(request, "plan that can be changed")
             known = {item.seq: item.step for item in records.items(unit.conn, request_id)}
             for seq in seqs:
                 if seq not in known or known[seq].action not in REMOVALS | {Action.REVIEW}:
@@ -130,6 +118,16 @@ class Reviewer:
         if isinstance(shown, Shown) and step.mark in (shown.mark, NAME_FORMAT):
             return shown.text
         raise _changed(item)
+
+
+def _require_review(request: Request, lacking: str) -> None:
+    if request.state is not State.REVIEW:
+        raise RefusedError(
+            f"a request that is {request.state} has no {lacking}",
+            reason="ERASURE_STATE",
+            where=request.id,
+            remedy="search it with `sftpd erasure find`",
+        )
 
 
 def _changed(item: Item) -> RefusedError:
