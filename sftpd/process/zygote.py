@@ -19,6 +19,7 @@ from types import FrameType
 
 from sftpd import logs
 from sftpd.errors import ProcessError
+from sftpd.process import sharing
 from sftpd.process.channel import Channel, ChannelClosedError, close_all
 from sftpd.process.control import CAUSE_LIMIT, Ended, Ready, Spawn, Started
 from sftpd.process.deadline import Deadline
@@ -136,8 +137,7 @@ def main(arguments: list[str]) -> None:
     gc.disable()  # modules leave it nothing, and it takes a fifth of the time to load them
     for module in modules:
         importlib.import_module(module)
-    gc.collect()
-    gc.freeze()
+    sharing.freeze()
     gc.enable()
     Zygote(Channel(socket.socket(fileno=int(fd)), Spawn)).run()
 
