@@ -1,39 +1,42 @@
 """The indexes of an instance's links, each opened when it is first used."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Collection
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from sftpd.app.keys import token_key
+from sftpd.audit.checkpoint import SigningKey
 from sftpd.erasure.contents import Folder
 from sftpd.erasure.index import Index, remove
 from sftpd.erasure.search import RECEIVED
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from sftpd.app.instance import Instance
 
 _SUFFIX = ".db"
 
 
 class Indexes:
-    """The indexes by link, for any thread; they lie in `state/index/`."""
+    """The indexes by link, for any thread; they lie in `folder`.
 
-    def __init__(self, instance: "Instance") -> None:
-        self._instance = instance
-        self._folder = instance.config.instance.about.state / "index"
+    `names` are the links that are indexed, and `received` says where what came over a link lies.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        key: SigningKey,
+        names: Callable[[], Collection[str]],
+        received: Callable[[str], Path],
+    ) -> None:
+        self.names = names
+        self._folder = folder
+        self._key = key
+        self._received = received
         self._lock = threading.Lock()
         self._open: dict[str, Index] = {}
 
-    def names(self) -> Iterable[str]:
-        """The links that are indexed."""
-        return [file.name for file in self._instance.config.links if file.erasure.index]
-
     def received(self, link: str) -> Folder:
         """The folder of received files of a link."""
-        return Folder(RECEIVED, self._instance.folder(link, RECEIVED))
+        return Folder(RECEIVED, self._received(link))
 
     def index(self, link: str) -> Index | None:
         """The index of a link, None where it has none. Raises OSError and sqlite3.Error."""
@@ -41,8 +44,7 @@ class Indexes:
             return None
         with self._lock:
             if link not in self._open:
-                key = token_key(self._instance.key, f"index/{link}")
-                self._open[link] = Index(self._path(link), key)
+                self._open[link] = Index(self._path(link), token_key(self._key, f"index/{link}"))
             return self._open[link]
 
     def discard(self, link: str) -> None:
@@ -67,5 +69,5 @@ class Indexes:
                 opened.close()
             self._open.clear()
 
-    def _path(self, link: str) -> "Path":
+    def _path(self, link: str) -> Path:
         return self._folder / f"{link}{_SUFFIX}"

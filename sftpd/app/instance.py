@@ -31,6 +31,7 @@ from sftpd.erasure.index import Index
 from sftpd.erasure.layouts import Column, FixedWidth
 from sftpd.erasure.notices import FOLDER as NOTICES
 from sftpd.erasure.readers import READER, Readers
+from sftpd.erasure.search import RECEIVED
 from sftpd.errors import RefusedError, SftpdError
 from sftpd.exchange import receipts, return_collect
 from sftpd.exchange.bell import Bell
@@ -111,7 +112,8 @@ class Instance:
             self.sequencer.open([SYSTEM_LOG, *self.register.links])
             self.vaults = Vaults()
             undo.callback(self.vaults.close)
-            self.indexes = Indexes(self)
+            received = functools.partial(self.folder, folder=RECEIVED)
+            self.indexes = Indexes(about.state / "index", self.key, self._indexed, received)
             undo.callback(self.indexes.close)
             self.adopt_rules(config)
             self._undo = undo.pop_all()
@@ -190,17 +192,18 @@ class Instance:
 
     def holds_need_second_person(self, link: str) -> bool:
         """Whether who placed a hold on a link may not release it; of a link that is not configured, no."""
-        return any(file.holds.require_second_person for file in self.config.links if file.name == link)
+        file = self.config.link(link)
+        return file is not None and file.holds.require_second_person
 
     def holds_put_aside(self, link: str) -> bool:
         """Whether a held file that the partner removes or replaces is put aside; else that is refused."""
-        return any(
-            file.holds.partner_removal == "shadowed" for file in self.config.links if file.name == link
-        )
+        file = self.config.link(link)
+        return file is not None and file.holds.partner_removal == "shadowed"
 
     def archives(self, link: str) -> bool:
         """Whether files that cross a link are archived in its vault."""
-        return any(file.vault.archive for file in self.config.links if file.name == link and file.vault)
+        file = self.config.link(link)
+        return file is not None and file.vault is not None and file.vault.archive
 
     def erasure_settings(self, link: str) -> ErasureSection:
         """What the configuration says of deletion requests on a link. Raises NotFoundError."""
@@ -209,8 +212,11 @@ class Instance:
 
     def reminders(self, link: str) -> Sequence[timedelta]:
         """How long before a request on a link is due that is told of."""
-        files = (file for file in self.config.links if file.name == link)
-        return [timedelta(seconds=wait) for file in files for wait in file.erasure.reminders]
+        file = self.config.link(link)
+        return [] if file is None else [timedelta(seconds=wait) for wait in file.erasure.reminders]
+
+    def _indexed(self) -> list[str]:
+        return [file.name for file in self.config.links if file.erasure.index]
 
     @contextmanager
     def receiptless(self, link: str, transfers: Sequence[str]) -> Iterator[None]:
@@ -293,7 +299,8 @@ class ErasureLinks:
 
     def counterparty(self, link: str) -> str:
         """The counterparty by the link's configuration; the link's name where that is gone."""
-        return next((f.about.counterparty for f in self._instance.config.links if f.name == link), link)
+        file = self._instance.config.link(link)
+        return link if file is None else file.about.counterparty
 
     def kept_until(self, link: str, since: datetime) -> datetime:
         """What the link's configuration says of certificates."""
@@ -301,10 +308,10 @@ class ErasureLinks:
 
     def _end(self, link: str, since: datetime, period: Callable[[ErasureSection], Period]) -> datetime:
         """The end of a period of a link, the usual one where the link is not configured any more."""
-        for file in self._instance.config.links:
-            if file.name == link:
-                return period(file.erasure).due(since, self.zone(link))
-        return period(ErasureSection()).due(since, self._instance.config.instance.about.time_zone)
+        file = self._instance.config.link(link)
+        if file is None:
+            return period(ErasureSection()).due(since, self._instance.config.instance.about.time_zone)
+        return period(file.erasure).due(since, self.zone(link))
 
     def receiptless(self, link: str, transfers: Sequence[str]) -> AbstractContextManager[None]:
         """Remove the receipts of transfers, and let none be written until the context ends."""

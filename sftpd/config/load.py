@@ -33,6 +33,10 @@ class Config:
     root: Path
     digest: str
 
+    def link(self, name: str) -> LinkFile | None:
+        """The link of that name; None where there is none."""
+        return next((file for file in self.links if file.name == name), None)
+
     def zone(self, link: LinkFile) -> ZoneInfo:
         """The time zone in which the periods of `link` end."""
         return link.about.time_zone or self.instance.about.time_zone
