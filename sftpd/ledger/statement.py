@@ -81,6 +81,8 @@ class Statement:
         *,
         fetch: bool,
     ) -> list[tuple[Any, ...]]:
+        if not rows:
+            return []
         compiled = self._compiled.get(dialect.name) or self._compile(dialect)
         parameters = [compiled.parameters(row) for row in rows]
         cursor = connection.cursor()
