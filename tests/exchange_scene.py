@@ -35,6 +35,7 @@ from sftpd.exchange.partner import Partner, Ports
 from sftpd.exchange.places import Places
 from sftpd.exchange.queue import OutboundQueue
 from sftpd.exchange.ration import Ration
+from sftpd.exchange.reads import Reads
 from sftpd.exchange.receive import Receiver
 from sftpd.exchange.recovery import Recovery
 from sftpd.exchange.screening import Screening
@@ -151,7 +152,10 @@ class Scene:
         account = _account()
         link = _link(self.folders, (account,))
         ration = Ration(link, self.places, self.ledger, self.clock)
-        ports = Ports(self.ledger, self.receiver, self.changes, self.keeping, lambda link: None, ration)
+        reads = Reads("demo", self.ledger)
+        ports = Ports(
+            self.ledger, self.receiver, self.changes, self.keeping, lambda link: None, ration, reads
+        )
         self.partner = Partner(account, link, self.places, ports)
         self.ledger.fuse = self.remote.fuse = self.fuse
 

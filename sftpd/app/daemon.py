@@ -32,7 +32,8 @@ from sftpd.ledger.outbox import Event
 from sftpd.link.lifecycle import LinkState
 from sftpd.link.model import Account
 from sftpd.process import sandbox
-from sftpd.process.switchboard import Switchboard, code_only
+from sftpd.process.handling import code_only
+from sftpd.process.switchboard import Switchboard
 from sftpd.service.activation import handed_over
 from sftpd.service.control import ControlServer
 from sftpd.service.lookout import Lookout

@@ -52,7 +52,13 @@ from sftpd.retention.roots import Roots
 from sftpd.retention.timekeeper import Timekeeper
 from sftpd.service.sequencer import Sequencer
 
-PRELOAD = ("sftpd.ssh.session_host", "sftpd.ssh.courier", READER, "sftpd.process.command")
+PRELOAD = (
+    "sftpd.ssh.session_host",
+    "sftpd.ssh.rehearsal",
+    "sftpd.ssh.courier",
+    READER,
+    "sftpd.process.command",
+)
 """What every child may need, loaded once in the zygote."""
 
 _NEWS = frozenset({"link.moved", "transfer.cancelled", "transfer.retried", "transfer.resent"})

@@ -25,6 +25,7 @@ from sftpd.exchange.partner import Partner, Ports
 from sftpd.exchange.places import Places
 from sftpd.exchange.queue import OutboundQueue
 from sftpd.exchange.ration import Ration
+from sftpd.exchange.reads import Reads
 from sftpd.exchange.receive import Receiver
 from sftpd.exchange.recovery import Recovery
 from sftpd.exchange.remote import Share
@@ -79,6 +80,7 @@ class Traffic:
             archive=self._archive,
         )
         self._changes = Changes(link.name, places, instance.ledger, self._keeping)
+        self._reads = Reads(link.name, instance.ledger)
         self._ration = Ration(link, places, instance.ledger, instance.clock)
         self._couriers = CourierRemotes(instance.children, remote_logins(link, instance.config))
         backoffs = {remote.name: remote.backoff for remote in link.remotes}
@@ -157,6 +159,7 @@ class Traffic:
             self._keeping,
             instance.register.require_open,
             self._ration,
+            self._reads,
         )
         return Partner(account, self.link, self._places, ports)
 

@@ -8,9 +8,10 @@ import structlog
 
 from sftpd.clock import Clock
 from sftpd.errors import RefusedError, RemoteError
+from sftpd.exchange.arrival import Arrival
 from sftpd.exchange.places import Places
 from sftpd.exchange.read_once import Attempts
-from sftpd.exchange.receive import REJECTED, Answer, Arrival, Receiver
+from sftpd.exchange.receive import REJECTED, Answer, Receiver
 from sftpd.exchange.records import split
 from sftpd.exchange.remote import Download, Downloaded, Remote, RemoteFile, Share, in_directory
 from sftpd.files import durable

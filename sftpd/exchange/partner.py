@@ -6,25 +6,26 @@ that. A path counts only in the folders that are open to the step, and only the 
 
 import errno
 import stat
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from sftpd.errors import LedgerError, RefusedError
-from sftpd.exchange import records
+from sftpd.exchange.arrival import Arrival
 from sftpd.exchange.changes import Changes, Published
 from sftpd.exchange.keeping import Keeping
 from sftpd.exchange.places import OWN_MODE, Places
 from sftpd.exchange.ration import Ration
-from sftpd.exchange.receive import Answer, Arrival, Receiver
+from sftpd.exchange.reads import Reads
+from sftpd.exchange.receive import Answer, Receiver, Rest
 from sftpd.files import durable
 from sftpd.files.beneath import DIRECTORY_MODE, Root
 from sftpd.files.staging import Staging
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
-from sftpd.ledger.writer import Unit
 from sftpd.link.model import Account, Link
 from sftpd.names import TransferId, VirtualPath
 
@@ -49,6 +50,17 @@ class Ports:
     keeping: Keeping
     require_open: Callable[[str], None]
     ration: Ration
+    reads: Reads
+
+
+class Upload(NamedTuple):
+    """A staged file that its session has made durable and closed."""
+
+    partner: "Partner"
+    transfer: TransferId
+    path: VirtualPath
+    size: int
+    sha256: str
 
 
 class Partner:
@@ -59,11 +71,12 @@ class Partner:
         self.link = link
         self._places = places
         self._ledger = ports.ledger
-        self._receiver = ports.receiver
+        self.receiver = ports.receiver
         self._require_open = ports.require_open
         self._changes = ports.changes
         self._keeping = ports.keeping
         self._ration = ports.ration
+        self._reads = ports.reads
         self._staging = {name: self._make_staging(name) for name in _UPLOADS}
 
     def close(self) -> None:
@@ -109,26 +122,33 @@ class Partner:
         Raises RefusedError when it is rejected, too much or would replace a file under a legal hold, OSError
         when it is not there.
         """
+        arrival = self.arrival(transfer, path, size, sha256)
+        with self.completing(transfer, path, size):
+            answer = self.receiver.complete(arrival)
+        Staging(arrival.source).prune(arrival.parts)
+        return answer
+
+    def completing(self, transfer: TransferId, path: VirtualPath, size: int) -> AbstractContextManager[None]:
+        """Take an upload in as one of the account's. Raises LimitError."""
+        return self._ration.completing(self.account, transfer, path.parts, size)
+
+    def arrival(self, transfer: TransferId, path: VirtualPath, size: int, sha256: str | None) -> Arrival:
+        """A staged file as the receiver takes it, if it may come. Raises RefusedError."""
         self._require_open(self.link.name)
         folder = _taking_uploads(path)
         self._keeping.require_room(folder, path.parts[1:])
-        staging = self._staging[path.parts[0]]
-        arrival = Arrival(
+        return Arrival(
             transfer=transfer,
             route=path.parts[0].decode(),
             peer=self.account.name,
             folder=folder,
-            source=staging,
+            source=self._staging[path.parts[0]],
             parts=path.parts[1:],
             path=path.parts[1:],
             size=size,
             sha256=sha256,
             policy=self.link.upload_policy if folder == "inbound" else {},
         )
-        with self._ration.completing(self.account, transfer, path.parts, size):
-            answer = self._receiver.complete(arrival)
-        Staging(staging).prune(path.parts[1:])
-        return answer
 
     def remove(self, path: VirtualPath) -> None:
         """Delete a published file. Raises RefusedError under a legal hold, OSError as the kernel does."""
@@ -190,14 +210,7 @@ class Partner:
             return
         public = {"size": size, "complete": complete}
         event = Event("file.fetched", self.link.name, public, self._private(path))
-        folder = _PUBLISHED.get(path.parts[0])
-
-        def work(unit: Unit) -> None:
-            unit.record(event)
-            if folder is not None:
-                records.accessed(unit, self.link.name, folder, path.parts[1:], whole=complete)
-
-        self._ledger.defer(work)
+        self._reads.note(event, _PUBLISHED.get(path.parts[0]), path.parts[1:], whole=complete)
 
     def abandoned(self, path: VirtualPath, size: int) -> None:
         """Record that an upload was broken off; its part stays for resume.
@@ -229,6 +242,29 @@ class Partner:
         path = self._staging_path(name)
         path.mkdir(mode=OWN_MODE, parents=True, exist_ok=True)
         return Root.at(path)
+
+
+def complete_together(uploads: Sequence[Upload]) -> list[Answer | Exception | Rest]:
+    """`Partner.complete` for several uploads at once, of any partners; answers for each what that would do.
+
+    What waits for gates that take long is left to be done.
+    """
+    answers: dict[TransferId, Answer | Exception | Rest] = {}
+    arrivals: dict[Receiver, list[Arrival]] = {}
+    with ExitStack() as rationed:
+        for partner, transfer, path, size, sha256 in uploads:
+            try:
+                arrival = partner.arrival(transfer, path, size, sha256)
+                rationed.enter_context(partner.completing(transfer, path, size))
+                arrivals.setdefault(partner.receiver, []).append(arrival)
+            except Exception as refusal:
+                answers[transfer] = refusal
+        for receiver, ours in arrivals.items():
+            for arrival, answer in zip(ours, receiver.complete_quickly(ours), strict=True):
+                if not isinstance(answer, Exception):
+                    Staging(arrival.source).prune(arrival.parts)
+                answers[arrival.transfer] = answer
+    return [answers[upload.transfer] for upload in uploads]
 
 
 def _require_in_folder(path: VirtualPath) -> None:

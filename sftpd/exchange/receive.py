@@ -1,16 +1,13 @@
 """Receiving: a whole file, uploaded or fetched, becomes a received file or is held back."""
 
-import fcntl
-import os
-import signal
-import stat
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import suppress
-from dataclasses import dataclass
 from datetime import datetime
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,25 +16,28 @@ import structlog
 from sftpd.errors import ContainmentError, RefusedError
 from sftpd.exchange import records
 from sftpd.exchange.archive import NO_ARCHIVE, Archive
+from sftpd.exchange.arrival import Arrival, Seen, take_over
 from sftpd.exchange.keeping import Keeping
 from sftpd.exchange.places import Places, file_at
 from sftpd.exchange.records import Parts, Transfer
 from sftpd.exchange.screening import Screening
 from sftpd.exchange.transfer import Outcome, TransferState
 from sftpd.files import durable
-from sftpd.files.beneath import Root
-from sftpd.files.fingerprint import Snapshot, fingerprint, snapshot
 from sftpd.hooks.verdict import ACCEPTED, Ruling, Verdict
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
 from sftpd.ledger.writer import Unit
 from sftpd.names import TransferId
+from sftpd.process.deadline import Deadline
 
 Answer = Literal["published", "quarantined", "screening"]
+Rest = Callable[[], Answer]
+"""What is left to do for an answer that takes long; raises as `Receiver.complete`."""
+
 REJECTED = "REJECTED"
 """The reason of a refusal by a gate; the file is in quarantine then."""
 
-_SMALL = 1 << 20
+SMALL = 1 << 20
 """Bytes of a file that gates which are running already look at in no time."""
 
 _SOON = 0.5
@@ -49,26 +49,6 @@ _ACKNOWLEDGED = {"acknowledged": "before_verdict"}
 """What an event says besides of a file whose sender was not kept waiting for the verdict."""
 
 _log = structlog.get_logger()
-
-
-@dataclass(frozen=True, slots=True)
-class Arrival:
-    """A file that has come in whole: `source` and `parts` say where it lies, durable and closed."""
-
-    transfer: TransferId
-    route: str
-    peer: str
-    folder: Literal["inbound", "requests"]
-    source: Root
-    parts: Parts
-    path: Parts
-    """Its path relative to `folder`."""
-    size: int
-    sha256: str | None
-    """In hexadecimal, as whoever wrote the file computed it; None: not computed."""
-    policy: Mapping[str, Any]
-    origin: str | None = None
-    """What a fetched file was at the remote, by which it is known when seen there again."""
 
 
 class Receiver:
@@ -109,19 +89,25 @@ class Receiver:
 
     def complete_all(self, arrivals: Sequence[Arrival]) -> list[Answer | Exception]:
         """The same for several, at most TOGETHER; answers for each with what `complete` returns or raises."""
-        answers: dict[TransferId, Answer | Exception] = {}
-        accepted: dict[str, list[Transfer]] = {}
-        for arrival in arrivals:
-            try:
-                transfer = self._take_over(arrival)
-                verdict = self._verdict_soon(transfer, arrival.policy)
-                if verdict is not None and verdict.accepted:
-                    accepted.setdefault(arrival.folder, []).append(transfer)
-                else:
-                    answers[arrival.transfer] = self._complete(transfer, arrival, verdict)
-            except Exception as error:
-                answers[arrival.transfer] = error
-        for folder, transfers in accepted.items():
+        return [
+            _outcome(answer) if callable(answer) else answer for answer in self.complete_quickly(arrivals)
+        ]
+
+    def complete_quickly(self, arrivals: Sequence[Arrival]) -> list[Answer | Exception | Rest]:
+        """The same without waiting for gates that take long: the answer is then a function that waits."""
+        answers: dict[TransferId, Answer | Exception | Rest] = {}
+        accepted: list[tuple[str, Transfer]] = []
+        deadline = Deadline(min(_SOON, self._acknowledge_within))
+        for arrival, transfer in zip(arrivals, self._take_over(arrivals), strict=True):
+            if isinstance(transfer, Exception):
+                answers[arrival.transfer] = transfer
+                continue
+            verdict = self._verdict_soon(transfer, arrival.policy, deadline)
+            if verdict is not None and verdict.accepted:
+                accepted.append((arrival.folder, transfer))
+            else:
+                answers[arrival.transfer] = partial(self._complete, transfer, arrival, verdict)
+        for folder, transfers in _apart(accepted):
             answers |= self._settle(transfers, folder)
         return [answers[arrival.transfer] for arrival in arrivals]
 
@@ -226,27 +212,15 @@ class Receiver:
         except RefusedError as refusal:
             _log.info("rejected_after_acknowledgement", transfer=transfer.id, reason=refusal.what)
 
-    def _take_over(self, arrival: Arrival) -> Transfer:
-        """Move the file where its sender cannot reach it, and see that it is what it is said to be.
+    def _take_over(self, arrivals: Sequence[Arrival]) -> list[Transfer | Exception]:
+        """Move files where their senders cannot reach them; the moves are durable then."""
+        seen = take_over(arrivals, self._places["screening"])
+        return [
+            found if isinstance(found, Exception) else self._transfer(arrival, found)
+            for arrival, found in zip(arrivals, seen, strict=True)
+        ]
 
-        What is not goes back. The move is durable before the ledger tells of it.
-        """
-        screening, place = self._places["screening"], (arrival.transfer.encode(),)
-        fetched = arrival.source is screening
-        if not fetched:
-            arrival.source.rename(arrival.parts, screening, place, replace=False)
-        try:
-            if not fetched:
-                durable.sync_parent(screening, place)
-                # Its folder may be gone: another session removes it as soon as it is empty.
-                with suppress(FileNotFoundError):
-                    durable.sync_parent(arrival.source, arrival.parts)
-            seen, sha256 = _examine(screening, place, arrival)
-        except Exception:
-            if not fetched:
-                arrival.source.make_parents(arrival.parts)
-                screening.rename(place, arrival.source, arrival.parts, replace=False)
-            raise
+    def _transfer(self, arrival: Arrival, seen: Seen) -> Transfer:
         return Transfer(
             id=arrival.transfer,
             link=self._link,
@@ -254,20 +228,22 @@ class Receiver:
             route=arrival.route,
             peer=arrival.peer,
             path=arrival.path,
-            source=str(seen),
-            size=seen.size,
-            sha256=sha256,
+            source=str(seen.snapshot),
+            size=seen.snapshot.size,
+            sha256=seen.sha256,
             origin=arrival.origin,
         )
 
     def _screen(self, transfer: Transfer, policy: Mapping[str, Any]) -> Verdict:
         return self._screening.screen(transfer, self._waiting(transfer), policy)
 
-    def _verdict_soon(self, transfer: Transfer, policy: Mapping[str, Any]) -> Verdict | None:
+    def _verdict_soon(
+        self, transfer: Transfer, policy: Mapping[str, Any], deadline: Deadline
+    ) -> Verdict | None:
         """A verdict that is had sooner than another thread could be asked for it."""
-        if transfer.size > _SMALL:
+        if transfer.size > SMALL:
             return None if self._screening.has_gates(transfer) else ACCEPTED
-        patience = min(_SOON, self._acknowledge_within)
+        patience = deadline.remaining() or 0.0
         return self._screening.screen_soon(transfer, self._waiting(transfer), policy, patience)
 
     def _waiting(self, transfer: Transfer) -> Path:
@@ -279,6 +255,10 @@ class Receiver:
     ) -> dict[TransferId, Exception]:
         """Record files as received and publish them; returns what keeps some from being published."""
 
+        def event(each: Transfer, copy: Mapping[str, Any]) -> Event:
+            public = {**each.public, "folder": folder, **said, **copy}
+            return Event("transfer.received", self._link, public, each.private)
+
         def work(unit: Unit) -> datetime:
             for each in transfers:
                 self._keeping.require_free(folder, each.path, unit.conn)
@@ -287,10 +267,8 @@ class Receiver:
                 records.move_all(unit, {each.id: {"folder": folder} for each in transfers}, *outcomes)
             else:
                 records.insert_all(unit, [(each, {"folder": folder}) for each in transfers], *outcomes)
-            for each in transfers:
-                records.keep(unit, each, folder, each.path, again=entered)
-                public = {**each.public, "folder": folder, **said, **copies[each.id].enter(unit)}
-                unit.record(Event("transfer.received", self._link, public, each.private))
+            records.keep_all(unit, [(each, each.path) for each in transfers], folder, again=entered)
+            unit.record_all([event(each, copies[each.id].enter(unit)) for each in transfers])
             return unit.now
 
         paths = [transfer.path for transfer in transfers]
@@ -363,36 +341,26 @@ class Receiver:
         self._ledger.write(work)
 
 
+def _outcome(rest: Rest) -> Answer | Exception:
+    try:
+        return rest()
+    except Exception as error:
+        return error
+
+
+def _apart(accepted: Iterable[tuple[str, Transfer]]) -> Iterator[tuple[str, list[Transfer]]]:
+    """The files of each folder; of those with one name the later one replaces the other, after it."""
+    turns: dict[tuple[str, int], list[Transfer]] = {}
+    seen: Counter[tuple[str, Parts]] = Counter()
+    for folder, transfer in accepted:
+        turns.setdefault((folder, seen[folder, transfer.path]), []).append(transfer)
+        seen[folder, transfer.path] += 1
+    for (folder, _), transfers in sorted(turns.items(), key=itemgetter(0)):
+        yield folder, transfers
+
+
 def _held_back(verdict: Verdict) -> Answer:
     """The answer about a file that was put in quarantine. Raises RefusedError if it was rejected."""
     if verdict.ruling is Ruling.REJECT:
         raise RefusedError(verdict.reason, reason=REJECTED)
     return "quarantined"
-
-
-def _examine(screening: Root, place: Parts, arrival: Arrival) -> tuple[Snapshot, str]:
-    fd = screening.open(place, os.O_RDONLY | os.O_NOFOLLOW)
-    try:
-        return _settled(fd, arrival), arrival.sha256 or fingerprint(fd).sha256.hex()
-    finally:
-        os.close(fd)
-
-
-def _settled(fd: int, arrival: Arrival) -> Snapshot:
-    """See that nobody can change the file any more, so that what is screened is what is published."""
-    status = os.fstat(fd)
-    if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
-        raise RefusedError("the file has another name or is no file", reason="NOT_A_PLAIN_FILE")
-    if status.st_size != arrival.size:
-        raise RefusedError("the file's size is not what was written", reason="SIZE_DIFFERS")
-    try:
-        # A read lease is granted only while no descriptor anywhere is open for writing (fcntl(2)).
-        # Whoever opens one now breaks it and has us sent a signal: SIGIO would end us, SIGURG is ignored.
-        fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)
-        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-        fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    except BlockingIOError:
-        raise RefusedError("the file is still being written", reason="STILL_OPEN") from None
-    except OSError as error:
-        _log.warning("leases_unsupported", error=str(error), unprotected="a writer may still change the file")
-    return snapshot(status)

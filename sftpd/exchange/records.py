@@ -264,19 +264,46 @@ def keep(unit: Unit, transfer: Transfer, folder: str, path: Parts, *, again: boo
     `again`: it may be in our care already, elsewhere. A copy that was sent again is kept since its original
     was: they are one file, and go together.
     """
-    place = {"link": transfer.link, "folder": folder, "path": join(path)}
+    keep_all(unit, [(transfer, path)], folder, again=again)
+
+
+def keep_all(unit: Unit, files: Sequence[tuple[Transfer, Parts]], folder: str, *, again: bool = True) -> None:
+    """The same for several, each at a path of its own."""
+    places = [
+        (transfer, {"link": transfer.link, "folder": folder, "path": join(path)}) for transfer, path in files
+    ]
     if again:
-        _FORGET.run(unit.conn, {"transfer": transfer.id})
-    _REPLACE.run(unit.conn, {**{f"{name}_": value for name, value in place.items()}, "now": unit.now})
-    enter_kept(unit, transfer, place | {"id": transfer.id, "source": transfer.source})
+        _FORGET.run(unit.conn, *({"transfer": transfer.id} for transfer, _ in places))
+    replaced = [{f"{name}_": value for name, value in place.items()} for _, place in places]
+    _REPLACE.run(unit.conn, *(place | {"now": unit.now} for place in replaced))
+    _KEEP.run(
+        unit.conn,
+        *(
+            _kept(unit, transfer, place | {"id": transfer.id, "source": transfer.source})
+            for transfer, place in places
+        ),
+    )
 
 
 def enter_kept(unit: Unit, transfer: Transfer, values: Values) -> None:
     """Enter a file, or a copy of it, that is in our care from now on; `values` say which, and where it is."""
-    of_it = {"link": transfer.link, "size": transfer.size, "sha256": transfer.sha256}
-    kept = {"state": "present", "received_at": _kept_since(unit, transfer), "changed_at": unit.now}
-    unset = {"renamed_to": None, "accessed_at": None, "transfer": None}
-    _KEEP.run(unit.conn, {**of_it, **kept, **unset, **values})
+    _KEEP.run(unit.conn, _kept(unit, transfer, values))
+
+
+def _kept(unit: Unit, transfer: Transfer, values: Values) -> Values:
+    """The row of a file that is in our care from now on."""
+    return {
+        "link": transfer.link,
+        "size": transfer.size,
+        "sha256": transfer.sha256,
+        "state": "present",
+        "received_at": _kept_since(unit, transfer),
+        "changed_at": unit.now,
+        "renamed_to": None,
+        "accessed_at": None,
+        "transfer": None,
+        **values,
+    }
 
 
 def _kept_since(unit: Unit, transfer: Transfer) -> datetime:
@@ -285,12 +312,17 @@ def _kept_since(unit: Unit, transfer: Transfer) -> datetime:
     return tables.instant(known[0][0]) if known else unit.now
 
 
-def accessed(unit: Unit, link: str, folder: str, path: Parts, *, whole: bool) -> None:
-    """Enter that a kept file was read through us just now; of what is not in our care nothing is entered."""
-    place = {"link_": link, "folder_": folder, "path_": join(path)}
-    _ACCESSED.run(unit.conn, place | {"now": unit.now})
-    if whole and folder == "download":
-        _FETCHED.run(unit.conn, place | {"now": unit.now})
+def accessed(unit: Unit, link: str, read: Iterable[tuple[str, Parts, bool]]) -> None:
+    """Enter that kept files were read through us just now: of each its folder and path, and whether whole.
+
+    Of what is not in our care nothing is entered.
+    """
+    rows = [
+        (folder, whole, {"link_": link, "folder_": folder, "path_": join(path), "now": unit.now})
+        for folder, path, whole in read
+    ]
+    _ACCESSED.run(unit.conn, *(row for _, _, row in rows))
+    _FETCHED.run(unit.conn, *(row for folder, whole, row in rows if whole and folder == "download"))
 
 
 def _states(conn: sa.Connection, ids: Sequence[TransferId]) -> dict[TransferId, TransferState]:

@@ -94,11 +94,12 @@ class Pending:
     leaf: bytes
 
 
-def put(conn: sa.Connection, event: Event, event_id: str, sealed: Sealed) -> None:
-    """Add a sealed event to the outbox and keep its openings."""
-    _ADD.run(conn, {"log": event.log, "event": event_id, "leaf": sealed.leaf})
+def put(conn: sa.Connection, entries: Sequence[tuple[str, str, Sealed]]) -> None:
+    """Add sealed events to the outbox, each with its log and its id, and keep their openings."""
+    _ADD.run(conn, *({"log": log, "event": event, "leaf": sealed.leaf} for log, event, sealed in entries))
     rows = [
-        {"event": event_id, "field": o.field, "nonce": o.nonce, "value": json.dumps(o.value)}
+        {"event": event, "field": o.field, "nonce": o.nonce, "value": json.dumps(o.value)}
+        for _, event, sealed in entries
         for o in sealed.openings
     ]
     _KEEP_OPENING.run(conn, *rows)

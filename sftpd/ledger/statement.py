@@ -22,17 +22,17 @@ class _Compiled(NamedTuple):
     """A statement in one database's SQL."""
 
     sql: str
-    order: Sequence[str] | None
+    order: Sequence[tuple[str, _Convert | None]] | None
     """The parameters in the order they stand in; None where the driver takes them by name."""
     fixed: Mapping[str, Any]
     conversions: Mapping[str, _Convert]
 
     def parameters(self, values: Mapping[str, Any]) -> Any:
         """What the driver is given for `values`."""
-        named = {**self.fixed, **values} if self.fixed or self.conversions else values
-        for name, convert in self.conversions.items():
-            named[name] = convert(named[name])  # type: ignore[index]  # a dict of our own where there are any
-        return named if self.order is None else [named[name] for name in self.order]
+        named = {**self.fixed, **values} if self.fixed else values
+        if self.order is not None:
+            return [named[name] if convert is None else convert(named[name]) for name, convert in self.order]
+        return {**named, **{name: convert(named[name]) for name, convert in self.conversions.items()}}
 
 
 class Statement:
@@ -81,6 +81,8 @@ class Statement:
         *,
         fetch: bool,
     ) -> list[tuple[Any, ...]]:
+        if not rows:
+            return []
         compiled = self._compiled.get(dialect.name) or self._compile(dialect)
         parameters = [compiled.parameters(row) for row in rows]
         cursor = connection.cursor()
@@ -104,7 +106,8 @@ class Statement:
             if (convert := bind.type.dialect_impl(dialect).bind_processor(dialect)) is not None
         }
         fixed = {name: bind.value for name, bind in compiled.binds.items() if not bind.required}
-        order = compiled.positiontup if compiled.positional else None
+        names = compiled.positiontup if compiled.positional else None
+        order = None if names is None else [(name, conversions.get(name)) for name in names]
         self._compiled[dialect.name] = made = _Compiled(str(compiled), order, fixed, conversions)
         return made
 

@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ import structlog
 from sftpd.clock import Clock
 from sftpd.errors import LedgerError
 from sftpd.ledger.database import connect_by_hand
-from sftpd.ledger.outbox import Event, Seal, put
+from sftpd.ledger.outbox import Event, Seal, Sealed, put
 from sftpd.ledger.statement import Statement
 from sftpd.names import new_id
 
@@ -47,8 +47,18 @@ class Unit:
 
     def record(self, event: Event) -> str:
         """Put an event in the outbox, in this transaction; returns its id."""
-        event_id = new_id(self.now)
-        sealed = self._seal(
+        (event_id,) = self.record_all([event])
+        return event_id
+
+    def record_all(self, events: Sequence[Event]) -> list[str]:
+        """The same for several, in their order."""
+        entries = [(event.log, new_id(self.now), event) for event in events]
+        put(self.conn, [(log, event_id, self._sealed(event_id, event)) for log, event_id, event in entries])
+        self.recorded += events
+        return [event_id for _, event_id, _ in entries]
+
+    def _sealed(self, event_id: str, event: Event) -> Sealed:
+        return self._seal(
             event_id=event_id,
             type=event.type,
             time=self.now,
@@ -56,9 +66,6 @@ class Unit:
             public=event.public,
             private=event.private,
         )
-        put(self.conn, event, event_id, sealed)
-        self.recorded.append(event)
-        return event_id
 
 
 @dataclass(frozen=True, slots=True)

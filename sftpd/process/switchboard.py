@@ -4,66 +4,61 @@ import os
 import selectors
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
-from typing import Protocol, Self
+from itertools import islice
+from typing import Self
 
 import structlog
 
 from sftpd.errors import ProcessError, SftpdError
-from sftpd.process.channel import Answer, Channel, ChannelClosedError, Delivery, close_all
+from sftpd.process.channel import Answer, ChannelClosedError, Delivery, close_all
+from sftpd.process.handling import (
+    Asked,
+    Attended,
+    FailureText,
+    Handler,
+    OnOver,
+    Result,
+    Together,
+    code_only,
+)
 from sftpd.process.messages import Failure, Message, Notice, Request
 
 _log = structlog.get_logger()
 
 _QUEUE_LIMIT = 64
+_TOGETHER_LIMIT = 16
 _MOMENT = 0.02
 """Seconds that a handler may take before another thread reads on."""
-
-
-class Attended(Protocol):
-    """Whose channel it is: a child, or what stands for a part of one."""
-
-    id: int
-    kind: str
-    channel: Channel
-
-    def kill(self) -> None:
-        """End it."""
-        ...
-
-
-Handler = Callable[[Attended, Message, tuple[int, ...]], Message | Answer]
-"""Handles one message of a child. Given descriptors are closed when it returns, those of its answer when
-they are sent. What it returns for a notice is dropped."""
-
-OnOver = Callable[[], None]
-"""Called by a worker once a child has gone and none of its messages is being handled any more."""
-
-FailureText = Callable[[Exception], tuple[str, str]]
-"""What a child may know of an exception: a stable code and a text."""
-
-
-def code_only(fault: Exception) -> tuple[str, str]:
-    """The failure text that tells nothing of our inside."""
-    return (fault.code if isinstance(fault, SftpdError) else SftpdError.code), ""
 
 
 class _Line:
     """One attended child: its messages that wait, and how many are being handled."""
 
     def __init__(
-        self, child: Attended, handler: Handler, slow: tuple[type[Message], ...], on_over: OnOver | None
+        self,
+        child: Attended,
+        handler: Handler,
+        slow: tuple[type[Message], ...],
+        together: Callable[[Message], Together | None],
+        on_over: OnOver | None,
     ) -> None:
         self.child = child
         self.on_over = on_over
         self.handler = handler
         self.slow = slow
+        self._together = together
         self.waiting: deque[Delivery] = deque()
         self.unhandled = 0
         self.busy = False
         self.heard = False
         self.over = False
+
+    def together(self) -> Together | None:
+        """How its next message may be handled with those of others."""
+        envelope, fds = self.waiting[0]
+        return None if fds or not isinstance(envelope, Request) else self._together(envelope.body)
 
 
 class Switchboard:
@@ -86,7 +81,8 @@ class Switchboard:
         self._wake = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._selector.register(self._wake, selectors.EVENT_READ)
         self._stopping = threading.Event()
-        self._tasks: deque[Callable[[], None]] = deque()
+        self._tasks: deque[_Line | Callable[[], None]] = deque()
+        """Lines whose next message is to be handled, and what else is to be done."""
         self._lead = threading.Lock()
         """Held by whoever leads, and released for him once he is found to be kept."""
         self._leader = 0
@@ -114,11 +110,16 @@ class Switchboard:
         child: Attended,
         handler: Handler,
         slow: tuple[type[Message], ...] = (),
+        together: Callable[[Message], Together | None] = lambda _message: None,
         on_over: OnOver | None = None,
     ) -> None:
-        """Take over a child's channel: read it, have `handler` answer, close it when the child has gone."""
+        """Take over a child's channel: read it, have `handler` answer, close it when the child has gone.
+
+        Requests of several children that wait at the same time, and for which `together` gives one and the
+        same function, are handled by that.
+        """
         child.channel.attend()
-        line = _Line(child, handler, slow, on_over)
+        line = _Line(child, handler, slow, together, on_over)
         with self._lock:
             self._lines.add(line)
         self._touch(line)
@@ -165,7 +166,10 @@ class Switchboard:
             unwatched = not self._active.is_set()
         if unwatched:
             self._active.set()
-        task()
+        if isinstance(task, _Line):
+            self._work_through(task)
+        else:
+            task()
         with self._lock:
             if self._leader == me:
                 self._handling = False
@@ -199,9 +203,10 @@ class Switchboard:
         for line in touched:
             self._tune(line)
 
-    def _put(self, task: Callable[[], None]) -> None:
+    def _put(self, task: "_Line | Callable[[], None]") -> None:
         """Have a task done after those that wait."""
-        self._tasks.append(task)
+        with self._lock:
+            self._tasks.append(task)
         if self._leader != threading.get_ident():
             os.eventfd_write(self._wake, 1)
 
@@ -248,27 +253,72 @@ class Switchboard:
             if line.busy:
                 return
             line.busy = True
-        self._put(partial(self._work_through, line))
+        self._put(line)
 
     def _work_through(self, line: _Line) -> None:
         """Handle one waiting message, then queue up again: no child keeps the others waiting."""
+        together = line.together()
+        others = [] if together is None else self._take_others(together)
+        if together is not None and others:
+            self._handle_together([line, *others], together)
+            return
         with self._lock:
             delivery = line.waiting.popleft()
         self._handle(line, delivery)
+        self._go_on(line)
+
+    def _take_others(self, together: Together) -> list[_Line]:
+        """Take from the tasks the lines whose next message may be handled with another one."""
+        with self._lock:
+            fit = (task for task in self._tasks if isinstance(task, _Line) and task.together() is together)
+            others = list(islice(fit, _TOGETHER_LIMIT - 1))
+            for line in others:
+                self._tasks.remove(line)
+        return others
+
+    def _go_on(self, line: _Line) -> None:
+        """Queue up for what waits still."""
         with self._lock:
             line.busy = bool(line.waiting) and not self._stopping.is_set()
         if line.busy:
-            self._put(partial(self._work_through, line))
+            self._put(line)
 
-    def _handle(self, line: _Line, delivery: Delivery) -> None:
+    def _handle_together(self, lines: list[_Line], together: Together) -> None:
+        with self._lock:
+            requests = [_request(line.waiting.popleft()) for line in lines]
+        asked = [Asked(line.handler, request.body) for line, request in zip(lines, requests, strict=True)]
+        try:
+            results: Sequence[Result] = together(asked)
+        except Exception as fault:
+            results = [fault] * len(lines)
+        for line, request, result in zip(lines, requests, results, strict=True):
+            rest = partial(self._finish, line, request, result)
+            if callable(result):
+                self._put(rest)
+            else:
+                rest()
+
+    def _finish(self, line: _Line, request: Request[Message], result: Result) -> None:
+        """Answer a request that was handled with others."""
+
+        def handler(*_: object) -> Message:
+            if isinstance(result, Exception):
+                raise result
+            return result() if callable(result) else result
+
+        self._handle(line, Delivery(request, ()), handler)
+        self._go_on(line)
+
+    def _handle(self, line: _Line, delivery: Delivery, handler: Handler | None = None) -> None:
         envelope, fds = delivery
+        handler = handler or line.handler
         if isinstance(_body(delivery), line.slow):
             self._give_up_lead()
         try:
             if isinstance(envelope, Request):
-                self._answer(line, envelope, fds)
+                self._answer(line, envelope, fds, handler)
             elif isinstance(envelope, Notice):
-                line.handler(line.child, envelope.body, fds)
+                handler(line.child, envelope.body, fds)
         except ChannelClosedError:
             line.child.kill()
         except Exception:
@@ -281,10 +331,10 @@ class Switchboard:
             if noteworthy:
                 self._touch(line)
 
-    def _answer(self, line: _Line, request: Request[Message], fds: tuple[int, ...]) -> None:
+    def _answer(self, line: _Line, request: Request[Message], fds: tuple[int, ...], handler: Handler) -> None:
         channel = line.child.channel
         try:
-            result = line.handler(line.child, request.body, fds)
+            result = handler(line.child, request.body, fds)
             answer = result if isinstance(result, Answer) else Answer(result)
             try:
                 channel.reply(request, answer.body, answer.fds)
@@ -309,6 +359,11 @@ def _body(delivery: Delivery) -> Message:
     envelope = delivery.envelope
     assert isinstance(envelope, Request | Notice)
     return envelope.body
+
+
+def _request(delivery: Delivery) -> Request[Message]:
+    assert isinstance(delivery.envelope, Request)
+    return delivery.envelope
 
 
 def _discard(line: _Line) -> None:

@@ -163,7 +163,10 @@ class Handler:
         for field, is_path, besides in _NAMING[type(request)]:
             named = getattr(request, field)
             place = self._view.place(named) if is_path else self._at(named).place
-            if missing := place.missing(needed | besides, expected=field != "new"):
+            wanted = needed | besides if besides else needed
+            if wanted <= place.permissions:
+                continue
+            if missing := place.missing(wanted, expected=field != "new"):
                 raise StatusError(Status.PERMISSION_DENIED, f"{missing[0]} is not allowed here")
 
     def _at(self, handle: bytes) -> Opened:

@@ -15,6 +15,7 @@ from sftpd.errors import ProcessError, SftpdError
 from sftpd.link.model import Account
 from sftpd.process.control import Ended
 from sftpd.process.switchboard import Switchboard
+from sftpd.ssh.completing import together
 from sftpd.ssh.hosting import Hosting, Session
 from sftpd.ssh.messages import CheckPassword
 from sftpd.ssh.monitor import SessionGuard
@@ -190,7 +191,7 @@ class Listener:
         with self._changed:
             if handle.ended is None:
                 self._sessions[number] = _Session(guard, handle)
-        host.switchboard.attach(handle, guard, slow=(CheckPassword,), on_over=over)
+        host.switchboard.attach(handle, guard, slow=(CheckPassword,), together=together, on_over=over)
 
     def _ended(self, number: int, handle: Session) -> None:
         with self._changed:

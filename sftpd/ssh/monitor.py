@@ -4,6 +4,7 @@ import errno
 import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from types import MappingProxyType
 from typing import Any, ClassVar
 
@@ -12,14 +13,15 @@ import structlog
 
 from sftpd.clock import Clock
 from sftpd.errors import LimitError, RefusedError
-from sftpd.exchange.partner import Partner
+from sftpd.exchange.partner import Partner, Upload
+from sftpd.exchange.receive import Answer, Rest
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
 from sftpd.link.model import Account
 from sftpd.names import TransferId, VirtualPath, new_id
 from sftpd.process.control import Ended
+from sftpd.process.handling import Attended
 from sftpd.process.messages import Done, Message
-from sftpd.process.switchboard import Attended
 from sftpd.sftp.wire import string
 from sftpd.ssh import messages as m
 from sftpd.ssh import signing
@@ -110,9 +112,27 @@ class SessionGuard:
         handlers = self._BEFORE_LOGIN if self.partner is None else self._AFTER_LOGIN
         handler = handlers.get(type(message))
         if handler is None:
-            raise RefusedError("message out of turn", reason="OUT_OF_TURN")
+            raise _out_of_turn()
+        return self._tried(message, partial(handler, self, message))
+
+    def upload(self, message: m.Complete) -> Upload:
+        """What is to be done for a message that may be handled with those of other sessions.
+
+        Raises RefusedError for one that has no place here.
+        """
+        if self.partner is None:
+            raise _out_of_turn()
+        assert message.sha256 is not None
+        path = VirtualPath.parse(message.path)
+        return Upload(self.partner, self._transfer(message), path, message.size, message.sha256.hex())
+
+    def conclude(self, message: m.Complete, outcome: Rest) -> Message:
+        """The answer once that is done, or left to be done by `outcome`. Raises what that raises."""
+        return self._tried(message, lambda: self._completed(message, outcome()))
+
+    def _tried(self, message: Message, work: Callable[[], Message]) -> Message:
         try:
-            return handler(self, message)
+            return work()
         except LimitError as refusal:
             self._tell_limit(refusal.reason)
             raise
@@ -244,11 +264,18 @@ class SessionGuard:
     def _complete(self, message: m.Complete) -> Message:
         path = VirtualPath.parse(message.path)
         sha256 = None if message.sha256 is None else message.sha256.hex()
+        answer = self._in.complete(self._transfer(message), path, message.size, sha256)
+        return self._completed(message, answer)
+
+    def _transfer(self, message: m.Complete) -> TransferId:
         if message.transfer_id is None:
-            return m.Completed(self._in.complete(self._new_transfer(), path, message.size, sha256))
+            return self._new_transfer()
         self._require_begun(message.transfer_id)
-        answer = self._in.complete(TransferId(message.transfer_id), path, message.size, sha256)
-        del self._begun[message.transfer_id]
+        return TransferId(message.transfer_id)
+
+    def _completed(self, message: m.Complete, answer: Answer) -> m.Completed:
+        if message.transfer_id is not None:
+            del self._begun[message.transfer_id]
         return m.Completed(answer)
 
     def _new_transfer(self) -> TransferId:
@@ -345,3 +372,7 @@ class SessionGuard:
         m.Lease: _lease,
         m.LimitReached: _limit_reached,
     }
+
+
+def _out_of_turn() -> RefusedError:
+    return RefusedError("message out of turn", reason="OUT_OF_TURN")

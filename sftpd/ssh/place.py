@@ -53,6 +53,8 @@ class Place(NamedTuple):
 
     def require_parent(self) -> None:
         """Raise OSError unless the directory that is to hold it is there."""
+        if len(self.parts) == 1 and self.within is not None:
+            return
         parent = self.folder.find(self.parts[:-1])
         if parent is None:
             raise fault(errno.ENOENT)

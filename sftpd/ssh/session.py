@@ -51,6 +51,10 @@ class Settings(msgspec.Struct, frozen=True):
     """Its sandbox; what it may read and write is narrowed once it is known who logged in."""
 
 
+decode_settings = msgspec.msgpack.Decoder(Settings).decode
+"""Reads what a session is told at its start."""
+
+
 class Drain:
     """Whether the process is asked to end once no upload is open."""
 
@@ -71,7 +75,7 @@ class Drain:
 
 def main(channel: socket.socket, args: bytes, fds: tuple[int, ...]) -> None:
     """Serve the connection `fds[0]` until it ends; `args` are Settings."""
-    settings = msgspec.msgpack.decode(args, type=Settings)
+    settings = decode_settings(args)
     drain = Drain()
     drain.on_signal()
     # SIGALRM ends the process: whatever a silent client waits for, it does not outlast the grace.
@@ -132,11 +136,7 @@ class Session:
         limits = self._settings.limits
         published = tuple(folder.published for folder in admitted.folders)
         staging = tuple(folder.staging for folder in admitted.folders if folder.staging is not None)
-        sandbox.apply(
-            msgspec.structs.replace(
-                limits, read=published, write=staging, execute=sandbox.interpreter_paths()
-            )
-        )
+        sandbox.apply(msgspec.structs.replace(limits, read=published, write=staging))
         self._paces = Paces(
             self._pace(admitted.upload_rate, "upload"), self._pace(admitted.download_rate, "download")
         )

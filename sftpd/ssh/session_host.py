@@ -13,7 +13,7 @@ from sftpd.errors import ProcessError
 from sftpd.process.channel import Channel, ChannelClosedError, close_all
 from sftpd.process.messages import Notice
 from sftpd.ssh.messages import Farewell, Serve, ToSession
-from sftpd.ssh.session import Drain, Session, Settings
+from sftpd.ssh.session import Drain, Session, Settings, decode_settings
 
 _log = structlog.get_logger()
 
@@ -26,7 +26,7 @@ def main(channel: socket.socket, args: bytes, _fds: tuple[int, ...]) -> None:
     # glibc gives each thread a heap of its own, which pays where threads allocate at the same time: not here.
     with contextlib.suppress(AttributeError):
         ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1)
-    settings = msgspec.msgpack.decode(args, type=Settings)
+    settings = decode_settings(args)
     # What a session is narrowed to is its thread's; how much all of them take is the process's.
     own = msgspec.structs.replace(settings.limits, files=None, memory=None)
     settings = msgspec.structs.replace(settings, limits=own)

@@ -278,6 +278,12 @@ class SftpChannel:
     def _send(self, reply: bytes) -> None:
         """Send a reply, or as much of it as the window takes; what is left waits in `_unsent`."""
         plain, at = self._wire.plain, ROOM + _HEAD.size
+        if (size := len(reply)) <= min(self._max_data, self._window) and self._paces.download is None:
+            _HEAD.pack_into(plain, ROOM, MSG_CHANNEL_DATA, self._recipient, size)
+            plain[at : at + size] = reply
+            self._window -= size
+            self._wire.seal(0, _HEAD.size + size)
+            return
         rest = memoryview(reply)
         while rest and (count := min(len(rest), self._max_data, self._window)) > 0:
             _HEAD.pack_into(plain, ROOM, MSG_CHANNEL_DATA, self._recipient, count)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from sftpd.errors import RefusedError, SftpdError
 from sftpd.files import durable
-from sftpd.files.fingerprint import Snapshot, identity
+from sftpd.files.fingerprint import Snapshot, identity, snapshot
 from sftpd.files.staging import looks_temporary
 from sftpd.names import VirtualPath
 from sftpd.process.messages import Done
@@ -27,11 +27,16 @@ _READ_WRITE = os.O_RDWR | os.O_NOFOLLOW
 
 
 class Part(NamedTuple):
-    """A part that is whole and durable: the hash holds while the snapshot does."""
+    """A part that is whole and durable: the hash holds while its snapshot does."""
 
     transfer_id: str | None
-    snapshot: Snapshot
+    status: os.stat_result
     sha256: bytes
+
+    @property
+    def snapshot(self) -> Snapshot:
+        """What it was when it was looked at."""
+        return snapshot(self.status)
 
 
 class Uploads:
@@ -236,12 +241,10 @@ class Uploads:
             raise
 
     def _complete(self, place: Place, part: Part) -> None:
-        staged = place.folder.staged(place.parts)
-        request = messages.Complete(part.transfer_id, bytes(place.path), part.snapshot.size, part.sha256)
+        request = messages.Complete(part.transfer_id, bytes(place.path), part.status.st_size, part.sha256)
         ask(self._monitor, request, messages.Completed)
         self._waiting.pop(place.path)
-        if staged is not None:
-            self.completed.put(place.path, told(staged))
+        self.completed.put(place.path, told(part.status))
         place.folder.staging.prune(place.parts)
 
 
@@ -255,7 +258,8 @@ def _secure(upload: Upload) -> None:
 
 
 def _sealed(upload: Upload) -> Part:
-    return Part(upload.transfer_id, identity(upload.fd), upload.sha256())
+    status = os.fstat(upload.fd)
+    return Part(upload.transfer_id, status, upload.sha256(status.st_size))
 
 
 def _fill_from_published(fd: int, place: Place) -> None:

@@ -1,4 +1,5 @@
 import threading
+from types import SimpleNamespace
 
 import pytest
 import sqlalchemy as sa
@@ -7,9 +8,11 @@ from exchange_scene import Scene, contents, crash_at_every_step, quick_folder
 
 from sftpd.errors import LedgerError, RefusedError
 from sftpd.exchange.places import is_at
+from sftpd.exchange.reads import Reads
 from sftpd.files import durable
 from sftpd.files.beneath import Root
 from sftpd.ledger import tables
+from sftpd.ledger.outbox import Event
 from sftpd.names import VirtualPath
 
 
@@ -159,6 +162,28 @@ def test_to_read_a_file_is_its_last_access_and_nothing_else_is(scene):
     read = accesses(scene)
     assert before <= read[b"report.csv"] <= scene.clock.now()
     assert read[b"other.csv"] is None
+
+
+def test_what_is_read_at_the_same_time_is_recorded_together(scene):
+    """Each with an event of its own, and as the last access to its file."""
+    for number in range(3):
+        scene.upload(f"upload/{number}.csv", b"x")
+    recorded = []
+    reads = Reads("demo", SimpleNamespace(defer=recorded.append))
+    before = scene.clock.now()
+    for number in range(3):
+        event = Event(
+            "file.fetched", "demo", {"size": 1, "complete": True}, {"path": f"/upload/{number}.csv"}
+        )
+        reads.note(event, "inbound", (b"%d.csv" % number,), whole=True)
+    reads.note(Event("file.fetched", "demo", {"size": 9}), None, (b"receipt",), whole=True)
+    assert len(recorded) == 1
+    scene.ledger.write(recorded[0])
+    assert scene.events()["file.fetched"] == 4
+    read = accesses(scene)
+    assert [read[b"%d.csv" % number] >= before for number in range(3)] == [True] * 3
+    reads.note(Event("file.fetched", "demo"), None, (b"receipt",), whole=True)
+    assert len(recorded) == 2
 
 
 def accesses(scene):

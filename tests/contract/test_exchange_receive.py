@@ -1,3 +1,4 @@
+import dataclasses
 import hashlib
 import json
 import os
@@ -10,7 +11,9 @@ import pytest
 from exchange_scene import Scene, contents, poll, quick_folder
 
 from sftpd.errors import ContainmentError, RefusedError
-from sftpd.exchange.receive import Arrival, Receiver
+from sftpd.exchange.arrival import Arrival
+from sftpd.exchange.partner import Upload, complete_together
+from sftpd.exchange.receive import Receiver
 from sftpd.names import VirtualPath
 
 
@@ -125,7 +128,7 @@ def test_one_that_opens_it_for_writing_while_it_is_looked_at_does_not_end_us(tmp
         import fcntl, os, sys
         from pathlib import Path
         from types import SimpleNamespace
-        from sftpd.exchange import receive
+        from sftpd.exchange import arrival
         real = fcntl.fcntl
         def slow(fd, command, argument):
             real(fd, command, argument)
@@ -136,9 +139,9 @@ def test_one_that_opens_it_for_writing_while_it_is_looked_at_does_not_end_us(tmp
                     finally:
                         os._exit(0)
                 os.wait()
-        receive.fcntl.fcntl = slow
+        arrival.fcntl.fcntl = slow
         fd = os.open(sys.argv[1], os.O_RDONLY)
-        receive._settled(fd, SimpleNamespace(size=0))
+        arrival._settled(fd, SimpleNamespace(size=0))
     """
     file = tmp_path / "file"
     file.touch()
@@ -272,3 +275,66 @@ def _arrival(scene, parts, path):
     size = len(parts[0])
     staging = scene.partner._staging[b"upload"]
     return Arrival(scene.new_id(), "upload", "alice", "inbound", staging, parts, path, size, None, {})
+
+
+def together(scene, *names, **changed):
+    """What uploads that are complete at the same time are answered."""
+    uploads = [
+        Upload(
+            scene.partner,
+            scene.new_id(),
+            _path(f"/upload/{name}"),
+            changed.get(name.partition(".")[0], scene.staged(f"upload/{name}").stat().st_size),
+            hashlib.sha256(scene.staged(f"upload/{name}").read_bytes()).hexdigest(),
+        )
+        for name in names
+    ]
+    return complete_together(uploads)
+
+
+def test_uploads_that_are_complete_together_are_taken_in_by_one_transaction(scene):
+    names = [f"{number}.csv" for number in range(4)]
+    for name in names:
+        scene.stage(f"upload/{name}", name.encode())
+    commits = []
+    scene.ledger.on_commit(lambda: commits.append(True))
+    assert together(scene, *names) == ["published"] * 4
+    assert len(commits) == 1 + 4  # that each is at its place follows, and here with a commit of its own
+    assert contents(scene.folders.inbound) == {name: name.encode() for name in names}
+    assert scene.states() == ["done"] * 4
+    assert sorted(scene.received()) == [("inbound", name) for name in names]
+    assert scene.events() == {"transfer.received": 4}
+
+
+def test_one_that_is_refused_goes_back_and_the_others_are_published(scene):
+    scene.stage("upload/good.csv", b"good")
+    staged = scene.stage("upload/bad.csv", b"bad")
+    answer, refusal = together(scene, "good.csv", "bad.csv", bad=4)
+    assert answer == "published"
+    assert refusal.reason == "SIZE_DIFFERS"
+    assert staged.read_bytes() == b"bad"
+    assert contents(scene.folders.inbound) == {"good.csv": b"good"}
+
+
+def test_of_two_with_one_name_the_later_replaces_the_earlier(scene):
+    """Two accounts of a link may complete files of one name at the same time."""
+    arrivals = []
+    for name in ("first", "second"):
+        scene.stage(f"upload/{name}", name.encode())
+        arrival = scene.partner.arrival(scene.new_id(), _path(f"/upload/{name}"), len(name), None)
+        arrivals.append(dataclasses.replace(arrival, path=(b"a.csv",)))
+    assert scene.receiver.complete_quickly(arrivals) == ["published"] * 2
+    assert contents(scene.folders.inbound) == {"a.csv": b"second"}
+    assert scene.received() == [("inbound", "a.csv")]
+    assert scene.received(state="replaced") == [("inbound", "a.csv")]
+
+
+def test_a_slow_gate_keeps_none_waiting_that_comes_with_its_file(scene):
+    """A gate that is a program of its own is not waited for: its file is left to be done by itself."""
+    scene.hook("pre-receive", 'case "$(cat)" in *slow.csv*) exit 20;; esac')
+    scene.stage("upload/slow.csv", b"x")
+    (rest,) = together(scene, "slow.csv")
+    assert scene.transfers() == []
+    with pytest.raises(RefusedError):
+        rest()
+    assert scene.states() == ["quarantined"]

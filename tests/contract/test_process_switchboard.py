@@ -1,5 +1,6 @@
 import contextlib
 import os
+import select
 import signal
 import threading
 import time
@@ -13,7 +14,7 @@ from structlog.testing import capture_logs
 from sftpd.errors import NotFoundError, RefusedError
 from sftpd.process.channel import Answer, CallFailedError, Channel, channel_pair
 from sftpd.process.child import Child
-from sftpd.process.messages import MESSAGE_LIMIT, Done, Reply, Request
+from sftpd.process.messages import MESSAGE_LIMIT, Done, Message, Reply, Request
 from sftpd.process.pool import Children
 from sftpd.process.switchboard import Switchboard
 
@@ -287,3 +288,72 @@ def test_what_is_known_to_be_slow_keeps_nobody_waiting_for_a_moment(peer, switch
         channel.call(Slow("x"), Slow, timeout=10)
         quick.call(Text("x"), Text, timeout=10)
     assert leaders == [False, True]
+
+
+class Crowd:
+    """A worker that is kept by one child while three others ask; `answer` is what these are given."""
+
+    def __init__(self, answer, undo):
+        self.together = []
+        self._begun, self._go_on = threading.Event(), threading.Event()
+        self._pool = undo.enter_context(ThreadPoolExecutor(4))
+        self._ours = []
+
+        def keep(_, body, fds):
+            self._begun.set()
+            return self._go_on.wait(10) and Text("alone")
+
+        def at_once(asked):
+            self.together.append([one.message.number for one in asked])
+            return [answer(one.message.number) for one in asked]
+
+        board = undo.enter_context(Switchboard(workers=1))
+        self._channels = []
+        for number in range(4):
+            ours, theirs = channel_pair()
+            self._ours.append(ours)
+            self._channels.append(undo.enter_context(Channel(theirs, Text | Number)))
+            child = Child(number, "test", Channel(ours, Text | Number), None)
+            board.attach(child, keep, together=lambda m: at_once if isinstance(m, Number) else None)
+
+    def ask(self):
+        """The futures of what the three are answered."""
+        first = self._pool.submit(self._channels[0].call, Text("first"), Text, timeout=10)
+        assert self._begun.wait(10)
+        asked = [
+            self._pool.submit(channel.call, Number(number), Message, timeout=10)
+            for number, channel in enumerate(self._channels[1:])
+        ]
+        assert poll(lambda: len(select.select(self._ours[1:], [], [], 0)[0]) == 3)
+        self._go_on.set()
+        assert first.result(10) == Text("alone")
+        return asked
+
+
+def test_requests_that_wait_at_the_same_time_are_handled_together():
+    with contextlib.ExitStack() as undo:
+        crowd = Crowd(lambda number: Number(number * 2), undo)
+        assert [one.result(10) for one in crowd.ask()] == [Number(0), Number(2), Number(4)]
+        assert [sorted(numbers) for numbers in crowd.together] == [[0, 1, 2]]
+
+
+def test_what_is_refused_or_takes_long_costs_the_others_nothing():
+    go_on = threading.Event()
+    answers = [NotFoundError("nothing here"), Text("at once"), lambda: go_on.wait(10) and Text("late")]
+    with contextlib.ExitStack() as undo:
+        crowd = Crowd(answers.__getitem__, undo)
+        refused, quick, late = crowd.ask()
+        assert quick.result(10) == Text("at once")
+        assert refused.exception(10).failure_code == NotFoundError.code
+        assert not late.done()
+        go_on.set()
+        assert late.result(10) == Text("late")
+
+
+def test_what_fails_altogether_is_told_to_each():
+    def fail(number):
+        raise RuntimeError
+
+    with capture_logs(), contextlib.ExitStack() as undo:
+        refusals = [one.exception(10) for one in Crowd(fail, undo).ask()]
+    assert [type(refusal) for refusal in refusals] == [CallFailedError] * 3

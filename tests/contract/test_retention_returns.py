@@ -38,7 +38,7 @@ def offered(scene):
 
 def fetch(scene, path=b"a.back", *, whole=True):
     parts = (b"returned", *path.split(b"/"))
-    scene.ledger.write(lambda unit: records.accessed(unit, "demo", "download", parts, whole=whole))
+    scene.ledger.write(lambda unit: records.accessed(unit, "demo", [("download", parts, whole)]))
 
 
 def decision(scene, path=b"a.back"):

@@ -13,6 +13,7 @@ from structlog.testing import capture_logs
 from sftpd.errors import MessageError, SftpdError
 from sftpd.exchange import partner
 from sftpd.exchange.ration import Ration
+from sftpd.exchange.reads import Reads
 from sftpd.ledger.ledger import Ledger
 from sftpd.link.model import Account
 from sftpd.process.messages import Decoder, Message, Notice, Reply, Request, encode
@@ -42,7 +43,13 @@ def _opened() -> Iterator[Callable[[bytes], None]]:
         authenticator._hasher, authenticator._nobody = _HASHER, _HASHER.hash("nobody")
         ration = Ration(scene.partner.link, scene.places, scene.ledger, scene.clock)
         ports = partner.Ports(
-            scene.ledger, scene.receiver, scene.changes, scene.keeping, lambda link: None, ration
+            scene.ledger,
+            scene.receiver,
+            scene.changes,
+            scene.keeping,
+            lambda link: None,
+            ration,
+            Reads("demo", scene.ledger),
         )
 
         def enter(account: Account) -> partner.Partner:
