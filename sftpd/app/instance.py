@@ -32,10 +32,11 @@ from sftpd.erasure.layouts import Column, FixedWidth
 from sftpd.erasure.notices import FOLDER as NOTICES
 from sftpd.erasure.readers import READER, Readers
 from sftpd.errors import RefusedError, SftpdError
-from sftpd.exchange import receipts, return_collect
+from sftpd.exchange import receipts, return_collect, returning
 from sftpd.exchange.bell import Bell
 from sftpd.exchange.guard import Guards
 from sftpd.exchange.halts import Halts
+from sftpd.exchange.returning import Returns
 from sftpd.files.beneath import Parts, Root
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import SYSTEM_LOG, Event
@@ -48,13 +49,16 @@ from sftpd.retention import held
 from sftpd.retention.desk import RetentionDesk
 from sftpd.retention.guards import Bounds
 from sftpd.retention.roots import Roots
+from sftpd.retention.sweep import Reach
 from sftpd.retention.timekeeper import Timekeeper
 from sftpd.service.sequencer import Sequencer
 
 PRELOAD = ("sftpd.ssh.session_host", "sftpd.ssh.courier", READER, "sftpd.process.command")
 """What every child may need, loaded once in the zygote."""
 
-_NEWS = frozenset({"link.moved", "transfer.cancelled", "transfer.retried", "transfer.resent"})
+_NEWS = frozenset(
+    {"link.moved", "transfer.cancelled", "transfer.retried", "transfer.resent", returning.EVENT}
+)
 """Events after which the outbound queue looks anew at what may be done."""
 
 _RECEIPTS: Mapping[str, Callable[[Root, Ledger, Sequence[str]], None]] = {
@@ -180,8 +184,15 @@ class Instance:
         self.vaults.adopt(config)
         bounds = Bounds(**config.instance.retention.model_dump())
         rules = build_rules(config)
+        returns = Returns(self.register.links.values(), self.clock)
         self.retention = RetentionDesk(
-            self.ledger, rules, self.roots, self.timekeeper, self.clock, bounds, self.vaults.of
+            self.ledger,
+            rules,
+            self.roots,
+            self.timekeeper,
+            self.clock,
+            bounds,
+            Reach(self.vaults.of, returns),
         )
 
     def build_links(self, config: Config) -> list[Link]:

@@ -8,7 +8,7 @@ from sftpd.config.load import Config
 from sftpd.config.secret import Secret
 from sftpd.files.data_keys import WrappingKey
 from sftpd.files.vault import Vault
-from sftpd.link.model import Folders
+from sftpd.link.folders import Folders
 
 _FOLDER = "vault-keys"
 

@@ -20,6 +20,7 @@ class ReportRow:
     folder: str
     path: bytes
     action: str
+    return_by: str | None
     rule: str
     rule_version: int
     received_at: datetime
