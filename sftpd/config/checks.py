@@ -108,14 +108,16 @@ def _way_back(link: LinkFile, index: int, name: str) -> Iterator[Finding]:
     ways = {route.name: route for route in link.outbound if route.remote is not None}
     route = ways.get(name)
     if route is None:
-        other = next((f"an {each.direction} route" for each in link.routes if each.name == name), "no route")
-        names = ", ".join(sorted(ways)) or "none, for the link has no outbound route to a remote"
-        yield Finding(path, path, f'found "{name}", which is {other}, allowed: {names}')
+        kinds = {each.name: f"an {each.direction} route" for each in link.routes if each.remote is not None}
+        known = any(each.name == name for each in link.routes)
+        other = kinds.get(name, "a route to /download" if known else "no route")
+        allowed = ", ".join(f'"route:{way}"' for way in sorted(ways))
+        names = allowed or '"download", for no route leads to a remote'
+        yield Finding(path, path, f'found "route:{name}", which is {other}, allowed: {names}')
     elif any(each.name == route.remote and each.temporary == NO_TEMPORARY for each in link.remotes):
-        text = (
-            f'found "{name}", whose remote "{route.remote}" has temporary = "none", so that it could replace'
-        )
-        yield Finding(path, path, f"{text} what was returned before, allowed: a route to another remote")
+        found = f'found "route:{name}", whose remote "{route.remote}" has temporary = "none"'
+        why = "so that it could replace what was returned before"
+        yield Finding(path, path, f"{found}, {why}, allowed: a route to another remote")
 
 
 def _version(link: LinkFile, index: int) -> Iterator[Finding]:

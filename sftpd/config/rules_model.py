@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from sftpd.config.model import Section
 from sftpd.config.presets import Preset
-from sftpd.config.rules_values import LastOfYear, RetentionPeriod, Trigger, TriggerChoice
+from sftpd.config.rules_values import LastOfYear, RetentionPeriod, Trigger, TriggerChoice, WayBack
 from sftpd.config.values import (
     IN_SAMPLE,
     CalendarPeriod,
@@ -90,9 +90,9 @@ class RetentionSection(Section):
     """What happens then: the file is deleted, waits to be reviewed, or goes back to the partner."""
     returned_for: CalendarPeriod = Period(days=30)
     """How long a returned file is offered before it is deleted, if nobody fetches it."""
-    return_by: Name | None = Field(default=None, examples=["out"])
-    """The outbound route by which returned files go to a remote, in place of being offered; a file that goes
-    back so is deleted once it is delivered."""
+    return_by: WayBack = "download"
+    """`download`, where returned files are offered, or `route:NAME`, the outbound route by which they go to a
+    remote; a file that goes back so is deleted once it is delivered."""
     mandate: Annotated[Text | None, IN_SAMPLE] = Field(
         default=None, examples=["Agreement with the counterparty, article 5"]
     )
@@ -121,7 +121,7 @@ class RetentionSection(Section):
                 f'action is "{self.action}", so that nothing goes back, allowed: return_by with "return"'
             )
         if "returned_for" in self.model_fields_set:
-            raise fault("returned_for is for files that are offered, allowed: returned_for or return_by")
+            raise fault('returned_for is how long files are offered, allowed: returned_for with "download"')
 
     def _ends_in_order(self) -> None:
         """Refuse what asks for files to be kept for longer than they may be."""

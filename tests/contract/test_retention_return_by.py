@@ -128,9 +128,10 @@ def test_a_due_file_is_delivered_and_only_then_disposed_of(scene):
     queued, _ = [leaf["data"] for leaf in scene.leaves() if leaf["type"] == "retention.done"]
     assert (queued["result"], queued["transfer"]) == ("queued", transfer.id)
     rows = [row.as_json() for row in scene.retention.report()]
-    assert [(row["action"], row["return_by"], row["result"]) for row in rows] == [
-        ("return", "remote", "queued"),
-        ("dispose", None, "disposed"),
+    said = ("action", "return_by", "result", "transfer", "transfer_state")
+    assert [tuple(row[key] for key in said) for row in rows] == [
+        ("return", "remote", "queued", transfer.id, "done"),
+        ("dispose", None, "disposed", None, None),
     ]
 
 
@@ -192,6 +193,8 @@ def test_a_file_that_failed_stays_until_somebody_retries_it(scene):
     assert scene.events()["transfer.failed"] == 1
     kept = scene.decision()
     assert (kept.action, kept.reason.endswith("failed")) == ("keep", True)
+    (row,) = scene.retention.report()
+    assert (row.result, row.transfer, row.transfer_state) == ("queued", failed.id, "failed")
     assert scene.run() == []
 
     TransferDesk(scene.ledger, scene.clock, lambda *_: None).retry(failed.id, ORDER)
