@@ -113,7 +113,7 @@ class Instance:
             self.guards = Guards(self.halts, clock, self.bell)
             self.ledger.on_event(self._tell)
             self.sequencer.open([SYSTEM_LOG, *self.register.links])
-            self.vaults = Vaults()
+            self.vaults = Vaults(lambda: self.children)
             undo.callback(self.vaults.close)
             self.indexes = Indexes(self)
             undo.callback(self.indexes.close)
