@@ -18,6 +18,9 @@ def reference(conn: sa.Connection, link: str, place: Place) -> str | None:
     """The id under which the file at this place was received; None for a file that was not."""
     return conn.scalar(sa.select(_file.c.id).where(*_at(link, place)))
 
+_NOWHERE = b"erased"
+"""The path of a transfer that still looks for its file: it finds none, and ends."""
+
 
 def crossed(
     conn: sa.Connection, link: str, place: Place, old: Fingerprint | None
@@ -27,10 +30,6 @@ def crossed(
     rows = list(conn.execute(sa.select(*columns).where(*_at(link, place))))
     hashes = {row.sha256 for row in rows if row.sha256} | ({old.sha256.hex()} if old else set())
     return {row.transfer or row.id for row in rows}, hashes
-
-
-_NOWHERE = b"erased"
-"""The path of a transfer that still looks for its file: it finds none, and ends."""
 
 
 def transfers(conn: sa.Connection, link: str, place: Place, old: Fingerprint | None) -> list[str]:
@@ -65,10 +64,8 @@ def _forget_ways_back(unit: Unit, files: Sequence[str]) -> None:
     One that waits ends without its file, and then knows by `temporary` alone what to take back; one that is
     being placed may have its name at the remote already.
     """
-    went, t = (
-        sa.select(tables.returned.c.transfer).where(tables.returned.c.file.in_(files)),
-        tables.transfer.c,
-    )
+    t = tables.transfer.c
+    went = sa.select(tables.returned.c.transfer).where(tables.returned.c.file.in_(files))
     nameless = sa.case((t.not_before.is_(None), sa.null()), else_=t.temporary)
     row = tables.transfer.update().where(t.id.in_(went), t.state != "placing")
     unit.conn.execute(row.values(path=_NOWHERE, delivered_as=None, sha256="", temporary=nameless))
