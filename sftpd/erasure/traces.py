@@ -12,14 +12,13 @@ from sftpd.ledger.writer import Unit
 
 _file = tables.kept_file
 _opening = tables.opening
+_NOWHERE = b"erased"
+"""The path of a transfer that still looks for its file: it finds none, and ends."""
 
 
 def reference(conn: sa.Connection, link: str, place: Place) -> str | None:
     """The id under which the file at this place was received; None for a file that was not."""
     return conn.scalar(sa.select(_file.c.id).where(*_at(link, place)))
-
-_NOWHERE = b"erased"
-"""The path of a transfer that still looks for its file: it finds none, and ends."""
 
 
 def crossed(
