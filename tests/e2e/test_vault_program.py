@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
-from daemon import Daemon, eventually
+from daemon import Daemon
 from key_programs import SoftToken
 
 RULE = """
@@ -73,7 +73,8 @@ def test_without_its_token_nothing_crosses_and_check_says_why(
         done = daemon.sftp_batch("put local /upload/in.csv")
         assert done.returncode == 1
         assert "NoSuchKey" not in done.stderr
-        eventually(lambda: "NoSuchKey" in daemon.log, daemon)
+        assert "vault_seal_failed" in daemon.log
+        assert "ended with status 1: NoSuchKey" in daemon.log
         assert list(daemon.inbound.iterdir()) == []
     checked = daemon.cli("check", "--json")
     assert checked.returncode == 2
