@@ -43,8 +43,9 @@ bench: packages bench-venv
 # The development lock comes first and constrains the others, so that all fit in one .venv.
 COMPILE := $(UV) pip compile --quiet --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
 lock:
-	$(COMPILE) pyproject.toml --group build --group dev --output-file requirements-dev.lock
+	$(COMPILE) pyproject.toml --group build --group dev --extra pkcs11 --output-file requirements-dev.lock
 	$(COMPILE) pyproject.toml --group build --constraint requirements-dev.lock --output-file requirements.lock
+	$(COMPILE) pyproject.toml --group build --extra pkcs11 --constraint requirements-dev.lock --output-file requirements-pkcs11.lock
 	$(COMPILE) pyproject.toml --group build --group bench --constraint requirements-dev.lock --output-file requirements-bench.lock
 	$(COMPILE) pyproject.toml --group build --group fuzz --constraint requirements-dev.lock --output-file requirements-fuzz.lock
 	for input in tests/clients/locks/*.in; do $(COMPILE) "$$input" --output-file "$${input%.in}.lock"; done

@@ -47,7 +47,8 @@ from sftpd.hooks.runner import HookRunner
 from sftpd.ledger import tables
 from sftpd.ledger.database import migrate, open_engine
 from sftpd.link import aside
-from sftpd.link.model import PARTS, Account, Backoff, Folders, Inbound, Link, Outbound, Readiness, Turns
+from sftpd.link.folders import Folders
+from sftpd.link.model import PARTS, Account, Backoff, Inbound, Link, Outbound, Readiness, Turns
 from sftpd.names import TransferId, VirtualPath, new_id
 
 PATIENCE = 20.0
@@ -353,7 +354,7 @@ def poll(condition, patience=PATIENCE) -> None:
         pause.wait(0.002)
 
 
-def crash_at_every_step(folder: Path, monkeypatch, act, check, **options) -> int:
+def crash_at_every_step(folder: Path, monkeypatch, act, check, *, kind=Scene, **options) -> int:
     """Run `act(scene)` in one folder after another, each time killed one step later, until it ends by itself.
 
     `check(folder, crashed)` sees what each run left. Returns how many steps there are.
@@ -362,7 +363,7 @@ def crash_at_every_step(folder: Path, monkeypatch, act, check, **options) -> int
         fuse = Fuse(at)
         place = folder / str(at)
         place.mkdir()
-        scene = Scene(place, fuse=fuse, **options)
+        scene = kind(place, fuse=fuse, **options)
         with monkeypatch.context() as patched:
             for name in ("rename", "unlink"):
                 patched.setattr(Root, name, _stepping(fuse, getattr(Root, name)))

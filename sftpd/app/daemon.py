@@ -358,9 +358,7 @@ def _vaults(config: Config) -> dict[str, tuple[Path, object]]:
     """Where the keys of each vault are, and what they are wrapped with."""
     found = ((file.name, file.vault) for file in config.links)
     return {
-        link: (key_file(config, link, vault.keys), (vault.key.scheme, vault.key.target))
-        for link, vault in found
-        if vault is not None
+        link: (key_file(config, link, vault.keys), vault.key) for link, vault in found if vault is not None
     }
 
 

@@ -33,10 +33,11 @@ from sftpd.erasure.notices import FOLDER as NOTICES
 from sftpd.erasure.readers import READER, Readers
 from sftpd.erasure.search import RECEIVED
 from sftpd.errors import RefusedError, SftpdError
-from sftpd.exchange import receipts, return_collect
+from sftpd.exchange import receipts, return_collect, returning
 from sftpd.exchange.bell import Bell
 from sftpd.exchange.guard import Guards
 from sftpd.exchange.halts import Halts
+from sftpd.exchange.returning import Returns
 from sftpd.files.beneath import Parts, Root
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import SYSTEM_LOG, Event
@@ -49,6 +50,7 @@ from sftpd.retention import held
 from sftpd.retention.desk import RetentionDesk
 from sftpd.retention.guards import Bounds
 from sftpd.retention.roots import Roots
+from sftpd.retention.sweep import Reach
 from sftpd.retention.timekeeper import Timekeeper
 from sftpd.service.sequencer import Sequencer
 
@@ -61,7 +63,9 @@ PRELOAD = (
 )
 """What every child may need, loaded once in the zygote."""
 
-_NEWS = frozenset({"link.moved", "transfer.cancelled", "transfer.retried", "transfer.resent"})
+_NEWS = frozenset(
+    {"link.moved", "transfer.cancelled", "transfer.retried", "transfer.resent", returning.EVENT}
+)
 """Events after which the outbound queue looks anew at what may be done."""
 
 _RECEIPTS: Mapping[str, Callable[[Root, Ledger, Sequence[str]], None]] = {
@@ -116,7 +120,7 @@ class Instance:
             self.guards = Guards(self.halts, clock, self.bell)
             self.ledger.on_event(self._tell)
             self.sequencer.open([SYSTEM_LOG, *self.register.links])
-            self.vaults = Vaults()
+            self.vaults = Vaults(lambda: self.children)
             undo.callback(self.vaults.close)
             received = functools.partial(self.folder, folder=RECEIVED)
             self.indexes = Indexes(about.state / "index", self.key, self._indexed, received)
@@ -188,8 +192,15 @@ class Instance:
         self.vaults.adopt(config)
         bounds = Bounds(**config.instance.retention.model_dump())
         rules = build_rules(config)
+        returns = Returns(self.register.links.values(), self.clock)
         self.retention = RetentionDesk(
-            self.ledger, rules, self.roots, self.timekeeper, self.clock, bounds, self.vaults.of
+            self.ledger,
+            rules,
+            self.roots,
+            self.timekeeper,
+            self.clock,
+            bounds,
+            Reach(self.vaults.of, returns),
         )
 
     def build_links(self, config: Config) -> list[Link]:

@@ -19,12 +19,12 @@ from sftpd.config.receipts_model import ReturnReceiptsSection
 from sftpd.config.remote_model import BackoffSection
 from sftpd.config.rules_model import ExpectSection
 from sftpd.config.values import Every
+from sftpd.link.folders import Folders
 from sftpd.link.model import (
     PARTS,
     Account,
     Backoff,
     Expectation,
-    Folders,
     Handling,
     Inbound,
     Limits,
@@ -45,6 +45,8 @@ def build_link(config: Config, file: LinkFile, audit: Path) -> Link:
     name = LinkName(file.name)
     folders = Folders(config.instance.about.links / name)
     terms = file.about.terms
+    outbound = tuple(_outbound(route, config, file, folders) for route in file.outbound)
+    going_back = {rule.return_by for rule in file.retention}
     return Link(
         name=name,
         counterparty=file.about.counterparty,
@@ -72,12 +74,13 @@ def build_link(config: Config, file: LinkFile, audit: Path) -> Link:
             )
             for remote in file.remotes
         ),
-        outbound=tuple(_outbound(route, config, file, folders) for route in file.outbound),
+        outbound=outbound,
         inbound=tuple(_inbound(route, name) for route in file.inbound),
         upload_policy=_policy(file.policy),
         expectations=tuple(_expectation(one, file, config) for one in file.expectations),
         storage=file.about.storage,
         receipts=file.about.receipts,
+        returns=tuple(route.returning(folders.root) for route in outbound if route.name in going_back),
     )
 
 

@@ -50,6 +50,7 @@ def _rule(section: RetentionSection, config: Config, file: LinkFile) -> Rule:
         file_class=next((_class(one) for one in file.classes if one.name == section.file_class), None),
         effective=section.effective,
         returned_for=section.returned_for,
+        return_by=section.return_by,
     )
 
 

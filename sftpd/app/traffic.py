@@ -13,7 +13,7 @@ from sftpd.app.keys import remote_logins
 from sftpd.errors import NotFoundError, RefusedError
 from sftpd.exchange import answers, orders
 from sftpd.exchange.answers import Answered
-from sftpd.exchange.archive import Archive, recorded
+from sftpd.exchange.archive import NO_ARCHIVE, Archive, recorded
 from sftpd.exchange.away import Tools
 from sftpd.exchange.changes import Changes, Published
 from sftpd.exchange.collect import Collector, Pulled
@@ -85,8 +85,8 @@ class Traffic:
         self._couriers = CourierRemotes(instance.children, remote_logins(link, instance.config))
         backoffs = {remote.name: remote.backoff for remote in link.remotes}
         self._remotes = GuardedRemotes(link.name, self._couriers, instance.guards, backoffs.__getitem__)
-        self._sources = {str(route.name): _open_watched(route) for route in link.outbound}
-        self._senders = {str(route.name): self._sender(route) for route in link.outbound}
+        self._sources = {str(route.name): _open_watched(route) for route in link.leaving}
+        self._senders = {str(route.name): self._sender(route) for route in link.leaving}
         self._watchers = [self._watcher(route) for route in link.outbound]
         self._collectors = {str(route.name): self._collector(route) for route in link.inbound}
         self._receipt_collectors = [
@@ -245,7 +245,7 @@ class Traffic:
         instance = self._shared.instance
         return ReturnCollector(
             remote,
-            {route.name: route.remote_path for route in self.link.outbound if route.remote == remote.name},
+            {route.name: route.remote_path for route in self.link.leaving if route.remote == remote.name},
             self._places,
             remotes=self._remotes,
             ledger=instance.ledger,
@@ -267,7 +267,7 @@ class Traffic:
     def _share(self, route: Inbound | Outbound) -> Share | None:
         if route.rate is None:
             return None
-        who = (route.link, route.name)
+        who = (route.link, route.name if isinstance(route, Inbound) else route.configured)
         return Share(route.rate, partial(self._shared.pacing.lease, who, route.rate))
 
     def _sender(self, route: Outbound) -> Sender:
@@ -277,7 +277,9 @@ class Traffic:
             if route.remote is None
             else Bring(self._remotes, route.remote, self._way(route))
         )
-        tools = Tools(instance.ledger, self._shared.screening, self._keeping, instance.clock, self._archive)
+        # A received file that goes back is in the vault as it came, if there is one.
+        archive = self._archive if route.return_of is None else NO_ARCHIVE
+        tools = Tools(instance.ledger, self._shared.screening, self._keeping, instance.clock, archive)
         return Sender(route, self._places, self._sources[route.name], delivery, tools)
 
     def _way(self, route: Outbound) -> Way:
@@ -288,6 +290,7 @@ class Traffic:
             replace=route.conflict == "replace",
             look=remote.handling.confirm_placed,
             layout=route.layout,
+            returns=route.return_of is not None,
             awaits_receipt=remote.receipts is not None,
             share=self._share(route),
         )

@@ -29,7 +29,7 @@ from sftpd.hooks import listing
 from sftpd.hooks.commands import SandboxedCommands
 from sftpd.hooks.runner import HookRunner
 from sftpd.ledger.outbox import Event
-from sftpd.link.model import Expectation, Link
+from sftpd.link.model import Expectation, Link, Outbound
 from sftpd.service.receipts import ReceiptWriter
 from sftpd.service.schedule import Job, Schedule
 from sftpd.ssh.auth import Authenticator
@@ -58,14 +58,14 @@ class Work:
         links = instance.register.links
         self.accounts = frozenset(account for link in links.values() for account in link.accounts)
         self.authenticator = Authenticator(self.accounts, instance.clock, codes)
-        routes = [route for link in links.values() for route in link.outbound]
+        routes = [route for link in links.values() for route in link.leaving]
         self.queue = OutboundQueue(
             workers=min(max(_SENDERS, sum(route.turns.concurrency for route in routes)), _MOST_SENDERS),
             ledger=instance.ledger,
             halts=instance.halts,
             bell=instance.bell,
             clock=instance.clock,
-            require_open=instance.register.require_open,
+            require_open=self._require_open,
         )
         self.traffic: dict[str, Traffic] = {}
         self._commands = SandboxedCommands(instance.children)
@@ -142,6 +142,9 @@ class Work:
         traffic.require_inbound(route)
         with self._schedule.turn(collection(link, route)):
             return traffic.pull(route)
+
+    def _require_open(self, route: Outbound) -> None:
+        self._instance.register.require_open(route.link, going_back=route.return_of is not None)
 
     def _letting_go(self) -> Job:
         def work() -> None:

@@ -24,7 +24,7 @@ from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
 from sftpd.ledger.writer import Unit
 from sftpd.link import vaulted
-from sftpd.link.model import Folders
+from sftpd.link.folders import Folders
 
 TOLD = 1000
 """Files of each kind that are named; all are counted."""

@@ -48,12 +48,12 @@ def check(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) ->
         else:
             print("\n".join(error.faults), file=sys.stderr)
         raise typer.Exit(error.exit_code) from None
-    fault = _erasure_fault(loaded)
-    if fault is not None:
+    faults = _faults_outside(loaded)
+    if faults:
         if as_json:
-            print_json({"valid": False, "faults": [fault]})
+            print_json({"valid": False, "faults": faults})
         else:
-            print(fault, file=sys.stderr)
+            print("\n".join(faults), file=sys.stderr)
         raise typer.Exit(ConfigError.exit_code)
     counts = _counts(loaded)
     if as_json:
@@ -62,10 +62,13 @@ def check(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) ->
         print(f"config is valid: {', '.join(_counted(number, noun) for noun, number in counts.items())}")
 
 
-def _erasure_fault(config: Config) -> str | None:
+def _faults_outside(config: Config) -> list[str]:
+    """What is wrong with what it refers to: the erasure ledger, and programs that wrap keys."""
     from sftpd.app.standing import erasure_fault
+    from sftpd.app.vaults import key_program_faults
 
-    return erasure_fault(config)
+    fault = erasure_fault(config)
+    return [*([] if fault is None else [fault]), *key_program_faults(config)]
 
 
 def _counts(config: Config) -> dict[str, int]:

@@ -97,7 +97,27 @@ def _retention(link: LinkFile) -> Iterator[Finding]:
                 path: KeyPath = ("retention", index, key)
                 names = ", ".join(known) or f"none, for the link has no [[{key}]]"
                 yield Finding(path, path, f'unknown {word} "{name}", allowed: {names}')
+        if rule.return_by is not None:
+            yield from _way_back(link, index, rule.return_by)
         yield from _version(link, index)
+
+
+def _way_back(link: LinkFile, index: int, name: str) -> Iterator[Finding]:
+    """What is wrong with the route by which a rule has files go back."""
+    path: KeyPath = ("retention", index, "return_by")
+    ways = {route.name: route for route in link.outbound if route.remote is not None}
+    route = ways.get(name)
+    if route is None:
+        kinds = {each.name: f"an {each.direction} route" for each in link.routes if each.remote is not None}
+        known = any(each.name == name for each in link.routes)
+        other = kinds.get(name, "a route to /download" if known else "no route")
+        allowed = ", ".join(f'"route:{way}"' for way in sorted(ways))
+        names = allowed or '"download", for no route leads to a remote'
+        yield Finding(path, path, f'found "route:{name}", which is {other}, allowed: {names}')
+    elif any(each.name == route.remote and each.temporary == NO_TEMPORARY for each in link.remotes):
+        found = f'found "route:{name}", whose remote "{route.remote}" has temporary = "none"'
+        why = "so that it could replace what was returned before"
+        yield Finding(path, path, f"{found}, {why}, allowed: a route to another remote")
 
 
 def _version(link: LinkFile, index: int) -> Iterator[Finding]:

@@ -8,7 +8,7 @@ from pydantic import Field, model_validator
 
 from sftpd.config.model import Section
 from sftpd.config.presets import Preset
-from sftpd.config.rules_values import LastOfYear, RetentionPeriod, Trigger, TriggerChoice
+from sftpd.config.rules_values import LastOfYear, RetentionPeriod, Trigger, TriggerChoice, WayBack
 from sftpd.config.values import (
     IN_SAMPLE,
     CalendarPeriod,
@@ -87,9 +87,12 @@ class RetentionSection(Section):
     max_keep: CalendarPeriod | None = Field(default=None, examples=["P1Y"])
     """How long files are kept after their receipt at most; alone, it keeps nothing and only sets an end."""
     action: Literal["delete", "review", "return"] = "delete"
-    """What happens then: the file is deleted, waits to be reviewed, or is offered to the partner to fetch."""
+    """What happens then: the file is deleted, waits to be reviewed, or goes back to the partner."""
     returned_for: CalendarPeriod = Period(days=30)
     """How long a returned file is offered before it is deleted, if nobody fetches it."""
+    return_by: WayBack = "download"
+    """`download`, where returned files are offered, or `route:NAME`, the outbound route by which they go to a
+    remote; a file that goes back so is deleted once it is delivered."""
     mandate: Annotated[Text | None, IN_SAMPLE] = Field(
         default=None, examples=["Agreement with the counterparty, article 5"]
     )
@@ -105,8 +108,20 @@ class RetentionSection(Section):
                     raise fault(f"{key} is what a period begins with, allowed: {key} with period")
         if self.mandate is None and not isinstance(self.period, Preset):
             raise fault('required key "mandate" is missing, allowed without it: a preset as period')
+        self._returns_one_way()
         self._ends_in_order()
         return self
+
+    def _returns_one_way(self) -> None:
+        """Refuse a way back that no file takes."""
+        if self.return_by is None:
+            return
+        if self.action != "return":
+            raise fault(
+                f'action is "{self.action}", so that nothing goes back, allowed: return_by with "return"'
+            )
+        if "returned_for" in self.model_fields_set:
+            raise fault('returned_for is how long files are offered, allowed: returned_for with "download"')
 
     def _ends_in_order(self) -> None:
         """Refuse what asks for files to be kept for longer than they may be."""

@@ -1,5 +1,6 @@
 """The kinds of value that only rules for files have: what a period begins with, and periods with a source."""
 
+import re
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
@@ -8,6 +9,7 @@ from pydantic import PlainValidator
 from sftpd.config.presets import PRESETS, Preset
 from sftpd.config.values import Kind, fault, not_allowed, show
 from sftpd.namedates import DatePattern, DatePatternError
+from sftpd.names import NAME_PATTERN
 from sftpd.periods import Period, PeriodError, YearEnd
 
 _EVENT = "link closed"
@@ -59,6 +61,15 @@ def _year_end(raw: object) -> YearEnd:
         raise not_allowed(raw, str(error.expected)) from None
 
 
+def _way_back(raw: object) -> str | None:
+    if raw == "download":
+        return None
+    name = raw.removeprefix("route:") if isinstance(raw, str) and raw.startswith("route:") else ""
+    if not re.fullmatch(NAME_PATTERN, name):
+        raise not_allowed(raw, '"download" or "route:NAME"')
+    return name
+
+
 TriggerChoice = Annotated[
     Trigger,
     PlainValidator(_trigger, json_schema_input_type=str | dict[str, str]),
@@ -68,5 +79,10 @@ RetentionPeriod = Annotated[
     Period | Preset,
     PlainValidator(_period, json_schema_input_type=str),
     Kind("ISO 8601 period, or " + ", ".join(f'`"{name}"`' for name in PRESETS)),
+]
+WayBack = Annotated[
+    str | None,
+    PlainValidator(_way_back, json_schema_input_type=str),
+    Kind('`"download"` or `"route:NAME"`'),
 ]
 LastOfYear = Annotated[YearEnd, PlainValidator(_year_end, json_schema_input_type=str), Kind("month and day")]

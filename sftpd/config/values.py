@@ -223,7 +223,8 @@ def _folder(raw: object) -> str:
     return "/".join(parts)
 
 
-def _secret(raw: object, info: ValidationInfo) -> Secret:
+def secret_reference(raw: object, info: ValidationInfo) -> Secret:
+    """A reference to a secret, which is there as far as this process can tell."""
     if not isinstance(raw, str):
         raise fault(f"not a reference to a secret, allowed: {FORM}")
     try:
@@ -240,7 +241,7 @@ def _secret_fault(error: SecretError) -> PydanticCustomError:
     return fault(error.what + allowed + ("" if error.remedy is None else f"; {error.remedy}"))
 
 
-def _revealed(check: Callable[[bytes], str | None]) -> AfterValidator:
+def revealed(check: Callable[[bytes], str | None]) -> AfterValidator:
     """A validator that gives the secret's bytes to `check`, which returns what is wrong with them or None."""
 
     def validate(secret: Secret, info: ValidationInfo) -> Secret:
@@ -388,11 +389,10 @@ PublicKey = Annotated[
 RevokedList = Annotated[
     keys.Revoked, PlainValidator(_revoked, json_schema_input_type=str), Kind("`file:` path of a list")
 ]
-AnySecret = Annotated[Secret, PlainValidator(_secret, json_schema_input_type=str), Kind("secret")]
-PrivateKey = Annotated[AnySecret, _revealed(keys.private_key_fault)]
-SigningKey = Annotated[AnySecret, _revealed(keys.signing_key_fault)]
-PasswordHash = Annotated[AnySecret, _revealed(keys.password_hash_fault)]
-TotpSecret = Annotated[AnySecret, _revealed(keys.totp_fault)]
-VaultKey = Annotated[AnySecret, _revealed(keys.vault_key_fault)]
+AnySecret = Annotated[Secret, PlainValidator(secret_reference, json_schema_input_type=str), Kind("secret")]
+PrivateKey = Annotated[AnySecret, revealed(keys.private_key_fault)]
+SigningKey = Annotated[AnySecret, revealed(keys.signing_key_fault)]
+PasswordHash = Annotated[AnySecret, revealed(keys.password_hash_fault)]
+TotpSecret = Annotated[AnySecret, revealed(keys.totp_fault)]
 NotEmpty = AfterValidator(_not_empty)
 OneAsList = BeforeValidator(_list_of_one)

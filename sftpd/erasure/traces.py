@@ -12,6 +12,8 @@ from sftpd.ledger.writer import Unit
 
 _file = tables.kept_file
 _opening = tables.opening
+_NOWHERE = b"erased"
+"""The path of a transfer that still looks for its file: it finds none, and ends."""
 
 
 def reference(conn: sa.Connection, link: str, place: Place) -> str | None:
@@ -48,10 +50,24 @@ def erased(unit: Unit, link: str, place: Place, old: Fingerprint | None) -> None
     )
     was = tables.returned.update().where(tables.returned.c.file.in_(received))
     unit.conn.execute(was.values(path=b""))
+    _forget_ways_back(unit, received)
     transfers = tables.transfer.update().where(tables.transfer.c.id.in_(crossed))
     unit.conn.execute(
         transfers.values(path=b"", placed_as=None, temporary=None, delivered_as=None, sha256="")
     )
+
+
+def _forget_ways_back(unit: Unit, files: Sequence[str]) -> None:
+    """Forget the names and hashes in the transfers by which files go back, or went.
+
+    One that waits ends without its file, and then knows by `temporary` alone what to take back; one that is
+    being placed may have its name at the remote already.
+    """
+    t = tables.transfer.c
+    went = sa.select(tables.returned.c.transfer).where(tables.returned.c.file.in_(files))
+    nameless = sa.case((t.not_before.is_(None), sa.null()), else_=t.temporary)
+    row = tables.transfer.update().where(t.id.in_(went), t.state != "placing")
+    unit.conn.execute(row.values(path=_NOWHERE, delivered_as=None, sha256="", temporary=nameless))
 
 
 def redacted(

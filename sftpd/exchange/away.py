@@ -88,6 +88,17 @@ class Away:
             self._places.note_reason(folder, place, transfer.reason or "unknown")
         self._ledger.write(partial(_close, [(transfer, folder, place)]))
 
+    def bring_back(self, transfer: Transfer) -> bool:
+        """Put a file that is to be sent again where it was sent from; says whether it is there as it was."""
+        assert transfer.folder is not None
+        assert transfer.placed_as is not None
+        if not is_at(self._source, transfer.path, transfer.source):
+            if not is_at(self._places[transfer.folder], transfer.placed_as, transfer.source):
+                return False
+            durable.publish(self._places[transfer.folder], transfer.placed_as, self._source, transfer.path)
+        self._places.forget_reason(transfer.folder, transfer.placed_as)
+        return True
+
     def remove_done_file(self, transfer: Transfer) -> None:
         """Remove the done-file of a file that is about to leave the folder: it must not speak for the next.
 

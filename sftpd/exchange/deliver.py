@@ -11,7 +11,7 @@ import structlog
 from sftpd.errors import ContainmentError, RefusedError, RemoteAwayError, RemoteError, SftpdError
 from sftpd.exchange.guard import GuardedRemotes, RemoteGuard
 from sftpd.exchange.keeping import Keeping
-from sftpd.exchange.layout import LAYOUTS, Layout
+from sftpd.exchange.layout import LAYOUTS, Layout, returned
 from sftpd.exchange.places import Places, is_at
 from sftpd.exchange.records import Parts, Transfer
 from sftpd.exchange.remote import (
@@ -155,6 +155,8 @@ class Way:
     look: bool = True
     """Whether the file is looked for at its place."""
     layout: Layout = "keep"
+    returns: bool = False
+    """Whether they are received files, by their paths in the link's folder, that go back."""
     awaits_receipt: bool = False
     share: Share | None = None
 
@@ -174,7 +176,10 @@ class Bring:
         self._way = way
         self._directory = in_directory(way.directory)
         self.awaits_receipt = way.awaits_receipt
-        self.target = LAYOUTS[way.layout]
+
+    def target(self, path: Parts) -> Parts:
+        """As the layout has it."""
+        return LAYOUTS[self._way.layout](returned(path) if self._way.returns else path)
 
     def temporary(self, transfer: TransferId, target: Parts) -> bytes | None:
         """Its path in the folder of the final name."""

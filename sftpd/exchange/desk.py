@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from sftpd.clock import Clock
 from sftpd.errors import NotFoundError, RefusedError
-from sftpd.exchange import records
+from sftpd.exchange import records, returning
 from sftpd.exchange.due import HERE
 from sftpd.exchange.keeping import Held
 from sftpd.exchange.places import Places
@@ -64,25 +64,30 @@ class TransferDesk:
         self._ledger.write(work)
 
     def retry(self, transfer_id: TransferId, order: Order) -> None:
-        """Send the file of a failed transfer again, from `failed/`.
+        """Send the file of a failed transfer again, from `failed/`, or from where it stayed if it goes back.
 
         Raises NotFoundError, and RefusedError for one that has not failed or whose file may not be moved.
         """
 
         def work(unit: Unit) -> None:
             transfer = _require_outbound(unit.conn, transfer_id, "retry", TransferState.FAILED)
-            place = _require_kept(unit.conn, transfer, "failed")
-            held = self._held(transfer.link, "failed", place, unit.conn)
-            if held is not None:
-                raise RefusedError(
-                    f"its file is held: {held}", reason="LEGAL_HOLD", where=f"transfer {transfer_id}"
-                )
-            records.let_go(unit, transfer_id)
+            if not returning.is_under_way(unit.conn, transfer_id):
+                self._take_out(unit, transfer)
             turn = {"rank": HERE, "not_before": unit.now, "attempts": 0, "reason": None}
             records.move(unit, transfer_id, Outcome.RETRIED, **turn)
             _record(unit, "transfer.retried", transfer, order)
 
         self._ledger.write(work)
+
+    def _take_out(self, unit: Unit, transfer: Transfer) -> None:
+        """Let the file of a failed transfer go from `failed/`."""
+        place = _require_kept(unit.conn, transfer, "failed")
+        held = self._held(transfer.link, "failed", place, unit.conn)
+        if held is not None:
+            raise RefusedError(
+                f"its file is held: {held}", reason="LEGAL_HOLD", where=f"transfer {transfer.id}"
+            )
+        records.let_go(unit, transfer.id)
 
     def resend(self, transfer_id: TransferId, places: Places, order: Order) -> TransferId:
         """Send a delivered file again, a copy of the one in `sent/`, and return the id of that transfer.

@@ -30,4 +30,14 @@ def flatten(path: Parts) -> Parts:
     return (digest + path[-1][-(_NAME_LIMIT - len(digest)) :],)
 
 
+def returned(path: Parts) -> Parts:
+    """Where a received file goes that is brought back, by its path in the link's folder.
+
+    `inbound/march/a.csv` goes to `returned/march/a.csv`, and what lies in another folder to one of that name.
+    """
+    folder = next(at for at, part in enumerate(path) if not part.startswith(b"."))
+    own = path[folder + 1 :] if path[folder] == b"inbound" else path[folder:]
+    return (b"returned", *own)
+
+
 LAYOUTS: Mapping[Layout, Callable[[Parts], Parts]] = {"keep": keep, "flatten": flatten}

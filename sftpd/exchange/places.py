@@ -11,7 +11,7 @@ from sftpd.files import durable
 from sftpd.files.beneath import Root
 from sftpd.files.fingerprint import snapshot
 from sftpd.files.naming import apart_from_reasons, move_aside, reason_beside
-from sftpd.link.model import Folders
+from sftpd.link.folders import Folders
 
 LOCAL_MODE = 0o770
 """Folders that local people work in."""

@@ -20,6 +20,7 @@ from sftpd.exchange.lane import Claim, Lane, Refill, Send, Step
 from sftpd.exchange.records import Parts
 from sftpd.exchange.send import Failed, Sender
 from sftpd.ledger.ledger import Ledger
+from sftpd.link.model import Outbound
 
 _GATE_PAUSE = 5.0
 """Seconds until a closed gate is tried again."""
@@ -31,7 +32,7 @@ _log = structlog.get_logger()
 
 
 class OutboundQueue:
-    """Runs senders on `workers` threads; `require_open` raises RefusedError while a link may not be used."""
+    """Runs senders on `workers` threads; `require_open` raises RefusedError while a route may not be used."""
 
     def __init__(
         self,
@@ -41,7 +42,7 @@ class OutboundQueue:
         halts: Halts,
         bell: Bell,
         clock: Clock,
-        require_open: Callable[[str], None],
+        require_open: Callable[[Outbound], None],
     ) -> None:
         self._ledger = ledger
         self._halts = halts
@@ -118,7 +119,9 @@ class OutboundQueue:
         key = (str(route.link), str(route.name))
         lane = self._lanes.get(key)
         if lane is None:
-            subjects = [Subject(route.link, "link", route.link), Subject(route.link, "route", route.name)]
+            named = dict.fromkeys((route.configured, route.name))
+            subjects = [Subject(route.link, "link", route.link)]
+            subjects += [Subject(route.link, "route", name) for name in named]
             lane = Lane(sender, lambda: any(self._halts.of(subject) for subject in subjects))
             self._lanes[key] = lane
             self._enter(lane)
@@ -178,7 +181,7 @@ class OutboundQueue:
     def _claim(self, lane: Lane, offers: tuple[Parts, ...]) -> None:
         route = lane.sender.route
         try:
-            self._require_open(route.link)
+            self._require_open(route)
             claimed = lane.sender.claim(offers)
         except RefusedError as refusal:
             _log.info("held", link=route.link, reason=refusal.reason)
@@ -202,7 +205,7 @@ class OutboundQueue:
         sender, ids = lane.sender, [due.id for due in dues]
         try:
             if dues[0].rank != HERE:
-                self._require_open(sender.route.link)
+                self._require_open(sender.route)
             failed = sender.advance(*ids)
             self._await_remote(sender, failed)
         except Exception as error:

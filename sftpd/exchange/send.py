@@ -20,6 +20,7 @@ from sftpd.exchange.deliver import Delivery, NameTakenError, asked, other_name
 from sftpd.exchange.due import HERE
 from sftpd.exchange.places import Places, file_at, is_at
 from sftpd.exchange.records import Parts, Transfer, Values
+from sftpd.exchange.returning import Stay
 from sftpd.exchange.transfer import Outcome, TransferState
 from sftpd.files import durable
 from sftpd.files.beneath import Root
@@ -69,7 +70,8 @@ class Sender:
         self._screening = tools.screening
         self._clock = tools.clock
         self._archive = tools.archive
-        self._away = Away(route, places, source, tools)
+        away = Away if route.return_of is None else Stay
+        self._away = away(route, places, source, tools)
         self._claims = Claims(route, source, delivery, self._away, tools)
 
     def claims_together(self) -> bool:
@@ -345,15 +347,10 @@ class Sender:
 
     def _bring_back(self, transfer: Transfer) -> None:
         """Put a file that is to be sent again where it was sent from, and have the gates look at it again."""
-        assert transfer.folder is not None
-        assert transfer.placed_as is not None
-        if not self._is_there(transfer):
-            if not is_at(self._places[transfer.folder], transfer.placed_as, transfer.source):
-                reason = "the file was changed or taken away before it was sent again"
-                self._step(transfer, Outcome.GONE, reason=reason, not_before=None)
-                return
-            durable.publish(self._places[transfer.folder], transfer.placed_as, self._source, transfer.path)
-        self._places.forget_reason(transfer.folder, transfer.placed_as)
+        if not self._away.bring_back(transfer):
+            reason = "the file was changed or taken away before it was sent again"
+            self._step(transfer, Outcome.GONE, reason=reason, not_before=None)
+            return
         verdict = self._screening.screen(
             transfer, Path(file_at(self._source, transfer.path)), self.route.policy
         )

@@ -103,7 +103,7 @@ class DataKeys:
         wrapped = self._wrapping.wrap(key, self._context(identifier))
         entry = _entry(identifier, wrapped)
         with self._lock:
-            if self._slot == 0:
+            if self._slot == 0 or (len(entry) > self._slot and self._is_empty()):
                 self._begin(len(entry))
             if len(entry) > self._slot:
                 raise KeyFileError(
@@ -160,7 +160,12 @@ class DataKeys:
     def _place(self, slot: int) -> int:
         return (slot + 1) * self._slot
 
+    def _is_empty(self) -> bool:
+        return not self._slots and not self.damaged
+
     def _begin(self, needed: int) -> None:
+        os.ftruncate(self._fd, 0)
+        self._free, self._count = [], 0
         # A power of two, so that none lies across two sectors or blocks: it is written whole or not at all.
         self._slot = max(_SMALLEST, 1 << (needed - 1).bit_length())
         header = _MAGIC + self._slot.to_bytes(_LENGTH, "big")

@@ -73,6 +73,8 @@ class Vault:
         try:
             self._seal(source, identifier)
         except (OSError, SftpdError) as error:
+            # Whoever uploads learns no more than that it failed.
+            _log.error("vault_seal_failed", link=self._name, copy=identifier, error=str(error))
             try:
                 self.destroy(identifier)
             except (OSError, SftpdError) as left:

@@ -14,6 +14,7 @@ disposal = sa.Table(
     sa.Column("path", sa.LargeBinary, nullable=False),
     sa.Column("source", sa.Text, nullable=False),
     sa.Column("action", sa.Text, nullable=False, server_default="dispose"),  # dispose | return
+    sa.Column("return_by", sa.Text),  # the route by which it goes back, if it is not offered in /download
     sa.Column("rule", sa.Text, nullable=False),
     sa.Column("rule_version", sa.Integer, nullable=False),
     sa.Column("due", Instant, nullable=False),
@@ -33,9 +34,13 @@ returned = sa.Table(
     sa.Column("folder", sa.Text, nullable=False),  # where it was until then; rules go by that
     sa.Column("path", sa.LargeBinary, nullable=False),
     sa.Column("offered_at", Instant, nullable=False),
-    sa.Column("fetched_at", Instant),  # when an account had read it whole
+    sa.Column("fetched_at", Instant),  # when an account had read it whole, or it was delivered
+    sa.Column(
+        "transfer", sa.Text
+    ),  # that by which it goes to a remote, staying at its place; none: /download
+    sa.Index(None, "transfer"),
 )
-"""The kept files that were given back to the partner, and wait in `/download` to be fetched."""
+"""The kept files that were given back to the partner: they wait to be fetched, or to be delivered."""
 
 review = sa.Table(
     "retention_review",

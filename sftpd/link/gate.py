@@ -18,6 +18,8 @@ class Facts:
     """Whether `terms`, in exactly this version, were accepted."""
     today: date
     """The date in the link's time zone."""
+    going_back: bool = False
+    """Whether it is to be used for received files that go back, as they do while the link is being closed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +34,8 @@ class Reason:
 def reasons_against(facts: Facts) -> tuple[Reason, ...]:
     """Every reason for which the link may not be used now; none means that it may."""
     reasons = []
-    if facts.state is not LinkState.ACTIVE:
+    may_use = (LinkState.ACTIVE, LinkState.CLOSING) if facts.going_back else (LinkState.ACTIVE,)
+    if facts.state not in may_use:
         reasons.append(Reason("LINK_NOT_ACTIVE", f"the link is {facts.state}", "sftpd link show"))
     terms = facts.terms
     if terms is not None and terms.effective <= facts.today and not facts.accepted:

@@ -1,6 +1,6 @@
 """What belongs to a link, as the rest of sftpd sees it: plain values, read from the configuration once."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date, datetime, time, timedelta
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -8,6 +8,7 @@ from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
 from sftpd.civil import Cron
+from sftpd.link.folders import Folders
 from sftpd.link.return_receipts import ReturnReceipts
 from sftpd.names import AccountName, LinkName, RemoteName, RouteName
 from sftpd.timewindows import TimeWindow
@@ -221,6 +222,21 @@ class Outbound:
     conflict: Conflict = "replace"
     rate: int | None = None
     """Bytes a second that its files may take together."""
+    return_of: RouteName | None = None
+    """The route over which it brings received files back; None: it is a route itself."""
+
+    @property
+    def configured(self) -> RouteName:
+        """The name that the configuration and operators know it by."""
+        return self.return_of or self.name
+
+    def returning(self, root: Path) -> "Outbound":
+        """The way by which received files go back over this route; they lie in the link's folder, `root`.
+
+        What the counterparty has is never replaced: it may be a file that was returned before.
+        """
+        name = RouteName(f"{self.name}:return")
+        return replace(self, name=name, folder=root, conflict="keep-both", return_of=self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,91 +303,6 @@ class Terms:
 
 
 @dataclass(frozen=True, slots=True)
-class Folders:
-    """Where the files of one link lie; all on one file system, so that a rename publishes."""
-
-    root: Path
-
-    @property
-    def inbound(self) -> Path:
-        """Received files, for the local consumer."""
-        return self.root / "inbound"
-
-    @property
-    def quarantine(self) -> Path:
-        """Files that a gate held back."""
-        return self.root / "quarantine"
-
-    @property
-    def failed(self) -> Path:
-        """Outbound files that could not be delivered, each with its reason."""
-        return self.root / "failed"
-
-    @property
-    def sent(self) -> Path:
-        """Outbound files that were delivered."""
-        return self.root / "sent"
-
-    @property
-    def own(self) -> Path:
-        """Folders of sftpd itself."""
-        return self.root / ".sftpd"
-
-    @property
-    def staging(self) -> Path:
-        """Uploads under way, a folder an account."""
-        return self.own / "staging"
-
-    @property
-    def screening(self) -> Path:
-        """Whole files that are not published yet, named by their transfer."""
-        return self.own / "screening"
-
-    @property
-    def download(self) -> Path:
-        """What the partner sees as `/download`."""
-        return self.own / "download"
-
-    @property
-    def requests(self) -> Path:
-        """What the partner has put into `/requests`."""
-        return self.own / "requests"
-
-    @property
-    def receipts(self) -> Path:
-        """What the partner sees as `/receipts`."""
-        return self.own / "receipts"
-
-    @property
-    def drafts(self) -> Path:
-        """Receipts that are being written."""
-        return self.own / "drafts"
-
-    @property
-    def return_receipts(self) -> Path:
-        """The receipts that remotes' owners made of what we delivered."""
-        return self.own / "return_receipts"
-
-    @property
-    def held(self) -> Path:
-        """Held files that the partner removed or replaced, until no hold covers them."""
-        return self.own / "held"
-
-    @property
-    def vault(self) -> Path:
-        """Sealed copies of files that crossed the link, where it has a vault."""
-        return self.own / "vault"
-
-    def by_name(self) -> dict[str, Path]:
-        """Each folder that holds files of the link, by the name that the ledger and reports use."""
-        names = (
-            "inbound", "quarantine", "failed", "sent", "staging", "screening", "download", "requests",
-            "receipts", "drafts", "return_receipts", "held", "vault",
-        )  # fmt: skip
-        return {name: getattr(self, name) for name in names}
-
-
-@dataclass(frozen=True, slots=True)
 class Link:
     """The agreement with one counterparty and all that belongs to it."""
 
@@ -393,3 +324,10 @@ class Link:
     """Bytes that may lie here of what accounts have uploaded and are uploading; None: no limit."""
     receipts: bool = True
     """Whether the partner gets a receipt of each file."""
+    returns: tuple[Outbound, ...] = ()
+    """The ways by which retention has received files brought back."""
+
+    @property
+    def leaving(self) -> tuple[Outbound, ...]:
+        """All that the outbound queue works on."""
+        return self.outbound + self.returns

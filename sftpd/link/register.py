@@ -86,15 +86,15 @@ class LinkRegister:
         with self._ledger.read() as conn:
             return _standing(conn, name)
 
-    def require_open(self, name: str) -> None:
-        """Pass if the link may be used now.
+    def require_open(self, name: str, *, going_back: bool = False) -> None:
+        """Pass if the link may be used now, or if received files may go back over it.
 
         Raises RefusedError with the reason.
         """
         link = self.get(name)
         state, accepted = self._read(name, link.terms)
         today = self._clock.now().astimezone(link.zone).date()
-        gate.require_open(name, gate.Facts(state, link.terms, accepted, today))
+        gate.require_open(name, gate.Facts(state, link.terms, accepted, today, going_back))
 
     def _read(self, name: str, terms: Terms | None) -> tuple[LinkState, bool]:
         # Held while it is read, so that nothing read before a change is remembered after it.

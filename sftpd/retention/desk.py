@@ -27,7 +27,7 @@ from sftpd.retention.report import ReportRow, report
 from sftpd.retention.roots import Roots
 from sftpd.retention.rule import STAGING, Answer, Kept, Review, Rule, place
 from sftpd.retention.schedule import Item, Schedule, is_step
-from sftpd.retention.sweep import BATCH, Sweep, Vaults
+from sftpd.retention.sweep import BATCH, Reach, Sweep
 from sftpd.retention.timekeeper import Timekeeper
 
 Moment = Callable[[datetime, ZoneInfo], datetime]
@@ -35,6 +35,7 @@ Moment = Callable[[datetime, ZoneInfo], datetime]
 
 _file, _was = tables.kept_file.c, tables.returned.c
 _USUAL = Bounds()
+_FOLDERS_ALONE = Reach()
 _log = structlog.get_logger()
 
 
@@ -49,7 +50,7 @@ class RetentionDesk:
         timekeeper: Timekeeper,
         clock: Clock,
         bounds: Bounds = _USUAL,
-        vaults: Vaults = lambda _: None,
+        reach: Reach = _FOLDERS_ALONE,
     ) -> None:
         self._ledger = ledger
         self._rules = rules
@@ -58,7 +59,7 @@ class RetentionDesk:
         self._timekeeper = timekeeper
         self._guard = Guard(ledger, timekeeper, roots, bounds)
         self._roots = roots
-        self._sweep = Sweep(ledger, roots, clock, vaults)
+        self._sweep = Sweep(ledger, roots, clock, reach)
         self._running = threading.Lock()
 
     def plan(self, link: str | None = None) -> Plan:

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 from functools import cache
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import sqlalchemy as sa
 
@@ -42,12 +42,29 @@ class Result(Enum):
     """A hold was placed since; it stays."""
     RETURNED = "returned"
     """The file is offered to the partner, in `/download`."""
+    QUEUED = "queued"
+    """The file goes back by a route, and stays until it is delivered."""
     FAILED = "failed"
     """The file system did not let it be removed; the log says why."""
 
 
+class Returns(Protocol):
+    """The ways by which files go back to a remote."""
+
+    def has(self, link: str, route: str) -> bool:
+        """Whether files may go back by an outbound route of a link."""
+        ...
+
+    def enter(self, unit: Unit, file: str, link: str, route: str) -> str:
+        """Have the kept file of this id go back by one that there is; returns the id of its transfer."""
+        ...
+
+
 _UNKNOWN: tuple[sa.ColumnElement[Any], ...] = (sa.literal_column("''"), sa.null())
 """In the place of a file's peer, and of where it was given back to."""
+_GOING_BACK = ("offered_at", "fetched_at", "transfer")
+_way = tables.transfer.alias("way")
+"""The transfers by which files go back."""
 _STATE_AFTER = {
     Result.DISPOSED: "disposed",
     Result.LINKED: "disposed",
@@ -89,6 +106,8 @@ class Intent:
     copies: tuple[Copy, ...] = ()
     """What goes with it."""
     action: Action = "dispose"
+    return_by: str | None = None
+    """The route by which it goes back, if it does not lie in `/download` then."""
 
     @property
     def public(self) -> dict[str, Any]:
@@ -111,18 +130,23 @@ def kept_files(
 
     Their peers are looked up only if asked for.
     """
-    file, back = tables.kept_file.c, tables.returned.c
+    file, back, way = tables.kept_file.c, tables.returned.c, _way.c
     elsewhere: dict[str, sa.ColumnElement[Any]] = {
         "peer": _peer(with_peers=with_peers),
         "returned": sa.null(),
     }
     kept = [elsewhere[n] if n in elsewhere else file[n] for n in Kept.__dataclass_fields__]
     query = (
-        sa.select(*kept, back.folder, back.path, back.offered_at, back.fetched_at)
-        .select_from(_known(with_peers=with_peers).outerjoin(tables.returned, back.file == file.id))
+        sa.select(*kept, back.folder, back.path, *(back[n] for n in _GOING_BACK), way.state)
+        .select_from(
+            _known(with_peers=with_peers)
+            .outerjoin(tables.returned, back.file == file.id)
+            .outerjoin(_way, way.id == back.transfer)
+        )
         .where(file.state == "present", *where)
     )
-    return [_kept(Kept(*row[:-4]), *row[-4:], with_peers=with_peers) for row in conn.execute(query)]
+    own = len(kept)
+    return [_kept(Kept(*row[:own]), *row[own:], with_peers=with_peers) for row in conn.execute(query)]
 
 
 def _known(*, with_peers: bool) -> sa.FromClause:
@@ -141,14 +165,12 @@ def _kept(
     kept: Kept,
     folder: str | None,
     path: bytes,
-    offered_at: datetime,
-    fetched_at: datetime | None,
-    *,
+    *how: Any,
     with_peers: bool,
 ) -> Kept:
     """A file as it counts: one that was given back as where it was before, a part with its account."""
     if folder is not None:
-        returned = Returned(kept.folder, kept.path, offered_at, fetched_at)
+        returned = Returned(kept.folder, kept.path, *how)
         kept = replace(kept, folder=folder, path=path, returned=returned)
     if with_peers and kept.folder == STAGING:
         kept = replace(kept, peer=_account(kept.path))
@@ -215,7 +237,8 @@ def intend(
         assert due is not None
         also = tuple(copies.get(item.file.id, ()))
         action: Action = "return" if item.decision.action == "return" else "dispose"
-        intent = Intent(plan, item.file, rule.id, rule.version, also, action)
+        by = rule.return_by if action == "return" else None
+        intent = Intent(plan, item.file, rule.id, rule.version, also, action, by)
         unit.conn.execute(
             disposal.insert().values(
                 plan=plan,
@@ -225,6 +248,7 @@ def intend(
                 path=item.file.path,
                 source=item.file.source,
                 action=intent.action,
+                return_by=by,
                 rule=rule.id,
                 rule_version=rule.version,
                 due=due,
@@ -240,8 +264,8 @@ def intend(
     return intents
 
 
-def conclude(unit: Unit, results: Iterable[Done]) -> None:
-    """Enter what came of intents, with one event a file."""
+def conclude(unit: Unit, results: Iterable[Done], returns: Returns | None) -> None:
+    """Enter what came of intents, with one event a file; those that are QUEUED go back by `returns`."""
     disposal, received = tables.disposal, tables.kept_file
     for done in results:
         intent, result = done.intent, done.result
@@ -256,22 +280,39 @@ def conclude(unit: Unit, results: Iterable[Done]) -> None:
             .where(disposal.c.plan == intent.plan, disposal.c.file == intent.file.id)
             .values(values)
         )
+        public = {**intent.public, "result": result.value}
         if done.returned_as is not None:
             _give_back(unit, intent.file, done.returned_as)
+        elif result is Result.QUEUED:
+            public["transfer"] = _send_back(unit, intent, returns)
         if result in _STATE_AFTER:
             unit.conn.execute(
                 received.update()
                 .where(received.c.id == intent.file.id)
                 .values(state=_STATE_AFTER[result], changed_at=unit.now)
             )
-        public = {**intent.public, "result": result.value}
         unit.record(Event("retention.done", intent.file.link, public, done.private))
+
+
+def _send_back(unit: Unit, intent: Intent, returns: Returns | None) -> str:
+    """Have a file go back by the route of its intent, in place of a way on which it came to nothing."""
+    assert intent.return_by is not None
+    assert returns is not None
+    file = intent.file
+    transfer = returns.enter(unit, file.id, file.link, intent.return_by)
+    unit.conn.execute(tables.returned.delete().where(tables.returned.c.file == file.id))
+    _enter_returned(unit, file, transfer=transfer)
+    return transfer
+
+
+def _enter_returned(unit: Unit, file: Kept, **how: Any) -> None:
+    was = {"file": file.id, "folder": file.folder, "path": file.path}
+    unit.conn.execute(tables.returned.insert().values(**was, offered_at=unit.now, **how))
 
 
 def _give_back(unit: Unit, file: Kept, path: bytes) -> None:
     """Enter that a file lies in `/download` from now on."""
-    was = {"file": file.id, "folder": file.folder, "path": file.path}
-    unit.conn.execute(tables.returned.insert().values(**was, offered_at=unit.now))
+    _enter_returned(unit, file)
     row = tables.kept_file.update().where(tables.kept_file.c.id == file.id)
     unit.conn.execute(row.values(folder=OFFERED, path=path, changed_at=unit.now))
 
@@ -281,12 +322,12 @@ def undone(conn: sa.Connection) -> list[Intent]:
     d, f = tables.disposal.c, tables.kept_file.c
     kept = (d.file, d.link, d.folder, d.path, d.source, f.received_at, f.accessed_at, *_UNKNOWN, f.transfer)
     query = (
-        sa.select(d.plan, d.rule, d.rule_version, d.copies, d.action, *kept)
+        sa.select(d.plan, d.rule, d.rule_version, d.copies, d.action, d.return_by, *kept)
         .join_from(tables.disposal, tables.kept_file, d.file == f.id)
         .where(d.done_at.is_(None))
         .order_by(d.intended_at, d.file)
     )
     return [
-        Intent(row[0], Kept(*row[5:]), row[1], row[2], tuple(map(Copy.of_row, row[3])), row[4])
+        Intent(row[0], Kept(*row[6:]), row[1], row[2], tuple(map(Copy.of_row, row[3])), row[4], row[5])
         for row in conn.execute(query)
     ]

@@ -54,7 +54,7 @@ class Target(NamedTuple):
         except (FileNotFoundError, NotADirectoryError):
             return Result.COVERED if is_covered(root, parts) else missing
         except (OSError, ContainmentError) as error:
-            return _failed(self.file, str(error))
+            return failed(self.file, str(error))
         return Result.DISPOSED if status.st_nlink == 1 else Result.LINKED
 
     def give_back(self, download: Root | None, missing: Result) -> tuple[Result, Parts | None]:
@@ -63,7 +63,7 @@ class Target(NamedTuple):
         After a crash, where `missing` is GONE, it may be there already: it is known by what it was.
         """
         if self.root is None or download is None:
-            return _failed(self.file, "there is no folder to give it back in"), None
+            return failed(self.file, "there is no folder to give it back in"), None
         try:
             if self.file.source != str(snapshot(self.root.stat(self.parts, follow=False))):
                 return Result.CHANGED, None
@@ -74,13 +74,25 @@ class Target(NamedTuple):
             place = _find(download, self.file.source) if missing is Result.GONE else None
             return (Result.ABSENT, None) if place is None else (Result.RETURNED, place)
         except (OSError, ContainmentError) as error:
-            return _failed(self.file, str(error)), None
+            return failed(self.file, str(error)), None
+
+    def stay(self) -> Result:
+        """Say whether it is there to go back by a route, as it was; until it is delivered it stays."""
+        if self.root is None:
+            return Result.ABSENT
+        try:
+            status = self.root.stat(self.parts, follow=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return Result.COVERED if is_covered(self.root, self.parts) else Result.ABSENT
+        except (OSError, ContainmentError) as error:
+            return failed(self.file, str(error))
+        return Result.QUEUED if self.file.source == str(snapshot(status)) else Result.CHANGED
 
     def verified(self, result: Result) -> Result:
         """What came of it, once more looked at: a removal after which the file is seen again has failed."""
         if result not in REMOVED or not self._may_be_there():
             return result
-        return _failed(self.file, _REMAINS)
+        return failed(self.file, _REMAINS)
 
     def _may_be_there(self) -> bool:
         """Whether this very file is there, or it cannot be seen that it is not."""
@@ -107,23 +119,27 @@ class Copied(NamedTuple):
     def remove(self, missing: Result) -> Result:
         """As of a target; the key goes first."""
         if self.vault is None:
-            return _failed(self.file, "the configuration of its link has no [vault]")
+            return failed(self.file, "the configuration of its link has no [vault]")
         try:
             return Result.DISPOSED if self.vault.destroy(self.file.source) else missing
         except (OSError, SftpdError) as error:
-            return _failed(self.file, str(error))
+            return failed(self.file, str(error))
 
     def give_back(self, _download: Root | None, _missing: Result) -> tuple[Result, Parts | None]:
         """As of a target, but that a copy is not given back."""
-        return _failed(self.file, "a copy in the vault is not given back"), None
+        return failed(self.file, "a copy in the vault is not given back"), None
+
+    def stay(self) -> Result:
+        """As of a target, but that a copy does not go back."""
+        return failed(self.file, "a copy in the vault is not given back")
 
     def verified(self, result: Result) -> Result:
         """As of a target: it has neither key nor bytes."""
         try:
             gone = self.vault is None or not self.vault.holds(self.file.source)
         except (OSError, SftpdError) as error:
-            return _failed(self.file, str(error))
-        return result if gone or result not in REMOVED else _failed(self.file, _REMAINS)
+            return failed(self.file, str(error))
+        return result if gone or result not in REMOVED else failed(self.file, _REMAINS)
 
 
 def make_durable(removed: Iterable[Target | Copied]) -> None:
@@ -136,7 +152,8 @@ def make_durable(removed: Iterable[Target | Copied]) -> None:
             continue
 
 
-def _failed(file: Kept, error: str) -> Result:
+def failed(file: Kept, error: str) -> Result:
+    """The result for a file that could not be dealt with, once the log has the reason."""
     _log.error("disposal_failed", file=file.id, link=file.link, error=error)
     return Result.FAILED
 

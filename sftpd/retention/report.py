@@ -20,6 +20,7 @@ class ReportRow:
     folder: str
     path: bytes
     action: str
+    return_by: str | None
     rule: str
     rule_version: int
     received_at: datetime
@@ -30,6 +31,9 @@ class ReportRow:
     intended_at: datetime
     done_at: datetime | None
     result: str | None
+    transfer: str | None
+    """That by which the file goes back over `return_by`, and where it stands."""
+    transfer_state: str | None
 
     def as_json(self) -> dict[str, Any]:
         """The row as `sftpd retention report --json` prints it; instants in ISO 8601, UTC."""
@@ -42,11 +46,14 @@ class ReportRow:
 
 def report(conn: sa.Connection, link: str | None = None, plan: str | None = None) -> list[ReportRow]:
     """The disposals of one link or plan, or of all, oldest first."""
-    disposal, received = tables.disposal, tables.kept_file
-    columns = {**received.c, **disposal.c}
+    disposal, received, back, way = tables.disposal, tables.kept_file, tables.returned, tables.transfer
+    columns = {**received.c, **disposal.c, "transfer": way.c.id, "transfer_state": way.c.state}
+    goes_back = sa.and_(back.c.file == disposal.c.file, disposal.c.return_by.is_not(None))
     query = (
         sa.select(*(columns[name] for name in ReportRow.__dataclass_fields__))
         .join_from(disposal, received, disposal.c.file == received.c.id)
+        .outerjoin(back, goes_back)
+        .outerjoin(way, way.c.id == back.c.transfer)
         .order_by(disposal.c.intended_at, disposal.c.file)
     )
     if link is not None:

@@ -80,12 +80,22 @@ class Kept:
 
 @dataclass(frozen=True, slots=True)
 class Returned:
-    """A file that was given back: where it lies since, and when the partner had fetched it whole."""
+    """A file that was given back: where it lies, and when the partner had it whole."""
 
     folder: str
     path: bytes
     offered_at: datetime
     fetched_at: datetime | None = None
+    """When the partner had it whole."""
+    transfer: str | None = None
+    """The transfer by which it goes to a remote; None: it is offered in `/download`."""
+    state: str | None = None
+    """Where that transfer stands."""
+
+    @property
+    def came_to_nothing(self) -> bool:
+        """Whether it was not sent, for a reason that may have passed: it was changed, or held back."""
+        return self.fetched_at is None and self.state in ("vanished", "quarantined")
 
 
 class Copy(NamedTuple):
@@ -189,6 +199,8 @@ class Rule:
     effective: date | None = None
     returned_for: Period = _THIRTY_DAYS
     """How long a file that is given back waits to be fetched."""
+    return_by: str | None = None
+    """The route by which it goes back instead, to stay here until it is delivered."""
 
     def __str__(self) -> str:
         return f"rule {self.id} version {self.version}"

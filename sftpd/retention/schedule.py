@@ -121,10 +121,16 @@ class Schedule:
             return replace(ruled, action=action, review=review)
         if ruled.action == "return" and (returned := file.returned) is not None:
             assert ruled.rule is not None
-            end = ruled.rule.returned_for.due(returned.offered_at, ruled.rule.zone)
-            waits = returned.fetched_at is None and self.now < end
-            return replace(ruled, action="keep" if waits else "dispose", returned=returned)
+            return replace(ruled, action=self._next(returned, ruled.rule), returned=returned)
         return ruled
+
+    def _next(self, returned: Returned, rule: Rule) -> Course:
+        """What is to become of a due file that was given back."""
+        if returned.fetched_at is not None:
+            return "dispose"
+        if returned.transfer is not None:
+            return "return" if returned.came_to_nothing else "keep"
+        return "keep" if self.now < rule.returned_for.due(returned.offered_at, rule.zone) else "dispose"
 
     def unheld(self, file: Kept) -> Decision:
         """The decision by the rules alone, whatever holds cover the file and people decided of it."""
@@ -154,7 +160,10 @@ def is_step(action: Course, folder: str) -> bool:
 
 
 def offered(returned: Returned) -> str:
-    """Since when a file is offered to the partner, and whether it was fetched."""
+    """Since when a file is offered to the partner or sent, and whether the partner has it."""
+    if returned.transfer is not None:
+        came = returned.state if returned.fetched_at is None else f"delivered {short(returned.fetched_at)}"
+        return f"going back by transfer {returned.transfer} {short(returned.offered_at)}, {came}"
     fetched = "not fetched" if returned.fetched_at is None else f"fetched {short(returned.fetched_at)}"
     where = place(returned.folder, returned.path)
     return f"given back as /{where} {short(returned.offered_at)}, {fetched}"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from types import MappingProxyType
+from typing import NamedTuple
 
 import structlog
 
@@ -16,8 +17,17 @@ from sftpd.ledger.writer import Unit
 from sftpd.link import vaulted
 from sftpd.retention import held
 from sftpd.retention.copies import Copies
-from sftpd.retention.disposal import OFFERED, REMOVED, Done, Intent, Result, conclude, intend
-from sftpd.retention.removal import Copied, Target, make_durable
+from sftpd.retention.disposal import (
+    OFFERED,
+    REMOVED,
+    Done,
+    Intent,
+    Result,
+    Returns,
+    conclude,
+    intend,
+)
+from sftpd.retention.removal import Copied, Target, failed, make_durable
 from sftpd.retention.roots import Place, Roots
 from sftpd.retention.rule import Action, Copy, Kept
 from sftpd.retention.schedule import Item
@@ -30,6 +40,15 @@ Held = Callable[[Kept], bool]
 Vaults = Callable[[str], Vault | None]
 """The vault of a link, None where it has none."""
 
+
+class Reach(NamedTuple):
+    """What retention reaches besides the folders of links."""
+
+    vaults: Vaults = lambda _: None
+    returns: Returns | None = None
+    """None: nothing goes back to a remote."""
+
+
 _NOTHING: Mapping[str, Sequence[Copy]] = MappingProxyType({})
 _log = structlog.get_logger()
 
@@ -37,9 +56,9 @@ _log = structlog.get_logger()
 class Sweep:
     """Removes the files of intents, in batches."""
 
-    def __init__(self, ledger: Ledger, roots: Roots, clock: Clock, vaults: Vaults) -> None:
+    def __init__(self, ledger: Ledger, roots: Roots, clock: Clock, reach: Reach) -> None:
         self._ledger = ledger
-        self._vaults = vaults
+        self._vaults, self._returns = reach
         self._roots = roots
         self._clock = clock
 
@@ -102,9 +121,11 @@ class Sweep:
 
         placed: dict[str, bytes] = {}
 
-        def remove(target: Target | Copied, action: Action = "dispose") -> Result:
+        def remove(target: Target | Copied, action: Action = "dispose", by: str | None = None) -> Result:
             if is_held(target.file):
                 outcomes[target] = Result.HELD
+            elif by is not None:
+                outcomes[target] = self._send_back(target, by)
             elif action == "return":
                 outcomes[target], path = target.give_back(copies.root((target.file.link, OFFERED)), missing)
                 if path is not None:
@@ -115,7 +136,7 @@ class Sweep:
 
         groups = [(intent, *self._targets(intent, roots, copies)) for intent in intents]
         for intent, target, also in groups:
-            if remove(target, intent.action) in REMOVED | {Result.RETURNED}:
+            if remove(target, intent.action, intent.return_by) in REMOVED | {Result.RETURNED}:
                 for copy in also.values():
                     remove(copy)
         make_durable(target for target, result in outcomes.items() if result in REMOVED)
@@ -131,10 +152,16 @@ class Sweep:
         ]
 
         def work(unit: Unit) -> None:
-            conclude(unit, done)
+            conclude(unit, done, self._returns)
 
         self._ledger.write(work)
         return {one.intent.file.id: one.result for one in done}
+
+    def _send_back(self, target: Target | Copied, route: str) -> Result:
+        file = target.file
+        if self._returns is not None and self._returns.has(file.link, route):
+            return target.stay()
+        return failed(file, f"its link has no route {route} by which it could go back")
 
     def _held(self, intents: Sequence[Intent]) -> Held:
         """Says whether a hold covers a file, as of now: it may have been placed after the plan was made."""

@@ -58,6 +58,20 @@ class At(SystemClock):
         return Uptime(self.boot, self.time - RECEIVED)
 
 
+class Later(SystemClock):
+    """The machine's clocks, and `ahead` of them by as much as was let pass."""
+
+    def __init__(self):
+        self.ahead = timedelta()
+
+    def now(self):
+        return super().now() + self.ahead
+
+    def uptime(self):
+        boot, lasted = super().uptime()
+        return Uptime(boot, lasted + self.ahead)
+
+
 class Scene:
     def __init__(self, folder: Path, clock: At | None = None, bounds: Bounds = MANY):
         self.folder = folder

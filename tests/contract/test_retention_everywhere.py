@@ -6,8 +6,8 @@ from datetime import timedelta
 
 import pytest
 from exchange_scene import Scene, contents, quick_folder
+from retention_scene import Later
 
-from sftpd.clock import SystemClock, Uptime
 from sftpd.errors import RefusedError, RemoteRefusedError
 from sftpd.exchange.desk import Order, TransferDesk
 from sftpd.periods import Period
@@ -19,20 +19,6 @@ from sftpd.retention.timekeeper import Timekeeper
 
 ORDER = Order("Ina", "they asked for it")
 NO = RemoteRefusedError("it answers PERMISSION_DENIED")
-
-
-class Later(SystemClock):
-    """The machine's clocks, and `ahead` of them by as much as was let pass."""
-
-    def __init__(self):
-        self.ahead = timedelta()
-
-    def now(self):
-        return super().now() + self.ahead
-
-    def uptime(self):
-        boot, lasted = super().uptime()
-        return Uptime(boot, lasted + self.ahead)
 
 
 class Link:

@@ -16,6 +16,7 @@ from sftpd.retention.desk import RetentionDesk
 from sftpd.retention.holds import HoldRequest
 from sftpd.retention.rule import FileClass, Rule, Term
 from sftpd.retention.scope import OfAccount, OfFile, OfFolder, OfQuery, OfTransfer
+from sftpd.retention.sweep import Reach
 from sftpd.retention.timekeeper import Timekeeper
 
 SHORT, LONG = Term(Period.parse("PT5S")), Term(Period.parse("P30Y"))
@@ -35,7 +36,7 @@ class Archived(Scene):
         keeper = Timekeeper(self.ledger, self.clock)
         rules = self.rules or [VAULT]
         self.desk = RetentionDesk(
-            self.ledger, rules, self.roots, keeper, self.clock, self.bounds, lambda link: vault
+            self.ledger, rules, self.roots, keeper, self.clock, self.bounds, Reach(lambda link: vault)
         )
 
     def archive(self, path, *, peer="alice", content=None):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-LOCKS = ["requirements.lock", "requirements-dev.lock", "requirements-bench.lock", "requirements-fuzz.lock"]
+LOCKS = [f"requirements{part}.lock" for part in ("", "-dev", "-bench", "-fuzz", "-pkcs11")]
 CLIENTS = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "tests/clients/locks").iterdir())
 MODULE_LINES = 400
 FUNCTION_LINES = 60

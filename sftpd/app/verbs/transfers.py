@@ -84,7 +84,7 @@ def _require_route_of(instance: Instance, transfer_id: TransferId) -> str:
 
 
 def _require_route(instance: Instance, link: str, route: str) -> None:
-    routes = sorted(route.name for route in instance.register.get(link).outbound)
+    routes = sorted(route.name for route in instance.register.get(link).leaving)
     if route not in routes:
         raise NotFoundError(
             f"no outbound route {route!r}",

@@ -10,7 +10,9 @@ from sftpd.cli.new_instance import create_instance
 from sftpd.cli.new_key import make_vault_key
 from sftpd.config.keys import vault_key, vault_key_fault
 from sftpd.config.load import load
+from sftpd.config.secret import Secret
 from sftpd.config.values import Address
+from sftpd.config.vault_model import KeyProgram
 from sftpd.errors import ConfigError
 
 KEY = bytes(range(32))
@@ -56,3 +58,40 @@ def test_a_key_that_others_may_read_is_refused(tmp_path: Path) -> None:
     (root / "keys/vault").chmod(0o644)
     with pytest.raises(ConfigError, match="others than its owner have access"):
         load(root / "sftpd.toml")
+
+
+def test_a_program_may_wrap_in_place_of_a_key(tmp_path: Path) -> None:
+    pin = 'secret = "file:keys/vault", write = ["/var/lib/softhsm/tokens"]'
+    root = instance(tmp_path, f'key = {{ program = ["/usr/bin/wrap", "--key", "a"], {pin} }}')
+    (link,) = load(root / "sftpd.toml").links
+    assert link.vault is not None
+    secret = Secret.parse("file:keys/vault", root)
+    assert link.vault.key == KeyProgram(("/usr/bin/wrap", "--key", "a"), secret, ("/var/lib/softhsm/tokens",))
+
+
+FORM = '{ program = ["/PATH", ...], secret = "REFERENCE", write = ["/FOLDER", ...] }'
+OTHER = f"found a table with other keys, allowed: a reference to a secret, or {FORM}"
+NO_SECRET = "not a reference to a secret, allowed: file:PATH, credential:NAME or env:NAME"
+
+
+@pytest.mark.parametrize(
+    ("key", "told"),
+    [
+        ("{ program = [] }", f"found a list, allowed: program as in {FORM}"),
+        ('{ program = "/bin/true" }', f'found "/bin/true", allowed: program as in {FORM}'),
+        ('{ program = ["true"] }', f"found a list, allowed: program as in {FORM}"),
+        ('{ program = ["/bin/true", 7] }', f"found a list, allowed: program as in {FORM}"),
+        ('{ program = ["/bin/true"], write = "/tmp" }', f'found "/tmp", allowed: write as in {FORM}'),
+        ('{ program = ["/bin/true"], write = ["tmp"] }', f"found a list, allowed: write as in {FORM}"),
+        ('{ program = ["/bin/true"], secret = "5678" }', NO_SECRET),
+        ('{ program = ["/bin/true"], pin = "env:P" }', OTHER),
+        ("{}", OTHER),
+        ("7", NO_SECRET),
+    ],
+)
+def test_another_table_is_refused_and_no_secret_repeated(tmp_path: Path, key: str, told: str) -> None:
+    root = instance(tmp_path, f"key = {key}")
+    with pytest.raises(ConfigError) as refused:
+        load(root / "sftpd.toml")
+    (fault,) = refused.value.faults
+    assert fault.endswith(f"vault.key: {told}")

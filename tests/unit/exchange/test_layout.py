@@ -1,7 +1,8 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sftpd.exchange.layout import LAYOUTS
+from sftpd.exchange.layout import LAYOUTS, returned
 
 names = st.binary(min_size=1, max_size=255).filter(lambda n: n[:1] != b"." and not {0, 47} & set(n))
 tricky = st.text("+.-a", min_size=1, max_size=6).map(str.encode).filter(lambda name: name[:1] != b".")
@@ -30,3 +31,16 @@ def test_no_two_paths_have_the_same_name(several):
     for (name,) in flat:
         assert 0 < len(name) <= 255
         assert b"/" not in name
+
+
+@pytest.mark.parametrize(
+    ("path", "goes_to"),
+    [
+        (b"inbound/a.csv", b"returned/a.csv"),
+        (b"inbound/requests/a.csv", b"returned/requests/a.csv"),
+        (b"inbound/.hidden/a.csv", b"returned/.hidden/a.csv"),
+        (b".sftpd/requests/a.csv", b"returned/requests/a.csv"),
+    ],
+)
+def test_what_goes_back_keeps_its_path_in_its_folder(path, goes_to):
+    assert returned(tuple(path.split(b"/"))) == tuple(goes_to.split(b"/"))

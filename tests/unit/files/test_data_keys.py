@@ -192,3 +192,26 @@ class KeysModel(RuleBasedStateMachine):
 
 TestKeysModel = KeysModel.TestCase
 TestKeysModel.settings = settings(max_examples=40, stateful_step_count=30)
+
+
+def test_a_file_without_keys_begins_anew_with_room_for_longer_ones(path):
+    class Longer(WrappingKey):
+        def wrap(self, key, context):
+            return super().wrap(key, context).ljust(300, b"\0")
+
+        def unwrap(self, wrapped, context):
+            return super().unwrap(wrapped[:60], context)
+
+    def longer():
+        return closing(DataKeys(os.open(path, os.O_RDWR), Longer(SECRET), name="demo", where="x"))
+
+    with keys_of(path) as keys:
+        keys.make("a" * 32)
+    with longer() as keys:
+        with pytest.raises(KeyFileError, match="a wrapped key takes 336 bytes"):
+            keys.make("b" * 32)
+        keys.destroy("a" * 32)
+        made = [keys.make(name * 32) for name in "cd"]
+    with longer() as keys:
+        assert [keys.get(name * 32) for name in "cd"] == made
+        assert keys.identifiers() == {"c" * 32, "d" * 32}

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from zoneinfo import ZoneInfo
 
@@ -27,6 +28,11 @@ def test_an_active_link_whose_terms_are_accepted_may_be_used():
 @pytest.mark.parametrize("state", sorted(set(LinkState) - {LinkState.ACTIVE}))
 def test_in_no_other_state_it_may(state):
     assert codes(facts(state)) == ["LINK_NOT_ACTIVE"]
+
+
+def test_received_files_go_back_while_the_link_is_being_closed():
+    may = {state for state in LinkState if not codes(replace(facts(state), going_back=True))}
+    assert may == {LinkState.ACTIVE, LinkState.CLOSING}
 
 
 def test_terms_bind_from_their_day_on():

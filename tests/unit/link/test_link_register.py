@@ -11,8 +11,9 @@ from sftpd.clock import SystemClock
 from sftpd.errors import NotFoundError, RefusedError
 from sftpd.ledger import outbox
 from sftpd.link import register as register_module
+from sftpd.link.folders import Folders
 from sftpd.link.lifecycle import LinkState, LinkStep
-from sftpd.link.model import Folders, Link, Terms
+from sftpd.link.model import Link, Terms
 from sftpd.link.register import LinkRegister
 
 TERMS = Terms("conditions", "1", "00" * 32, date(2026, 7, 1))

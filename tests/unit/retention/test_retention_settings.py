@@ -23,6 +23,13 @@ from sftpd.retention.rule import (
 )
 
 YEAR = Period(years=1)
+REMOTE = """[[remote]]
+name = "partner"
+host = "sftp.partner.example"
+user = "we"
+key = "file:keys/host_ed25519"
+host_keys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"]
+"""
 
 
 @pytest.fixture
@@ -93,6 +100,14 @@ def test_how_long_a_returned_file_is_offered_is_said_or_a_month(built):
         '[[retention]]\nname = "b"\nperiod = "P1Y"\nmandate = "m"\naction = "return"'
     )
     assert (said.returned_for, usual.returned_for) == (Period(days=5), Period(days=30))
+
+
+def test_files_go_back_by_download_or_a_route(built):
+    rule = '[[retention]]\nname = "{}"\nperiod = "P1Y"\nmandate = "m"\naction = "return"\n{}\n'
+    ways = ("", 'return_by = "download"', 'return_by = "route:back"')
+    route = '[[route]]\nname = "back"\ndirection = "outbound"\nfolder = "back"\nto = "remote:partner"\n'
+    rules = "".join(rule.format(f"r{number}", way) for number, way in enumerate(ways))
+    assert [each.return_by for each in built(REMOTE + route + rules)] == [None, None, "back"]
 
 
 def test_a_mandate_is_added_to_the_source_of_a_preset(built):
