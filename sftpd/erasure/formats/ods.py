@@ -16,7 +16,14 @@ from sftpd.erasure.formats.model import (
     whole_file,
 )
 from sftpd.erasure.formats.parts import Change
-from sftpd.erasure.formats.xml_edit import BY_HAND, Blanker, local, require_utf8, with_edits
+from sftpd.erasure.formats.xml_edit import (
+    BY_HAND,
+    Blanker,
+    certainly_without,
+    local,
+    require_utf8,
+    with_edits,
+)
 from sftpd.erasure.formats.xml_events import Event, Kind, events
 from sftpd.erasure.formats.zip_archive import Archive
 from sftpd.erasure.identifiers import carries, record_carries
@@ -74,6 +81,8 @@ def _edited(content: bytes, edits: list[Edit]) -> list[bytes]:
 def _looked_at(name: str, content: bytes, inquiry: Inquiry) -> tuple[list[Edit], list[str]]:
     """The edits of one part, and where they are."""
     known = inquiry.known_at(name)
+    if name != _CONTENT and certainly_without(content, known):
+        return [], []
 
     def tells(text: str, label: str) -> bool:
         return carries(known, text, label)

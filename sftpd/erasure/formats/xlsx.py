@@ -27,6 +27,7 @@ from sftpd.erasure.formats.xml_edit import (
     Blanker,
     Tells,
     attribute,
+    certainly_without,
     local,
     require_utf8,
     with_edits,
@@ -242,8 +243,11 @@ class _Workbook:
         try:
             if not name.endswith((".xml", ".rels", ".vml")):
                 raise UnsearchableError("it is not XML")
-            content = self._load(name)
-            tells = self._tells_at(name, repeated=name.startswith(_CACHES))
+            content, repeats = self._load(name), name.startswith(_CACHES)
+            known = self._inquiry.known_at(name)
+            if not (rows or (repeats and self._gone)) and certainly_without(content, known):
+                return
+            tells = self._tells_at(name, repeated=repeats)
             blanker = _Comments(content, tells, rows)
             for event in events(content):
                 blanker.take(event)

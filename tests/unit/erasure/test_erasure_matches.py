@@ -2,6 +2,7 @@
 
 import io
 import json
+from dataclasses import replace
 
 import openpyxl
 import person_corpus
@@ -10,7 +11,7 @@ import pytest
 from sftpd.erasure.formats.detect import detect
 from sftpd.erasure.formats.model import Findings, Inquiry
 from sftpd.erasure.identifiers import parse_identifier
-from sftpd.erasure.matches import find_both, said_at
+from sftpd.erasure.matches import carried, find_both, said_at
 from sftpd.erasure.messages import Found
 from sftpd.erasure.plan import Possible
 from sftpd.erasure.reader import _with_possible
@@ -140,3 +141,18 @@ def test_an_answer_has_room_for_so_many_and_says_so() -> None:
         f"{10_000 - len(answer.possible)} more records may be the person's, too many to review",
     )
     assert _with_possible(Found("csv", 0), many[:1000], "mark").unsearched == ()
+
+
+def test_one_reading_tells_which_identifiers_a_file_carries() -> None:
+    corpus = person_corpus.generate_written(80, 11, persons=20)
+    known = [parse_identifier(plain) for plain in corpus.identifiers]
+    told = set()
+    for name, node in corpus.files.items():
+        data = person_corpus.pack(node)
+        inquiry = Inquiry(known, detect, name=name.encode())
+        form = detect(name.encode(), data)
+        alone = [form.find(data, replace(inquiry.again(), identifiers=[one])).locators for one in known]
+        numbers = carried(form, data, inquiry)
+        assert numbers == tuple(number for number, places in enumerate(alone) if places), name
+        told.add(numbers)
+    assert len(told) > 10
