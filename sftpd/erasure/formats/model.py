@@ -207,6 +207,11 @@ def is_gone(place: str, locators: Collection[str]) -> bool:
     )
 
 
+def is_shortened(locator: str) -> bool:
+    """Whether a locator is one of those of which only a digest tells the rest."""
+    return len(locator) > _LOCATOR_LIMIT
+
+
 def shortened(locator: str) -> str:
     """A locator of bounded length; a digest keeps long ones apart."""
     if len(locator) <= _LOCATOR_LIMIT:

@@ -46,6 +46,6 @@ def _matches(part: Decoded, first: int, inquiry: Inquiry) -> Iterator[Match]:
     for number, start, end in places:
         if number in told:
             inquiry.note(text[start:end])
-        if number in told or document_carries(text, start, end, known):
+        if number in told or document_carries(text[start:end], known):
             found.append(Match(f"{LINE} {number}", start, end))
     return part.in_bytes(found)
