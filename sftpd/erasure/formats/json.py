@@ -18,6 +18,7 @@ from sftpd.erasure.formats.model import (
     Match,
     cut,
     is_shortened,
+    require_few,
     shortened,
     whole_file,
 )
@@ -140,6 +141,11 @@ class _Container:
         ]
 
     @property
+    def dropped(self) -> int:
+        """How many elements go since the last that stays."""
+        return len(self._run)
+
+    @property
     def lists_only_the_person(self) -> bool:
         """What goes by its place alone says nothing of what is around it."""
         hers = bool(self._run) and not self.was_told
@@ -158,6 +164,7 @@ class _Survey:
         self._places = places
         self._is_spread = any(identifier.is_spread for identifier in identifiers)
         self._open: list[_Container] = []
+        self._found = 0
         self._told_in = _by_container(places)
 
     def read(self, data: Data, where: Traces | None = None) -> None:
@@ -232,6 +239,7 @@ class _Survey:
         container = self._open.pop()
         if container.lists_only_the_person and any(outer.is_array for outer in self._open):
             self._mark()
+            self._found -= container.dropped
         else:
             self.matches += container.cuts(None)
         if container.said and record_carries(self._identifiers, container.said):
@@ -249,7 +257,10 @@ class _Survey:
             return
         while self.matches and self.matches[-1].start >= top.start:
             self.matches.pop()
+            self._found -= 1
         top.drop(self._pointer(), end)
+        self._found += 1
+        require_few(self._found)
 
     def _is_told(self, top: _Container, end: int) -> bool:
         """Whether the element just read goes by its place."""

@@ -21,6 +21,8 @@ UNPACKED_LIMIT = 1 << 30
 """Bytes that all parts of a file may unpack to."""
 PARTS_LIMIT = 50_000
 NESTING_LIMIT = 6
+MATCHES_LIMIT = 1_000_000
+"""Records of one file, or part, that are found; each is in memory a few times over."""
 WHOLE_DOCUMENT = "whole document"
 """The locator of a match with no record around it."""
 _WHOLE = frozenset(
@@ -193,6 +195,12 @@ class Inquiry:
     def again(self) -> "Inquiry":
         """The same from here on, as if nothing had been unpacked yet."""
         return replace(self, budget=Budget())
+
+
+def require_few(found: int) -> None:
+    """Raise UnsearchableError for more records than MATCHES_LIMIT."""
+    if found > MATCHES_LIMIT:
+        raise UnsearchableError(f"more than {MATCHES_LIMIT} records in it are found")
 
 
 def is_gone(place: str, locators: Collection[str]) -> bool:

@@ -6,7 +6,7 @@ from sftpd.erasure.formats.decoding import Decoded, may_carry, where_to_look
 from sftpd.erasure.formats.json import document_carries
 from sftpd.erasure.formats.json_tokens import check, documents, unescaped
 from sftpd.erasure.formats.lines import LINE, likely, lines, numbers_at, placed, spans
-from sftpd.erasure.formats.model import Data, Findings, Inquiry, Match, UnsearchableError, cut
+from sftpd.erasure.formats.model import Data, Findings, Inquiry, Match, UnsearchableError, cut, require_few
 
 
 class Ndjson:
@@ -24,6 +24,7 @@ class Ndjson:
                 _check(part.text, number)
             if where.touch(part.start, end):
                 matches += _matches(part, number, inquiry)
+                require_few(len(matches))
             number += part.text.count("\n")
         return cut(self.name, data, matches)
 

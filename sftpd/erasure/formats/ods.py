@@ -13,6 +13,7 @@ from sftpd.erasure.formats.model import (
     Findings,
     Inquiry,
     UnsearchableError,
+    require_few,
     whole_file,
 )
 from sftpd.erasure.formats.parts import Change
@@ -144,6 +145,7 @@ class _Tables:
             cell = f'<{row.cell_name} {row.prefix}number-columns-repeated="{row.columns}"/>'
             self.edits.append(Edit(row.start, row.end, cell.encode()))
             self.locators.append(place)
+            require_few(len(self.locators))
         elif self._number == 1:
             self._labels = {column: texts[-1] for column, texts in row.cells.items() if texts}
         self._number += row.repeated - 1

@@ -18,6 +18,7 @@ from sftpd.erasure.formats.model import (
     Findings,
     Inquiry,
     UnsearchableError,
+    require_few,
     whole_file,
 )
 from sftpd.erasure.formats.parts import Change
@@ -180,6 +181,7 @@ class _Workbook:
         sheet.edits.append(Edit(row.start, row.end, kept))
         sheet.cleared.add(row.number)
         self.locators.append(_row_place(name, row))
+        require_few(len(self.locators))
 
     def _clear_strings(self, content: bytes, used: "array[int]", dropped: "array[int]") -> None:
         edits = []

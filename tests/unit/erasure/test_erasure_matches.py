@@ -3,14 +3,17 @@
 import io
 import json
 from dataclasses import replace
+from functools import partial
 
 import openpyxl
 import person_corpus
 import pytest
 
+from sftpd.erasure.formats import model
 from sftpd.erasure.formats.detect import detect
-from sftpd.erasure.formats.model import Findings, Inquiry
+from sftpd.erasure.formats.model import Findings, Inquiry, UnsearchableError
 from sftpd.erasure.identifiers import parse_identifier
+from sftpd.erasure.layouts import Column, FixedWidth
 from sftpd.erasure.matches import carried, find_both, said_at
 from sftpd.erasure.messages import Found
 from sftpd.erasure.plan import Possible
@@ -156,3 +159,33 @@ def test_one_reading_tells_which_identifiers_a_file_carries() -> None:
         assert numbers == tuple(number for number, places in enumerate(alone) if places), name
         told.add(numbers)
     assert len(told) > 10
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "record", "tail"),
+    [
+        ("a.csv", "n\n", "{}\n", ""),
+        ("a.ndjson", "", '"{}"\n', ""),
+        ("a.json", "[0", ', {{"n": ["{}"]}}', "]"),
+        ("a.xml", "<a><c/>", "<b>{}</b>", "</a>"),
+        ("loon.txt", "", "{}\n", ""),
+    ],
+)
+def test_more_records_than_are_kept_in_memory_are_told(
+    monkeypatch: pytest.MonkeyPatch, name: str, head: str, record: str, tail: str
+) -> None:
+    monkeypatch.setattr(model, "MATCHES_LIMIT", 50)
+    layouts = [FixedWidth("loon.txt", (Column("naam", 1, 20),))]
+    told = partial(detect, layouts=layouts)
+
+    def look_at(said: str, count: int) -> tuple[Findings, list[Possible]]:
+        data = (head + record.format(said) * count + tail).encode()
+        return find_both(told(name.encode(), data), data, Inquiry(KNOWN, told, name=name.encode()))
+
+    assert len(look_at("jan@example.nl", 50)[0].locators) == 50
+    with pytest.raises(UnsearchableError, match="more than 50 records in it are found"):
+        look_at("jan@example.nl", 51)
+    assert len(look_at("jan+x@example.nl", 50)[1]) == 50
+    findings, possible = look_at("jan+x@example.nl", 51)
+    assert (list(findings.locators), possible) == ([], [])
+    assert findings.unsearched == ["written variants: more than 50 records in it are found"]
