@@ -60,7 +60,7 @@ def document_carries(text: str, identifiers: Sequence[Identifier]) -> bool:
 
 
 def _in_ascii(data: Data, where: Traces) -> tuple[Data, Traces]:
-    """The document in an encoding in which ASCII is ASCII; where that is another one one looks everywhere."""
+    """The document in an encoding in which ASCII is ASCII, and where to look in it: of UTF-16 everywhere."""
     if not where.encoding.startswith("utf-16"):
         return data, where
     text = decode(data).text.encode()

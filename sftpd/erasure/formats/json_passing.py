@@ -68,11 +68,10 @@ class Run(NamedTuple):
 
 
 class Passing:
-    """Passes over what it may in `data` up to `end`."""
+    """Passes over what it may in `data`."""
 
-    def __init__(self, data: Data, end: int, passes: Passes) -> None:
+    def __init__(self, data: Data, passes: Passes) -> None:
         self._data = data
-        self._end = end
         self._passes = passes
         self._looked_at = [0] * len(_WINDOWS)
         """For each size of window, up to where values of that many bytes may not be passed over together."""
@@ -91,11 +90,9 @@ class Passing:
 
     def one(self, position: int, place: Place) -> tuple[int, int] | None:
         """The array or object that starts at `position`."""
-        found = (
-            None
-            if place is Place.MEMBER
-            else _ONE.match(self._data, position, self._limit(_WIDE_WINDOW, position))
-        )
+        if place is Place.MEMBER:
+            return None
+        found = _ONE.match(self._data, position, position + _WIDE_WINDOW)
         if found is None or not self._passes(*found.span(1), place is Place.ELEMENT):
             return None
         try:
@@ -106,7 +103,7 @@ class Passing:
 
     def _listed(self, position: int, window: int, place: Place) -> Run | None:
         pattern = _ELEMENTS if place is Place.ELEMENT else _MEMBERS
-        found = pattern.match(self._data, position, self._limit(window, position))
+        found = pattern.match(self._data, position, position + window)
         if found is None:
             return None
         start, comma = found.start(1), found[1].rindex(b",")
@@ -119,6 +116,3 @@ class Passing:
         except msgspec.DecodeError:
             return None
         return Run(start, start + len(values), following, 1)
-
-    def _limit(self, window: int, position: int) -> int:
-        return min(self._end, position + window)

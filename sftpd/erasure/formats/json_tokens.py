@@ -113,7 +113,7 @@ def tokens(
     deeper than DEPTH_LIMIT or has a text above TEXT_LIMIT.
     """
     reader = _Reader(encoding)
-    passing = None if passes is None else Passing(data, len(data), passes)
+    passing = None if passes is None else Passing(data, passes)
     position = start
     while position < len(data) or not reader.complete:
         if passing is not None and (place := reader.place) is not None:
