@@ -38,13 +38,14 @@ Line = Callable[[int, str, str], str]
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of file: what its name ends with, its first line, and how a person is written in it."""
+    """A kind of file: what its name ends with, its first and last line, and how a person is written in it."""
 
     title: str
     suffix: str
     head: str
     line: Line
     encoding: str = "utf-8"
+    tail: str = ""
 
 
 KINDS = (
@@ -74,6 +75,15 @@ KINDS = (
         lambda n, name, mail: (
             f'{{"nr": {n}, "naam": "{name}", "e-mail": "{mail}", "adres": {{"nr": {n % 99}}}, "x": [1]}}\n'
         ),
+    ),
+    Kind(
+        "JSON",
+        "json",
+        '{"v": 1, "rijen": [{}\n',
+        lambda n, name, mail: (
+            f',{{"nr": {n}, "naam": "{name}", "e-mail": "{mail}", "adres": {{"nr": {n % 99}}}, "x": [1]}}\n'
+        ),
+        tail="]}\n",
     ),
 )
 
@@ -146,6 +156,7 @@ def make(path: Path, kind: Kind, size: int) -> int:
             if number % every == 0 and hers < _HERS:
                 file.write(kind.line(number, "Jan de Vries", _EMAIL).encode(kind.encoding))
                 hers += 1
+        file.write(kind.tail.encode(kind.encoding))
     return hers
 
 

@@ -108,7 +108,7 @@ def ndjson(data: bytes, identifiers: Sequence[Identifier]) -> Result:
     locators, rest = [], ""
     for number, line in enumerate(lines, 1):
         try:
-            hers = bool(line.strip(" \t\r\n")) and document_carries(line, 0, len(line), identifiers)
+            hers = bool(line.strip(" \t\r\n")) and document_carries(line, identifiers)
         except UnsearchableError as fault:
             raise UnsearchableError(f"line {number}: {fault.what}") from fault
         if hers:

@@ -22,6 +22,7 @@ from sftpd.cli.common import (
 )
 from sftpd.cli.evidence import read_file
 from sftpd.documents.text import printable
+from sftpd.erasure.finder import Why
 from sftpd.erasure.grounds import Ground
 from sftpd.errors import UsageError
 
@@ -188,8 +189,18 @@ def review(
 def decide(  # noqa: PLR0913 (a parameter for each option)
     request: IdArgument,
     seqs: Annotated[
-        list[int], typer.Argument(metavar="SEQ...", help="Which of the matches.", show_default=False)
-    ],
+        list[int] | None,
+        typer.Argument(metavar="[SEQ]...", help="Which of the matches.", show_default=False),
+    ] = None,
+    forms: Annotated[
+        list[Why] | None,
+        typer.Option(
+            "--form",
+            metavar="FORM",
+            help="All of this form on which nobody has decided; may be given again.",
+            show_default=False,
+        ),
+    ] = None,
     remove: Annotated[bool, typer.Option("--remove", help="They go.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="They stay.")] = False,
     reason: ReasonOption = None,
@@ -201,7 +212,10 @@ def decide(  # noqa: PLR0913 (a parameter for each option)
     """Decide whether records that may be the person's are removed or stay."""
     if remove == keep:
         raise UsageError("a decision is one of two", where="erasure decide", expected="--remove or --keep")
-    answer = ask(config, "erasure.decide", id=request, seqs=seqs, remove=remove, by=by, reason=reason)
+    if not (seqs or forms):
+        raise UsageError("a decision is on something", where="erasure decide", expected="SEQ or --form FORM")
+    on = {"seqs": seqs or [], "forms": forms or []}
+    answer = ask(config, "erasure.decide", id=request, **on, remove=remove, by=by, reason=reason)
     _show_matches(answer, as_json)
 
 

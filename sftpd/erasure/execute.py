@@ -17,8 +17,9 @@ from sftpd.erasure import deliveries, match_records, records, traces
 from sftpd.erasure.contents import ContentError, Contents, unnamed
 from sftpd.erasure.erased import FileErased
 from sftpd.erasure.erasures import Digests, Erasures
+from sftpd.erasure.identifiers import file_name_carries
 from sftpd.erasure.marks import noted, seal_places
-from sftpd.erasure.messages import Found, Redact, Unsearchable
+from sftpd.erasure.messages import Carried, Found, Redact, Unsearchable, Which
 from sftpd.erasure.plan import Action, Place, Possible
 from sftpd.erasure.readers import Readers
 from sftpd.erasure.records import Item, Request
@@ -255,11 +256,11 @@ class Executor:
     def _note_ahead(self, fd: int, name: bytes, old: Fingerprint) -> None:
         """Keep what a content is, and which of the identifiers it carries, before it goes."""
         known = self._request.identifiers
-        answers = [look_into(fd, name, [one], self._readers) for one in known] if len(known) > 1 else []
-        carried = [
-            number for number, found in enumerate(answers) if isinstance(found, Found) and found.records
-        ]
-        deliveries.note_ahead(self._ledger, self._request, old, carried or range(len(known)))
+        carried = {number for number, one in enumerate(known) if file_name_carries([one], name)}
+        if len(known) > 1:
+            answer = self._readers.which(Which(name, tuple(one.plain() for one in known)), fd)
+            carried |= set(answer.numbers if isinstance(answer, Carried) else ())
+        deliveries.note_ahead(self._ledger, self._request, old, sorted(carried) or range(len(known)))
 
     def _enter(
         self, work: Work, old: Fingerprint, answer: Found, redaction: "_Redaction | None" = None

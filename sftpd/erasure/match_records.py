@@ -7,11 +7,15 @@ from dataclasses import dataclass
 
 import sqlalchemy as sa
 
+from sftpd.erasure.finder import Why
 from sftpd.erasure.plan import Action, Possible, Step
 from sftpd.ledger import tables
+from sftpd.ledger.database import in_parts
 from sftpd.ledger.writer import Unit
 
 _item, _match, _decision = tables.erasure_item, tables.erasure_match, tables.erasure_decision
+_OPEN = (_item.c.action == Action.REVIEW, _item.c.state != "kept")
+"""What a step is on which somebody has to decide."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +39,8 @@ def listed(conn: sa.Connection, request_id: str, seq: int | None = None) -> Mapp
 def replace(unit: Unit, request_id: str, secret: bytes, steps: Sequence[tuple[int, Step]]) -> None:
     """Enter the possible matches of a new plan beside those that are done, and decide on them as before."""
     still = sa.exists().where(_item.c.request == request_id, _item.c.seq == _match.c.seq)
-    numbers = [seq for seq, _ in steps]
-    gone = sa.or_(~still, _match.c.seq.in_(numbers))
+    # The numbers of a plan are higher than those of what is done.
+    gone = sa.or_(~still, _match.c.seq >= steps[0][0]) if steps else ~still
     unit.conn.execute(_match.delete().where(_match.c.request == request_id, gone))
     rows = [_row(request_id, secret, seq, step) for seq, step in steps if step.possible is not None]
     if not rows:
@@ -48,7 +52,7 @@ def replace(unit: Unit, request_id: str, secret: bytes, steps: Sequence[tuple[in
         if step.possible is not None:
             remove = decisions.get(_key(secret, step, step.possible.place))
             if remove is not None:
-                _apply(unit, request_id, seq, remove=remove, whole=step.possible.whole)
+                _apply(unit, request_id, [seq], remove=remove, whole=step.possible.whole)
 
 
 def decide(unit: Unit, request_id: str, seqs: Sequence[int], *, remove: bool) -> list[int]:
@@ -59,18 +63,29 @@ def decide(unit: Unit, request_id: str, seqs: Sequence[int], *, remove: bool) ->
     query = sa.select(_match.c.seq, _match.c.decision, _match.c.whole).where(_match.c.request == request_id)
     known = {row.seq: row for row in unit.conn.execute(query)}
     unknown = [seq for seq in seqs if seq not in known]
-    for seq in () if unknown else seqs:
-        taken = {"request": request_id, "match": known[seq].decision}
-        unit.conn.execute(_decision.delete().filter_by(**taken))
-        unit.conn.execute(_decision.insert().values(**taken, remove=remove))
-        _apply(unit, request_id, seq, remove=remove, whole=known[seq].whole)
+    for some in in_parts(() if unknown else seqs):
+        keys = [known[seq].decision for seq in some]
+        here = (_decision.c.request == request_id, _decision.c.match.in_(keys))
+        unit.conn.execute(_decision.delete().where(*here))
+        rows = [{"request": request_id, "match": key, "remove": remove} for key in keys]
+        unit.conn.execute(_decision.insert(), rows)
+        for whole in (True, False):
+            alike = [seq for seq in some if known[seq].whole is whole]
+            _apply(unit, request_id, alike, remove=remove, whole=whole)
     return unknown
+
+
+def undecided_of(conn: sa.Connection, request_id: str, forms: Sequence[Why]) -> list[int]:
+    """The numbers of the possible matches of some forms on which nobody has decided."""
+    both = sa.and_(_item.c.request == _match.c.request, _item.c.seq == _match.c.seq)
+    query = sa.select(_match.c.seq).join(_item, both).where(_match.c.request == request_id, *_OPEN)
+    return list(conn.scalars(query.where(_match.c.why.in_(forms)).order_by(_match.c.seq)))
 
 
 def undecided(conn: sa.Connection, request_id: str) -> int:
     """How many possible matches nobody has decided on."""
-    here = (_item.c.request == request_id, _item.c.action == Action.REVIEW, _item.c.state != "kept")
-    return conn.scalar(sa.select(sa.func.count()).select_from(_item).where(*here)) or 0
+    query = sa.select(sa.func.count()).select_from(_item).where(_item.c.request == request_id, *_OPEN)
+    return conn.scalar(query) or 0
 
 
 def note_draft(unit: Unit, request_id: str, seq: int, sha256: str) -> None:
@@ -85,9 +100,9 @@ def forget(unit: Unit, request_id: str) -> None:
         unit.conn.execute(table.delete().where(table.c.request == request_id))
 
 
-def _apply(unit: Unit, request_id: str, seq: int, *, remove: bool, whole: bool) -> None:
+def _apply(unit: Unit, request_id: str, seqs: Sequence[int], *, remove: bool, whole: bool) -> None:
     action = (Action.DELETE if whole else Action.REDACT) if remove else Action.REVIEW
-    row = _item.update().where(_item.c.request == request_id, _item.c.seq == seq)
+    row = _item.update().where(_item.c.request == request_id, _item.c.seq.in_(seqs))
     unit.conn.execute(row.values(action=action, state="planned" if remove else "kept"))
 
 

@@ -120,6 +120,25 @@ def _untold(findings: Findings, reason: str) -> Findings:
     return replace(findings, unsearched=[*findings.unsearched, f"written variants: {reason}"])
 
 
+def carried(form: Format, data: Data, inquiry: Inquiry) -> tuple[int, ...]:
+    """The numbers of the identifiers that are in a file for certain, by one reading of it.
+
+    Raises UnsearchableError.
+    """
+    left = dict(enumerate(inquiry.identifiers))
+
+    def never(text: str, label: str) -> bool:
+        for number in [number for number, each in left.items() if each.matches_folded(text, label)]:
+            del left[number]
+        return False
+
+    def may(text: str) -> bool:
+        return any(each.may_be_in(text) for each in left.values())
+
+    form.find(data, replace(inquiry, identifiers=[Identifier("any", "", never, may)]))
+    return tuple(number for number in range(len(inquiry.identifiers)) if number not in left)
+
+
 def said_at(form: Format, data: Data, inquiry: Inquiry, place: str) -> str:
     """What the record at `place` says, for a person to look at; empty where it cannot be shown."""
     forms = _Watch(inquiry.identifiers).forms

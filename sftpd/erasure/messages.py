@@ -54,6 +54,14 @@ class Show(Message, frozen=True):
     layouts: tuple[FixedWidth, ...] = ()
 
 
+class Which(Message, frozen=True):
+    """Tell which of the identifiers are in the file that comes along for certain."""
+
+    name: bytes
+    identifiers: tuple[str, ...]
+    layouts: tuple[FixedWidth, ...] = ()
+
+
 class ReadOrder(Message, frozen=True):
     """Read the order in the file whose descriptor comes along."""
 
@@ -92,6 +100,12 @@ class Shown(Answer, frozen=True):
     mark: str
 
 
+class Carried(Answer, frozen=True):
+    """The numbers, from 0, of the identifiers that are in a file."""
+
+    numbers: tuple[int, ...]
+
+
 class Indexed(Answer, frozen=True):
     """The tokens are written; `unsearched` as of Found."""
 
@@ -118,7 +132,7 @@ class NoOrder(Answer, frozen=True):
     text: str
 
 
-Question = Search | Redact | Repeat | Show | ReadOrder | Index
+Question = Search | Redact | Repeat | Show | Which | ReadOrder | Index
 Finding = Found | Unsearchable
 Reading = OrderRead | NoOrder
 Tokenized = Indexed | Unsearchable

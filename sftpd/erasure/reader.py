@@ -27,9 +27,10 @@ from sftpd.erasure.formats.model import (
 )
 from sftpd.erasure.identifiers import Identifier, noting, parse_identifier, recalled
 from sftpd.erasure.marks import MOST, SIZE, Marks
-from sftpd.erasure.matches import find_both, said_at
+from sftpd.erasure.matches import carried, find_both, said_at
 from sftpd.erasure.messages import (
     Answer,
+    Carried,
     Found,
     Index,
     Indexed,
@@ -45,6 +46,7 @@ from sftpd.erasure.messages import (
     Shown,
     Tokenized,
     Unsearchable,
+    Which,
 )
 from sftpd.erasure.plan import Possible
 from sftpd.erasure.tokenizing import Collector
@@ -82,7 +84,7 @@ def answer(question: object, fds: tuple[int, ...]) -> Answer:
     """Answer one question; `fds`: the file, and what is written: the draft and marks, or tokens."""
     if isinstance(question, ReadOrder):
         return _read_order(fds[0])
-    assert isinstance(question, Search | Redact | Repeat | Show | Index)
+    assert isinstance(question, Search | Redact | Repeat | Show | Which | Index)
     try:
         return _index(question, fds) if isinstance(question, Index) else _look(question, fds)
     except UnsearchableError as fault:
@@ -91,8 +93,8 @@ def answer(question: object, fds: tuple[int, ...]) -> Answer:
         return Unsearchable("it takes more memory than a reader has")
 
 
-def _look(question: Search | Redact | Repeat | Show, fds: tuple[int, ...]) -> Answer:
-    """Search one file, write it anew without the person, or tell what a record of it says."""
+def _look(question: Search | Redact | Repeat | Show | Which, fds: tuple[int, ...]) -> Answer:
+    """Search one file, write it anew without the person, or tell what a record or all of it says."""
     marks = _marks(question, fds)
     told = partial(detect, layouts=question.layouts)
     inquiry = Inquiry(_identifiers(question, marks), told, name=question.name)
@@ -101,6 +103,8 @@ def _look(question: Search | Redact | Repeat | Show, fds: tuple[int, ...]) -> An
         match question:
             case Show(place=place):
                 return Shown(said_at(form, data, inquiry, place), _mark(data))
+            case Which():
+                return Carried(carried(form, data, inquiry))
             case Redact(mark=mark) if mark and mark != _mark(data):
                 raise UnsearchableError("it is not what was searched any more")
             case Redact(places=places) | Repeat(places=places):
@@ -124,7 +128,7 @@ def _marks(question: Question, fds: tuple[int, ...]) -> Marks | None:
             return None
 
 
-def _identifiers(question: Search | Redact | Repeat | Show, marks: Marks | None) -> list[Identifier]:
+def _identifiers(question: Search | Redact | Repeat | Show | Which, marks: Marks | None) -> list[Identifier]:
     if isinstance(question, Repeat):
         assert marks is not None
         return [recalled(marks.knows)]

@@ -14,6 +14,7 @@ from msgspec import structs
 from sftpd.erasure.layouts import FixedWidth
 from sftpd.erasure.messages import (
     Answer,
+    Carried,
     Finding,
     Found,
     Index,
@@ -30,6 +31,7 @@ from sftpd.erasure.messages import (
     Shown,
     Tokenized,
     Unsearchable,
+    Which,
 )
 from sftpd.errors import MessageError, ProcessError
 from sftpd.process.child import Child
@@ -49,12 +51,13 @@ _ANSWERS_TO: Mapping[type[Question], tuple[type[Answer], ...]] = MappingProxyTyp
         Redact: (Found,),
         Repeat: (Found,),
         Show: (Shown,),
+        Which: (Carried,),
         ReadOrder: (OrderRead, NoOrder),
         Index: (Indexed,),
     }
 )
 """What is answered to a question; to any, that the file cannot be read."""
-_ANSWERS = Found | Indexed | Shown | Unsearchable | Reading
+_ANSWERS = Found | Indexed | Shown | Carried | Unsearchable | Reading
 _MEMORY_LIMIT = 2 << 30
 _CPU_LIMIT = 3600
 _PATIENCE = 900.0
@@ -96,6 +99,12 @@ class Readers:
         """
         answer = self._ask(structs.replace(question, layouts=self.layouts), [fd])
         assert isinstance(answer, Shown | Unsearchable)
+        return answer
+
+    def which(self, question: Which, fd: int) -> Carried | Unsearchable:
+        """Have a reader tell which identifiers a file carries. Raises as `show` does."""
+        answer = self._ask(structs.replace(question, layouts=self.layouts), [fd])
+        assert isinstance(answer, Carried | Unsearchable)
         return answer
 
     def read_order(self, fd: int) -> Reading:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 
 from sftpd.erasure import exceptions, match_records, records
 from sftpd.erasure.contents import ContentError, Searchable
+from sftpd.erasure.finder import Why
 from sftpd.erasure.grounds import Ground
 from sftpd.erasure.messages import Show, Shown
 from sftpd.erasure.plan import REMOVALS, Action
@@ -53,9 +54,18 @@ class Reviewer:
         return self._said(request, item)
 
     def decide(
-        self, request_id: str, seqs: Sequence[int], *, remove: bool, by: str, reason: str | None
+        self,
+        request_id: str,
+        seqs: Sequence[int],
+        forms: Sequence[Why] = (),
+        *,
+        remove: bool,
+        by: str,
+        reason: str | None,
     ) -> None:
-        """Decide on possible matches; a decision may be changed until the plan is approved.
+        """Decide on possible matches, and on all of some forms on which nobody has decided yet.
+
+        A decision may be changed until the plan is approved.
 
         Raises RefusedError `ERASURE_STATE`, NotFoundError where one of `seqs` is no possible match.
         """
@@ -63,7 +73,7 @@ class Reviewer:
         def work(unit: Unit) -> None:
             request = records.get(unit.conn, request_id)
             _require_review(request, "possible matches to decide on")
-            chosen = list(dict.fromkeys(seqs))
+            chosen = list(dict.fromkeys((*seqs, *match_records.undecided_of(unit.conn, request.id, forms))))
             for unknown in match_records.decide(unit, request.id, chosen, remove=remove):
                 records.match(unit.conn, request.id, unknown)
             private = {"operator": by} if reason is None else {"operator": by, "reason": reason}

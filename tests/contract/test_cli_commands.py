@@ -215,8 +215,10 @@ def _erasure(scene: Scene) -> dict[str, Any]:
     request = scene.json("erasure", "open", "--link", "demo", *identifier)["id"]
     made["erasure find"] = scene.json("erasure", "find", request)
     made["erasure review"] = scene.json("erasure", "review", request)
-    seq = made["erasure review"]["matches"][0]["seq"]
+    seq, why = (made["erasure review"]["matches"][0][key] for key in ("seq", "why"))
     made["erasure review:of one record"] = scene.json("erasure", "review", request, seq, "--reason", "asked")
+    by_form = scene.json("erasure", "decide", request, "--form", why, "--remove")
+    assert [match["decision"] for match in by_form["matches"]] == ["remove"]
     made["erasure decide"] = scene.json("erasure", "decide", request, seq, "--keep")
     other = scene.json("erasure", "open", "--link", "demo", "--identifier", "email=anna@example.org")["id"]
     (step, *_) = scene.json("erasure", "find", other)["items"]

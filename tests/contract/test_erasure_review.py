@@ -8,6 +8,7 @@ import pytest
 from erasure_scene import KEY, RECEIVED
 
 from sftpd.erasure.certificate import verify
+from sftpd.erasure.finder import Why
 from sftpd.erasure.grounds import Ground
 from sftpd.erasure.plan import Action
 from sftpd.erasure.request import State
@@ -270,3 +271,52 @@ def test_only_what_would_go_is_excepted_and_only_before_approval(scene):
     with pytest.raises(RefusedError, match="no plan that can be changed"):
         scene.desk.reviewer.except_files(request, [1], Ground.ARCHIVING, "archive", "Ina")
     assert scene.desk.run(request).state is State.CLOSED
+
+
+def test_matches_are_decided_on_by_their_form(scene):
+    rows = "".join(f"J.P. de Vries;{n}\nJan de Vries;{n}\n" for n in range(700))
+    table = scene.put("inbound/a.csv", f"naam;nr\n{rows}Jan Pieter Vries;x\n")
+    scene.put("inbound/b.txt", "Beste J.P. de Vries,\n")
+    request = searched(scene)
+    first = matches(scene, request)["record 2"]
+    decide(scene, request, [first], remove=False)
+    by = {"by": "reviewer", "reason": "known"}
+    scene.desk.reviewer.decide(request, [], [Why.INITIALS, Why.PREFIX], remove=True, **by)
+    with pytest.raises(RefusedError, match="nobody has decided: 700"):
+        scene.desk.approve(request, "operator")
+    scene.desk.reviewer.decide(request, [], [Why.MIDDLE], remove=False, **by)
+    decided = [json.loads(row["leaf"]) for row in scene.rows(tables.outbox)]
+    assert sum("erasure.decided" in json.dumps(leaf) for leaf in decided) == 1 + 701 + 700
+    scene.desk.find(request)
+    scene.desk.approve(request, "operator")
+    assert scene.desk.run(request).state is State.CLOSED
+    kept = "".join(f"Jan de Vries;{n}\n" for n in range(700))
+    assert table.read_text() == f"naam;nr\nJ.P. de Vries;0\n{kept}"
+    assert [path.name for path in table.parent.iterdir()] == ["a.csv"]
+
+
+def test_more_matches_than_fit_are_told_and_go_in_turns(scene):
+    table = scene.put("inbound/a.csv", "naam\n" + "J.P. de Vries\n" * 2500 + "Piet\n")
+    rounds = 0
+    request = searched(scene)
+    while scene.desk.reviewer.matches(request):
+        told = [
+            item.step.reason for item in scene.desk.items(request) if item.step.action is Action.UNSEARCHABLE
+        ]
+        left = len(table.read_text().splitlines()) - 2
+        many = sum(item.is_undecided for item in scene.desk.reviewer.matches(request))
+        assert bool(told) is (many < left)
+        assert all(
+            f"{left - many} more records may be the person's, too many to review" in each for each in told
+        )
+        scene.desk.reviewer.decide(request, [], [Why.INITIALS], remove=True, by="reviewer", reason="all hers")
+        scene.desk.approve(request, "operator")
+        rounds += 1
+        if many == left:
+            break
+        with pytest.raises(RefusedError, match="second search"):
+            scene.desk.run(request)
+        scene.desk.find(request)
+    assert scene.desk.run(request).state is State.CLOSED
+    assert rounds == 2
+    assert table.read_text() == "naam\nPiet\n"

@@ -11,6 +11,7 @@ from sftpd.app.verbs.verb import Arguments, Verb, as_text, instant
 from sftpd.config.requests_model import PARTNER
 from sftpd.erasure import answers, notices
 from sftpd.erasure.answers import Shelf
+from sftpd.erasure.finder import Why
 from sftpd.erasure.grounds import Ground
 from sftpd.erasure.index import reached
 from sftpd.erasure.indexing import standing
@@ -114,6 +115,7 @@ def _decide(instance: Instance, arguments: Arguments) -> dict[str, Any]:
     instance.erasure.reviewer.decide(
         arguments["id"],
         arguments["seqs"],
+        [Why(form) for form in arguments["forms"]],
         remove=arguments["remove"],
         by=arguments["by"],
         reason=arguments.get("reason"),

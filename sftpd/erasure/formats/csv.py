@@ -12,7 +12,7 @@ from sftpd.erasure.formats import csv_layout
 from sftpd.erasure.formats.csv_layout import TRAILER, TRAILER_CODE, Table
 from sftpd.erasure.formats.decoding import Decoded, may_carry, where_to_look
 from sftpd.erasure.formats.lines import likely, numbers_at
-from sftpd.erasure.formats.model import Data, Edit, Findings, Inquiry, Match, cut
+from sftpd.erasure.formats.model import Data, Edit, Findings, Inquiry, Match, cut, require_few
 from sftpd.erasure.identifiers import Identifier, carries, record_carries
 
 _RECORD = "record"
@@ -39,6 +39,7 @@ class Csv:
             part = Decoded(data[block.start : block.end].decode(where.encoding), where.encoding, block.start)
             matches = _matches(part.text, block.first, table.layout.delimiter, labels, inquiry)
             found += part.in_bytes(matches)
+            require_few(len(found))
         return cut(self.name, data, found, following=_counted(table, found))
 
 

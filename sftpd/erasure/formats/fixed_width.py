@@ -9,7 +9,16 @@ from dataclasses import dataclass, field
 
 from sftpd.erasure.formats.decoding import Decoded, Traces, may_carry, where_to_look, width
 from sftpd.erasure.formats.lines import LINE, likely, lines, numbers_at, placed, spans
-from sftpd.erasure.formats.model import Data, Edit, Findings, Inquiry, Match, UnsearchableError, cut
+from sftpd.erasure.formats.model import (
+    Data,
+    Edit,
+    Findings,
+    Inquiry,
+    Match,
+    UnsearchableError,
+    cut,
+    require_few,
+)
 from sftpd.erasure.identifiers import Identifier, carries, record_carries
 from sftpd.erasure.layouts import Column, FixedWidth
 
@@ -44,9 +53,10 @@ class FixedLines:
         if survey.filled < self._layout.header + self._layout.trailer:
             raise UnsearchableError("it has fewer lines than its header and trailer have")
         end = tail[0].start if tail else len(data)
-        found = [
-            match for touched in survey.touched for match in self._matches(data, touched, where, inquiry)
-        ]
+        found: list[Match] = []
+        for touched in survey.touched:
+            found += self._matches(data, touched, where, inquiry)
+            require_few(len(found))
         for match in found:
             if not survey.body <= match.start < end:
                 raise UnsearchableError(

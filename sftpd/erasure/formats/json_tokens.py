@@ -8,23 +8,25 @@ from typing import NamedTuple
 
 import msgspec
 
-from sftpd.erasure.formats.model import UnsearchableError
+from sftpd.erasure.formats.json_passing import DEPTH, Passes, Passing, Place, Run, glance
+from sftpd.erasure.formats.model import Data, UnsearchableError, span
 
 DEPTH_LIMIT = 512
+TEXT_LIMIT = 64 << 20
+"""Bytes of a string; it is in memory a few times over."""
 
 _ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|(.))", re.DOTALL)
 """An escape in a string: the code of a character, or the character."""
 _CONTROLS = {"b": "\b", "f": "\f", "n": "\n", "r": "\r", "t": "\t"}
 _TOKEN = re.compile(
-    r"[ \t\r\n]*+(?:"
-    r'(?P<string>"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+")'
-    r"|(?P<scalar>-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?|true|false|null)"
-    r"|(?P<mark>[\[\]{},:])"
-    r"|(?P<end>\Z))"
+    rb"[ \t\r\n]*+(?:"
+    rb'(?P<string>"[^"\\\x00-\x1f]*+(?:\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})[^"\\\x00-\x1f]*+)*+")'
+    rb"|(?P<scalar>-?(?:0|[1-9][0-9]*+)(?:\.[0-9]++)?(?:[eE][+-]?[0-9]++)?|true|false|null)"
+    rb"|(?P<mark>[\[\]{},:])"
+    rb"|(?P<end>\Z))"
 )
-
-_glance = msgspec.json.Decoder(msgspec.Raw).decode
-"""Raises for all that is not JSON, but for its depth, and for some that is."""
+_CONTINUING = bytes(range(0x80, 0xC0))
+"""What begins no character of UTF-8."""
 
 
 def unescaped(text: str) -> str:
@@ -46,7 +48,7 @@ def documents(text: str) -> bool:
         return False
     try:
         for line in lines:
-            _glance(line)
+            glance(line)
     except (msgspec.DecodeError, RecursionError):
         return False
     return True
@@ -55,7 +57,7 @@ def documents(text: str) -> bool:
 def check(text: str) -> None:
     """Read the one document that a line is. Raises UnsearchableError where it is none."""
     if not documents(text.removesuffix("\n")):
-        for _ in tokens(text, 0, len(text)):
+        for _ in tokens(text.encode()):
             pass
 
 
@@ -67,15 +69,20 @@ class Kind(Enum):
     END = auto()
     KEY = auto()
     SCALAR = auto()
+    PASSED = auto()
+    """An array or object that is passed over."""
+    RUN = auto()
+    """Several elements, or members, that are passed over."""
 
 
 class Token(NamedTuple):
-    """A token, its span of characters, and what a key or scalar says, escapes decoded."""
+    """A token, its span of bytes, what a key or scalar says, escapes decoded, and how long a run is."""
 
     kind: Kind
     start: int
     end: int
     value: str = ""
+    values: int = 0
 
 
 class _Expected(Enum):
@@ -97,27 +104,48 @@ _TAKES_VALUE = (_Expected.VALUE, _Expected.FIRST_VALUE)
 _TAKES_KEY = (_Expected.KEY, _Expected.FIRST_KEY)
 
 
-def tokens(text: str, start: int, end: int) -> Iterator[Token]:
-    """Yield the tokens of the one document in `text[start:end]`.
+def tokens(
+    data: Data, start: int = 0, encoding: str = "utf-8", passes: Passes | None = None
+) -> Iterator[Token]:
+    """Yield the tokens of the one document in `data` from `start` on, but for those that `passes` lets pass.
 
-    Raises UnsearchableError where it is not JSON, or is nested deeper than DEPTH_LIMIT.
+    Of `encoding` is asked that ASCII is ASCII in it. Raises UnsearchableError where it is not JSON, is nested
+    deeper than DEPTH_LIMIT or has a text above TEXT_LIMIT.
     """
-    reader = _Reader()
+    reader = _Reader(encoding)
+    passing = None if passes is None else Passing(data, passes)
     position = start
-    while position < end or not reader.complete:
-        found = _TOKEN.match(text, position, end)
+    while position < len(data) or not reader.complete:
+        if passing is not None and (place := reader.place) is not None:
+            if (run := passing.run(position, place)) is not None:
+                position = run.following
+                yield reader.take_run(run)
+                continue
+            if (one := passing.one(position, place)) is not None:
+                position = one[1]
+                yield reader.take_passed(*one)
+                continue
+        found = _TOKEN.match(data, position)
         if found is None or found.lastgroup is None or not reader.accepts(found.lastgroup, found):
-            raise UnsearchableError(f"it is not JSON at character {position + 1}")
+            read = _characters(data, start, position, encoding)
+            raise UnsearchableError(f"it is not JSON at character {read + 1}")
         position = found.end()
         if reader.token is not None:
             yield reader.token
 
 
+def _characters(data: Data, start: int, end: int, encoding: str) -> int:
+    """How many characters there are in a span of bytes."""
+    continuing = _CONTINUING if encoding == "utf-8" else b""
+    return sum(len(piece.translate(None, continuing)) for piece in span(data, start, end))
+
+
 class _Reader:
     """The grammar: what may come next, and which containers are open."""
 
-    def __init__(self) -> None:
+    def __init__(self, encoding: str) -> None:
         self.token: Token | None = None
+        self._encoding = encoding
         self._expected = _Expected.VALUE
         self._closers: list[str] = []
 
@@ -125,13 +153,36 @@ class _Reader:
     def complete(self) -> bool:
         return self._expected is _Expected.NOTHING
 
-    def accepts(self, group: str, found: re.Match[str]) -> bool:
+    @property
+    def place(self) -> Place | None:
+        """What may come next, where something may be passed over."""
+        if not self._closers or len(self._closers) + DEPTH > DEPTH_LIMIT:
+            return None
+        if self._expected in _TAKES_KEY:
+            return Place.MEMBER
+        if self._expected not in _TAKES_VALUE:
+            return None
+        return Place.ELEMENT if self._closers[-1] == "]" else Place.VALUE
+
+    def take_run(self, run: Run) -> Token:
+        """Take several values, and the comma behind them."""
+        self._expected = _Expected.VALUE if self._closers[-1] == "]" else _Expected.KEY
+        return Token(Kind.RUN, run.start, run.end, values=run.values)
+
+    def take_passed(self, start: int, end: int) -> Token:
+        """Take one value."""
+        self._value_done()
+        return Token(Kind.PASSED, start, end)
+
+    def accepts(self, group: str, found: re.Match[bytes]) -> bool:
         """Take one token; `token` then holds it unless it is a mere separator."""
         self.token = None
         start, end = found.span(group)
-        raw = found.group(group)
         if group == "end":
             return self.complete
+        if end - start > TEXT_LIMIT:
+            raise UnsearchableError(f"a text in it has more than {TEXT_LIMIT} bytes")
+        raw = found.group(group).decode(self._encoding)
         if group == "mark":
             return self._mark(raw, start, end)
         value = _decoded(raw) if group == "string" else raw

@@ -16,13 +16,18 @@ _BATCH = 64
 """Records that are looked at together before each of them is."""
 
 
+def require_size(data: Data) -> None:
+    """Raise UnsearchableError above FILE_LIMIT."""
+    if len(data) > FILE_LIMIT:
+        raise UnsearchableError(f"it has {len(data)} bytes, more than the {FILE_LIMIT} that are searched")
+
+
 def lines(data: Data, traces: Traces) -> Iterator[Decoded]:
     """Whole lines, as many at a time as a piece of the file holds; a line ends with a line feed.
 
     Raises UnsearchableError above FILE_LIMIT, and for a line above LINE_LIMIT.
     """
-    if len(data) > FILE_LIMIT:
-        raise UnsearchableError(f"it has {len(data)} bytes, more than the {FILE_LIMIT} that are searched")
+    require_size(data)
     line_feed = "\n".encode(traces.encoding)
     start = position = traces.start
     begun: list[bytes] = []

@@ -21,6 +21,8 @@ UNPACKED_LIMIT = 1 << 30
 """Bytes that all parts of a file may unpack to."""
 PARTS_LIMIT = 50_000
 NESTING_LIMIT = 6
+MATCHES_LIMIT = 1_000_000
+"""Records of one file, or part, that are found; each is in memory a few times over."""
 WHOLE_DOCUMENT = "whole document"
 """The locator of a match with no record around it."""
 _WHOLE = frozenset(
@@ -195,6 +197,12 @@ class Inquiry:
         return replace(self, budget=Budget())
 
 
+def require_few(found: int) -> None:
+    """Raise UnsearchableError for more records than MATCHES_LIMIT."""
+    if found > MATCHES_LIMIT:
+        raise UnsearchableError(f"more than {MATCHES_LIMIT} records in it are found")
+
+
 def is_gone(place: str, locators: Collection[str]) -> bool:
     """Whether the record at `place` goes where those at `locators` do: it is one of them, or in one."""
     parts = place.split(": ")
@@ -205,6 +213,11 @@ def is_gone(place: str, locators: Collection[str]) -> bool:
         or any(each in locators for each in (*around, *whole))
         or any(place.startswith(f"{locator}/") for locator in locators)
     )
+
+
+def is_shortened(locator: str) -> bool:
+    """Whether a locator is one of those of which only a digest tells the rest."""
+    return len(locator) > _LOCATOR_LIMIT
 
 
 def shortened(locator: str) -> str:

@@ -6,7 +6,7 @@ from sftpd.erasure.formats.decoding import Decoded, may_carry, where_to_look
 from sftpd.erasure.formats.json import document_carries
 from sftpd.erasure.formats.json_tokens import check, documents, unescaped
 from sftpd.erasure.formats.lines import LINE, likely, lines, numbers_at, placed, spans
-from sftpd.erasure.formats.model import Data, Findings, Inquiry, Match, UnsearchableError, cut
+from sftpd.erasure.formats.model import Data, Findings, Inquiry, Match, UnsearchableError, cut, require_few
 
 
 class Ndjson:
@@ -24,6 +24,7 @@ class Ndjson:
                 _check(part.text, number)
             if where.touch(part.start, end):
                 matches += _matches(part, number, inquiry)
+                require_few(len(matches))
             number += part.text.count("\n")
         return cut(self.name, data, matches)
 
@@ -46,6 +47,6 @@ def _matches(part: Decoded, first: int, inquiry: Inquiry) -> Iterator[Match]:
     for number, start, end in places:
         if number in told:
             inquiry.note(text[start:end])
-        if number in told or document_carries(text, start, end, known):
+        if number in told or document_carries(text[start:end], known):
             found.append(Match(f"{LINE} {number}", start, end))
     return part.in_bytes(found)

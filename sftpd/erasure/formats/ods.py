@@ -13,10 +13,18 @@ from sftpd.erasure.formats.model import (
     Findings,
     Inquiry,
     UnsearchableError,
+    require_few,
     whole_file,
 )
 from sftpd.erasure.formats.parts import Change
-from sftpd.erasure.formats.xml_edit import BY_HAND, Blanker, local, require_utf8, with_edits
+from sftpd.erasure.formats.xml_edit import (
+    BY_HAND,
+    Blanker,
+    certainly_without,
+    local,
+    require_utf8,
+    with_edits,
+)
 from sftpd.erasure.formats.xml_events import Event, Kind, events
 from sftpd.erasure.formats.zip_archive import Archive
 from sftpd.erasure.identifiers import carries, record_carries
@@ -74,6 +82,8 @@ def _edited(content: bytes, edits: list[Edit]) -> list[bytes]:
 def _looked_at(name: str, content: bytes, inquiry: Inquiry) -> tuple[list[Edit], list[str]]:
     """The edits of one part, and where they are."""
     known = inquiry.known_at(name)
+    if name != _CONTENT and certainly_without(content, known):
+        return [], []
 
     def tells(text: str, label: str) -> bool:
         return carries(known, text, label)
@@ -135,6 +145,7 @@ class _Tables:
             cell = f'<{row.cell_name} {row.prefix}number-columns-repeated="{row.columns}"/>'
             self.edits.append(Edit(row.start, row.end, cell.encode()))
             self.locators.append(place)
+            require_few(len(self.locators))
         elif self._number == 1:
             self._labels = {column: texts[-1] for column, texts in row.cells.items() if texts}
         self._number += row.repeated - 1

@@ -18,6 +18,7 @@ from sftpd.erasure.formats.model import (
     Findings,
     Inquiry,
     UnsearchableError,
+    require_few,
     whole_file,
 )
 from sftpd.erasure.formats.parts import Change
@@ -27,6 +28,7 @@ from sftpd.erasure.formats.xml_edit import (
     Blanker,
     Tells,
     attribute,
+    certainly_without,
     local,
     require_utf8,
     with_edits,
@@ -179,6 +181,7 @@ class _Workbook:
         sheet.edits.append(Edit(row.start, row.end, kept))
         sheet.cleared.add(row.number)
         self.locators.append(_row_place(name, row))
+        require_few(len(self.locators))
 
     def _clear_strings(self, content: bytes, used: "array[int]", dropped: "array[int]") -> None:
         edits = []
@@ -242,8 +245,11 @@ class _Workbook:
         try:
             if not name.endswith((".xml", ".rels", ".vml")):
                 raise UnsearchableError("it is not XML")
-            content = self._load(name)
-            tells = self._tells_at(name, repeated=name.startswith(_CACHES))
+            content, repeats = self._load(name), name.startswith(_CACHES)
+            known = self._inquiry.known_at(name)
+            if not (rows or (repeats and self._gone)) and certainly_without(content, known):
+                return
+            tells = self._tells_at(name, repeated=repeats)
             blanker = _Comments(content, tells, rows)
             for event in events(content):
                 blanker.take(event)

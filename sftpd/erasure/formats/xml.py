@@ -21,6 +21,7 @@ from sftpd.erasure.formats.model import (
     Match,
     UnsearchableError,
     cut,
+    require_few,
     shortened,
     whole_file,
 )
@@ -132,6 +133,7 @@ class _Survey:
         self._whole = WHOLE_DOCUMENT in inquiry.places
         self._signed = False
         self._names: dict[str, bool] = {}
+        self._found = 0
         self._blank_from: int | None = None
         """Where the white space before the next markup starts; None where text stands before it."""
 
@@ -240,6 +242,8 @@ class _Survey:
             self._whole = self._whole or (element.hit and instead is None)
         elif element.hit:
             match = Match(self._path([*self._open, element]), element.start, end)
+            self._found += 1
+            require_few(self._found)
             self._open[-1].hits.append(_Hit(element, match, None if instead is None else left))
         else:
             self._open[-1].settled += left

@@ -5,6 +5,7 @@ match; that prefixes are declared is not checked.
 """
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import Enum, auto
 from typing import NamedTuple
 from xml.parsers import expat
@@ -51,17 +52,32 @@ def events(data: Data) -> Iterator[Event]:
     Raises UnsearchableError where it is not well-formed, or is nested deeper than DEPTH_LIMIT.
     """
     reader = _Reader()
-    try:
+    with _told():
         for position in range(0, len(data), _CHUNK):
             reader.parser.Parse(data[position : position + _CHUNK])
             yield from reader.take()
         reader.parser.Parse(b"", True)
+    reader.note(Kind.OTHER, "", at=len(data))
+    yield from reader.take()
+
+
+def check(data: bytes) -> None:
+    """Read a document to its end. Raises UnsearchableError as `events` does, but for the depth."""
+    parser = expat.ParserCreate()
+    parser.StartDoctypeDeclHandler = _refuse
+    with _told():
+        parser.Parse(data, True)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Raise what expat raises as it is told of files."""
+    try:
+        yield
     except expat.ExpatError as fault:
         raise UnsearchableError(f"it is not well-formed XML at line {fault.lineno}") from fault
     except (LookupError, ValueError) as fault:
         raise UnsearchableError("it is XML in an encoding that is not read") from fault
-    reader.note(Kind.OTHER, "", at=len(data))
-    yield from reader.take()
 
 
 class _Reader:

@@ -14,6 +14,7 @@ import zlib
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from quines import gzip_quine, zip_quine
 
 from sftpd.erasure.formats import model
 from sftpd.erasure.formats.detect import detect
@@ -361,6 +362,19 @@ def test_a_quine_ends_at_the_limit_of_nesting(tmp_path) -> None:
     findings = find("a.zip", data)
     assert findings.locators == []
     assert all("nested deeper" in reason for reason in findings.unsearched)
+
+
+@pytest.mark.parametrize(("name", "quine"), [("r.zip", zip_quine()), ("q.gz", gzip_quine())])
+def test_an_endless_archive_ends_at_the_limit_of_nesting(name: str, quine: bytes) -> None:
+    inner = gzip.decompress(quine) if name == "q.gz" else next(content for _, content in unzipped(quine))
+    assert inner == quine
+    findings = find(name, quine)
+    assert findings.locators == []
+    assert [reason for reason in findings.unsearched if "nested deeper than 6 levels" in reason]
+    beside = zipped([(name, quine), ("a.csv", TABLE)])
+    found = find("a.zip", beside)
+    assert found.locators == ["a.csv: record 2"]
+    assert (dict(unzipped(b"".join(found.rest())))[name], len(found.unsearched)) == (quine, 1)
 
 
 @settings(max_examples=300)

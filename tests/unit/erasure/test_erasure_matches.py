@@ -2,15 +2,19 @@
 
 import io
 import json
+from dataclasses import replace
+from functools import partial
 
 import openpyxl
 import person_corpus
 import pytest
 
+from sftpd.erasure.formats import model
 from sftpd.erasure.formats.detect import detect
-from sftpd.erasure.formats.model import Findings, Inquiry
+from sftpd.erasure.formats.model import Findings, Inquiry, UnsearchableError
 from sftpd.erasure.identifiers import parse_identifier
-from sftpd.erasure.matches import find_both, said_at
+from sftpd.erasure.layouts import Column, FixedWidth
+from sftpd.erasure.matches import carried, find_both, said_at
 from sftpd.erasure.messages import Found
 from sftpd.erasure.plan import Possible
 from sftpd.erasure.reader import _with_possible
@@ -140,3 +144,48 @@ def test_an_answer_has_room_for_so_many_and_says_so() -> None:
         f"{10_000 - len(answer.possible)} more records may be the person's, too many to review",
     )
     assert _with_possible(Found("csv", 0), many[:1000], "mark").unsearched == ()
+
+
+def test_one_reading_tells_which_identifiers_a_file_carries() -> None:
+    corpus = person_corpus.generate_written(80, 11, persons=20)
+    known = [parse_identifier(plain) for plain in corpus.identifiers]
+    told = set()
+    for name, node in corpus.files.items():
+        data = person_corpus.pack(node)
+        inquiry = Inquiry(known, detect, name=name.encode())
+        form = detect(name.encode(), data)
+        alone = [form.find(data, replace(inquiry.again(), identifiers=[one])).locators for one in known]
+        numbers = carried(form, data, inquiry)
+        assert numbers == tuple(number for number, places in enumerate(alone) if places), name
+        told.add(numbers)
+    assert len(told) > 10
+
+
+@pytest.mark.parametrize(
+    ("name", "head", "record", "tail"),
+    [
+        ("a.csv", "n\n", "{}\n", ""),
+        ("a.ndjson", "", '"{}"\n', ""),
+        ("a.json", "[0", ', {{"n": ["{}"]}}', "]"),
+        ("a.xml", "<a><c/>", "<b>{}</b>", "</a>"),
+        ("loon.txt", "", "{}\n", ""),
+    ],
+)
+def test_more_records_than_are_kept_in_memory_are_told(
+    monkeypatch: pytest.MonkeyPatch, name: str, head: str, record: str, tail: str
+) -> None:
+    monkeypatch.setattr(model, "MATCHES_LIMIT", 50)
+    layouts = [FixedWidth("loon.txt", (Column("naam", 1, 20),))]
+    told = partial(detect, layouts=layouts)
+
+    def look_at(said: str, count: int) -> tuple[Findings, list[Possible]]:
+        data = (head + record.format(said) * count + tail).encode()
+        return find_both(told(name.encode(), data), data, Inquiry(KNOWN, told, name=name.encode()))
+
+    assert len(look_at("jan@example.nl", 50)[0].locators) == 50
+    with pytest.raises(UnsearchableError, match="more than 50 records in it are found"):
+        look_at("jan@example.nl", 51)
+    assert len(look_at("jan+x@example.nl", 50)[1]) == 50
+    findings, possible = look_at("jan+x@example.nl", 51)
+    assert (list(findings.locators), possible) == ([], [])
+    assert findings.unsearched == ["written variants: more than 50 records in it are found"]

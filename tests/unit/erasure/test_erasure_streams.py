@@ -114,7 +114,7 @@ def test_a_text_comes_out_as_if_read_whole(text: str, encoding: str, piece: int)
 @given(LINES)
 def test_what_passes_at_a_glance_is_json(line: str) -> None:
     if line and line != "\r" and "\n" not in line and documents(line):
-        list(tokens(line, 0, len(line)))
+        list(tokens(line.encode()))
 
 
 def test_depth_is_counted_where_a_glance_does_not() -> None:
