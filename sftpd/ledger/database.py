@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from sftpd.errors import LedgerError
 from sftpd.ledger.statement import Statement
@@ -71,6 +71,11 @@ def connect_by_hand(engine: sa.Engine) -> tuple[sa.Connection, Statement]:
     conn = engine.execution_options(isolation_level="AUTOCOMMIT", begins_by_hand=True).connect()
     conn.detach()
     return conn, _BEGIN_WRITING[engine.dialect.name]
+
+
+def is_gone(connection: PoolProxiedConnection) -> bool:
+    """Whether the database ended a connection, as a server does that is started anew."""
+    return bool(getattr(connection.driver_connection, "closed", False))
 
 
 def migrate(engine: sa.Engine) -> None:

@@ -80,7 +80,7 @@ def test_a_certificate_that_is_dropped_acknowledges_its_notice(desk):
     assert desk.lying() == []
     assert desk.scene.events().count(b"erasure.notice_acknowledged") == 1
     go_on(desk.scene, desk.carrier)
-    assert desk.carrier.found() == []
+    assert list((desk.receipts / "notices").iterdir()) == []
 
 
 def test_a_partner_may_say_that_it_does_not_erase(desk):

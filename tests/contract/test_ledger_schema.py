@@ -28,10 +28,17 @@ def schema_version(engine):
         return conn.scalar(sa.text("PRAGMA schema_version"))
 
 
+def default_differs(_context, _inspected, column, found, _wanted, rendered):
+    """What Alembic asks PostgreSQL itself, which cannot compare JSON; None: it is to ask."""
+    if found is None or not isinstance(column.type, sa.JSON):
+        return None
+    return found.partition("::")[0].strip("'") != rendered.strip("'")
+
+
 def test_the_migrations_make_exactly_the_tables(engine):
     with engine.connect() as conn:
         context = MigrationContext.configure(
-            conn, opts={"compare_type": True, "compare_server_default": True}
+            conn, opts={"compare_type": True, "compare_server_default": default_differs}
         )
         assert compare_metadata(context, metadata) == []
 
