@@ -75,7 +75,7 @@ def connect_by_hand(engine: sa.Engine) -> tuple[sa.Connection, Statement]:
 
 def is_gone(connection: PoolProxiedConnection) -> bool:
     """Whether the database ended a connection, as a server does that is started anew."""
-    return bool(getattr(connection.driver_connection, "closed", False))
+    return bool(getattr(connection.dbapi_connection, "closed", False))
 
 
 def migrate(engine: sa.Engine) -> None:

@@ -4,7 +4,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -240,9 +240,11 @@ class Writer:
         return LedgerError(f"could not commit: {error}", remedy="check the disk that holds the ledger")
 
     def _disconnect(self) -> None:
-        if self._conn is not None:
-            self._conn.close()
-            self._conn = None
+        conn, self._conn = self._conn, None
+        if conn is not None:
+            # One that the database ended cannot even be rolled back.
+            with suppress(sa.exc.SQLAlchemyError):
+                conn.close()
 
     def _try(self, conn: sa.Connection, job: _Job) -> _Outcome:
         result, failure = None, None

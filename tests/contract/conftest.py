@@ -7,7 +7,9 @@ import ledgers
 import pytest
 from ledgers import postgresql as postgresql
 
-_ON_THE_LEDGER = re.compile(r"test_(ledger_(?!kills)|exchange|retention|erasure|sequencer|service_schedule)")
+_ON_THE_LEDGER = re.compile(
+    r"test_(ledger_(?!kills|postgresql)|exchange|retention|erasure|sequencer|service_schedule)"
+)
 _BRIEF = re.compile(
     r"test_(ledger|retention_sweep|retention_holds|erasure_desk|exchange_ration|exchange_desk)"
 )

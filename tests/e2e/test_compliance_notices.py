@@ -84,20 +84,20 @@ def test_a_recipient_who_logs_in_answers_by_a_file(tmp_path: Path) -> None:
 
         # Their people bring the notice to their sftpd, and its answer back.
         ours.sftp_done("get -r /receipts/notices .")
-        order, fetched = f"{notice['notice']}.order.json", ours.desk / "notices"
+        order, fetched = f"{notice['id']}.order.json", ours.desk / "notices"
         for end in ("", ".sig"):
-            partner.sftp_done(f"put {fetched}/{notice['notice']}.notice.json{end} /requests/{order}{end}")
+            partner.sftp_done(f"put {fetched}/{notice['id']}.notice.json{end} /requests/{order}{end}")
         shutil.rmtree(fetched)
         eventually(lambda: [one["state"] for one in erasure(partner, "list")] == ["review"], partner)
         (theirs,) = erasure(partner, "list")
         erasure(partner, "approve", theirs["id"], "--by", "Their officer")
-        answer = f"{notice['notice']}.certificate.json"
+        answer = f"{notice['id']}.certificate.json"
         eventually(lambda: answer in partner.sftp_done("ls /receipts/orders"), partner)
         partner.sftp_done("get -r /receipts/orders .")
 
         # What is not signed as it must be changes nothing.
         ours.file("denied", b"{}")
-        forged = f"{notice['notice']}.denied.json"
+        forged = f"{notice['id']}.denied.json"
         ours.sftp_done(
             f"put denied /requests/{forged}", f"put {partner.desk}/orders/{answer}.sig /requests/{forged}.sig"
         )
@@ -110,7 +110,7 @@ def test_a_recipient_who_logs_in_answers_by_a_file(tmp_path: Path) -> None:
         ours.sftp_done(*(f"put {partner.desk}/orders/{answer}{end} /requests/" for end in ("", ".sig")))
         eventually(lambda: erasure(ours, "notices", request)[0]["answer"] == "certificate", ours)
         eventually(lambda: ".acknowledged.json" in ours.sftp_done("ls /receipts/orders"), ours)
-        eventually(lambda: notice["notice"] not in ours.sftp_done("ls /receipts/notices"), ours)
+        eventually(lambda: notice["id"] not in ours.sftp_done("ls /receipts/notices"), ours)
         assert answer not in ours.sftp_done("ls /requests")
         (notice,) = erasure(ours, "notices", request)
         assert json.loads(notice["document"])["certificate"]["request"] == theirs["id"]
