@@ -47,8 +47,10 @@ class AuditLog:
         if signed is not None:
             self._origin = signed.origin
         if marker is not None and marker.origin != self._origin:
+            last = signed or Checkpoint(origin, 0, b"")
+            marker.require_of(last, directory)
             self._origin = marker.origin
-            contents = _continued(contents, marker, 0 if signed is None else signed.size)
+            contents = _continued(contents, marker, last.size)
         self._edge = self._rebuild(contents, signed)
         self._signed = signed or Checkpoint(origin, 0, self._edge.root)
         self._recent = contents.leaves

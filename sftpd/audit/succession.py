@@ -6,7 +6,6 @@ after them is the event `audit.restored`, which names the origin that it had, it
 """
 
 import base64
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -46,10 +45,24 @@ class Restored:
 class Marker(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What lies beside a log that was restored until it is signed again."""
 
+    was: str
+    """The origin that it had."""
+    size: int
+    """How many leaves were signed under it in the backup."""
     origin: str
     """The one that it is to have."""
     leaf: str
     """The first entry under it."""
+
+    def require_of(self, signed: Checkpoint, log: Path) -> None:
+        """Pass if it is about a log with this last checkpoint. Raises AuditError."""
+        if (self.was, self.size) != (signed.origin, signed.size):
+            raise AuditError(
+                f"is of a restored log of {self.size} leaves of {self.was}, and the log has {signed.size} of"
+                f" {signed.origin}",
+                where=str(log / _MARKER),
+                remedy="put the folder of logs that survived in place of the restored one as a whole",
+            )
 
     @classmethod
     def of(cls, log: Path) -> Self | None:
@@ -73,6 +86,19 @@ class _Restore(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     instance: str
     at: datetime
+
+
+class _Said(msgspec.Struct, frozen=True):
+    origin: str
+    size: int
+    root: str
+    becomes: str
+
+
+class _Event(msgspec.Struct, frozen=True):
+    type: str
+    time: str
+    data: msgspec.Raw
 
 
 def mark_all(logs: Path, instance: str, now: datetime) -> None:
@@ -118,7 +144,7 @@ def _mark(log: Path, head: Checkpoint, restore: _Restore) -> None:
         public={"origin": head.origin, "size": head.size, "root": root, "becomes": becomes},
         private={},
     )
-    marker = msgspec.json.encode(Marker(becomes, sealed.leaf.decode()))
+    marker = msgspec.json.encode(Marker(head.origin, head.size, becomes, sealed.leaf.decode()))
     replace_file(log / _MARKER, marker, scratch=log / "scratch", mode=PRIVATE_FILE)
 
 
@@ -127,13 +153,18 @@ def told(leaf: bytes, before: Edge) -> Restored | None:
 
     Raises AuditError where it tells of another tree.
     """
-    event = json.loads(leaf) if _IN_LEAF in leaf else {}
-    if event.get("type") != EVENT:
+    if _IN_LEAF not in leaf:
         return None
-    data = event["data"]
-    if (data["size"], data["root"]) != (before.size, base64.b64encode(before.root).decode()):
+    try:
+        event = msgspec.json.decode(leaf, type=_Event)
+        if event.type != EVENT:
+            return None
+        said = msgspec.json.decode(event.data, type=_Said)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as fault:
+        raise AuditError(f"leaf {before.size} is not an event", where=EVENT) from fault
+    if (said.size, said.root) != (before.size, base64.b64encode(before.root).decode()):
         raise AuditError(f"leaf {before.size} tells of another log than the one before it", where=EVENT)
-    return Restored(before.size, event["time"], data["origin"], data["becomes"])
+    return Restored(before.size, event.time, said.origin, said.becomes)
 
 
 def require_told(head: Checkpoint, restored: Sequence[Restored], *, where: str) -> None:

@@ -8,11 +8,10 @@ import pytest
 from ledgers import postgresql as postgresql
 
 _ON_THE_LEDGER = re.compile(
-    r"test_(ledger_(?!kills|postgresql)|exchange|retention|erasure|sequencer|service_schedule)"
+    r"test_(ledger_(leases|schema|statement|writer)|retention_(holds|standing|sweep)|sequencer"
+    r"|erasure_(desk|intake|notices|orders|replies)|exchange_(desk|queue|ration))"
 )
-_BRIEF = re.compile(
-    r"test_(ledger|retention_sweep|retention_holds|erasure_desk|exchange_ration|exchange_desk)"
-)
+_BRIEF = re.compile(r"test_(ledger|retention_sweep|erasure_replies|exchange_ration)")
 """Those that `make test` runs on PostgreSQL as well; the others' turn is `make soak`."""
 
 

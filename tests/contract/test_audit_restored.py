@@ -184,6 +184,28 @@ def test_a_stop_at_any_step_leaves_one_tree_an_origin(logs, monkeypatch, before,
     assert steps > 2
 
 
+def test_a_log_that_survived_is_not_mixed_with_a_restored_one(logs):
+    logs.append(b"a")
+    logs.back_up()
+    logs.append(b"b")
+    survived = logs.folder.with_name("survived")
+    shutil.copytree(logs.folder, survived)
+    logs.restore()
+    shutil.copytree(survived, logs.folder, dirs_exist_ok=True)
+    with pytest.raises(AuditError, match="restored log of 1 leaves of office/demo, and the log has 2"):
+        logs.append()
+    shutil.rmtree(logs.folder)
+    shutil.copytree(survived, logs.folder)
+    assert logs.append(b"c").origin == ORIGIN
+
+
+@pytest.mark.parametrize("data", ['"x"', "{}", '{"origin":1,"size":2,"root":"","becomes":""}'])
+def test_an_event_of_another_form_is_a_fault_with_its_place(logs, data):
+    logs.append(b"a", f'{{"type":"audit.restored","time":"x","data":{data}}}'.encode())
+    with pytest.raises(AuditError, match="leaf 1 is not an event"):
+        logs.verify()
+
+
 def test_another_origin_without_a_word_is_noticed(logs):
     logs.append(b"a")
     head = parse_checkpoint(logs.checkpoint())
@@ -196,9 +218,9 @@ def test_another_origin_without_a_word_is_noticed(logs):
 def test_a_word_about_another_tree_is_noticed(logs, monkeypatch):
     logs.append(b"a", b"b")
     logs.back_up()
-    real = succession.parse_checkpoint
-    wrong = lambda raw, **more: Checkpoint(real(raw).origin, 1, b"\0" * 32)  # noqa: E731
-    monkeypatch.setattr(succession, "parse_checkpoint", wrong)
+    size = parse_checkpoint(logs.checkpoint()).size
+    other = Checkpoint(ORIGIN, size, b"\0" * 32)
+    monkeypatch.setattr(succession, "parse_checkpoint", lambda *_, **__: other)
     logs.restore()
     logs.append()
     with pytest.raises(AuditError, match="leaf 2 tells of another log"):
