@@ -16,6 +16,7 @@ from functools import cache, partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import ledgers
 import sqlalchemy as sa
 from exchange_doubles import Crash, Fuse, FusedLedger, LocalRemote, ShellCommands
 
@@ -300,9 +301,9 @@ class Scene:
 
 
 def open_ledger(path: Path, clock) -> FusedLedger:
-    if not path.exists():
+    if ledgers.is_sqlite() and not path.exists():
         path.write_bytes(_empty_ledger())
-    return FusedLedger.open(f"sqlite:///{path}", clock=clock, seal=partial(seal, source="sftpd://test"))
+    return FusedLedger.open(ledgers.url(path), clock=clock, seal=partial(seal, source="sftpd://test"))
 
 
 @cache

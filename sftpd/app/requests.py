@@ -11,6 +11,7 @@ from sftpd.app.traffic import Traffic
 from sftpd.audit.checkpoint import VerifierKey
 from sftpd.config.link_model import LinkFile
 from sftpd.config.requests_model import PARTNER
+from sftpd.config.signers import Signer
 from sftpd.erasure import reminders
 from sftpd.erasure.answers import Shelf
 from sftpd.erasure.orders import Drop, Orders, Tools
@@ -49,7 +50,7 @@ class Requests:
         self._orders = [
             _orders(instance, file, traffic[file.name], places_of(file.name))
             for file in instance.config.links
-            if file.erasure.order_keys is not None
+            if file.erasure.order_keys is not None or file.erasure.answer_keys is not None
         ]
 
     def jobs(self) -> Iterator[Job]:
@@ -100,12 +101,18 @@ def _orders(instance: Instance, file: LinkFile, traffic: Traffic, places: Places
     settings = file.erasure
     drop = Drop(
         link=file.name,
-        signers=tuple(VerifierKey(signer.name, signer.public) for signer in settings.order_keys or ()),
+        signers=_keys(settings.order_keys),
+        answerers=_keys(settings.answer_keys),
+        signature_within=timedelta(seconds=settings.signature_within),
         instructs=settings.role == "processor" and settings.controller == PARTNER,
         requests=places["requests"],
         shelf=Shelf(places["receipts"], places["drafts"], instance.receipting),
         withdraw=traffic.withdraw_request,
         receiptless=partial(instance.receiptless, file.name),
     )
-    tools = Tools(instance.ledger, instance.erasure, instance.order_readers, instance.key)
+    tools = Tools(instance.ledger, instance.erasure, instance.order_readers, instance.key, instance.clock)
     return Orders(drop, tools, token_key(instance.key, f"order/{file.name}"))
+
+
+def _keys(signers: tuple[Signer, ...] | None) -> tuple[VerifierKey, ...]:
+    return tuple(VerifierKey(signer.name, signer.public) for signer in signers or ())

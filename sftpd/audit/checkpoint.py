@@ -115,6 +115,11 @@ class Checkpoint:
         return f"{self.origin}\n{self.size}\n{base64.b64encode(self.root).decode()}\n"
 
 
+def first_origin(origin: str) -> str:
+    """The origin of a log before it was restored from a backup for the first time: `INSTANCE/NAME`."""
+    return origin.partition("#")[0]
+
+
 def sign_checkpoint(checkpoint: Checkpoint, key: SigningKey) -> bytes:
     """The checkpoint as a note signed by `key`."""
     signature = key.verifier.key_id + key.sign(checkpoint.text.encode())
@@ -134,7 +139,7 @@ def parse_checkpoint(raw: bytes, *, where: str = "checkpoint") -> Checkpoint:
 def verify_checkpoint(
     raw: bytes, keys: Sequence[VerifierKey], *, origin: str, where: str = "checkpoint"
 ) -> Checkpoint:
-    """Read a checkpoint of `origin` signed by one of `keys`.
+    """Read a checkpoint signed by one of `keys`, of `origin` or of an era of it (audit.succession).
 
     Signatures of unknown keys are ignored. Raises AuditError, naming `where` and the line, if the form is
     wrong, the origin differs, no known key signed, or a known key's signature does not hold.
@@ -160,7 +165,7 @@ def verify_checkpoint(
             expected=f"one by {expected}",
         )
     checkpoint = _parse_text(text, where)
-    if checkpoint.origin != origin:
+    if origin not in (checkpoint.origin, first_origin(checkpoint.origin)):
         raise AuditError("checkpoint of another log", where=f"{where} line 1", expected=f"origin {origin}")
     return checkpoint
 

@@ -10,6 +10,7 @@ import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -19,6 +20,7 @@ from sftpd.audit.checkpoint import Checkpoint, SigningKey, sign_checkpoint, veri
 from sftpd.audit.journal import Journal, JournalContents, decode_journal, encode_journal
 from sftpd.audit.merkle import leaf_hash
 from sftpd.audit.published import CHECKPOINT, PublishedLog
+from sftpd.audit.succession import Marker
 from sftpd.audit.tiles import LEAF_LIMIT, TILE_WIDTH, Edge, Tile, encode_bundle, right_edge
 from sftpd.errors import AuditError
 
@@ -40,7 +42,15 @@ class AuditLog:
         self._scratch = directory / "scratch"
         self._published = PublishedLog(directory / "public")
         signed = self._last_checkpoint()
-        contents = self._journal_contents(fresh=signed is None)
+        marker = Marker.of(directory)
+        contents = self._journal_contents(fresh=signed is None, marker=marker)
+        if signed is not None:
+            self._origin = signed.origin
+        if marker is not None and marker.origin != self._origin:
+            last = signed or Checkpoint(origin, 0, b"")
+            marker.require_of(last, directory)
+            self._origin = marker.origin
+            contents = _continued(contents, marker, last.size)
         self._edge = self._rebuild(contents, signed)
         self._signed = signed or Checkpoint(origin, 0, self._edge.root)
         self._recent = contents.leaves
@@ -52,6 +62,7 @@ class AuditLog:
             self._journal.restart(contents.base, contents.leaves)
             self._publish(sign=signed is None or signed.size < self._edge.size)
             self._mend_partials()
+            Marker.remove(directory)
         except BaseException:
             self._journal.close()
             raise
@@ -59,6 +70,8 @@ class AuditLog:
     @classmethod
     def open(cls, directory: Path, *, origin: str, key: SigningKey) -> Self:
         """Open the log in `directory`, made if it is missing, and finish what a crash left undone.
+
+        `origin` is the first that it had. One that was restored from a backup goes on under an era of it.
 
         Raises AuditError if another process has it open, or if journal and tiles do not give the tree of the
         last checkpoint: it is never signed over.
@@ -145,15 +158,19 @@ class AuditLog:
             path.read_bytes(), [self._key.verifier], origin=self._origin, where=str(path)
         )
 
-    def _journal_contents(self, *, fresh: bool) -> JournalContents:
-        """What the journal holds; a log that was never signed gets an empty one."""
+    def _journal_contents(self, *, fresh: bool, marker: Marker | None) -> JournalContents:
+        """What the journal holds; a log that was never signed gets an empty one.
+
+        Nothing is in that but the leaf of a restore, where a crash came before the first checkpoint.
+        """
         path = self._journal_path
         if not path.exists():
             if not fresh:
                 raise AuditError("the journal of a signed log is missing", where=str(path), remedy=_RESTORE)
             replace_file(path, encode_journal(0, []), scratch=self._scratch, mode=PRIVATE_FILE)
         contents = decode_journal(path.read_bytes(), str(path))
-        if fresh and contents.stop:
+        first = [] if marker is None else [marker.leaf.encode()]
+        if fresh and contents.leaves not in ([], first):
             raise AuditError(
                 "the checkpoint of a log with leaves is missing",
                 where=str(self._published.public / CHECKPOINT),
@@ -165,7 +182,7 @@ class AuditLog:
         """The tree of full tiles and journal, once it is known to contain the signed one. Writes nothing."""
         edge = Edge.restore(contents.base, self._published.hashes)
         if signed is None:
-            return edge
+            signed = Checkpoint(self._origin, 0, edge.root)
         if not contents.base <= signed.size <= contents.stop:
             raise AuditError(
                 f"holds leaves {contents.base} to {contents.stop} and no whole record at byte {contents.end}",
@@ -228,6 +245,14 @@ class AuditLog:
         path = self._published.public / name
         make_directory(path.parent)
         replace_file(path, data, scratch=self._scratch, mode=PUBLIC_FILE, durable=durable)
+
+
+def _continued(contents: JournalContents, marker: Marker, signed: int) -> JournalContents:
+    """What was signed, and after it the leaf that tells of the restore.
+
+    What was never signed was not taken from the outbox either, and comes again.
+    """
+    return replace(contents, leaves=[*contents.leaves[: signed - contents.base], marker.leaf.encode()])
 
 
 def _lock(directory: Path) -> int:

@@ -16,6 +16,12 @@ from sftpd.errors import AuditError
 SUFFIX = ".sig"
 """What `ssh-keygen -Y sign` adds to the name of a file to name its signature."""
 
+SIGNERS = b"allowed_signers"
+"""The file beside what is signed that says whose signatures count (ssh-keygen(1), ALLOWED SIGNERS)."""
+
+SIGNERS_LIMIT = 1 << 20
+"""Bytes of it that are read."""
+
 _MAGIC = b"SSHSIG"
 _VERSION = 1
 _KEY_TYPE = b"ssh-ed25519"
@@ -72,6 +78,16 @@ def allowed_signer(key: VerifierKey, namespace: str) -> str:
     """The line of an `allowed_signers` file by which `key` may sign in `namespace` (ssh-keygen(1))."""
     public = base64.b64encode(_wire(key)).decode()
     return f'{key.name} namespaces="{namespace}" {_KEY_TYPE.decode()} {public}'
+
+
+def allowing(signers: bytes, key: VerifierKey, namespace: str) -> bytes | None:
+    """An `allowed_signers` file by which `key` may sign too; None for one by which it may already.
+
+    What it says stays: what earlier keys have signed is still to be verified.
+    """
+    line = allowed_signer(key, namespace)
+    known = signers.decode(errors="replace").splitlines()
+    return None if line in known else "".join(f"{each}\n" for each in (*known, line)).encode()
 
 
 def fingerprint(key: VerifierKey) -> str:

@@ -10,16 +10,19 @@ from sftpd.audit.journal import decode_journal
 from sftpd.audit.merkle import HASH_SIZE, consistency_proof, leaf_hash
 from sftpd.audit.merkle import verify_consistency as consistent
 from sftpd.audit.published import CHECKPOINT, PublishedLog
+from sftpd.audit.succession import Restored, lost, require_told, told
 from sftpd.audit.tiles import TILE_WIDTH, Edge, Tile, encode_bundle, right_edge
 from sftpd.errors import AuditError
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """What was verified: a log of `size` leaves with this root."""
+    """What was verified: a log of `size` leaves with this root, and how its origin came to be."""
 
+    origin: str
     size: int
     root: bytes
+    restored: tuple[Restored, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +46,11 @@ def verify_log(
     head = _signed_head(log, keys, origin)
     edge = Edge()
     difference: _Difference | None = None
+    restored: list[Restored] = []
     for index in range(-(-head.size // TILE_WIDTH)):
         for leaf in log.bundle(index, head.size)[1]:
+            if (found := told(leaf, edge)) is not None:
+                restored.append(found)
             edge.append(leaf_hash(leaf))
         for tile, data in edge.take_completed():
             difference = difference or _compare(log, tile, data)
@@ -57,17 +63,35 @@ def verify_log(
     _verify_narrower(log, head.size)
     if journal is not None:
         _verify_journal(log, journal, head)
-    return Verified(head.size, head.root)
+    require_told(head, restored, where=str(public / CHECKPOINT))
+    return Verified(head.origin, head.size, head.root, tuple(restored))
 
 
-def verify_consistency(old: bytes, public: Path, keys: Sequence[VerifierKey], *, origin: str) -> Verified:
+def verify_consistency(
+    old: bytes,
+    public: Path,
+    keys: Sequence[VerifierKey],
+    *,
+    origin: str,
+    restored: Sequence[Restored] = (),
+) -> Verified:
     """Verify that the log in `public` only grew since `old`, a checkpoint of it that was kept.
 
-    Raises AuditError if either signature does not hold, or the log was rewritten or is smaller.
+    `restored` is what `verify_log` found. Raises AuditError if either signature does not hold, the log was
+    rewritten or is smaller, and where a restore from a backup lost leaves that `old` had.
     """
     kept = verify_checkpoint(old, keys, origin=origin, where="kept checkpoint")
     log = PublishedLog(public)
     head = _signed_head(log, keys, origin)
+    restore = lost(restored, kept)
+    if restore is not None:
+        raise AuditError(
+            f"restored at {restore.time} from a backup of {restore.index} leaves, and goes on as"
+            f" {restore.becomes}: what was signed after them as {kept.origin} is lost",
+            where=str(public),
+            expected=f"the {kept.size} leaves it had",
+            remedy="ask its owner for what happened between the backup and the restore",
+        )
     if kept.size > head.size:
         raise AuditError(
             f"the log has {head.size} leaves", where=str(public), expected=f"at least the {kept.size} it had"
@@ -79,7 +103,7 @@ def verify_consistency(old: bytes, public: Path, keys: Sequence[VerifierKey], *,
             where=str(public),
             expected=f"the first {kept.size} leaves unchanged",
         )
-    return Verified(head.size, head.root)
+    return Verified(head.origin, head.size, head.root)
 
 
 def _signed_head(log: PublishedLog, keys: Sequence[VerifierKey], origin: str) -> Checkpoint:

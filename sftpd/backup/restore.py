@@ -17,6 +17,7 @@ from typing import BinaryIO
 import msgspec
 
 from sftpd.audit.checkpoint import VerifierKey
+from sftpd.audit.succession import mark_all
 from sftpd.backup import reader
 from sftpd.backup.adopt import Adopted, Moved, adopt
 from sftpd.backup.manifest import BackupError, Entry, Summary
@@ -46,7 +47,7 @@ def restore(archive: Path, target: Path, key: VerifierKey | None, clock: Clock) 
     """Make the folder `target` out of a backup; with `key` the backup must be signed by it.
 
     Raises BackupError where it is not whole, RefusedError `NOT_EMPTY` where the folder holds anything,
-    LedgerError, OSError.
+    LedgerError, AuditError, OSError.
     """
     target = target.absolute()
     _require_empty(target)
@@ -64,6 +65,8 @@ def restore(archive: Path, target: Path, key: VerifierKey | None, clock: Clock) 
             if not (draft / "state" / "ledger.db").is_file():
                 raise BackupError("holds no ledger", where=str(archive))
             adopted = adopt(draft / "state" / "ledger.db", taking.moved(), verified, clock)
+            # What was signed after the backup is not known here: no origin may have another tree for it.
+            mark_all(draft / "state" / "audit", verified.instance, clock.now())
             draft.chmod(_MODE)
             taking.finish()
             draft.rename(target)

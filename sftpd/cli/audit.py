@@ -123,6 +123,8 @@ def verify(
         print_json({"valid": True, "key": str(verifier), "logs": rows})
     else:
         print_table(("log", "size", "root"), ([row["log"], row["size"], row["root"]] for row in rows))
+        for line in (_restored(row["log"], one) for row in rows for one in row["restored"]):
+            print(line)
         print(f"valid, signed by {verifier}")
 
 
@@ -160,9 +162,14 @@ def _verified(log: LogFiles, key: "VerifierKey", kept: Path | None) -> dict[str,
 
     found = verify_log(log.public, [key], origin=log.origin, journal=log.journal)
     if kept is not None:
-        verify_consistency(read_file(kept), log.public, [key], origin=log.origin)
+        verify_consistency(read_file(kept), log.public, [key], origin=log.origin, restored=found.restored)
     root = b64encode(found.root).decode()
-    return {"log": log.name, "origin": log.origin, "size": found.size, "root": root}
+    restored = [{"time": one.time, "size": one.index, "origin": one.origin} for one in found.restored]
+    return {"log": log.name, "origin": found.origin, "size": found.size, "root": root, "restored": restored}
+
+
+def _restored(log: str, one: dict[str, Any]) -> str:
+    return f"{log}: restored {one['time']} from a backup of {one['size']} leaves, then {one['origin']}"
 
 
 def _show_events(events: list[dict[str, Any]], as_json: bool) -> None:

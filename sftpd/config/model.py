@@ -52,7 +52,7 @@ class Section(BaseModel):
 
 def _ledger_url(url: str) -> str:
     scheme, _, rest = url.partition("://")
-    if scheme.partition("+")[0] not in ("sqlite", "postgresql") or not rest:
+    if scheme not in ("sqlite", "postgresql+psycopg") or not rest:
         raise fault("not a ledger URL, allowed: sqlite:///PATH or postgresql+psycopg://USER@HOST/DATABASE")
     user, at, _ = rest.rpartition("@")
     if (at and ":" in user) or "password=" in rest:

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from sftpd.config.model import Section
-from sftpd.config.signers import OrderSigners
+from sftpd.config.signers import AnswerSigners, OrderSigners
 from sftpd.config.values import Seconds, Text
 
 PARTNER = "partner"
@@ -21,6 +21,10 @@ class RequestsSection(Section):
     """To whom a processor forwards requests: `partner`, the counterparty, or a name and an address."""
     order_keys: OrderSigners | None = Field(default=None, examples=["file:keys/partner_orders"])
     """Who may order erasures by a file in `/requests`; if left out such files do nothing."""
+    answer_keys: AnswerSigners | None = Field(default=None, examples=["file:keys/partner_answers"])
+    """Who may answer our notices by a file in `/requests`; if left out such files do nothing."""
+    signature_within: Annotated[Seconds, Field(gt=0)] = 3600.0
+    """How long an order or answer may wait there for its signature; then it is refused."""
     reminders: tuple[Annotated[Seconds, Field(gt=0)], ...] = Field(
         default=("P7D", "P1D"), validate_default=True
     )

@@ -1,4 +1,4 @@
-"""Who may sign receipts or orders: what an `allowed_signers` file says (ssh-keygen(1), ALLOWED SIGNERS)."""
+"""Who may sign receipts, orders or answers: an `allowed_signers` file (ssh-keygen(1), ALLOWED SIGNERS)."""
 
 import re
 from collections.abc import Iterator
@@ -18,10 +18,14 @@ NAMESPACE = "receipt@sftpd"
 ORDER_NAMESPACE = "order@sftpd"
 """That of the signatures of orders to erase a person."""
 
+ANSWER_NAMESPACE = "answer@sftpd"
+"""That of the signatures of answers to notices that a person was erased."""
+
 _LINE_FORM = 'NAME namespaces="{}" ssh-ed25519 KEY'
 _FORMS = {
     NAMESPACE: f"lines as `sftpd audit signer` prints them: {_LINE_FORM.format(NAMESPACE)}",
     ORDER_NAMESPACE: f"lines of the form {_LINE_FORM.format(ORDER_NAMESPACE)}",
+    ANSWER_NAMESPACE: f"lines of the form {_LINE_FORM.format(ANSWER_NAMESPACE)}",
 }
 
 _LINE = re.compile(
@@ -102,3 +106,4 @@ _KIND = Kind("`file:` path of an `allowed_signers` file, or its lines")
 
 Signers = Annotated[tuple[Signer, ...], _reader(NAMESPACE), _KIND]
 OrderSigners = Annotated[tuple[Signer, ...], _reader(ORDER_NAMESPACE), _KIND]
+AnswerSigners = Annotated[tuple[Signer, ...], _reader(ANSWER_NAMESPACE), _KIND]

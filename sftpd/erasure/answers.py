@@ -4,7 +4,6 @@ Each document lies in `orders/` with a detached signature (SSHSIG) beside it, wh
 `allowed_signers` there says whose signatures count. A document is the same whenever it is made again.
 """
 
-import os
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
@@ -27,11 +26,12 @@ FOLDER = b"orders"
 
 _FORMAT = "sftpd answer v1"
 _FORWARD_FORMAT = "sftpd forwarded request v1"
-_SIGNERS = b"allowed_signers"
-_SIGNERS_LIMIT = 1 << 20
 
-Status = Literal["refused", "accepted", "denied", "partial", "certificate"]
-"""What became of an order; of the last two the document is the certificate itself."""
+Status = Literal["refused", "accepted", "denied", "partial", "certificate", "acknowledged"]
+"""What became of an order; for `partial` and `certificate` the document is the certificate itself.
+
+`acknowledged`: it was no order, but the answer to a notice of ours, and it counts.
+"""
 
 
 class Answer(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -124,21 +124,13 @@ def withdraw(shelf: Shelf, names: Iterable[bytes]) -> None:
 
 
 def _signers(folder: Root, key: SigningKey) -> dict[bytes, bytes]:
-    """The file that says that our signatures count, if it does not say so yet; earlier keys stay in it."""
-    line = sshsig.allowed_signer(key.verifier, NAMESPACE)
-    known = _lines(folder)
-    return {} if line in known else {_SIGNERS: "".join(f"{each}\n" for each in (*known, line)).encode()}
-
-
-def _lines(folder: Root) -> list[str]:
+    """The file that says that our signatures count, if it does not say so yet."""
     try:
-        fd = folder.open((_SIGNERS,), os.O_RDONLY | os.O_NOFOLLOW)
+        known = folder.read((sshsig.SIGNERS,), sshsig.SIGNERS_LIMIT)
     except FileNotFoundError:
-        return []
-    try:
-        return os.read(fd, _SIGNERS_LIMIT).decode(errors="replace").splitlines()
-    finally:
-        os.close(fd)
+        known = b""
+    signers = sshsig.allowing(known, key.verifier, NAMESPACE)
+    return {} if signers is None else {sshsig.SIGNERS: signers}
 
 
 def _canonical(document: msgspec.Struct, **more: str) -> bytes:

@@ -98,17 +98,30 @@ class _Identity(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     identity_format: str
 
 
+class _Encoded(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    value: _Text
+    encoding: str
+
+
 class _OpenDsr(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """A request of OpenGDPR 1.0; what it says besides the person, and whom to call back, is not used."""
+    """A request of OpenGDPR 1.0, or of OpenDSR 2.0 or 3.0, which names identities by their types.
+
+    What it says besides the person, and whom to call back, is not used.
+    """
 
     subject_request_id: _Id
     subject_request_type: str
     submitted_time: _Instant
-    subject_identities: Annotated[tuple[_Identity, ...], Meta(min_length=1, max_length=100)]
+    subject_identities: (
+        Annotated[tuple[_Identity, ...], Meta(min_length=1, max_length=100)]
+        | Annotated[dict[str, _Encoded], Meta(min_length=1, max_length=100)]
+    )
     regulation: str | None = None
     api_version: str | None = None
     status_callback_urls: tuple[str, ...] = ()
     extensions: dict[str, Any] | None = None
+    group_id: str | None = None
+    skip_waiting_period: bool | None = None
 
 
 Fault = Literal[
@@ -169,7 +182,10 @@ def _imported(content: bytes) -> Order:
     request = _decoded(content, _OpenDsr)
     if request.subject_request_type != Kind.ERASURE:
         raise refused("only requests of the type erasure are carried out", "ORDER_TYPE")
-    identifiers = tuple(_identifier(number, one) for number, one in enumerate(request.subject_identities, 1))
+    named = request.subject_identities
+    if isinstance(named, dict):
+        named = tuple(_Identity(kind, one.value, one.encoding) for kind, one in named.items())
+    identifiers = tuple(_identifier(number, one) for number, one in enumerate(named, 1))
     return Order(request.subject_request_id, Kind.ERASURE, request.submitted_time, identifiers)
 
 

@@ -1,6 +1,9 @@
-"""Orders as rows of the ledger: each file with its signature once, what it opened, and its answers."""
+"""Orders as rows of the ledger: each file with its signature once, what it opened, and its answers.
 
-from collections.abc import Sequence
+Answers to our notices are rows of theirs too, for they come in as orders do.
+"""
+
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -8,7 +11,6 @@ from typing import Any
 import sqlalchemy as sa
 
 from sftpd.audit import sshsig
-from sftpd.erasure.order import SUFFIX
 from sftpd.ledger import tables
 from sftpd.ledger.database import in_parts
 from sftpd.ledger.writer import Unit
@@ -38,12 +40,21 @@ class Dropped:
     """An order that nobody has gone over yet, with its signature."""
 
     content: Received
-    signature: Received
+    signature: Received | None
+    """None where it did not come in time."""
+
+    @property
+    def transfers(self) -> tuple[str, str]:
+        """The transfers of both, empty for a signature that did not come."""
+        return self.content.transfer, "" if self.signature is None else self.signature.transfer
 
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """An order that was gone over; refused if it has no request, and not settled yet."""
+    """An order that was gone over; refused if it has a reason, and not settled yet.
+
+    With neither a request nor a reason it is an answer to a notice, and its name is the notice's.
+    """
 
     transfer: str
     signature: str
@@ -56,16 +67,22 @@ class Taken:
     answer: str | None
 
 
-def dropped(conn: sa.Connection, link: str) -> list[Dropped]:
-    """The orders of a link that are complete and new, at most BATCH, in the order in which they came."""
+def dropped(
+    conn: sa.Connection, link: str, counts: Callable[[bytes], bool], unsigned_by: datetime
+) -> list[Dropped]:
+    """The orders of a link that are complete and new, at most BATCH, in the order in which they came.
+
+    Orders are files whose name `counts`. Those are complete, too, that came until `unsigned_by` and have no
+    signature.
+    """
     files = {one.name: one for one in _received(conn, link)}
     pairs = []
     for name, content in files.items():
         signature = files.get(name + sshsig.SUFFIX.encode())
-        if name.endswith(SUFFIX) and signature is not None:
+        if counts(name) and (signature is not None or content.at <= unsigned_by):
             pairs.append(Dropped(content, signature))
     known = _known(conn, [pair.content.transfer for pair in pairs])
-    new = (pair for pair in pairs if (pair.content.transfer, pair.signature.transfer) not in known)
+    new = (pair for pair in pairs if pair.transfers not in known)
     return sorted(new, key=lambda pair: pair.content.transfer)[:BATCH]
 
 
@@ -97,7 +114,8 @@ def unsettled(conn: sa.Connection, link: str) -> list[Taken]:
 
 def insert(unit: Unit, link: str, order: Dropped, **values: Any) -> None:
     """Enter that an order was gone over; `values`: its name, digest and request, or why it is refused."""
-    pair = {"transfer": order.content.transfer, "signature": order.signature.transfer}
+    transfer, signature = order.transfers
+    pair = {"transfer": transfer, "signature": signature}
     unit.conn.execute(_order.insert().values(**pair, link=link, taken_at=unit.now, settled=False, **values))
 
 

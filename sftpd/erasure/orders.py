@@ -5,6 +5,7 @@
 
 Each step is on record before the next and may be repeated, so that a crash anywhere leaves nothing undone.
 An order of the same name and content has no second effect; one of the same name and other content is refused.
+What a counterparty answers to our notices comes in beside them, and is over as soon as it is on record.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ import os
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from functools import partial
 from typing import Any, TypeVar
 
@@ -20,7 +22,8 @@ import structlog
 
 from sftpd.audit.canonical import instant
 from sftpd.audit.checkpoint import SigningKey, VerifierKey
-from sftpd.erasure import answers, order, order_records, records, traces
+from sftpd.clock import Clock
+from sftpd.erasure import answers, order, order_records, records, replies, traces
 from sftpd.erasure.answers import Answer, Shelf, Status
 from sftpd.erasure.desk import ErasureDesk
 from sftpd.erasure.messages import NoOrder
@@ -28,6 +31,7 @@ from sftpd.erasure.order import Order
 from sftpd.erasure.order_records import Dropped, Received, Taken
 from sftpd.erasure.readers import Readers
 from sftpd.erasure.records import Request
+from sftpd.erasure.replies import Replied, Reply
 from sftpd.erasure.request import UNSEARCHED, State
 from sftpd.errors import RefusedError, SftpdError
 from sftpd.files.beneath import Root
@@ -54,6 +58,11 @@ class Drop:
 
     link: str
     signers: tuple[VerifierKey, ...]
+    """Where there are none, no file is an order."""
+    answerers: tuple[VerifierKey, ...]
+    """Who may answer our notices; where there are none, no file is such an answer."""
+    signature_within: timedelta
+    """How long a file may wait for its signature."""
     instructs: bool
     """Whether the counterparty is the controller for whom we process, so that its order is an instruction."""
     requests: Root
@@ -73,6 +82,7 @@ class Tools:
     readers: Readers
     """For orders alone, so that none waits for a search."""
     key: SigningKey
+    clock: Clock
 
 
 class Orders:
@@ -85,6 +95,7 @@ class Orders:
         self._desk = tools.desk
         self._readers = tools.readers
         self._key = tools.key
+        self._clock = tools.clock
         self._secret = secret
 
     def take_in(self) -> bool:
@@ -92,8 +103,9 @@ class Orders:
 
         It takes no time to speak of. Raises LedgerError; what fails for another reason is tried again.
         """
+        unsigned_by = self._clock.now() - self._drop.signature_within
         with self._ledger.read() as conn:
-            found = order_records.dropped(conn, self._drop.link)
+            found = order_records.dropped(conn, self._drop.link, self._counts, unsigned_by)
         for one in found:
             self._one(self._take, one, one.content.transfer)
         for taken in self._unsettled():
@@ -116,25 +128,38 @@ class Orders:
         with self._ledger.read() as conn:
             return order_records.unsettled(conn, self._drop.link)
 
-    def _take(self, dropped: Dropped) -> None:
-        try:
-            found = self._understood(dropped)
-        except RefusedError as refusal:
-            self._ledger.write(partial(self._refuse, dropped, refusal))
-            return
-        if found is not None:
-            self._ledger.write(partial(self._accept, dropped, *found))
+    def _counts(self, name: bytes) -> bool:
+        """Whether a file of that name is looked at."""
+        signers = self._drop.signers if replies.named(name) is None else self._drop.answerers
+        return bool(signers) and (name.endswith(order.SUFFIX) or replies.named(name) is not None)
 
-    def _understood(self, dropped: Dropped) -> tuple[Order, str, Request] | None:
-        """An order whose signature holds, its digest and the request for it; None while files are changing.
+    def _take(self, dropped: Dropped) -> None:
+        reply = replies.named(dropped.content.name)
+        try:
+            enter = self._order(dropped) if reply is None else self._reply(dropped, reply)
+        except RefusedError as refusal:
+            enter = partial(self._refuse, dropped, refusal)
+        if enter is not None:
+            self._ledger.write(enter)
+
+    def _reply(self, dropped: Dropped, reply: Reply) -> Callable[[Unit], None] | None:
+        """What enters an answer whose signature holds; None while files are changing. Raises RefusedError."""
+        if dropped.content.size > replies.LIMIT:
+            raise replies.refused(f"an answer has at most {replies.LIMIT} bytes", "ANSWER_SIZE")
+        content, signature = self._signed(dropped, partial(replies.refused, reason="ANSWER_SIGNATURE"))
+        if content is None or signature is None:
+            return None
+        replied = replies.verified(reply, content, signature, self._drop.answerers)
+        return partial(self._acknowledge, dropped, replied)
+
+    def _order(self, dropped: Dropped) -> Callable[[Unit], None] | None:
+        """What enters an order whose signature holds, and the request for it; None while files are changing.
 
         Raises RefusedError for what is no order that counts, ProcessError.
         """
         if dropped.content.size > order.LIMIT:
             raise order.refused(f"an order has at most {order.LIMIT} bytes", "ORDER_SIZE")
-        if dropped.signature.size > order.SIGNATURE_LIMIT:
-            raise order.refused("the file beside it is no signature", "ORDER_SIGNATURE")
-        content, signature = self._read(dropped.content), self._read(dropped.signature)
+        content, signature = self._signed(dropped, partial(order.refused, reason="ORDER_SIGNATURE"))
         if content is None or signature is None:
             return None
         signer = order.verify(content, signature, self._drop.signers)
@@ -143,7 +168,22 @@ class Orders:
         made = self._desk.intake.made(self._drop.link, found.identifiers, dropped.content.at, by)
         if self._drop.instructs:
             made = replace(made, instructed_at=dropped.content.at)
-        return found, hmac.new(self._secret, content, hashlib.sha256).hexdigest(), made
+        digest = hmac.new(self._secret, content, hashlib.sha256).hexdigest()
+        return partial(self._accept, dropped, found, digest, made)
+
+    def _signed(
+        self, dropped: Dropped, refused: Callable[[str], RefusedError]
+    ) -> tuple[bytes | None, bytes | None]:
+        """A file and its signature as they are now, None for what another has taken the place of.
+
+        Raises what `refused` makes where there is no signature.
+        """
+        if dropped.signature is None:
+            seconds = self._drop.signature_within.total_seconds()
+            raise refused(f"no signature came to lie beside it within {seconds:g} seconds")
+        if dropped.signature.size > order.SIGNATURE_LIMIT:
+            raise refused("the file beside it is no signature")
+        return self._read(dropped.content), self._read(dropped.signature)
 
     def _read(self, file: Received) -> bytes | None:
         """The content of a received file; None where another, or none, is there now."""
@@ -183,6 +223,15 @@ class Orders:
         private = {"order": found.order, "operator": made.opened_by, "reason": found.reason}
         unit.record(Event("order.accepted" if earlier is None else "order.repeated", link, public, private))
 
+    def _acknowledge(self, dropped: Dropped, replied: Replied, unit: Unit) -> None:
+        try:
+            entered = replies.enter(unit, self._drop.link, replied)
+        except RefusedError as refusal:
+            self._refuse(dropped, refusal, unit)
+            return
+        if entered:
+            order_records.insert(unit, self._drop.link, dropped, name=replied.reply.notice)
+
     def _refuse(self, dropped: Dropped, refusal: RefusedError, unit: Unit) -> None:
         link, transfer = self._drop.link, dropped.content.transfer
         text = refusal.what if refusal.where is None else f"{refusal.where}: {refusal.what}"
@@ -202,17 +251,19 @@ class Orders:
     def _answer(self, taken: Taken) -> None:
         gone = self._withdraw(taken)
         if taken.request is None:
-            self._answer_refused(taken, gone)
+            self._answer_at_once(taken, gone)
         else:
             self._answer_accepted(taken, taken.request, gone)
 
-    def _answer_refused(self, taken: Taken, gone: bool) -> None:
+    def _answer_at_once(self, taken: Taken, gone: bool) -> None:
+        """Answer what has come to its end: it is refused, or acknowledges a notice."""
+        status: Status = "acknowledged" if taken.reason is None else "refused"
         if taken.answer is None:
-            refusal = self._said(taken, "refused", reason=taken.reason, text=taken.text)
-            self._post(f"{taken.transfer}.refused.json", answers.content(refusal))
+            said = self._said(taken, status, reason=taken.reason, text=taken.text)
+            self._post(f"{taken.name or taken.transfer}.{status}.json", answers.content(said))
         if taken.answer is None or gone:
-            said = {"answer": "refused", "settled": gone}
-            self._ledger.write(lambda unit: order_records.update(unit, taken, **said))
+            values = {"answer": status, "settled": gone}
+            self._ledger.write(lambda unit: order_records.update(unit, taken, **values))
 
     def _answer_accepted(self, taken: Taken, request_id: str, gone: bool) -> None:
         with self._ledger.read() as conn:

@@ -6,7 +6,6 @@ A crash anywhere leaves the cursor where it was: the same receipts are then made
 their place stay as they are.
 """
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
@@ -31,13 +30,8 @@ from sftpd.ledger.database import in_parts
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.writer import Unit
 
-SIGNERS = b"allowed_signers"
-"""The file beside the receipts that says whose signatures count (ssh-keygen(1), ALLOWED SIGNERS)."""
-
 _BATCH = 512
 """Leaves that are gone over between two moves of the cursor."""
-
-_SIGNERS_LIMIT = 1 << 20
 
 _cursor = tables.receipt_cursor
 _log = structlog.get_logger()
@@ -111,23 +105,17 @@ class Receipts:
             left = [entry.name for entry in listing]
         for name in left:
             self._drafts.unlink((name,))
-        line = sshsig.allowed_signer(self._key.verifier, receipt.NAMESPACE)
-        known = self._signers()
-        if line not in known:
-            # What earlier keys have signed is still to be verified.
-            self._put(self._receipts, {SIGNERS: "".join(f"{each}\n" for each in (*known, line)).encode()})
+        signers = sshsig.allowing(self._signers(), self._key.verifier, receipt.NAMESPACE)
+        if signers is not None:
+            self._put(self._receipts, {sshsig.SIGNERS: signers})
             self._receipts.sync()
         self._ready = True
 
-    def _signers(self) -> list[str]:
+    def _signers(self) -> bytes:
         try:
-            fd = self._receipts.open((SIGNERS,), os.O_RDONLY | os.O_NOFOLLOW)
+            return self._receipts.read((sshsig.SIGNERS,), sshsig.SIGNERS_LIMIT)
         except FileNotFoundError:
-            return []
-        try:
-            return os.read(fd, _SIGNERS_LIMIT).decode(errors="replace").splitlines()
-        finally:
-            os.close(fd)
+            return b""
 
     def _due(self, head: Checkpoint, start: int, stop: int) -> Iterator[tuple[Parts, bytes]]:
         """The receipts of the leaves from `start` up to `stop`, by where they are to lie."""

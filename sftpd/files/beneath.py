@@ -151,6 +151,14 @@ class Root:
         number = errno.EISDIR if kind == modes.S_IFDIR else errno.ENXIO
         raise OSError(number, os.strerror(number), _joined(parts))
 
+    def read(self, parts: Parts, limit: int) -> bytes:
+        """The first `limit` bytes of a regular file, which is no link. Raises as `open` does."""
+        fd = self.open(parts, os.O_RDONLY | os.O_NOFOLLOW)
+        try:
+            return os.read(fd, limit)
+        finally:
+            os.close(fd)
+
     def stat(self, parts: Parts, *, follow: bool = True) -> os.stat_result:
         """The attributes of what the path names, or of the link itself when not to follow."""
         if not parts:

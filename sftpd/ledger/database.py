@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 
 from sftpd.errors import LedgerError
 from sftpd.ledger.statement import Statement
@@ -21,29 +21,46 @@ _QUERY_LIMIT = 500
 
 _VERSION = sa.Table("alembic_version", sa.MetaData(), sa.Column("version_num", sa.Text))
 """Where Alembic keeps the version."""
-_BEGIN_WRITING = Statement(sa.text("BEGIN IMMEDIATE"))
-_BEGIN = Statement(sa.text("BEGIN"))
+_LOCK = "SELECT pg_advisory_xact_lock(1935766640)"
+"""Waits until no other writer is in a transaction of the same database; the number is ours alone."""
+_BEGIN_WRITING = {
+    "sqlite": Statement(sa.text("BEGIN IMMEDIATE")),
+    "postgresql": Statement(sa.text(f"BEGIN ISOLATION LEVEL READ COMMITTED; {_LOCK}")),
+}
+_DURABLE = (
+    "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+)
 _MIGRATIONS = Path(__file__).parent / "migrations"
 
 
 def open_engine(url: str) -> sa.Engine:
     """Connect to the database at `url` and set it up for durable commits.
 
-    SQLite runs in WAL mode with `synchronous=FULL`: a commit that was answered survives power loss.
+    SQLite runs in WAL mode with `synchronous=FULL`, PostgreSQL with `synchronous_commit`: a commit that was
+    answered survives power loss. A reader's transaction sees one state of the database.
     """
+    if sa.make_url(url).get_backend_name() == "postgresql":
+        engine = sa.create_engine(url, isolation_level="REPEATABLE READ", pool_pre_ping=True)
+        sa.event.listen(engine, "connect", _prepare_postgresql)
+        sa.event.listen(engine, "begin", _begin_postgresql)
+        return engine
     engine = sa.create_engine(url)
-    if engine.dialect.name == "sqlite":
-        sa.event.listen(engine, "connect", _prepare_sqlite)
-        sa.event.listen(engine, "begin", _begin_sqlite)
+    sa.event.listen(engine, "connect", _prepare_sqlite)
+    sa.event.listen(engine, "begin", _begin_sqlite)
     return engine
 
 
 def for_writing(engine: sa.Engine) -> sa.Engine:
     """The same database, where each transaction is a writer's from its beginning.
 
-    A SQLite transaction that reads first cannot turn into a writer once another process has written.
+    A SQLite transaction that reads first cannot turn into a writer once another process has written. On
+    PostgreSQL a writer waits for others as well, and then sees what they committed: what a unit of work read
+    holds until it is committed, on however many machines others are at work.
     """
-    return engine.execution_options(begin_writing=True)
+    writing = engine.execution_options(begin_writing=True)
+    if engine.dialect.name == "postgresql":
+        return writing.execution_options(isolation_level="READ COMMITTED")
+    return writing
 
 
 def connect_by_hand(engine: sa.Engine) -> tuple[sa.Connection, Statement]:
@@ -53,7 +70,12 @@ def connect_by_hand(engine: sa.Engine) -> tuple[sa.Connection, Statement]:
     """
     conn = engine.execution_options(isolation_level="AUTOCOMMIT", begins_by_hand=True).connect()
     conn.detach()
-    return conn, _BEGIN_WRITING if engine.dialect.name == "sqlite" else _BEGIN
+    return conn, _BEGIN_WRITING[engine.dialect.name]
+
+
+def is_gone(connection: PoolProxiedConnection) -> bool:
+    """Whether the database ended a connection, as a server does that is started anew."""
+    return bool(getattr(connection.dbapi_connection, "closed", False))
 
 
 def migrate(engine: sa.Engine) -> None:
@@ -118,6 +140,20 @@ def _begin_sqlite(connection: sa.Connection) -> None:
     cursor = connection.connection.cursor()
     cursor.execute("BEGIN IMMEDIATE" if writing else "BEGIN")
     cursor.close()
+
+
+def _prepare_postgresql(connection: DBAPIConnection, _record: ConnectionPoolEntry) -> None:
+    cursor = connection.cursor()
+    cursor.execute(_DURABLE)
+    cursor.close()
+    connection.commit()
+
+
+def _begin_postgresql(connection: sa.Connection) -> None:
+    if connection.get_execution_options().get("begin_writing", False):
+        cursor = connection.connection.cursor()
+        cursor.execute(_LOCK)
+        cursor.close()
 
 
 def in_parts(values: Sequence[T]) -> Iterator[Sequence[T]]:

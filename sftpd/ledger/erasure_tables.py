@@ -82,12 +82,14 @@ erasure_order = sa.Table(
     "erasure_order",
     metadata,
     sa.Column("transfer", sa.Text, primary_key=True),  # of the order's file
-    sa.Column("signature", sa.Text, primary_key=True),  # the transfer of its signature
+    sa.Column(
+        "signature", sa.Text, primary_key=True
+    ),  # the transfer of its signature; empty: it did not come
     sa.Column("link", sa.Text, nullable=False),
     sa.Column("taken_at", Instant, nullable=False),
-    sa.Column("name", sa.Text),  # the counterparty's for the order; none: it is no order
+    sa.Column("name", sa.Text),  # the counterparty's for the order, or a notice's id; none: it is no order
     sa.Column("digest", sa.Text),  # keyed, of its content
-    sa.Column("request", sa.Text),  # none: it was refused
+    sa.Column("request", sa.Text),  # none: it was refused, or answers a notice
     sa.Column("reason", sa.Text),  # why: its code
     sa.Column("text", sa.Text),  # and in words; of an accepted order the sender's reason, until it is settled
     sa.Column("answer", sa.Text),  # the one that the counterparty has had last

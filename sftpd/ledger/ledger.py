@@ -13,7 +13,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 
 from sftpd.clock import Clock
 from sftpd.errors import LedgerError
-from sftpd.ledger.database import migrate, open_engine
+from sftpd.ledger.database import is_gone, migrate, open_engine
 from sftpd.ledger.outbox import Event, Seal
 from sftpd.ledger.statement import Statement
 from sftpd.ledger.writer import Unit, Writer
@@ -77,15 +77,20 @@ class Ledger:
     def look_up(self, query: Statement, **values: Any) -> list[tuple[Any, ...]]:
         """The rows of one query that needs no other beside it, as cheap as it can be."""
         try:
-            connection = self._readers.pop()
+            connection, kept = self._readers.pop(), True
         except IndexError:
-            connection = self._engine.raw_connection()
+            connection, kept = self._engine.raw_connection(), False
             connection.detach()
         try:
             rows = query.fetch_on(connection, self._engine.dialect, **values)
             connection.rollback()
         except BaseException:
+            gone = kept and is_gone(connection)
             connection.close()
+            if gone:
+                # With it went those that are kept beside it; a new one may be had.
+                self._forget_readers()
+                return self.look_up(query, **values)
             raise
         if len(self._readers) < _READERS:
             self._readers.append(connection)
@@ -143,9 +148,12 @@ class Ledger:
     def close(self) -> None:
         """Commit what is queued and close every connection."""
         self._writer.close()
+        self._forget_readers()
+        self._engine.dispose()
+
+    def _forget_readers(self) -> None:
         while self._readers:
             self._readers.pop().close()
-        self._engine.dispose()
 
     def _tell(self, events: list[Event]) -> None:
         for counter in self._counters:

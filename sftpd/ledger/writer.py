@@ -4,7 +4,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -16,7 +16,7 @@ import structlog
 
 from sftpd.clock import Clock
 from sftpd.errors import LedgerError
-from sftpd.ledger.database import connect_by_hand
+from sftpd.ledger.database import connect_by_hand, is_gone
 from sftpd.ledger.outbox import Event, Seal, Sealed, put
 from sftpd.ledger.statement import Statement
 from sftpd.names import new_id
@@ -209,9 +209,8 @@ class Writer:
         """One transaction, with the changes that follow earlier ones; they wait on where it fails."""
         followers = [self._followers.popleft() for _ in range(len(self._followers))]
         try:
-            if self._conn is None:
-                self._conn, self._begin = connect_by_hand(self._engine)
-            self._begin.run(self._conn, {})
+            self._begin_transaction()
+            assert self._conn is not None
             for statement, rows in groupby(followers, itemgetter(0)):
                 statement.run(self._conn, *(row for _, row in rows))
             yield self._conn
@@ -220,6 +219,20 @@ class Writer:
             self._undo()
             self._followers.extendleft(reversed(followers))
             raise
+
+    def _begin_transaction(self) -> None:
+        known = self._conn
+        if known is None:
+            self._conn, self._begin = connect_by_hand(self._engine)
+        assert self._conn is not None
+        try:
+            self._begin.run(self._conn, {})
+        except sa.exc.OperationalError:
+            # Nothing was done on it since the database ended it, so nothing is in doubt.
+            if known is None or not is_gone(known.connection):
+                raise
+            self._disconnect()
+            self._begin_transaction()
 
     def _undo(self) -> None:
         """Roll back; a connection that cannot even do that is given up."""
@@ -234,9 +247,11 @@ class Writer:
         return LedgerError(f"could not commit: {error}", remedy="check the disk that holds the ledger")
 
     def _disconnect(self) -> None:
-        if self._conn is not None:
-            self._conn.close()
-            self._conn = None
+        conn, self._conn = self._conn, None
+        if conn is not None:
+            # One that the database ended cannot even be rolled back.
+            with suppress(sa.exc.SQLAlchemyError):
+                conn.close()
 
     def _try(self, conn: sa.Connection, job: _Job) -> _Outcome:
         result, failure = None, None

@@ -13,6 +13,7 @@ import structlog
 
 from sftpd.audit.checkpoint import SigningKey
 from sftpd.audit.log import AuditLog
+from sftpd.audit.succession import mark_new
 from sftpd.errors import AuditError
 from sftpd.ledger import outbox
 from sftpd.ledger.ledger import Ledger
@@ -152,7 +153,9 @@ class Sequencer:
     def _open(self, name: str) -> AuditLog:
         log = self._logs.get(name)
         if log is None:
-            log = AuditLog.open(self._directory / name, origin=f"{self._instance}/{name}", key=self._key)
+            origin = f"{self._instance}/{name}"
+            mark_new(self._directory, origin)
+            log = AuditLog.open(self._directory / name, origin=origin, key=self._key)
             self._logs[name] = log
             last = log.leaves(max(0, log.size - _BATCH), log.size)
             self._recent[name] = {json.loads(leaf)["id"] for leaf in last}

@@ -8,6 +8,7 @@ from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import ledgers
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from sftpd.audit.checkpoint import SigningKey
@@ -90,7 +91,7 @@ class Scene:
             (root / name).mkdir(exist_ok=True)
         self.root = root
         self.ledger = Ledger.open(
-            f"sqlite:///{root}/ledger.db",
+            ledgers.url(root / "ledger.db"),
             clock=clock or SystemClock(),
             seal=partial(seal, source="sftpd://test"),
         )

@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+import ledgers
+
 from sftpd.audit.event import seal
 from sftpd.clock import SystemClock, Uptime
 from sftpd.files.beneath import Root
@@ -79,7 +81,7 @@ class Scene:
         self.inbound.mkdir(exist_ok=True)
         self.clock = clock or At()
         self.ledger = Ledger.open(
-            f"sqlite:///{folder}/ledger.db", clock=self.clock, seal=partial(seal, source="sftpd://test")
+            ledgers.url(folder / "ledger.db"), clock=self.clock, seal=partial(seal, source="sftpd://test")
         )
         self.roots = Roots(self.ledger, lambda link, name: folder / _LIES.get((link, name), name))
         self.bounds = bounds

@@ -295,6 +295,7 @@ def receive(scene: Scene, file: str, path: Path) -> None:
     scene.ledger.write(lambda unit: unit.conn.execute(tables.opening.insert(), openings))
 
 
+@pytest.mark.sqlite
 def test_kill_9_at_any_step_of_a_run_is_finished_by_the_next(tmp_path):
     """Each step of the run is the last of a process of its own, on a copy of the same beginning."""
     beginning = tmp_path / "beginning"
@@ -355,6 +356,7 @@ def test_whoever_opened_a_request_cannot_approve_it_where_a_second_person_must(s
     assert scene.desk.show(request).approved_by == "another"
 
 
+@pytest.mark.sqlite
 def test_a_closed_request_leaves_no_identifier_in_the_ledger_s_files(scene: Scene) -> None:
     (scene.root / "inbound" / "list.csv").write_text(f"name,email\nJan,{JAN}\n")
     request = scene.desk.open("demo", [f"email={JAN}"], RECEIVED, "opener")

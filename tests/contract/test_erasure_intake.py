@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 
+import ledgers
 import pytest
 import sqlalchemy as sa
 from erasure_scene import JAN, Links
@@ -41,7 +42,7 @@ class Desk:
 
     def __init__(self, root):
         self.clock = At(MONDAY)
-        self.ledger = Ledger.open(f"sqlite:///{root}/ledger.db", clock=self.clock, seal=sealed)
+        self.ledger = Ledger.open(ledgers.url(root / "ledger.db"), clock=self.clock, seal=sealed)
         self.links = Links(root, self.ledger)
         past = root / "erasures" / "ledger.jsonl"
         self.erasures = Erasures(self.ledger, past, "test", Digests(b"\3" * 32), self.clock)

@@ -7,6 +7,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import erasure_scene
+import ledgers
 import msgspec
 import pytest
 from erasure_scene import JAN, KEPT, KEY, RECEIVED, Scene
@@ -412,7 +413,7 @@ def ledger_of(place: Path):
     from contextlib import closing
 
     ledger = erasure_scene.Ledger.open(
-        f"sqlite:///{place}/ledger.db",
+        ledgers.url(place / "ledger.db"),
         clock=erasure_scene.SystemClock(),
         seal=erasure_scene.partial(erasure_scene.seal, source="sftpd://test"),
     )

@@ -5,7 +5,7 @@ import json
 import os
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -13,6 +13,7 @@ from erasure_scene import JAN, KEY, Scene
 from receipt_scene import verifies
 
 from sftpd.audit.checkpoint import SigningKey
+from sftpd.clock import SystemClock
 from sftpd.erasure import order_records
 from sftpd.erasure.answers import Shelf
 from sftpd.erasure.certificate import verify
@@ -36,13 +37,24 @@ def order(name="2026-0042", *identifiers, **more):
     return json.dumps({**said, "identifiers": identifiers or [f"email={JAN}"], **more}).encode()
 
 
+class Later(SystemClock):
+    """A clock that is ahead."""
+
+    def __init__(self, by):
+        self._by = by
+
+    def now(self):
+        return super().now() + self._by
+
+
 class Inbox:
     """The folders of a link into which a counterparty drops orders, and from which it has the answers."""
 
-    def __init__(self, scene):
+    def __init__(self, scene, clock=None):
         self.scene = scene
         self.folder, self.receipts = scene.root / "requests", scene.root / "receipts"
         self.held = False
+        self.clock = clock or SystemClock()
         self.without_receipts = []
         self.drafts = scene.root / "drafts"
         for folder in (self.folder, self.receipts, self.drafts):
@@ -50,6 +62,8 @@ class Inbox:
         self.drop = Drop(
             "demo",
             (THEIRS.verifier,),
+            answerers=(),
+            signature_within=timedelta(hours=1),
             instructs=False,
             requests=Root.at(self.folder),
             shelf=Shelf(Root.at(self.receipts), Root.at(self.drafts), nullcontext()),
@@ -59,7 +73,7 @@ class Inbox:
 
     def orders(self, **changed):
         """As they are after a start of the daemon."""
-        tools = Tools(self.scene.ledger, self.scene.desk, self.scene.readers, KEY)
+        tools = Tools(self.scene.ledger, self.scene.desk, self.scene.readers, KEY, self.clock)
         return Orders(replace(self.drop, **changed), tools, b"s" * 32)
 
     def work(self, **changed):
@@ -239,6 +253,39 @@ def test_an_order_waits_for_its_signature_whichever_comes_first(inbox):
     inbox.put("a.order.json", content)
     inbox.work()
     assert inbox.request().state is State.REVIEW
+
+
+def test_an_order_whose_signature_never_comes_is_refused_in_the_end(inbox):
+    content = order()
+    transfer = inbox.put("a.order.json", content)
+    inbox.work()
+    assert (inbox.answers(), inbox.lying()) == ({}, ["a.order.json"])
+    inbox.clock = Later(timedelta(hours=2))
+    for _ in range(2):
+        inbox.work()
+    (answer,) = inbox.answers().values()
+    assert (answer["transfer"], answer["reason"]) == (transfer, "ORDER_SIGNATURE")
+    assert "within 3600 seconds" in answer["text"]
+    assert inbox.lying() == []
+    inbox.order(content)
+    inbox.work()
+    assert inbox.request().state is State.REVIEW
+
+
+def test_a_held_order_counts_when_its_signature_comes_after_the_refusal(inbox):
+    inbox.held, inbox.clock = True, Later(timedelta(hours=2))
+    inbox.put("a.order.json", order())
+    inbox.work()
+    inbox.put("a.order.json.sig", sign(order(), THEIRS))
+    inbox.work()
+    assert inbox.request().state is State.REVIEW
+
+
+def test_without_keys_for_orders_no_file_is_one(inbox):
+    inbox.order(order())
+    inbox.clock = Later(timedelta(hours=2))
+    inbox.work(signers=())
+    assert (inbox.answers(), len(inbox.lying())) == ({}, 2)
 
 
 def test_a_refused_order_is_sent_again_under_its_name(inbox):

@@ -423,6 +423,7 @@ def test_memory_holds_a_bounded_part_of_what_waits(scene):
     assert 0 < scene.queue.held() <= due.LIMIT
 
 
+@pytest.mark.sqlite
 def test_what_is_next_is_found_by_the_index_alone(scene):
     """A look at all that waits would take seconds where a million files do."""
     plans = []

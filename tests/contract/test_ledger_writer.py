@@ -6,6 +6,7 @@ import time
 from concurrent.futures import wait
 from datetime import UTC, datetime
 
+import ledgers
 import pytest
 import sqlalchemy as sa
 from exchange_scene import open_ledger
@@ -108,11 +109,17 @@ def test_what_cannot_be_recorded_is_not_done(ledger):
     assert events(ledger) == 0
 
 
+def trouble(unit):
+    """What a database cannot do, or one that goes away in the middle."""
+    ends = "select pg_terminate_backend(pg_backend_pid())"
+    unit.conn.execute(sa.text("select * from no_such_table" if ledgers.is_sqlite() else ends))
+
+
 def test_a_database_in_trouble_tells_everybody_in_the_group(ledger):
     halt = Halt(ledger)
     waiting = [
         ledger.submit(note("a")),
-        ledger.submit(lambda unit: unit.conn.execute(sa.text("select * from no_such_table"))),
+        ledger.submit(trouble),
         ledger.submit(note("b")),
     ]
     halt.release()
@@ -181,7 +188,7 @@ def test_a_unit_alone_that_fails_leaves_nothing(ledger):
 
 def test_a_unit_alone_meets_a_database_in_trouble(ledger):
     with pytest.raises(LedgerError, match="could not commit"):
-        ledger.write(lambda unit: unit.conn.execute(sa.text("select * from no_such_table")))
+        ledger.write(trouble)
     assert ledger.write(note("good")) == "good"
 
 
@@ -204,14 +211,16 @@ def test_after_closing_nothing_is_taken_and_what_was_queued_is_there(tmp_path):
 
 
 def test_a_commit_is_on_disk_before_it_is_told(ledger):
-    settings = {"journal_mode": "wal", "synchronous": 2}
+    settings = {"PRAGMA journal_mode": "wal", "PRAGMA synchronous": 2}
+    if not ledgers.is_sqlite():
+        settings = {"SHOW synchronous_commit": "on"}  # its server's own setting is another
 
-    def pragmas(conn):
-        return {name: conn.scalar(sa.text(f"PRAGMA {name}")) for name in settings}
+    def shown(conn):
+        return {query: conn.scalar(sa.text(query)) for query in settings}
 
-    assert ledger.write(lambda unit: pragmas(unit.conn)) == settings
+    assert ledger.write(lambda unit: shown(unit.conn)) == settings
     with ledger.read() as conn:
-        assert pragmas(conn) == settings
+        assert shown(conn) == settings
 
 
 def test_a_reader_sees_one_state_while_others_write(ledger):
@@ -273,6 +282,7 @@ FULL_DISK = """if True:
 """
 
 
+@pytest.mark.sqlite
 def test_on_a_full_disk_everybody_is_told_and_nothing_is_half_there(tmp_path):
     if resource.getrlimit(resource.RLIMIT_FSIZE)[0] != resource.RLIM_INFINITY:
         pytest.skip("file sizes are limited here already")

@@ -4,6 +4,7 @@ import json
 from datetime import timedelta
 from pathlib import Path
 
+import ledgers
 import pytest
 import sqlalchemy as sa
 from alembic import command
@@ -178,7 +179,7 @@ def test_no_leaf_tells_what_a_hold_is_on_or_why(scene):
 
 
 def test_a_hold_of_an_older_ledger_covers_what_it_did(tmp_path):
-    engine = open_engine(f"sqlite:///{tmp_path}/ledger.db")
+    engine = open_engine(ledgers.url(tmp_path / "ledger.db", empty=True))
     config = Config()
     config.set_main_option("script_location", str(Path(database.__file__).parent / "migrations"))
     with database.for_writing(engine).begin() as conn:

@@ -46,6 +46,7 @@ def test_a_restored_instance_serves_only_when_what_was_erased_is_gone_again(tmp_
         daemon.sftp_done("put table.csv /upload/", "put letter.txt /upload/")
         made = asked(daemon, "backup", "create", "--output", str(archive))
         assert (made["epoch"], made["keys"]) == (0, False)
+        daemon.sftp_done("get /audit/checkpoint early")
         assert daemon.cli("backup", "create", "--output", str(archive)).returncode == 1
         assert asked(daemon, "backup", "verify", str(archive))["signed"] is True
         request = asked(daemon, "erasure", "open", "--link", "demo", "--identifier", f"email={JAN}")["id"]
@@ -53,6 +54,7 @@ def test_a_restored_instance_serves_only_when_what_was_erased_is_gone_again(tmp_
             asked(daemon, "erasure", step, request)
         assert {path.name for path in daemon.inbound.iterdir()} == {"table.csv"}
         daemon.stop()
+        shutil.copy(daemon.root / "state/audit/demo/public/checkpoint", daemon.desk / "late")
 
         told = restore(daemon, archive)
         assert (told["missing"], told["unknown"]) == (0, 0)
@@ -77,7 +79,16 @@ def test_a_restored_instance_serves_only_when_what_was_erased_is_gone_again(tmp_
         request = asked(daemon, "erasure", "open", "--link", "demo", "--identifier", f"email={JAN}")["id"]
         assert asked(daemon, "erasure", "find", request)["items"] == []
         asked(daemon, "erasure", "deny", request, "--by", "Operator", "--reason", "there is nothing left")
-        assert daemon.cli("audit", "verify").returncode == 0
+        verified = asked(daemon, "audit", "verify")
+        assert all(log["restored"][0]["origin"] == f"demo.local/{log['log']}" for log in verified["logs"])
+        assert len({log["origin"] for log in verified["logs"]} | {"demo.local/demo"}) == 3
+        (event,) = daemon.events_of("audit.restored")
+        assert event["data"]["becomes"] in [log["origin"] for log in verified["logs"]]
+        kept = {name: daemon.cli("audit", "verify", "--link", "demo", "--kept", str(daemon.desk / name))
+                for name in ("early", "late")}  # fmt: skip
+        assert kept["early"].returncode == 0, kept["early"].stderr
+        assert kept["late"].returncode == 1
+        assert "restored at" in kept["late"].stderr
         assert len(daemon.events_of("erasure.replayed")) == 2
         daemon.sftp_done("put table.csv /upload/again.csv")
         daemon.stop()

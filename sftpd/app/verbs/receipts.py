@@ -9,7 +9,7 @@ from typing import Any
 from sftpd.app.instance import Instance
 from sftpd.app.verbs.verb import Arguments, Verb, as_text
 from sftpd.audit import sshsig
-from sftpd.audit.checkpoint import parse_checkpoint
+from sftpd.audit.checkpoint import first_origin, parse_checkpoint
 from sftpd.audit.merkle import leaf_hash
 from sftpd.audit.published import PublishedLog
 from sftpd.errors import AuditError, NotFoundError, SftpdError
@@ -88,7 +88,7 @@ def _verify(instance: Instance, log: PublishedLog, content: bytes, signature: by
     sshsig.verify(signature, content, instance.key.verifier, receipt.NAMESPACE, where=where)
     position = receipt.parse(content, where=where).audit
     head = parse_checkpoint(log.checkpoint())
-    known = position.log == head.origin and position.index < head.size
+    known = first_origin(position.log) == first_origin(head.origin) and position.index < head.size
     leaf = next(log.leaves(position.index, position.index + 1, head.size)) if known else b""
     if leaf_hash(leaf).hex() != position.leaf:
         raise AuditError(

@@ -121,6 +121,31 @@ def test_a_request_of_opendsr_becomes_an_order() -> None:
     )
 
 
+NAMED = {
+    "email": {"value": "Jan@example.nl", "encoding": "raw"},
+    "controller_customer_id": {"value": "K-77", "encoding": "raw"},
+}
+
+
+def test_identities_by_their_types_are_those_of_a_list() -> None:
+    request = {**DSR, "subject_identities": NAMED, "api_version": "3.0", "skip_waiting_period": True}
+    assert read(json.dumps(request).encode()) == read(json.dumps(DSR).encode())
+
+
+@pytest.mark.parametrize(
+    ("identities", "reason"),
+    [
+        ({}, "ORDER_FORM"),
+        ({"email": "jan@example.nl"}, "ORDER_FORM"),
+        ({"email": {"value": "jan@example.nl"}}, "ORDER_FORM"),
+        ({**NAMED, "email": {"value": "ab" * 32, "encoding": "sha256"}}, "ORDER_IDENTIFIER"),
+        ({**NAMED, "android_id": {"value": "x", "encoding": "raw"}}, "ORDER_IDENTIFIER"),
+    ],
+)
+def test_identities_by_their_types_are_refused_as_those_of_a_list(identities: object, reason: str) -> None:
+    assert refusal(json.dumps({**DSR, "subject_identities": identities}).encode()).reason == reason
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

@@ -1,0 +1,39 @@
+"""Contracts of what stands on the ledger are tested on each database that it can be in."""
+
+import re
+from collections.abc import Iterator
+
+import ledgers
+import pytest
+from ledgers import postgresql as postgresql
+
+_ON_THE_LEDGER = re.compile(
+    r"test_(ledger_(leases|schema|statement|writer)|retention_(holds|standing|sweep)|sequencer"
+    r"|erasure_(desk|intake|notices|orders|replies)|exchange_(desk|queue|ration))"
+)
+_BRIEF = re.compile(r"test_(ledger|retention_sweep|erasure_replies|exchange_ration)")
+"""Those that `make test` runs on PostgreSQL as well; the others' turn is `make soak`."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    name = metafunc.module.__name__
+    if _ON_THE_LEDGER.match(name) and metafunc.definition.get_closest_marker("sqlite") is None:
+        marks = () if _BRIEF.match(name) else pytest.mark.soak
+        kinds = ("sqlite", pytest.param("postgresql", marks=marks))
+        metafunc.parametrize("database", kinds, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
+def database(request) -> ledgers.Server | None:
+    """The server that has the ledgers of a test; none: they are SQLite files."""
+    kind = getattr(request, "param", "sqlite")
+    return request.getfixturevalue("postgresql") if kind == "postgresql" else None
+
+
+@pytest.fixture(autouse=True)
+def _ledgers(database) -> Iterator[None]:
+    if database is None:
+        yield
+        return
+    with ledgers.kept_in(database):
+        yield
