@@ -26,7 +26,7 @@ from sftpd.erasure.plan import Parts
 from sftpd.erasure.tokens import SIZE, token, wanted
 from sftpd.errors import SftpdError
 
-_VERSION = b"2"
+_VERSION = b"3"
 """Another one begins every index anew: it changes with the tables, and with the tokens that a file has."""
 _SCHEMA = """
 BEGIN;

@@ -310,7 +310,7 @@ def test_with_the_index_a_search_over_every_format_finds_what_one_without_it_doe
     given = person_corpus.generate(60, seed=5, persons=40)
     for name, node in given.files.items():
         receive(scene, name, person_corpus.pack(node))
-    hers = [each for each in given.identifiers if not each.startswith(("name=", "phone="))]
+    hers = [each for each in given.identifiers if not each.startswith("name=")]
     asked = [hers, *([f"email=klant{number}@example.nl"] for number in (1, 2))]
     without = [found(scene, *each) for each in asked]
     caught_up(scene)
