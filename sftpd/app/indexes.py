@@ -1,13 +1,15 @@
 """The indexes of an instance's links, each opened when it is first used."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from sftpd.app.keys import token_key
+from sftpd.app.layouts import layouts
 from sftpd.erasure.contents import Folder
 from sftpd.erasure.index import Index, remove
+from sftpd.erasure.layouts import Layout
 from sftpd.erasure.search import RECEIVED
 
 if TYPE_CHECKING:
@@ -34,6 +36,10 @@ class Indexes:
     def received(self, link: str) -> Folder:
         """The folder of received files of a link."""
         return Folder(RECEIVED, self._instance.folder(link, RECEIVED))
+
+    def layouts(self, link: str) -> Sequence[Layout]:
+        """What the link's configuration says of its files."""
+        return next((layouts(file.erasure) for file in self._instance.config.links if file.name == link), [])
 
     def index(self, link: str) -> Index | None:
         """The index of a link, None where it has none. Raises OSError and sqlite3.Error."""

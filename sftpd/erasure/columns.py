@@ -5,7 +5,6 @@ from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import Protocol
 
-from sftpd.erasure.entries import labels_numbers
 from sftpd.erasure.formats import csv_layout
 from sftpd.erasure.formats.csv_layout import Survey
 from sftpd.erasure.formats.decoding import Traces, folded_at_once, traces
@@ -32,7 +31,11 @@ class Takes(Protocol):
         ...
 
     def take_numbers(self, texts: Iterable[str], label: str) -> None:
-        """Take texts under a label that tells of numbers."""
+        """Take texts under a folded label that tells of numbers."""
+        ...
+
+    def labels_of(self, label: str) -> Sequence[str]:
+        """The folded labels that tell of numbers for which a folded label stands."""
         ...
 
 
@@ -47,7 +50,7 @@ class Columns:
         where = traces(data, ())
         if not self._take_regular(data, where):
             table = csv_layout.survey(data, where)
-            columns = list(_columns(table.head, table.layout.delimiter))
+            columns = list(self._columns(table.head, table.layout.delimiter))
             for part in records(lines(data, where)):
                 self._take(part.text, table.layout.delimiter, columns)
         return cut("csv", data, [])
@@ -63,7 +66,8 @@ class Columns:
                     return False
                 delimiter, count = table.layout()
                 regular = _regular(delimiter, count)
-                columns = list(_columns(next(csv_layout.fields(table.first, delimiter)).fields, delimiter))
+                head = next(csv_layout.fields(table.first, delimiter)).fields
+                columns = list(self._columns(head, delimiter))
             if regular.fullmatch(part.text) is None:
                 return False
             self._take(part.text, delimiter, columns)
@@ -76,6 +80,21 @@ class Columns:
         for label, column in columns:
             found = column.finditer("\n" + text)
             self._taker.take_numbers({match[1] or match[2] or "" for match in found}, label)
+
+    def _columns(self, head: Sequence[str], delimiter: str) -> Iterator[Column]:
+        """The labels of columns of numbers, and what finds the fields under each.
+
+        It looks behind line ends. A record begins there, but not every line begins a record: of one that does
+        not, whatever stands in that place is found too.
+        """
+        labelled = ((number, self._taker.labels_of(fold(label))) for number, label in enumerate(head))
+        numbered = [(number, label) for number, labels in labelled for label in labels]
+        if len(numbered) > _LIMIT:
+            raise UnsearchableError(f"more than {_LIMIT} columns of it are numbers of people")
+        content = rf'"([^"]*+(?:""[^"]*+)*+)"|([^"{delimiter}\r\n]*+)'
+        skipped = rf'(?:(?:"[^"]*+(?:""[^"]*+)*+"|[^"{delimiter}\r\n]*+)[{delimiter}])'
+        for number, label in numbered:
+            yield label, re.compile(rf"\n(?={skipped}{{{number}}}(?:{content})(?:[{delimiter}]|\r?\n|\Z))")
 
 
 def _regular(delimiter: str, columns: int) -> re.Pattern[str]:
@@ -109,18 +128,3 @@ def _fields(piece: str, delimiter: str) -> tuple[set[str], str]:
         text = text.replace("\r\n", "\n")
     fields = {*text.replace(delimiter, "\n").split("\n"), *quoted}
     return (fields, folded) if folded is not None else (set(map(fold, fields)), fold(piece))
-
-
-def _columns(head: Sequence[str], delimiter: str) -> Iterator[Column]:
-    """The labels of columns of numbers, and what finds the fields under each.
-
-    It looks behind line ends. A record begins there, but not every line begins a record: of one that does
-    not, whatever stands in that place is found too.
-    """
-    numbered = [(number, label) for number, label in enumerate(head) if labels_numbers(fold(label))]
-    if len(numbered) > _LIMIT:
-        raise UnsearchableError(f"more than {_LIMIT} columns of it are numbers of people")
-    content = rf'"([^"]*+(?:""[^"]*+)*+)"|([^"{delimiter}\r\n]*+)'
-    skipped = rf'(?:(?:"[^"]*+(?:""[^"]*+)*+"|[^"{delimiter}\r\n]*+)[{delimiter}])'
-    for number, label in numbered:
-        yield label, re.compile(rf"\n(?={skipped}{{{number}}}(?:{content})(?:[{delimiter}]|\r?\n|\Z))")

@@ -44,10 +44,9 @@ _IBAN_END = re.compile(r"(?<=[a-z0-9])(?!\w)")
 _IBAN_GAP = re.compile(r"[\s.\-]")
 _IBAN_DIGITS = str.maketrans({chr(letter): str(letter - 87) for letter in range(ord("a"), ord("z") + 1)})
 
-_LABEL_ENDS = {
-    kind: re.compile(rf"(?<![^\W_])(?:{'|'.join(words)}){NUMBER_WORD}[\s:#=]*\Z")
-    for kind, words in NUMBER_WORDS.items()
-}
+_LABEL_END = re.compile(
+    rf"(?<![^\W_])(?:{'|'.join(chain.from_iterable(NUMBER_WORDS.values()))}){NUMBER_WORD}[\s:#=]*\Z"
+)
 _NUMBER = rf"[\s:#=]*+(\w[\w./-]{{0,{LONGEST - 1}}}+)?"
 _MENTIONS = tuple(
     (kind, word, re.compile(rf"{word}(?<![^\W_]{word})(?={_NUMBER})(?={NUMBER_WORD}{_NUMBER})"))
@@ -94,9 +93,9 @@ def names_numbers(text: str) -> bool:
     return any(word in text for _, word, _ in _MENTIONS)
 
 
-def labels_numbers(label: str) -> str | None:
-    """The type of the numbers that stand under a folded label, None for any other label."""
-    return next((kind for kind, end in _LABEL_ENDS.items() if end.search(label)), None)
+def labels_numbers(label: str) -> bool:
+    """Whether a folded label makes a number of what stands under it."""
+    return _LABEL_END.search(label) is not None
 
 
 def _enter_addresses(entries: set[str], text: str) -> None:

@@ -5,15 +5,25 @@ keeps the tokens of all it is shown, so gets those of the whole file, whatever i
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection, Iterable, Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from sftpd.erasure.columns import Columns
-from sftpd.erasure.entries import APART, entries_in, entries_of, names_numbers, number_entries
+from sftpd.erasure.entries import (
+    APART,
+    entries_in,
+    entries_of,
+    labels_numbers,
+    names_numbers,
+    number_entries,
+)
 from sftpd.erasure.formats.csv import Csv
 from sftpd.erasure.formats.detect import detect
-from sftpd.erasure.formats.model import Data, Format, Inquiry, UnsearchableError
-from sftpd.erasure.identifiers import Identifier, fold
+from sftpd.erasure.formats.fixed_width import FixedLines
+from sftpd.erasure.formats.model import Data, Findings, Format, Inquiry, UnsearchableError
+from sftpd.erasure.identifiers import Identifier, fold, names_of, telling
+from sftpd.erasure.layouts import Layout, kinds_by_label
 from sftpd.erasure.tokens import LIMIT, SIZE, tokens
 
 _BATCH = 50_000
@@ -25,11 +35,14 @@ _TELLING = re.compile("[@0-9]")
 class Collector:
     """Keeps the tokens of what it is shown, each once a batch; `write` takes them, packed."""
 
-    def __init__(self, key: bytes, write: Callable[[bytes], object]) -> None:
+    def __init__(self, key: bytes, write: Callable[[bytes], object], layouts: Sequence[Layout] = ()) -> None:
+        """`key` has 16 to 64 bytes; `layouts` are told of files by hand."""
         self.written = 0
         """Tokens that were written."""
         self._key = key
         self._write = write
+        self._layouts = layouts
+        self._kinds = {fold(label): kind for label, kind in kinds_by_label(layouts).items()}
         self._entries: set[str] = set()
         self.any = Identifier("any", "", self._shown, self._shown_raw)
         """Stands for every identifier there is."""
@@ -40,8 +53,15 @@ class Collector:
 
     def detect(self, name: bytes, data: Data) -> Format:
         """As `formats.detect`, but that CSV is not taken apart where its columns need not be known."""
-        form = detect(name, data)
+        form = detect(name, data, self._layouts)
+        if isinstance(form, FixedLines):
+            return _Lines(form, Identifier("any", "", self._shown, lambda _text: True))
         return Columns(self) if isinstance(form, Csv) else form
+
+    def labels_of(self, label: str) -> list[str]:
+        """What a folded label stands for that tells of numbers: itself, or a word for what is told of it."""
+        kinds = {self._kinds[name] for name in names_of(label) if name in self._kinds}
+        return [*([label] if labels_numbers(label) else []), *map(telling, kinds)]
 
     def take_fields(self, fields: Collection[str], text: str) -> None:
         """Take the folded fields of a folded text of CSV, whatever they stand under."""
@@ -50,9 +70,8 @@ class Collector:
             self._keep(number_entries(APART.join(fields)))
 
     def take_numbers(self, texts: Iterable[str], label: str) -> None:
-        """Take texts under a label that tells of numbers."""
-        folded = fold(label)
-        self._keep(number_entries(f"{APART}{folded}: ".join(map(fold, texts)), folded))
+        """Take texts under a folded label that tells of numbers."""
+        self._keep(number_entries(f"{APART}{label}: ".join(map(fold, texts)), label))
 
     def flush(self) -> None:
         """Write what is not written yet. Raises UnsearchableError above LIMIT."""
@@ -69,18 +88,33 @@ class Collector:
             self._keep(entries_in(text))
         if (tells and names_numbers(text)) or _labels(label, digits=tells):
             self._keep(number_entries(text, label))
+        if tells and self._kinds:
+            for told in self.labels_of(label):
+                self._keep(number_entries(text, told))
         return False
 
     def _shown_raw(self, text: str) -> bool:
         """Take a text of any structure; whether that must be known depends on words for numbers in it."""
         for start in range(0, len(text), _AT_ONCE):
             self._keep(entries_in(text[start : start + _AT_ONCE + _OVERLAP]))
-        return names_numbers(text)
+        return names_numbers(text) or any(label in text for label in self._kinds)
 
     def _keep(self, entries: set[str]) -> None:
         self._entries.update(entries)
         if len(self._entries) >= _BATCH:
             self.flush()
+
+
+class _Lines:
+    """Lines of which all are taken apart: their text does not tell what they stand under."""
+
+    def __init__(self, form: FixedLines, anybody: Identifier) -> None:
+        self._form = form
+        self._anybody = anybody
+
+    def find(self, data: Data, inquiry: Inquiry) -> Findings:
+        """Find nobody, and have the tokens kept."""
+        return self._form.find(data, replace(inquiry, identifiers=[self._anybody]))
 
 
 def _tells(text: str) -> bool:
