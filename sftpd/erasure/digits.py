@@ -5,21 +5,21 @@ A number begins with a run, or behind what may stand before it there, and ends w
 """
 
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from functools import lru_cache
 
 _CHAIN = re.compile(r"[0-9](?<![0-9].)[0-9]*+(?:(?:\W{1,3}+[0-9]++)++|(?<=[0-9]{8}))", re.DOTALL)
 _RUN = re.compile(r"[0-9]+")
 _BSN_DIGITS = 9
 _FEWEST_DIGITS, _MOST_DIGITS = 8, 14
+_USUAL = 40
+"""Characters of a chain, such as a date and a time, that is met again and again."""
 
 _DUTCH = "+31"
 _NATIONAL_DIGITS = 9
 """Digits of a Dutch telephone number without zero and country; the first of them is none."""
 _BEFORE_NATIONAL = frozenset(("", "0", "31", "310", "0031", "00310"))
-"""What may stand before these in one run."""
-_REST_OF_CODE = frozenset(("1", "10"))
-"""What may be left of it there behind a run that ends with the rest."""
+"""What may stand before these: a zero, or the country's code and a zero or none."""
 
 
 def _sums(*weights: int) -> dict[str, int]:
@@ -52,7 +52,7 @@ def enter_solid(entries: set[str], numbers: Iterable[str]) -> None:
             if _is_bsn("0" + digits):
                 entries.add(f"bsn\00{digits}")
         elif _BSN_DIGITS < size <= _MOST_DIGITS:
-            _enter_phone(entries, digits, _BEFORE_NATIONAL)
+            _enter_phone(entries, digits)
 
 
 def enter_chains(entries: set[str], text: str) -> None:
@@ -62,35 +62,36 @@ def enter_chains(entries: set[str], text: str) -> None:
     enter_solid(entries, solid)
     for chain in chains.difference(solid):
         if len(chain) > _FEWEST_DIGITS:
-            entries.update(_parted(chain))
+            entries.update(_usual(chain) if len(chain) <= _USUAL else _parted(chain))
 
 
 def _is_bsn(digits: str) -> bool:
     return (_FIRST[digits[:3]] + _MIDDLE[digits[3:6]] + _LAST[digits[6:]]) % 11 == 0
 
 
-def _enter_phone(entries: set[str], digits: str, before: Collection[str]) -> None:
+def _enter_phone(entries: set[str], digits: str) -> None:
     national = digits[-_NATIONAL_DIGITS:]
-    if national[0] != "0" and digits[:-_NATIONAL_DIGITS] in before:
+    if national[0] != "0" and digits[:-_NATIONAL_DIGITS] in _BEFORE_NATIONAL:
         entries.add(f"phone\0{_DUTCH}{national}")
 
 
-@lru_cache(4096)
 def _parted(chain: str) -> frozenset[str]:
-    """What a chain of several runs may be; dates and times are met again and again."""
+    """What a chain of several runs may be."""
     entries: set[str] = set()
     runs, gaps = _RUN.findall(chain), [*_RUN.split(chain)[1:-1], ""]
     for first in range(len(runs)):
-        before = _REST_OF_CODE if first and runs[first - 1].endswith("3") else frozenset[str]()
         digits, is_bsn = "", not (first and gaps[first - 1] == ".")
         for last in range(first, len(runs)):
             digits += runs[last]
             if is_bsn and _FEWEST_DIGITS <= len(digits) <= _BSN_DIGITS and _is_bsn(digits.zfill(_BSN_DIGITS)):
                 entries.add(f"bsn\0{digits.zfill(_BSN_DIGITS)}")
             if _NATIONAL_DIGITS <= len(digits) <= _MOST_DIGITS:
-                _enter_phone(entries, digits, _BEFORE_NATIONAL | before)
+                _enter_phone(entries, digits)
             elif len(digits) > _MOST_DIGITS:
                 break
             # Single spaces and dots alone part a BSN, which does not begin behind a dot.
             is_bsn = is_bsn and (gaps[last] == "." or (len(gaps[last]) == 1 and gaps[last].isspace()))
     return frozenset(entries)
+
+
+_usual = lru_cache(4096)(_parted)
