@@ -100,7 +100,7 @@ def under(identifier: Identifier, kinds: Mapping[str, str]) -> Identifier:
 
 def names_of(label: str) -> tuple[str, str]:
     """A folded label, and what it is called without what it is in."""
-    return label, label.rpartition(".")[2]
+    return label.strip(), label.rpartition(".")[2].strip()
 
 
 def telling(kind: str) -> str:

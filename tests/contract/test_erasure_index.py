@@ -226,10 +226,11 @@ def test_postings_go_with_their_file(scene):
 def test_a_file_that_cannot_be_read_in_full_is_noted_and_read_at_each_search(scene):
     receive(scene, "a.bin", b"\0\1\2")
     receive(scene, "b.ndjson", '{"klant": "7"}\n{"klant"\n')
+    receive(scene, "c.csv", 'klant;nr\n7;"1"2\n')
     counts = standing(scene.ledger, "demo", caught_up(scene)).counts
-    assert (counts.indexed, counts.unsearchable) == (0, 2)
+    assert (counts.indexed, counts.unsearchable) == (0, 3)
     assert "it holds control characters, as binary files do" in counts.reasons
-    assert found(scene, "customer=7") == (["a.bin", "b.ndjson"], (2, 0))
+    assert found(scene, "customer=7") == (["a.bin", "b.ndjson", "c.csv"], (3, 0))
 
 
 def test_nothing_can_be_read_in_an_index_nor_under_another_key(scene):
@@ -331,7 +332,7 @@ LAYOUTS = (FixedWidth("*.fix", COLUMNS), Numbers("Relatie", "customer"))
 def test_what_is_told_of_files_by_hand_is_in_the_index(scene):
     scene.links.known_layouts = LAYOUTS
     receive(scene, "a.fix", "Jan       K-77      \nPiet      K-78      \n")
-    receive(scene, "b.csv", "nr;relatie\n1;K-77\n")
+    receive(scene, "b.csv", "nr; relatie \n1;K-77\n")
     receive(scene, "c.json", '[{"klant": {"RELATIE": "K-77"}}, {"relatie": "K-99"}]')
     receive(scene, "d.csv", "nr;relaties\n1;K-77\n")
     receive(scene, "e.csv", "nr;relatie\n1;K-79\n")
