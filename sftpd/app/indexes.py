@@ -1,14 +1,17 @@
 """The indexes of an instance's links, each opened when it is first used."""
 
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from sftpd.app.keys import token_key
+from sftpd.app.layouts import layouts
 from sftpd.audit.checkpoint import SigningKey
+from sftpd.config.link_model import LinkFile
 from sftpd.erasure.contents import Folder
 from sftpd.erasure.index import Index, remove
+from sftpd.erasure.layouts import Layout
 from sftpd.erasure.search import RECEIVED
 
 _SUFFIX = ".db"
@@ -17,26 +20,34 @@ _SUFFIX = ".db"
 class Indexes:
     """The indexes by link, for any thread; they lie in `folder`.
 
-    `names` are the links that are indexed, and `received` says where what came over a link lies.
+    `links` are those that are configured now, and `received` says where what came over a link lies.
     """
 
     def __init__(
         self,
         folder: Path,
         key: SigningKey,
-        names: Callable[[], Collection[str]],
+        links: Callable[[], Iterable[LinkFile]],
         received: Callable[[str], Path],
     ) -> None:
-        self.names = names
+        self._links = links
         self._folder = folder
         self._key = key
         self._received = received
         self._lock = threading.Lock()
         self._open: dict[str, Index] = {}
 
+    def names(self) -> Collection[str]:
+        """The links that are indexed."""
+        return [file.name for file in self._links() if file.erasure.index]
+
     def received(self, link: str) -> Folder:
         """The folder of received files of a link."""
         return Folder(RECEIVED, self._received(link))
+
+    def layouts(self, link: str) -> Sequence[Layout]:
+        """What the link's configuration says of its files."""
+        return next((layouts(file.erasure) for file in self._links() if file.name == link), [])
 
     def index(self, link: str) -> Index | None:
         """The index of a link, None where it has none. Raises OSError and sqlite3.Error."""

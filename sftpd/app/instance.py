@@ -17,18 +17,19 @@ import sqlalchemy as sa
 from sftpd import logs
 from sftpd.app.indexes import Indexes
 from sftpd.app.keys import signing_key, token_key
+from sftpd.app.layouts import layouts
 from sftpd.app.links import build_link
 from sftpd.app.rules import build_rules
 from sftpd.app.vaults import Vaults
 from sftpd.audit.event import seal
 from sftpd.clock import Clock
-from sftpd.config.erasure_model import ErasureSection, FixedWidthSection
+from sftpd.config.erasure_model import ErasureSection
 from sftpd.config.load import Config
 from sftpd.erasure.contents import Folder, Searchable, VaultFolder
 from sftpd.erasure.desk import ErasureDesk
 from sftpd.erasure.erasures import Digests, Erasures
 from sftpd.erasure.index import Index
-from sftpd.erasure.layouts import Column, FixedWidth
+from sftpd.erasure.layouts import Layout
 from sftpd.erasure.notices import FOLDER as NOTICES
 from sftpd.erasure.readers import READER, Readers
 from sftpd.erasure.search import RECEIVED
@@ -123,7 +124,7 @@ class Instance:
             self.vaults = Vaults(lambda: self.children)
             undo.callback(self.vaults.close)
             received = functools.partial(self.folder, folder=RECEIVED)
-            self.indexes = Indexes(about.state / "index", self.key, self._indexed, received)
+            self.indexes = Indexes(about.state / "index", self.key, lambda: self.config.links, received)
             undo.callback(self.indexes.close)
             self.adopt_rules(config)
             self._undo = undo.pop_all()
@@ -232,9 +233,6 @@ class Instance:
         file = self.config.link(link)
         return [] if file is None else [timedelta(seconds=wait) for wait in file.erasure.reminders]
 
-    def _indexed(self) -> list[str]:
-        return [file.name for file in self.config.links if file.erasure.index]
-
     @contextmanager
     def receiptless(self, link: str, transfers: Sequence[str]) -> Iterator[None]:
         """Remove the receipts of transfers, and let none be written until the context ends."""
@@ -298,9 +296,9 @@ class ErasureLinks:
         """What the link's configuration says of approvals."""
         return self._instance.erasure_settings(link).require_second_person
 
-    def layouts(self, link: str) -> Sequence[FixedWidth]:
+    def layouts(self, link: str) -> Sequence[Layout]:
         """What the link's configuration says of its files."""
-        return [_layout(section) for section in self._instance.erasure_settings(link).fixed_width]
+        return layouts(self._instance.erasure_settings(link))
 
     def index(self, link: str) -> Index | None:
         """The index of what was received over the link."""
@@ -333,14 +331,6 @@ class ErasureLinks:
     def receiptless(self, link: str, transfers: Sequence[str]) -> AbstractContextManager[None]:
         """Remove the receipts of transfers, and let none be written until the context ends."""
         return self._instance.receiptless(link, transfers)
-
-
-def _layout(section: FixedWidthSection) -> FixedWidth:
-    columns = tuple(Column(column.name, column.start, column.width) for column in section.columns)
-    counts = None
-    if section.count_start is not None:
-        counts = Column("count", section.count_start, section.count_width)
-    return FixedWidth(section.glob, columns, section.header, section.trailer, counts)
 
 
 def ledger_url(config: Config) -> str:

@@ -1,6 +1,6 @@
 """The configuration of a link's deletion requests; the text below a key is its documentation."""
 
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import Field, model_validator
 
@@ -47,6 +47,15 @@ class FixedWidthSection(Section):
         return self
 
 
+class NumbersSection(Section):
+    """A column or key of customer or employee numbers whose name does not say so."""
+
+    column: Text = Field(examples=["relatienr"])
+    """Its name, in any case: of a column, a key, an element or a header."""
+    of: Literal["customer", "employee"] = "customer"
+    """Whose numbers these are."""
+
+
 class ErasureSection(RequestsSection):
     """Deletion requests on this link."""
 
@@ -57,6 +66,7 @@ class ErasureSection(RequestsSection):
     index: Flag = True
     """Whether received files are indexed in the background, so that a search need not read all of them."""
     fixed_width: tuple[FixedWidthSection, ...] = ()
+    numbers: tuple[NumbersSection, ...] = ()
     acknowledge_within: CalendarPeriod = Period(months=1)
     """How long the recipient of a notice may take to acknowledge it; then it is told that it is overdue."""
     keep_certificates: CalendarPeriod = Period(years=5)

@@ -23,7 +23,7 @@ from sftpd.erasure.forgetting import forget_old, leave_nothing
 from sftpd.erasure.identifiers import Identifier
 from sftpd.erasure.index import Index, IndexFaultError, Lookup, reached
 from sftpd.erasure.intake import Intake
-from sftpd.erasure.layouts import FixedWidth
+from sftpd.erasure.layouts import Layout
 from sftpd.erasure.medium import Medium
 from sftpd.erasure.plan import LEFT_BEHIND, Action, Place, Searched, Step, plan
 from sftpd.erasure.readers import Readers
@@ -51,8 +51,8 @@ class Links(intake.Links, Protocol):
         """Whether another person than the one who opened a request has to approve it."""
         ...
 
-    def layouts(self, link: str) -> Sequence[FixedWidth]:
-        """What is known of the link's files by their names."""
+    def layouts(self, link: str) -> Sequence[Layout]:
+        """What is told of the link's files by hand."""
         ...
 
     def hold(self, link: str, folder: str, path: Parts) -> str | None:
@@ -123,7 +123,7 @@ class ErasureDesk:
 
     def _find(self, request_id: str) -> None:
         request = self._ledger.write(lambda unit: records.advance(unit, request_id, Trigger.SEARCH))
-        searched, steps = self._search(request, self._lookup(request))
+        searched, steps = self._search(request, self._lookup(request.link, request.identifiers))
 
         def work(unit: Unit) -> None:
             records.advance(unit, request_id, Trigger.FINDINGS)
@@ -194,7 +194,8 @@ class ErasureDesk:
     def look_for(self, link: str, identifiers: Sequence[Identifier]) -> Searched:
         """Search every folder of a link for a person about whom there is no request. Raises ProcessError."""
         with self._working:
-            return search(self._links.folders(link), identifiers, self._readers_of(link))
+            readers, lookup = self._readers_of(link), self._lookup(link, identifiers)
+            return search(self._links.folders(link), identifiers, readers, lookup)
 
     def forget_old(self, now: datetime) -> int:
         """Forget what is left of requests whose own term is over; returns how many that were."""
@@ -235,19 +236,14 @@ class ErasureDesk:
         with self._ledger.read() as conn:
             return searched, plan(searched, exceptions.standing(conn, request.id) | holds)
 
-    def _lookup(self, request: Request) -> Lookup | None:
-        """What the index says of the person; None where it cannot: then everything is read.
-
-        It has no tokens of what only the configuration gives a label.
-        """
-        if self._links.layouts(request.link):
-            return None
+    def _lookup(self, link: str, identifiers: Sequence[Identifier]) -> Lookup | None:
+        """What the index of a link says of a person; None where it cannot: then everything is read."""
         try:
-            with reached(request.link):
-                index = self._links.index(request.link)
-                return None if index is None else index.lookup(request.identifiers)
+            with reached(link):
+                index = self._links.index(link)
+                return None if index is None else index.lookup(identifiers, self._links.layouts(link))
         except IndexFaultError as fault:
-            _log.warning("index_not_used", request=request.id, fault=str(fault))
+            _log.warning("index_not_used", link=link, fault=str(fault))
             return None
 
     def _carry_out(self, request: Request) -> None:

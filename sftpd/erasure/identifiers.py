@@ -83,6 +83,31 @@ class Identifier:
         return f"{self.kind}={self.value}"
 
 
+def under(identifier: Identifier, kinds: Mapping[str, str]) -> Identifier:
+    """The same identifier, found also under the labels of numbers of its kind; `kinds` has them by label."""
+    labels = frozenset(fold(label) for label, kind in kinds.items() if kind == identifier.kind)
+    if not labels:
+        return identifier
+
+    def found(text: str, label: str) -> bool:
+        return identifier.matches_folded(text, label) or (
+            not labels.isdisjoint(names_of(label))
+            and identifier.matches_folded(text, telling(identifier.kind))
+        )
+
+    return replace(identifier, _finder=found)
+
+
+def names_of(label: str) -> tuple[str, str]:
+    """A folded label, and what it is called without what it is in."""
+    return label.strip(), label.rpartition(".")[2].strip()
+
+
+def telling(kind: str) -> str:
+    """A label that tells whose a number is."""
+    return NUMBER_WORDS[kind][0]
+
+
 def noting(identifier: Identifier, note: Callable[[str, str], None]) -> Identifier:
     """The same identifier, which has each folded text and label that carries it noted."""
 

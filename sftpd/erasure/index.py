@@ -19,14 +19,16 @@ from itertools import islice
 from pathlib import Path
 from typing import Self
 
+import msgspec
 import structlog
 
 from sftpd.erasure.identifiers import Identifier
+from sftpd.erasure.layouts import Layout
 from sftpd.erasure.plan import Parts
 from sftpd.erasure.tokens import SIZE, token, wanted
 from sftpd.errors import SftpdError
 
-_VERSION = b"2"
+_VERSION = b"3"
 """Another one begins every index anew: it changes with the tables, and with the tokens that a file has."""
 _SCHEMA = """
 BEGIN;
@@ -106,9 +108,10 @@ class Index:
         with self._lock:
             self._conn.close()
 
-    def place(self, folder: str, path: Parts, mark: str) -> bytes:
-        """What the content of that mark at a path of a folder is known by."""
-        return self._hashed(b"\0".join((b"place", folder.encode(), mark.encode(), b"/".join(path))))
+    def place(self, folder: str, path: Parts, mark: str, layouts: Sequence[Layout] = ()) -> bytes:
+        """What the content of that mark at a path of a folder, read as `layouts` tell, is known by."""
+        told = msgspec.json.encode(layouts) if layouts else b""
+        return self._hashed(b"\0".join((b"place", folder.encode(), mark.encode(), b"/".join(path), told)))
 
     def knows(self, place: bytes) -> bool:
         """Whether a content was looked at."""
@@ -128,8 +131,11 @@ class Index:
             while batch := list(islice(rows, _POSTINGS)):
                 self._conn.executemany("INSERT OR IGNORE INTO posting VALUES (?, ?)", sorted(batch))
 
-    def lookup(self, identifiers: Sequence[Identifier]) -> "Lookup | None":
-        """What is known of contents that may carry any of the identifiers; None where one has no token."""
+    def lookup(self, identifiers: Sequence[Identifier], layouts: Sequence[Layout] = ()) -> "Lookup | None":
+        """What is known of contents that may carry any of the identifiers; None where one has no token.
+
+        Only contents count that were read as `layouts` tell.
+        """
         told: list[bytes] = []
         for identifier in identifiers:
             if (hers := wanted(identifier, self.key)) is None:
@@ -138,7 +144,7 @@ class Index:
         query = "SELECT number FROM posting WHERE token = ?"
         with self._lock:
             found = {number for each in told for (number,) in self._conn.execute(query, (each,))}
-            return Lookup(self, frozenset(found), self.newest())
+            return Lookup(self, frozenset(found), self.newest(), tuple(layouts))
 
     def number(self, place: bytes) -> int | None:
         """The number of a content that is indexed."""
@@ -270,11 +276,12 @@ class Lookup:
     index: Index
     numbers: frozenset[int]
     newest: int
+    layouts: tuple[Layout, ...] = ()
 
     def clears(self, folder: str, path: Parts, mark: str) -> bool:
         """Whether the content of that mark is known to carry none of them."""
         try:
-            number = self.index.number(self.index.place(folder, path, mark))
+            number = self.index.number(self.index.place(folder, path, mark, self.layouts))
         except sqlite3.Error as fault:
             _log.warning("index_unreadable", fault=str(fault))
             return False

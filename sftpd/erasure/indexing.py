@@ -4,12 +4,14 @@ Nothing waits for it. After each start, and regularly, all files of a link are c
 between, those received since the last look.
 """
 
+import math
 import os
 import sqlite3
 import threading
 import time
-from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from itertools import islice
 from typing import NamedTuple, Protocol
@@ -20,6 +22,7 @@ import structlog
 from sftpd.clock import Clock
 from sftpd.erasure.contents import ContentError, Contents, Searchable
 from sftpd.erasure.index import Counts, Entry, Index, is_damage
+from sftpd.erasure.layouts import Layout
 from sftpd.erasure.messages import Index as Question
 from sftpd.erasure.messages import Unsearchable
 from sftpd.erasure.readers import Readers
@@ -52,6 +55,8 @@ _REASON = 200
 """Characters of a reason."""
 _CLOSINGS = frozenset({"erasure.closed", "erasure.partial"})
 
+_DONE = object()
+
 _file = tables.kept_file.c
 _log = structlog.get_logger()
 
@@ -65,6 +70,10 @@ class IndexedLinks(Protocol):
 
     def received(self, link: str) -> Searchable:
         """The folder of received files of a link."""
+        ...
+
+    def layouts(self, link: str) -> Sequence[Layout]:
+        """What is told of the link's files by hand."""
         ...
 
     def index(self, link: str) -> Index | None:
@@ -85,6 +94,18 @@ class _Row(NamedTuple):
     @property
     def parts(self) -> tuple[bytes, ...]:
         return tuple(self.path.split(b"/"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """A link at work: what of it is indexed, and what is told of its files by hand."""
+
+    link: str
+    index: Index
+    layouts: tuple[Layout, ...]
+
+    def place(self, row: _Row) -> bytes:
+        return self.index.place(RECEIVED, row.parts, row.mark, self.layouts)
 
 
 class Indexer:
@@ -129,18 +150,31 @@ class Indexer:
         return {str(link): self._pending[link] for link in self._links.names()}
 
     def look(self) -> None:
-        """Index what is not indexed, of every link."""
-        for link in list(self._links.names()):
-            if self._stopped.is_set():
+        """Index what is not indexed, of every link, some files of each in turn."""
+        begun: dict[str, float] = {}
+        at_work: dict[str, Iterator[None]] = {}
+        while not self._stopped.is_set():
+            now = time.monotonic()
+            for link in self._links.names():
+                if link not in at_work and now - begun.get(link, -math.inf) >= self._every:
+                    begun[link], at_work[link] = now, self._catch_up(link)
+            for link, work in list(at_work.items()):
+                if not self._goes_on(link, work):
+                    del at_work[link]
+            if not at_work:
                 return
-            try:
-                self._catch_up(link)
-            except sqlite3.DatabaseError as fault:
-                if not is_damage(fault):
-                    raise
-                _log.error("index_damaged", link=link, fault=str(fault))
-                self._links.discard(link)
-                self._compared.pop(link, None)
+
+    def _goes_on(self, link: str, work: Iterator[None]) -> bool:
+        """Whether there is more to do for a link once the next of its files are indexed."""
+        try:
+            return next(work, _DONE) is not _DONE
+        except sqlite3.DatabaseError as fault:
+            if not is_damage(fault):
+                raise
+            _log.error("index_damaged", link=link, fault=str(fault))
+            self._links.discard(link)
+            self._compared.pop(link, None)
+            return False
 
     def _run(self) -> None:
         while not self._stopped.wait(self._every):
@@ -152,7 +186,8 @@ class Indexer:
                     self._compared.clear()
                     self._stopped.wait(_RECOVERY)
 
-    def _catch_up(self, link: str) -> None:
+    def _catch_up(self, link: str) -> Iterator[None]:
+        """Index what is not indexed of one link, some files at a time."""
         now = self._clock.now()
         compared = self._compared.get(link)
         is_round = compared is None or link in self._closed or not now - _ROUND < compared <= now
@@ -161,28 +196,32 @@ class Indexer:
         index = self._links.index(link)
         if index is None:
             return
+        known = _Known(link, index, tuple(self._links.layouts(link)))
         self._news.discard(link)
         self._closed.discard(link)
         if is_round:
-            index.keep(self._place(index, row) for row in self._rows(link, None))
+            index.keep(known.place(row) for row in self._rows(link, None))
             index.sweep()
         rows = self._rows(link, None if is_round else self._seen[link] - _OVERLAP)
-        with self._links.received(link).open() as contents:
-            self._index_all(link, index, contents, rows)
+        yield from self._index_all(known, rows)
         self._seen[link] = now
         if is_round:
             self._compared[link] = now
 
-    def _index_all(self, link: str, index: Index, contents: Contents, rows: Iterator[_Row]) -> None:
-        unknown = (row for row in rows if not index.knows(self._place(index, row)))
-        while batch := list(islice(unknown, MOST_PENDING)):
-            self._pending[link] = len(batch)
-            entries = (self._entry(link, index, contents, row) for row in batch)
-            while more := self._some(entries):
-                index.put(entry for entry in more if entry is not None)
-                self._pending[link] -= len(more)
-            if self._stopped.is_set():
-                return
+    def _index_all(self, known: _Known, rows: Iterator[_Row]) -> Iterator[None]:
+        unknown = (row for row in rows if not known.index.knows(known.place(row)))
+        while batch := deque(islice(unknown, MOST_PENDING)):
+            self._pending[known.link] = len(batch)
+            while batch:
+                with self._links.received(known.link).open() as contents:
+                    more = self._some(
+                        self._entry(known, contents, batch.popleft()) for _ in range(len(batch))
+                    )
+                    known.index.put(entry for entry in more if entry is not None)
+                self._pending[known.link] = len(batch)
+                if self._stopped.is_set():
+                    return
+                yield
 
     def _some(self, entries: Iterator[Entry | None]) -> list[Entry | None]:
         """The next entries, not more than are entered at once; none once it is to stop."""
@@ -201,7 +240,7 @@ class Indexer:
                 began = time.thread_time()
         return some
 
-    def _entry(self, link: str, index: Index, contents: Contents, row: _Row) -> Entry | None:
+    def _entry(self, known: _Known, contents: Contents, row: _Row) -> Entry | None:
         """What is entered of a file; None for one that is not there, is not what was received, or is new."""
         try:
             fd, mark = contents.open(row.parts)
@@ -210,20 +249,21 @@ class Indexer:
         try:
             changed = datetime.fromtimestamp(os.fstat(fd).st_ctime, UTC)
             if timedelta() <= self._clock.now() - changed < _SETTLING:
-                self._news.add(link)
+                self._news.add(known.link)
                 return None
             if mark != row.mark:
                 return None
-            entry = self._tokenized(index, fd, row)
+            entry = self._tokenized(known, fd, row)
             return entry if contents.is_still(row.parts, mark) else None
         finally:
             os.close(fd)
 
-    def _tokenized(self, index: Index, fd: int, row: _Row) -> Entry:
-        place = self._place(index, row)
+    def _tokenized(self, known: _Known, fd: int, row: _Row) -> Entry:
+        place = known.place(row)
         out = os.memfd_create("sftpd-tokens", os.MFD_CLOEXEC)
         try:
-            answer = self._readers.tokens(Question(row.parts[-1], index.key), [fd, out])
+            question = Question(row.parts[-1], known.index.key, known.layouts)
+            answer = self._readers.tokens(question, [fd, out])
             if isinstance(answer, Unsearchable):
                 return Entry(place, reason=answer.reason)
             if answer.unsearched:
@@ -235,9 +275,6 @@ class Indexer:
             return Entry(place, os.pread(out, size, 0))
         finally:
             os.close(out)
-
-    def _place(self, index: Index, row: _Row) -> bytes:
-        return index.place(RECEIVED, row.parts, row.mark)
 
     def _rows(self, link: str, since: datetime | None) -> Iterator[_Row]:
         """The files that were received over a link and are there, by when they were."""

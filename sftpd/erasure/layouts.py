@@ -1,5 +1,6 @@
-"""What is told by hand of files that do not tell it themselves: which columns the lines of a file have."""
+"""What is told by hand of files that do not tell it themselves: which columns there are, what they hold."""
 
+from collections.abc import Iterable, Mapping
 from fnmatch import fnmatchcase
 
 import msgspec
@@ -13,7 +14,7 @@ class Column(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     width: int
 
 
-class FixedWidth(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class FixedWidth(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True):
     """Files whose names match `glob` have columns of a fixed width, and lines that are no records."""
 
     glob: str
@@ -28,3 +29,18 @@ class FixedWidth(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     def fits(self, name: bytes) -> bool:
         """Whether a file with this name, folders aside, has this layout."""
         return fnmatchcase(name.rpartition(b"/")[2].decode("utf-8", "surrogateescape"), self.glob)
+
+
+class Numbers(msgspec.Struct, frozen=True, forbid_unknown_fields=True, tag=True):
+    """Columns and keys of this name hold numbers of a kind of people, `customer` or `employee`."""
+
+    column: str
+    kind: str
+
+
+Layout = FixedWidth | Numbers
+
+
+def kinds_by_label(layouts: Iterable[Layout]) -> Mapping[str, str]:
+    """Whose numbers stand under a label, which is not folded."""
+    return {each.column: each.kind for each in layouts if isinstance(each, Numbers)}

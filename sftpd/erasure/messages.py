@@ -1,6 +1,6 @@
 """What the monitor asks of a reader, and what a reader answers."""
 
-from sftpd.erasure.layouts import FixedWidth
+from sftpd.erasure.layouts import Layout
 from sftpd.erasure.order import Fault, Order
 from sftpd.erasure.plan import Possible
 from sftpd.process.messages import Message
@@ -11,8 +11,8 @@ class Search(Message, frozen=True):
 
     name: bytes
     identifiers: tuple[str, ...]
-    layouts: tuple[FixedWidth, ...] = ()
-    """What is known of files by their names, the first that fits."""
+    layouts: tuple[Layout, ...] = ()
+    """What is told of files by hand, of their names the first that fits."""
 
 
 class Redact(Message, frozen=True):
@@ -27,7 +27,7 @@ class Redact(Message, frozen=True):
 
     name: bytes
     identifiers: tuple[str, ...]
-    layouts: tuple[FixedWidth, ...] = ()
+    layouts: tuple[Layout, ...] = ()
     places: tuple[str, ...] = ()
     mark: str = ""
     key: bytes = b""
@@ -42,7 +42,7 @@ class Repeat(Message, frozen=True):
     name: bytes
     key: bytes
     places: tuple[str, ...] = ()
-    layouts: tuple[FixedWidth, ...] = ()
+    layouts: tuple[Layout, ...] = ()
 
 
 class Show(Message, frozen=True):
@@ -51,7 +51,7 @@ class Show(Message, frozen=True):
     name: bytes
     identifiers: tuple[str, ...]
     place: str
-    layouts: tuple[FixedWidth, ...] = ()
+    layouts: tuple[Layout, ...] = ()
 
 
 class Which(Message, frozen=True):
@@ -71,6 +71,7 @@ class Index(Message, frozen=True):
 
     name: bytes
     key: bytes
+    layouts: tuple[Layout, ...] = ()
 
 
 class Answer(Message, frozen=True):

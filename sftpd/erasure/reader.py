@@ -25,7 +25,8 @@ from sftpd.erasure.formats.model import (
     is_gone,
     span,
 )
-from sftpd.erasure.identifiers import Identifier, noting, parse_identifier, recalled
+from sftpd.erasure.identifiers import Identifier, noting, parse_identifier, recalled, under
+from sftpd.erasure.layouts import kinds_by_label
 from sftpd.erasure.marks import MOST, SIZE, Marks
 from sftpd.erasure.matches import carried, find_both, said_at
 from sftpd.erasure.messages import (
@@ -132,7 +133,8 @@ def _identifiers(question: Search | Redact | Repeat | Show | Which, marks: Marks
     if isinstance(question, Repeat):
         assert marks is not None
         return [recalled(marks.knows)]
-    known = [parse_identifier(plain) for plain in question.identifiers]
+    kinds = kinds_by_label(question.layouts)
+    known = [under(parse_identifier(plain), kinds) for plain in question.identifiers]
     return known if marks is None else [noting(identifier, marks.note) for identifier in known]
 
 
@@ -200,7 +202,7 @@ def _index(question: Index, fds: tuple[int, ...]) -> Tokenized:
     # A reader that did not survive the file may have begun.
     os.ftruncate(fds[1], 0)
     os.lseek(fds[1], 0, os.SEEK_SET)
-    collector = Collector(question.key, partial(durable.write_all, fds[1]))
+    collector = Collector(question.key, partial(durable.write_all, fds[1]), question.layouts)
     with _mapped(fds[0]) as data:
         findings = collector.detect(question.name, data).find(data, collector.inquiry(question.name))
     collector.flush()

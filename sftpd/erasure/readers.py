@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from msgspec import structs
 
-from sftpd.erasure.layouts import FixedWidth
+from sftpd.erasure.layouts import Layout
 from sftpd.erasure.messages import (
     Answer,
     Carried,
@@ -76,11 +76,11 @@ class Readers:
         self._places: queue.LifoQueue[Child | None] = queue.LifoQueue()
         for _ in range(SIZE):
             self._places.put(None)
-        self.layouts: tuple[FixedWidth, ...] = ()
-        """What they are told of files by their names."""
+        self.layouts: tuple[Layout, ...] = ()
+        """What they are told of files by hand."""
 
-    def knowing(self, layouts: Sequence[FixedWidth]) -> "Readers":
-        """The same readers, told of the layouts of a link's files."""
+    def knowing(self, layouts: Sequence[Layout]) -> "Readers":
+        """The same readers, told what is known by hand of a link's files."""
         told = copy(self)
         told.layouts = tuple(layouts)
         return told

@@ -10,7 +10,7 @@ from sftpd.erasure.names import possible_names
 AFTER_ADDRESS = r"(?:\.|-++|_)?[^\W_]|@"
 """What may not stand after an e-mail address."""
 _TAG = r"(?:\+[^\s@,;:<>()\[\]\"\\]{1,64})?"
-_TAGGED_DOMAINS = ("gmail.com", "googlemail.com")
+TAGGED_DOMAINS = ("gmail.com", "googlemail.com")
 """Domains at which dots in a local part count for nothing, and that are one."""
 _GAP = r"[^\w]{0,3}"
 _SHORT_CODES = re.compile(r"\+(1|7|2[07]|3[0-469]|4[013-9]|5[1-8]|6[0-6]|8[1246]|9[0-58]|\d{3})(\d+)")
@@ -22,11 +22,11 @@ def _address_forms(value: str) -> Mapping[Why, tuple[Finder, Hint]]:
     local, _, domain = value.rpartition("@")
     base = local.partition("+")[0] or local
     said, at = re.escape(base), re.escape(domain)
-    if domain in _TAGGED_DOMAINS:
+    if domain in TAGGED_DOMAINS:
         said, at = r"\.?".join(map(re.escape, base.replace(".", ""))), "(?:g|google)mail\\.com"
     form = re.compile(rf"(?<![\w.+'&~-])(?=[^\s@]{{1,64}}@){said}{_TAG}@{at}(?!{AFTER_ADDRESS})")
     # Without either there is no need for the slow search.
-    marks = ("mail.com",) if domain in _TAGGED_DOMAINS else (base, f"@{domain}")
+    marks = ("mail.com",) if domain in TAGGED_DOMAINS else (base, f"@{domain}")
 
     def may(text: str) -> bool:
         return all(mark in text for mark in marks) and form.search(text) is not None
@@ -38,8 +38,8 @@ def mailbox(address: str) -> str:
     """What the forms of a folded e-mail address have in common."""
     local, _, domain = address.rpartition("@")
     base = local.partition("+")[0] or local
-    if domain in _TAGGED_DOMAINS:
-        base, domain = base.replace(".", ""), _TAGGED_DOMAINS[0]
+    if domain in TAGGED_DOMAINS:
+        base, domain = base.replace(".", ""), TAGGED_DOMAINS[0]
     return f"{base}@{domain}"
 
 

@@ -1,7 +1,6 @@
 """From bytes to text, at once or in pieces, and from spans of the text back to spans of the bytes."""
 
 import codecs
-import contextlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -168,18 +167,24 @@ def _refuse_control(text: str) -> None:
         raise UnsearchableError("it holds control characters, as binary files do")
 
 
-def _folded(text: str) -> str:
-    """As `fold`, and faster: Latin-1 character by character, anything else line by line.
+def folded_at_once(text: str) -> str | None:
+    """As `fold`, and faster, character by character; None where that is not the same.
 
-    No character of Latin-1 combines with another, and folding does not reach over a line end.
+    No character of Latin-1 combines with another.
     """
     if text.isascii():
         return fold(text)
-    with contextlib.suppress(UnicodeEncodeError):
+    try:
         raw = text.encode("latin-1")
-        if not any(map(raw.__contains__, _GROWS)):
-            return raw.translate(_FOLDS).decode("latin-1")
-    return "\n".join(map(fold, text.split("\n")))
+    except UnicodeEncodeError:
+        return None
+    return None if any(map(raw.__contains__, _GROWS)) else raw.translate(_FOLDS).decode("latin-1")
+
+
+def _folded(text: str) -> str:
+    """As `fold`, at worst line by line, over the end of which it does not reach."""
+    folded = folded_at_once(text)
+    return "\n".join(map(fold, text.split("\n"))) if folded is None else folded
 
 
 def _not_text(encodings: tuple[str, ...]) -> UnsearchableError:

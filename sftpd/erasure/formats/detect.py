@@ -20,7 +20,7 @@ from sftpd.erasure.formats.tar import Tar
 from sftpd.erasure.formats.text import Text
 from sftpd.erasure.formats.xml import Xml
 from sftpd.erasure.formats.zip import Zip
-from sftpd.erasure.layouts import FixedWidth
+from sftpd.erasure.layouts import FixedWidth, Layout
 
 _BY_SUFFIX: dict[bytes, Format] = {
     b"csv": Csv(),
@@ -49,7 +49,7 @@ _ENCODED_SUFFIXES = {b"rtf", b"vcf", b"ics"}
 _ENCODED_STARTS = ("{\\rtf", "begin:v")
 
 
-def detect(name: bytes, data: Data, layouts: Sequence[FixedWidth] = ()) -> Format:
+def detect(name: bytes, data: Data, layouts: Sequence[Layout] = ()) -> Format:
     """Return the format of a file; text has the first of `layouts` that fits its name.
 
     Raises UnsearchableError for other binary files and for text that hides characters behind an encoding of
@@ -61,7 +61,7 @@ def detect(name: bytes, data: Data, layouts: Sequence[FixedWidth] = ()) -> Forma
     if data[257:262] == b"ustar":
         return Tar()
     for layout in layouts:
-        if layout.fits(name):
+        if isinstance(layout, FixedWidth) and layout.fits(name):
             return FixedLines(layout)
     start = beginning(data)
     suffix = name.rpartition(b".")[2].lower()

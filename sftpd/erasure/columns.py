@@ -1,0 +1,130 @@
+"""CSV as it is indexed: by its fields, of which only those of customer and employee numbers have labels."""
+
+import re
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from dataclasses import replace
+from typing import Protocol
+
+from sftpd.erasure.formats import csv_layout
+from sftpd.erasure.formats.csv_layout import Survey
+from sftpd.erasure.formats.decoding import Traces, folded_at_once, traces
+from sftpd.erasure.formats.lines import lines, records
+from sftpd.erasure.formats.model import Data, Findings, Inquiry, UnsearchableError, cut
+from sftpd.erasure.identifiers import fold
+
+_AT_ONCE = 1 << 16
+"""Characters that are taken apart together: what a processor keeps at hand."""
+_LIMIT = 50
+"""Columns of numbers of people."""
+_QUOTED = re.compile(r'"([^"]*+(?:""[^"]*+)*+)"')
+
+
+Column = tuple[str, re.Pattern[str]]
+"""The label of a column, and what finds its fields."""
+
+
+class Takes(Protocol):
+    """Takes what identifies somebody."""
+
+    def take_fields(self, fields: Collection[str], text: str) -> None:
+        """Take the folded fields of a folded text, whatever they stand under."""
+        ...
+
+    def take_numbers(self, texts: Iterable[str], label: str) -> None:
+        """Take texts under a folded label that tells of numbers."""
+        ...
+
+    def labels_of(self, label: str) -> Sequence[str]:
+        """The folded labels that tell of numbers for which a folded label stands."""
+        ...
+
+
+class Columns:
+    """CSV of which only the columns are taken apart that are of customer or employee numbers."""
+
+    def __init__(self, taker: Takes) -> None:
+        self._taker = taker
+
+    def find(self, data: Data, _inquiry: Inquiry) -> Findings:
+        """Find nobody, and have the tokens taken. Raises UnsearchableError for what is not strictly CSV."""
+        where = traces(data, ())
+        if not self._take_regular(data, where):
+            table = csv_layout.survey(data, where)
+            columns = list(self._columns(table.head, table.layout.delimiter))
+            for part in records(lines(data, where)):
+                self._take(part.text, table.layout.delimiter, columns)
+        return cut("csv", data, [])
+
+    def _take_regular(self, data: Data, where: Traces) -> bool:
+        """Take what is so regular that its beginning says how it reads. Returns whether all is."""
+        delimiter, regular, columns = "", re.compile(""), list[Column]()
+        for part in lines(data, where):
+            if not delimiter:
+                table = Survey()
+                table.read(replace(part, text=next(_pieces(part.text))))
+                if not table.readings:
+                    return False
+                delimiter, count = table.layout()
+                regular = _regular(delimiter, count)
+                head = next(csv_layout.fields(table.first, delimiter)).fields
+                columns = list(self._columns(head, delimiter))
+            if regular.fullmatch(part.text) is None:
+                return False
+            self._take(part.text, delimiter, columns)
+        return True
+
+    def _take(self, text: str, delimiter: str, columns: Sequence[Column]) -> None:
+        """Take whole records."""
+        for piece in _pieces(text):
+            self._taker.take_fields(*_fields(piece, delimiter))
+        for label, column in columns:
+            found = column.finditer("\n" + text)
+            self._taker.take_numbers({match[1] or match[2] or "" for match in found}, label)
+
+    def _columns(self, head: Sequence[str], delimiter: str) -> Iterator[Column]:
+        """The labels of columns of numbers, and what finds the fields under each.
+
+        It looks behind line ends. A record begins there, but not every line begins a record: of one that does
+        not, whatever stands in that place is found too.
+        """
+        labelled = ((number, self._taker.labels_of(fold(label))) for number, label in enumerate(head))
+        numbered = [(number, label) for number, labels in labelled for label in labels]
+        if len(numbered) > _LIMIT:
+            raise UnsearchableError(f"more than {_LIMIT} columns of it are numbers of people")
+        content = rf'"([^"]*+(?:""[^"]*+)*+)"|([^"{delimiter}\r\n]*+)'
+        skipped = rf'(?:(?:"[^"]*+(?:""[^"]*+)*+"|[^"{delimiter}\r\n]*+)[{delimiter}])'
+        for number, label in numbered:
+            yield label, re.compile(rf"\n(?={skipped}{{{number}}}(?:{content})(?:[{delimiter}]|\r?\n|\Z))")
+
+
+def _regular(delimiter: str, columns: int) -> re.Pattern[str]:
+    """What finds lines of so many fields, none of them quoted."""
+    field = rf'[^"{delimiter}\r\n]*+'
+    return re.compile(rf"(?:{field}(?:[{delimiter}]{field}){{{columns - 1}}}(?:\r?\n|\Z))*+")
+
+
+def _pieces(text: str) -> Iterator[str]:
+    """Whole records, some at a time."""
+    start = position = 0
+    is_open = False
+    while start < len(text):
+        end = text.find("\n", position + _AT_ONCE if position == start else position) + 1 or len(text)
+        is_open ^= text.count('"', position, end) % 2 == 1
+        position = end
+        if end == len(text) or not is_open:
+            yield text[start:end]
+            start = end
+
+
+def _fields(piece: str, delimiter: str) -> tuple[set[str], str]:
+    """The fields of whole records, and these as they are, all folded."""
+    folded = folded_at_once(piece)
+    text = piece if folded is None else folded
+    quoted: list[str] = []
+    if '"' in text:
+        quoted = [field.replace('""', '"') for field in _QUOTED.findall(text)]
+        text = _QUOTED.sub("", text)
+    if "\r" in text:
+        text = text.replace("\r\n", "\n")
+    fields = {*text.replace(delimiter, "\n").split("\n"), *quoted}
+    return (fields, folded) if folded is not None else (set(map(fold, fields)), fold(piece))

@@ -1,0 +1,97 @@
+"""What identifies somebody by digits alone: citizen service numbers and Dutch telephone numbers.
+
+Digits are read as **chains**: runs of them with up to three characters between two that are no letters.
+A number begins with a run, or behind what may stand before it there, and ends with one.
+"""
+
+import re
+from collections.abc import Iterable
+from functools import lru_cache
+
+_CHAIN = re.compile(r"[0-9](?<![0-9].)[0-9]*+(?:(?:\W{1,3}+[0-9]++)++|(?<=[0-9]{8}))", re.DOTALL)
+_RUN = re.compile(r"[0-9]+")
+_BSN_DIGITS = 9
+_FEWEST_DIGITS, _MOST_DIGITS = 8, 14
+_USUAL = 40
+"""Characters of a chain, such as a date and a time, that is met again and again."""
+
+_DUTCH = "+31"
+_NATIONAL_DIGITS = 9
+"""Digits of a Dutch telephone number without zero and country; the first of them is none."""
+_BEFORE_NATIONAL = frozenset(("", "0", "31", "310", "0031", "00310"))
+"""What may stand before these: a zero, or the country's code and a zero or none."""
+
+
+def _sums(*weights: int) -> dict[str, int]:
+    """What three digits weigh, for each three."""
+    each = (f"{number:03}" for number in range(1000))
+    return {
+        digits: sum(int(digit) * weight for digit, weight in zip(digits, weights, strict=True))
+        for digits in each
+    }
+
+
+_FIRST, _MIDDLE, _LAST = _sums(9, 8, 7), _sums(6, 5, 4), _sums(3, 2, -1)
+
+
+def is_national(phone: str) -> bool:
+    """Whether a telephone number is one that is looked for among digits."""
+    return phone.startswith(_DUTCH) and len(phone) == len(_DUTCH) + _NATIONAL_DIGITS and phone[3] != "0"
+
+
+def enter_solid(entries: set[str], numbers: Iterable[str]) -> None:
+    """Enter what texts of ASCII digits alone may be: `kind‖0x00‖value`."""
+    for digits in numbers:
+        size = len(digits)
+        if size == _BSN_DIGITS:
+            if _is_bsn(digits):
+                entries.add(f"bsn\0{digits}")
+            if digits[0] != "0":
+                entries.add(f"phone\0{_DUTCH}{digits}")
+        elif size == _BSN_DIGITS - 1:
+            if _is_bsn("0" + digits):
+                entries.add(f"bsn\00{digits}")
+        elif _BSN_DIGITS < size <= _MOST_DIGITS:
+            _enter_phone(entries, digits)
+
+
+def enter_chains(entries: set[str], text: str) -> None:
+    """Enter what digits in a folded text may be."""
+    chains = set(_CHAIN.findall(text))
+    solid = [chain for chain in chains if chain.isdecimal()]
+    enter_solid(entries, solid)
+    for chain in chains.difference(solid):
+        if len(chain) > _FEWEST_DIGITS:
+            entries.update(_usual(chain) if len(chain) <= _USUAL else _parted(chain))
+
+
+def _is_bsn(digits: str) -> bool:
+    return (_FIRST[digits[:3]] + _MIDDLE[digits[3:6]] + _LAST[digits[6:]]) % 11 == 0
+
+
+def _enter_phone(entries: set[str], digits: str) -> None:
+    national = digits[-_NATIONAL_DIGITS:]
+    if national[0] != "0" and digits[:-_NATIONAL_DIGITS] in _BEFORE_NATIONAL:
+        entries.add(f"phone\0{_DUTCH}{national}")
+
+
+def _parted(chain: str) -> frozenset[str]:
+    """What a chain of several runs may be."""
+    entries: set[str] = set()
+    runs, gaps = _RUN.findall(chain), [*_RUN.split(chain)[1:-1], ""]
+    for first in range(len(runs)):
+        digits, is_bsn = "", not (first and gaps[first - 1] == ".")
+        for last in range(first, len(runs)):
+            digits += runs[last]
+            if is_bsn and _FEWEST_DIGITS <= len(digits) <= _BSN_DIGITS and _is_bsn(digits.zfill(_BSN_DIGITS)):
+                entries.add(f"bsn\0{digits.zfill(_BSN_DIGITS)}")
+            if _NATIONAL_DIGITS <= len(digits) <= _MOST_DIGITS:
+                _enter_phone(entries, digits)
+            elif len(digits) > _MOST_DIGITS:
+                break
+            # Single spaces and dots alone part a BSN, which does not begin behind a dot.
+            is_bsn = is_bsn and (gaps[last] == "." or (len(gaps[last]) == 1 and gaps[last].isspace()))
+    return frozenset(entries)
+
+
+_usual = lru_cache(4096)(_parted)

@@ -1,0 +1,156 @@
+"""Entries: all that may identify somebody in a text, each as `kind‖0x00‖value`; tokens are made of them.
+
+Whatever an identifier or a written variant of it matches has its entry; there may be others.
+"""
+
+import re
+from collections.abc import Collection, Iterator, Sequence
+from functools import lru_cache
+from itertools import chain, filterfalse
+
+from sftpd.erasure.digits import enter_chains, enter_solid
+from sftpd.erasure.identifiers import (
+    AFTER_EMAIL,
+    BEFORE_EMAIL,
+    LOCAL_PART,
+    LONGEST,
+    NUMBER_WORD,
+    NUMBER_WORDS,
+)
+from sftpd.erasure.variants import TAGGED_DOMAINS, mailbox
+
+APART = ";;;;"
+"""What stands between two texts that are read as one: nothing reaches over it."""
+
+_LOCAL_PARTS = re.compile(rf"@([^\s@,;:<>()\[\]\"\\]{{0,{2 * LOCAL_PART}}}+)")
+"""What stands before each `@` of a text that is turned round."""
+_PLAIN_LOCAL_PART = re.compile(r"[^\W_][\w+'&~-]*+(?:\.[\w+'&~-]++)*+\.?")
+_PLAIN_LOCAL_PARTS = re.compile(rf"(?m)^(?=.{{1,{LOCAL_PART}}}$)[^\W_][\w'&~-]*+(?:\.[\w'&~-]++)*+\.?$")
+"""Lines of these without a tag."""
+_DOMAINS = re.compile(rf"@([\w.-]{{0,{LONGEST}}}+)")
+_PLAIN_DOMAIN = re.compile(r"[^\W_]++(?:[.-][^\W_]++)*+")
+_DOMAIN = re.compile(r"(?:[^\W_](?:[\w-]*[^\W_])?\.)+[^\W_](?:[\w-]*[^\W_])?")
+
+# A search is quick where it begins with plain characters: what stands before them is looked at next.
+_IBAN = re.compile(
+    r"[0-9](?<=[a-z\s.\-].)(?=[\s.\-]?[0-9](?:[\s.\-]?[a-z0-9]){11})(?:"
+    r"(?<=(?<!\w)([a-z][a-z].))|(?<=(?<!\w)([a-z][\s.\-][a-z].))"
+    r"|(?<=(?<!\w)([a-z][a-z][\s.\-].))|(?<=(?<!\w)([a-z][\s.\-][a-z][\s.\-].)))"
+    r"(?=([\s.\-]?[0-9](?:[\s.\-]?[a-z0-9]){11,30}+\w?))",
+    re.DOTALL,
+)
+"""What may be an IBAN, found by its first digit: four ways to write what is up to there, and the rest."""
+_IBAN_END = re.compile(r"(?<=[a-z0-9])(?!\w)")
+_IBAN_GAP = re.compile(r"[\s.\-]")
+_IBAN_DIGITS = str.maketrans({chr(letter): str(letter - 87) for letter in range(ord("a"), ord("z") + 1)})
+
+_LABEL_END = re.compile(
+    rf"(?<![^\W_])(?:{'|'.join(chain.from_iterable(NUMBER_WORDS.values()))}){NUMBER_WORD}[\s:#=]*\Z"
+)
+_NUMBER = rf"[\s:#=]*+(\w[\w./-]{{0,{LONGEST - 1}}}+)?"
+_MENTIONS = tuple(
+    (kind, word, re.compile(rf"{word}(?<![^\W_]{word})(?={_NUMBER})(?={NUMBER_WORD}{_NUMBER})"))
+    for kind, words in NUMBER_WORDS.items()
+    for word in words
+)
+"""The words that tell of numbers: what stands behind each, and behind a further word there."""
+_PLAIN_NUMBER = re.compile(r"\w++(?:-\w++)*+")
+_NUMBER_END = re.compile(r"(?!-?\w)")
+
+
+def entries_in(text: str) -> set[str]:
+    """All that may identify somebody in a folded text, whatever it stands under."""
+    entries: set[str] = set()
+    if "@" in text:
+        _enter_addresses(entries, text)
+    enter_chains(entries, text)
+    for found in set(_IBAN.findall(text)):
+        entries.update(f"iban\0{iban}" for iban in _ibans("".join(found)))
+    return entries
+
+
+def entries_of(texts: Collection[str]) -> set[str]:
+    """The same of many short texts."""
+    entries = entries_in(APART.join(filterfalse(str.isdecimal, texts)))
+    solid = list(filter(str.isdecimal, texts))
+    enter_solid(entries, solid if "".join(solid).isascii() else filter(str.isascii, solid))
+    return entries
+
+
+def number_entries(text: str, label: str = "") -> set[str]:
+    """The customer and employee numbers in a folded text under a folded label, as `entries_in` tells them."""
+    told = f"{label}: {text}"
+    entries: set[str] = set()
+    for kind, word, mention in _MENTIONS:
+        if word in told:
+            for run in set(chain.from_iterable(mention.findall(told))):
+                entries.update(f"{kind}\0{number}" for number in _numbers(run))
+    return entries
+
+
+def names_numbers(text: str) -> bool:
+    """Whether a folded text has a word by which customer or employee numbers are told."""
+    return any(word in text for _, word, _ in _MENTIONS)
+
+
+def labels_numbers(label: str) -> bool:
+    """Whether a folded label makes a number of what stands under it."""
+    return _LABEL_END.search(label) is not None
+
+
+def _enter_addresses(entries: set[str], text: str) -> None:
+    turned = _LOCAL_PARTS.findall(text[::-1])
+    # Turned back all at once: no local part has a line end.
+    runs = "\n".join(turned)[::-1]
+    met = set(zip(runs.split("\n"), _DOMAINS.findall(text), strict=True))
+    plain = set(_PLAIN_LOCAL_PARTS.findall(runs))
+    hosts = {
+        domain for _, domain in met if domain not in TAGGED_DOMAINS and _domains(domain) == (len(domain),)
+    }
+    usual = {(local, host) for local, host in met if host in hosts and local in plain}
+    entries.update([f"email\0{local}@{host}" for local, host in usual])
+    for local, domain in met - usual:
+        for end in _domains(domain) if local else ():
+            for name in _local_parts(local):
+                address = f"{name}@{domain[:end]}"
+                box = mailbox(address)
+                entries.update((f"email\0{address}", *([f"mailbox\0{box}"] if box != address else ())))
+
+
+def _local_parts(run: str) -> Sequence[str]:
+    """What may stand before the `@` of an address where no more than `run` may."""
+    if len(run) <= LOCAL_PART and _PLAIN_LOCAL_PART.fullmatch(run):
+        return (run,)
+    return [run[start:] for start in range(max(0, len(run) - LOCAL_PART), len(run)) if _may_begin(run, start)]
+
+
+def _may_begin(run: str, start: int) -> bool:
+    """Whether an address may begin there."""
+    before = BEFORE_EMAIL.search(run[max(0, start - LOCAL_PART) : start])
+    return not (before and any(map(str.isalnum, before[0].rpartition("..")[2])))
+
+
+@lru_cache(1000)
+def _domains(run: str) -> tuple[int, ...]:
+    """The lengths at which a run of its characters may be read as a domain."""
+    if "." not in run:
+        return ()
+    plain = _PLAIN_DOMAIN.fullmatch(run.removesuffix("."))
+    ends = [plain.end()] if plain else range(1, len(run) + 1)
+    return tuple(end for end in ends if not AFTER_EMAIL.match(run, end) and _DOMAIN.fullmatch(run, 0, end))
+
+
+def _ibans(found: str) -> Iterator[str]:
+    for end in _IBAN_END.finditer(found):
+        iban = _IBAN_GAP.sub("", found[: end.start()])
+        if 15 <= len(iban) <= 34 and int((iban[4:] + iban[:4]).translate(_IBAN_DIGITS)) % 97 == 1:
+            yield iban
+
+
+def _numbers(run: str) -> Sequence[str]:
+    """What may be a number at the start of a run of its characters."""
+    if run.isdecimal():
+        return (run,)
+    plain = _PLAIN_NUMBER.fullmatch(run)
+    ends = [len(run)] if plain else [end.start() for end in _NUMBER_END.finditer(run, 1)]
+    return [run[:end] for end in ends if any(map(str.isdigit, run[:end]))]
