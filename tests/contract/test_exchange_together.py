@@ -173,6 +173,20 @@ def test_one_that_is_cancelled_or_changed_meanwhile_goes_its_own_way(scene):
     assert contents(scene.outbound) == {"002.csv": b"another by now"}
 
 
+@ROUTES
+def test_what_was_put_away_before_is_left_as_it_is(scene, route):
+    ids = claim(scene, 3, route)
+    before = scene.transfers()
+    assert scene.senders[route].advance(*ids) == {}
+    kept = scene.received_ids()
+    if route == "download":
+        scene.senders[route]._away.close_offered(before, "download")
+    else:
+        assert scene.senders[route]._away.put_away(before) == {}
+    assert scene.states() == ["done"] * 3
+    assert scene.received_ids() == kept
+
+
 @pytest.mark.parametrize("state", ["sending", "placing", "placed"])
 def test_one_that_the_ledger_does_not_take_costs_no_other(scene, state):
     change = "INSERT" if state == "sending" else "UPDATE"
