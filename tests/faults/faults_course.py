@@ -103,10 +103,11 @@ class Runs:
         self._board.wipe()
         return Counter(re.findall(rf"^{PASSED}(.*)$", self.daemon.log_after(mark), re.MULTILINE))
 
-    def crash(self, order: Order, *, live: bool = True) -> "Reckoning | None":
+    def crash(self, order: Order, *, live: bool = True, twice: bool = False) -> "Reckoning | None":
         """Run with a death at the point, then as usual until all is done; None: it never came there.
 
-        The files come while the daemon runs; unless `live`, they and the order are there when it starts.
+        The files come while the daemon runs; unless `live`, they and the order are there when it starts. With
+        `twice` whoever comes there in the next life dies too, in the midst of recovery.
         """
         mark = self.daemon.log_mark
         self._set_out(lambda: self._board.order(order), live)
@@ -124,6 +125,8 @@ class Runs:
         self._board.wipe()
         self.crossing.shore.look()
         self._make_way()
+        if twice and not self.daemon.runs:
+            self._die_again(order)
         if not self.daemon.runs:
             self.crossing.end()
             self._launch()
@@ -132,6 +135,13 @@ class Runs:
         self.crossing.settle()
         reckoning = self._reckoned()
         return reckoning if reached or reckoning.faults else None
+
+    def _die_again(self, order: Order) -> None:
+        self.crossing.end()
+        self._board.order(order)
+        self._launch()
+        holds(lambda: not self.daemon.runs or not self.crossing.unfinished(), PATIENCE)
+        self._board.wipe()
 
     def _set_out(self, board: Callable[[], None], live: bool) -> None:
         """Have two files on their way as soon as the board says what is to happen."""

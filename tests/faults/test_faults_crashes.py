@@ -72,6 +72,17 @@ def test_each_file_crosses_once_wherever_a_process_dies(name, tmp_path, tally):
 
 
 @pytest.mark.soak
+@pytest.mark.parametrize("course", [course for course in COURSES if course.happens == "delivered"], ids=str)
+def test_each_file_crosses_once_though_recovery_dies_too(course, tmp_path, tally, subtests):
+    with Runs(course, tmp_path) as runs:
+        for point in sorted(runs.points(live=True)):
+            if point.startswith("monitor"):
+                order = Order(point)
+                with subtests.test(order=str(order)):
+                    crossed(runs, order, tally, twice=True)
+
+
+@pytest.mark.soak
 @pytest.mark.parametrize("course", COURSES, ids=str)
 def test_each_file_crosses_once_at_every_crash_point(course, tmp_path, tally, subtests):
     with Runs(course, tmp_path / "trace") as runs:
@@ -98,9 +109,9 @@ def test_each_file_crosses_once_at_every_crash_point(course, tmp_path, tally, su
     assert missed == set()
 
 
-def crossed(runs: Runs, order: Order, tally: Tally, *, live: bool = True) -> bool:
+def crossed(runs: Runs, order: Order, tally: Tally, **how: bool) -> bool:
     """Let somebody die there, and see that all is well afterwards; False if nobody came there."""
-    reckoning = runs.crash(order, live=live)
+    reckoning = runs.crash(order, **how)
     tally.add(reckoning)
     assert reckoning is None or reckoning.faults == [], f"{order}\n{runs.daemon.log[-10000:]}"
     return reckoning is not None

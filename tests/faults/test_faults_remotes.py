@@ -85,7 +85,7 @@ def test_files_cross_once_though_the_remote_was_full(restart, tmp_path, tally):
     ("flow", "told"),
     [
         pytest.param(ToRemote, "bytes were sent, the server has"),
-        pytest.param(Pull, "remote_file_changed", marks=pytest.mark.soak),
+        pytest.param(Pull, "listed with", marks=pytest.mark.soak),
     ],
 )
 def test_files_cross_once_though_the_remote_lied_about_sizes(
