@@ -89,6 +89,7 @@ class Runs:
 
     def __exit__(self, *_: object) -> None:
         self.crossing.__exit__()
+        self._board.close()
 
     def points(self, *, live: bool) -> "Counter[str]":
         """How often each point is passed when nobody dies, in every run; `live` as in `crash`."""
@@ -109,20 +110,10 @@ class Runs:
         The files come while the daemon runs; unless `live`, they and the order are there when it starts. With
         `twice` whoever comes there in the next life dies too, in the midst of recovery.
         """
-        mark = self.daemon.log_mark
+        struck = self._watched()
         self._set_out(lambda: self._board.order(order), live)
-
-        def struck() -> bool:
-            return REACHED in self.daemon.log_after(mark)
-
         self._go(struck)
-        holds(lambda: struck() or self.crossing.is_idle(), PATIENCE)
-        reached = holds(struck, _LAST_EVENTS)
-        if order.act == "stop":
-            self.crossing.end()
-        elif reached and order.point.startswith("monitor"):
-            holds(lambda: not self.daemon.runs)
-        self._board.wipe()
+        reached = self._obeyed(order, struck, self.crossing.is_idle)
         self.crossing.shore.look()
         self._make_way()
         if twice and not self.daemon.runs:
@@ -138,10 +129,26 @@ class Runs:
 
     def _die_again(self, order: Order) -> None:
         self.crossing.end()
+        struck = self._watched()
         self._board.order(order)
         self._launch()
-        holds(lambda: not self.daemon.runs or not self.crossing.unfinished(), PATIENCE)
+        self._obeyed(order, struck, lambda: not self.crossing.unfinished())
+
+    def _watched(self) -> Callable[[], bool]:
+        """Asks whether an order was obeyed since now."""
+        mark = self.daemon.log_mark
+        return lambda: REACHED in self.daemon.log_after(mark)
+
+    def _obeyed(self, order: Order, struck: Callable[[], bool], done: Callable[[], bool]) -> bool:
+        """Wait until somebody has died or all is done, and say which."""
+        holds(lambda: struck() or done(), PATIENCE)
+        reached = holds(struck, _LAST_EVENTS)
+        if order.act == "stop":
+            self.crossing.end()
+        elif reached and order.point.startswith("monitor"):
+            holds(lambda: not self.daemon.runs)
         self._board.wipe()
+        return reached
 
     def _set_out(self, board: Callable[[], None], live: bool) -> None:
         """Have two files on their way as soon as the board says what is to happen."""

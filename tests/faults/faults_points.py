@@ -81,6 +81,10 @@ class Board:
         """Have nothing happen from now on."""
         self._write(b"")
 
+    def close(self) -> None:
+        """Let the memory go."""
+        self._memory.close()
+
     def read(self) -> bytes:
         """The text."""
         return self._memory[_TEXT].rstrip(b"\0")
