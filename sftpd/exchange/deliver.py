@@ -269,8 +269,8 @@ def asked(
 ) -> list[Any]:
     """What a Delivery answers for each of some files; where it fails for several, it is asked one by one.
 
-    One that is not, as the remote is left alone since it failed, has had its try: files that fail together
-    would be tried together for ever.
+    One that is not, as the remote is left alone since it failed, has had its try; else files that fail
+    together would be tried together for ever.
     """
     if not transfers:
         return []

@@ -11,8 +11,6 @@ from sftpd.files.syscalls import sync_file_system
 
 _MANY = 16
 """Files to be made durable together that cost more one by one than with all else on their file system."""
-
-
 _CHUNK = 1 << 16
 
 
