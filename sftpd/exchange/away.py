@@ -14,7 +14,7 @@ from sftpd.exchange.keeping import Keeping
 from sftpd.exchange.places import Places, is_at
 from sftpd.exchange.records import Parts, Transfer
 from sftpd.exchange.screening import Screening
-from sftpd.exchange.transfer import Outcome
+from sftpd.exchange.transfer import Outcome, TransferState
 from sftpd.files import durable
 from sftpd.files.beneath import Root
 from sftpd.ledger.ledger import Ledger
@@ -114,20 +114,23 @@ class Away:
 
 
 def _close(put: Sequence[_Place], unit: Unit) -> None:
-    """End transfers whose files were put aside, and keep those that are there."""
+    """End transfers whose files were put aside, unless they are done, and keep those that are there."""
     gone = {transfer.id: {"not_before": None} for transfer, _, place in put if place is None}
     kept = [(transfer, folder, place) for transfer, folder, place in put if place is not None]
     where = {
         transfer.id: {"folder": folder, "placed_as": records.join(place), "not_before": None}
         for transfer, folder, place in kept
     }
-    records.move_all(unit, gone, Outcome.PUT_AWAY)
-    records.move_all(unit, where, Outcome.PUT_AWAY)
+    records.move_all(unit, gone, Outcome.PUT_AWAY, unless=TransferState.DONE)
+    moved = records.move_all(unit, where, Outcome.PUT_AWAY, unless=TransferState.DONE)
     for transfer, folder, place in kept:
-        records.keep(unit, transfer, folder, place)
+        if transfer.id in moved:
+            records.keep(unit, transfer, folder, place)
 
 
 def _close_offered(transfers: Sequence[Transfer], folder: str, unit: Unit) -> None:
-    records.move_all(unit, {each.id: {"not_before": None} for each in transfers}, Outcome.PUT_AWAY)
+    changes = {each.id: {"not_before": None} for each in transfers}
+    moved = records.move_all(unit, changes, Outcome.PUT_AWAY, unless=TransferState.DONE)
     for each in transfers:
-        records.keep(unit, each, folder, each.final)
+        if each.id in moved:
+            records.keep(unit, each, folder, each.final)

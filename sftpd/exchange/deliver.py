@@ -4,7 +4,7 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 import structlog
 
@@ -31,6 +31,8 @@ from sftpd.names import RemoteName, TransferId
 
 _NAME_LIMIT = 255
 _TRIES = 2
+
+T = TypeVar("T")
 
 _log = structlog.get_logger()
 
@@ -202,9 +204,7 @@ class Bring:
                 files.append(Upload(fd, self._begun(transfer), transfer.size, transfer.sha256, unless))
             there = [transfer for transfer in transfers if transfer.id not in answers]
             if files:
-                with self._remotes.borrow(self._remote) as remote:
-                    told = remote.upload(files, self._way.share)
-                    _require_any(told)
+                told = self._answers(lambda remote: remote.upload(files, self._way.share))
                 for transfer, answer in zip(there, told, strict=True):
                     answers[transfer.id] = _taken() if answer == "taken" else answer
         return [answers[transfer.id] for transfer in transfers]
@@ -214,13 +214,29 @@ class Bring:
         del source
         way = self._way
         files = [Publication(self._begun(transfer), self._at(transfer.final)) for transfer in transfers]
-        with self._remotes.borrow(self._remote) as remote:
+
+        def publish(remote: Remote) -> list[bool | Exception | None]:
             told = remote.publish(files, folder=self._directory, replace=way.replace, look=way.look)
-            _require_any(told)
             return [
                 self._placed(remote, transfer, file, answer)
                 for transfer, file, answer in zip(transfers, files, told, strict=True)
             ]
+
+        return self._answers(publish)
+
+    def _answers(self, ask: Callable[[Remote], list[T]]) -> list[T]:
+        """What the remote answers for each of some files. Where it fails for all, its guard hears of that."""
+        answers: list[T] = []
+        try:
+            with self._remotes.borrow(self._remote) as remote:
+                answers = ask(remote)
+                faults = [answer for answer in answers if isinstance(answer, RemoteError)]
+                if len(faults) == len(answers):
+                    raise faults[0]
+        except RemoteError as error:
+            if not any(error is answer for answer in answers):
+                raise
+        return answers
 
     def withdraw(self, transfer: Transfer) -> None:
         """Remove the temporary file, at the second try where the connection fails; then it is left there."""
@@ -256,7 +272,11 @@ class Bring:
 def asked(
     ask: Callable[[Sequence[Transfer], Root], list[Any]], transfers: Sequence[Transfer], source: Root
 ) -> list[Any]:
-    """What a Delivery answers for each of some files; where it fails for several, it is asked one by one."""
+    """What a Delivery answers for each of some files; where it fails for several, it is asked one by one.
+
+    One that is not, as the remote is left alone since it failed, has had its try; else files that fail
+    together would be tried together for ever.
+    """
     if not transfers:
         return []
     try:
@@ -266,7 +286,13 @@ def asked(
     except Exception as error:
         if len(transfers) == 1:
             return [error]
-    return [asked(ask, [transfer], source)[0] for transfer in transfers]
+        failure = error
+    answers = [asked(ask, [transfer], source)[0] for transfer in transfers]
+    return [failure if _is_left_alone(answer) else answer for answer in answers]
+
+
+def _is_left_alone(answer: object) -> bool:
+    return isinstance(answer, RemoteAwayError) and not answer.tried
 
 
 def temporary_name(pattern: str | None, transfer: TransferId, name: bytes) -> bytes:
@@ -286,12 +312,6 @@ def other_name(path: Parts, transfer: TransferId) -> Parts:
         stem, dot, suffix = name, b"", b""
     tail = b"-" + transfer.encode() + (dot + suffix)[: _NAME_LIMIT // 2]
     return (*path[:-1], stem[: _NAME_LIMIT - len(tail)] + tail)
-
-
-def _require_any(told: Sequence[object]) -> None:
-    """Raise the first error where there is nothing else: it says as much of the connection."""
-    if isinstance(told[0], RemoteError) and all(isinstance(answer, RemoteError) for answer in told):
-        raise told[0]
 
 
 def _taken() -> NameTakenError:

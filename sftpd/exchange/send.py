@@ -203,7 +203,7 @@ class Sender:
                         failed,
                     )
                 case durable.NotDurableError() as error:
-                    # Another try would succeed, and publish what is on no disk.
+                    # What another try would publish may be damaged: nobody knows what the disk did to it.
                     reason = (
                         "the disk did not take its content and may have damaged it: "
                         f"{error.strerror}; drop it anew"

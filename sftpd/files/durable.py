@@ -3,6 +3,7 @@
 import os
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from sftpd.files.beneath import FILE_MODE, Parts, Root
@@ -10,10 +11,11 @@ from sftpd.files.syscalls import sync_file_system
 
 _MANY = 16
 """Files to be made durable together that cost more one by one than with all else on their file system."""
+_CHUNK = 1 << 16
 
 
 class NotDurableError(OSError):
-    """The disk did not take a file's content. Another fsync would succeed and make nothing of it durable."""
+    """The disk did not take a file's content, and may have damaged what it had of it."""
 
 
 def sync_directory(directory: int) -> None:
@@ -61,7 +63,25 @@ def sync_file(root: Root, parts: Parts) -> None:
     try:
         os.fsync(fd)
     except OSError as error:
+        with suppress(OSError):
+            _write_again(root, parts)
         raise NotDurableError(error.errno, error.strerror, os.fsdecode(parts[-1])) from error
+    finally:
+        os.close(fd)
+
+
+def _write_again(root: Root, parts: Parts) -> None:
+    """Write to a file what it holds, so that the next fsync is one.
+
+    After a failed one the kernel has the content still, but takes it as written: another would succeed and
+    make nothing of it durable.
+    """
+    fd = root.open(parts, os.O_RDWR)
+    try:
+        seen, offset = os.fstat(fd), 0
+        while chunk := os.pread(fd, _CHUNK, offset):
+            offset += os.pwrite(fd, chunk, offset)
+            os.utime(fd, ns=(seen.st_atime_ns, seen.st_mtime_ns))  # it is the same file all the while
     finally:
         os.close(fd)
 

@@ -1,5 +1,6 @@
 """Who may log in: the monitor's decision on keys, certificates, signatures, passwords and codes."""
 
+import functools
 import hmac
 from collections.abc import Iterable
 from ipaddress import ip_address
@@ -17,6 +18,13 @@ from sftpd.ssh.codes import Codes
 from sftpd.ssh.public_keys import is_signed
 
 _NOBODYS_SECRET = bytes(20)
+_HASHER = argon2.PasswordHasher()
+
+
+@functools.cache
+def nobodys_password() -> str:
+    """The hash with which a password is compared when there is no such account: the answer takes as long."""
+    return _HASHER.hash("no account has this password")
 
 
 class Proof(NamedTuple):
@@ -37,9 +45,7 @@ class Authenticator:
         self._accounts = {str(account.name): account for account in accounts}
         self._clock = clock
         self._codes = codes
-        self._hasher = argon2.PasswordHasher()
-        # What a password is compared with when there is no such account: the answer takes as long.
-        self._nobody = self._hasher.hash("no account has this password")
+        self._nobody = nobodys_password()
 
     @property
     def asks_for_codes(self) -> bool:
@@ -72,7 +78,7 @@ class Authenticator:
         account = self._accounts.get(user)
         known = account.password_hash if account is not None else None
         try:
-            self._hasher.verify(known or self._nobody, password)
+            _HASHER.verify(known or self._nobody, password)
         except (VerificationError, argon2.exceptions.InvalidHashError):
             return None
         if not known or account is None or not self._welcome(account, address):

@@ -5,10 +5,12 @@ import os
 import pytest
 import sqlalchemy as sa
 from exchange_doubles import ShellCommands
-from exchange_scene import PATIENCE, Scene, contents, crash_at_every_step, quick_folder
+from exchange_scene import PATIENCE, Scene, contents, crash_at_every_step, poll, quick_folder
 
-from sftpd.errors import RemoteError, RemoteRefusedError
+from sftpd.errors import RemoteAwayError, RemoteError, RemoteRefusedError
+from sftpd.exchange import claim as claim_module
 from sftpd.exchange.away import Tools
+from sftpd.exchange.circuit import Phase
 from sftpd.exchange.desk import Order, TransferDesk
 from sftpd.exchange.due import TOGETHER
 from sftpd.exchange.screening import Screening
@@ -28,6 +30,12 @@ def tmp_path():
 def scene(tmp_path):
     with Scene(tmp_path, attempts=2) as scene:
         yield scene
+
+
+@pytest.fixture(autouse=True)
+def _all_are_claimed(monkeypatch):
+    """However busy the machine is: else claiming stops to let what is claimed go on."""
+    monkeypatch.setattr(claim_module, "_LONG", PATIENCE)
 
 
 def names(count):
@@ -125,6 +133,28 @@ def test_one_that_breaks_every_connection_costs_no_other_a_try(scene):
     assert scene.states().count("done") == 8
 
 
+@pytest.mark.parametrize("breaks", [False, True], ids=["each fails", "the connection breaks"])
+def test_those_that_can_never_arrive_are_given_up_though_the_remote_counts_as_down(scene, breaks):
+    def upload(files, share=None):
+        faults = [RemoteError(f"no folder for {os.pread(file.fd, 99, 0).decode()}") for file in files]
+        if breaks:
+            raise faults[0]
+        return faults
+
+    scene.remote.upload = upload
+    ids = claim(scene, 6)
+    for _ in range(6):  # the remote comes to count as down, and is tried again with all of them together
+        poll(lambda: scene.guard.ready_at() <= scene.clock.monotonic())
+        failed = scene.senders["remote"].advance(*ids)
+    assert scene.guard.standing().state is Phase.DOWN
+    assert not any(isinstance(error, RemoteAwayError) for error in failed.values())
+    if not breaks:
+        assert [str(failed[each]) for each in ids] == [f"no folder for {name}" for name in names(6)]
+    scene.queue.serve(scene.senders["remote"])
+    scene.run_queue()
+    assert scene.states() == ["failed"] * 6
+
+
 def test_one_that_is_cancelled_or_changed_meanwhile_goes_its_own_way(scene):
     ids = claim(scene, 6)
     desk = TransferDesk(scene.ledger, scene.clock, lambda link, folder, path: None)
@@ -141,6 +171,20 @@ def test_one_that_is_cancelled_or_changed_meanwhile_goes_its_own_way(scene):
     assert states == ["done", "failed", "vanished", "done", "done", "done"]
     assert contents(scene.folders.failed)["001.csv"] == b"001.csv"
     assert contents(scene.outbound) == {"002.csv": b"another by now"}
+
+
+@ROUTES
+def test_what_was_put_away_before_is_left_as_it_is(scene, route):
+    ids = claim(scene, 3, route)
+    before = scene.transfers()
+    assert scene.senders[route].advance(*ids) == {}
+    kept = scene.received_ids()
+    if route == "download":
+        scene.senders[route]._away.close_offered(before, "download")
+    else:
+        assert scene.senders[route]._away.put_away(before) == {}
+    assert scene.states() == ["done"] * 3
+    assert scene.received_ids() == kept
 
 
 @pytest.mark.parametrize("state", ["sending", "placing", "placed"])

@@ -150,7 +150,8 @@ def test_a_module_that_cannot_be_loaded_is_a_process_error():
         Children.start(["no_such_module"])
 
 
-def test_after_kill_9_of_the_monitor_no_process_is_left(tmp_path):
+@pytest.mark.parametrize("stopped", [False, True], ids=["running", "stopped"])
+def test_after_kill_9_of_the_monitor_no_process_is_left(tmp_path, stopped):
     ready = tmp_path / "ready"
     monitor = subprocess.Popen(
         [sys.executable, "-c", f"import process_entries; process_entries.be_monitor({str(ready)!r})"]
@@ -159,6 +160,9 @@ def test_after_kill_9_of_the_monitor_no_process_is_left(tmp_path):
         assert poll(ready.exists)
         family = leaks.processes(monitor.pid)
         assert len(family) >= 5, "zygote, child, shell and two sleeps"
+        if stopped:
+            (zygote,) = family.keys() - {pid for each in family for pid in leaks.processes(each)}
+            os.kill(zygote, signal.SIGSTOP)
     finally:
         monitor.kill()
         monitor.wait()

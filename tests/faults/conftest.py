@@ -1,7 +1,17 @@
 """Fixtures of the fault bench."""
 
+from collections.abc import Iterator
+
 import pytest
+from faults_instance import stage
 from faults_reckoning import Tally
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _stage() -> Iterator[None]:
+    """What starts daemons."""
+    with stage():
+        yield
 
 
 @pytest.fixture

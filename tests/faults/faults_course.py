@@ -2,7 +2,6 @@
 
 import os
 import re
-import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -10,12 +9,12 @@ from pathlib import Path
 
 from daemon import Daemon, holds
 from faults_crossing import CROSSINGS, PATIENCE, Upload, contents
-from faults_points import PASSED, REACHED, Order, trace_environment
+from faults_disorder import frozen
+from faults_points import PASSED, REACHED, Board, Order
 from faults_reckoning import BLOCKED, DELIVERED, FAILED, SKIPPED, VANISHED, Reckoning, reckon
 
 from sftpd.exchange.transfer import TransferState
 
-_HERE = Path(__file__).parent
 _LAST_EVENTS = 2.0
 """Seconds after which the events of what is done are in the log too."""
 _SLOW = "#!/bin/sh\nsleep 0.5\n"
@@ -74,6 +73,7 @@ class Runs:
         self._numbers = iter(range(1, 1_000_000))
         self._names: list[str] = []
         self._in_the_way: Path | None = None
+        self._board = Board(folder / "board")
         if course.happens == "screened long":
             self.daemon.configure("screening", "acknowledge_within = 0")
             self.daemon.add_hook("pre-receive", "slow", _SLOW)
@@ -89,50 +89,82 @@ class Runs:
 
     def __exit__(self, *_: object) -> None:
         self.crossing.__exit__()
+        self._board.close()
 
-    def points(self) -> "Counter[str]":
-        """How often each point is passed when nobody dies, in the first run and in later ones."""
-        return self._trace() & self._trace()
+    def points(self, *, live: bool) -> "Counter[str]":
+        """How often each point is passed when nobody dies, in every run; `live` as in `crash`."""
+        return self._trace(live) & self._trace(live)
 
-    def _trace(self) -> "Counter[str]":
-        before = len(self.daemon.log)
-        names = self._set_out()
-        self._launch(trace_environment())
+    def _trace(self, live: bool) -> "Counter[str]":
+        mark = self.daemon.log_mark
+        self._set_out(self._board.trace, live)
         self._go(lambda: False)
         self.crossing.settle()
-        assert self._reckoned(names).faults == []
-        self.crossing.end()
-        return Counter(re.findall(rf"^{PASSED}(.*)$", self.daemon.log[before:], re.MULTILINE))
+        assert self._reckoned().faults == []
+        self._board.wipe()
+        return Counter(re.findall(rf"^{PASSED}(.*)$", self.daemon.log_after(mark), re.MULTILINE))
 
-    def crash(self, order: Order) -> "Reckoning | None":
-        """Run with a death at the point, then as usual until all is done; None: it never came there."""
-        before = len(self.daemon.log)
-        names = self._set_out()
-        self._launch(order.environment())
+    def crash(self, order: Order, *, live: bool = True, twice: bool = False) -> "Reckoning | None":
+        """Run with a death at the point, then as usual until all is done; None: it never came there.
 
-        def struck() -> bool:
-            return REACHED in self.daemon.log[before:]
-
+        The files come while the daemon runs; unless `live`, they and the order are there when it starts. With
+        `twice` whoever comes there in the next life dies too, in the midst of recovery.
+        """
+        struck = self._watched()
+        self._set_out(lambda: self._board.order(order), live)
         self._go(struck)
-        holds(lambda: struck() or self.crossing.is_idle(), PATIENCE)
-        reached = holds(struck, _LAST_EVENTS)
-        if order.act == "stop":
-            self.crossing.end()
-        elif order.point.startswith("monitor"):
-            holds(lambda: not self.daemon.runs)
+        reached = self._obeyed(order, struck, self.crossing.is_idle)
         self.crossing.shore.look()
         self._make_way()
+        if twice and not self.daemon.runs:
+            self._die_again(order)
         if not self.daemon.runs:
             self.crossing.end()
-            self.daemon.start()
+            self._launch()
         self._order_again()
         self.crossing.again()
         self.crossing.settle()
-        reckoning = self._reckoned(names)
-        self.crossing.end()
+        reckoning = self._reckoned()
         return reckoning if reached or reckoning.faults else None
 
-    def _set_out(self) -> list[str]:
+    def _die_again(self, order: Order) -> None:
+        self.crossing.end()
+        struck = self._watched()
+        self._board.order(order)
+        self._launch()
+        self._obeyed(order, struck, lambda: not self.crossing.unfinished())
+
+    def _watched(self) -> Callable[[], bool]:
+        """Asks whether an order was obeyed since now."""
+        mark = self.daemon.log_mark
+        return lambda: REACHED in self.daemon.log_after(mark)
+
+    def _obeyed(self, order: Order, struck: Callable[[], bool], done: Callable[[], bool]) -> bool:
+        """Wait until somebody has died or all is done, and say which."""
+        holds(lambda: struck() or done(), PATIENCE)
+        reached = holds(struck, _LAST_EVENTS)
+        if order.act == "stop":
+            self.crossing.end()
+        elif reached and order.point.startswith("monitor"):
+            holds(lambda: not self.daemon.runs)
+        self._board.wipe()
+        return reached
+
+    def _set_out(self, board: Callable[[], None], live: bool) -> None:
+        """Have two files on their way as soon as the board says what is to happen."""
+        if not live:
+            self.crossing.end()
+            self._depart()
+            board()
+            self._launch()
+            return
+        if not self.daemon.runs:
+            self._launch()
+        with frozen(self.daemon.pid):
+            self._depart()
+            board()
+
+    def _depart(self) -> None:
         number = next(self._numbers)
         suffix = ".exe" if self.course.end is BLOCKED else ".csv"
         files = contents(self.crossing, f"run{number:04}", suffix)
@@ -140,14 +172,12 @@ class Runs:
             self.crossing.resumes = self.course.end is not BLOCKED
         self._obstruct(sorted(files))
         self.crossing.put(files)
-        return sorted(files)
 
-    def _launch(self, environment: dict[str, str]) -> None:
-        before = len(self.daemon.log)
-        here = {"PYTHONPATH": str(_HERE), **environment}
-        self.daemon.launch(sys.executable, _HERE / "faults_launch.py", environment=here)
-        started = holds(lambda: " serves " in self.daemon.log[before:] or not self.daemon.runs, PATIENCE)
-        assert started, self.daemon.log[before:]
+    def _launch(self) -> None:
+        mark = self.daemon.log_mark
+        self.daemon.launch(environment=self._board.environment)
+        started = holds(lambda: " serves " in self.daemon.log_after(mark) or not self.daemon.runs, PATIENCE)
+        assert started, self.daemon.log_after(mark)
 
     def _go(self, struck: Callable[[], bool]) -> None:
         """What happens on the way, as long as nobody has died."""
@@ -215,6 +245,6 @@ class Runs:
             if row["state"] == S.FAILED:
                 self.daemon.cli("transfer", "retry", row["id"], "--reason", "test", "--by", "Ina")
 
-    def _reckoned(self, names: list[str]) -> Reckoning:
+    def _reckoned(self) -> Reckoning:
         self._clear()
-        return reckon(self.crossing, names, self.course.end)
+        return reckon(self.crossing, self._names, self.course.end)

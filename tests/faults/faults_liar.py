@@ -100,7 +100,7 @@ def lying_server(folder: Path) -> Iterator[tuple[Sshd, Liar]]:
                 transports.append(transport := paramiko.Transport(connection))
                 transport.add_server_key(host_key)
                 transport.set_subsystem_handler("sftp", paramiko.SFTPServer, liar.files())
-                with contextlib.suppress(paramiko.SSHException, EOFError):
+                with contextlib.suppress(paramiko.SSHException, EOFError, OSError):  # the client was killed
                     transport.start_server(server=Login())
 
     listener = socket.create_server(("127.0.0.1", free_port()))

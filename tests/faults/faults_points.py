@@ -1,8 +1,8 @@
 """Named crash points: each place where a process of sftpd changes something lasting, and its death there.
 
-sftpd knows nothing of this. `faults_launch` puts the steps below between it and its callers before it runs
-`sftpd serve`; the zygote, which is an interpreter of its own, loads `faults_armed` as one of the modules that
-children need.
+sftpd knows nothing of this. `faults_stage` puts the steps below between it and its callers before it runs
+`sftpd serve`, and in the zygote before it forks any child. What they are to do stands on a board, which all
+processes of the daemon share and which is written while it runs.
 """
 
 import functools
@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 VARIABLE = "SFTPD_FAULTS"
-"""The environment variable with the order, as JSON."""
+"""The environment variable with the path of the board."""
 PASSED, REACHED = "crash-point passed ", "crash-point reached "
 """How the lines begin that tell, on standard error, of a point that was passed and of one that was obeyed."""
 
@@ -26,8 +26,8 @@ _FOLDERS = (
     *("inbound", "outbound", "quarantine", "failed", "sent", "staging"),
     *("screening", "download", "requests", "receipts", "state"),
 )
-_COUNTER = mmap.mmap(-1, 8)
-"""How often the point was passed, in this process and in all that it forks."""
+_COUNT, _TEXT = slice(0, 8), slice(8, 1024)
+_TRACE = b"trace"
 
 
 @dataclass(frozen=True)
@@ -45,10 +45,6 @@ class Order:
     def __str__(self) -> str:
         return f"{self.act} {self.when} {self.point} ({self.call})"
 
-    def environment(self) -> dict[str, str]:
-        """What a daemon needs to obey."""
-        return {VARIABLE: json.dumps(asdict(self))}
-
 
 @dataclass(frozen=True)
 class Step:
@@ -63,9 +59,44 @@ class Step:
     finish: Callable[..., object] = lambda *_, **__: None
 
 
-def trace_environment() -> dict[str, str]:
-    """What a daemon needs to tell of each point that it passes."""
-    return {VARIABLE: "null"}
+class Board:
+    """What is to happen at the points: a text in a file, after how often the point of an order was passed."""
+
+    def __init__(self, path: Path) -> None:
+        with path.open("a+b") as file:
+            file.truncate(_TEXT.stop)
+            self._memory = mmap.mmap(file.fileno(), _TEXT.stop)
+        self.environment = {VARIABLE: str(path)}
+        """What a daemon needs to read it."""
+
+    def order(self, order: Order) -> None:
+        """Have this obeyed from now on."""
+        self._write(json.dumps(asdict(order)).encode())
+
+    def trace(self) -> None:
+        """Have each point told of from now on."""
+        self._write(_TRACE)
+
+    def wipe(self) -> None:
+        """Have nothing happen from now on."""
+        self._write(b"")
+
+    def close(self) -> None:
+        """Let the memory go."""
+        self._memory.close()
+
+    def read(self) -> bytes:
+        """The text."""
+        return self._memory[_TEXT].rstrip(b"\0")
+
+    def count(self) -> int:
+        """Count one more pass of the order's point, and return how many there were."""
+        count = int.from_bytes(self._memory[_COUNT], "big") + 1
+        self._memory[_COUNT] = count.to_bytes(8, "big")
+        return count
+
+    def _write(self, text: bytes) -> None:
+        self._memory[:] = bytes(8) + text.ljust(_TEXT.stop - _TEXT.start, b"\0")
 
 
 class Points:
@@ -73,18 +104,32 @@ class Points:
 
     def __init__(self) -> None:
         self.role = "monitor"
+        self._board: Board
+        self._text = b""
         self._order: Order | None = None
         self._lock = threading.Lock()
         self._committing: list[str] = []
         """What the transaction under way changes; only who has the ledger's turn adds to it."""
 
     def arm(self, role: str) -> None:
-        """Put every step in place and do as the environment says."""
+        """Put every step in place and do as the board says."""
         self.role = role
-        told = json.loads(os.environ[VARIABLE])
-        self._order = None if told is None else Order(**told)
+        self._board = Board(Path(os.environ[VARIABLE]))
         for step in STEPS:
             self._put(step)
+
+    def arm_children(self) -> None:
+        """The same in the zygote, for whatever it forks."""
+        self.arm("zygote")
+        forked = importlib.import_module("sftpd.process.forked")
+        detach = forked._detach
+
+        @functools.wraps(detach)
+        def named(kind: str, fds: tuple[int, ...], zygote: int) -> None:
+            self.role = kind
+            detach(kind, fds, zygote)
+
+        forked._detach = named
 
     def around(self, labels: list[str] | str | None, work: Callable[[], Any]) -> Any:
         """Do `work` with the points before and after it."""
@@ -131,15 +176,15 @@ class Points:
 
     def _pass(self, point: str) -> bool:
         """Whether this is the time that counts."""
-        if self._order is None:
-            _say(PASSED + point)
-            return False
-        if point != self._order.point:
-            return False
         with self._lock:
-            count = int.from_bytes(_COUNTER[:8], "big") + 1
-            _COUNTER[:8] = count.to_bytes(8, "big")
-        return count == self._order.call
+            text = self._board.read()
+            if text != self._text:
+                self._text = text
+                self._order = Order(**json.loads(text)) if text not in (b"", _TRACE) else None
+            if text == _TRACE:
+                _say(PASSED + point)
+            order = self._order
+            return order is not None and point == order.point and self._board.count() == order.call
 
     def _obey(self, point: str, when: str) -> None:
         assert self._order is not None

@@ -4,6 +4,7 @@ import contextlib
 import hashlib
 import os
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
@@ -53,9 +54,12 @@ class Shore:
                 self._take(path)
 
     def _run(self) -> None:
-        while not self._stopping.wait(_PAUSE):
+        took = 0.0
+        while not self._stopping.wait(max(_PAUSE, took)):  # to look at many folders takes long
+            begun = time.monotonic()
             with contextlib.suppress(OSError):  # a disk may fail here too
                 self.look()
+            took = time.monotonic() - begun
 
     def _take(self, path: Path) -> None:
         name, digest = self._name(path), sha256_of(path)
