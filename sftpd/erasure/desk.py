@@ -96,7 +96,7 @@ class ErasureDesk:
         self._key = key
         self.intake = Intake(ledger, links)
         self._working = threading.Lock()
-        self.reviewer = Reviewer(ledger, readers, links.folders)
+        self.reviewer = Reviewer(ledger, self._readers_of, links.folders)
         """Whom one asks about possible matches."""
 
     def open(self, link: str, identifiers: Sequence[str], received: datetime, by: str) -> str:

@@ -59,7 +59,7 @@ class Which(Message, frozen=True):
 
     name: bytes
     identifiers: tuple[str, ...]
-    layouts: tuple[FixedWidth, ...] = ()
+    layouts: tuple[Layout, ...] = ()
 
 
 class ReadOrder(Message, frozen=True):

@@ -5,6 +5,7 @@ The code of a reader is loaded by the zygote alone: what parses others' files ha
 
 import contextlib
 import queue
+import threading
 from collections.abc import Mapping, Sequence
 from copy import copy
 from types import MappingProxyType
@@ -72,7 +73,7 @@ class Readers:
         self._children = children
         self._patience = patience
         self._at_work: set[Child] = set()
-        self._stopped = False
+        self._stopped = threading.Event()
         self._places: queue.LifoQueue[Child | None] = queue.LifoQueue()
         for _ in range(SIZE):
             self._places.put(None)
@@ -134,7 +135,7 @@ class Readers:
                 return self._call(child, question, fds)
             except (ProcessError, TimeoutError) as fault:
                 ended, child = _end(child), None
-                if self._stopped:
+                if self._stopped.is_set():
                     raise ProcessError("readers have stopped") from fault
                 if isinstance(fault, TimeoutError):
                     return Unsearchable(f"a reader was not through it in {self._patience:g} seconds")
@@ -151,7 +152,7 @@ class Readers:
 
     def stop(self) -> None:
         """End the readers for good, those at work too: who asks gets a ProcessError."""
-        self._stopped = True
+        self._stopped.set()
         for child in tuple(self._at_work):
             child.kill()
         self.close()
@@ -162,7 +163,7 @@ class Readers:
     def _call(self, child: Child, question: Question, fds: Sequence[int]) -> Answer:
         self._at_work.add(child)
         try:
-            if self._stopped:
+            if self._stopped.is_set():
                 raise ProcessError("readers have stopped")
             answer = child.channel.call(question, Answer, fds, timeout=self._patience)
         finally:

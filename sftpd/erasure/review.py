@@ -25,7 +25,7 @@ Folders = Callable[[str], Sequence[Searchable]]
 class Reviewer:
     """Shows possible matches, and takes decisions on them and exceptions, while a request is in review."""
 
-    def __init__(self, ledger: Ledger, readers: Readers, folders: Folders) -> None:
+    def __init__(self, ledger: Ledger, readers: Callable[[str], Readers], folders: Folders) -> None:
         self._ledger = ledger
         self._readers = readers
         self._folders = folders
@@ -122,7 +122,7 @@ class Reviewer:
         except (OSError, ContainmentError, ContentError) as fault:
             raise _changed(item) from fault
         try:
-            shown = self._readers.show(Show(step.path[-1], plain, possible.place), fd)
+            shown = self._readers(request.link).show(Show(step.path[-1], plain, possible.place), fd)
         finally:
             os.close(fd)
         if isinstance(shown, Shown) and step.mark in (shown.mark, NAME_FORMAT):

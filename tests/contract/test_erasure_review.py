@@ -10,6 +10,7 @@ from erasure_scene import KEY, RECEIVED
 from sftpd.erasure.certificate import verify
 from sftpd.erasure.finder import Why
 from sftpd.erasure.grounds import Ground
+from sftpd.erasure.layouts import Column, FixedWidth
 from sftpd.erasure.plan import Action
 from sftpd.erasure.request import State
 from sftpd.errors import NotFoundError, RefusedError
@@ -109,6 +110,22 @@ def test_a_look_shows_the_record_alone_and_is_on_record(scene):
     assert b"Gouda" not in (scene.root / "ledger.db").read_bytes()
     with pytest.raises(NotFoundError):
         scene.desk.reviewer.look(request, 1, "reviewer", "a certain one")
+
+
+def test_a_look_reads_a_file_as_its_link_says_that_it_is_written(scene):
+    columns = (Column("naam", 1, 20), Column("stad", 21, 10))
+    scene.links.known_layouts = (FixedWidth("loon-*", columns),)
+    scene.put(
+        "inbound/loon-01", "".join(f"{name:<20}{'Gouda':<10}\n" for name in ("J.P. de Vries", "Piet Bos"))
+    )
+    request = searched(scene)
+    ((_, seq),) = matches(scene, request).items()
+    assert scene.desk.reviewer.look(request, seq, "reviewer", "asked").split() == [
+        "J.P.",
+        "de",
+        "Vries",
+        "Gouda",
+    ]
 
 
 def test_a_file_that_changed_is_neither_shown_nor_touched(scene):
