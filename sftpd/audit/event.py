@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import lru_cache
 
 from sftpd.audit.canonical import JSON, canonical
 from sftpd.audit.commitment import Opening, commit, new_opening
@@ -42,7 +43,7 @@ def seal(
     wrong form, a field that is both public and private, a value outside JSON, a naive time, or a leaf over
     65,535 bytes.
     """
-    _check_names(type, public, private)
+    _check_names(type, tuple(public), tuple(private))
     if time.tzinfo is None:
         raise AuditError("event time has no time zone", where=type, expected="an aware datetime")
     openings = tuple(new_opening(name, value) for name, value in private.items())
@@ -52,7 +53,7 @@ def seal(
         "id": event_id,
         "source": source,
         "type": type,
-        "time": time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        "time": _written(time),
         "datacontenttype": "application/json",
         "data": {**public, COMMITMENTS: commitments},
     }
@@ -66,7 +67,14 @@ def seal(
     return Sealed(leaf, openings)
 
 
-def _check_names(event_type: str, public: Mapping[str, JSON], private: Mapping[str, JSON]) -> None:
+@lru_cache
+def _written(time: datetime) -> str:
+    """A time as the envelope has it; the events of one transaction share theirs."""
+    return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+@lru_cache(maxsize=1024)
+def _check_names(event_type: str, public: tuple[str, ...], private: tuple[str, ...]) -> None:
     if _TYPE.fullmatch(event_type) is None:
         raise AuditError(
             f"{event_type!r} is not an event type", expected="lower-case words such as transfer.received"
@@ -76,6 +84,6 @@ def _check_names(event_type: str, public: Mapping[str, JSON], private: Mapping[s
             raise AuditError(
                 f"{name!r} cannot name a field", where=event_type, expected="a-z, 0-9 and '_', a letter first"
             )
-    both = sorted(public.keys() & private.keys())
+    both = sorted({*public} & {*private})
     if both:
         raise AuditError(f"{', '.join(both)}: both public and private", where=event_type)

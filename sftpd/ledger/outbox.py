@@ -94,14 +94,20 @@ class Pending:
     leaf: bytes
 
 
-def put(conn: sa.Connection, event: Event, event_id: str, sealed: Sealed) -> None:
-    """Add a sealed event to the outbox and keep its openings."""
-    _ADD.run(conn, {"log": event.log, "event": event_id, "leaf": sealed.leaf})
-    rows = [
-        {"event": event_id, "field": o.field, "nonce": o.nonce, "value": json.dumps(o.value)}
-        for o in sealed.openings
-    ]
-    _KEEP_OPENING.run(conn, *rows)
+def put(conn: sa.Connection, events: Sequence[tuple[Event, str, Sealed]]) -> None:
+    """Add events, each with its id and sealed, to the outbox, in their order, and keep their openings."""
+    _ADD.run(
+        conn,
+        *({"log": event.log, "event": event_id, "leaf": sealed.leaf} for event, event_id, sealed in events),
+    )
+    _KEEP_OPENING.run(
+        conn,
+        *(
+            {"event": event_id, "field": o.field, "nonce": o.nonce, "value": json.dumps(o.value)}
+            for _, event_id, sealed in events
+            for o in sealed.openings
+        ),
+    )
 
 
 def pending(conn: sa.Connection, limit: int, without: Collection[str] = ()) -> list[Pending]:

@@ -17,7 +17,7 @@ import structlog
 from sftpd.clock import Clock
 from sftpd.errors import LedgerError
 from sftpd.ledger.database import connect_by_hand
-from sftpd.ledger.outbox import Event, Seal, put
+from sftpd.ledger.outbox import Event, Seal, Sealed, put
 from sftpd.ledger.statement import Statement
 from sftpd.names import new_id
 
@@ -45,8 +45,14 @@ class Unit:
         self.recorded: list[Event] = []
         """The events of this unit."""
 
-    def record(self, event: Event) -> str:
-        """Put an event in the outbox, in this transaction; returns its id."""
+    def record(self, *events: Event) -> str:
+        """Put events in the outbox, in this transaction; returns the id of the last."""
+        sealed = [(event, *self._sealed(event)) for event in events]
+        put(self.conn, sealed)
+        self.recorded += events
+        return sealed[-1][1]
+
+    def _sealed(self, event: Event) -> tuple[str, Sealed]:
         event_id = new_id(self.now)
         sealed = self._seal(
             event_id=event_id,
@@ -56,9 +62,7 @@ class Unit:
             public=event.public,
             private=event.private,
         )
-        put(self.conn, event, event_id, sealed)
-        self.recorded.append(event)
-        return event_id
+        return event_id, sealed
 
 
 @dataclass(frozen=True, slots=True)
