@@ -40,8 +40,10 @@ def _is_plain(value: object) -> bool:
     if kind is int:
         return -_MOST <= value <= _MOST  # type: ignore[operator]  # an int
     if kind is dict:
-        items = value.items()  # type: ignore[attr-defined]  # a dict
-        return all(type(key) is str and key.isascii() and _is_plain(item) for key, item in items)
+        for key, item in value.items():  # type: ignore[attr-defined]  # a dict
+            if type(key) is not str or not key.isascii() or not (type(item) is str or _is_plain(item)):
+                return False
+        return True
     return (kind is list or kind is tuple) and all(map(_is_plain, value))  # type: ignore[call-overload]
 
 

@@ -87,7 +87,7 @@ class Statement:
         try:
             if len(parameters) == 1:
                 cursor.execute(compiled.sql, parameters[0])
-            elif parameters:
+            else:
                 cursor.executemany(compiled.sql, parameters)
             return list(cursor.fetchall()) if fetch else []
         except dialect.loaded_dbapi.Error as error:

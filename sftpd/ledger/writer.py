@@ -2,7 +2,7 @@
 
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -45,12 +45,16 @@ class Unit:
         self.recorded: list[Event] = []
         """The events of this unit."""
 
-    def record(self, *events: Event) -> str:
-        """Put events in the outbox, in this transaction; returns the id of the last."""
+    def record(self, event: Event) -> str:
+        """Put an event in the outbox, in this transaction; returns its id."""
+        return self.record_all([event])[0]
+
+    def record_all(self, events: Sequence[Event]) -> list[str]:
+        """Put events in the outbox, in their order; returns their ids."""
         sealed = [(event, *self._sealed(event)) for event in events]
         put(self.conn, sealed)
         self.recorded += events
-        return sealed[-1][1]
+        return [event_id for _, event_id, _ in sealed]
 
     def _sealed(self, event: Event) -> tuple[str, Sealed]:
         event_id = new_id(self.now)

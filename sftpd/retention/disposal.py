@@ -77,6 +77,12 @@ class Done:
         ]
 
     @property
+    def event(self) -> Event:
+        """What tells of it."""
+        public = {**self.intent.public, "result": self.result.value}
+        return Event("retention.done", self.intent.file.link, public, self.private)
+
+    @property
     def private(self) -> dict[str, Any]:
         """What an audit leaf only commits to."""
         told = {copy.place: result.value for copy, result in self.copies.items()}
@@ -267,7 +273,7 @@ def intend(
         intents.append(intent)
     _FORGET.run(unit.conn, *({"of_plan": plan, "of_file": item.file.id} for item in items))
     _INTEND.run(unit.conn, *rows)
-    unit.record(*events)
+    unit.record_all(events)
     return intents
 
 
@@ -285,17 +291,7 @@ def conclude(unit: Unit, results: Sequence[Done]) -> None:
     told = [{"now_copies": done.copies_as_rows, **done.intent.key} for done in results if done.intent.copies]
     _TELL_OF_COPIES.run(unit.conn, *told)
     _END.run(unit.conn, *after)
-    unit.record(
-        *(
-            Event(
-                "retention.done",
-                done.intent.file.link,
-                {**done.intent.public, "result": done.result.value},
-                done.private,
-            )
-            for done in results
-        )
-    )
+    unit.record_all([done.event for done in results])
 
 
 def _give_back(unit: Unit, file: Kept, path: bytes) -> None:
