@@ -36,8 +36,6 @@ _QUARTER = 15 * 60 * 1_000_000
 _CHUNK = 4096
 _ESCAPED = bytes([*range(1, 0x20), *b'"\\'])
 """What JSON does not have as it is, but for NUL, which is in no path."""
-
-
 _WILDCARDS = re.compile(r"[*?]")
 
 
