@@ -81,7 +81,7 @@ def kill_amid(folder, pick, intents):
     command = [sys.executable, __file__, str(folder)]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as child:
         assert len(child.stdout.read(intents)) == intents
-        time.sleep(pick.uniform(0, 0.1))
+        time.sleep(pick.uniform(0, 0.05))
         child.send_signal(signal.SIGKILL)
     assert child.returncode == -signal.SIGKILL
 
@@ -92,7 +92,7 @@ def killed(folder, files, kills):
     kept, planned = filled(folder, files)
     gone = []
     for _ in range(kills):
-        kill_amid(folder, pick, pick.randrange(1, len(planned) // kills))
+        kill_amid(folder, pick, pick.randrange(1, len(planned) // (2 * kills)))
         gone.append(len(planned) + len(kept) - count(folder))
     assert 0 < gone[-1] < len(planned)
     print(f"gone at each kill: {gone}")
@@ -139,7 +139,7 @@ def look_at_the_log(folder, planned):
 
 
 def test_kill_9_amid_a_run_loses_nothing_and_repeats_nothing(tmp_path):
-    killed(tmp_path, 6 * BATCH, kills=2)
+    killed(tmp_path, 12 * BATCH, kills=2)
 
 
 @pytest.mark.soak
