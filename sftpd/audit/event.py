@@ -53,7 +53,7 @@ def seal(
         "id": event_id,
         "source": source,
         "type": type,
-        "time": time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z"),
+        "time": _written(time),
         "datacontenttype": "application/json",
         "data": {**public, COMMITMENTS: commitments},
     }
@@ -68,6 +68,12 @@ def seal(
 
 
 @lru_cache
+def _written(time: datetime) -> str:
+    """A time as the envelope has it; the events of one transaction share theirs."""
+    return time.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+
+
+@lru_cache(maxsize=1024)
 def _check_names(event_type: str, public: tuple[str, ...], private: tuple[str, ...]) -> None:
     if _TYPE.fullmatch(event_type) is None:
         raise AuditError(

@@ -1,6 +1,6 @@
 """Disposals as rows of the ledger: intended, then done, each with its event."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from sftpd.ledger import tables
 from sftpd.ledger.outbox import Event
-from sftpd.ledger.statement import Statement
+from sftpd.ledger.statement import Statement, inserting
 from sftpd.ledger.writer import Unit
 from sftpd.link import vaulted
 from sftpd.link.lifecycle import LinkState
@@ -86,6 +86,19 @@ class Done:
     """The path in `/download` of a file that was given back."""
 
     @property
+    def copies_as_rows(self) -> list[dict[str, Any]]:
+        """The copies as the ledger keeps them, with what came of each."""
+        return [
+            {**copy.as_row(), "result": self.copies[copy].value if copy in self.copies else None}
+            for copy in self.intent.copies
+        ]
+
+    def event(self, also: Mapping[str, str]) -> Event:
+        """What tells of it, with what else is openly said of it."""
+        public = {**self.intent.public, "result": self.result.value, **also}
+        return Event("retention.done", self.intent.file.link, public, self.private)
+
+    @property
     def private(self) -> dict[str, Any]:
         """What an audit leaf only commits to."""
         told = {copy.place: result.value for copy, result in self.copies.items()}
@@ -108,6 +121,11 @@ class Intent:
     action: Action = "dispose"
     return_by: str | None = None
     """The route by which it goes back, if it does not lie in `/download` then."""
+
+    @property
+    def key(self) -> dict[str, str]:
+        """What its row is found by."""
+        return {"of_plan": self.plan, "of_file": self.file.id}
 
     @property
     def public(self) -> dict[str, Any]:
@@ -213,6 +231,21 @@ def _account(path: bytes) -> str:
     return path.split(b"/", 1)[0].decode("utf-8", "backslashreplace")
 
 
+_disposal, _file = tables.disposal, tables.kept_file
+_OF_INTENT = (_disposal.c.plan == sa.bindparam("of_plan"), _disposal.c.file == sa.bindparam("of_file"))
+_FORGET = Statement(_disposal.delete().where(*_OF_INTENT))
+_INTEND = inserting(_disposal)
+_CONCLUDE = Statement(
+    _disposal.update().where(*_OF_INTENT).values(done_at=sa.bindparam("now"), result=sa.bindparam("came_to"))
+)
+_TELL_OF_COPIES = Statement(_disposal.update().where(*_OF_INTENT).values(copies=sa.bindparam("now_copies")))
+_END = Statement(
+    _file.update()
+    .where(_file.c.id == sa.bindparam("of_file"))
+    .values(state=sa.bindparam("now_state"), changed_at=sa.bindparam("now"))
+)
+
+
 def closings(conn: sa.Connection) -> dict[str, datetime]:
     """The links whose exchange has ended, and when it did."""
     link = tables.link.c
@@ -227,71 +260,63 @@ def intend(
 
     A plan that was run before and left files in place may be run again: their rows begin anew.
     """
-    disposal = tables.disposal
-    files = [item.file.id for item in items]
-    unit.conn.execute(disposal.delete().where(disposal.c.plan == plan, disposal.c.file.in_(files)))
-    intents = []
+    intents, rows, events = [], [], []
     for item in items:
         rule, due = item.decision.rule, item.decision.due
         assert rule is not None
         assert due is not None
-        also = tuple(copies.get(item.file.id, ()))
+        file = item.file
+        also = tuple(copies.get(file.id, ()))
         action: Action = "return" if item.decision.action == "return" else "dispose"
         by = rule.return_by if action == "return" else None
-        intent = Intent(plan, item.file, rule.id, rule.version, also, action, by)
-        unit.conn.execute(
-            disposal.insert().values(
-                plan=plan,
-                file=item.file.id,
-                link=item.file.link,
-                folder=item.file.folder,
-                path=item.file.path,
-                source=item.file.source,
-                action=intent.action,
-                return_by=by,
-                rule=rule.id,
-                rule_version=rule.version,
-                due=due,
-                reason=item.decision.reason,
-                copies=[copy.as_row() for copy in also],
-                intended_at=unit.now,
-            )
+        intent = Intent(plan, file, rule.id, rule.version, also, action, by)
+        rows.append(
+            {
+                "plan": plan,
+                "file": file.id,
+                "link": file.link,
+                "folder": file.folder,
+                "path": file.path,
+                "source": file.source,
+                "action": intent.action,
+                "return_by": by,
+                "rule": rule.id,
+                "rule_version": rule.version,
+                "due": due,
+                "reason": item.decision.reason,
+                "copies": [copy.as_row() for copy in also],
+                "intended_at": unit.now,
+                "done_at": None,
+                "result": None,
+            }
         )
         public = {**intent.public, "due": due.isoformat()}
-        private = {"path": item.file.place} | ({"copies": [copy.place for copy in also]} if also else {})
-        unit.record(Event("retention.intended", item.file.link, public, private))
+        private = {"path": file.place} | ({"copies": [copy.place for copy in also]} if also else {})
+        events.append(Event("retention.intended", file.link, public, private))
         intents.append(intent)
+    _FORGET.run(unit.conn, *({"of_plan": plan, "of_file": item.file.id} for item in items))
+    _INTEND.run(unit.conn, *rows)
+    unit.record_all(events)
     return intents
 
 
-def conclude(unit: Unit, results: Iterable[Done], returns: Returns | None) -> None:
+def conclude(unit: Unit, results: Sequence[Done], returns: Returns | None) -> None:
     """Enter what came of intents, with one event a file; those that are QUEUED go back by `returns`."""
-    disposal, received = tables.disposal, tables.kept_file
+    now, after, sent = unit.now, [], {}
     for done in results:
-        intent, result = done.intent, done.result
-        values: dict[str, Any] = {"done_at": unit.now, "result": result.value}
-        if intent.copies:
-            values["copies"] = [
-                copy.as_row() | {"result": done.copies[copy].value if copy in done.copies else None}
-                for copy in intent.copies
-            ]
-        unit.conn.execute(
-            disposal.update()
-            .where(disposal.c.plan == intent.plan, disposal.c.file == intent.file.id)
-            .values(values)
-        )
-        public = {**intent.public, "result": result.value}
+        file = done.intent.file
         if done.returned_as is not None:
-            _give_back(unit, intent.file, done.returned_as)
-        elif result is Result.QUEUED:
-            public["transfer"] = _send_back(unit, intent, returns)
-        if result in _STATE_AFTER:
-            unit.conn.execute(
-                received.update()
-                .where(received.c.id == intent.file.id)
-                .values(state=_STATE_AFTER[result], changed_at=unit.now)
-            )
-        unit.record(Event("retention.done", intent.file.link, public, done.private))
+            _give_back(unit, file, done.returned_as)
+        elif done.result is Result.QUEUED:
+            sent[file.id] = {"transfer": _send_back(unit, done.intent, returns)}
+        if done.result in _STATE_AFTER:
+            after.append({"of_file": file.id, "now_state": _STATE_AFTER[done.result], "now": now})
+    ended = [{"now": now, "came_to": done.result.value, **done.intent.key} for done in results]
+    _CONCLUDE.run(unit.conn, *ended)
+    told = [{"now_copies": done.copies_as_rows, **done.intent.key} for done in results if done.intent.copies]
+    _TELL_OF_COPIES.run(unit.conn, *told)
+    _END.run(unit.conn, *after)
+    unit.record_all([done.event(sent.get(done.intent.file.id, {})) for done in results])
 
 
 def _send_back(unit: Unit, intent: Intent, returns: Returns | None) -> str:

@@ -38,7 +38,9 @@ def on_path(conn: sa.Connection, now: datetime, link: str, folder: str, path: by
 def as_of(conn: sa.Connection, now: datetime, files: Iterable[Kept]) -> Callable[[Kept], bool]:
     """Says whether a hold that stands at `now` covers one of `files`, or a copy of one."""
     book = HoldBook(holds.standing(conn, now), now)
-    peers = _peers(conn, files) if book.by_peer else {}
+    if not book.by_peer:
+        return lambda file: bool(book.on(file))
+    peers = _peers(conn, files)
     return lambda file: bool(book.on(replace(file, peer=peers.get(file.crossed_by, file.peer))))
 
 

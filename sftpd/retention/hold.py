@@ -1,6 +1,6 @@
 """Legal holds, and which of them stand over a file (pure)."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -50,9 +50,11 @@ class HoldBook:
         """Whether some hold is on the peer of a file, so that `on` must be given files with theirs."""
         return any(hold.scope.by_peer for holds in self._on_many.values() for hold in holds)
 
-    def may_cover(self, file: str, link: str) -> bool:
-        """Whether any of them may cover the file of this id."""
-        return link in self._on_many or file in self._on_one
+    def may_cover(self, files: Collection[str], link: str) -> set[str]:
+        """Those of some files of a link, by their ids, that any of them may cover."""
+        if link in self._on_many:
+            return set(files)
+        return self._on_one.keys() & files if self._on_one else set()
 
     def on(self, file: Kept) -> Sequence[Hold]:
         """The standing holds that cover a file, oldest first."""

@@ -5,10 +5,13 @@ one file alone is about, such as a hold on it, is decided for that file.
 """
 
 import hashlib
+import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime
+from itertools import compress, islice
 from json.encoder import encode_basestring
 from typing import TypeAlias
 from zoneinfo import ZoneInfo
@@ -22,16 +25,18 @@ from sftpd.retention.rule import (
     Rule,
     Term,
     compiled,
-    place,
 )
 from sftpd.retention.schedule import Course, Decision, Schedule, is_step
 
 Row: TypeAlias = tuple[str, str, str, bytes, int, int | None, str]
 """Of a file in our care: id, link, folder, path, receipt and last access (µs since 1970), and its peer."""
 
-_BUCKET = 15 * 60 * 1_000_000
+_QUARTER = 15 * 60 * 1_000_000
 """Microseconds that mostly lie on one civil day: days begin, and clocks change, at a quarter of an hour."""
 _CHUNK = 4096
+_ESCAPED = bytes([*range(1, 0x20), *b'"\\'])
+"""What JSON does not have as it is, but for NUL, which is in no path."""
+_WILDCARDS = re.compile(r"[*?]")
 
 
 class Ids:
@@ -47,9 +52,14 @@ class Ids:
 
     def add(self, identifier: str) -> None:
         """Put an id at the end."""
-        self._rest.append(identifier)
-        self._count += 1
-        if len(self._rest) == _CHUNK:
+        self.extend((identifier,))
+
+    def extend(self, identifiers: Iterable[str]) -> None:
+        """Put ids at the end, in their order."""
+        known = len(self._rest)
+        self._rest += identifiers
+        self._count += len(self._rest) - known
+        if len(self._rest) >= _CHUNK:
             self._packed.append("\n".join(self._rest))
             self._rest = []
 
@@ -118,124 +128,138 @@ def reckon(
     `special` has the files, by id, of which more is to be known than a row says; `instant` makes a datetime
     of a row's microseconds.
     """
-    reckoner = _Reckoner(schedule, instant)
-    tally: Counter[tuple[str, str, Course]] = Counter()
-    rules: Counter[tuple[str, str, int]] = Counter()
-    chosen, reviews, places = _Chosen(), Ids(), set[tuple[str, str]]()
-    for row in rows:
-        file = special.get(row[0])
-        ruling = reckoner.ruling(row) if file is None else None
-        if ruling is not None and (ruling.action == "keep" or not schedule.may_differ(row[0], row[1])):
-            ruling.files += 1
-            if ruling.action == "keep":
-                continue
-            where = row[2:4]
-        else:
-            file = file or reckoner.kept(row)
-            ruling = _Ruling(schedule.decide(file), file.link, file.folder)
-            tally[ruling.counted_as] += 1
-            where = file.folder, file.path
-            if ruling.is_step:
-                places.add((file.link, file.where_it_lies.folder))
-                rules[ruling.link, *ruling.rule] += 1
-        if ruling.is_step:
-            chosen.add(row[0], ruling.line(row[0], *where))
-        elif ruling.action == "review":
-            reviews.add(row[0])
-    for ruling in reckoner.rulings():
-        tally[ruling.counted_as] += ruling.files
-        if ruling.is_step and ruling.files:
-            places.add((ruling.link, ruling.folder))
-            rules[ruling.link, *ruling.rule] += ruling.files
-    return Plan(chosen.hash(), schedule, +tally, chosen.ids, frozenset(places), reviews, rules)
-
-
-class _Chosen:
-    """What a run does something about: the ids, and the hash of all that is done."""
-
-    def __init__(self) -> None:
-        self.ids = Ids()
-        self._digest = hashlib.sha256()
-        self._lines: list[str] = []
-
-    def add(self, identifier: str, line: str) -> None:
-        self.ids.add(identifier)
-        self._lines.append(line)
-        if len(self._lines) == _CHUNK:
-            self._take()
-
-    def hash(self) -> str:
-        self._take()
-        return self._digest.hexdigest()
-
-    def _take(self) -> None:
-        self._digest.update("".join(self._lines).encode())
-        self._lines.clear()
+    reckoner = _Reckoner(schedule, special, instant)
+    rest = iter(rows)
+    while some := list(islice(rest, _CHUNK)):
+        reckoner.take(some)
+    return reckoner.plan()
 
 
 class _Ruling:
-    """What is decided of files that agree in all that counts, and how many they are."""
+    """What is decided of files that agree in all that counts."""
 
-    __slots__ = ("_head", "_tail", "action", "files", "folder", "is_step", "link", "rule")
+    __slots__ = ("action", "head", "is_step", "link", "middle", "place", "rule", "tail", "where")
 
-    def __init__(self, decision: Decision, link: str, folder: str) -> None:
+    def __init__(self, decision: Decision, file: Kept) -> None:
         self.action: Course = decision.action
-        self.link = link
-        self.folder = folder
-        self.files = 0
-        self.is_step = is_step(self.action, folder)
+        self.is_step = is_step(decision.action, file.folder)
+        self.link = file.link
+        self.place = file.link, file.folder
+        self.where = file.link, file.where_it_lies.folder
         self.rule = ("", 0) if decision.rule is None else (decision.rule.id, decision.rule.version)
-        self._head, self._tail = _frame(decision) if self.is_step else ("", "")
-
-    @property
-    def counted_as(self) -> tuple[str, str, Course]:
-        return self.link, self.folder, self.action
-
-    def line(self, identifier: str, folder: str, path: bytes) -> str:
-        """What is hashed of a file: canonical JSON (RFC 8785)."""
-        return f'{self._head}{identifier}","path":{encode_basestring(place(folder, path))}{self._tail}'
-
-
-def _frame(decision: Decision) -> tuple[str, str]:
-    """What stands before the id of a file, and after its path, in what is hashed of it."""
-    rule, due = decision.rule, decision.due
-    assert rule is not None
-    assert due is not None
-    head = f'{{"action":"{decision.action}","due":"{due.isoformat()}","file":"'
-    return head, f',"rule":{encode_basestring(rule.id)},"version":{rule.version}}}'
+        self.head = self.middle = self.tail = ""
+        """What stands around the id and the path of a file in what is hashed: canonical JSON (RFC 8785)."""
+        if self.is_step:
+            rule, due = decision.rule, decision.due
+            assert rule is not None
+            assert due is not None
+            self.head = f'{{"action":"{decision.action}","due":"{due.isoformat()}","file":"'
+            self.middle = f'","path":{encode_basestring(file.folder)[:-1]}/'
+            self.tail = f'","rule":{encode_basestring(rule.id)},"version":{rule.version}}}'
 
 
 class _Reckoner:
-    """Finds the ruling of each file by what decides it."""
+    """Decides on files, many at a time: what takes a call for each of a million takes a second."""
 
-    def __init__(self, schedule: Schedule, instant: Callable[[int], datetime]) -> None:
+    def __init__(
+        self, schedule: Schedule, special: Mapping[str, Kept], instant: Callable[[int], datetime]
+    ) -> None:
         self._schedule = schedule
+        self._special = special
         self._instant = instant
         self._shelves: dict[tuple[str, str], _Shelf] = {}
+        self._tally: Counter[tuple[str, str, Course]] = Counter()
+        self._rules: Counter[tuple[str, str, int]] = Counter()
+        self._steps, self._reviews, self._places = Ids(), Ids(), set[tuple[str, str]]()
+        self._digest = hashlib.sha256()
 
-    def ruling(self, row: Row) -> _Ruling | None:
-        """The ruling of a file with which no hold, review or return has to do; None: it must be decided."""
-        _, link, folder, path, received, accessed, peer = row
+    def take(self, rows: Sequence[Row]) -> None:
+        """Decide on these files, which come after those before."""
+        rulings = self._rulings(rows)
+        counted = Counter(rulings)
+        for ruling, files in counted.items():
+            self._tally[*ruling.place, ruling.action] += files
+            if ruling.is_step:
+                self._places.add(ruling.where)
+                self._rules[ruling.link, *ruling.rule] += files
+        if any(ruling.is_step for ruling in counted):
+            self._choose(rows, rulings, partly=not all(ruling.is_step for ruling in counted))
+        if any(ruling.action == "review" for ruling in counted):
+            asked = zip(rows, rulings, strict=True)
+            self._reviews.extend([row[0] for row, ruling in asked if ruling.action == "review"])
+
+    def plan(self) -> Plan:
+        """What all of them come to."""
+        return Plan(
+            self._digest.hexdigest(),
+            self._schedule,
+            self._tally,
+            self._steps,
+            frozenset(self._places),
+            self._reviews,
+            self._rules,
+        )
+
+    def _choose(self, rows: Sequence[Row], rulings: Sequence[_Ruling], *, partly: bool) -> None:
+        """Have a run do something about these files, or about part of them: it goes into the hash."""
+        if partly:
+            acting = [ruling.is_step for ruling in rulings]
+            rows, rulings = list(compress(rows, acting)), list(compress(rulings, acting))
+        ids = [row[0] for row in rows]
+        paths = [row[3] for row in rows]
+        if self._special:
+            known = map(self._special.get, ids)
+            paths = [path if file is None else file.path for path, file in zip(paths, known, strict=True)]
+        lines = [
+            f"{ruling.head}{identifier}{ruling.middle}{text}{ruling.tail}"
+            for ruling, identifier, text in zip(rulings, ids, _texts(paths), strict=True)
+        ]
+        self._digest.update("".join(lines).encode())
+        self._steps.extend(ids)
+
+    def _rulings(self, rows: Sequence[Row]) -> list[_Ruling]:
+        """The ruling of each file."""
+        if len({row[1] for row in rows}) == len({row[2] for row in rows}) == 1:
+            return self._of_place(rows)
+        places: dict[tuple[str, str], list[int]] = {}
+        for at, row in enumerate(rows):
+            places.setdefault(row[1:3], []).append(at)
+        found: dict[int, _Ruling] = {}
+        for those in places.values():
+            found.update(zip(those, self._of_place([rows[at] for at in those]), strict=True))
+        return [found[at] for at in range(len(rows))]
+
+    def _of_place(self, rows: Sequence[Row]) -> list[_Ruling]:
+        """The rulings of files in one folder of a link."""
+        _, link, folder, *_ = rows[0]
         shelf = self._shelves.get((link, folder))
         if shelf is None:
             shelf = _Shelf(self._schedule.book.shelf(link, folder), self._instant)
             self._shelves[link, folder] = shelf
-        key = shelf.key(path, received, accessed, peer)
-        if key is None:
-            return None
-        ruling = shelf.rulings.get(key)
-        if ruling is None:
-            ruling = _Ruling(self._schedule.unheld(self.kept(row)), link, folder)
-            shelf.rulings[key] = ruling
-        return ruling
+        keys = shelf.keys(rows)
+        if keys is None:
+            return [self._alone(row) for row in rows]
+        rulings = shelf.rulings
+        for key in [key for key in set(keys) if key not in rulings]:
+            file = self._kept(rows[keys.index(key)])
+            rulings[key] = _Ruling(self._schedule.unheld(file), file)
+        found = [rulings[key] for key in keys]
+        ids = [row[0] for row in rows]
+        differing = self._schedule.may_differ(ids, link)
+        special = self._special.keys() & ids if self._special else set()
+        if differing or special:
+            for at, (row, ruling) in enumerate(zip(rows, found, strict=True)):
+                if row[0] in special or (row[0] in differing and ruling.action != "keep"):
+                    found[at] = self._alone(row)
+        return found
 
-    def rulings(self) -> Iterator[_Ruling]:
-        """Every ruling there was."""
-        for shelf in self._shelves.values():
-            yield from shelf.rulings.values()
+    def _alone(self, row: Row) -> _Ruling:
+        """The ruling of a file that is decided on by itself."""
+        file = self._special.get(row[0]) or self._kept(row)
+        return _Ruling(self._schedule.decide(file), file)
 
-    def kept(self, row: Row) -> Kept:
-        """The file of a row, as it is decided on by itself."""
+    def _kept(self, row: Row) -> Kept:
+        """The file of a row, as it is decided on."""
         identifier, link, folder, path, received, accessed, peer = row
         last = None if accessed is None else self._instant(accessed)
         return Kept(identifier, link, folder, path, "", self._instant(received), last, peer)
@@ -250,30 +274,50 @@ class _Shelf:
         self.rulings: dict[object, _Ruling] = {}
         self._days = _Days(next(iter(zones), ZoneInfo("UTC")), instant)
         self._exact = len(zones) > 1 or any(map(_counts_time, rules))
-        self._globs = list(dict.fromkeys(glob for rule in rules for glob in _globs(rule)))
-        self._patterns = [(compiled(glob).match, "/" in glob) for glob in self._globs]
+        globs = list(dict.fromkeys(glob for rule in rules for glob in _globs(rule)))
+        self._patterns = [_Pattern(glob) for glob in globs]
         self._by_peer = any(rule.account is not None for rule in rules)
         triggers = [rule.term.trigger for rule in rules if isinstance(rule.term, Term)]
         self._by_access = any(isinstance(trigger, LastAccess) for trigger in triggers)
         self._dates = [trigger.pattern for trigger in triggers if isinstance(trigger, BusinessDate)]
-        self._plain = not (self._patterns or self._by_peer or self._by_access or self._dates)
 
-    def key(self, path: bytes, received: int, accessed: int | None, peer: str) -> object | None:
-        """What of a file decides; None where it is more than can be told apart so."""
+    def keys(self, rows: Sequence[Row]) -> Sequence[Hashable] | None:
+        """What of each file decides; None where it is more than can be told apart so."""
         if self._exact:
             return None
-        day = self._days.of(received)
-        if self._plain:
-            return day
-        name = path.rsplit(b"/", 1)[-1]
-        last = self._days.of(accessed) if self._by_access and accessed is not None else None
-        return (
-            day,
-            tuple([match(path if by_path else name) is not None for match, by_path in self._patterns]),
-            peer if self._by_peer else "",
-            last,
-            tuple([pattern.find(name) for pattern in self._dates]),
-        )
+        columns: list[Sequence[Hashable]] = [self._days.all_of([row[4] for row in rows])]
+        if self._patterns or self._dates:
+            paths = [row[3] for row in rows]
+            joined = b"\0".join(paths)
+            names = [path.rsplit(b"/", 1)[-1] for path in paths] if b"/" in joined else paths
+            columns += [pattern.all_of(paths, names, joined) for pattern in self._patterns]
+            columns += [list(map(pattern.find, names)) for pattern in self._dates]
+        if self._by_peer:
+            columns.append([row[6] for row in rows])
+        if self._by_access:
+            columns.append([None if row[5] is None else self._days.of(row[5]) for row in rows])
+        return columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
+
+
+class _Pattern:
+    """A glob, to be matched with many files at once."""
+
+    def __init__(self, glob: str) -> None:
+        self._match = compiled(glob).match
+        self._by_path = "/" in glob
+        literal = [] if "[" in glob else _WILDCARDS.split(glob)
+        self._part = max(literal, key=len, default="").encode("utf-8", "surrogateescape")
+        """What is in whatever matches."""
+        self._ends = len(literal) == 2 and glob.startswith("*")
+
+    def all_of(self, paths: Sequence[bytes], names: Sequence[bytes], joined: bytes) -> Sequence[bool]:
+        """Whether each file matches; `joined` has all paths in it."""
+        if self._part not in joined:
+            return [False] * len(paths)
+        texts = paths if self._by_path else names
+        if self._ends:
+            return [text.endswith(self._part) for text in texts]
+        return [self._match(text) is not None for text in texts]
 
 
 class _Days:
@@ -283,18 +327,32 @@ class _Days:
         self._zone = zone
         self._instant = instant
         self._known: dict[int, date | None] = {}
+        """None where a quarter of an hour has to do with several days."""
+
+    def all_of(self, moments: Sequence[int]) -> list[date]:
+        """The civil days of moments in microseconds since 1970."""
+        known = self._known
+        quarters = [at // _QUARTER for at in moments]
+        for quarter in [quarter for quarter in set(quarters) if quarter not in known]:
+            first, last = self._day(quarter * _QUARTER), self._day((quarter + 1) * _QUARTER - 1)
+            known[quarter] = first if first == last else None
+        return [known[quarter] or self._day(at) for quarter, at in zip(quarters, moments, strict=True)]
 
     def of(self, at: int) -> date:
-        """The civil day of a moment in microseconds since 1970."""
-        bucket = at // _BUCKET
-        day = self._known.get(bucket, self)
-        if day is self:
-            first, last = self._day(bucket * _BUCKET), self._day((bucket + 1) * _BUCKET - 1)
-            day = self._known[bucket] = first if first == last else None
-        return self._day(at) if day is None else day  # type: ignore[return-value]  # it is not self any more
+        """The civil day of one moment."""
+        return self.all_of((at,))[0]
 
     def _day(self, at: int) -> date:
         return self._instant(at).astimezone(self._zone).date()
+
+
+def _texts(paths: Sequence[bytes]) -> list[str]:
+    """Paths as JSON has them between its quotation marks."""
+    joined = b"\0".join(paths)
+    if len(joined.translate(None, _ESCAPED)) == len(joined):
+        with suppress(UnicodeDecodeError):
+            return joined.decode().split("\0")
+    return [encode_basestring(path.decode("utf-8", "backslashreplace"))[1:-1] for path in paths]
 
 
 def _counts_time(rule: Rule) -> bool:

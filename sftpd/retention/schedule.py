@@ -1,6 +1,6 @@
 """What is to become of each kept file, and why (pure)."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
@@ -142,9 +142,10 @@ class Schedule:
             return Decision("keep", None, claim)
         return Decision("keep" if self.now < due else claim.rule.action, due, claim)
 
-    def may_differ(self, file: str, link: str) -> bool:
-        """Whether a hold may cover the file of this id, or something was decided of it."""
-        return file in self._reviews or self._holds.may_cover(file, link)
+    def may_differ(self, files: Collection[str], link: str) -> set[str]:
+        """The ids, of some of files of a link, that a hold may cover or of which something was decided."""
+        reviewed = self._reviews.keys() & files if self._reviews else set()
+        return reviewed | self._holds.may_cover(files, link)
 
     def review_of(self, file: Kept, claim: Claim | None) -> Review | None:
         """What was decided of the file under the version of the rule that claims it, as long as it counts."""

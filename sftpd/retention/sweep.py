@@ -32,8 +32,11 @@ from sftpd.retention.roots import Place, Roots
 from sftpd.retention.rule import Action, Copy, Kept
 from sftpd.retention.schedule import Item
 
-BATCH = 64
-"""Files a transaction: few commits, and after a crash no more than this many to finish."""
+BATCH = 500
+"""Files a transaction: so many that its commits and syncs cost little beside them, and no more, as whatever
+else the ledger is to record waits for one transaction."""
+_UNSEEN = 64
+"""Files that are removed before holds are looked at again."""
 
 Opened = Mapping[Place, Root]
 Held = Callable[[Kept], bool]
@@ -116,12 +119,12 @@ class Sweep:
     def _finish(
         self, intents: Sequence[Intent], roots: Opened, copies: Copies, missing: Result
     ) -> dict[str, Result]:
-        is_held = self._held(intents)
         outcomes: dict[Target | Copied, Result] = {}
-
         placed: dict[str, bytes] = {}
 
-        def remove(target: Target | Copied, action: Action = "dispose", by: str | None = None) -> Result:
+        def remove(
+            target: Target | Copied, is_held: Held, action: Action = "dispose", by: str | None = None
+        ) -> Result:
             if is_held(target.file):
                 outcomes[target] = Result.HELD
             elif by is not None:
@@ -135,10 +138,13 @@ class Sweep:
             return outcomes[target]
 
         groups = [(intent, *self._targets(intent, roots, copies)) for intent in intents]
-        for intent, target, also in groups:
-            if remove(target, intent.action, intent.return_by) in REMOVED | {Result.RETURNED}:
-                for copy in also.values():
-                    remove(copy)
+        for start in range(0, len(groups), _UNSEEN):
+            some = groups[start : start + _UNSEEN]
+            is_held = self._held([intent for intent, _, _ in some])
+            for intent, target, also in some:
+                if remove(target, is_held, intent.action, intent.return_by) in REMOVED | {Result.RETURNED}:
+                    for copy in also.values():
+                        remove(copy, is_held)
         make_durable(target for target, result in outcomes.items() if result in REMOVED)
         outcomes = {target: target.verified(result) for target, result in outcomes.items()}
         done = [

@@ -21,6 +21,7 @@ from sftpd.errors import RefusedError
 from sftpd.ledger import tables
 from sftpd.retention.desk import Confirmation
 from sftpd.retention.guards import Bounds
+from sftpd.retention.sweep import BATCH
 
 YEARS = timedelta(days=30 * 365)
 HOLDER = """
@@ -261,7 +262,7 @@ def test_a_ledger_that_has_no_mark_yet_is_compared_with_its_newest_event(scene):
 
 
 def test_a_clock_that_jumps_in_the_middle_of_a_run_ends_it(scene):
-    scene.receive(*numbered(500), b"b.keep")
+    scene.receive(*numbered(BATCH + 100), b"b.keep")
     scene.desk.recover()
     planned = scene.desk.plan().hash
     remove = scene.desk._sweep._finish
@@ -272,8 +273,8 @@ def test_a_clock_that_jumps_in_the_middle_of_a_run_ends_it(scene):
 
     scene.desk._sweep._finish = finish
     assert refused(scene.desk.run, planned) == "CLOCK_PARTED"
-    assert len(scene.left()) == 501 - 64
-    assert Counter(row.result for row in scene.desk.report()) == {"disposed": 64}
+    assert len(scene.left()) == 101
+    assert Counter(row.result for row in scene.desk.report()) == {"disposed": BATCH}
 
 
 # The volume.
@@ -343,7 +344,7 @@ def test_a_volume_that_is_no_longer_due_thaws(strict):
 @pytest.mark.parametrize("when_left", [490, 300])
 def test_after_a_kill_in_a_confirmed_run_the_rest_may_go_and_no_more(tmp_path, when_left):
     scene = Scene(tmp_path, bounds=Bounds(unremarkable=5))
-    scene.receive(*numbered(500), b"a.keep")
+    scene.receive(*numbered(BATCH + 100), b"a.keep")
     scene.ledger.close()
     kill_at(tmp_path, when_left, "5")
 

@@ -12,10 +12,12 @@ import sqlalchemy as sa
 from retention_scene import OLD, Scene
 
 from sftpd.errors import NotFoundError, RefusedError
+from sftpd.files.beneath import Root
 from sftpd.ledger import tables
 from sftpd.retention import holds
 from sftpd.retention.holds import HoldRequest
 from sftpd.retention.scope import OfAccount, OfQuery
+from sftpd.retention.sweep import _UNSEEN
 
 
 @pytest.fixture
@@ -146,6 +148,29 @@ def test_a_hold_placed_after_an_intent_still_holds(scene):
     place(scene, "*")
     assert [result.value for result in scene.desk.recover().values()] == ["held"]
     assert scene.left() == {b"a.csv"}
+
+
+def test_a_hold_placed_amid_a_batch_spares_what_is_not_gone_by_the_next_look(scene, monkeypatch):
+    scene.receive(*(b"%03d" % number for number in range(3 * _UNSEEN)))
+    placed = []
+
+    def unlink(root, parts, real=Root.unlink):
+        real(root, parts)
+        if not placed:
+            placed.append(place(scene, "*"))
+
+    monkeypatch.setattr(Root, "unlink", unlink)
+    assert Counter(scene.run().values()) == {"disposed": _UNSEEN, "held": 2 * _UNSEEN}
+    assert len(scene.left()) == 2 * _UNSEEN
+
+
+def test_intents_wait_for_a_folder_that_is_missing(scene, tmp_path):
+    scene.receive(b"a.csv")
+    scene.desk._sweep._intend(scene.desk.plan().hash, scene.steps())
+    scene.inbound.rename(tmp_path / "unmounted")
+    assert scene.desk.recover() == {}
+    (tmp_path / "unmounted").rename(scene.inbound)
+    assert [result.value for result in scene.desk.recover().values()] == ["disposed"]
 
 
 def test_a_hold_on_an_account_placed_after_an_intent_still_holds(scene):

@@ -117,6 +117,31 @@ def test_redaction_is_measured_beside_sed():
     assert rows == ["CSV", "CSV, all quoted", "CSV, Windows-1252", "NDJSON"]
 
 
+def test_a_retention_run_is_measured_beside_two_bare_loops(tmp_path):
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "bench.retention",
+            "--files",
+            "20",
+            "--rounds",
+            "1",
+            "--folder",
+            str(tmp_path),
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.returncode == 0, done.stderr
+    rows = re.findall(r"^\| (\w.*?) \| \d+ \| \d+ \| (\d+\.\d\d)? \|", done.stdout, re.MULTILINE)
+    names = ["bare loop, a sync a file", "bare loop, a sync for 500", "run", "its events into the audit log"]
+    assert [name for name, _ in rows] == names
+    assert [bool(ratio) for _, ratio in rows] == [True, True, False, False]
+
+
 def test_the_table_names_the_ciphers_that_were_agreed_on(run):
     table = (run / "table.md").read_text()
 
