@@ -7,8 +7,8 @@ that. A path counts only in the folders that are open to the step, and only the 
 import errno
 import stat
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Literal, NamedTuple
@@ -123,14 +123,10 @@ class Partner:
         when it is not there.
         """
         arrival = self.arrival(transfer, path, size, sha256)
-        with self.completing(transfer, path, size):
+        with self._ration.completing(self.account, transfer, path.parts, size):
             answer = self.receiver.complete(arrival)
         Staging(arrival.source).prune(arrival.parts)
         return answer
-
-    def completing(self, transfer: TransferId, path: VirtualPath, size: int) -> AbstractContextManager[None]:
-        """Take an upload in as one of the account's. Raises LimitError."""
-        return self._ration.completing(self.account, transfer, path.parts, size)
 
     def arrival(self, transfer: TransferId, path: VirtualPath, size: int, sha256: str | None) -> Arrival:
         """A staged file as the receiver takes it, if it may come. Raises RefusedError."""
@@ -247,23 +243,24 @@ class Partner:
 def complete_together(uploads: Sequence[Upload]) -> list[Answer | Exception | Rest]:
     """`Partner.complete` for several uploads at once, of any partners; answers for each what that would do.
 
-    What waits for gates that take long is left to be done.
+    What waits for gates that take long is left to be done, and what is rationed.
     """
     answers: dict[TransferId, Answer | Exception | Rest] = {}
     arrivals: dict[Receiver, list[Arrival]] = {}
-    with ExitStack() as rationed:
-        for partner, transfer, path, size, sha256 in uploads:
-            try:
-                arrival = partner.arrival(transfer, path, size, sha256)
-                rationed.enter_context(partner.completing(transfer, path, size))
-                arrivals.setdefault(partner.receiver, []).append(arrival)
-            except Exception as refusal:
-                answers[transfer] = refusal
-        for receiver, ours in arrivals.items():
-            for arrival, answer in zip(ours, receiver.complete_quickly(ours), strict=True):
-                if not isinstance(answer, Exception):
-                    Staging(arrival.source).prune(arrival.parts)
-                answers[arrival.transfer] = answer
+    for partner, transfer, path, size, sha256 in uploads:
+        if partner.rationed:
+            answers[transfer] = partial(partner.complete, transfer, path, size, sha256)
+            continue
+        try:
+            arrival = partner.arrival(transfer, path, size, sha256)
+            arrivals.setdefault(partner.receiver, []).append(arrival)
+        except Exception as refusal:
+            answers[transfer] = refusal
+    for receiver, ours in arrivals.items():
+        for arrival, answer in zip(ours, receiver.complete_quickly(ours), strict=True):
+            if not isinstance(answer, Exception):
+                Staging(arrival.source).prune(arrival.parts)
+            answers[arrival.transfer] = answer
     return [answers[upload.transfer] for upload in uploads]
 
 

@@ -37,7 +37,7 @@ Rest = Callable[[], Answer]
 REJECTED = "REJECTED"
 """The reason of a refusal by a gate; the file is in quarantine then."""
 
-SMALL = 1 << 20
+_SMALL = 1 << 20
 """Bytes of a file that gates which are running already look at in no time."""
 
 _SOON = 0.5
@@ -102,7 +102,11 @@ class Receiver:
             if isinstance(transfer, Exception):
                 answers[arrival.transfer] = transfer
                 continue
-            verdict = self._verdict_soon(transfer, arrival.policy, deadline)
+            try:
+                verdict = self._verdict_soon(transfer, arrival.policy, deadline)
+            except Exception as error:
+                answers[arrival.transfer] = error
+                continue
             if verdict is not None and verdict.accepted:
                 accepted.append((arrival.folder, transfer))
             else:
@@ -241,7 +245,7 @@ class Receiver:
         self, transfer: Transfer, policy: Mapping[str, Any], deadline: Deadline
     ) -> Verdict | None:
         """A verdict that is had sooner than another thread could be asked for it."""
-        if transfer.size > SMALL:
+        if transfer.size > _SMALL:
             return None if self._screening.has_gates(transfer) else ACCEPTED
         patience = deadline.remaining() or 0.0
         return self._screening.screen_soon(transfer, self._waiting(transfer), policy, patience)

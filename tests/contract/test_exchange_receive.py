@@ -338,3 +338,12 @@ def test_a_slow_gate_keeps_none_waiting_that_comes_with_its_file(scene):
     with pytest.raises(RefusedError):
         rest()
     assert scene.states() == ["quarantined"]
+
+
+def test_what_is_rationed_is_left_to_be_done_by_itself(scene, monkeypatch):
+    monkeypatch.setattr(type(scene.partner), "rationed", True)
+    scene.stage("upload/a.csv", b"x")
+    (rest,) = together(scene, "a.csv")
+    assert scene.transfers() == []
+    assert rest() == "published"
+    assert contents(scene.folders.inbound) == {"a.csv": b"x"}
