@@ -97,6 +97,7 @@ def sub_route(scene, name, **turns):
 
 
 @pytest.mark.slow
+@pytest.mark.sqlite
 def test_a_remote_down_for_three_days_costs_few_connects_and_then_gets_every_file_once(tmp_path):
     names = numbered(10_000)
     usual = Backoff(timedelta(seconds=1), timedelta(minutes=10))

@@ -27,7 +27,8 @@ def load_samples(root: Path, instance: str, link: str) -> Config:
     (keys / "revoked").write_text("serial: 7\n")
     public = (keys / "demo_partner_ed25519.pub").read_text()
     (keys / "partner_signers").write_text(f"sftp.partner.example {public}")
-    (keys / "partner_orders").write_text(f"privacy@partner.example {public}")
+    for name in ("partner_orders", "partner_answers"):
+        (keys / name).write_text(f"privacy@partner.example {public}")
     (keys / "example.totp").touch(0o600)
     (keys / "example.totp").write_text("GEZDGNBVGY3TQOJQGEZDGNBVGY3TQOJQ")
     for name in ("example.pub", "partner_host.pub", "partner_ca.pub"):
