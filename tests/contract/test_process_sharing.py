@@ -46,5 +46,4 @@ def test_a_child_finds_no_hole_to_allocate_in() -> None:
     )
     ran = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     before, after = map(int, ran.stdout.split())
-    assert before > 50_000
-    assert after < before / 5
+    assert after < before / 10
