@@ -77,6 +77,12 @@ def test_the_runtime_lock_is_part_of_the_development_lock() -> None:
     assert runtime - development == set()
 
 
+def test_each_debian_package_is_listed_once() -> None:
+    """One that is there twice counts as missing (comm(1)), and is installed at each run."""
+    listed = [line for line in (ROOT / "packages.apt").read_text().splitlines() if not line.startswith("#")]
+    assert listed == sorted(set(listed))
+
+
 def test_modules_stay_small() -> None:
     lengths = {name(path): len(path.read_text().splitlines()) for path in sources()}
 
