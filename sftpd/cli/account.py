@@ -9,7 +9,7 @@ from urllib.parse import quote
 import typer
 
 from sftpd.cli.ask import ask
-from sftpd.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, print_json, show_rows
+from sftpd.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, argument, print_json, show_rows
 from sftpd.errors import SftpdError
 
 group = typer.Typer()
@@ -24,10 +24,8 @@ def list_accounts(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = F
 
 @group.command("totp-secret")
 def make_totp_secret(
-    account: Annotated[str, typer.Argument(metavar="ACCOUNT", show_default=False)],
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="Where the new secret goes.", show_default=False)
-    ],
+    account: Annotated[str, argument("ACCOUNT")],
+    file: Annotated[Path, argument("FILE", "Where the new secret goes.")],
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:

@@ -13,15 +13,14 @@ from sftpd.cli.common import (
     JsonOption,
     LinkOption,
     WhyOption,
+    option,
     print_json,
     show_rows,
 )
 
 group = typer.Typer()
 
-OfLinkOption = Annotated[
-    str, typer.Option("--link", metavar="LINK", help="The link whose runs it is about.", show_default=False)
-]
+OfLinkOption = Annotated[str, option("--link", "LINK", "The link whose runs it is about.")]
 
 
 @group.command("give")
@@ -30,24 +29,13 @@ def give(  # noqa: PLR0913 (the options of the command)
     reason: WhyOption,
     by: ByOption,
     rule: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--rule",
-            metavar="NAME",
-            help="Of this rule alone, as it is now; may be repeated.",
-            show_default=False,
-        ),
+        list[str] | None, option("--rule", "NAME", "Of this rule alone, as it is now; may be repeated.")
     ] = None,
     files: Annotated[
         int | None,
         typer.Option("--files", metavar="NUMBER", min=1, help="The most files of a run.", show_default=False),
     ] = None,
-    until: Annotated[
-        str | None,
-        typer.Option(
-            "--until", metavar="TIME", help="Until when: ISO 8601 with an offset.", show_default=False
-        ),
-    ] = None,
+    until: Annotated[str | None, option("--until", "TIME", "Until when: ISO 8601 with an offset.")] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:

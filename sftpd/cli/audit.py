@@ -10,7 +10,9 @@ from sftpd.cli.common import (
     DEFAULT_CONFIG,
     ConfigOption,
     JsonOption,
+    argument,
     brief,
+    option,
     print_json,
     print_table,
     show_fields,
@@ -23,12 +25,7 @@ if TYPE_CHECKING:
 
 group = typer.Typer()
 
-LogOption = Annotated[
-    str | None,
-    typer.Option(
-        "--link", metavar="LINK", help="The log of this link; the system's if left out.", show_default=False
-    ),
-]
+LogOption = Annotated[str | None, option("--link", "LINK", "The log of this link; the system's if left out.")]
 IndexArgument = Annotated[int, typer.Argument(metavar="INDEX", min=0, show_default=False)]
 
 
@@ -56,7 +53,7 @@ def show(
 
 @group.command("search")
 def search(
-    text: Annotated[str, typer.Argument(metavar="TEXT", show_default=False)],
+    text: Annotated[str, argument("TEXT")],
     link: LogOption = None,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
@@ -82,26 +79,12 @@ def prove(
 
 @group.command("verify")
 def verify(
-    link: Annotated[
-        str | None,
-        typer.Option("--link", metavar="LINK", help="The log of this link alone.", show_default=False),
-    ] = None,
-    folder: Annotated[
-        Path | None,
-        typer.Option("--folder", metavar="DIR", help="A copy of a partner's /audit.", show_default=False),
-    ] = None,
-    origin: Annotated[
-        str | None,
-        typer.Option("--origin", metavar="ORIGIN", help="The origin of the copied log.", show_default=False),
-    ] = None,
+    link: Annotated[str | None, option("--link", "LINK", "The log of this link alone.")] = None,
+    folder: Annotated[Path | None, option("--folder", "DIR", "A copy of a partner's /audit.")] = None,
+    origin: Annotated[str | None, option("--origin", "ORIGIN", "The origin of the copied log.")] = None,
     kept: Annotated[
         Path | None,
-        typer.Option(
-            "--kept",
-            metavar="FILE",
-            help="A checkpoint kept from before: the log must only have grown since.",
-            show_default=False,
-        ),
+        option("--kept", "FILE", "A checkpoint kept from before: the log must only have grown since."),
     ] = None,
     key: KeyOption = None,
     config: ConfigOption = DEFAULT_CONFIG,

@@ -7,7 +7,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from sftpd.cli.ask import ask
-from sftpd.cli.common import DEFAULT_CONFIG, ByOption, ConfigOption, JsonOption, print_json, show_fields
+from sftpd.cli.common import (
+    DEFAULT_CONFIG,
+    ByOption,
+    ConfigOption,
+    JsonOption,
+    argument,
+    print_json,
+    show_fields,
+)
 from sftpd.cli.evidence import KeyOption, verifier_key
 from sftpd.errors import SftpdError
 
@@ -19,7 +27,7 @@ group = typer.Typer()
 
 _MODE = 0o600
 
-FileArgument = Annotated[Path, typer.Argument(metavar="FILE", help="A backup.", show_default=False)]
+FileArgument = Annotated[Path, argument("FILE", "A backup.")]
 UnverifiedOption = Annotated[
     bool,
     typer.Option("--unverified", help="Take the backup at its word: nothing shows who made it."),

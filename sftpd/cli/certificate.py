@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sftpd.cli.ask import ask
-from sftpd.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, print_json
+from sftpd.cli.common import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    IdArgument,
+    JsonOption,
+    argument,
+    option,
+    print_json,
+)
 from sftpd.cli.evidence import KeyOption, read_file, verifier_key
 from sftpd.cli.papers import Form, OutputOption, paper, put, write
 from sftpd.erasure.certificate_text import Language
@@ -21,13 +29,11 @@ if TYPE_CHECKING:
 LanguageOption = Annotated[Language, typer.Option("--language", help="The language of .html and .pdf.")]
 """`--language LANGUAGE`; its default is English."""
 
-FileArgument = Annotated[
-    Path, typer.Argument(metavar="FILE", help="A signed certificate.", show_default=False)
-]
+FileArgument = Annotated[Path, argument("FILE", "A signed certificate.")]
 
 
 def certificate(
-    request: Annotated[str, typer.Argument(metavar="ID", show_default=False)],
+    request: IdArgument,
     output: OutputOption = None,
     language: LanguageOption = Language.EN,
     config: ConfigOption = DEFAULT_CONFIG,
@@ -51,10 +57,7 @@ def certificate(
 
 def render(
     file: FileArgument,
-    output: Annotated[
-        Path,
-        typer.Option("--output", metavar="FILE", help="Write it to FILE: .html or .pdf.", show_default=False),
-    ],
+    output: Annotated[Path, option("--output", "FILE", "Write it to FILE: .html or .pdf.")],
     language: LanguageOption = Language.EN,
     key: KeyOption = None,
     config: ConfigOption = DEFAULT_CONFIG,
@@ -70,12 +73,7 @@ def verify(
     file: FileArgument,
     folder: Annotated[
         Path | None,
-        typer.Option(
-            "--folder",
-            metavar="DIR",
-            help="A copy of /audit of the link: it must tell of the certificate.",
-            show_default=False,
-        ),
+        option("--folder", "DIR", "A copy of /audit of the link: it must tell of the certificate."),
     ] = None,
     key: KeyOption = None,
     config: ConfigOption = DEFAULT_CONFIG,

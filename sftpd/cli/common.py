@@ -41,6 +41,17 @@ _INSTANTS = frozenset(
 )
 """The keys under which verbs give an instant in ISO 8601; people are shown it in their own time zone."""
 
+
+def option(name: str, metavar: str, told: str) -> Any:
+    """What a command takes as `NAME METAVAR`; its default is not shown."""
+    return typer.Option(name, metavar=metavar, help=told, show_default=False)
+
+
+def argument(metavar: str, told: str | None = None) -> Any:
+    """What a command takes in its place; its default is not shown."""
+    return typer.Argument(metavar=metavar, help=told, show_default=False)
+
+
 ConfigOption = Annotated[
     Path,
     typer.Option("--config", envvar="SFTPD_CONFIG", metavar="FILE", help="The instance file, sftpd.toml."),
@@ -50,19 +61,16 @@ ConfigOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 """`--json`; its default is False."""
 
-LinkOption = Annotated[
-    str | None, typer.Option("--link", metavar="LINK", help="Of this link alone.", show_default=False)
-]
+IdArgument = Annotated[str, argument("ID")]
+"""The id of what a command is about."""
+
+LinkOption = Annotated[str | None, option("--link", "LINK", "Of this link alone.")]
 """`--link LINK`, to narrow what is listed; its default is None."""
 
-ReasonOption = Annotated[
-    str | None, typer.Option("--reason", metavar="TEXT", help="Why; it is recorded.", show_default=False)
-]
+ReasonOption = Annotated[str | None, option("--reason", "TEXT", "Why; it is recorded.")]
 """`--reason TEXT`; its default is None."""
 
-WhyOption = Annotated[
-    str, typer.Option("--reason", metavar="TEXT", help="Why; it is recorded.", show_default=False)
-]
+WhyOption = Annotated[str, option("--reason", "TEXT", "Why; it is recorded.")]
 """The same, which must be given."""
 
 

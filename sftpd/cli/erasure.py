@@ -12,10 +12,13 @@ from sftpd.cli.common import (
     DEFAULT_CONFIG,
     ByOption,
     ConfigOption,
+    IdArgument,
     JsonOption,
     LinkOption,
     ReasonOption,
     WhyOption,
+    argument,
+    option,
     print_json,
     show_fields,
     show_rows,
@@ -32,16 +35,8 @@ for _work in (certificate.certificate, certificate.render, certificate.verify):
 group.command("replay")(erasure_replay.replay)
 group.command("ledger-lost")(erasure_replay.ledger_lost)
 
-IdArgument = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
-LinkAboutOption = Annotated[
-    str, typer.Option("--link", metavar="LINK", help="The link it is about.", show_default=False)
-]
-ReceivedOption = Annotated[
-    str | None,
-    typer.Option(
-        "--received", metavar="TIME", help="When it was received; now if left out.", show_default=False
-    ),
-]
+LinkAboutOption = Annotated[str, option("--link", "LINK", "The link it is about.")]
+ReceivedOption = Annotated[str | None, option("--received", "TIME", "When it was received; now if left out.")]
 
 
 @group.command("open")
@@ -49,11 +44,10 @@ def open_request(
     link: LinkAboutOption,
     identifier: Annotated[
         list[str],
-        typer.Option(
+        option(
             "--identifier",
-            metavar="TYPE=VALUE",
-            help="What the person is known by, such as email=jan@example.org; may be repeated.",
-            show_default=False,
+            "TYPE=VALUE",
+            "What the person is known by, such as email=jan@example.org; may be repeated.",
         ),
     ],
     by: ByOption,
@@ -67,9 +61,7 @@ def open_request(
 
 @group.command("import")
 def import_request(
-    file: Annotated[
-        Path, typer.Argument(metavar="FILE", help="An order, or a request of OpenDSR.", show_default=False)
-    ],
+    file: Annotated[Path, argument("FILE", "An order, or a request of OpenDSR.")],
     link: LinkAboutOption,
     by: ByOption,
     received: ReceivedOption = None,
@@ -138,12 +130,7 @@ def forward(
 @group.command("instruct")
 def instruct(
     request: IdArgument,
-    reference: Annotated[
-        str,
-        typer.Option(
-            "--reference", metavar="TEXT", help="Where the instruction is to be found.", show_default=False
-        ),
-    ],
+    reference: Annotated[str, option("--reference", "TEXT", "Where the instruction is to be found.")],
     by: ByOption,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
@@ -161,10 +148,7 @@ def find(request: IdArgument, config: ConfigOption = DEFAULT_CONFIG, as_json: Js
 @group.command("review")
 def review(
     request: IdArgument,
-    seq: Annotated[
-        int | None,
-        typer.Argument(metavar="SEQ", help="Show what this one says.", show_default=False),
-    ] = None,
+    seq: Annotated[int | None, argument("SEQ", "Show what this one says.")] = None,
     reason: ReasonOption = None,
     *,
     by: ByOption,
@@ -188,18 +172,10 @@ def review(
 @group.command("decide")
 def decide(  # noqa: PLR0913 (a parameter for each option)
     request: IdArgument,
-    seqs: Annotated[
-        list[int] | None,
-        typer.Argument(metavar="[SEQ]...", help="Which of the matches.", show_default=False),
-    ] = None,
+    seqs: Annotated[list[int] | None, argument("[SEQ]...", "Which of the matches.")] = None,
     forms: Annotated[
         list[Why] | None,
-        typer.Option(
-            "--form",
-            metavar="FORM",
-            help="All of this form on which nobody has decided; may be given again.",
-            show_default=False,
-        ),
+        option("--form", "FORM", "All of this form on which nobody has decided; may be given again."),
     ] = None,
     remove: Annotated[bool, typer.Option("--remove", help="They go.")] = False,
     keep: Annotated[bool, typer.Option("--keep", help="They stay.")] = False,
@@ -222,12 +198,8 @@ def decide(  # noqa: PLR0913 (a parameter for each option)
 @group.command("except")
 def except_files(
     request: IdArgument,
-    seqs: Annotated[
-        list[int], typer.Argument(metavar="SEQ...", help="Which steps of the plan.", show_default=False)
-    ],
-    ground: Annotated[
-        Ground, typer.Option("--ground", metavar="GROUND", help="Of GDPR 17(3).", show_default=False)
-    ],
+    seqs: Annotated[list[int], argument("SEQ...", "Which steps of the plan.")],
+    ground: Annotated[Ground, option("--ground", "GROUND", "Of GDPR 17(3).")],
     reason: WhyOption,
     by: ByOption,
     config: ConfigOption = DEFAULT_CONFIG,
@@ -281,7 +253,7 @@ def list_notices(
 
 @group.command("told")
 def told(
-    notice: Annotated[str, typer.Argument(metavar="NOTICE", help="Its id.", show_default=False)],
+    notice: Annotated[str, argument("NOTICE", "Its id.")],
     reason: WhyOption,
     by: ByOption,
     config: ConfigOption = DEFAULT_CONFIG,

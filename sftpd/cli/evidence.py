@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-import typer
-
+from sftpd.cli.common import option
 from sftpd.errors import AuditError, SftpdError, UsageError
 
 if TYPE_CHECKING:
@@ -14,11 +13,8 @@ if TYPE_CHECKING:
 
 KeyOption = Annotated[
     str | None,
-    typer.Option(
-        "--key",
-        metavar="KEY",
-        help="The verifier key, NAME+ID+BASE64; the public half of the configured key if left out.",
-        show_default=False,
+    option(
+        "--key", "KEY", "The verifier key, NAME+ID+BASE64; the public half of the configured key if left out."
     ),
 ]
 """`--key KEY`; its default is None."""

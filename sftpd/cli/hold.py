@@ -9,9 +9,11 @@ from sftpd.cli.common import (
     DEFAULT_CONFIG,
     ByOption,
     ConfigOption,
+    IdArgument,
     JsonOption,
     LinkOption,
     WhyOption,
+    option,
     print_json,
     show_fields,
     show_rows,
@@ -19,50 +21,40 @@ from sftpd.cli.common import (
 
 group = typer.Typer()
 
-IdArgument = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
-
-_IDENTIFIER = typer.Option(
-    "--identifier",
-    metavar="TYPE=VALUE",
-    help="What a person is known by, such as email=jan@example.org; may be repeated.",
-    show_default=False,
+_IDENTIFIER = option(
+    "--identifier", "TYPE=VALUE", "What a person is known by, such as email=jan@example.org; may be repeated."
 )
-
-
-def _option(name: str, metavar: str, told: str) -> typer.models.OptionInfo:
-    option: typer.models.OptionInfo = typer.Option(name, metavar=metavar, help=told, show_default=False)
-    return option
 
 
 @group.command("add")
 def add(  # noqa: PLR0913 (a parameter for each option)
-    link: Annotated[str, _option("--link", "LINK", "The link it is about.")],
+    link: Annotated[str, option("--link", "LINK", "The link it is about.")],
     reason: WhyOption,
     by: ByOption,
     file: Annotated[
-        str | None, _option("--file", "FILE", "One file, as a plan names it, or by its id.")
+        str | None, option("--file", "FILE", "One file, as a plan names it, or by its id.")
     ] = None,
-    transfer: Annotated[str | None, _option("--transfer", "ID", "What one transfer brings.")] = None,
+    transfer: Annotated[str | None, option("--transfer", "ID", "What one transfer brings.")] = None,
     identifier: Annotated[list[str] | None, _IDENTIFIER] = None,
-    folder: Annotated[str | None, _option("--folder", "FOLDER", "Files of this folder alone.")] = None,
+    folder: Annotated[str | None, option("--folder", "FOLDER", "Files of this folder alone.")] = None,
     account: Annotated[
-        str | None, _option("--account", "NAME", "Files from or to this account or remote alone.")
+        str | None, option("--account", "NAME", "Files from or to this account or remote alone.")
     ] = None,
     glob: Annotated[
         str | None,
-        _option(
+        option(
             "--glob", "PATTERN", "Files whose name matches, or whose path in the folder if it has a slash."
         ),
     ] = None,
     since: Annotated[
         str | None,
-        _option("--since", "TIME", "Files received then or later: a day, or ISO 8601 with an offset."),
+        option("--since", "TIME", "Files received then or later: a day, or ISO 8601 with an offset."),
     ] = None,
     before: Annotated[
-        str | None, _option("--before", "TIME", "Files received before: a day, or ISO 8601 with an offset.")
+        str | None, option("--before", "TIME", "Files received before: a day, or ISO 8601 with an offset.")
     ] = None,
     until: Annotated[
-        str | None, _option("--until", "TIME", "When it ends by itself: ISO 8601 with an offset.")
+        str | None, option("--until", "TIME", "When it ends by itself: ISO 8601 with an offset.")
     ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sftpd.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, print_json, show_rows
+from sftpd.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, argument, option, print_json, show_rows
 from sftpd.documents.text import printable
 from sftpd.errors import SftpdError, UsageError
 
@@ -36,24 +36,15 @@ def list_hooks(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = Fals
 
 @group.command("test")
 def try_hooks(
-    event: Annotated[str, typer.Argument(metavar="EVENT", help="Such as pre-receive.", show_default=False)],
-    file: Annotated[Path, typer.Argument(metavar="FILE", show_default=False)],
+    event: Annotated[str, argument("EVENT", "Such as pre-receive.")],
+    file: Annotated[Path, argument("FILE")],
     link: Annotated[
-        str | None,
-        typer.Option(
-            "--link",
-            metavar="LINK",
-            help="As a file of this link; the first if left out.",
-            show_default=False,
-        ),
+        str | None, option("--link", "LINK", "As a file of this link; the first if left out.")
     ] = None,
     route: Annotated[
         str | None,
-        typer.Option(
-            "--route",
-            metavar="ROUTE",
-            help="As a file of this route; of uploads, or the first that sends, if left out.",
-            show_default=False,
+        option(
+            "--route", "ROUTE", "As a file of this route; of uploads, or the first that sends, if left out."
         ),
     ] = None,
     config: ConfigOption = DEFAULT_CONFIG,

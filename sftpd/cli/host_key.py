@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from sftpd.cli.ask import ask
-from sftpd.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, print_json, show_rows
+from sftpd.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, argument, print_json, show_rows
 from sftpd.cli.new_key import KeyType, make_key
 from sftpd.errors import NotFoundError, RefusedError, SftpdError
 
@@ -34,7 +34,7 @@ def list_keys(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False
 
 @group.command("add")
 def add(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="Where the new key goes.", show_default=False)],
+    file: Annotated[Path, argument("FILE", "Where the new key goes.")],
     key_type: Annotated[
         KeyType, typer.Option("--type", metavar="TYPE", help="ed25519, ecdsa or rsa.")
     ] = KeyType.ED25519,
@@ -61,9 +61,7 @@ def add(
 
 @group.command("retire")
 def retire(
-    fingerprint: Annotated[
-        str, typer.Argument(metavar="FINGERPRINT", help="As `list` tells it.", show_default=False)
-    ],
+    fingerprint: Annotated[str, argument("FINGERPRINT", "As `list` tells it.")],
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:

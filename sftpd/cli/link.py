@@ -12,6 +12,7 @@ from sftpd.cli.common import (
     ConfigOption,
     JsonOption,
     ReasonOption,
+    argument,
     brief,
     print_json,
     print_table,
@@ -21,7 +22,7 @@ from sftpd.cli.common import (
 
 group = typer.Typer()
 
-LinkArgument = Annotated[str, typer.Argument(metavar="LINK", show_default=False)]
+LinkArgument = Annotated[str, argument("LINK")]
 
 _HOLD = ("hold", "covers", "files", "reason", "until")
 

@@ -5,18 +5,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
+from sftpd.cli.common import option
 from sftpd.documents import html
 from sftpd.documents.model import Document
 from sftpd.errors import SftpdError, UsageError
 
-OutputOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--output", metavar="FILE", help="Write it to FILE; its suffix says how.", show_default=False
-    ),
-]
+OutputOption = Annotated[Path | None, option("--output", "FILE", "Write it to FILE; its suffix says how.")]
 """`--output FILE`; its default is None."""
 
 Form = Callable[[], str | bytes]

@@ -14,6 +14,8 @@ from sftpd.cli.common import (
     LinkOption,
     ReasonOption,
     WhyOption,
+    argument,
+    option,
     print_json,
     print_table,
     show_fields,
@@ -26,7 +28,7 @@ group = typer.Typer()
 
 _WORKS = {True: "yes", False: "no", None: "-"}
 
-RemoteArgument = Annotated[str, typer.Argument(metavar="REMOTE", show_default=False)]
+RemoteArgument = Annotated[str, argument("REMOTE")]
 
 
 @group.command("list")
@@ -75,8 +77,8 @@ def resume(
 
 @group.command("pull")
 def pull(
-    link: Annotated[str, typer.Argument(metavar="LINK", show_default=False)],
-    route: Annotated[str, typer.Argument(metavar="ROUTE", show_default=False)],
+    link: Annotated[str, argument("LINK")],
+    route: Annotated[str, argument("ROUTE")],
     by: ByOption,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
@@ -98,10 +100,7 @@ def probe(
     remote: RemoteArgument,
     by: ByOption,
     link: LinkOption = None,
-    path: Annotated[
-        str | None,
-        typer.Option("--path", metavar="DIR", help="The folder there to try it in.", show_default=False),
-    ] = None,
+    path: Annotated[str | None, option("--path", "DIR", "The folder there to try it in.")] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:

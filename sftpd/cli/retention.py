@@ -19,6 +19,8 @@ from sftpd.cli.common import (
     JsonOption,
     LinkOption,
     WhyOption,
+    argument,
+    option,
     print_json,
     show_fields,
     show_rows,
@@ -90,16 +92,11 @@ def _show(document: Mapping[str, Any], config: Path) -> None:
 @group.command("run")
 def run(
     by: ByOption,
-    plan: Annotated[
-        str | None, typer.Option("--plan", metavar="HASH", help="The plan to run.", show_default=False)
-    ] = None,
+    plan: Annotated[str | None, option("--plan", "HASH", "The plan to run.")] = None,
     confirm_volume: Annotated[
         int | None,
-        typer.Option(
-            "--confirm-volume",
-            metavar="NUMBER",
-            help="Run it although it disposes of more than usual: of so many files.",
-            show_default=False,
+        option(
+            "--confirm-volume", "NUMBER", "Run it although it disposes of more than usual: of so many files."
         ),
     ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
@@ -124,11 +121,8 @@ def run(
 
 @group.command("explain")
 def explain(
-    file: Annotated[
-        str,
-        typer.Argument(metavar="FILE", help="As the plan names it: inbound/report.csv.", show_default=False),
-    ],
-    link: Annotated[str, typer.Option("--link", metavar="LINK", help="Its link.", show_default=False)],
+    file: Annotated[str, argument("FILE", "As the plan names it: inbound/report.csv.")],
+    link: Annotated[str, option("--link", "LINK", "Its link.")],
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
@@ -148,9 +142,7 @@ def explain(
 @group.command("report")
 def report(
     link: LinkOption = None,
-    plan: Annotated[
-        str | None, typer.Option("--plan", metavar="HASH", help="Of this plan alone.", show_default=False)
-    ] = None,
+    plan: Annotated[str | None, option("--plan", "HASH", "Of this plan alone.")] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:

@@ -14,6 +14,8 @@ from sftpd.cli.common import (
     JsonOption,
     LinkOption,
     ReasonOption,
+    argument,
+    option,
     print_json,
     show_rows,
 )
@@ -63,16 +65,11 @@ def yearly(
 
 
 def disposition(
-    plan: Annotated[str, typer.Argument(metavar="PLAN", help="The hash of a plan.", show_default=False)],
+    plan: Annotated[str, argument("PLAN", "The hash of a plan.")],
     by: ByOption,
     folder: Annotated[
         Path | None,
-        typer.Option(
-            "--folder",
-            metavar="DIR",
-            help="Write the report, its signature and what to read into a new folder.",
-            show_default=False,
-        ),
+        option("--folder", "DIR", "Write the report, its signature and what to read into a new folder."),
     ] = None,
     opened: Annotated[bool, typer.Option("--open", help="Name the files; it needs a reason.")] = False,
     reason: ReasonOption = None,

@@ -12,21 +12,17 @@ from sftpd.cli.common import (
     JsonOption,
     LinkOption,
     WhyOption,
+    argument,
+    option,
     print_json,
     show_rows,
 )
 
 group = typer.Typer()
 
-FileArgument = Annotated[str, typer.Argument(metavar="ID", help="As the list has it.", show_default=False)]
-ForOption = Annotated[
-    str | None,
-    typer.Option("--for", metavar="PERIOD", help="For how long, in ISO 8601: P6M.", show_default=False),
-]
-UntilOption = Annotated[
-    str | None,
-    typer.Option("--until", metavar="TIME", help="Until when: ISO 8601 with an offset.", show_default=False),
-]
+FileArgument = Annotated[str, argument("ID", "As the list has it.")]
+ForOption = Annotated[str | None, option("--for", "PERIOD", "For how long, in ISO 8601: P6M.")]
+UntilOption = Annotated[str | None, option("--until", "TIME", "Until when: ISO 8601 with an offset.")]
 
 
 @group.command("list")

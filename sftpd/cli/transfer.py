@@ -10,10 +10,12 @@ from sftpd.cli.common import (
     DEFAULT_CONFIG,
     ByOption,
     ConfigOption,
+    IdArgument,
     JsonOption,
     LinkOption,
     ReasonOption,
     WhyOption,
+    option,
     print_json,
     show_fields,
     show_rows,
@@ -23,13 +25,8 @@ from sftpd.exchange.transfer import TransferState
 
 group = typer.Typer()
 
-TransferArgument = Annotated[str, typer.Argument(metavar="ID", show_default=False)]
-RouteOption = Annotated[
-    str | None, typer.Option("--route", metavar="ROUTE", help="Of this route alone.", show_default=False)
-]
-OfLinkOption = Annotated[
-    str, typer.Option("--link", metavar="LINK", help="The link whose sending it is.", show_default=False)
-]
+RouteOption = Annotated[str | None, option("--route", "ROUTE", "Of this route alone.")]
+OfLinkOption = Annotated[str, option("--link", "LINK", "The link whose sending it is.")]
 
 
 @group.command("list")
@@ -40,13 +37,7 @@ def list_transfers(
         TransferState | None, typer.Option("--state", help="In this state alone.", show_default=False)
     ] = None,
     since: Annotated[
-        str | None,
-        typer.Option(
-            "--since",
-            metavar="TIME",
-            help="Begun then or later: ISO 8601, with offset.",
-            show_default=False,
-        ),
+        str | None, option("--since", "TIME", "Begun then or later: ISO 8601, with offset.")
     ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many, the newest.")] = 100,
     config: ConfigOption = DEFAULT_CONFIG,
@@ -60,7 +51,7 @@ def list_transfers(
 
 @group.command("show")
 def show(
-    transfer: TransferArgument,
+    transfer: IdArgument,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
@@ -70,7 +61,7 @@ def show(
 
 @group.command("receipt")
 def receipt(
-    transfer: Annotated[str, typer.Argument(metavar="ID", show_default=False)],
+    transfer: IdArgument,
     verify: Annotated[
         bool, typer.Option("--verify", help="Verify the signature, and what else can be known.")
     ] = False,
@@ -94,7 +85,7 @@ def receipt(
 
 def _ordering(verb: str) -> Callable[..., None]:
     def order(
-        transfer: TransferArgument,
+        transfer: IdArgument,
         reason: WhyOption,
         by: ByOption,
         config: ConfigOption = DEFAULT_CONFIG,

@@ -11,9 +11,11 @@ from sftpd.cli.common import (
     DEFAULT_CONFIG,
     ByOption,
     ConfigOption,
+    IdArgument,
     JsonOption,
     LinkOption,
     WhyOption,
+    argument,
     print_json,
     show_fields,
     show_rows,
@@ -37,7 +39,7 @@ def list_copies(
 
 @group.command("get")
 def get(
-    copy: Annotated[str, typer.Argument(metavar="ID", show_default=False)],
+    copy: IdArgument,
     output: Annotated[
         Path,
         typer.Option("--output", metavar="FILE", help="Where the content goes; it must not be there yet."),
@@ -60,9 +62,7 @@ def get(
 
 
 @group.command("new-key")
-def new_key(
-    file: Annotated[Path, typer.Argument(metavar="FILE", show_default=False)], as_json: JsonOption = False
-) -> None:
+def new_key(file: Annotated[Path, argument("FILE")], as_json: JsonOption = False) -> None:
     """Make a key for a vault, in a new file that its owner alone can read."""
     try:
         make_vault_key(file)
