@@ -170,7 +170,7 @@ class AuditLog:
             replace_file(path, encode_journal(0, []), scratch=self._scratch, mode=PRIVATE_FILE)
         contents = decode_journal(path.read_bytes(), str(path))
         first = [] if marker is None else [marker.leaf.encode()]
-        if fresh and contents.leaves not in ([], first):
+        if fresh and (contents.base or contents.leaves not in ([], first)):
             raise AuditError(
                 "the checkpoint of a log with leaves is missing",
                 where=str(self._published.public / CHECKPOINT),

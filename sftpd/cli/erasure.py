@@ -172,7 +172,7 @@ def review(
 @group.command("decide")
 def decide(  # noqa: PLR0913 (a parameter for each option)
     request: IdArgument,
-    seqs: Annotated[list[int] | None, argument("[SEQ]...", "Which of the matches.")] = None,
+    seqs: Annotated[list[int] | None, argument("SEQ...", "Which of the matches.")] = None,
     forms: Annotated[
         list[Why] | None,
         option("--form", "FORM", "All of this form on which nobody has decided; may be given again."),

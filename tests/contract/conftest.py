@@ -5,13 +5,14 @@ from collections.abc import Iterator
 
 import ledgers
 import pytest
-from ledgers import postgresql as postgresql
+from postgresql_server import Server
+from postgresql_server import postgresql as postgresql
 
 _ON_THE_LEDGER = re.compile(
     r"test_(ledger_(leases|schema|statement|writer)|retention_(holds|standing|sweep)|sequencer"
     r"|erasure_(desk|intake|notices|orders|replies)|exchange_(desk|queue|ration))"
 )
-_BRIEF = re.compile(r"test_(ledger|retention_sweep|erasure_replies|exchange_ration)")
+_BRIEF = re.compile(r"test_ledger")
 """Those that `make test` runs on PostgreSQL as well; the others' turn is `make soak`."""
 
 
@@ -24,7 +25,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session")
-def database(request) -> ledgers.Server | None:
+def database(request) -> Server | None:
     """The server that has the ledgers of a test; none: they are SQLite files."""
     kind = getattr(request, "param", "sqlite")
     return request.getfixturevalue("postgresql") if kind == "postgresql" else None

@@ -8,6 +8,8 @@ from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+sys.path.append(str(Path(__file__).parents[1]))  # where a child does not look by itself
+
 import ledgers
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
@@ -149,7 +151,6 @@ _CALLS = ("fsync", "fdatasync", "rename", "unlink", "fchmod")
 """All that touches the disk."""
 
 if __name__ == "__main__":
-    sys.path.append(str(Path(__file__).parents[1]))
     from deaths import die_before
 
     with scene(Path(sys.argv[1]), current=False) as here:

@@ -7,6 +7,8 @@ from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
+sys.path.append(str(Path(__file__).parents[1]))  # where a child does not look by itself
+
 import ledgers
 
 from sftpd.audit.event import seal
@@ -157,7 +159,6 @@ def an_event() -> Event:
 
 
 if __name__ == "__main__":
-    sys.path.append(str(Path(__file__).parents[1]))
     from deaths import die_before
 
     scene = Scene(Path(sys.argv[1]), bounds=Bounds(unremarkable=int(sys.argv[2])))

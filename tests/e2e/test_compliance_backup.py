@@ -44,9 +44,9 @@ def test_a_restored_instance_serves_only_when_what_was_erased_is_gone_again(tmp_
         daemon.file("table.csv", TABLE)
         daemon.file("letter.txt", f"Dear {JAN},\n".encode())
         daemon.sftp_done("put table.csv /upload/", "put letter.txt /upload/")
+        daemon.sftp_done("get /audit/checkpoint early")
         made = asked(daemon, "backup", "create", "--output", str(archive))
         assert (made["epoch"], made["keys"]) == (0, False)
-        daemon.sftp_done("get /audit/checkpoint early")
         assert daemon.cli("backup", "create", "--output", str(archive)).returncode == 1
         assert asked(daemon, "backup", "verify", str(archive))["signed"] is True
         request = asked(daemon, "erasure", "open", "--link", "demo", "--identifier", f"email={JAN}")["id"]

@@ -101,7 +101,7 @@ def test_a_recipient_who_logs_in_answers_by_a_file(tmp_path: Path) -> None:
         ours.sftp_done(
             f"put denied /requests/{forged}", f"put {partner.desk}/orders/{answer}.sig /requests/{forged}.sig"
         )
-        eventually(lambda: ".refused.json" in ours.sftp_done("ls /receipts/orders"), ours)
+        eventually(lambda: ".refused.json" in ours.sftp_batch("ls /receipts/orders").stdout, ours)
         ours.sftp_done("get -r /receipts/orders .")
         (refused,) = (ours.desk / "orders").glob("*.refused.json")
         assert json.loads(refused.read_text())["reason"] == "ANSWER_SIGNATURE"

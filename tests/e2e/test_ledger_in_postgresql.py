@@ -6,7 +6,8 @@ from typing import Any
 
 import ledgers
 from daemon import Daemon, eventually
-from ledgers import postgresql as postgresql
+from postgresql_server import Server
+from postgresql_server import postgresql as postgresql
 
 JAN = "jan@example.org"
 TABLE = f"name,email\nJan,{JAN}\nAnna,anna@example.org\n".encode()
@@ -20,7 +21,7 @@ def asked(daemon: Daemon, *words: str) -> Any:
     return json.loads(done.stdout)
 
 
-def test_an_instance_lives_on_postgresql(tmp_path: Path, postgresql: ledgers.Server) -> None:
+def test_an_instance_lives_on_postgresql(tmp_path: Path, postgresql: Server) -> None:
     daemon = Daemon(tmp_path / "instance")
     with ledgers.kept_in(postgresql):
         daemon.configure("instance", f'ledger = "{ledgers.url(tmp_path / "ledger", empty=True)}"')
