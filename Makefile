@@ -18,10 +18,10 @@ run: runtime
 	test -f demo/sftpd.toml || $(BIN)/sftpd init demo >/dev/null
 	exec $(BIN)/sftpd serve --config demo/sftpd.toml --announce demo/CONNECT.txt
 
-# The tests start hundreds of processes, which load what is compiled more quickly.
+# The tests start hundreds of processes, which load what is compiled more quickly. What takes long comes first (tests/conftest.py).
 test: packages dev
 	$(BIN)/python -m compileall -q sftpd
-	exec $(BIN)/python -m pytest --numprocesses 4 --dist loadfile $(ARGS)
+	exec $(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # What takes minutes: a day's mixed load, sshfs under load, races, sieges, the fault bench, and the test suites of client libraries.
 soak: packages dev

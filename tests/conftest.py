@@ -31,6 +31,20 @@ def _logs_as_at_first() -> None:
     structlog.configure(**_LOGS)
 
 
+_LONGEST = ("faults", "e2e", "clients", "system")
+"""Folders whose files take long: the sooner they begin, the less the last of them is waited for."""
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Let what takes long come first."""
+
+    def rank(item: pytest.Item) -> int:
+        folder = item.path.relative_to(config.rootpath / "tests").parts[0]
+        return _LONGEST.index(folder) if folder in _LONGEST else len(_LONGEST)
+
+    items.sort(key=rank)
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Tell what the fault bench counted: the property `faults` of its tests, name → number."""
     counts: Counter[str] = Counter()

@@ -12,7 +12,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from zoneinfo import ZoneInfo
 
@@ -46,7 +46,6 @@ from sftpd.files.data_keys import WrappingKey
 from sftpd.files.vault import Vault
 from sftpd.hooks.runner import HookRunner
 from sftpd.ledger import tables
-from sftpd.ledger.database import migrate, open_engine
 from sftpd.link import aside
 from sftpd.link.folders import Folders
 from sftpd.link.model import PARTS, Account, Backoff, Inbound, Link, Outbound, Readiness, Turns
@@ -301,19 +300,7 @@ class Scene:
 
 
 def open_ledger(path: Path, clock) -> FusedLedger:
-    if ledgers.is_sqlite() and not path.exists():
-        path.write_bytes(_empty_ledger())
     return FusedLedger.open(ledgers.url(path), clock=clock, seal=partial(seal, source="sftpd://test"))
-
-
-@cache
-def _empty_ledger() -> bytes:
-    """A database with its schema; to make it anew for each test would take most of their time."""
-    with tempfile.TemporaryDirectory() as folder:
-        engine = open_engine(f"sqlite:///{folder}/ledger.db")
-        migrate(engine)
-        engine.dispose()
-        return (Path(folder) / "ledger.db").read_bytes()
 
 
 @contextlib.contextmanager

@@ -1,9 +1,13 @@
 """Where the ledgers of tests lie: SQLite, or databases of a PostgreSQL server that is started for them."""
 
 import contextlib
+import tempfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from sftpd.ledger.database import migrate, open_engine
 
 if TYPE_CHECKING:
     from postgresql_server import Server
@@ -28,5 +32,22 @@ def is_sqlite() -> bool:
 
 
 def url(path: Path, *, empty: bool = False) -> str:
-    """The URL of the ledger at `path`, in the database that the test is run on."""
-    return f"sqlite:///{path}" if _current is None else _current.url(path, empty=empty)
+    """The URL of the ledger at `path`, in the database that the test is run on.
+
+    It has its schema unless it is to be made `empty`.
+    """
+    if _current is not None:
+        return _current.url(path, empty=empty)
+    if not (empty or path.exists()):
+        path.write_bytes(_with_schema())
+    return f"sqlite:///{path}"
+
+
+@cache
+def _with_schema() -> bytes:
+    """A database with its schema; to make it anew for each test would take most of their time."""
+    with tempfile.TemporaryDirectory() as folder:
+        engine = open_engine(f"sqlite:///{folder}/ledger.db")
+        migrate(engine)
+        engine.dispose()
+        return (Path(folder) / "ledger.db").read_bytes()

@@ -1,12 +1,15 @@
 """Contracts of what stands on the ledger are tested on each database that it can be in."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from types import ModuleType
 
 import ledgers
 import pytest
 from postgresql_server import Server
 from postgresql_server import postgresql as postgresql
+from stage import Stage
 
 _ON_THE_LEDGER = re.compile(
     r"test_(ledger_(leases|schema|statement|writer)|retention_(holds|standing|sweep)|sequencer"
@@ -22,6 +25,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         marks = () if _BRIEF.match(name) else pytest.mark.soak
         kinds = ("sqlite", pytest.param("postgresql", marks=marks))
         metafunc.parametrize("database", kinds, indirect=True, scope="session")
+
+
+@pytest.fixture
+def stage_of() -> Iterator[Callable[[ModuleType], Stage]]:
+    """Makes what plays a script in processes that may die."""
+    with ExitStack() as stages:
+        yield lambda script: stages.enter_context(Stage(script.__file__))
 
 
 @pytest.fixture(scope="session")

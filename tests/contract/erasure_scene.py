@@ -12,6 +12,7 @@ sys.path.append(str(Path(__file__).parents[1]))  # where a child does not look b
 
 import ledgers
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from deaths import die_before
 
 from sftpd.audit.checkpoint import SigningKey
 from sftpd.audit.event import seal
@@ -150,13 +151,18 @@ def scene(root: Path, **options):
 _CALLS = ("fsync", "fdatasync", "rename", "unlink", "fchmod")
 """All that touches the disk."""
 
-if __name__ == "__main__":
-    from deaths import die_before
 
-    with scene(Path(sys.argv[1]), current=False) as here:
-        steps_taken = die_before(int(sys.argv[3]), (os, _CALLS), (Ledger, ("write",)))
-        if sys.argv[2] == "replay":
+def main(arguments):
+    """Run a request, or a replay, and die at a step; print how many there were if it is -1."""
+    folder, work, step = arguments
+    with scene(Path(folder), current=False) as here:
+        steps_taken = die_before(int(step), (os, _CALLS), (Ledger, ("write",)))
+        if work == "replay":
             Replay(here.ledger, here.readers, here.erasures, here.links).run("operator")
         else:
-            here.desk.run(sys.argv[2])
+            here.desk.run(work)
         print(steps_taken())
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

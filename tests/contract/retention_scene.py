@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo
 sys.path.append(str(Path(__file__).parents[1]))  # where a child does not look by itself
 
 import ledgers
+from deaths import die_before
 
 from sftpd.audit.event import seal
 from sftpd.clock import SystemClock, Uptime
@@ -158,12 +159,16 @@ def an_event() -> Event:
     return Event("daemon.started")
 
 
-if __name__ == "__main__":
-    from deaths import die_before
-
-    scene = Scene(Path(sys.argv[1]), bounds=Bounds(unremarkable=int(sys.argv[2])))
+def main(arguments):
+    """Run all that is planned; with a third argument die at that step."""
+    folder, unremarkable, *step = arguments
+    scene = Scene(Path(folder), bounds=Bounds(unremarkable=int(unremarkable)))
     planned = scene.desk.plan()
-    if len(sys.argv) > 3:
-        die_before(int(sys.argv[3]), (Root, ("unlink", "rename", "sync")), (Ledger, ("write",)))
+    if step:
+        die_before(int(step[0]), (Root, ("unlink", "rename", "sync")), (Ledger, ("write",)))
     scene.desk.run(planned.hash, Confirmation(sum(planned.by_link("dispose").values()), "jan"))
     scene.ledger.close()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -7,16 +7,14 @@ import os
 import shutil
 import signal
 import stat
-import subprocess
-import sys
 import zipfile
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import erasure_scene
 import pytest
 from corpus import build
 from erasure_scene import JAN, KEY, RECEIVED, Scene
+from stage import Stage
 
 from sftpd.audit.commitment import new_opening
 from sftpd.erasure.certificate import verify
@@ -296,7 +294,8 @@ def receive(scene: Scene, file: str, path: Path) -> None:
 
 
 @pytest.mark.sqlite
-def test_kill_9_at_any_step_of_a_run_is_finished_by_the_next(tmp_path):
+@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.soak)])
+def test_kill_9_at_any_step_of_a_run_is_finished_by_the_next(tmp_path, stage_of, every):
     """Each step of the run is the last of a process of its own, on a copy of the same beginning."""
     beginning = tmp_path / "beginning"
     beginning.mkdir()
@@ -308,10 +307,11 @@ def test_kill_9_at_any_step_of_a_run_is_finished_by_the_next(tmp_path):
         deliver(scene, "t1", table)
         deliver(scene, "t2", JAN)
         request = scene.approved(possible=True)
-    steps = int(run(beginning, tmp_path / "whole", request, step=-1))
-    with ThreadPoolExecutor(4) as workers:
-        places = [tmp_path / str(step) for step in range(steps)]
-        list(workers.map(lambda step: run(beginning, places[step], request, step), range(steps)))
+    stage = stage_of(erasure_scene)
+    steps = int(run(stage, beginning, tmp_path / "whole", request, step=-1))
+    places = [tmp_path / str(step) for step in range(0, steps, every)]
+    for place in places:
+        run(stage, beginning, place, request, int(place.name))
     assert steps > 10
     with Children.start(["sftpd.erasure.reader"]) as children:
         for place in places:
@@ -336,13 +336,12 @@ def deliver(scene: Scene, transfer: str, content: str) -> None:
     scene.ledger.write(lambda unit: unit.conn.execute(tables.transfer.insert(), [row]))
 
 
-def run(beginning: Path, place: Path, request: str, step: int) -> bytes:
+def run(stage: Stage, beginning: Path, place: Path, request: str, step: int) -> str:
     """Run the request on a copy of a scene in a process that is killed at `step`; returns what it printed."""
     shutil.copytree(beginning, place)
-    command = [sys.executable, erasure_scene.__file__, str(place), request, str(step)]
-    done = subprocess.run(command, capture_output=True)
-    assert done.returncode == (0 if step < 0 else -signal.SIGKILL), done.stderr
-    return done.stdout
+    ended = stage.play(place, request, step)
+    assert ended.status == (0 if step < 0 else -signal.SIGKILL), ended.errors
+    return ended.output
 
 
 def test_whoever_opened_a_request_cannot_approve_it_where_a_second_person_must(scene: Scene) -> None:

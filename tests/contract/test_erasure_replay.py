@@ -5,10 +5,7 @@ import io
 import json
 import shutil
 import signal
-import subprocess
-import sys
 import zipfile
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -16,6 +13,7 @@ import erasure_scene
 import person_corpus
 import pytest
 from erasure_scene import JAN, RECEIVED, Scene
+from stage import Stage
 from vault_scene import put
 
 from sftpd.erasure.contents import Files
@@ -300,7 +298,7 @@ def test_who_has_lost_the_ledger_can_go_on_and_that_is_recorded(live):
     assert entries == [3, 4]
 
 
-def test_kill_9_at_any_step_of_a_replay_is_finished_by_the_next(live, children, tmp_path):
+def test_kill_9_at_any_step_of_a_replay_is_finished_by_the_next(live, children, tmp_path, stage_of):
     receive(live, "r1", live.put("inbound/a.csv", TABLE))
     receive(live, "r2", live.put("inbound/b.txt", JAN))
     backup = backed_up(live)
@@ -308,11 +306,11 @@ def test_kill_9_at_any_step_of_a_replay_is_finished_by_the_next(live, children, 
     erase(live, f"email={PIET}")
     live.erasures.close()
     shutil.copytree(live.root / "erasures", backup / "erasures")
-    steps = int(run(backup, tmp_path / "whole", -1))
-    chosen = range(1, steps, 8)
-    places = {step: tmp_path / str(step) for step in chosen}
-    with ThreadPoolExecutor(2) as workers:
-        list(workers.map(lambda step: run(backup, places[step], step), chosen))
+    stage = stage_of(erasure_scene)
+    steps = int(run(stage, backup, tmp_path / "whole", -1))
+    places = {step: tmp_path / str(step) for step in range(1, steps, 8)}
+    for step, place in places.items():
+        run(stage, backup, place, step)
     assert steps > 20
     for place in places.values():
         with opened(place, children) as again:
@@ -382,13 +380,12 @@ def test_what_another_request_took_in_place_of_what_was_reserved_is_replayed(liv
         assert texts(again) == {"a.csv": TABLE}
 
 
-def run(beginning: Path, place: Path, step: int) -> bytes:
+def run(stage: Stage, beginning: Path, place: Path, step: int) -> str:
     """Replay a copy of a scene in a process that is killed at `step`; returns what it printed."""
     shutil.copytree(beginning, place)
-    command = [sys.executable, erasure_scene.__file__, str(place), "replay", str(step)]
-    done = subprocess.run(command, capture_output=True)
-    assert done.returncode == (0 if step < 0 else -signal.SIGKILL), done.stderr
-    return done.stdout
+    ended = stage.play(place, "replay", step)
+    assert ended.status == (0 if step < 0 else -signal.SIGKILL), ended.errors
+    return ended.output
 
 
 def test_what_went_by_decision_goes_again_and_what_was_kept_stays(live, children):

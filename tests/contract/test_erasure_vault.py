@@ -3,14 +3,13 @@
 import hashlib
 import shutil
 import signal
-import subprocess
-import sys
-from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import erasure_scene
 import pytest
 from erasure_scene import JAN, KEY, RECEIVED, Scene
+from stage import Stage
 from vault_scene import put, read, sealed_files, vault_in
 
 from sftpd.erasure import contents
@@ -21,6 +20,7 @@ from sftpd.errors import NotFoundError, RefusedError
 from sftpd.exchange.archive import recorded
 from sftpd.files.vault import VaultError
 from sftpd.ledger import tables
+from sftpd.process.pool import Children
 
 TABLE = f"naam;mail\nJan;{JAN}\nPiet;x{JAN}\n"
 TABLE_AFTER = f"naam;mail\nPiet;x{JAN}\n"
@@ -146,7 +146,8 @@ def test_a_vault_that_fails_leaves_the_copy_and_the_request_open(scene, monkeypa
     assert read(scene.links.vault, sealed) == TABLE.encode()
 
 
-def test_kill_9_at_any_step_is_finished_by_the_next_run_and_leaves_no_copy_of_the_person(tmp_path):
+@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.soak)])
+def test_kill_9_at_any_step_is_finished_and_leaves_no_copy_of_the_person(tmp_path, stage_of, every):
     beginning = tmp_path / "beginning"
     (beginning / "vault").mkdir(parents=True)
     with erasure_scene.scene(beginning) as scene:
@@ -155,30 +156,31 @@ def test_kill_9_at_any_step_is_finished_by_the_next_run_and_leaves_no_copy_of_th
             archive(scene, "t2", "letter.txt", f"Beste {JAN},\n"),
         }
         request = scene.approved()
-    steps = int(run(beginning, tmp_path / "whole", request, step=-1))
+    stage = stage_of(erasure_scene)
+    steps = int(run(stage, beginning, tmp_path / "whole", request, step=-1))
     assert steps > 12
-    with ThreadPoolExecutor(2) as workers:
-        places = [tmp_path / str(step) for step in range(steps)]
-        list(workers.map(lambda step: run(beginning, places[step], request, step), range(steps)))
+    places = [tmp_path / str(step) for step in range(0, steps, every)]
     for place in places:
-        with erasure_scene.scene(place) as scene:
-            with scene.ledger.read() as conn:  # as a start does before it finishes requests
-                known = recorded(conn, "demo")
-            scene.links.vault.destroy_others(known)
-            for interrupted in scene.desk.interrupted() or [request]:
-                scene.desk.run(interrupted)
-            signed = verify(scene.desk.show(request).certificate.encode(), KEY.verifier)
-            assert sum(entry.records for entry in signed.removed) == 2
-            rows = copies(scene)
-        with vault_in(place) as vault:
-            assert sealed_files(place) == [rows["copy-t1"]["source"]]
-            assert read(vault, rows["copy-t1"]["source"]) == TABLE_AFTER.encode()
-            assert not any(vault.holds(gone) for gone in old)
+        run(stage, beginning, place, request, int(place.name))
+    with Children.start(["sftpd.erasure.reader"]) as children:
+        for place in places:
+            with closing(Scene(place, children)) as scene:
+                with scene.ledger.read() as conn:  # as a start does before it finishes requests
+                    known = recorded(conn, "demo")
+                scene.links.vault.destroy_others(known)
+                for interrupted in scene.desk.interrupted() or [request]:
+                    scene.desk.run(interrupted)
+                signed = verify(scene.desk.show(request).certificate.encode(), KEY.verifier)
+                assert sum(entry.records for entry in signed.removed) == 2
+                rows = copies(scene)
+            with vault_in(place) as vault:
+                assert sealed_files(place) == [rows["copy-t1"]["source"]]
+                assert read(vault, rows["copy-t1"]["source"]) == TABLE_AFTER.encode()
+                assert not any(vault.holds(gone) for gone in old)
 
 
-def run(beginning: Path, place: Path, request: str, step: int) -> bytes:
+def run(stage: Stage, beginning: Path, place: Path, request: str, step: int) -> str:
     shutil.copytree(beginning, place)
-    command = [sys.executable, erasure_scene.__file__, str(place), request, str(step)]
-    done = subprocess.run(command, capture_output=True)
-    assert done.returncode == (0 if step < 0 else -signal.SIGKILL), done.stderr
-    return done.stdout
+    ended = stage.play(place, request, step)
+    assert ended.status == (0 if step < 0 else -signal.SIGKILL), ended.errors
+    return ended.output

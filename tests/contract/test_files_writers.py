@@ -98,7 +98,7 @@ def test_asking_neither_refuses_nor_kills_a_writer_nor_us(file, tmp_path):
         enough.touch()
         opened = int(writer.stdout.readline())
     assert writer.returncode == 0
-    assert opened > 1000
+    assert opened > 100
     assert answers <= {True, False}
 
 

@@ -3,8 +3,6 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 from datetime import timedelta
 
 import pytest
@@ -176,14 +174,16 @@ def test_the_schedule_takes_unfinished_uploads_away(scene):
     assert theirs.exists()
 
 
-def killed(folder, at):
-    """Run everything in a child that is killed at its `at`-th step; whether it was."""
-    child = subprocess.run([sys.executable, retention_scene.__file__, str(folder), "1000", str(at)])
-    assert child.returncode in (0, -signal.SIGKILL)
-    return child.returncode != 0
+def killed(stage, folder, at):
+    """Run everything in a process that is killed at its `at`-th step; whether it was."""
+    ended = stage.play(folder, 1000, at)
+    assert ended.status in (0, -signal.SIGKILL), ended.errors
+    return ended.status != 0
 
 
-def test_every_copy_goes_wherever_a_run_is_killed(tmp_path):
+@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.soak)])
+def test_every_copy_goes_wherever_a_run_is_killed(tmp_path, stage_of, every):
+    stage = stage_of(retention_scene)
     at, was_killed = 0, True
     while was_killed:
         folder = tmp_path / str(at)
@@ -194,7 +194,7 @@ def test_every_copy_goes_wherever_a_run_is_killed(tmp_path):
         again = staged(scene, b"a.csv", "alice/upload/again.tmp")
         scene.ledger.close()
 
-        was_killed = killed(folder, at)
+        was_killed = killed(stage, folder, at)
         scene = Scene(folder)
         scene.desk.recover()
         scene.run()
@@ -207,7 +207,7 @@ def test_every_copy_goes_wherever_a_run_is_killed(tmp_path):
         done = [leaf for leaf in leaves(scene) if leaf["type"] == "retention.done"]
         assert len(done) == len({leaf["data"]["file"] for leaf in done}) == 3
         scene.ledger.close()
-        at += 1
+        at += every
     assert at > 15
 
 

@@ -2,8 +2,6 @@
 
 import json
 import signal
-import subprocess
-import sys
 from dataclasses import replace
 from datetime import timedelta
 
@@ -141,7 +139,9 @@ def test_a_newer_file_of_the_name_is_another_one(scene):
     assert offered(scene).keys() == {"a.back", "a.1.back"}
 
 
-def test_a_file_is_given_back_once_wherever_a_run_is_killed(tmp_path):
+@pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.soak)])
+def test_a_file_is_given_back_once_wherever_a_run_is_killed(tmp_path, stage_of, every):
+    stage = stage_of(retention_scene)
     at, was_killed = 0, True
     while was_killed:
         folder = tmp_path / str(at)
@@ -150,9 +150,9 @@ def test_a_file_is_given_back_once_wherever_a_run_is_killed(tmp_path):
         scene.receive(b"a.back", b"deep/b.back")
         scene.ledger.close()
 
-        child = subprocess.run([sys.executable, retention_scene.__file__, str(folder), "1000", str(at)])
-        was_killed = child.returncode == -signal.SIGKILL
-        assert was_killed or child.returncode == 0
+        ended = stage.play(folder, 1000, at)
+        was_killed = ended.status == -signal.SIGKILL
+        assert was_killed or ended.status == 0, ended.errors
         scene = Scene(folder)
         scene.desk.recover()
         scene.run()
@@ -164,5 +164,5 @@ def test_a_file_is_given_back_once_wherever_a_run_is_killed(tmp_path):
         scene.run()
         assert offered(scene) == {}
         scene.ledger.close()
-        at += 1
+        at += every
     assert at > 8

@@ -1,5 +1,6 @@
 """No secret of an instance leaves the place it was put: not for the log, the ledger, nor for /proc."""
 
+from contextlib import suppress
 from pathlib import Path
 
 import argon2
@@ -55,5 +56,8 @@ def key_text(path: Path) -> str:
 def process_texts(daemon: Daemon) -> list[str]:
     """What /proc tells of the daemon's processes: their command lines and environments."""
     pids = [daemon.pid, *leaks.processes(daemon.pid)]
-    paths = [Path(f"/proc/{pid}/{name}") for pid in pids for name in ("cmdline", "environ")]
-    return [path.read_bytes().decode("utf-8", "replace") for path in paths]
+    texts = []
+    for path in (Path(f"/proc/{pid}/{name}") for pid in pids for name in ("cmdline", "environ")):
+        with suppress(FileNotFoundError, ProcessLookupError):  # a child may have ended
+            texts.append(path.read_bytes().decode("utf-8", "replace"))
+    return texts

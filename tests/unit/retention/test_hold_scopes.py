@@ -35,7 +35,7 @@ def choosing(data):
     return lambda options: data.draw(st.sampled_from(options))
 
 
-@settings(deadline=None, max_examples=1000, suppress_health_check=[HealthCheck.too_slow])
+@settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_the_book_finds_the_holds_that_each_hold_by_itself_would_say(data):
     pick = choosing(data)
