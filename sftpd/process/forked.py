@@ -21,7 +21,7 @@ Entry = Callable[[socket.socket, bytes, tuple[int, ...]], None]
 """What a child runs. It gets its end of the channel, bare, to make a Channel with kinds of its own; its
 arguments; its descriptors."""
 
-_PR_SET_PDEATHSIG = 1
+PR_SET_PDEATHSIG = 1
 _PR_SET_NAME = 15
 _TRACEBACK_LIMIT = 8192
 _FIRST_FREE = 3
@@ -58,7 +58,7 @@ def become(spawn: Spawn, fds: tuple[int, ...], cause: mmap.mmap, zygote: int) ->
 def _detach(kind: str, fds: tuple[int, ...], zygote: int) -> None:
     """Leave nothing of the zygote: its group, its signals, its descriptors. Die when it dies."""
     os.setpgid(0, 0)
-    _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
+    _libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != zygote:
         os._exit(FAILED_STATUS)
     _libc.prctl(_PR_SET_NAME, f"sftpd-{kind}".encode()[:15], 0, 0, 0)

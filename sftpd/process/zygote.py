@@ -23,11 +23,10 @@ from sftpd.process import sharing
 from sftpd.process.channel import Channel, ChannelClosedError, close_all
 from sftpd.process.control import CAUSE_LIMIT, Ended, Ready, Spawn, Started
 from sftpd.process.deadline import Deadline
-from sftpd.process.forked import DEFERRED, become
+from sftpd.process.forked import DEFERRED, PR_SET_PDEATHSIG, become
 from sftpd.process.messages import Failure, Message, Request
 
 _GRACE = 2.0
-_PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 
 
@@ -44,7 +43,7 @@ class Zygote:
         libc = ctypes.CDLL(None)
         libc.prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
         # The channel tells of the monitor's end, but not to one that was stopped.
-        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGCONT, 0, 0, 0)
+        libc.prctl(PR_SET_PDEATHSIG, signal.SIGCONT, 0, 0, 0)
         signal.pthread_sigmask(signal.SIG_BLOCK, DEFERRED)
         signal.signal(signal.SIGCHLD, _awake)
         signal.set_wakeup_fd(self._wake_writer, warn_on_full_buffer=False)
