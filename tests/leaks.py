@@ -30,7 +30,23 @@ def threads() -> dict[int, str]:
 
 def processes(ancestor: int | None = None) -> dict[int, str]:
     """All living descendants of a process, this one unless told; zombies count."""
-    parents: dict[int, tuple[int, str]] = {}
+    everything = _everything()
+    found: dict[int, str] = {}
+    newest = {ancestor or os.getpid()}
+    while newest:
+        newest = {pid for pid, (parent, _) in everything.items() if parent in newest}
+        found |= {pid: everything[pid][1] for pid in newest}
+    return found
+
+
+def children(parent: int) -> list[int]:
+    """The living children of a process, but not theirs; zombies count."""
+    return [pid for pid, (its_parent, _) in _everything().items() if its_parent == parent]
+
+
+def _everything() -> dict[int, tuple[int, str]]:
+    """The parent of each process, and what it is."""
+    everything: dict[int, tuple[int, str]] = {}
     for stat in Path("/proc").glob("[0-9]*/stat"):
         try:
             head, _, tail = stat.read_text().rpartition(") ")
@@ -38,13 +54,8 @@ def processes(ancestor: int | None = None) -> dict[int, str]:
             continue
         pid, _, name = head.partition(" (")
         state, parent = tail.split()[:2]
-        parents[int(pid)] = (int(parent), f"{name} ({state})")
-    found: dict[int, str] = {}
-    newest = {ancestor or os.getpid()}
-    while newest:
-        newest = {pid for pid, (parent, _) in parents.items() if parent in newest}
-        found |= {pid: parents[pid][1] for pid in newest}
-    return found
+        everything[int(pid)] = (int(parent), f"{name} ({state})")
+    return everything
 
 
 def descriptors() -> dict[int, str]:
