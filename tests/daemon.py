@@ -9,12 +9,13 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import leaks
 import paramiko
+from daemon_stage import STAGES, Forked
 
 from sftpd.audit.checkpoint import parse_checkpoint
 from sftpd.audit.published import PublishedLog
@@ -36,8 +37,10 @@ class Daemon:
     As a context manager it starts, and is killed at the end when it still runs.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, program: Sequence[str | Path] = ()) -> None:
+        """`program` serves, or else a fork of the stage, which has less to load."""
         self.root = root
+        self._program = tuple(program)
         self.desk = root.with_name(f"{root.name}-desk")
         """A folder for the local files of clients, in which they run."""
         self.desk.mkdir(parents=True)
@@ -53,7 +56,7 @@ class Daemon:
         self.inbound, self.outbound = self.link / "inbound", self.link / "outbound"
         self.quarantine, self.failed = self.link / "quarantine", self.link / "failed"
         self.staging = self.link / ".sftpd/staging"
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | Forked | None = None
         self._log = root.with_name(f"{root.name}.log")
 
     def __enter__(self) -> "Daemon":
@@ -85,14 +88,20 @@ class Daemon:
         path.chmod(mode)
 
     def launch(self, *command: str | Path, environment: Mapping[str, str] | None = None) -> None:
-        """Begin to serve, by another command than `sftpd` if one is given; returns at once."""
+        """Begin to serve, by another command than usual if one is given; returns at once."""
+        serve = ("serve", "--config", str(self.config))
+        environment = {**os.environ, **(environment or {})}
+        program = command or self._program
         with self._log.open("ab") as log:
+            if STAGES and not program:
+                self._process = STAGES[-1].start(serve, log.fileno(), environment)
+                return
             self._process = subprocess.Popen(
-                [*(command or (SFTPD,)), "serve", "--config", self.config],
+                [*(program or (SFTPD,)), *serve],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env={**os.environ, **(environment or {})},
+                env=environment,
                 start_new_session=True,
             )
 
@@ -267,7 +276,7 @@ class Daemon:
                     client.close()
 
     @property
-    def _running(self) -> "subprocess.Popen[bytes]":
+    def _running(self) -> subprocess.Popen[bytes] | Forked:
         assert self._process is not None, "the daemon does not run"
         return self._process
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 from clients_port import Client
 from daemon import Daemon
+from daemon_stage import stage
 from sshd import free_port
 
 
@@ -14,6 +15,13 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         kinds = metafunc.module.CLIENTS
         names = [kind.name for kind in kinds]
         metafunc.parametrize("client", kinds, ids=names, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _stage() -> Iterator[None]:
+    """What starts daemons."""
+    with stage():
+        yield
 
 
 @pytest.fixture(scope="module")

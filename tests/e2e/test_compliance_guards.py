@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 import sshd
-from daemon import Daemon, eventually
+from daemon import SFTPD, Daemon, eventually
 from test_service_metrics import scrape
 
 YEARS = timedelta(days=30 * 365)
@@ -20,7 +20,7 @@ class Shifted(Daemon):
     """A daemon whose civil time, and no other clock, the test sets while it runs."""
 
     def __init__(self, root: Path) -> None:
-        super().__init__(root)
+        super().__init__(root, [SFTPD])
         self.offset = root.with_name("offset")
         self.set_clock(timedelta())
         self.shim = root.with_name("clock.so")

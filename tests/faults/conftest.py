@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
-from faults_instance import stage
+from daemon_stage import stage
 from faults_reckoning import Tally
 
 

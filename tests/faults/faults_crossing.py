@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import leaks
-from daemon import holds
-from faults_instance import StagedDaemon
+from daemon import Daemon, holds
 from faults_shore import Shore, visible
 from sshd import Sshd, sshd
 from traffic_scene import inbound, outbound, with_remote
@@ -49,7 +48,7 @@ class Crossing:
         self.given_up: set[str] = set()
         """Files of which the partner was not told what became of them, and that it did not send again."""
         self._undo = contextlib.ExitStack()
-        self.daemon = StagedDaemon(folder / "instance")
+        self.daemon = Daemon(folder / "instance")
         self._undo.callback(self.daemon.kill)
         self.server: Sshd | None = None
         self.shore = self._prepare(lines)

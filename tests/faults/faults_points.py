@@ -1,6 +1,6 @@
 """Named crash points: each place where a process of sftpd changes something lasting, and its death there.
 
-sftpd knows nothing of this. `faults_stage` puts the steps below between it and its callers before it runs
+sftpd knows nothing of this. `daemon_stage` puts the steps below between it and its callers before it runs
 `sftpd serve`, and in the zygote before it forks any child. What they are to do stands on a board, which all
 processes of the daemon share and which is written while it runs.
 """

@@ -1,7 +1,8 @@
 """A stage from which sftpd is started often: an interpreter that has loaded all of it, and forks.
 
 What runs is `sftpd serve`; saved are the seconds in which an interpreter loads it, once for the monitor and
-once for the zygote, which is here a fork from before the monitor ran any code of its own.
+once for the zygote, which is here a fork from before the monitor ran any code of its own. Folders of tests
+that start many daemons have a `stage` in their conftest.
 """
 
 import contextlib
@@ -23,6 +24,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+STAGES: list["Stage"] = []
+"""The stages at hand; the last one is used."""
+
+_FAULTS = "SFTPD_FAULTS"
+"""The environment variable of `faults_points`, which is loaded for a daemon that has it."""
 _LIMIT = 1 << 16
 _CLONE_NEWNET = 0x40000000
 
@@ -114,6 +120,16 @@ class _Played(Forked):
         return self._stage.reap(self.pid)
 
 
+@contextlib.contextmanager
+def stage() -> Iterator[None]:
+    """Have a stage for every daemon that is started within."""
+    STAGES.append(Stage())
+    try:
+        yield
+    finally:
+        STAGES.pop().close()
+
+
 def _own_network() -> str:
     """The network namespace of this thread."""
     return f"/proc/{os.getpid()}/task/{threading.get_native_id()}/ns/net"
@@ -138,8 +154,6 @@ def _serve(own: socket.socket) -> int:
 
 
 def _play(play: dict[str, Any], output: int) -> int:
-    from faults_points import POINTS, VARIABLE
-
     from sftpd.cli.main import run
 
     os.setsid()
@@ -148,7 +162,9 @@ def _play(play: dict[str, Any], output: int) -> int:
     os.environ.update(play["environment"])
     _enter(play["network"])
     with _nursery():
-        if VARIABLE in os.environ:
+        if _FAULTS in os.environ:
+            from faults_points import POINTS
+
             POINTS.arm("monitor")
         return run(play["arguments"])
 
@@ -201,8 +217,6 @@ def _nursery() -> Iterator[None]:
 
 def _grow(wanted: socket.socket) -> None:
     """Become the zygote, unless the monitor ends before it wants one."""
-    from faults_points import POINTS, VARIABLE
-
     from sftpd.process import zygote
 
     request, fds, _, _ = socket.recv_fds(wanted, _LIMIT, 1)
@@ -212,7 +226,9 @@ def _grow(wanted: socket.socket) -> None:
     told = json.loads(request)
     os.setsid()
     os.chdir("/")
-    if VARIABLE in os.environ:
+    if _FAULTS in os.environ:
+        from faults_points import POINTS
+
         POINTS.arm_children()
     os.environ.clear()
     os.environ.update(told["environment"])
@@ -252,7 +268,7 @@ def _warm_up() -> None:
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(Path(__file__).parent))
+    sys.path.insert(0, str(Path(__file__).parent / "faults"))
     _move_to(os.open(os.devnull, os.O_RDONLY), 0)
     _load()
     sys.exit(_serve(socket.socket(fileno=int(sys.argv[1]))))
