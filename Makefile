@@ -60,15 +60,15 @@ install:
 	$(INSTALLER)
 	$(PYTHON_FOUND)
 	release=$(RELEASES)/$$(date --utc +%Y%m%dT%H%M%SZ)
-	trap '[ "$$(readlink $(PREFIX)/bin/sftpd)" = "$$release/bin/sftpd" ] || rm -rf "$$release"' EXIT
+	source=$$(mktemp -d)
+	trap 'rm -rf "$$source"; [ "$$(readlink $(PREFIX)/bin/sftpd)" = "$$release/bin/sftpd" ] || rm -rf "$$release"' EXIT
 	mkdir -p "$$release" $(PREFIX)/bin $(SYSCONFDIR)/systemd/system $(SYSCONFDIR)/sysusers.d
 	echo "Installing sftpd into $$release"
 	$(PYTHON) -m venv "$$release"
 	pip="$$release/bin/python -m pip -qq --disable-pip-version-check --no-input"
 	$$pip install --require-hashes --requirement requirements.lock
-	rm -rf build
-	$$pip install --no-deps --no-build-isolation .
-	rm -rf build
+	cp -r pyproject.toml README.md LICENSE sftpd hooks "$$source"
+	$$pip install --no-deps --no-build-isolation "$$source"
 	"$$release/bin/python" -m compileall -q "$$release/lib"
 	for name in sftpd sftpd-pkcs11-key; do
 		ln -sfn "$$release/bin/$$name" $(PREFIX)/bin/$$name.new
