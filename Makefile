@@ -59,6 +59,12 @@ RELEASES = $(PREFIX)/lib/sftpd
 install:
 	$(INSTALLER)
 	$(PYTHON_FOUND)
+	for place in "$$($(PYTHON) -c 'import os, sys; print(os.path.realpath(sys.base_prefix))')" $(PREFIX); do
+		case "$$place/" in /home/*|/root/*|/run/user/*)
+			echo "$$place is in a home directory, which the service does not see: give make install PYTHON=/usr/bin/python3, or PREFIX=" >&2
+			exit 1 ;;
+		esac
+	done
 	release=$(RELEASES)/$$(date --utc +%Y%m%dT%H%M%SZ)
 	source=$$(mktemp -d)
 	trap 'rm -rf "$$source"; [ "$$(readlink $(PREFIX)/bin/sftpd)" = "$$release/bin/sftpd" ] || rm -rf "$$release"' EXIT
@@ -69,7 +75,6 @@ install:
 	$$pip install --require-hashes --requirement requirements.lock
 	cp -r pyproject.toml README.md LICENSE sftpd hooks "$$source"
 	$$pip install --no-deps --no-build-isolation "$$source"
-	"$$release/bin/python" -m compileall -q "$$release/lib"
 	for name in sftpd sftpd-pkcs11-key; do
 		ln -sfn "$$release/bin/$$name" $(PREFIX)/bin/$$name.new
 		mv -T $(PREFIX)/bin/$$name.new $(PREFIX)/bin/$$name

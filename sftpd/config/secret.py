@@ -64,6 +64,7 @@ class Secret:
                 raise SecretError(
                     f"credential {self.target} is out of reach",
                     expected="$CREDENTIALS_DIRECTORY, which systemd sets for a unit with LoadCredential=",
+                    remedy="outside the unit set it to the folder that the unit loads credentials from",
                 )
             content = _read(Path(directory) / self.target, private=False)
         else:

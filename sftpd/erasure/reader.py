@@ -5,7 +5,7 @@ import mmap
 import os
 import socket
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from typing import cast
@@ -198,7 +198,8 @@ def _require_gone(findings: Findings, places: Collection[str]) -> None:
 
 
 def _index(question: Index, fds: tuple[int, ...]) -> Tokenized:
-    os.setpriority(os.PRIO_PROCESS, 0, _BACKGROUND)
+    with suppress(PermissionError):  # where a service manager forbids it
+        os.setpriority(os.PRIO_PROCESS, 0, _BACKGROUND)
     # A reader that did not survive the file may have begun.
     os.ftruncate(fds[1], 0)
     os.lseek(fds[1], 0, os.SEEK_SET)

@@ -1,129 +1,175 @@
-"""`make install` and docs/installation.md: what they lead to takes in files. No service manager runs here."""
+"""docs/installation.md, followed to the letter on a machine with systemd: what it leads to takes in files."""
 
 import os
 import re
+import shlex
 import subprocess
-import time
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
 GUIDE = (REPOSITORY / "docs/installation.md").read_text()
-PATIENCE = 60.0
+PYTHON = "/usr/bin/python3"
+"""Of the system: one in a home directory, where developers may have theirs, is hidden from services."""
+HIDDEN = Path("/home") / "anna"
+PATIENCE = 300.0
+PARTNER = (
+    "sftp -b - -F none -P 2222 -i /opt/partner -o StrictHostKeyChecking=no"
+    " -o UserKnownHostsFile=/dev/null partner@127.0.0.1"
+)
+LINK = "/var/lib/sftpd/links/partner"
 
 
-class Machine:
-    """What of a machine is installed to, in a folder."""
+def commands(under: str) -> list[str]:
+    """The commands of the guide's first block under a heading, as root gives them."""
+    (section,) = re.findall(rf"(?ms)^## {under}$(.*?)(?:^## |\Z)", GUIDE)
+    block = re.search(r"```sh\n(.*?)```", section, re.DOTALL)
+    assert block is not None
+    return re.sub(r"(?m)^sudo ", "", block[1].replace("\\\n", "")).splitlines()
 
-    def __init__(self, root: Path) -> None:
-        self.prefix, self.etc, self.var = root / "usr", root / "etc", root / "var"
-        self.sftpd = self.prefix / "bin/sftpd"
-        self.config = self.etc / "sftpd"
-        self.key = root / "partner"
-        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", self.key], check=True)
 
-    def make(self, target: str) -> None:
-        """Run make as the guide has it."""
-        places = [f"PREFIX={self.prefix}", f"SYSCONFDIR={self.etc}"]
-        subprocess.run(["make", "-s", target, *places], cwd=REPOSITORY, check=True, capture_output=True)
+def settings() -> str:
+    """The guide's link, with the key that is made here."""
+    (link,) = re.findall(r"```toml\n(.*?)```", GUIDE, re.DOTALL)
+    changed = re.sub(r"(?m)^keys = .*", 'keys = ["$(cat /opt/partner.pub)"]', link)
+    assert changed != link
+    return changed
 
-    def run(self, *words: str) -> "subprocess.CompletedProcess[str]":
-        """Run a command of the installed sftpd as its unit does."""
-        return subprocess.run([self.sftpd, *words], env=self.environment, capture_output=True, text=True)
 
-    @property
-    def environment(self) -> dict[str, str]:
-        """What the unit has in its environment."""
-        config, keys = str(self.config / "sftpd.toml"), str(self.config / "keys")
-        return {"PATH": os.environ["PATH"], "SFTPD_CONFIG": config, "CREDENTIALS_DIRECTORY": keys}
+class Said(NamedTuple):
+    """How a command ended, and what it printed."""
+
+    code: int
+    text: str
+
+
+STEPS = {
+    "start": " && ".join(commands("The first link")),
+    "modes": f"stat -c '%U %a %n' /etc/sftpd/keys /etc/sftpd/keys/* {LINK}/inbound {LINK}/outbound",
+    "upload": f"""cd /opt; printf 'id,mail\\n1,jan@example.org\\n2,piet@example.org\\n' >orders.csv
+        printf '%s\\n' 'put orders.csv /upload/' '-put orders.csv /upload/orders.exe' | {PARTNER}""",
+    "local": f"""useradd anna && usermod --append --groups sftpd anna &&
+        runuser -u anna -- sh -c 'cat {LINK}/inbound/orders.csv && echo bread >{LINK}/outbound/prices.csv'""",
+    "download": f"""for _ in $(seq 100); do
+            echo 'get /download/prices.csv /opt/prices.csv' | {PARTNER} 2>/dev/null && break; sleep 0.2
+        done; cat /opt/prices.csv""",
+    "index": """for _ in $(seq 100); do
+            sftpd erasure index --json | grep -q '"indexed": 1' && break; sleep 0.2
+        done; sftpd erasure index --json""",
+    "erasure": f"""id=$(sftpd erasure open --link partner --identifier email=jan@example.org --json |
+            sed -n 's/.*"id": "\\([^"]*\\)".*/\\1/p' | head -1)
+        sftpd erasure find $id && sftpd erasure approve $id --by Ina && sftpd erasure run $id
+        cat {LINK}/inbound/*""",
+    "verify": GUIDE[GUIDE.index("env CREDENTIALS_DIRECTORY") :].partition("`")[0],
+    "keyless": "sftpd audit verify",
+    "reload": "systemctl reload sftpd && sftpd status",
+    "upgrade": " && ".join(line for line in commands("Upgrade") if not line.startswith(("git ", "make "))),
+    "after": "sftpd transfer list",
+    "stop": "systemctl stop sftpd",
+    "refused": "CREDENTIALS_DIRECTORY=/etc/sftpd/keys sftpd transfer list",
+    "offline": "systemctl start dbus && " + "\n".join(commands("Commands outside the service")),
+    "log": "journalctl --unit sftpd --output cat",
+}
 
 
 @pytest.fixture(scope="module")
-def machine(tmp_path_factory: pytest.TempPathFactory) -> Machine:
-    """A machine on which the guide was followed up to the start."""
-    made = Machine(tmp_path_factory.mktemp("machine"))
-    for older in ("20000101T000000Z", "20010101T000000Z"):
-        (made.prefix / "lib/sftpd" / older).mkdir(parents=True)
-    made.make("install")
-    (line,) = re.findall(r"sudo sftpd (init .*)", GUIDE)
-    words = line.replace("/etc/sftpd", str(made.config)).replace("0.0.0.0:2222", "127.0.0.1:0").split()
-    done = made.run(*words)
-    assert (done.returncode, done.stderr) == (0, "")
-    config = made.config / "sftpd.toml"
-    config.write_text(config.read_text().replace("/var/lib/sftpd", str(made.var)))
-    (link,) = re.findall(r"```toml\n(.*?)```", GUIDE, re.DOTALL)
-    public = made.key.with_suffix(".pub").read_text().strip()
-    (made.config / "links.d/partner.toml").write_text(re.sub(r"(?m)^keys = .*", f'keys = ["{public}"]', link))
-    return made
+def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Said]:
+    """What each step printed on a machine on which the guide was followed."""
+    if os.geteuid() != 0:
+        pytest.skip("to make a machine in namespaces takes root")
+    folder = tmp_path_factory.mktemp("machine")
+    older = "mkdir -p /usr/local/lib/sftpd/20000101T000000Z /usr/local/lib/sftpd/20010101T000000Z"
+    install = " && ".join(commands("Install")).replace("make install", f"make install PYTHON={PYTHON}")
+    prepare = {
+        "older": older,
+        "install": f"cd /source && {install}",
+        "releases": "ls /usr/local/lib/sftpd; readlink /usr/local/bin/sftpd",
+        "link": "ssh-keygen -q -t ed25519 -N '' -f /opt/partner\n"
+        f"cat >/etc/sftpd/links.d/partner.toml <<END\n{settings()}END",
+        "units": "systemd-analyze verify --man=no /etc/systemd/system/sftpd.{service,socket}",
+    }
+    (folder / "prepare").write_text("export HOME=/opt\n" + script(prepare))
+    (folder / "check").write_text("export HOME=/opt\nip link set lo up\n" + script(STEPS))
+    apart = ["--mount", "--pid", "--fork", "--uts", "--ipc", "--cgroup", "--kill-child"]
+    machine = ["bash", Path(__file__).with_name("machine.sh"), folder, REPOSITORY]
+    done = subprocess.run(["unshare", *apart, *machine], capture_output=True, text=True, timeout=PATIENCE)
+    assert done.returncode == 0, done.stderr
+    results = folder / "result"
+    return {
+        name: Said(int((results / f"{name}.code").read_text()), (results / f"{name}.out").read_text())
+        for name in (*prepare, *STEPS)
+    }
 
 
-def test_the_units_are_those_of_this_machine_and_valid(machine: Machine) -> None:
-    unit = machine.etc / "systemd/system/sftpd.service"
-    assert f"ExecStart={machine.sftpd} serve --config /etc/sftpd/sftpd.toml" in unit.read_text()
-    found = subprocess.run(
-        ["systemd-analyze", "verify", "--man=no", unit, unit.with_name("sftpd.socket")],
+def script(steps: dict[str, str]) -> str:
+    """What runs steps one after the other, each in a shell of its own."""
+    lines = [
+        f"bash -c {shlex.quote(text)} >/result/{name}.out 2>&1; echo $? >/result/{name}.code"
+        for name, text in steps.items()
+    ]
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize(
+    "step", ["install", "link", "start", "upload", "download", "reload", "upgrade", "after"]
+)
+def test_each_step_is_done(said: dict[str, Said], step: str) -> None:
+    assert said[step].code == 0, said[step].text + said["log"].text
+
+
+def test_releases_before_the_last_go(said: dict[str, Said]) -> None:
+    *others, newest, command = said["releases"].text.split()
+    assert others == ["20010101T000000Z"]
+    assert command == f"/usr/local/lib/sftpd/{newest}/bin/sftpd"
+
+
+def test_the_units_are_valid(said: dict[str, Said]) -> None:
+    assert said["units"] == (0, "")
+
+
+def test_keys_are_for_root_alone_and_files_for_the_group(said: dict[str, Said]) -> None:
+    keys = ["root 700 /etc/sftpd/keys"]
+    keys += [f"root 600 /etc/sftpd/keys/{name}_ed25519" for name in ("audit", "host")]
+    folders = [f"sftpd 770 {LINK}/{name}" for name in ("inbound", "outbound")]
+    assert said["modes"].text.splitlines() == keys + folders
+    assert said["local"].text == "id,mail\n1,jan@example.org\n2,piet@example.org\n"
+    assert said["download"].text.endswith("\nbread\n")
+
+
+def test_nothing_that_a_child_does_is_forbidden_by_the_unit(said: dict[str, Said]) -> None:
+    assert '"indexed": 1' in said["index"].text
+    assert said["erasure"].text.endswith("\nid,mail\n2,piet@example.org\n")
+    assert [line for line in said["log"].text.splitlines() if "error" in line] == []
+
+
+def test_a_gate_of_the_release_holds_back_what_the_guide_denies(said: dict[str, Said]) -> None:
+    assert "sftpd: file name is on the deny list" in said["upload"].text
+    assert re.search(r" quarantined +file name is on the deny list", said["after"].text)
+
+
+def test_the_log_is_verified_with_the_keys_of_the_unit(said: dict[str, Said]) -> None:
+    assert said["verify"].code == 0
+    assert "\nvalid, signed by sftp.example.org+" in said["verify"].text
+    assert said["keyless"].code == 2
+    assert "outside the unit set it to the folder" in said["keyless"].text
+
+
+def test_commands_without_a_daemon_run_as_the_service_does_and_not_as_root(said: dict[str, Said]) -> None:
+    assert said["refused"].code == 1
+    assert "start the daemon, which then does it, or run this as that user" in said["refused"].text
+    assert said["offline"].code == 0
+    assert said["offline"].text.endswith("0 left; this state is current\n")
+
+
+def test_a_python_that_the_service_cannot_see_is_refused() -> None:
+    done = subprocess.run(
+        ["make", "-s", "install", f"PYTHON={PYTHON}", f"PREFIX={HIDDEN}", f"SYSCONFDIR={HIDDEN}/etc"],
+        cwd=REPOSITORY,
         capture_output=True,
         text=True,
     )
-    assert (found.returncode, found.stdout, found.stderr) == (0, "", "")
-    assert (machine.etc / "sysusers.d/sftpd.conf").exists()
-
-
-def test_the_release_before_stays_and_those_before_go(machine: Machine) -> None:
-    releases = sorted(path.name for path in (machine.prefix / "lib/sftpd").iterdir())
-    assert releases[:-1] == ["20010101T000000Z"]
-    assert machine.sftpd.readlink() == machine.prefix / "lib/sftpd" / releases[-1] / "bin/sftpd"
-
-
-def test_it_needs_nothing_of_the_folder_that_it_was_installed_from(machine: Machine) -> None:
-    python = machine.sftpd.readlink().with_name("python")
-    where = "import sftpd.app.work as work; print(work.__file__, work.shipped_hooks())"
-    told = subprocess.run([python, "-c", where], cwd="/", capture_output=True, text=True, check=True).stdout
-    assert all(path.startswith(str(machine.prefix)) for path in told.split())
-    assert Path(told.split()[1], "pre-receive.d/10-file-policy").stat().st_mode & 0o111
-
-
-def test_keys_are_for_root_alone_and_the_configuration_names_none_of_them(machine: Machine) -> None:
-    assert (machine.config / "keys").stat().st_mode & 0o777 == 0o700
-    assert {key.stat().st_mode & 0o777 for key in (machine.config / "keys").iterdir()} == {0o600}
-    assert "file:" not in (machine.config / "sftpd.toml").read_text()
-
-
-def test_the_service_takes_in_what_the_policy_of_the_guide_lets_pass(machine: Machine) -> None:
-    checked = machine.run("check")
-    assert checked.stdout == "config is valid: 1 link, 1 account, 0 remotes, 1 route\n"
-    log = machine.var.with_name("log")
-    with log.open("wb") as output:
-        serving = subprocess.Popen(
-            [machine.sftpd, "serve"], env=machine.environment, stderr=output, stdout=output
-        )
-    try:
-        until(lambda: " serves " in log.read_text() or serving.poll() is not None)
-        (port,) = re.findall(r'listen = "127\.0\.0\.1:(\d+)"', (machine.config / "sftpd.toml").read_text())
-        (machine.var.parent / "orders.csv").write_text("id\n1\n")
-        put = ["put orders.csv /upload/", "-put orders.csv /upload/orders.exe", "ls /upload"]
-        options = ["-o", "StrictHostKeyChecking=no", "-o", "UserKnownHostsFile=/dev/null"]
-        done = subprocess.run(
-            ["sftp", "-b", "-", "-F", "none", "-P", port, "-i", machine.key, *options, "partner@127.0.0.1"],
-            input="\n".join(put),
-            cwd=machine.var.parent,
-            capture_output=True,
-            text=True,
-        )
-        assert done.returncode == 0, done.stderr
-        assert [path.name for path in (machine.var / "links/partner/inbound").iterdir()] == ["orders.csv"]
-        folders = [machine.var / "links/partner" / name for name in ("inbound", "outbound", "failed")]
-        assert {folder.stat().st_mode & 0o777 for folder in folders} == {0o770}
-        told = machine.run("status").stdout
-        assert re.search(r"running +yes", told), told
-    finally:
-        serving.terminate()
-        assert serving.wait(PATIENCE) == 0, log.read_text()
-
-
-def until(condition):
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    assert done.returncode != 0
+    assert done.stderr.startswith(f"{HIDDEN} is in a home directory, which the service does not see")
+    assert not HIDDEN.exists()
