@@ -3,10 +3,10 @@
 import os
 import re
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
+from waiting import until
 
 REPOSITORY = Path(__file__).parents[2]
 GUIDE = (REPOSITORY / "docs/installation.md").read_text()
@@ -120,10 +120,3 @@ def test_the_service_takes_in_what_the_policy_of_the_guide_lets_pass(machine: Ma
     finally:
         serving.terminate()
         assert serving.wait(PATIENCE) == 0, log.read_text()
-
-
-def until(condition):
-    deadline = time.monotonic() + PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
