@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable
 
 PATIENCE = 60.0
-_PAUSE = 0.002
+_PAUSE = 0.02
 _LOOKS = 20
 
 
