@@ -17,6 +17,7 @@ import structlog
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 from pathlib import Path
 sys.path.insert(0, ".")
+from waiting import until
 from watch_scene import Taken, watching
 from sftpd.watch.watcher import Pace
 libc = ctypes.CDLL(None, use_errno=True)
