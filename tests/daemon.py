@@ -8,7 +8,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import leaks
 import paramiko
 from daemon_stage import STAGES, Forked
+from waiting import holds
 
 from sftpd.audit.checkpoint import parse_checkpoint
 from sftpd.audit.published import PublishedLog
@@ -25,10 +25,6 @@ from sftpd.service.control import call
 SFTPD = Path(sys.executable).with_name("sftpd")
 PATIENCE = 30.0
 """Seconds after which a condition that should come about counts as failed."""
-
-_PAUSE = 0.02
-_LOOKS = 20
-"""How often a condition is looked at while the time that it has taken so far doubles, nearly."""
 
 
 class Daemon:
@@ -287,19 +283,6 @@ def command(*words: str) -> "subprocess.CompletedProcess[str]":
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         code = run([*words])
     return subprocess.CompletedProcess(words, code, out.getvalue(), err.getvalue())
-
-
-def holds(condition: Callable[[], object], patience: float = PATIENCE) -> bool:
-    """Whether the condition comes about in time."""
-    begun = time.monotonic()
-    while not condition():
-        waited = time.monotonic() - begun
-        if waited > patience:
-            return False
-        time.sleep(
-            max(_PAUSE, waited / _LOOKS)
-        )  # to look costs time too, which others lack on a busy machine
-    return True
 
 
 def eventually(condition: Callable[[], object], daemon: Daemon) -> None:

@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import tempfile
-import threading
-import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -19,6 +17,7 @@ from zoneinfo import ZoneInfo
 import ledgers
 import sqlalchemy as sa
 from exchange_doubles import Crash, Fuse, FusedLedger, LocalRemote, ShellCommands
+from waiting import until
 
 from sftpd.audit.event import seal
 from sftpd.clock import SystemClock
@@ -255,7 +254,7 @@ class Scene:
         """Let the queue work until nothing is left to do."""
         with contextlib.suppress(RuntimeError):
             self.queue.start()
-        poll(lambda: self.queue.depth() == 0)
+        until(lambda: self.queue.depth() == 0)
         self.flush()
 
     def recover(self, route: str) -> None:
@@ -332,14 +331,6 @@ def take_all(folder: Path, into: list[tuple[str, bytes]]) -> None:
             shutil.rmtree(entry)
         else:
             entry.unlink()
-
-
-def poll(condition, patience=PATIENCE) -> None:
-    deadline = time.monotonic() + patience
-    pause = threading.Event()
-    while not condition():
-        assert time.monotonic() < deadline, "it never came to that"
-        pause.wait(0.002)
 
 
 def crash_at_every_step(folder: Path, monkeypatch, act, check, *, kind=Scene, **options) -> int:

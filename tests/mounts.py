@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from daemon import holds
+from waiting import holds
 
 
 @contextmanager

@@ -1,7 +1,6 @@
 """A watched folder, and somebody who takes what is handed over."""
 
 import sys
-import time
 from collections import Counter
 from contextlib import contextmanager
 
@@ -45,10 +44,3 @@ def watching(root, taken, *, clock=None, on_replaced=lambda: None, observe=None,
         yield watcher
     finally:
         watcher.stop()
-
-
-def until(condition, seconds=20.0):
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not come about"
-        time.sleep(0.01)

@@ -16,6 +16,7 @@ from typing import TypeVar
 import msgspec
 
 from sftpd.config.vault_model import KeyProgram
+from sftpd.documents.text import printable
 from sftpd.files.data_keys import KeyFileError
 from sftpd.files.sealed import KEY_SIZE
 from sftpd.process.command import Completed, run_command
@@ -131,7 +132,7 @@ def _ending(done: Completed) -> str:
     ended = f"ended by signal {done.signal}" if done.status is None else f"ended with status {done.status}"
     how = f"did not end within {DEADLINE:g} s" if done.timed_out else ended
     lines = done.stderr.decode("utf-8", "backslashreplace").strip().splitlines()
-    return f"{how}: {lines[-1][:_LINE_LIMIT]}" if lines else how
+    return f"{how}: {printable(lines[-1][:_LINE_LIMIT])}" if lines else how
 
 
 def _entry(key_id: bytes, wrapped: bytes) -> bytes:

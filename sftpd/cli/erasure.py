@@ -187,9 +187,11 @@ def decide(  # noqa: PLR0913 (a parameter for each option)
 ) -> None:
     """Decide whether records that may be the person's are removed or stay."""
     if remove == keep:
-        raise UsageError("a decision is one of two", where="erasure decide", expected="--remove or --keep")
+        raise UsageError(
+            "no decision is given, or two are", where="erasure decide", expected="--remove or --keep"
+        )
     if not (seqs or forms):
-        raise UsageError("a decision is on something", where="erasure decide", expected="SEQ or --form FORM")
+        raise UsageError("no match is named", where="erasure decide", expected="SEQ or --form FORM")
     on = {"seqs": seqs or [], "forms": forms or []}
     answer = ask(config, "erasure.decide", id=request, **on, remove=remove, by=by, reason=reason)
     _show_matches(answer, as_json)

@@ -37,7 +37,7 @@ group.add_typer(approval.group, name="approval", help="What scheduled runs may d
 
 _LEFT_TO_PEOPLE = {
     "review": "To review: {}. See sftpd retention review list.",
-    "return": "To return: {}. A run offers them to the partner.",
+    "return": "To return: {}. A run offers them to the partner, or sends them.",
 }
 _SHOWN = 500
 """Files of a plan that people are shown on the screen."""

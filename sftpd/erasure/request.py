@@ -84,16 +84,29 @@ ANSWERED = frozenset({State.NOTIFYING, State.CLOSED, State.PARTIAL, State.DENIED
 """The states in which the person has had an answer: the term has done its work."""
 
 
+COMMANDS = {
+    Trigger.ASK_IDENTITY: "identity",
+    Trigger.CONFIRM_IDENTITY: "identity",
+    Trigger.SEARCH: "find",
+    Trigger.APPROVE: "approve",
+    Trigger.DENY: "deny",
+    Trigger.RUN: "run",
+}
+"""What people move a request on by, of `sftpd erasure`."""
+
+
 def step(state: State, trigger: Trigger) -> State:
     """Return the state that `trigger` leads to.
 
-    Raises RefusedError, reason `ERASURE_STATE`, naming what `state` allows.
+    Raises RefusedError, reason `ERASURE_STATE`, naming the commands that `state` allows.
     """
     allowed = TRANSITIONS[state]
     if trigger not in allowed:
+        commands = [command for each, command in COMMANDS.items() if each in allowed]
+        goes_on = "it goes on by itself" if allowed else "it is final"
         raise RefusedError(
-            f"a request that is {state} does not allow {trigger}",
+            f"a request that is {state} does not allow {COMMANDS.get(trigger, trigger)}",
             reason="ERASURE_STATE",
-            remedy=f"it allows {', '.join(allowed)}" if allowed else "it is final",
+            remedy=f"it allows sftpd erasure {', '.join(commands)}" if commands else goes_on,
         )
     return allowed[trigger]

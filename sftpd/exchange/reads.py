@@ -1,7 +1,8 @@
 """What partners have read of our files: recorded together, all that is known by the next commit."""
 
 import threading
-from typing import NamedTuple
+from concurrent.futures import Future
+from typing import Any, NamedTuple
 
 from sftpd.exchange import records
 from sftpd.exchange.records import Parts
@@ -25,6 +26,8 @@ class Reads:
         self._ledger = ledger
         self._lock = threading.Lock()
         self._waiting: list[_Read] = []
+        self._asked: Future[Any] | None = None
+        """The unit of work that is to record them, or was."""
 
     def note(self, event: Event, folder: str | None, path: Parts, *, whole: bool) -> None:
         """Have a read recorded soon; `folder` is the ledger's, None for one of which it keeps no files.
@@ -33,9 +36,11 @@ class Reads:
         """
         with self._lock:
             self._waiting.append(_Read(event, folder, path, whole))
-            first = len(self._waiting) == 1
-        if first:
-            self._ledger.defer(self._record)
+            # One that is over and left some did not come to its turn: the commit failed before.
+            left = self._asked is not None and self._asked.done()
+            due = left or len(self._waiting) == 1
+        if due:
+            self._asked = self._ledger.defer(self._record)
 
     def _record(self, unit: Unit) -> None:
         with self._lock:

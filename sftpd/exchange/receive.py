@@ -82,10 +82,8 @@ class Receiver:
         and screened on. Raises RefusedError with the gate's reason when the file is rejected, or when it is
         not what its sender says it is.
         """
-        (answer,) = self.complete_all([arrival])
-        if isinstance(answer, Exception):
-            raise answer
-        return answer
+        (answer,) = self.complete_quickly([arrival])
+        return resolved(answer)
 
     def complete_all(self, arrivals: Sequence[Arrival]) -> list[Answer | Exception]:
         """The same for several, at most TOGETHER; answers for each with what `complete` returns or raises."""
@@ -122,9 +120,7 @@ class Receiver:
         """
         if verdict.accepted:
             (answer,) = self._settle([transfer], folder, entered=entered).values()
-            if isinstance(answer, Exception):
-                raise answer
-            return answer
+            return resolved(answer)
         self._quarantine(transfer, verdict, _ACKNOWLEDGED if entered else {}, entered=entered)
         return _held_back(verdict)
 
@@ -343,6 +339,13 @@ class Receiver:
             records.keep(unit, transfer, "quarantine", place)
 
         self._ledger.write(work)
+
+
+def resolved(answer: Answer | Exception | Rest) -> Answer:
+    """What an answer comes to, once what is left is done. Raises what it is, or what that raises."""
+    if isinstance(answer, Exception):
+        raise answer
+    return answer() if callable(answer) else answer
 
 
 def _outcome(rest: Rest) -> Answer | Exception:

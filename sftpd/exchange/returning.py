@@ -15,7 +15,7 @@ from sftpd.exchange.away import Away
 from sftpd.exchange.due import HERE
 from sftpd.exchange.places import is_at
 from sftpd.exchange.records import Transfer
-from sftpd.exchange.transfer import Outcome
+from sftpd.exchange.transfer import Outcome, TransferState
 from sftpd.ledger import tables
 from sftpd.ledger.outbox import Event
 from sftpd.ledger.writer import Unit
@@ -94,6 +94,6 @@ def is_under_way(conn: sa.Connection, transfer_id: TransferId) -> bool:
 
 
 def _delivered(transfers: Sequence[Transfer], unit: Unit) -> None:
-    ids = [transfer.id for transfer in transfers]
-    records.move_all(unit, {name: {"not_before": None} for name in ids}, Outcome.PUT_AWAY)
-    unit.conn.execute(_returned.update().where(_returned.c.transfer.in_(ids)).values(fetched_at=unit.now))
+    changes = {transfer.id: {"not_before": None} for transfer in transfers}
+    moved = records.move_all(unit, changes, Outcome.PUT_AWAY, unless=TransferState.DONE)
+    unit.conn.execute(_returned.update().where(_returned.c.transfer.in_(moved)).values(fetched_at=unit.now))

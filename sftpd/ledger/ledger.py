@@ -3,7 +3,7 @@
 from collections import deque
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -56,9 +56,11 @@ class Ledger:
         """As `write`, without waiting."""
         return self._writer.submit(work)
 
-    def defer(self, work: Callable[[Unit], object]) -> None:
+    def defer(self, work: Callable[[Unit], object]) -> Future[Any]:
         """As `submit`, for what nobody waits for: a failure is logged, and recovery will find the rest."""
-        self._writer.submit(work).add_done_callback(_log_failure)
+        done = self._writer.submit(work)
+        done.add_done_callback(_log_failure)
+        return done
 
     def follow(self, statement: Statement, row: Mapping[str, Any]) -> None:
         """Run a statement with the next commit: of what cannot be refused and recovery would do."""
@@ -152,8 +154,10 @@ class Ledger:
         self._engine.dispose()
 
     def _forget_readers(self) -> None:
-        while self._readers:
-            self._readers.pop().close()
+        # Other threads take them and forget them too.
+        with suppress(IndexError):
+            while True:
+                self._readers.pop().close()
 
     def _tell(self, events: list[Event]) -> None:
         for counter in self._counters:

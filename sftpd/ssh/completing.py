@@ -46,12 +46,6 @@ def _result(asked: Asked, answer: Answer | Exception | Rest) -> Result:
     if callable(answer):
         return partial(guard.conclude, message, answer)
     try:
-        return guard.conclude(message, partial(_outcome, answer))
+        return guard.conclude(message, answer)
     except Exception as refusal:
         return refusal
-
-
-def _outcome(answer: Answer | Exception) -> Answer:
-    if isinstance(answer, Exception):
-        raise answer
-    return answer

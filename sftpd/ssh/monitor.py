@@ -14,7 +14,7 @@ import structlog
 from sftpd.clock import Clock
 from sftpd.errors import LimitError, RefusedError
 from sftpd.exchange.partner import Partner, Upload
-from sftpd.exchange.receive import Answer, Rest
+from sftpd.exchange.receive import Answer, Rest, resolved
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
 from sftpd.link.model import Account
@@ -126,9 +126,9 @@ class SessionGuard:
         path = VirtualPath.parse(message.path)
         return Upload(self.partner, self._transfer(message), path, message.size, message.sha256.hex())
 
-    def conclude(self, message: m.Complete, outcome: Rest) -> Message:
-        """The answer once that is done, or left to be done by `outcome`. Raises what that raises."""
-        return self._tried(message, lambda: self._completed(message, outcome()))
+    def conclude(self, message: m.Complete, answer: Answer | Exception | Rest) -> Message:
+        """The answer once that is done; what is left of it is done now. Raises what came of it."""
+        return self._tried(message, lambda: self._completed(message, resolved(answer)))
 
     def _tried(self, message: Message, work: Callable[[], Message]) -> Message:
         try:

@@ -5,7 +5,8 @@ import re
 
 import pytest
 from clients_port import ODD_NAMES, Client, ClientError
-from daemon import eventually, holds
+from daemon import eventually
+from waiting import holds
 
 SIZES = {"nothing": 0, "one byte": 1, "33 KiB": 33 << 10, "5 MiB": 5 << 20}
 PART = 150_000

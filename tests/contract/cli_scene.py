@@ -8,13 +8,13 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from sshd import Sshd
+from waiting import until
 
 from sftpd.cli.main import run
 
@@ -195,11 +195,3 @@ def serving(scene: Scene) -> Iterator[None]:
     finally:
         daemon.kill()
         daemon.wait()
-
-
-def until(condition: Any) -> None:
-    """Wait for a condition to hold."""
-    deadline = time.monotonic() + _PATIENCE
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)

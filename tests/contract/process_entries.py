@@ -3,7 +3,6 @@
 import os
 import signal
 import socket
-import time
 from pathlib import Path
 
 import msgspec
@@ -176,13 +175,3 @@ def be_monitor(path):
         f"trap '' TERM; sleep 1000 & setsid sleep 1000 & echo $! > {path}.tmp; mv {path}.tmp {path}; wait"
     )
     run_command(children, ["/bin/sh", "-c", script], sandbox=None, deadline=1000, env={"PATH": os.defpath})
-
-
-def poll(condition, patience=10.0):
-    """Wait until the condition holds; returns whether it came to."""
-    end = time.monotonic() + patience
-    while not condition():
-        if time.monotonic() > end:
-            return False
-        time.sleep(0.01)
-    return True

@@ -11,8 +11,9 @@ from typing import Any
 
 import pytest
 import typer
-from cli_scene import Scene, instance, serving, sftpd, until
+from cli_scene import Scene, instance, serving, sftpd
 from sshd import sshd
+from waiting import until
 
 from sftpd.cli import main
 

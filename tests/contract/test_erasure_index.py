@@ -12,7 +12,7 @@ import person_corpus
 import pytest
 from cli_scene import instance
 from erasure_scene import JAN, RECEIVED, Scene
-from exchange_scene import poll
+from waiting import until
 
 from sftpd.app.instance import Instance
 from sftpd.app.operations import operations
@@ -277,7 +277,7 @@ def test_files_are_indexed_as_they_come_and_the_rest_after_a_start(scene):
         receive(scene, "after.csv", TABLE)
         indexer.see(Event("transfer.received", "demo", {}))
         assert done.wait(20)
-        poll(lambda: indexer.pending() == {"demo": 0})
+        until(lambda: indexer.pending() == {"demo": 0})
     assert found(scene) == (["after.csv"], (2, 1))
 
 

@@ -5,8 +5,9 @@ import os
 
 import pytest
 import sqlalchemy as sa
-from exchange_scene import Scene, claim_one, crash_at_every_step, poll, quick_folder
+from exchange_scene import Scene, claim_one, crash_at_every_step, quick_folder
 from vault_scene import read
+from waiting import until
 
 from sftpd.errors import RemoteError
 from sftpd.exchange.archive import recorded
@@ -175,7 +176,7 @@ def test_a_delivery_has_its_copy_wherever_it_is_cut_off(tmp_path, monkeypatch, r
         with Scene(folder, vault=True) as scene:
             left(scene)
             scene.recover(route)
-            poll(lambda: scene.states() == ["done"])
+            until(lambda: scene.states() == ["done"])
             assert archived(scene) == {"report.csv": CONTENT}
             assert sealed(scene) == 1
             assert scene.events()["transfer.delivered"] == 1

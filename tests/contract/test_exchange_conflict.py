@@ -4,8 +4,9 @@ import json
 
 import pytest
 import sqlalchemy as sa
-from exchange_scene import Scene, claim_one, contents, crash_at_every_step, poll, quick_folder
+from exchange_scene import Scene, claim_one, contents, crash_at_every_step, quick_folder
 from receipt_scene import ReceiptScene
+from waiting import until
 
 from sftpd.erasure import traces
 from sftpd.ledger import tables
@@ -232,7 +233,7 @@ def test_a_folder_that_is_not_there_does_not_make_a_file_look_delivered(tmp_path
         scene.remote.during_upload = lambda: out.rename(away)
         scene.queue.serve(scene.senders["remote"])
         scene.queue.start()
-        poll(lambda: scene.remote.calls["publish"] >= 5)
+        until(lambda: scene.remote.calls["publish"] >= 5)
         assert scene.states() == ["placing"]
         away.rename(out)
         scene.run_queue()

@@ -3,7 +3,8 @@
 import threading
 
 import pytest
-from exchange_scene import Scene, claim_one, contents, crash_at_every_step, poll, quick_folder
+from exchange_scene import Scene, claim_one, contents, crash_at_every_step, quick_folder
+from waiting import until
 
 from sftpd.errors import NotFoundError, RefusedError, RemoteRefusedError
 from sftpd.exchange.desk import Order, TransferDesk
@@ -91,7 +92,7 @@ def test_a_retried_file_waits_for_its_name_to_be_free(scene):
     in_the_way = scene.outbound / "report.csv"
     in_the_way.write_bytes(b"a newer one, not settled yet")
     obey_without_end(scene, lambda: desk(scene).retry(transfer.id, ORDER))
-    poll(lambda: scene.queue.held() == 1)
+    until(lambda: scene.queue.held() == 1)
     assert in_the_way.read_bytes() == b"a newer one, not settled yet"
     assert scene.states() == ["returning"]
     assert scene.received() == []  # retention governs it no longer
@@ -202,7 +203,7 @@ def test_of_a_cancel_and_a_delivery_at_once_exactly_one_happens(tmp_path, rounds
         cancelled = 0
         for number in range(rounds):
             scene.queue.offer(scene.senders["remote"], scene.drop(f"{number}.csv", b"%d" % number))
-            poll(lambda number=number: len(scene.transfers()) > number)
+            until(lambda number=number: len(scene.transfers()) > number)
             transfer = scene.transfers()[-1]
             answers = []
             threads = [

@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from exchange_scene import PATIENCE, Scene, claim_one, contents, poll, quick_folder
+from exchange_scene import PATIENCE, Scene, claim_one, contents, quick_folder
+from waiting import until
 
 from sftpd.errors import HostKeyError, RefusedError, RemoteAwayError, RemoteError, RemoteRefusedError
 from sftpd.exchange import due, lane, records, turn_records
@@ -71,7 +72,7 @@ def serve(scene, *routes):
 
 def settle(scene, patience=PATIENCE):
     """Let the queue work until all its threads wait."""
-    poll(lambda: len(scene.queue._condition._waiters) == len(scene.queue._threads), patience)
+    until(lambda: len(scene.queue._condition._waiters) == len(scene.queue._threads), patience)
     scene.flush()
 
 
@@ -106,7 +107,7 @@ def test_a_remote_down_for_three_days_costs_few_connects_and_then_gets_every_fil
         scene.queue.start()
         for name in names:
             parts = scene.drop(name, name.encode())
-            poll(lambda parts=parts: scene.queue.offer(scene.senders["remote"], parts))
+            until(lambda parts=parts: scene.queue.offer(scene.senders["remote"], parts))
         most_held = 0
         settle(scene, 10 * PATIENCE)
         while scene.clock.passed < 72 * 3600:
@@ -121,7 +122,7 @@ def test_a_remote_down_for_three_days_costs_few_connects_and_then_gets_every_fil
         scene.remote.down = None
         scene.clock.passed += 600
         scene.queue.look()
-        poll(lambda: scene.queue.depth() == 0, 10 * PATIENCE)
+        until(lambda: scene.queue.depth() == 0, 10 * PATIENCE)
         assert at_remote(scene) == {name: name.encode() for name in names}
         assert sorted(scene.remote.placed) == names
         assert scene.remote.calls["upload"] == 10_000
@@ -159,7 +160,7 @@ def test_three_refused_logins_suspend_the_remote_until_somebody_resumes_it(tmp_p
         scene.remote.down = RemoteRefusedError("refuses the login of 'us'", where="peer")
         offer_all(scene, numbered(20))
         scene.queue.start()
-        poll(lambda: scene.guard.standing().state == "suspended")
+        until(lambda: scene.guard.standing().state == "suspended")
         settle(scene)
         assert scene.remote.calls["borrow"] == 3
         assert scene.events() == {"remote.suspended": 1}
@@ -168,7 +169,7 @@ def test_three_refused_logins_suspend_the_remote_until_somebody_resumes_it(tmp_p
         serve_until_still(scene)
         assert scene.remote.calls["borrow"] == 0
         scene.halts.lift(REMOTE, by="Ina", reason="they have our key again")
-        poll(lambda: scene.queue.depth() == 0)
+        until(lambda: scene.queue.depth() == 0)
         assert sorted(at_remote(scene)) == numbered(20)
         assert scene.events() == {"remote.suspended": 1, "remote.resumed": 1, "transfer.delivered": 20}
 
@@ -177,7 +178,7 @@ def test_a_wrong_host_key_suspends_the_remote_at_once(scene):
     scene.remote.down = HostKeyError("shows another key")
     offer_all(scene, numbered(20))
     scene.queue.start()
-    poll(lambda: scene.guard.standing().state == "suspended")
+    until(lambda: scene.guard.standing().state == "suspended")
     settle(scene)
     assert scene.remote.calls["borrow"] == 1
     (leaf,) = scene.leaves()
@@ -202,7 +203,7 @@ def test_nobody_tries_while_a_suspension_is_being_recorded(scene, monkeypatch):
     before = scene.remote.calls["borrow"]
     scene.remote.down = HostKeyError("shows another key")
     offer_all(scene, ["report.csv"])
-    poll(lambda: scene.guard.standing().state == "suspended")
+    until(lambda: scene.guard.standing().state == "suspended")
     assert [error.tried for error in told] == [False]
     assert scene.remote.calls["borrow"] == before + 1
 
@@ -212,14 +213,14 @@ def test_two_files_of_one_name_are_never_on_their_way_at_once(scene):
     scene.remote.during_upload = lambda: go_on.wait(PATIENCE)
     offer_all(scene, ["report.csv"])
     scene.queue.start()
-    poll(lambda: scene.remote.calls["upload"] == 1)
+    until(lambda: scene.remote.calls["upload"] == 1)
     scene.drop("report.csv", b"newer")
     scene.queue.offer(scene.senders["remote"], (b"report.csv",))
-    poll(lambda: len(scene.transfers()) == 2)
-    poll(lambda: len(scene.queue._condition._waiters) == 1)  # the other thread finds nothing to do
+    until(lambda: len(scene.transfers()) == 2)
+    until(lambda: len(scene.queue._condition._waiters) == 1)  # the other thread finds nothing to do
     assert scene.remote.calls["upload"] == 1
     go_on.set()
-    poll(lambda: at_remote(scene) == {"report.csv": b"newer"})
+    until(lambda: at_remote(scene) == {"report.csv": b"newer"})
 
 
 def test_a_login_that_succeeds_in_between_forgives_the_refusals(scene):
@@ -261,7 +262,7 @@ def test_what_is_paused_sends_nothing_also_after_a_restart_until_it_is_resumed(t
         with pytest.raises(RefusedError, match="paused already: their inbox"):
             scene.halts.pause(subject, by="Jan", reason="again")
         scene.halts.lift(subject, by="Ina", reason=None)
-        poll(lambda: scene.queue.depth() == 0)
+        until(lambda: scene.queue.depth() == 0)
         assert scene.events() == {
             f"{subject.kind}.paused": 1, f"{subject.kind}.resumed": 1, "transfer.delivered": 3
         }  # fmt: skip

@@ -10,8 +10,9 @@ import threading
 
 import pytest
 from deaths import die_after
-from exchange_scene import claim_one, poll, quick_folder
+from exchange_scene import claim_one, quick_folder
 from receipt_scene import KEY, ReceiptScene, receipts_in, verifies
+from waiting import until
 
 from sftpd.audit.checkpoint import SigningKey
 from sftpd.audit.merkle import leaf_hash
@@ -118,7 +119,7 @@ def test_a_file_acknowledged_before_its_verdict_has_both_in_its_receipt(tmp_path
         scene.write()
         assert receipts_in_any(scene) == []
         (tmp_path / "go").touch()
-        poll(lambda: scene.states()[0] in ("done", "quarantined"))
+        until(lambda: scene.states()[0] in ("done", "quarantined"))
         scene.write()
         ((at, told),) = scene.found().items()
     assert at == (kind, "slow.csv")
@@ -223,7 +224,7 @@ def test_one_that_is_due_while_its_file_is_erased_is_not_written(scene):
         writing = threading.Thread(target=scene.receipts.advance)
         writing.start()
         # It has come as far as it can: the drafts are prepared, and the lock is not to be had.
-        poll((scene.folders.receipts / "allowed_signers").exists)
+        until((scene.folders.receipts / "allowed_signers").exists)
         scene.ledger.write(lambda unit: unit.conn.execute(tables.opening.delete()))
     writing.join()
     assert scene.found() == {}
@@ -426,7 +427,7 @@ def test_the_thread_writes_each_time_the_log_has_grown(scene, monkeypatch):
     with running(scene, monkeypatch, scene.receipts):
         for count in (1, 2, 3):
             scene.upload(f"upload/{count}.csv")
-            poll(lambda count=count: len(receipts_in_any(scene)) == count)
+            until(lambda count=count: len(receipts_in_any(scene)) == count)
 
 
 def test_a_link_in_trouble_is_tried_again_and_holds_up_no_other(scene, monkeypatch):
@@ -445,9 +446,9 @@ def test_a_link_in_trouble_is_tried_again_and_holds_up_no_other(scene, monkeypat
     stuck = Stuck()
     with running(scene, monkeypatch, stuck, scene.receipts):
         scene.upload("upload/report.csv")
-        poll(lambda: receipts_in_any(scene))
+        until(lambda: receipts_in_any(scene))
         tried = stuck.tries
-        poll(lambda: stuck.tries > tried + 1)
+        until(lambda: stuck.tries > tried + 1)
 
 
 def receipts_in_any(scene):

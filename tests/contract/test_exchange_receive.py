@@ -8,7 +8,8 @@ import sys
 import threading
 
 import pytest
-from exchange_scene import Scene, contents, poll, quick_folder
+from exchange_scene import Scene, contents, quick_folder
+from waiting import until
 
 from sftpd.errors import ContainmentError, RefusedError
 from sftpd.exchange.arrival import Arrival
@@ -44,7 +45,7 @@ def test_it_is_out_of_sight_until_the_gate_has_spoken_and_whole_then(scene, tmp_
     scene.stage("upload/report.csv", b"whole")
     upload = threading.Thread(target=scene.complete, args=("upload/report.csv",))
     upload.start()
-    poll((tmp_path / "asked").exists)
+    until((tmp_path / "asked").exists)
     assert not contents(scene.folders.inbound)
     (tmp_path / "go").touch()
     upload.join()
@@ -98,7 +99,7 @@ def test_a_slow_gate_is_not_waited_for(tmp_path, status, folder, event, state):
         assert scene.states() == ["screening"]
         assert contents(scene.folders.inbound) == {}
         (tmp_path / "go").touch()
-        poll(lambda: scene.states() == [state])
+        until(lambda: scene.states() == [state])
         assert scene.received() == [(folder, "report.csv")]
         assert contents(scene.folders.by_name()[folder]) == {"report.csv": b"x"}
         assert scene.events() == {f"transfer.{event}": 1}
@@ -250,7 +251,7 @@ def test_a_hold_placed_while_a_file_is_screened_keeps_it_from_replacing_another(
         assert scene.upload("upload/report.csv", b"new") == "screening"
         scene.held.add(b"report.csv")
         (tmp_path / "go").touch()
-        poll(lambda: scene.states() == ["done", "quarantined"])
+        until(lambda: scene.states() == ["done", "quarantined"])
         assert contents(scene.folders.inbound) == {"report.csv": b"old"}
         assert contents(scene.folders.quarantine) == {"report.csv": b"new"}
         assert scene.received() == [("inbound", "report.csv"), ("quarantine", "report.csv")]

@@ -2,7 +2,8 @@ import os
 
 import pytest
 from exchange_doubles import LocalRemote
-from exchange_scene import Scene, claim_one, contents, poll, quick_folder
+from exchange_scene import Scene, claim_one, contents, quick_folder
+from waiting import until
 
 from sftpd.errors import RefusedError, RemoteError, RemoteRefusedError
 from sftpd.exchange.remote import only
@@ -172,7 +173,7 @@ def test_while_the_gate_is_closed_nothing_is_claimed(scene, tmp_path):
     queue = scene.new_queue(require_open=closed)
     queue.offer(scene.senders["remote"], scene.drop("report.csv"))
     queue.start()
-    poll(lambda: asked)
+    until(lambda: asked)
     queue.stop()
     assert queue.depth() == 1
     assert scene.transfers() == []

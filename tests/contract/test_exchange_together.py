@@ -5,7 +5,8 @@ import os
 import pytest
 import sqlalchemy as sa
 from exchange_doubles import ShellCommands
-from exchange_scene import PATIENCE, Scene, contents, crash_at_every_step, poll, quick_folder
+from exchange_scene import PATIENCE, Scene, contents, crash_at_every_step, quick_folder
+from waiting import until
 
 from sftpd.errors import RemoteAwayError, RemoteError, RemoteRefusedError
 from sftpd.exchange import claim as claim_module
@@ -144,7 +145,7 @@ def test_those_that_can_never_arrive_are_given_up_though_the_remote_counts_as_do
     scene.remote.upload = upload
     ids = claim(scene, 6)
     for _ in range(6):  # the remote comes to count as down, and is tried again with all of them together
-        poll(lambda: scene.guard.ready_at() <= scene.clock.monotonic())
+        until(lambda: scene.guard.ready_at() <= scene.clock.monotonic())
         failed = scene.senders["remote"].advance(*ids)
     assert scene.guard.standing().state is Phase.DOWN
     assert not any(isinstance(error, RemoteAwayError) for error in failed.values())

@@ -3,7 +3,8 @@
 import contextlib
 
 import pytest
-from exchange_scene import Scene, contents, poll, quick_folder
+from exchange_scene import Scene, contents, quick_folder
+from waiting import until
 
 from sftpd.exchange.halts import Subject
 from sftpd.watch.settling import Policy
@@ -41,8 +42,8 @@ def watched(scene, before_offer=lambda parts: None):
 
 def arrives(scene):
     """Wait for the later version, and for nothing more to be under way."""
-    poll(lambda: contents(scene.remote.folder / "out") == {REPORT: LATER})
-    poll(lambda: scene.queue.depth() == 0 and contents(scene.outbound) == {})
+    until(lambda: contents(scene.remote.folder / "out") == {REPORT: LATER})
+    until(lambda: scene.queue.depth() == 0 and contents(scene.outbound) == {})
 
 
 def test_what_changes_while_it_is_sent_is_sent_as_it_is_then(scene):
@@ -77,9 +78,9 @@ def test_what_changes_between_its_claim_and_its_turn_is_sent_as_it_is_then(scene
     scene.halts.pause(route, by="Ina", reason="test")
     with watched(scene):
         scene.drop(REPORT, EARLY)
-        poll(lambda: scene.states() == ["sending"])
+        until(lambda: scene.states() == ["sending"])
         scene.drop(REPORT, LATER)
-        poll(lambda: scene.states() == ["sending"] * 2)
+        until(lambda: scene.states() == ["sending"] * 2)
         scene.halts.lift(route, by="Ina", reason=None)
         arrives(scene)
     assert sorted(scene.states()) == ["done", "vanished"]

@@ -1,3 +1,4 @@
+from collections import deque
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -70,3 +71,19 @@ def test_a_stream_gives_every_row_and_raises_as_other_queries_do(ledger):
         assert [job for (job,) in every.stream(conn)] == [f"{number:04}" for number in range(1000)]
         with pytest.raises(sa.exc.DBAPIError):
             list(Statement(sa.text("SELECT nothing FROM nowhere")).stream(conn))
+
+
+def test_kept_connections_may_be_forgotten_by_several_threads_at_once(ledger, monkeypatch):
+    class Contended(deque):
+        def __bool__(self):
+            """Another thread takes the last one, just after it was seen here."""
+            seen = len(self) > 0
+            self.clear()
+            return seen
+
+    ledger.look_up(LAST, at=NOON)
+    kept = ledger._readers
+    monkeypatch.setattr(ledger, "_readers", Contended(kept))
+    ledger._forget_readers()
+    while kept:
+        kept.pop().close()

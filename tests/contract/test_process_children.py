@@ -6,7 +6,8 @@ from pathlib import Path
 
 import leaks
 import pytest
-from process_entries import Number, Text, poll
+from process_entries import Number, Text
+from waiting import holds
 
 from sftpd.errors import ProcessError
 from sftpd.process.control import FAILED_STATUS
@@ -102,7 +103,7 @@ def test_what_a_child_leaves_in_its_group_ends_with_it(children):
     with spawn(children, "leave_orphan") as child:
         orphan = child.channel.receive(10).envelope.body.number
         assert child.wait(10).well
-        assert poll(lambda: not Path(f"/proc/{orphan}").exists())
+        assert holds(lambda: not Path(f"/proc/{orphan}").exists())
 
 
 def test_a_signal_sent_in_the_first_moment_is_not_lost(children):
@@ -140,7 +141,7 @@ def test_a_killed_zygote_is_restarted_and_its_children_are_reported(children):
         child.channel.receive(10)
         os.kill(zygote, signal.SIGKILL)
         assert "zygote" in child.wait(10).cause
-        assert poll(lambda: not Path(f"/proc/{child.pid}").exists())
+        assert holds(lambda: not Path(f"/proc/{child.pid}").exists())
     with spawn(children, "echo") as child:
         assert child.channel.call(Text("again"), Text, timeout=10) == Text("again")
 
@@ -157,7 +158,7 @@ def test_after_kill_9_of_the_monitor_no_process_is_left(tmp_path, stopped):
         [sys.executable, "-c", f"import process_entries; process_entries.be_monitor({str(ready)!r})"]
     )
     try:
-        assert poll(ready.exists)
+        assert holds(ready.exists)
         family = leaks.processes(monitor.pid)
         assert len(family) >= 5, "zygote, child, shell and two sleeps"
         if stopped:
@@ -165,7 +166,7 @@ def test_after_kill_9_of_the_monitor_no_process_is_left(tmp_path, stopped):
     finally:
         monitor.kill()
         monitor.wait()
-    assert poll(lambda: not [pid for pid in family if alive(pid)])
+    assert holds(lambda: not [pid for pid in family if alive(pid)])
 
 
 def zygote_of(monitor):

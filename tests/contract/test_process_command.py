@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from process_entries import poll
+from waiting import holds
 
 from sftpd.process.command import OUTPUT_LIMIT, run_command
 from sftpd.process.control import FAILED_STATUS
@@ -89,14 +89,14 @@ def test_a_program_that_ignores_sigterm_and_forks_ends_with_all_it_started(shell
     done = shell("trap '' TERM; (trap '' TERM; sleep 1000) & echo $!; sleep 1000", deadline=0.3)
     assert done.timed_out
     assert done.signal == signal.SIGKILL
-    assert poll(lambda: not Path(f"/proc/{int(done.stdout)}").exists())
+    assert holds(lambda: not Path(f"/proc/{int(done.stdout)}").exists())
 
 
 def test_a_grandchild_that_holds_the_pipes_does_not_hold_us(shell):
     done = shell("sleep 1000 & echo $!; exit 0")
     assert done.status == 0
     assert not done.timed_out
-    assert poll(lambda: not Path(f"/proc/{int(done.stdout)}").exists())
+    assert holds(lambda: not Path(f"/proc/{int(done.stdout)}").exists())
 
 
 def test_a_grandchild_that_left_the_group_does_not_hold_us_and_ends_with_the_zygote():
@@ -104,7 +104,7 @@ def test_a_grandchild_that_left_the_group_does_not_hold_us_and_ends_with_the_zyg
         script = "setsid sleep 1000 & echo $!; exit 0"
         done = run_command(children, ["/bin/sh", "-c", script], sandbox=None, deadline=10, env=ENV)
     assert done.status == 0
-    assert poll(lambda: not Path(f"/proc/{int(done.stdout)}").exists())
+    assert holds(lambda: not Path(f"/proc/{int(done.stdout)}").exists())
 
 
 def test_endless_output_is_cut_and_ends_at_the_deadline(children):

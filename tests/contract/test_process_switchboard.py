@@ -8,8 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from process_entries import Number, Slow, Text, poll
+from process_entries import Number, Slow, Text
 from structlog.testing import capture_logs
+from waiting import holds
 
 from sftpd.errors import NotFoundError, RefusedError
 from sftpd.process.channel import Answer, CallFailedError, Channel, channel_pair
@@ -54,7 +55,7 @@ def test_requests_are_answered_and_notices_heard(children, switchboard):
     with children.spawn("process_entries:ask", kind="test", sandbox=None, accepts=Number) as child:
         switchboard.attach(child, handle)
         assert child.wait(10).well
-        assert poll(lambda: notices)
+        assert holds(lambda: notices)
 
 
 def test_children_are_called_while_they_are_attended(children, switchboard):
@@ -80,7 +81,7 @@ def test_a_channel_closed_on_our_side_frees_its_place_for_the_next(children, swi
         with children.spawn("process_entries:echo", kind="test", sandbox=None, accepts=Text) as child:
             switchboard.attach(child, lambda *_: Done())
             assert child.channel.call(Text("x"), Text, timeout=10) == Text("x")
-        assert poll(lambda gone=child: gone.channel.fileno() == -1)
+        assert holds(lambda gone=child: gone.channel.fileno() == -1)
 
 
 def test_messages_of_one_child_are_handled_in_order_one_at_a_time(peer, switchboard):
@@ -97,7 +98,7 @@ def test_messages_of_one_child_are_handled_in_order_one_at_a_time(peer, switchbo
     switchboard.attach(child, handle)
     for number in range(500):
         channel.notify(Number(number))
-    assert poll(lambda: len(handled) == 500)
+    assert holds(lambda: len(handled) == 500)
     assert handled == list(range(500))
 
 
@@ -142,7 +143,7 @@ def test_who_lost_the_lead_goes_on_with_its_next_message(peer, switchboard):
     switchboard.attach(child, handle)
     for number in range(20):
         channel.notify(Number(number))
-    assert poll(lambda: len(handled) == 20)
+    assert holds(lambda: len(handled) == 20)
     assert handled == list(range(20))
 
 
@@ -171,11 +172,11 @@ def test_a_child_that_sends_too_much_is_not_read_until_it_is_caught_up_with(peer
     switchboard.attach(child, handle)
     with ThreadPoolExecutor(1) as pool:
         flood = pool.submit(lambda: [channel.notify(Number(number)) for number in range(5000)])
-        poll(lambda: False, patience=0.2)
+        holds(lambda: False, patience=0.2)
         assert not flood.done(), "five thousand messages fit neither the socket nor the queue"
         go_on.set()
         flood.result(30)
-    assert poll(lambda: len(handled) == 5000)
+    assert holds(lambda: len(handled) == 5000)
 
 
 def test_a_child_that_floods_with_replies_keeps_nobody_from_another(peer, children, switchboard):
@@ -265,7 +266,7 @@ def test_closing_lets_go_of_what_still_waits(peer):
     switchboard.attach(child, lambda *_: go_on.wait(10) and Done())
     for number in range(5):
         channel.send(Request(number, Number(number)), [0])
-    poll(lambda: False, patience=0.1)
+    holds(lambda: False, patience=0.1)
     closing = threading.Thread(target=switchboard.close)
     closing.start()
     go_on.set()
@@ -324,7 +325,7 @@ class Crowd:
             self._pool.submit(channel.call, Number(number), Message, timeout=10)
             for number, channel in enumerate(self._channels[1:])
         ]
-        assert poll(lambda: len(select.select(self._ours[1:], [], [], 0)[0]) == 3)
+        assert holds(lambda: len(select.select(self._ours[1:], [], [], 0)[0]) == 3)
         self._go_on.set()
         assert first.result(10) == Text("alone")
         return asked

@@ -5,12 +5,12 @@ import os
 import signal
 import socket
 import threading
-import time
 
 import paramiko
 import pytest
 from remote_scene import NAME, LocalFile, couriers, listed, login_at, remotes_for
 from sshd import free_port, make_key, public_blob, sshd
+from waiting import until
 
 from sftpd import __version__
 from sftpd.errors import HostKeyError, NotFoundError, RemoteError, RemoteRefusedError
@@ -47,13 +47,6 @@ def borrowing(children):
     for remotes in opened:
         remotes.close()
     assert couriers(children) == []
-
-
-def eventually(condition):
-    deadline = time.monotonic() + 20
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def test_a_host_key_that_is_not_pinned_ends_it_and_names_both(borrowing, server, tmp_path):
@@ -163,7 +156,7 @@ def killed_mid_upload(children, remotes, tmp_path, target, kill):
 
     sender = threading.Thread(target=send)
     sender.start()
-    eventually(lambda: target.exists() and target.stat().st_size > 0)
+    until(lambda: target.exists() and target.stat().st_size > 0)
     kill()
     sender.join()
     assert target.stat().st_size < BIG

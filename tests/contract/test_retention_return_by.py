@@ -342,3 +342,16 @@ def test_a_file_is_delivered_and_disposed_of_once_wherever_it_is_cut_off(tmp_pat
     steps = crash_at_every_step(tmp_path, monkeypatch, act, check, kind=ReturnBy)
     assert steps > 20
     assert len(outcomes) > 15
+
+
+def test_to_put_what_was_delivered_away_once_more_does_no_harm(scene):
+    scene.receive()
+    assert scene.run() == ["queued"]
+    scene.deliver()
+    (sent,) = [one for one in scene.transfers() if one.direction == "outbound"]
+    assert sent.state == "done"
+    before = scene.decision().reason
+
+    assert scene.senders["remote:return"]._away.put_away([sent]) == {}
+    scene.ledger.settle()
+    assert scene.decision().reason == before

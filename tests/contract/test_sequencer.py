@@ -3,7 +3,8 @@ import json
 import threading
 
 import pytest
-from exchange_scene import open_ledger, poll
+from exchange_scene import open_ledger
+from waiting import until
 
 from sftpd.audit.checkpoint import SigningKey
 from sftpd.clock import SystemClock
@@ -78,7 +79,7 @@ def test_events_reach_their_logs_in_the_order_of_their_commits(ledger, make):
         thread.start()
     for thread in threads:
         thread.join()
-    poll(lambda: not waiting(ledger))
+    until(lambda: not waiting(ledger))
     assert ids(sequencer) == [done.result() for done in committed]
     assert [leaf["data"]["n"] for leaf in leaves(sequencer)] == list(range(200))
 
@@ -149,9 +150,9 @@ def test_the_thread_tries_again_by_itself(ledger, make, tmp_path, monkeypatch):
     sequencer.start()
     told = record(ledger, 1)
     other = record(ledger, 1, "other")
-    poll(lambda: waiting(ledger) == [told])
+    until(lambda: waiting(ledger) == [told])
     obstacle.rmdir()
-    poll(lambda: not waiting(ledger))
+    until(lambda: not waiting(ledger))
     assert ids(sequencer) == [told]
     assert ids(sequencer, "other") == [other]
 

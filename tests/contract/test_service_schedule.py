@@ -5,9 +5,10 @@ from datetime import UTC, datetime, time, timedelta
 from zoneinfo import ZoneInfo
 
 import pytest
-from exchange_scene import open_ledger, poll
+from exchange_scene import open_ledger
 from hypothesis import given
 from hypothesis import strategies as st
+from waiting import until
 
 from sftpd.civil import Cron
 from sftpd.clock import SystemClock
@@ -90,7 +91,7 @@ def test_a_time_that_was_missed_is_made_up_for_once(ledger):
     ran_at(ledger, datetime.now(UTC) - timedelta(days=30))
     counted = Counted(time((datetime.now(ZONE).hour + 12) % 24))
     schedule = running(ledger, counted)
-    poll(lambda: counted.runs)
+    until(lambda: counted.runs)
     schedule.stop()
     again = running(ledger, counted)
     again.stop()
@@ -117,7 +118,7 @@ def test_work_may_ask_to_be_run_again_soon(ledger):
     counted = Counted(HOUR)
     counted.answer = timedelta(milliseconds=1)
     schedule = running(ledger, counted)
-    poll(lambda: counted.runs >= 3)
+    until(lambda: counted.runs >= 3)
     schedule.stop()
 
 
@@ -143,9 +144,9 @@ def test_the_schedule_waits_for_no_turn_but_for_that_of_a_brief_job(ledger, brie
     asked = schedule._turns["job"] = _AskedLock()
     with schedule.turn("job"):
         schedule.start()
-        poll(lambda: asked.times == 2)
+        until(lambda: asked.times == 2)
     if brief:
-        poll(lambda: counted.runs)
+        until(lambda: counted.runs)
     schedule.stop()
     assert counted.runs == brief
 

@@ -262,3 +262,10 @@ def test_a_program_that_is_sound_passes_its_probe_and_others_do_not(program, tmp
         program(loose).probe()
     with pytest.raises(KeyProgramError, match="gave another key"):
         program(loose.replace("turned(asked['wrapped'])", "asked['wrapped']")).probe()
+
+
+def test_what_a_program_says_last_steers_no_terminal(program):
+    wraps = program('import sys\nsys.exit("\\x1b]0;owned\\x07 \\u202eno token")')
+    with pytest.raises(KeyProgramError) as failed:
+        wraps.wrap(KEY, CONTEXT)
+    assert failed.value.what == "ended with status 1: \\x1b]0;owned\\x07 \\u202eno token"

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from namespaces import run_apart, short_queue
 from structlog.testing import capture_logs
-from watch_scene import Taken, until, watching
+from waiting import until
+from watch_scene import Taken, watching
 
 from sftpd.watch.watcher import Pace
 
@@ -16,7 +17,8 @@ import structlog
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 from pathlib import Path
 sys.path.insert(0, ".")
-from watch_scene import Taken, until, watching
+from waiting import until
+from watch_scene import Taken, watching
 from sftpd.watch.watcher import Pace
 libc = ctypes.CDLL(None, use_errno=True)
 def mount(target, kind="tmpfs"):

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import pytest
 from mounts import sshfs
 from namespaces import run_apart, short_queue
-from watch_scene import until
+from waiting import until
 
 from sftpd.files.syscalls import file_system_magic
 from sftpd.watch.observation import InotifyObservation, NotObservableError

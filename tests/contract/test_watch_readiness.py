@@ -6,7 +6,8 @@ from contextlib import ExitStack
 from datetime import timedelta
 
 import pytest
-from watch_scene import Taken, until, watching
+from waiting import until
+from watch_scene import Taken, watching
 
 from sftpd.clock import SystemClock
 from sftpd.watch import watcher as watcher_module

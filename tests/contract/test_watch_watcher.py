@@ -3,7 +3,8 @@ import threading
 from contextlib import ExitStack
 
 import pytest
-from watch_scene import Taken, until, watching
+from waiting import until
+from watch_scene import Taken, watching
 
 from sftpd.watch import watcher as watcher_module
 from sftpd.watch.observation import NotObservableError

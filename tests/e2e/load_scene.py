@@ -17,8 +17,9 @@ from typing import Any
 
 import argon2
 import paramiko
-from daemon import PATIENCE, Daemon, holds
+from daemon import PATIENCE, Daemon
 from sshd import Sshd, free_port, make_key
+from waiting import holds
 
 from sftpd.service.control import DaemonError, call
 

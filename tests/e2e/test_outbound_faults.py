@@ -5,9 +5,10 @@ import os
 import signal
 
 import pytest
-from daemon import Daemon, eventually, holds
+from daemon import Daemon, eventually
 from sshd import make_key, sshd
 from traffic_scene import Consumer, couriers, make_files, names, outbound, states, with_remote
+from waiting import holds
 
 BIG = 48 * 1024 * 1024
 

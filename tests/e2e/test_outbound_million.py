@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 import usage
-from daemon import Daemon, holds
+from daemon import Daemon
 from sshd import sshd
 from traffic_scene import outbound, states, with_remote
+from waiting import holds
 
 from sftpd.audit.event import seal
 from sftpd.clock import SystemClock

@@ -4,8 +4,9 @@ import json
 import shutil
 
 import pytest
-from daemon import Daemon, eventually, holds
+from daemon import Daemon, eventually
 from traffic_scene import names
+from waiting import holds
 
 ROUTES = {
     "done": ('done_file = ".ok"', "settle = 0"),

@@ -3,9 +3,10 @@
 import random
 
 import pytest
-from daemon import Daemon, eventually, holds
+from daemon import Daemon, eventually
 from sshd import sshd
 from traffic_scene import Consumer, make_files, names, outbound, states, with_remote
+from waiting import holds
 
 PATIENCE = 240.0
 

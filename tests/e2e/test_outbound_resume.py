@@ -5,10 +5,11 @@ import os
 import signal
 
 import pytest
-from daemon import Daemon, eventually, holds
+from daemon import Daemon, eventually
 from remote_servers import Relay
 from sshd import sshd
 from traffic_scene import couriers, names, outbound, states, with_remote
+from waiting import holds
 
 SIZE = 48 << 20
 HELD_AFTER = 32 << 20

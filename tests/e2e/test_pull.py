@@ -5,9 +5,10 @@ import random
 import sqlite3
 
 import pytest
-from daemon import Daemon, eventually, holds
+from daemon import Daemon, eventually
 from sshd import sshd
 from traffic_scene import Consumer, inbound, make_files, names, states, with_remote
+from waiting import holds
 
 FILES = 200
 KILLS = 3

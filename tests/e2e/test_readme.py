@@ -9,8 +9,9 @@ from pathlib import Path
 
 import leaks
 import pytest
-from daemon import PATIENCE, SFTPD, holds
+from daemon import PATIENCE, SFTPD
 from sshd import free_port
+from waiting import holds
 
 ROOT = Path(__file__).parents[2]
 START_PATIENCE = 120.0

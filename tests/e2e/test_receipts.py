@@ -7,10 +7,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from daemon import SFTPD, Daemon, eventually, holds
+from daemon import SFTPD, Daemon, eventually
 from receipt_scene import receipts_in, verifies
 from sshd import sshd
 from traffic_scene import inbound, make_files, outbound, states, with_remote
+from waiting import holds
 
 DOCS = (Path(__file__).parents[2] / "docs/receipts.md").read_text()
 COMMANDS = re.findall(r"^```sh\n(.*?)^```$", DOCS, re.MULTILINE | re.DOTALL)

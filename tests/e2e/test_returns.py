@@ -4,9 +4,10 @@ import json
 from collections import Counter
 
 import pytest
-from daemon import Daemon, eventually, holds
+from daemon import Daemon, eventually
 from sshd import sshd
 from traffic_scene import Consumer, make_files, names, outbound, with_remote
+from waiting import holds
 
 PATIENCE = 240.0
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import argon2
 import paramiko
 import pytest
-from daemon import PATIENCE, Daemon, eventually, holds
+from daemon import PATIENCE, Daemon, eventually
+from waiting import holds
 
 ATTEMPTS = 20
 

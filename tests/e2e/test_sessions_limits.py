@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from daemon import PATIENCE, Daemon, eventually, holds
+from daemon import PATIENCE, Daemon, eventually
+from waiting import holds
 
 MIB = 1024 * 1024
 

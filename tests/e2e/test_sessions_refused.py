@@ -7,7 +7,8 @@ from collections.abc import Iterator
 import paramiko
 import pytest
 import sshd
-from daemon import PATIENCE, Daemon, eventually, holds
+from daemon import PATIENCE, Daemon, eventually
+from waiting import holds
 
 from sftpd import __version__
 

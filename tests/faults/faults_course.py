@@ -7,11 +7,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from daemon import Daemon, holds
+from daemon import Daemon
 from faults_crossing import CROSSINGS, PATIENCE, Upload, contents
 from faults_disorder import frozen
 from faults_points import PASSED, REACHED, Board, Order
 from faults_reckoning import BLOCKED, DELIVERED, FAILED, SKIPPED, VANISHED, Reckoning, reckon
+from waiting import holds
 
 from sftpd.exchange.transfer import TransferState
 

@@ -12,10 +12,11 @@ from pathlib import Path
 from typing import Any
 
 import leaks
-from daemon import Daemon, holds
+from daemon import Daemon
 from faults_shore import Shore, visible
 from sshd import Sshd, sshd
 from traffic_scene import inbound, outbound, with_remote
+from waiting import holds
 
 from sftpd.exchange.transfer import FINAL
 

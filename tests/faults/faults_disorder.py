@@ -10,9 +10,9 @@ from pathlib import Path
 
 import leaks
 import pytest
-from daemon import holds
 from faults_crossing import PATIENCE, Crossing
 from faults_reckoning import Tally, reckon
+from waiting import holds
 
 Disorder = Callable[[Crossing], contextlib.AbstractContextManager[object]]
 """What is wrong for as long as it is entered."""

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from daemon import holds
+from waiting import holds
 
 _HERE = Path(__file__).parent
 _MOUNTS = Path("/proc/self/mounts")

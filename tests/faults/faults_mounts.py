@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from daemon import holds
+from waiting import holds
 
 _MIB = 1 << 20
 

@@ -11,13 +11,13 @@ from collections import defaultdict
 from collections.abc import Iterator
 from pathlib import Path
 
-from daemon import holds
 from faults_crossing import CROSSINGS, Crossing, Upload
 from faults_fuse import Layer
 from faults_mounts import small
 from faults_power import Case, Disk, mounted
 from faults_reckoning import Reckoning, reckon
 from faults_shore import Shore, sha256_of, visible
+from waiting import holds
 
 from sftpd.cli import main
 

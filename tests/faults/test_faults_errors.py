@@ -5,13 +5,13 @@ import itertools
 import random
 
 import pytest
-from daemon import holds
 from faults_crossing import CROSSINGS, PATIENCE, Upload
 from faults_disorder import STILL, endure, files, frozen, with_and_without_restart
 from faults_fuse import Layer
 from faults_mounts import linger
 from faults_reckoning import reckon
 from faults_shore import Shore
+from waiting import holds
 
 from sftpd.files.beneath import Root
 from sftpd.files.durable import NotDurableError, sync_file

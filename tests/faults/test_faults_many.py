@@ -3,11 +3,11 @@
 import random
 
 import pytest
-from daemon import holds
 from faults_crossing import CROSSINGS
 from faults_mounts import linger
 from faults_reckoning import reckon
 from namespaces import short_queue
+from waiting import holds
 
 QUEUED = 1024
 MANY, FILES = 100_000, 10_000

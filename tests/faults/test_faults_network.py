@@ -3,11 +3,11 @@
 import contextlib
 
 import pytest
-from daemon import holds
 from faults_crossing import CROSSINGS, PATIENCE
 from faults_disorder import endure, files, with_and_without_restart
 from faults_mounts import linger
 from faults_network import own_network, without
+from waiting import holds
 
 BIG = 16 << 20
 LOSS = 20

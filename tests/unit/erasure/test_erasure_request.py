@@ -2,7 +2,7 @@
 
 import pytest
 
-from sftpd.erasure.request import ANSWERED, TRANSITIONS, State, Trigger, step
+from sftpd.erasure.request import ANSWERED, COMMANDS, TRANSITIONS, State, Trigger, step
 from sftpd.errors import RefusedError
 
 STRAIGHT = [
@@ -58,4 +58,22 @@ def test_an_illegal_step_names_what_is_allowed(state: State) -> None:
         with pytest.raises(RefusedError) as refused:
             step(state, trigger)
         assert refused.value.reason == "ERASURE_STATE"
-        assert all(allowed in str(refused.value) for allowed in TRANSITIONS[state])
+        assert all(
+            COMMANDS[trigger] in str(refused.value) for trigger in COMMANDS if trigger in TRANSITIONS[state]
+        )
+
+
+@pytest.mark.parametrize(
+    ("state", "trigger", "what", "remedy"),
+    [
+        (State.RECEIVED, Trigger.RUN, "does not allow run", "it allows sftpd erasure identity, find, deny"),
+        (State.EXECUTING, Trigger.SEARCH, "does not allow find", "it allows sftpd erasure run"),
+        (State.NOTIFYING, Trigger.RUN, "does not allow run", "it goes on by itself"),
+        (State.CLOSED, Trigger.DENY, "does not allow deny", "it is final"),
+    ],
+)
+def test_a_refusal_names_commands(state, trigger, what, remedy) -> None:
+    with pytest.raises(RefusedError) as refused:
+        step(state, trigger)
+    assert refused.value.what.endswith(what)
+    assert refused.value.remedy == remedy

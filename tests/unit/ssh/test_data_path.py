@@ -4,14 +4,13 @@ import contextlib
 import hashlib
 import os
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import paramiko
 import pytest
 from account_sessions import close
 from ssh_scene import connected
+from waiting import until
 
 from sftpd.sftp.requests import OpenFlag
 from sftpd.sftp.wire import frame, string, uint32, uint64
@@ -21,13 +20,6 @@ MIB = 1 << 20
 CIPHERS = ["aes128-gcm@openssh.com", "aes256-gcm@openssh.com"]
 INIT = frame(1, uint32(3))
 WRITING = uint32(OpenFlag.WRITE | OpenFlag.CREATE | OpenFlag.TRUNCATE)
-
-
-def wait_until(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 60
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def subsystem(client: paramiko.Transport, **options: int) -> paramiko.Channel:
@@ -107,7 +99,7 @@ def test_a_client_that_never_reads_while_it_writes_is_not_deadlocked(tmp_path: P
         assert not sender.is_alive()
         # All is sent and nothing was read: what is owed waits as requests, not as data.
         served = server.channels[0]
-        wait_until(lambda: served.busy)
+        until(lambda: served.busy)
         assert server.transport.wire._out.pending < 2 * MIB
         for number in range(2, 2000):
             reply = packet(channel)
@@ -158,7 +150,7 @@ def test_several_channels_are_served_at_once_and_end_by_themselves(tmp_path: Pat
         clients[0].close()
         for number, sftp in enumerate(clients[1:], 1):
             assert sftp.stat(f"/upload/f{number}").st_size == 100_000
-        wait_until(lambda: server.transport.count_channels() == 3)
+        until(lambda: server.transport.count_channels() == 3)
 
 
 def test_eof_close_and_a_new_channel_during_a_key_exchange(tmp_path: Path) -> None:
@@ -187,7 +179,7 @@ def test_a_reader_that_stalls_costs_no_memory_and_then_gets_all(tmp_path: Path) 
         for number in range(200):
             channel.sendall(frame(5, uint32(number), string(handle), uint64(0), uint32(261_120)))
         wire, served = server.transport.wire, server.channels[0]
-        wait_until(lambda: wire._out.pending > 256 * 1024 and served.busy)
+        until(lambda: wire._out.pending > 256 * 1024 and served.busy)
         assert wire._out.pending < MIB
         assert sum(map(len, served._parked)) < 200 * 100
         client.sock.reads.set()
@@ -203,7 +195,7 @@ def test_more_than_the_window_ends_the_connection(tmp_path: Path) -> None:
         monitor_gone = server.channels[0]
         monitor_gone._in_window = 10
         channel.sendall(frame(16, uint32(1), string(b"/")))
-        wait_until(lambda: not client.is_active())
+        until(lambda: not client.is_active())
 
 
 def test_keys_that_change_all_the_time_end_the_connection(tmp_path: Path) -> None:
@@ -211,5 +203,5 @@ def test_keys_that_change_all_the_time_end_the_connection(tmp_path: Path) -> Non
         with contextlib.suppress(paramiko.SSHException, EOFError):
             for _ in range(40):
                 client.renegotiate_keys()
-        wait_until(lambda: not server.thread.is_alive())
+        until(lambda: not server.thread.is_alive())
         assert "all the time" in str(server.transport.get_exception())
