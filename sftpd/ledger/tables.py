@@ -120,7 +120,7 @@ kept_file = sa.Table(
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("renamed_to", sa.LargeBinary),  # while it is being renamed or moved aside
     sa.Column("changed_at", Instant, nullable=False),
-    sa.Index(None, "path", "link"),
+    sa.Index(None, "path", "link", "state"),
     sa.Index(None, "link", "folder", "received_at"),
     sa.Index(None, "state", "received_at"),
     sa.Index(

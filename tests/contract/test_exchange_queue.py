@@ -434,7 +434,7 @@ LOOK_UPS = {
     turn_records._LATER: "ix_transfer_turn (link=? AND route=? AND rank=? AND not_before",
     records._ON_THEIR_WAY: "ix_transfer_path_route_link (path=? AND route=? AND link=?)",
     records._BEING_PLACED: "ix_transfer_state_not_before (state=?)",  # few are at once
-    records._REPLACE: "ix_kept_file_path_link (path=? AND link=?)",
+    records._REPLACE: "ix_kept_file_path_link_state (path=? AND link=? AND state=?)",
 }
 """What the queue asks for each group of files, and how SQLite says that it finds it."""
 

@@ -11,4 +11,6 @@ def upgrade() -> None:
     op.drop_index(op.f("ix_transfer_link_route_path"), "transfer")
     op.create_index(op.f("ix_transfer_path_route_link"), "transfer", ["path", "route", "link"], unique=False)
     op.drop_index(op.f("ix_kept_file_link_folder_path"), "kept_file")
-    op.create_index(op.f("ix_kept_file_path_link"), "kept_file", ["path", "link"], unique=False)
+    op.create_index(
+        op.f("ix_kept_file_path_link_state"), "kept_file", ["path", "link", "state"], unique=False
+    )
