@@ -7,6 +7,7 @@ looks whether it is gone, and records that. Its events then go into the audit lo
 """
 
 import argparse
+import gc
 import os
 import resource
 import statistics
@@ -138,6 +139,7 @@ def main() -> None:
             instance = Instance(folder / f"run-{number}")
             instance.receive(arguments.files)
             os.sync()
+            gc.freeze()  # as the daemon does when it begins to serve
             costs["run"].time(arguments.files, instance.run)
             costs["log"].time(arguments.files, instance.sequencer.drain)
             instance.close()

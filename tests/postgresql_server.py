@@ -33,7 +33,7 @@ class Server:
     """A PostgreSQL server in a temporary folder, on a Unix socket; its text sorts as English does."""
 
     def __init__(self, folder: Path) -> None:
-        self._folder = folder
+        self.folder = folder
         self._made: set[str] = set()
         # It refuses to run as root.
         self._as = {"user": _NOBODY, "group": _NOBODY, "extra_groups": []} if os.getuid() == 0 else {}
@@ -50,17 +50,22 @@ class Server:
             self._process = subprocess.Popen(argv, cwd=folder, stdout=log, stderr=log, **self._as)
         self._await()
         self._run(f"CREATE DATABASE {_TEMPLATE}")
-        engine = open_engine(self._url(_TEMPLATE))
+        engine = open_engine(_url(folder, _TEMPLATE))
         migrate(engine)
         engine.dispose()
 
     def url(self, path: Path, *, empty: bool = False) -> str:
         """The database that stands for the file `path`, with its schema unless it is to be made `empty`."""
-        name = "ledger_" + hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+        name = _name(path)
         if name not in self._made:
             self._run(f"CREATE DATABASE {name}" + ("" if empty else f" TEMPLATE {_TEMPLATE}"))
             self._made.add(name)
-        return self._url(name)
+        return _url(self.folder, name)
+
+    def copy(self, path: Path, copy: Path) -> None:
+        """Have the database of `copy` be as that of `path`, which nobody uses."""
+        self._run(f"CREATE DATABASE {_name(copy)} TEMPLATE {_name(path)}")
+        self._made.add(_name(copy))
 
     def forget(self) -> None:
         """Drop every database that was asked for."""
@@ -76,11 +81,8 @@ class Server:
         self._process.terminate()
         self._process.wait()
 
-    def _url(self, database: str) -> str:
-        return f"postgresql+psycopg://sftpd@/{database}?host={self._folder}"
-
     def _run(self, statement: str) -> None:
-        with psycopg.connect(f"host={self._folder} user=sftpd dbname=postgres", autocommit=True) as conn:
+        with psycopg.connect(f"host={self.folder} user=sftpd dbname=postgres", autocommit=True) as conn:
             conn.execute(statement)
 
     def _await(self) -> None:
@@ -90,8 +92,21 @@ class Server:
                 return self._run("SELECT 1")
             except psycopg.OperationalError:
                 if self._process.poll() is not None or time.monotonic() > deadline:
-                    raise RuntimeError((self._folder / "log").read_text()) from None
+                    raise RuntimeError((self.folder / "log").read_text()) from None
                 time.sleep(0.02)
+
+
+def url_in(folder: Path, path: Path) -> str:
+    """The database that stands for the file `path`, where a server runs in `folder` and has made it."""
+    return _url(folder, _name(path))
+
+
+def _name(path: Path) -> str:
+    return "ledger_" + hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+
+
+def _url(folder: Path, database: str) -> str:
+    return f"postgresql+psycopg://sftpd@/{database}?host={folder}"
 
 
 @pytest.fixture(scope="session")

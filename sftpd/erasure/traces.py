@@ -106,8 +106,7 @@ def _left_without_file(conn: sa.Connection, copies: list[str]) -> list[str]:
 
 def _at(link: str, place: Place) -> tuple[sa.ColumnElement[bool], ...]:
     folder, path = place
-    at = (_file.c.link == link, _file.c.folder == folder, _file.c.path == b"/".join(path))
-    return (*at, _file.c.state == "present")
+    return (*tables.at_place(link, folder, b"/".join(path)), _file.c.state == "present")
 
 
 def _drop_openings(unit: Unit, link: str, place: Place, old: Fingerprint | None, *fields: str) -> list[str]:

@@ -58,7 +58,7 @@ class Changes:
 
         Raises RefusedError `HELD`.
         """
-        here = (_file.c.link == self._link, _file.c.folder == at.folder, _file.c.path == join(at.parts))
+        here = tables.at_place(self._link, at.folder, join(at.parts))
         query = sa.select(_file.c.id).where(*here, _file.c.state == "present")
         with self._places.alone(at.folder, at.parts):
             with self._ledger.read() as conn:
@@ -201,5 +201,5 @@ class Changes:
         self._finish(at, unit, state="present", path=join(to), renamed_to=None)
 
     def _row(self, at: Published, *states: str) -> sa.Update:
-        where = (_file.c.link == self._link, _file.c.folder == at.folder, _file.c.path == join(at.parts))
+        where = tables.at_place(self._link, at.folder, join(at.parts))
         return _file.update().where(*where, _file.c.state.in_(states))

@@ -74,7 +74,7 @@ class Keeping:
         """
         if not (self._puts_aside and self._is_file(folder, parts) and self.covers(folder, parts)):
             return False
-        where = (_file.c.link == self._link, _file.c.folder == folder, _file.c.path == join(parts))
+        where = tables.at_place(self._link, folder, join(parts))
 
         def intend(unit: Unit) -> tuple[str, Parts] | None:
             query = sa.select(_file.c.id).where(*where, _file.c.state == "present")

@@ -35,9 +35,7 @@ _GET_SOME = Statement(sa.select(_t).where(_t.c.id.in_(_ID)))
 _STATES = Statement(sa.select(_t.c.id, _t.c.state).where(_t.c.id.in_(_ID)))
 _FORGET = Statement(_file.delete().where(_file.c.id == sa.bindparam("transfer")))
 _AT = (
-    _file.c.link == sa.bindparam("link_"),
-    _file.c.folder == sa.bindparam("folder_"),
-    _file.c.path == sa.bindparam("path_"),
+    *tables.at_place(sa.bindparam("link_"), sa.bindparam("folder_"), sa.bindparam("path_")),
     _file.c.state == "present",
 )
 """The file in our care at a place."""

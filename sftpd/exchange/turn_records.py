@@ -26,12 +26,15 @@ _NEXT = Statement(
     .limit(sa.bindparam("limit"))
 )
 _LATER = Statement(
-    sa.select(sa.func.min(_t.c.not_before)).where(
+    sa.select(_t.c.not_before)
+    .where(
         _t.c.link == sa.bindparam("link"),
         _t.c.route == sa.bindparam("route"),
         _t.c.rank == sa.bindparam("rank"),
         _t.c.not_before > sa.bindparam("now"),
     )
+    .order_by(_t.c.not_before)
+    .limit(1)
 )
 
 
@@ -47,8 +50,8 @@ def due(conn: sa.Connection, link: str, route: str, now: datetime, limit: int) -
 
 def next_turn(conn: sa.Connection, link: str, route: str, now: datetime) -> datetime | None:
     """When, after `now`, the turn of another outbound transfer of a route comes."""
-    rows = [_LATER.fetch(conn, link=link, route=route, rank=rank, now=now)[0][0] for rank in RANKS]
-    return min((tables.instant(at) for at in rows if at is not None), default=None)
+    rows = [_LATER.fetch(conn, link=link, route=route, rank=rank, now=now) for rank in RANKS]
+    return min((tables.instant(at) for found in rows for (at,) in found), default=None)
 
 
 def returning(conn: sa.Connection, link: str) -> list[TransferId]:

@@ -1,5 +1,7 @@
 """The tables of the ledger, for SQLite and PostgreSQL alike."""
 
+from typing import Any
+
 import sqlalchemy as sa
 
 from sftpd.ledger.erasure_tables import erasure_content as erasure_content
@@ -72,7 +74,7 @@ transfer = sa.Table(
     sa.Column("not_before", Instant),  # while it waits for its turn: when that comes
     sa.Column("began_at", Instant, nullable=False),
     sa.Column("changed_at", Instant, nullable=False),
-    sa.Index(None, "link", "route", "path"),
+    sa.Index(None, "path", "route", "link"),
     sa.Index(None, "peer", "began_at"),
     sa.Index(None, "state", "not_before"),
     sa.Index(
@@ -118,7 +120,7 @@ kept_file = sa.Table(
     sa.Column("state", sa.Text, nullable=False),
     sa.Column("renamed_to", sa.LargeBinary),  # while it is being renamed or moved aside
     sa.Column("changed_at", Instant, nullable=False),
-    sa.Index(None, "link", "folder", "path"),
+    sa.Index(None, "path", "link", "state"),
     sa.Index(None, "link", "folder", "received_at"),
     sa.Index(None, "state", "received_at"),
     sa.Index(
@@ -130,6 +132,17 @@ kept_file = sa.Table(
 )
 """Files under our care until they are disposed of: received, sent, failed, offered, parts of uploads, and
 copies in the vault."""
+
+
+def at_place(link: Any, folder: Any, path: Any) -> tuple[sa.ColumnElement[bool], ...]:
+    """What is true of a kept file at a place.
+
+    The folder is compared in a form that no index has: while PostgreSQL knows nothing of the rows, it takes
+    the index that begins with link and folder to be as good as that of the path, and reads the whole folder.
+    """
+    file = kept_file.c
+    return file.path == path, file.link == link, file.folder.concat(sa.literal_column("''")) == folder
+
 
 hold = sa.Table(
     "hold",

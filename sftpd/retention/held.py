@@ -116,7 +116,7 @@ def has_peer(conn: sa.Connection, link: str, peer: str) -> bool:
 
 def _at(conn: sa.Connection, now: datetime, link: str, folder: str, path: bytes) -> Kept:
     """What is known of the file at a path."""
-    found = kept_files(conn, _file.link == link, _file.folder == folder, _file.path == path, with_peers=True)
+    found = kept_files(conn, *tables.at_place(link, folder, path), with_peers=True)
     if found:
         return found[0]
     unrecorded = Kept(id="", link=link, folder=folder, path=path, source="", received_at=now)

@@ -11,6 +11,7 @@ import zipfile
 from pathlib import Path
 
 import erasure_scene
+import ledgers
 import pytest
 from corpus import build
 from erasure_scene import JAN, KEY, RECEIVED, Scene
@@ -293,7 +294,6 @@ def receive(scene: Scene, file: str, path: Path) -> None:
     scene.ledger.write(lambda unit: unit.conn.execute(tables.opening.insert(), openings))
 
 
-@pytest.mark.sqlite
 @pytest.mark.parametrize("every", [3, pytest.param(1, marks=pytest.mark.soak)])
 def test_kill_9_at_any_step_of_a_run_is_finished_by_the_next(tmp_path, stage_of, every):
     """Each step of the run is the last of a process of its own, on a copy of the same beginning."""
@@ -339,6 +339,7 @@ def deliver(scene: Scene, transfer: str, content: str) -> None:
 def run(stage: Stage, beginning: Path, place: Path, request: str, step: int) -> str:
     """Run the request on a copy of a scene in a process that is killed at `step`; returns what it printed."""
     shutil.copytree(beginning, place)
+    ledgers.copied(beginning / "ledger.db", place / "ledger.db")
     ended = stage.play(place, request, step)
     assert ended.status == (0 if step < 0 else -signal.SIGKILL), ended.errors
     return ended.output

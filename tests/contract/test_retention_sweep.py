@@ -227,7 +227,6 @@ def test_a_report_row_says_why_when_and_what(scene):
     assert scene.desk.report("other") == []
 
 
-@pytest.mark.sqlite
 @pytest.mark.parametrize("when_left", [499, 420, 300, 130])
 def test_after_a_kill_recovery_ends_what_was_begun_and_no_more(tmp_path, when_left):
     scene = Scene(tmp_path)
