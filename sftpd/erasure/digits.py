@@ -1,4 +1,4 @@
-"""What identifies somebody by digits alone: citizen service numbers and Dutch telephone numbers.
+"""What identifies somebody by digits: citizen service numbers, Dutch telephone numbers, postcodes and dates.
 
 Digits are read as **chains**: runs of them with up to three characters between two that are no letters.
 A number begins with a run, or behind what may stand before it there, and ends with one.
@@ -8,10 +8,21 @@ import re
 from collections.abc import Iterable
 from functools import lru_cache
 
-_CHAIN = re.compile(r"[0-9](?<![0-9].)[0-9]*+(?:(?:\W{1,3}+[0-9]++)++|(?<=[0-9]{8}))", re.DOTALL)
+from sftpd.erasure.addresses import POSTCODE_LETTERS
+from sftpd.erasure.dates import BEFORE_MONTH, MONTH_STARTS, ORDINALS, compact, in_runs, named
+
+_TAIL = rf"(?:{BEFORE_MONTH}(?:{'|'.join(MONTH_STARTS)})|{POSTCODE_LETTERS}(?![a-z]))"
+"""What makes a date or a postcode of the digits before it."""
+_CHAIN = re.compile(
+    rf"[0-9](?<![0-9].)[0-9]*+(?:(?:\W{{1,3}}+[0-9]++)++(?:{_TAIL})?|{_TAIL}|(?<=[0-9]{{8}}))", re.DOTALL
+)
+_TO_LAST_DIGIT = re.compile(".*[0-9]", re.DOTALL)
+_POSTCODE = re.compile(rf"([1-9][0-9]{{3}})({POSTCODE_LETTERS})\Z")
 _RUN = re.compile(r"[0-9]+")
 _BSN_DIGITS = 9
 _FEWEST_DIGITS, _MOST_DIGITS = 8, 14
+_SHORTEST = len("1-5-80")
+"""Characters of a chain of several runs."""
 _USUAL = 40
 """Characters of a chain, such as a date and a time, that is met again and again."""
 
@@ -51,6 +62,7 @@ def enter_solid(entries: set[str], numbers: Iterable[str]) -> None:
         elif size == _BSN_DIGITS - 1:
             if _is_bsn("0" + digits):
                 entries.add(f"bsn\00{digits}")
+            entries.update(f"date\0{date}" for date in compact(digits))
         elif _BSN_DIGITS < size <= _MOST_DIGITS:
             _enter_phone(entries, digits)
 
@@ -61,8 +73,10 @@ def enter_chains(entries: set[str], text: str) -> None:
     solid = [chain for chain in chains if chain.isdecimal()]
     enter_solid(entries, solid)
     for chain in chains.difference(solid):
-        if len(chain) > _FEWEST_DIGITS:
-            entries.update(_usual(chain) if len(chain) <= _USUAL else _parted(chain))
+        if len(chain) >= _SHORTEST:
+            entries.update(_usual(chain) if len(chain) <= _USUAL else _told(chain))
+    if any(chain[-3:] in MONTH_STARTS or chain[-2:] in ORDINALS for chain in chains):
+        entries.update(f"date\0{date}" for date in named(text))
 
 
 def _is_bsn(digits: str) -> bool:
@@ -75,9 +89,30 @@ def _enter_phone(entries: set[str], digits: str) -> None:
         entries.add(f"phone\0{_DUTCH}{national}")
 
 
-def _parted(chain: str) -> frozenset[str]:
-    """What a chain of several runs may be."""
+def _told(chain: str) -> frozenset[str]:
+    """What a chain may be, or what stands behind one makes of it."""
     entries: set[str] = set()
+    if not chain[-1].isdecimal():
+        if postcode := _POSTCODE.search(chain):
+            entries.add(f"postcode\0{postcode[1]}{postcode[2].strip()}")
+        chain = _to_last_digit(chain)
+    if chain.isdecimal():
+        enter_solid(entries, [chain])
+    else:
+        _enter_parted(entries, chain)
+    return frozenset(entries)
+
+
+_usual = lru_cache(4096)(_told)
+
+
+def _to_last_digit(chain: str) -> str:
+    found = _TO_LAST_DIGIT.match(chain)
+    return found[0] if found else ""
+
+
+def _enter_parted(entries: set[str], chain: str) -> None:
+    """Enter what a chain of several runs may be."""
     runs, gaps = _RUN.findall(chain), [*_RUN.split(chain)[1:-1], ""]
     for first in range(len(runs)):
         digits, is_bsn = "", not (first and gaps[first - 1] == ".")
@@ -91,7 +126,4 @@ def _parted(chain: str) -> frozenset[str]:
                 break
             # Single spaces and dots alone part a BSN, which does not begin behind a dot.
             is_bsn = is_bsn and (gaps[last] == "." or (len(gaps[last]) == 1 and gaps[last].isspace()))
-    return frozenset(entries)
-
-
-_usual = lru_cache(4096)(_parted)
+    entries.update(f"date\0{date}" for date in in_runs(runs, gaps))

@@ -176,9 +176,9 @@ def test_who_is_found_in_a_file_of_any_format_has_a_token_of_it(told, labels):
                 assert any(each in packed for each in wanted(person, KEY) or ()), (name, person.plain())
 
 
-def test_a_text_without_anybody_has_no_token():
+def test_a_text_without_anybody_has_no_token_but_of_its_dates():
     text = "kerk 12, 2024-01-15T10:22:03; 1.234,50 eur; iso 27001, klant tevreden; a@b; nl 12"
-    assert list(entries_in(text)) == []
+    assert entries_in(text) == {"date\0" + "2024-01-15", "date\0" + "2024 12"}
     assert list(number_entries(text)) == []
 
 
