@@ -132,8 +132,8 @@ def noting(
     return replace(identifier, _finder=found, _record=found_in_record if identifier.is_spread else None)
 
 
-def recalled(knows: Finder, knows_record: RecordFinder) -> Identifier:
-    """What stands for a person of whom only is known which texts and records carried them."""
+def recalled(knows: Finder, knows_record: RecordFinder | None) -> Identifier:
+    """What stands for a person of whom only is known which texts, and which records if any, carried them."""
     return Identifier("recalled", "", knows, lambda _text: True, knows_record)
 
 

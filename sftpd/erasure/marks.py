@@ -37,7 +37,13 @@ class Marks:
 
     def note_record(self, fields: Sequence[Field]) -> None:
         """Add the mark of a record that carried the person between its fields."""
+        self._add(self._mark_of(()))
         self._add(self._mark_of(fields))
+
+    @property
+    def has_records(self) -> bool:
+        """Whether there are marks of records: these say so by one of their own."""
+        return self._mark_of(()) in self._known
 
     def knows(self, text: str, label: str) -> bool:
         """Whether the mark of a text is among them."""

@@ -132,7 +132,7 @@ def _marks(question: Question, fds: tuple[int, ...]) -> Marks | None:
 def _identifiers(question: Search | Redact | Repeat | Show | Which, marks: Marks | None) -> list[Identifier]:
     if isinstance(question, Repeat):
         assert marks is not None
-        return [recalled(marks.knows, marks.knows_record)]
+        return [recalled(marks.knows, marks.knows_record if marks.has_records else None)]
     kinds = kinds_by_label(question.layouts)
     known = [under(parse_identifier(plain), kinds) for plain in question.identifiers]
     if marks is None:
