@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from sftpd.erasure.entries import entries_in, number_entries
+from sftpd.erasure.entries import entries_in, labelled_entries, number_entries
 from sftpd.erasure.formats.detect import detect
 from sftpd.erasure.formats.model import Inquiry, UnsearchableError
 from sftpd.erasure.identifiers import Identifier, carries, fold, parse_identifier, possible
@@ -110,6 +110,26 @@ def test_every_number_of_ours_that_a_text_can_be_read_as_has_its_token(text, dat
     for told, label in ((f"klant{text}", ""), (text, "klant nr"), (text, f"klant {text}")):
         if person is not None and person.matches(told, label):
             assert is_among(person, tokens_of(told, label))
+
+
+PIECES = st.sampled_from(("k", "n", "1", "9", "/", ".", "-", "_", " ", ":", "r", "\n", "klant", "nr"))
+
+
+@given(
+    st.sets(st.lists(PIECES, max_size=7).map("".join), max_size=5),
+    st.sampled_from(("klant", "klant nr", "x.customer_id", "klant 9", "klant 1", "staff no", "naam")),
+    st.data(),
+)
+def test_many_texts_under_one_label_have_what_each_of_them_has(texts, label, data):
+    entries = labelled_entries({fold(text) for text in texts}, label)
+    for text in texts:
+        start = data.draw(st.integers(0, len(text)))
+        for kind in ("customer", "employee"):
+            person = known(kind, text[start : data.draw(st.integers(start, len(text)))])
+            if person is not None and person.matches(text, label):
+                assert f"{kind}\0{person.value}" in entries
+    few = {"7", "k-1", "x9_2"}
+    assert labelled_entries(few, "klant nr") == {f"customer\0{each}" for each in few}
 
 
 def _csv(rows: list[list[str]], delimiter: str) -> bytes:
