@@ -45,13 +45,14 @@ class _House(NamedTuple):
 
 
 class _Forms(NamedTuple):
-    """What finds an address: the postcode, postcode and number beside each other, and the number."""
+    """What finds an address: the postcode, the number beside it, behind a street and by itself."""
 
     house: _House
     postcode: re.Pattern[str]
     beside: re.Pattern[str]
     street: re.Pattern[str]
     alone: re.Pattern[str]
+    hint: Hint
 
 
 def address(value: str) -> str | None:
@@ -86,7 +87,7 @@ def certain_address(value: str) -> tuple[Finder, Hint, RecordFinder]:
             )
         )
 
-    return found, lambda text: forms.postcode.search(text) is not None, found_in_record
+    return found, forms.hint, found_in_record
 
 
 def possible_addresses(value: str) -> Mapping[Why, tuple[Finder, Hint, RecordFinder]]:
@@ -105,7 +106,7 @@ def possible_addresses(value: str) -> Mapping[Why, tuple[Finder, Hint, RecordFin
         told = streets or [text for _, text in fields if len(text) <= _LONGEST]
         return any(forms.alone.search(text) for text in told)
 
-    return {Why.HOUSE: (found, lambda text: forms.postcode.search(text) is not None, found_in_record)}
+    return {Why.HOUSE: (found, forms.hint, found_in_record)}
 
 
 @lru_cache(maxsize=64)
@@ -118,6 +119,7 @@ def _forms(value: str) -> _Forms:
         parts = re.findall("[a-z]+|[0-9]+", addition)
         core += (r"[\s/-]{1,3}" if parts[0].isdigit() else r"[\s/-]{0,3}") + r"[\s/-]{0,3}".join(parts)
         after = r"(?![^\W_])"
+    every = re.compile(at)
     return _Forms(
         _House(number, addition),
         re.compile(rf"(?<![^\W_]){at}(?![^\W\d_])"),
@@ -126,6 +128,7 @@ def _forms(value: str) -> _Forms:
         ),
         re.compile(rf"\s*[^\W\d_]{{2}}.{{0,{_LONGEST}}}{_BEFORE}{core}\s*", re.DOTALL),
         re.compile(rf"(?<![^\W_]){number}(?![0-9]|[-/.:,][0-9]{{2}})"),
+        lambda text: every.search(text) is not None,
     )
 
 

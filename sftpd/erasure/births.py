@@ -7,7 +7,7 @@ stand in fields beside each other. A form of the name that only may be the perso
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from sftpd.erasure.dates import has_one, pattern_of, taken_from
+from sftpd.erasure.dates import has_one, hint_of, pattern_of, taken_from
 from sftpd.erasure.finder import Field, Finder, Hint, RecordFinder, Why
 from sftpd.erasure.names import certain_name, possible_names, words_of
 from sftpd.erasure.spelling import plain
@@ -44,6 +44,7 @@ def certain_birth(value: str) -> tuple[Finder, Hint, RecordFinder]:
     """The finder of a name and date in their normal form."""
     name, _, date = value.rpartition(" ")
     pattern = pattern_of(date)
+    hint = hint_of(date, pattern)  # of the name there may be nothing in what is looked at together
     find, may = certain_name(name)
 
     def named(text: str) -> bool:
@@ -60,13 +61,14 @@ def certain_birth(value: str) -> tuple[Finder, Hint, RecordFinder]:
             and (any(map(named, texts)) or any(map(named, _joined(texts))))
         )
 
-    return found, _hint(pattern), found_in_record
+    return found, hint, found_in_record
 
 
 def possible_births(value: str) -> Mapping[Why, tuple[Finder, Hint, RecordFinder]]:
     """The finders of what only may be the person: a possible form of the name, or a date further off."""
     name, _, date = value.rpartition(" ")
     pattern = pattern_of(date)
+    hint = hint_of(date, pattern)
     find, _ = certain_name(name)
     words = {word.replace("'", "") for word in words_of(name)}
 
@@ -82,7 +84,7 @@ def possible_births(value: str) -> Mapping[Why, tuple[Finder, Hint, RecordFinder
             texts = _told(pattern, fields)
             return bool(texts) and also(texts)
 
-        return found, _hint(pattern), found_in_record
+        return found, hint, found_in_record
 
     def form_of(form: Finder) -> tuple[Finder, Hint, RecordFinder]:
         def has(text: str) -> bool:
@@ -95,11 +97,6 @@ def possible_births(value: str) -> Mapping[Why, tuple[Finder, Hint, RecordFinder
         **{why: form_of(form) for why, (form, _) in possible_names(name).items()},
         Why.FIELDS: finders(lambda _text: False, in_fields),
     }
-
-
-def _hint(pattern: re.Pattern[str]) -> Hint:
-    # A name may be further off than what is looked at together.
-    return lambda text: pattern.search(text) is not None
 
 
 def _told(pattern: re.Pattern[str], fields: Sequence[Field]) -> list[str]:

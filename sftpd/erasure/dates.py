@@ -5,7 +5,7 @@ A date is known as `1980-05-17`. Where both could be meant the day stands before
 
 import re
 from calendar import monthrange
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 _MONTHS = (
     "jan(?:uari|uary)?",
@@ -40,6 +40,8 @@ MONTH_STARTS = tuple(_MONTH_OF)
 """What the name of a month begins with."""
 ORDINALS = ("st", "nd", "rd", "th")
 """What may stand behind a day."""
+_BEFORE_YEAR, _AFTER_YEAR = 40, 20
+"""Characters that a date has before and behind its year, at most."""
 _CENTURIES = frozenset(("18", "19", "20"))
 _DAYS = frozenset(
     f"{month:02}{day:02}" for month in range(1, 13) for day in range(1, monthrange(2000, month)[1] + 1)
@@ -110,6 +112,22 @@ def pattern_of(date: str) -> re.Pattern[str]:
     return re.compile(
         rf"{_ALONE}(?:(?<![0-9][-/.])(?:{'|'.join(barred)}){_ENDS_BARRED}|(?:{'|'.join(others)}){_ENDS})"
     )
+
+
+def hint_of(date: str, pattern: re.Pattern[str]) -> Callable[[str], bool]:
+    """What says, and fast, whether a folded text may have a date, which `pattern` finds: by its year."""
+    year = date[:4]
+    long = re.compile(year)
+    short = re.compile(rf"{year[2:]}(?<![0-9]{year[2:]})(?![^\W_])")
+
+    def may(text: str) -> bool:
+        return any(
+            pattern.search(text, max(0, found.start() - _BEFORE_YEAR), found.end() + _AFTER_YEAR)
+            for year in (long, short)
+            for found in year.finditer(text)
+        )
+
+    return may
 
 
 def keys_of(date: str) -> tuple[str, ...]:

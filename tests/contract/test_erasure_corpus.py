@@ -73,7 +73,8 @@ def erase_parts(root, files: int, seed: int) -> None:
         assert (signed.second_search.remaining, signed.possible_kept) == (0, len(possible))
     forms = Counter(given.forms.values())
     assert forms.keys() == (person_parts.IN_TEXTS | person_parts.IN_FIELDS).keys()
-    print(f"{files} files, {person_corpus.count(given.files.values())} records of hers, {forms}")
+    hers = person_corpus.count(given.files.values())
+    print(f"{files} files, {hers} records of hers, written in {len(given.forms)} ways")
     print(f"{len(possible)} possible ones kept, {len(unread)} files nested too deep and listed as such")
 
 
