@@ -6,6 +6,7 @@ A date is known as `1980-05-17`. Where both could be meant the day stands before
 import re
 from calendar import monthrange
 from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache
 
 _MONTHS = (
     "jan(?:uari|uary)?",
@@ -62,11 +63,10 @@ _ENDS = r"(?![^\W_])"
 _ENDS_BARRED = rf"(?:(?=t[0-9])|(?=z(?![^\W_]))|(?![^\W_]))(?!{_BAR}[0-9])"
 """Behind a date in digits its time may stand, or that of its zone (ISO 8601)."""
 
-_GAPS = re.compile(_GAP)
-_WIDE_GAPS = re.compile(_WIDE)
-_SHORT_GAPS = re.compile(_BAR)
-_APOSTROPHE_GAPS = re.compile(rf"{_BAR}'?")
-_DAY_GAPS = re.compile(_AFTER_DAY)
+_BARS = frozenset("-/.\u2010\u2013")
+_SHORT_BARS = _BARS | {f"{bar}'" for bar in _BARS}
+_BARS_OR_NONE = _BARS | {""}
+"""What parts three numbers of a date, but for white space around it."""
 _ANY_MONTH = "|".join(_MONTHS)
 _NAMED = re.compile(rf"([0-9]{{1,2}}){BEFORE_MONTH}({_ANY_MONTH})(?={_AFTER_MONTH}([0-9]{{2,4}}))")
 _MONTH_FIRST = re.compile(rf"({_ANY_MONTH}){_NEAR}(?=([0-9]{{1,2}}){_NTH}{_AFTER_DAY}([0-9]{{4}}))")
@@ -77,6 +77,7 @@ _ANY = re.compile(
 )
 
 
+@lru_cache(4096)
 def date_of(year: str, month: str | int, day: str) -> str | None:
     """The date of a year in two or four digits, a month and a day; None where there is none such."""
     if len(year) == 4 and year[:2] not in _CENTURIES:
@@ -118,7 +119,7 @@ def hint_of(date: str, pattern: re.Pattern[str]) -> Callable[[str], bool]:
     """What says, and fast, whether a folded text may have a date, which `pattern` finds: by its year."""
     year = date[:4]
     long = re.compile(year)
-    short = re.compile(rf"{year[2:]}(?<![0-9]{year[2:]})(?![^\W_])")
+    short = re.compile(rf"{year[2:]}(?<![0-9]{year[2:]})(?![0-9])")
 
     def may(text: str) -> bool:
         return any(
@@ -136,38 +137,38 @@ def keys_of(date: str) -> tuple[str, ...]:
     return date, date[2:], f"{year} {day}"
 
 
-def in_runs(runs: Sequence[str], gaps: Sequence[str]) -> Iterator[str]:
-    """The keys of dates in runs of digits, `gaps` behind each, of which two are the month or day."""
-    for at in range(len(runs) - 1):
-        first, second = runs[at : at + 2]
-        if (
-            len(first) <= 2
-            and len(second) == 4
-            and second[:2] in _CENTURIES
-            and _DAY_GAPS.fullmatch(gaps[at])
-        ):
-            yield f"{second} {first.zfill(2)}"
-        if at + 2 < len(runs):
-            yield from _three(runs[at : at + 3], gaps[at : at + 2])
-    for run in runs:
-        if len(run) == 8:
-            yield from compact(run)
-
-
-def _three(runs: Sequence[str], gaps: Sequence[str]) -> Iterator[str]:
-    first, second, third = runs
-    sizes = len(first), len(third)
-    if len(second) > 2 or not (sizes[0] <= 2 or sizes == (4, 1) or sizes == (4, 2)):
-        return
+def in_runs(runs: Sequence[str], gaps: Sequence[str]) -> list[str]:
+    """The keys of dates in runs of digits, with `gaps` behind each."""
     found: list[str | None] = []
-    if all(map(_WIDE_GAPS.fullmatch, gaps)):
-        if sizes[0] == 4:
-            found.append(date_of(first, second, third))
-        elif sizes[1] == 4:
-            found += [date_of(third, second, first), date_of(third, first, second)]
-    if sizes[0] <= 2 == sizes[1] and _SHORT_GAPS.fullmatch(gaps[0]) and _APOSTROPHE_GAPS.fullmatch(gaps[1]):
-        found.append(date_of(third, second, first))
-    yield from filter(None, found)
+    for at, run in enumerate(runs):
+        size = len(run)
+        if size == 4 and run[:2] in _CENTURIES:
+            found += _with_year(runs, gaps, at)
+        elif size == 2 and at > 1 and gaps[at - 2] in _BARS and gaps[at - 1] in _SHORT_BARS:
+            day, month = runs[at - 2 : at]
+            found.append(date_of(run, month, day) if len(day) <= 2 >= len(month) else None)
+        elif size == 8:
+            found += compact(run)
+    return [key for key in found if key is not None]
+
+
+def _with_year(runs: Sequence[str], gaps: Sequence[str], at: int) -> Iterator[str | None]:
+    """The keys of dates in runs of which the one at a place is a year."""
+    year, before, after = runs[at], runs[max(0, at - 2) : at], runs[at + 1 : at + 3]
+    if len(after) == 2 and max(map(len, after)) <= 2 and _are_bars(gaps[at : at + 2]):
+        yield date_of(year, *after)
+    if not before or len(before[-1]) > 2:
+        return
+    if not gaps[at - 1].replace(",", "").strip():
+        yield f"{year} {before[-1].zfill(2)}"
+    if len(before) == 2 and len(before[0]) <= 2 and _are_bars(gaps[at - 2 : at]):
+        yield date_of(year, before[1], before[0])
+        yield date_of(year, *before)
+
+
+def _are_bars(gaps: Sequence[str]) -> bool:
+    first, second = gaps
+    return first.strip() in _BARS_OR_NONE and second.strip() in _BARS_OR_NONE
 
 
 def compact(digits: str) -> Iterator[str]:

@@ -20,6 +20,14 @@ _TO_LAST_DIGIT = re.compile(".*[0-9]", re.DOTALL)
 _POSTCODE = re.compile(rf"([1-9][0-9]{{3}})({POSTCODE_LETTERS})\Z")
 _RUN = re.compile(r"[0-9]+")
 _BSN_DIGITS = 9
+_PLAIN_POSTCODES = re.compile(r"(?m)^(([1-9][0-9]{3}) {0,2}([a-z]{2}))$")
+_YEARS_FIRST = re.compile("(?m)^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
+_DAYS_FIRST = re.compile("(?m)^(([0-9]{1,2})[-/]([0-9]{1,2})[-/]([0-9]{4}))$")
+"""Lines of one postcode or date, whose digits are too few and too far apart for another number."""
+_TIMESTAMP = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,](?:[0-9]{3}){1,3})?)?"
+)
+"""Has one date, at its beginning."""
 _FEWEST_DIGITS, _MOST_DIGITS = 8, 14
 _SHORTEST = len("1-5-80")
 """Characters of a chain of several runs."""
@@ -79,6 +87,7 @@ def enter_chains(entries: set[str], text: str) -> None:
     solid = [chain for chain in chains if chain.isdecimal()]
     enter_solid(entries, solid)
     parted = chains.difference(solid)
+    _enter_plain(entries, parted)
     for chain in parted:
         if len(chain) >= _SHORTEST:
             entries.update(_usual(chain) if len(chain) <= _USUAL else _told(chain))
@@ -86,14 +95,25 @@ def enter_chains(entries: set[str], text: str) -> None:
         entries.update(f"date\0{date}" for date in named(text))
 
 
+def _enter_plain(entries: set[str], chains: set[str]) -> None:
+    """Enter what a date or postcode alone is, and take these chains out: they are nothing else."""
+    together = "\n".join(chains)
+    homes = _PLAIN_POSTCODES.findall(together)
+    entries.update([f"postcode\0{digits}{letters}" for _, digits, letters in homes])
+    years_first = _YEARS_FIRST.findall(together)
+    entries.update([f"date\0{date}" for date in years_first])
+    days_first = _DAYS_FIRST.findall(together)
+    entries.update(
+        [
+            f"date\0{year}-{month:0>2}-{day:0>2}" if int(month) <= 12 else f"date\0{year}-{day:0>2}-{month}"
+            for _, day, month, year in days_first
+        ]
+    )
+    chains.difference_update(years_first, [each[0] for each in homes], [each[0] for each in days_first])
+
+
 def _is_bsn(digits: str) -> bool:
     return (_FIRST[digits[:3]] + _MIDDLE[digits[3:6]] + _LAST[digits[6:]]) % 11 == 0
-
-
-def _enter_phone(entries: set[str], digits: str) -> None:
-    national = digits[-_NATIONAL_DIGITS:]
-    if national[0] != "0" and digits[:-_NATIONAL_DIGITS] in _BEFORE_NATIONAL:
-        entries.add(f"phone\0{_DUTCH}{national}")
 
 
 def _told(chain: str) -> frozenset[str]:
@@ -125,12 +145,18 @@ def _enter_parted(entries: set[str], chain: str) -> None:
         digits, is_bsn = "", not (first and gaps[first - 1] == ".")
         for last in range(first, len(runs)):
             digits += runs[last]
-            if is_bsn and _FEWEST_DIGITS <= len(digits) <= _BSN_DIGITS and _is_bsn(digits.zfill(_BSN_DIGITS)):
+            size = len(digits)
+            if size > _BSN_DIGITS and (digits[0] not in "03" or size > _MOST_DIGITS):
+                break  # what stands before a telephone number begins with one of these
+            if is_bsn and _FEWEST_DIGITS <= size <= _BSN_DIGITS and _is_bsn(digits.zfill(_BSN_DIGITS)):
                 entries.add(f"bsn\0{digits.zfill(_BSN_DIGITS)}")
-            if _NATIONAL_DIGITS <= len(digits) <= _MOST_DIGITS:
-                _enter_phone(entries, digits)
-            elif len(digits) > _MOST_DIGITS:
-                break
+            if (
+                size >= _NATIONAL_DIGITS
+                and digits[-_NATIONAL_DIGITS] != "0"
+                and digits[:-_NATIONAL_DIGITS] in _BEFORE_NATIONAL
+            ):
+                entries.add(f"phone\0{_DUTCH}{digits[-_NATIONAL_DIGITS:]}")
             # Single spaces and dots alone part a BSN, which does not begin behind a dot.
             is_bsn = is_bsn and (gaps[last] == "." or (len(gaps[last]) == 1 and gaps[last].isspace()))
-    entries.update(f"date\0{date}" for date in in_runs(runs, gaps))
+    dates = [chain[:10]] if _TIMESTAMP.fullmatch(chain) else in_runs(runs, gaps)
+    entries.update([f"date\0{date}" for date in dates])

@@ -112,6 +112,44 @@ def test_what_digits_are_read_as_is_what_stands_there(text: str) -> None:
         assert not found or has_key(text, day), text
 
 
+@given(
+    st.lists(
+        st.sampled_from(
+            (
+                *(
+                    "1980-05-17",
+                    "17-05-1980",
+                    "17/5/80",
+                    "19800517",
+                    "17051980",
+                    "17 mei",
+                    "mei 17",
+                    "may",
+                    "80",
+                ),
+                *(
+                    "2024-01-10",
+                    " 12:33:10",
+                    "T12:33",
+                    ".123456",
+                    ".19800517",
+                    "1980",
+                    "17",
+                    "5",
+                    "05",
+                    "3581 cd",
+                ),
+                *(" ", "-", "/", ".", ", ", "th", ":", "\n", "612345678"),
+            )
+        ),
+        max_size=8,
+    ).map("".join)
+)
+def test_a_date_among_others_numbers_and_times_has_its_key(said: str) -> None:
+    day = date(1980, 5, 17)
+    assert not is_found(said.lower(), day) or has_key(said.lower(), day), said
+
+
 def is_found(text: str, day: date) -> bool:
     pattern = pattern_of(day.isoformat())
     found = pattern.search(text) is not None
