@@ -37,13 +37,13 @@ class Marks:
 
     def note_record(self, fields: Sequence[Field]) -> None:
         """Add the mark of a record that carried the person between its fields."""
-        self._add(self._mark_of(()))
+        self._add(self._mark_of_any())
         self._add(self._mark_of(fields))
 
     @property
     def has_records(self) -> bool:
         """Whether there are marks of records: these say so by one of their own."""
-        return self._mark_of(()) in self._known
+        return self._mark_of_any() in self._known
 
     def knows(self, text: str, label: str) -> bool:
         """Whether the mark of a text is among them."""
@@ -60,6 +60,9 @@ class Marks:
     def _add(self, mark: bytes) -> None:
         if len(self._known) <= MOST:
             self._known.add(mark)
+
+    def _mark_of_any(self) -> bytes:
+        return hashlib.blake2b(key=self._key, digest_size=SIZE, person=b"records").digest()
 
     def _mark_of(self, fields: Sequence[Field]) -> bytes:
         told = json.dumps(fields).encode()

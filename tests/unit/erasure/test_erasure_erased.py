@@ -94,6 +94,7 @@ def test_marks_know_the_records_that_were_noted_by_all_their_fields() -> None:
     assert not again.knows_record(record[:1])
     assert not again.knows_record([*record, ("plaats", "ede")])
     assert not again.knows_record([("naam", "jan"), ("in dienst", "1980-05-17")])
+    assert not again.knows_record([])  # as a row that was emptied is
     assert not again.knows("1980-05-17", "geboren")
     assert not other.has_records
     assert not other.knows_record(record)
