@@ -1,4 +1,5 @@
 # make run | test | soak | fuzz | check | bench | lock | clean. Everything installed lives in .venv; nothing else is touched.
+# make install: sftpd for this machine, in PREFIX, and its units in SYSCONFDIR; docs/installation.md.
 
 PYTHON ?= python3
 UV ?= uv
@@ -12,7 +13,10 @@ SHELL := /bin/bash
 .SILENT:
 .NOTPARALLEL:
 .DEFAULT_GOAL := run
-.PHONY: run test soak fuzz check bench lock clean venv runtime dev bench-venv fuzz-venv packages
+PREFIX ?= /usr/local
+SYSCONFDIR ?= /etc
+
+.PHONY: run test soak fuzz check bench lock clean install venv runtime dev bench-venv fuzz-venv packages
 
 run: runtime
 	test -f demo/sftpd.toml || $(BIN)/sftpd init demo >/dev/null
@@ -50,6 +54,32 @@ lock:
 	$(COMPILE) pyproject.toml --group build --group fuzz --constraint requirements-dev.lock --output-file requirements-fuzz.lock
 	for input in tests/clients/locks/*.in; do $(COMPILE) "$$input" --output-file "$${input%.in}.lock"; done
 
+# Each release has a folder of its own and the last one stays, as a daemon that runs loads what it needs when it needs it.
+RELEASES = $(PREFIX)/lib/sftpd
+install:
+	$(INSTALLER)
+	$(PYTHON_FOUND)
+	release=$(RELEASES)/$$(date --utc +%Y%m%dT%H%M%SZ)
+	source=$$(mktemp -d)
+	trap 'rm -rf "$$source"; [ "$$(readlink $(PREFIX)/bin/sftpd)" = "$$release/bin/sftpd" ] || rm -rf "$$release"' EXIT
+	mkdir -p "$$release" $(PREFIX)/bin $(SYSCONFDIR)/systemd/system $(SYSCONFDIR)/sysusers.d
+	echo "Installing sftpd into $$release"
+	$(PYTHON) -m venv "$$release"
+	pip="$$release/bin/python -m pip -qq --disable-pip-version-check --no-input"
+	$$pip install --require-hashes --requirement requirements.lock
+	cp -r pyproject.toml README.md LICENSE sftpd hooks "$$source"
+	$$pip install --no-deps --no-build-isolation "$$source"
+	"$$release/bin/python" -m compileall -q "$$release/lib"
+	for name in sftpd sftpd-pkcs11-key; do
+		ln -sfn "$$release/bin/$$name" $(PREFIX)/bin/$$name.new
+		mv -T $(PREFIX)/bin/$$name.new $(PREFIX)/bin/$$name
+	done
+	sed 's#/usr/bin/sftpd#$(PREFIX)/bin/sftpd#' systemd/sftpd.service >$(SYSCONFDIR)/systemd/system/sftpd.service
+	cp systemd/sftpd.socket $(SYSCONFDIR)/systemd/system/sftpd.socket
+	cp systemd/sftpd.sysusers.conf $(SYSCONFDIR)/sysusers.d/sftpd.conf
+	ls -d $(RELEASES)/*Z | head -n -2 | xargs -r rm -rf
+	echo "$(PREFIX)/bin/sftpd is $$($(PREFIX)/bin/sftpd --version)"
+
 # Instances are data, so demo/ stays.
 clean:
 	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache build dist *.egg-info
@@ -80,18 +110,23 @@ packages:
 	missing=$$(comm -13 <(sort <<<"$$installed") <(printf '%s\n' $(PACKAGES) | sort))
 	[ -z "$$missing" ] || debian_install $$missing
 
-# A .venv serves as long as it was made here, by this python, and still starts.
-venv:
-	$(INSTALLER)
+# Shell text: see that PYTHON will do; it is known as `identity` then. INSTALLER comes before it.
+define PYTHON_FOUND
 	identity=$$($(PYTHON) -c 'import sys; print(sys.version, sys.base_prefix); sys.exit(sys.version_info < (3, 11))') || {
 		echo "$(PYTHON) is missing or older than 3.11; name another with: make PYTHON=/path/to/python3" >&2
 		exit 1
 	}
+	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || debian_install python3-venv
+endef
+
+# A .venv serves as long as it was made here, by this python, and still starts.
+venv:
+	$(INSTALLER)
+	$(PYTHON_FOUND)
 	identity="$$identity $(CURDIR)"
 	if [ "$$(cat .venv/made-by 2>/dev/null)" = "$$identity" ] && $(BIN)/python -c 'import pip' 2>/dev/null; then
 		exit 0
 	fi
-	$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || debian_install python3-venv
 	rm -rf .venv
 	$(PYTHON) -m venv .venv
 	printf '%s\n' "$$identity" > .venv/made-by

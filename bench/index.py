@@ -34,7 +34,7 @@ class Amounts:
 SCALES = {
     "tiny": Amounts(200, 200_000),
     "small": Amounts(20_000, 20_000_000),
-    "full": Amounts(1_000_000, 100_000_000),
+    "full": Amounts(1_000_000, 50_000_000),
 }
 
 

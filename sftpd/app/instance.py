@@ -348,6 +348,7 @@ def _lock(state: Path) -> int:
     """Take the instance for this process."""
     try:
         state.mkdir(mode=0o700, parents=True, exist_ok=True)
+        _require_owner(state)
         fd = os.open(state / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise SftpdError(f"cannot open: {error.strerror}", where=str(state)) from error
@@ -363,6 +364,18 @@ def _lock(state: Path) -> int:
             )
         time.sleep(0.05)
     return fd
+
+
+def _require_owner(state: Path) -> None:
+    """See that what is written can be changed by whoever else writes there: root could write for anybody."""
+    owner = state.stat().st_uid
+    if os.geteuid() == 0 != owner:
+        raise RefusedError(
+            f"it is of user {owner}, whose sftpd could not change what root leaves there",
+            reason="NOT_THE_OWNER",
+            where=str(state),
+            remedy="start the daemon, which then does it, or run this as that user",
+        )
 
 
 def _locked(fd: int) -> bool:

@@ -22,7 +22,7 @@ from sftpd.exchange.guard import GuardedRemotes
 from sftpd.exchange.keeping import Keeping
 from sftpd.exchange.orders import Signed
 from sftpd.exchange.partner import Partner, Ports
-from sftpd.exchange.places import Places
+from sftpd.exchange.places import LOCAL_MODE, Places
 from sftpd.exchange.queue import OutboundQueue
 from sftpd.exchange.ration import Ration
 from sftpd.exchange.reads import Reads
@@ -329,5 +329,6 @@ def collection(link: str, route: str) -> str:
 
 def _open_watched(route: Outbound) -> Root:
     if not route.folder.is_dir():
-        route.folder.mkdir(mode=0o770, parents=True)
+        route.folder.mkdir(parents=True)
+        route.folder.chmod(LOCAL_MODE)
     return Root.at(Path(route.folder))

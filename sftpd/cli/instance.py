@@ -2,16 +2,18 @@
 
 import dataclasses
 import shlex
+import socket
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from pydantic import TypeAdapter, ValidationError
 
 from sftpd.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, print_json
-from sftpd.cli.new_instance import create_instance, greeting
+from sftpd.cli.new_instance import DEMO_NAME, create_instance, create_service, greeting
 from sftpd.config.load import Config, load
-from sftpd.config.values import parse_address
+from sftpd.config.values import Address, Origin, parse_address
 from sftpd.errors import ConfigError, UsageError
 
 
@@ -22,20 +24,52 @@ def init(
     listen: Annotated[
         str, typer.Option(metavar="HOST:PORT", help="The address to listen on; port 0 picks a free one.")
     ] = "127.0.0.1:2222",
+    name: Annotated[
+        str | None, typer.Option(metavar="NAME", help="The instance's name, which its audit logs carry.")
+    ] = None,
+    service: Annotated[
+        bool,
+        typer.Option("--service", help="Make one for the systemd unit, with its files in /var/lib/sftpd."),
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Make a complete instance in DIR: configuration, keys, and a link `demo` with one account."""
+    """Make an instance in DIR: configuration, keys, and a link `demo` with one account to try it."""
     try:
         address = parse_address(listen)
     except ValueError as error:
         raise UsageError(str(error), where="--listen") from None
-    made = create_instance(directory, address)
+    if service:
+        _init_service(directory, address, _named(name or socket.gethostname().lower()), as_json=as_json)
+        return
+    made = create_instance(directory, address, _named(name or DEMO_NAME))
     if as_json:
         print_json(dataclasses.asdict(made))
         return
     print(f"An instance with the link {made.link} is in {directory}.")
     print(f"Serve it:                     sftpd serve --config {shlex.quote(made.config)}")
     print(greeting(made), end="")
+
+
+def _init_service(directory: Path, address: Address, name: str, *, as_json: bool) -> None:
+    made = create_service(directory, address, name)
+    if as_json:
+        print_json(dataclasses.asdict(made))
+        return
+    print(f"The instance {made.name} of the service is in {directory}; its files will be in /var/lib/sftpd.")
+    print(f"Describe each link in         {made.links}/NAME.toml")
+    print(f"Check it:                     sftpd check --config {shlex.quote(made.config)}")
+    print("Serve it:                     systemctl enable --now sftpd")
+    print(f"Tell partners the host key:   {made.host_key}")
+
+
+def _named(name: str) -> str:
+    """The name of an instance. Raises UsageError for what is none."""
+    try:
+        return TypeAdapter(Origin).validate_python(name)
+    except ValidationError:
+        raise UsageError(
+            f"{name!r} names no instance", where="--name", expected="a host name in lower case"
+        ) from None
 
 
 def check(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:

@@ -1,8 +1,10 @@
-"""Making a complete instance in an empty folder: configuration, keys, and a link `demo`."""
+"""Making an instance in an empty folder: one to try, with a link `demo`, or one for the service."""
 
 import re
 import shlex
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +17,9 @@ from sftpd.files.beneath import Root
 GREETING = "CONNECT.txt"
 """The file in a new instance that says how to use it."""
 
+DEMO_NAME = "demo.local"
+"""What an instance is called that is made to try."""
+
 _LINK = "demo"
 _FOLDERS = ("inbound", "outbound", "quarantine", "failed", "sent")
 _SSH_PORT = 22
@@ -24,18 +29,21 @@ _INSTANCE = """\
 # The instance file of sftpd; docs/configuration.md describes every key.
 
 [instance]
-name = "demo.local"
+name = "{name}"
 time_zone = "Europe/Amsterdam"
-state = "state"
-links = "links"
+state = "{data}state"
+links = "{data}links"
 
 [server]
 listen = "{address}"
-host_keys = ["file:keys/host_ed25519"]
+host_keys = ["{keys}host_ed25519"]
 
 [audit]
-key = "file:keys/audit_ed25519"
+key = "{keys}audit_ed25519"
 """
+_HERE = {"data": "", "keys": "file:keys/"}
+_IN_THE_UNIT = {"data": "/var/lib/sftpd/", "keys": "credential:"}
+"""What systemd/sftpd.service gives: a state directory, and the keys as credentials."""
 
 _LINK_FILE = """\
 # The link with one counterparty; docs/configuration.md describes every key.
@@ -90,22 +98,35 @@ class NewInstance:
     link: str
 
 
-def create_instance(directory: Path, listen: Address) -> NewInstance:
+@dataclass(frozen=True, slots=True)
+class NewService:
+    """What `sftpd init --service --json` prints: absolute paths, the address, and the public host key."""
+
+    config: str
+    links: str
+    name: str
+    host: str
+    port: int
+    host_key: str
+
+
+def create_instance(directory: Path, listen: Address, name: str = DEMO_NAME) -> NewInstance:
     """Make an instance durably in `directory` that listens on `listen`; port 0 is replaced by a free one.
 
     Raises RefusedError if `directory` holds anything, and SftpdError if it cannot be written.
     """
-    root = directory.absolute()
-    address = listen if listen.port else Address(listen.host, _free_port(listen.host))
+    root, address = directory.absolute(), _with_port(listen)
     host = _ANY_ADDRESS.get(address.host, address.host)
-    try:
+    with _told_where():
         _make_root(root)
-        _make_folders(root)
-        _make_keys(root / "keys", _known_name(host, address.port))
-        _write(root / "sftpd.toml", _INSTANCE.format(address=address))
+        _make_folders(root, ("state", 0o700), ("links", 0o755))
+        _make_link(root / "links" / _LINK)
+        partner_key = make_key(root / "keys" / "demo_partner_ed25519")
+        _write(root / "keys" / "demo_partner_ed25519.pub", f"{partner_key} demo partner\n")
+        host_key = _make_keys(root / "keys")
+        _write(root / "keys" / "known_hosts", f"{_known_name(host, address.port)} {host_key}\n")
+        _write(root / "sftpd.toml", _INSTANCE.format(name=name, address=address, **_HERE))
         _write(root / "links.d" / f"{_LINK}.toml", _LINK_FILE)
-    except OSError as error:
-        raise SftpdError(f"cannot make the instance: {error.strerror}", where=error.filename) from None
     made = NewInstance(
         config=str(root / "sftpd.toml"),
         host=host,
@@ -119,6 +140,27 @@ def create_instance(directory: Path, listen: Address) -> NewInstance:
     )
     _write(root / GREETING, greeting(made))
     return made
+
+
+def create_service(directory: Path, listen: Address, name: str) -> NewService:
+    """Make an instance for systemd/sftpd.service, of which only configuration and keys are in `directory`.
+
+    Raises as `create_instance`.
+    """
+    root, address = directory.absolute(), _with_port(listen)
+    with _told_where():
+        _make_root(root)
+        _make_folders(root)
+        host_key = _make_keys(root / "keys")
+        _write(root / "sftpd.toml", _INSTANCE.format(name=name, address=address, **_IN_THE_UNIT))
+    return NewService(
+        config=str(root / "sftpd.toml"),
+        links=str(root / "links.d"),
+        name=name,
+        host=address.host,
+        port=address.port,
+        host_key=host_key,
+    )
 
 
 def greeting(made: NewInstance) -> str:
@@ -142,6 +184,15 @@ def sftp_command(made: NewInstance) -> str:
     )
 
 
+@contextmanager
+def _told_where() -> Iterator[None]:
+    """Say of what the system refuses what it was about."""
+    try:
+        yield
+    except OSError as error:
+        raise SftpdError(f"cannot make the instance: {error.strerror}", where=error.filename) from None
+
+
 def _make_root(root: Path) -> None:
     root.mkdir(parents=True, exist_ok=True)
     if any(root.iterdir()):
@@ -153,24 +204,29 @@ def _make_root(root: Path) -> None:
         )
 
 
-def _make_folders(root: Path) -> None:
-    for name, mode in (("links.d", 0o755), ("keys", 0o700), ("state", 0o700), ("links", 0o755)):
+def _make_folders(root: Path, *more: tuple[str, int]) -> None:
+    for name, mode in (("links.d", 0o755), ("keys", 0o700), *more):
         (root / name).mkdir(mode)
-    link = root / "links" / _LINK
-    link.mkdir(0o755)
+    _sync(root, root.parent)
+
+
+def _make_link(folder: Path) -> None:
+    folder.mkdir(0o755)
     for name in _FOLDERS:
-        (link / name).mkdir(0o750)
-    for made in (link, link.parent, root, root.parent):
-        with Root.at(made) as folder:
+        (folder / name).mkdir(0o750)
+    _sync(folder, folder.parent)
+
+
+def _sync(*folders: Path) -> None:
+    for path in folders:
+        with Root.at(path) as folder:
             folder.sync()
 
 
-def _make_keys(folder: Path, known_name: str) -> None:
+def _make_keys(folder: Path) -> str:
+    """Make the instance's own keys; returns the public host key."""
     make_key(folder / "audit_ed25519")
-    host_key = make_key(folder / "host_ed25519")
-    partner_key = make_key(folder / "demo_partner_ed25519")
-    _write(folder / "demo_partner_ed25519.pub", f"{partner_key} demo partner\n")
-    _write(folder / "known_hosts", f"{known_name} {host_key}\n")
+    return make_key(folder / "host_ed25519")
 
 
 def _write(path: Path, text: str) -> None:
@@ -180,6 +236,10 @@ def _write(path: Path, text: str) -> None:
 def _known_name(host: str, port: int) -> str:
     """The host as `known_hosts` names it."""
     return host if port == _SSH_PORT else f"[{host}]:{port}"
+
+
+def _with_port(address: Address) -> Address:
+    return address if address.port else Address(address.host, _free_port(address.host))
 
 
 def _free_port(host: str) -> int:

@@ -54,9 +54,8 @@ _MENTIONS = tuple(
     for word in words
 )
 """The words that tell of numbers: what stands behind each, and behind a further word there."""
-_PLAIN_NUMBER = re.compile(r"\w++(?:-\w++)*+")
-_PLAIN_VALUES = re.compile(r"(?m)^(?=.*[0-9])\w++(?:-\w++)*+$")
-"""Lines that are a number and nothing else: it ends nowhere before."""
+_PLAIN_NUMBERS = re.compile(r"(?m)^(?=[^\d\n]*+\d)\w++(?:-\w++)*+$")
+"""Lines that can be read in one way."""
 _NUMBER_END = re.compile(r"(?!-?\w)")
 
 
@@ -88,15 +87,18 @@ def number_entries(text: str, label: str = "") -> set[str]:
     entries: set[str] = set()
     for kind, word, mention in _MENTIONS:
         if word in told:
-            for run in set(chain.from_iterable(mention.findall(told))):
-                entries.update(f"{kind}\0{number}" for number in _numbers(run))
+            runs = set(chain.from_iterable(mention.findall(told)))
+            plain = set(_PLAIN_NUMBERS.findall("\n".join(runs)))
+            entries.update([f"{kind}\0{number}" for number in plain])
+            for run in runs - plain:
+                entries.update([f"{kind}\0{number}" for number in _numbers(run)])
     return entries
 
 
 def labelled_entries(texts: Set[str], label: str) -> set[str]:
     """The same of many folded texts under one label."""
     together = "\n".join(texts)
-    plain = set() if names_numbers(together) else set(_PLAIN_VALUES.findall(together))
+    plain = set() if names_numbers(together) else set(_PLAIN_NUMBERS.findall(together))
     kinds = {entry.partition("\0")[0] for entry in number_entries("1", label) if entry.endswith("\0" + "1")}
     entries = {f"{kind}\0{text}" for kind in kinds for text in plain}
     return entries | number_entries(f"{APART}{label}: ".join(("", *(texts - plain))), label)
@@ -165,8 +167,5 @@ def _ibans(found: str) -> Iterator[str]:
 
 def _numbers(run: str) -> Sequence[str]:
     """What may be a number at the start of a run of its characters."""
-    if run.isdecimal():
-        return (run,)
-    plain = _PLAIN_NUMBER.fullmatch(run)
-    ends = [len(run)] if plain else [end.start() for end in _NUMBER_END.finditer(run, 1)]
+    ends = [end.start() for end in _NUMBER_END.finditer(run, 1)]
     return [run[:end] for end in ends if any(map(str.isdigit, run[:end]))]

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 import typer
-from cli_scene import Scene, instance, serving, until
+from cli_scene import Scene, instance, serving, sftpd, until
 from sshd import sshd
 
 from sftpd.cli import main
@@ -49,6 +49,8 @@ def day() -> Day:
     with instance() as scene, sshd(scene.root / "sshd") as server:
         scene.add_pull(server)
         made: dict[str, Any] = {"init": scene.made, "check": scene.json("check")}
+        service = [scene.root.parent / "service", "--service", "--name", "sftp.example.org", "--json"]
+        made["init:as a service"] = sftpd("init", *service).json
         made["status:without a daemon"] = scene.ask("status", "--json").json
         made |= _host_keys(scene)
         with serving(scene):

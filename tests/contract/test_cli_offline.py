@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import os
 import shlex
 import shutil
 import socket
@@ -83,6 +84,16 @@ def test_an_instance_that_is_open_elsewhere_is_left_alone(scene: Scene) -> None:
     holding = ["flock", scene.root / "state/lock", sys.executable, "-m", "sftpd", "link", "list", "--config"]
     held = subprocess.run([*holding, scene.made["config"]], capture_output=True, text=True)
     one_line(Asked(held.returncode, held.stdout, held.stderr), 1, "another sftpd has this instance open")
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="who is not root cannot write for others")
+def test_root_leaves_the_files_of_another_user_alone(scene: Scene) -> None:
+    os.chown(scene.root / "state", 65534, -1)
+    try:
+        one_line(scene.ask("link", "list"), 1, "state: it is of user 65534")
+    finally:
+        os.chown(scene.root / "state", os.getuid(), -1)
+    assert scene.ask("link", "list").code == 0
 
 
 def accept_and_end(listener: socket.socket) -> None:
