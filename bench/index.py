@@ -55,6 +55,8 @@ class Figures:
     """MB/s: nobody in it."""
     csv_people: float
     """MB/s: an address, a telephone number and a BSN in a line of 85 bytes."""
+    csv_homes: float
+    """MB/s: a name, a date of birth, a postcode and the number of a house in a line of 75 bytes."""
 
 
 def measure(amounts: Amounts, folder: Path) -> Figures:
@@ -82,6 +84,7 @@ def measure(amounts: Amounts, folder: Path) -> Figures:
         csv_orders=_read(_orders(), amounts.csv),
         csv_log=_read(_log(), amounts.csv),
         csv_people=_read(_people(), amounts.csv),
+        csv_homes=_read(_homes(), amounts.csv),
     )
 
 
@@ -139,6 +142,18 @@ def _people() -> Iterator[str]:
         yield (
             f"{number};Jan de Vries {number};jan{chance.randint(0, 10**7)}@example.nl;"
             f"06{chance.randint(10**7, 10**8 - 1)};{bsn};Utrecht;2024-0{number % 9 + 1}-1{number % 10}\n"
+        )
+
+
+def _homes() -> Iterator[str]:
+    chance = random.Random(3)
+    yield "voornaam;achternaam;geboortedatum;adres;huisnummer;postcode;plaats\n"
+    while True:
+        day = f"{chance.randint(1, 28)}-{chance.randint(1, 12):02}-{chance.randint(1930, 2010)}"
+        house, letters = chance.randint(1, 300), "".join(chance.choices("ABCDEFGHJKLMNPRSTVWXZ", k=2))
+        yield (
+            f"Jan{chance.randint(0, 999)};de Vries;{day};Kanaalstraat {house};{house};"
+            f"{chance.randint(1000, 9999)} {letters};Utrecht\n"
         )
 
 

@@ -18,6 +18,7 @@ import unicodedata
 import zipfile
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
+from datetime import date, datetime
 from email.message import EmailMessage
 from pathlib import Path
 from typing import NamedTuple
@@ -32,7 +33,11 @@ from person_names import CERTAIN, POSSIBLE, names, namesakes
 
 LOCALES = ("nl_NL", "en_GB")
 HER_CITY = "Thuishaven"
-COLUMNS = ("nr", "naam", "e-mail", "telefoon", "plaats")
+COLUMNS = (
+    *("nr", "naam", "e-mail", "telefoon", "plaats"),
+    *("voornaam", "tussenvoegsel", "achternaam", "geboortedatum"),
+    *("adres", "huisnummer", "toevoeging", "postcode"),
+)
 
 
 class Row(NamedTuple):
@@ -43,6 +48,14 @@ class Row(NamedTuple):
     email: str
     phone: str
     city: str
+    given: str = ""
+    prefix: str = ""
+    surname: str = ""
+    born: str = ""
+    street: str = ""
+    house: str = ""
+    addition: str = ""
+    postcode: str = ""
 
 
 @dataclass(frozen=True)
@@ -115,28 +128,31 @@ class PersonCorpus:
 def generate(files: int, seed: int = 1, persons: int = 500) -> PersonCorpus:
     """Make `files` files about `persons` persons, of whom the first one is looked for."""
     chance = random.Random(seed)
-    people = list(_people(chance, seed, persons))
+    people = list(people_of(chance, seed, persons))
     subject = people[0]
     others = [*people[1:], *_namesakes(subject)]
 
-    made = _files(files, chance, lambda: _variant(chance, subject), lambda: chance.choice(others))
+    made = files_of(files, chance, lambda _form: _variant(chance, subject), lambda: chance.choice(others))
     phone = subject.phone.replace(" ", "")
     return PersonCorpus([f"email={subject.email}", f"phone={phone}"], made)
 
 
-def _files(
-    files: int, chance: random.Random, person: Callable[[], Row], other: Callable[[], Row]
+def files_of(
+    files: int, chance: random.Random, person: Callable[[str], Row], other: Callable[[], Row]
 ) -> dict[str, Node]:
-    """Files in every format, nested or not, in which a fifth of the records is the person's."""
+    """Files in every format, nested or not, in which a fifth of the records is the person's.
 
-    def rows(least: int) -> Leaf:
+    `person` is told the format that its record is for.
+    """
+
+    def rows(least: int, form: str) -> Leaf:
         hers = tuple(chance.random() < 0.2 for _ in range(chance.randint(least, 8)))
-        made = [person() if mine else other() for mine in hers]
+        made = [person(form) if mine else other() for mine in hers]
         return Leaf("", tuple(row._replace(nr=str(n)) for n, row in enumerate(made, 1)), hers)
 
     def leaf() -> tuple[str, Leaf]:
         form = chance.choice(tuple(LEAVES))
-        made = rows(2)
+        made = rows(2, form)
         if form in ONE:
             made = Leaf(form, made.rows[:1], made.hers[:1])
         return f"{form}.{SUFFIX.get(form, form)}", Leaf(form, made.rows, made.hers)
@@ -166,14 +182,14 @@ def generate_written(files: int, seed: int = 1, persons: int = 500) -> PersonCor
     """
     chance = random.Random(seed)
     own = names(seed)
-    people = list(_people(chance, seed, persons))
+    people = list(people_of(chance, seed, persons))
     subject = people[0]._replace(city=HER_CITY)
     others = [row for row in people[1:] if row.name.casefold() not in {name.full.casefold() for name in own}]
     alike = [row._replace(city="Ede", name="") for row in _namesakes(subject)]
     alike += [Row("", text, "", "", "Ede") for name in own for text in namesakes(name)]
     forms: dict[Row, str] = {}
 
-    def hers() -> Row:
+    def hers(_form: str) -> Row:
         if chance.random() < 0.2:
             form, row = "exact identifier", _variant(chance, subject)._replace(name="")
         elif chance.random() < 0.1:
@@ -188,7 +204,7 @@ def generate_written(files: int, seed: int = 1, persons: int = 500) -> PersonCor
     def other() -> Row:
         return chance.choice(alike if chance.random() < 0.15 else others)
 
-    made = _files(files, chance, hers, other)
+    made = files_of(files, chance, hers, other)
     phone = subject.phone.replace(" ", "")
     known = [f"email={subject.email}", f"phone={phone}", *(f"name={name.full}" for name in own)]
     return PersonCorpus(known, made, forms)
@@ -226,7 +242,7 @@ def left(node: Node, data: bytes) -> list[Row]:
     return [row for name, inner in BOXES[node.form][1](data) for row in left(members[name], inner)]
 
 
-def _people(chance: random.Random, seed: int, count: int) -> Iterator[Row]:
+def people_of(chance: random.Random, seed: int, count: int) -> Iterator[Row]:
     makers = [Faker(locale) for locale in LOCALES]
     for number in range(count):
         maker = makers[number % len(makers)]
@@ -323,7 +339,9 @@ def _xml(rows) -> bytes:
     out = ['<?xml version="1.0" encoding="utf-8"?>\n<p:lijst xmlns:p="urn:p"><datum>x</datum><personen>']
     for row in rows:
         nr, *texts = (text.replace("&", "&amp;").replace("<", "&lt;").replace('"', "&quot;") for text in row)
-        cells = "".join(f"<p:v{n}>{text}</p:v{n}>" for n, text in enumerate(texts))
+        cells = "".join(
+            f"<p:{label}>{text}</p:{label}>" for label, text in zip(COLUMNS[1:], texts, strict=True)
+        )
         out.append(f'\n  <persoon nr="{nr}">{cells}</persoon>')
     return "".join([*out, "\n</personen></p:lijst>\n"]).encode()
 
@@ -336,15 +354,26 @@ def _read_xml(data: bytes):
 def _xlsx(rows) -> bytes:
     book = openpyxl.Workbook()
     for row in (COLUMNS, *rows):
-        book.active.append(row)
+        book.active.append([_as_date(text) or text for text in row])
     out = io.BytesIO()
     book.save(out)
     return out.getvalue()
 
 
 def _read_xlsx(data: bytes):
-    rows = openpyxl.load_workbook(io.BytesIO(data)).active.iter_rows(min_row=2, max_col=5, values_only=True)
-    return [tuple(value or "" for value in row) for row in rows if any(row)]
+    rows = openpyxl.load_workbook(io.BytesIO(data)).active.iter_rows(
+        min_row=2, max_col=len(COLUMNS), values_only=True
+    )
+    return [tuple(_as_text(value) for value in row) for row in rows if any(row)]
+
+
+def _as_date(text: str) -> date | None:
+    """The date that a spreadsheet makes of a text that is one."""
+    return date.fromisoformat(text) if len(text) == 10 and text[4:8:3] == "--" else None
+
+
+def _as_text(value: object) -> str:
+    return str(value.date()) if isinstance(value, datetime) else str(value or "")
 
 
 def _ods(rows) -> bytes:

@@ -1,7 +1,7 @@
 """CSV as it is indexed: by its fields, of which only those of customer and employee numbers have labels."""
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import replace
 from typing import Protocol
 
@@ -26,8 +26,8 @@ Column = tuple[str, re.Pattern[str]]
 class Takes(Protocol):
     """Takes what identifies somebody."""
 
-    def take_fields(self, fields: Collection[str], text: str) -> None:
-        """Take the folded fields of a folded text, whatever they stand under."""
+    def take_fields(self, fields: Set[str]) -> None:
+        """Take folded fields, whatever they stand under."""
         ...
 
     def take_numbers(self, texts: Iterable[str], label: str) -> None:
@@ -67,7 +67,9 @@ class Columns:
                 delimiter, count = table.layout()
                 regular = _regular(delimiter, count)
                 head = next(csv_layout.fields(table.first, delimiter)).fields
-                columns = list(self._columns(head, delimiter))
+                columns = [
+                    (label, _regular_column(delimiter, number)) for number, label in self._numbered(head)
+                ]
             if regular.fullmatch(part.text) is None:
                 return False
             self._take(part.text, delimiter, columns)
@@ -76,10 +78,18 @@ class Columns:
     def _take(self, text: str, delimiter: str, columns: Sequence[Column]) -> None:
         """Take whole records."""
         for piece in _pieces(text):
-            self._taker.take_fields(*_fields(piece, delimiter))
+            self._taker.take_fields(_fields(piece, delimiter))
         for label, column in columns:
             found = column.finditer("\n" + text)
             self._taker.take_numbers({match[1] or match[2] or "" for match in found}, label)
+
+    def _numbered(self, head: Sequence[str]) -> list[tuple[int, str]]:
+        """The columns of numbers, and the label of each."""
+        labelled = ((number, self._taker.labels_of(fold(label))) for number, label in enumerate(head))
+        numbered = [(number, label) for number, labels in labelled for label in labels]
+        if len(numbered) > _LIMIT:
+            raise UnsearchableError(f"more than {_LIMIT} columns of it are numbers of people")
+        return numbered
 
     def _columns(self, head: Sequence[str], delimiter: str) -> Iterator[Column]:
         """The labels of columns of numbers, and what finds the fields under each.
@@ -87,13 +97,9 @@ class Columns:
         It looks behind line ends. A record begins there, but not every line begins a record: of one that does
         not, whatever stands in that place is found too.
         """
-        labelled = ((number, self._taker.labels_of(fold(label))) for number, label in enumerate(head))
-        numbered = [(number, label) for number, labels in labelled for label in labels]
-        if len(numbered) > _LIMIT:
-            raise UnsearchableError(f"more than {_LIMIT} columns of it are numbers of people")
         content = rf'"([^"]*+(?:""[^"]*+)*+)"|([^"{delimiter}\r\n]*+)'
         skipped = rf'(?:(?:"[^"]*+(?:""[^"]*+)*+"|[^"{delimiter}\r\n]*+)[{delimiter}])'
-        for number, label in numbered:
+        for number, label in self._numbered(head):
             yield label, re.compile(rf"\n(?={skipped}{{{number}}}(?:{content})(?:[{delimiter}]|\r?\n|\Z))")
 
 
@@ -101,6 +107,11 @@ def _regular(delimiter: str, columns: int) -> re.Pattern[str]:
     """What finds lines of so many fields, none of them quoted."""
     field = rf'[^"{delimiter}\r\n]*+'
     return re.compile(rf"(?:{field}(?:[{delimiter}]{field}){{{columns - 1}}}(?:\r?\n|\Z))*+")
+
+
+def _regular_column(delimiter: str, number: int) -> re.Pattern[str]:
+    """What finds the fields of such a column, behind line ends."""
+    return re.compile(rf"\n(?:[^{delimiter}\n]*+{re.escape(delimiter)}){{{number}}}()([^{delimiter}\r\n]*+)")
 
 
 def _pieces(text: str) -> Iterator[str]:
@@ -116,8 +127,8 @@ def _pieces(text: str) -> Iterator[str]:
             start = end
 
 
-def _fields(piece: str, delimiter: str) -> tuple[set[str], str]:
-    """The fields of whole records, and these as they are, all folded."""
+def _fields(piece: str, delimiter: str) -> set[str]:
+    """The fields of whole records, folded."""
     folded = folded_at_once(piece)
     text = piece if folded is None else folded
     quoted: list[str] = []
@@ -127,4 +138,4 @@ def _fields(piece: str, delimiter: str) -> tuple[set[str], str]:
     if "\r" in text:
         text = text.replace("\r\n", "\n")
     fields = {*text.replace(delimiter, "\n").split("\n"), *quoted}
-    return (fields, folded) if folded is not None else (set(map(fold, fields)), fold(piece))
+    return fields if folded is not None else set(map(fold, fields))

@@ -1,17 +1,36 @@
-"""What identifies somebody by digits alone: citizen service numbers and Dutch telephone numbers.
+"""What identifies somebody by digits: citizen service numbers, Dutch telephone numbers, postcodes and dates.
 
 Digits are read as **chains**: runs of them with up to three characters between two that are no letters.
 A number begins with a run, or behind what may stand before it there, and ends with one.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 
-_CHAIN = re.compile(r"[0-9](?<![0-9].)[0-9]*+(?:(?:\W{1,3}+[0-9]++)++|(?<=[0-9]{8}))", re.DOTALL)
+from sftpd.erasure.addresses import POSTCODE_LETTERS
+from sftpd.erasure.dates import BEFORE_MONTH, MONTH_STARTS, ORDINALS, compact, in_runs, named
+
+_TAIL = rf"(?=[\sa-z.,\-/])(?:{BEFORE_MONTH}(?:{'|'.join(MONTH_STARTS)})|{POSTCODE_LETTERS}(?![a-z]))"
+"""What makes a date or a postcode of the digits before it."""
+_CHAIN = re.compile(
+    rf"[0-9](?<![0-9].)[0-9]*+(?:(?:\W{{1,3}}+[0-9]++)++(?:{_TAIL})?|{_TAIL}|(?<=[0-9]{{8}}))", re.DOTALL
+)
+_TO_LAST_DIGIT = re.compile(".*[0-9]", re.DOTALL)
+_POSTCODE = re.compile(rf"([1-9][0-9]{{3}})({POSTCODE_LETTERS})\Z")
 _RUN = re.compile(r"[0-9]+")
 _BSN_DIGITS = 9
+_PLAIN_POSTCODES = re.compile(r"(?m)^(([1-9][0-9]{3}) {0,2}([a-z]{2}))$")
+_YEARS_FIRST = re.compile("(?m)^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
+_DAYS_FIRST = re.compile("(?m)^(([0-9]{1,2})[-/]([0-9]{1,2})[-/]([0-9]{4}))$")
+"""Lines of one postcode or date, whose digits are too few and too far apart for another number."""
+_TIMESTAMP = re.compile(
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2} [0-9]{2}:[0-9]{2}(?::[0-9]{2}(?:[.,](?:[0-9]{3}){1,3})?)?"
+)
+"""Has one date, at its beginning."""
 _FEWEST_DIGITS, _MOST_DIGITS = 8, 14
+_SHORTEST = len("1-5-80")
+"""Characters of a chain of several runs."""
 _USUAL = 40
 """Characters of a chain, such as a date and a time, that is met again and again."""
 
@@ -41,18 +60,25 @@ def is_national(phone: str) -> bool:
 
 def enter_solid(entries: set[str], numbers: Iterable[str]) -> None:
     """Enter what texts of ASCII digits alone may be: `kind‖0x00‖value`."""
+    sized: Sequence[list[str]] = [[] for _ in range(_MOST_DIGITS + 2)]
     for digits in numbers:
-        size = len(digits)
-        if size == _BSN_DIGITS:
-            if _is_bsn(digits):
-                entries.add(f"bsn\0{digits}")
-            if digits[0] != "0":
-                entries.add(f"phone\0{_DUTCH}{digits}")
-        elif size == _BSN_DIGITS - 1:
-            if _is_bsn("0" + digits):
-                entries.add(f"bsn\00{digits}")
-        elif _BSN_DIGITS < size <= _MOST_DIGITS:
-            _enter_phone(entries, digits)
+        sized[min(len(digits), _MOST_DIGITS + 1)].append(digits)
+    for digits in sized[_FEWEST_DIGITS]:
+        if _is_bsn("0" + digits):
+            entries.add(f"bsn\00{digits}")
+        entries.update(f"date\0{date}" for date in compact(digits))
+    # All of a size in one expression, which a table of numbers gains by.
+    entries.update([f"bsn\0{digits}" for digits in sized[_BSN_DIGITS] if _is_bsn(digits)])
+    entries.update([f"phone\0{_DUTCH}{digits}" for digits in sized[_NATIONAL_DIGITS] if digits[0] != "0"])
+    for size in range(_NATIONAL_DIGITS + 1, _MOST_DIGITS + 1):
+        before = size - _NATIONAL_DIGITS
+        entries.update(
+            [
+                f"phone\0{_DUTCH}{digits[before:]}"
+                for digits in sized[size]
+                if digits[:before] in _BEFORE_NATIONAL and digits[before] != "0"
+            ]
+        )
 
 
 def enter_chains(entries: set[str], text: str) -> None:
@@ -60,38 +86,77 @@ def enter_chains(entries: set[str], text: str) -> None:
     chains = set(_CHAIN.findall(text))
     solid = [chain for chain in chains if chain.isdecimal()]
     enter_solid(entries, solid)
-    for chain in chains.difference(solid):
-        if len(chain) > _FEWEST_DIGITS:
-            entries.update(_usual(chain) if len(chain) <= _USUAL else _parted(chain))
+    parted = chains.difference(solid)
+    _enter_plain(entries, parted)
+    for chain in parted:
+        if len(chain) >= _SHORTEST:
+            entries.update(_usual(chain) if len(chain) <= _USUAL else _told(chain))
+    if any(chain[-3:] in MONTH_STARTS or chain[-2:] in ORDINALS for chain in parted):
+        entries.update(f"date\0{date}" for date in named(text))
+
+
+def _enter_plain(entries: set[str], chains: set[str]) -> None:
+    """Enter what a date or postcode alone is, and take these chains out: they are nothing else."""
+    together = "\n".join(chains)
+    homes = _PLAIN_POSTCODES.findall(together)
+    entries.update([f"postcode\0{digits}{letters}" for _, digits, letters in homes])
+    years_first = _YEARS_FIRST.findall(together)
+    entries.update([f"date\0{date}" for date in years_first])
+    days_first = _DAYS_FIRST.findall(together)
+    entries.update(
+        [
+            f"date\0{year}-{month:0>2}-{day:0>2}" if int(month) <= 12 else f"date\0{year}-{day:0>2}-{month}"
+            for _, day, month, year in days_first
+        ]
+    )
+    chains.difference_update(years_first, [each[0] for each in homes], [each[0] for each in days_first])
 
 
 def _is_bsn(digits: str) -> bool:
     return (_FIRST[digits[:3]] + _MIDDLE[digits[3:6]] + _LAST[digits[6:]]) % 11 == 0
 
 
-def _enter_phone(entries: set[str], digits: str) -> None:
-    national = digits[-_NATIONAL_DIGITS:]
-    if national[0] != "0" and digits[:-_NATIONAL_DIGITS] in _BEFORE_NATIONAL:
-        entries.add(f"phone\0{_DUTCH}{national}")
-
-
-def _parted(chain: str) -> frozenset[str]:
-    """What a chain of several runs may be."""
+def _told(chain: str) -> frozenset[str]:
+    """What a chain may be, or what stands behind one makes of it."""
     entries: set[str] = set()
+    if not chain[-1].isdecimal():
+        if postcode := _POSTCODE.search(chain):
+            entries.add(f"postcode\0{postcode[1]}{postcode[2].strip()}")
+        chain = _to_last_digit(chain)
+    if chain.isdecimal():
+        enter_solid(entries, [chain])
+    else:
+        _enter_parted(entries, chain)
+    return frozenset(entries)
+
+
+_usual = lru_cache(4096)(_told)
+
+
+def _to_last_digit(chain: str) -> str:
+    found = _TO_LAST_DIGIT.match(chain)
+    return found[0] if found else ""
+
+
+def _enter_parted(entries: set[str], chain: str) -> None:
+    """Enter what a chain of several runs may be."""
     runs, gaps = _RUN.findall(chain), [*_RUN.split(chain)[1:-1], ""]
     for first in range(len(runs)):
         digits, is_bsn = "", not (first and gaps[first - 1] == ".")
         for last in range(first, len(runs)):
             digits += runs[last]
-            if is_bsn and _FEWEST_DIGITS <= len(digits) <= _BSN_DIGITS and _is_bsn(digits.zfill(_BSN_DIGITS)):
+            size = len(digits)
+            if size > _BSN_DIGITS and (digits[0] not in "03" or size > _MOST_DIGITS):
+                break  # what stands before a telephone number begins with one of these
+            if is_bsn and _FEWEST_DIGITS <= size <= _BSN_DIGITS and _is_bsn(digits.zfill(_BSN_DIGITS)):
                 entries.add(f"bsn\0{digits.zfill(_BSN_DIGITS)}")
-            if _NATIONAL_DIGITS <= len(digits) <= _MOST_DIGITS:
-                _enter_phone(entries, digits)
-            elif len(digits) > _MOST_DIGITS:
-                break
+            if (
+                size >= _NATIONAL_DIGITS
+                and digits[-_NATIONAL_DIGITS] != "0"
+                and digits[:-_NATIONAL_DIGITS] in _BEFORE_NATIONAL
+            ):
+                entries.add(f"phone\0{_DUTCH}{digits[-_NATIONAL_DIGITS:]}")
             # Single spaces and dots alone part a BSN, which does not begin behind a dot.
             is_bsn = is_bsn and (gaps[last] == "." or (len(gaps[last]) == 1 and gaps[last].isspace()))
-    return frozenset(entries)
-
-
-_usual = lru_cache(4096)(_parted)
+    dates = [chain[:10]] if _TIMESTAMP.fullmatch(chain) else in_runs(runs, gaps)
+    entries.update([f"date\0{date}" for date in dates])

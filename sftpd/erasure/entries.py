@@ -4,9 +4,9 @@ Whatever an identifier or a written variant of it matches has its entry; there m
 """
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 from functools import lru_cache
-from itertools import chain, filterfalse
+from itertools import chain
 
 from sftpd.erasure.digits import enter_chains, enter_solid
 from sftpd.erasure.identifiers import (
@@ -33,7 +33,7 @@ _DOMAIN = re.compile(r"(?:[^\W_](?:[\w-]*[^\W_])?\.)+[^\W_](?:[\w-]*[^\W_])?")
 
 # A search is quick where it begins with plain characters: what stands before them is looked at next.
 _IBAN = re.compile(
-    r"[0-9](?<=[a-z\s.\-].)(?=[\s.\-]?[0-9](?:[\s.\-]?[a-z0-9]){11})(?:"
+    r"[0-9](?:(?<=[a-z].)|(?<=[a-z][\s.\-].))(?=[\s.\-]?[0-9](?:[\s.\-]?[a-z0-9]){11})(?:"
     r"(?<=(?<!\w)([a-z][a-z].))|(?<=(?<!\w)([a-z][\s.\-][a-z].))"
     r"|(?<=(?<!\w)([a-z][a-z][\s.\-].))|(?<=(?<!\w)([a-z][\s.\-][a-z][\s.\-].)))"
     r"(?=([\s.\-]?[0-9](?:[\s.\-]?[a-z0-9]){11,30}+\w?))",
@@ -70,11 +70,14 @@ def entries_in(text: str) -> set[str]:
     return entries
 
 
-def entries_of(texts: Collection[str]) -> set[str]:
-    """The same of many short texts."""
-    entries = entries_in(APART.join(filterfalse(str.isdecimal, texts)))
-    solid = list(filter(str.isdecimal, texts))
+def entries_of(texts: Set[str]) -> set[str]:
+    """The same of many short texts, and the numbers of people among them whose words stand beside them."""
+    solid = set(filter(str.isdecimal, texts))
+    others = APART.join(texts - solid)
+    entries = entries_in(others)
     enter_solid(entries, solid if "".join(solid).isascii() else filter(str.isascii, solid))
+    if names_numbers(others):
+        entries |= number_entries(others)
     return entries
 
 
@@ -92,6 +95,15 @@ def number_entries(text: str, label: str = "") -> set[str]:
     return entries
 
 
+def labelled_entries(texts: Set[str], label: str) -> set[str]:
+    """The same of many folded texts under one label."""
+    together = "\n".join(texts)
+    plain = set() if names_numbers(together) else set(_PLAIN_NUMBERS.findall(together))
+    kinds = {entry.partition("\0")[0] for entry in number_entries("1", label) if entry.endswith("\0" + "1")}
+    entries = {f"{kind}\0{text}" for kind in kinds for text in plain}
+    return entries | number_entries(f"{APART}{label}: ".join(("", *(texts - plain))), label)
+
+
 def names_numbers(text: str) -> bool:
     """Whether a folded text has a word by which customer or employee numbers are told."""
     return any(word in text for _, word, _ in _MENTIONS)
@@ -106,14 +118,16 @@ def _enter_addresses(entries: set[str], text: str) -> None:
     turned = _LOCAL_PARTS.findall(text[::-1])
     # Turned back all at once: no local part has a line end.
     runs = "\n".join(turned)[::-1]
-    met = set(zip(runs.split("\n"), _DOMAINS.findall(text), strict=True))
+    locals_, domains = runs.split("\n"), _DOMAINS.findall(text)
     plain = set(_PLAIN_LOCAL_PARTS.findall(runs))
     hosts = {
-        domain for _, domain in met if domain not in TAGGED_DOMAINS and _domains(domain) == (len(domain),)
+        domain
+        for domain in set(domains)
+        if domain not in TAGGED_DOMAINS and _domains(domain) == (len(domain),)
     }
-    usual = {(local, host) for local, host in met if host in hosts and local in plain}
-    entries.update([f"email\0{local}@{host}" for local, host in usual])
-    for local, domain in met - usual:
+    met = list(zip(locals_, domains, strict=True))
+    entries.update([f"email\0{local}@{host}" for local, host in met if host in hosts and local in plain])
+    for local, domain in {pair for pair in met if pair[1] not in hosts or pair[0] not in plain}:
         for end in _domains(domain) if local else ():
             for name in _local_parts(local):
                 address = f"{name}@{domain[:end]}"

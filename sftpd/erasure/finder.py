@@ -6,8 +6,11 @@ from enum import StrEnum
 Finder = Callable[[str, str], bool]
 """Says whether a folded text, under a folded label (its column or key), carries one identifier."""
 
-RecordFinder = Callable[[Sequence[str]], bool]
-"""Says whether the folded fields of a record carry one identifier between them."""
+Field = tuple[str, str]
+"""The folded label and the folded text of a field."""
+
+RecordFinder = Callable[[Sequence[Field]], bool]
+"""Says whether the fields of a record carry one identifier between them."""
 
 Hint = Callable[[str], bool]
 """Says, and fast, whether any part of a folded text may carry one identifier."""
@@ -16,6 +19,7 @@ Hint = Callable[[str], bool]
 class Why(StrEnum):
     """What makes a written form a possible one; of several the first is told."""
 
+    LINES = "separate lines"
     SURNAME = "double surname"
     TITLE = "title"
     COMPOUND = "compound"
@@ -27,3 +31,4 @@ class Why(StrEnum):
     ADDRESS = "e-mail address"
     NUMBER = "telephone number"
     FIELDS = "separate fields"
+    HOUSE = "house number"

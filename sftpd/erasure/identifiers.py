@@ -11,7 +11,9 @@ import unicodedata
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from sftpd.erasure.finder import Finder, Hint, RecordFinder, Why
+from sftpd.erasure.addresses import address, certain_address
+from sftpd.erasure.births import birth, certain_birth
+from sftpd.erasure.finder import Field, Finder, Hint, RecordFinder, Why
 from sftpd.erasure.names import certain_name
 from sftpd.erasure.spelling import plain
 from sftpd.erasure.variants import AFTER_ADDRESS, possible_forms
@@ -66,9 +68,9 @@ class Identifier:
         """Whether it is also looked for in several fields together."""
         return self._record is not None
 
-    def matches_record(self, texts: Sequence[str]) -> bool:
+    def matches_record(self, fields: Sequence[Field]) -> bool:
         """Whether folded fields of a record carry this identifier between them."""
-        return self._record is not None and self._record(texts)
+        return self._record is not None and self._record(fields)
 
     def may_be_in(self, text: str) -> bool:
         """Whether any field of `text`, which is folded, may carry this identifier; False is certain."""
@@ -108,8 +110,12 @@ def telling(kind: str) -> str:
     return NUMBER_WORDS[kind][0]
 
 
-def noting(identifier: Identifier, note: Callable[[str, str], None]) -> Identifier:
-    """The same identifier, which has each folded text and label that carries it noted."""
+def noting(
+    identifier: Identifier,
+    note: Callable[[str, str], None],
+    note_record: Callable[[Sequence[Field]], None],
+) -> Identifier:
+    """The same identifier, which has each text with its label, and each record, that carries it noted."""
 
     def found(text: str, label: str) -> bool:
         hit = identifier.matches_folded(text, label)
@@ -117,12 +123,18 @@ def noting(identifier: Identifier, note: Callable[[str, str], None]) -> Identifi
             note(text, label)
         return hit
 
-    return replace(identifier, _finder=found)
+    def found_in_record(fields: Sequence[Field]) -> bool:
+        hit = identifier.matches_record(fields)
+        if hit:
+            note_record(fields)
+        return hit
+
+    return replace(identifier, _finder=found, _record=found_in_record if identifier.is_spread else None)
 
 
-def recalled(knows: Finder) -> Identifier:
-    """What stands for a person of whom only is known, by `knows`, which texts carried them."""
-    return Identifier("recalled", "", knows, lambda _text: True)
+def recalled(knows: Finder, knows_record: RecordFinder | None) -> Identifier:
+    """What stands for a person of whom only is known which texts, and which records if any, carried them."""
+    return Identifier("recalled", "", knows, lambda _text: True, knows_record)
 
 
 def possible(identifier: Identifier) -> list[Identifier]:
@@ -140,7 +152,8 @@ def _in_fields(name: Identifier, forms: Sequence[Identifier]) -> Identifier:
     def matches(text: str) -> bool:
         return any(form.matches_folded(text, "") for form in (name, *forms))
 
-    def found(texts: Sequence[str]) -> bool:
+    def found(fields: Sequence[Field]) -> bool:
+        texts = [text for _, text in fields]
         text = " ".join(texts)
         # Where one field has it all, that field is the place.
         return forms[0].may_be_in(text) and matches(text) and not any(map(matches, texts))
@@ -154,12 +167,12 @@ def carries(identifiers: Iterable[Identifier], text: str, label: str = "") -> bo
     return any(identifier.matches_folded(text, label) for identifier in identifiers)
 
 
-def record_carries(identifiers: Iterable[Identifier], texts: Iterable[str]) -> bool:
-    """Whether fields of a record carry any of the identifiers between them."""
+def record_carries(identifiers: Iterable[Identifier], fields: Iterable[Field]) -> bool:
+    """Whether fields of a record, labels and texts, carry any of the identifiers between them."""
     spread = [identifier for identifier in identifiers if identifier.is_spread]
     if not spread:
         return False
-    folded = [fold(text) for text in texts]
+    folded = [(fold(label), fold(text)) for label, text in fields]
     return any(identifier.matches_record(folded) for identifier in spread)
 
 
@@ -276,6 +289,12 @@ def _name(value: str) -> str | None:
     return words if len(words) > 1 and any(map(str.isalpha, plain(words))) else None
 
 
+def _born(value: str) -> str | None:
+    taken = birth(value)
+    name = taken and _name(taken[0])
+    return f"{name} {taken[1]}" if taken and name else None
+
+
 def _number(value: str) -> str | None:
     return value if re.fullmatch(r"\w[\w./-]*", value) and any(map(str.isdigit, value)) else None
 
@@ -304,7 +323,10 @@ def _pattern_finder(before: str, core: str, after: str, every: str | None = None
     return lambda text, _label: alone.search(text) is not None, lambda text: anywhere.search(text) is not None
 
 
-_KINDS: dict[str, tuple[Callable[[str], str | None], Callable[[str], tuple[Finder, Hint]], str]] = {
+_Found = tuple[Finder, Hint] | tuple[Finder, Hint, RecordFinder]
+_KINDS: dict[str, tuple[Callable[[str], str | None], Callable[[str], _Found], str]] = {
+    "address": (address, certain_address, "a Dutch postcode and number such as 3581 CD 12-a"),
+    "born": (_born, certain_birth, "a name and date of birth such as Jan de Vries 1980-05-17"),
     "bsn": (_bsn, _bsn_finder, "9 digits that pass the eleven test"),
     "customer": (_number, _number_finder(*NUMBER_WORDS["customer"]), "a customer number"),
     "email": (_email, _email_finder, "an address such as name@example.nl"),

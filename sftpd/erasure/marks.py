@@ -1,7 +1,8 @@
 """Marks: keyed digests of the texts that carried a person, by which the same records are found again.
 
-Whether a text carries a person depends on that text and its label alone. So the texts that did are all that
-is needed to take the same decisions in the same content again, without knowing whom they are about.
+Whether a text carries a person depends on that text and its label alone, and whether fields do between them
+on these fields. So the texts and records that did are all that is needed to take the same decisions in the
+same content again, without knowing whom they are about.
 """
 
 import hashlib
@@ -12,6 +13,8 @@ from collections.abc import Sequence
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from sftpd.erasure.finder import Field
 
 SIZE = 16
 """Bytes of a mark."""
@@ -30,16 +33,40 @@ class Marks:
 
     def note(self, text: str, label: str) -> None:
         """Add the mark of a text."""
-        if len(self._known) <= MOST:
-            self._known.add(self._mark(text, label))
+        self._add(self._mark(text, label))
+
+    def note_record(self, fields: Sequence[Field]) -> None:
+        """Add the mark of a record that carried the person between its fields."""
+        self._add(self._mark_of_any())
+        self._add(self._mark_of(fields))
+
+    @property
+    def has_records(self) -> bool:
+        """Whether there are marks of records: these say so by one of their own."""
+        return self._mark_of_any() in self._known
 
     def knows(self, text: str, label: str) -> bool:
         """Whether the mark of a text is among them."""
         return self._mark(text, label) in self._known
 
+    def knows_record(self, fields: Sequence[Field]) -> bool:
+        """Whether the mark of a record is among them."""
+        return self._mark_of(fields) in self._known
+
     def packed(self) -> bytes:
         """All of them one after another, in order; of too many more than MOST."""
         return b"".join(sorted(self._known))
+
+    def _add(self, mark: bytes) -> None:
+        if len(self._known) <= MOST:
+            self._known.add(mark)
+
+    def _mark_of_any(self) -> bytes:
+        return hashlib.blake2b(key=self._key, digest_size=SIZE, person=b"records").digest()
+
+    def _mark_of(self, fields: Sequence[Field]) -> bytes:
+        told = json.dumps(fields).encode()
+        return hashlib.blake2b(told, key=self._key, digest_size=SIZE, person=b"record").digest()
 
     def _mark(self, text: str, label: str) -> bytes:
         told = f"{label}\0{text}".encode("utf-8", "surrogatepass")

@@ -1,10 +1,10 @@
 """What one file holds of a person: records that are hers for certain, and records that only may be."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 
-from sftpd.erasure.finder import Why
+from sftpd.erasure.finder import Field, Why
 from sftpd.erasure.formats.model import (
     NAME_OF_PART,
     Data,
@@ -48,8 +48,8 @@ class _Watch:
                         return True
         return False
 
-    def _found_in_record(self, texts: Sequence[str]) -> bool:
-        met = next((form.kind for form in self.forms if form.matches_record(texts)), None)
+    def _found_in_record(self, fields: Sequence[Field]) -> bool:
+        met = next((form.kind for form in self.forms if form.matches_record(fields)), None)
         self.met |= {met} if met else set()
         return met is not None
 
@@ -127,15 +127,21 @@ def carried(form: Format, data: Data, inquiry: Inquiry) -> tuple[int, ...]:
     """
     left = dict(enumerate(inquiry.identifiers))
 
-    def never(text: str, label: str) -> bool:
-        for number in [number for number, each in left.items() if each.matches_folded(text, label)]:
+    def meet(met: Callable[[Identifier], bool]) -> bool:
+        for number in [number for number, each in left.items() if met(each)]:
             del left[number]
         return False
+
+    def never(text: str, label: str) -> bool:
+        return meet(lambda each: each.matches_folded(text, label))
+
+    def never_together(fields: Sequence[Field]) -> bool:
+        return meet(lambda each: each.matches_record(fields))
 
     def may(text: str) -> bool:
         return any(each.may_be_in(text) for each in left.values())
 
-    form.find(data, replace(inquiry, identifiers=[Identifier("any", "", never, may)]))
+    form.find(data, replace(inquiry, identifiers=[Identifier("any", "", never, may, never_together)]))
     return tuple(number for number in range(len(inquiry.identifiers)) if number not in left)
 
 

@@ -120,6 +120,11 @@ def certain_name(value: str) -> tuple[Finder, Hint]:
     return found, may
 
 
+def words_of(value: str) -> tuple[str, ...]:
+    """The words of a folded name, which keep their apostrophes."""
+    return _parse(value).words
+
+
 def _parse(value: str) -> _Name:
     surname, _, given = plain(value).partition(",")
     tokens = [token.strip() for half in (given, surname) for token in _TOKEN.findall(half)]

@@ -132,10 +132,12 @@ def _marks(question: Question, fds: tuple[int, ...]) -> Marks | None:
 def _identifiers(question: Search | Redact | Repeat | Show | Which, marks: Marks | None) -> list[Identifier]:
     if isinstance(question, Repeat):
         assert marks is not None
-        return [recalled(marks.knows)]
+        return [recalled(marks.knows, marks.knows_record if marks.has_records else None)]
     kinds = kinds_by_label(question.layouts)
     known = [under(parse_identifier(plain), kinds) for plain in question.identifiers]
-    return known if marks is None else [noting(identifier, marks.note) for identifier in known]
+    if marks is None:
+        return known
+    return [noting(identifier, marks.note, marks.note_record) for identifier in known]
 
 
 def _write(fd: int, pieces: Pieces) -> None:

@@ -5,15 +5,15 @@ keeps the tokens of all it is shown, so gets those of the whole file, whatever i
 """
 
 import re
-from collections.abc import Callable, Collection, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence, Set
 from dataclasses import replace
 from functools import lru_cache
 
 from sftpd.erasure.columns import Columns
 from sftpd.erasure.entries import (
-    APART,
     entries_in,
     entries_of,
+    labelled_entries,
     labels_numbers,
     names_numbers,
     number_entries,
@@ -63,15 +63,13 @@ class Collector:
         kinds = {self._kinds[name] for name in names_of(label) if name in self._kinds}
         return [*([label] if labels_numbers(label) else []), *map(telling, kinds)]
 
-    def take_fields(self, fields: Collection[str], text: str) -> None:
-        """Take the folded fields of a folded text of CSV, whatever they stand under."""
+    def take_fields(self, fields: Set[str]) -> None:
+        """Take folded fields of CSV, whatever they stand under."""
         self._keep(entries_of(fields))
-        if names_numbers(text):
-            self._keep(number_entries(APART.join(fields)))
 
     def take_numbers(self, texts: Iterable[str], label: str) -> None:
         """Take texts under a folded label that tells of numbers."""
-        self._keep(number_entries(f"{APART}{label}: ".join(map(fold, texts)), label))
+        self._keep(labelled_entries(set(map(fold, texts)), label))
 
     def flush(self) -> None:
         """Write what is not written yet. Raises UnsearchableError above LIMIT."""

@@ -4,9 +4,12 @@ Whenever an identifier or a written variant of it matches a text, one of its tok
 entries of that text. There may be others: who finds a token reads the text again.
 """
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from hashlib import blake2b
 
+from sftpd.erasure.addresses import postcode_of
+from sftpd.erasure.births import date_of_birth
+from sftpd.erasure.dates import keys_of
 from sftpd.erasure.digits import is_national
 from sftpd.erasure.identifiers import LONGEST, NUMBER_WORDS, Identifier
 from sftpd.erasure.variants import mailbox
@@ -20,12 +23,24 @@ LIMIT = 4_000_000
 KINDS = frozenset({"bsn", "email", "iban", "phone", *NUMBER_WORDS})
 """The types of identifiers that have tokens, of telephone numbers the Dutch; others have many variants."""
 
+_PARTS: Mapping[str, Callable[[str], Iterable[str]]] = {
+    "address": lambda value: [f"postcode\0{postcode_of(value)}"],
+    "born": lambda value: [f"date\0{key}" for key in keys_of(date_of_birth(value))],
+}
+"""The entries of which a text has one wherever one of these types is found: those of a part of it.
+
+A part stands in one text, whatever the record around it is, and has one token however often it occurs. What
+goes with it, a number of a house or a name, has too many forms.
+"""
+
 
 def wanted(identifier: Identifier, key: bytes) -> list[bytes] | None:
     """The tokens of which a text has one where it carries an identifier, or a written variant of it.
 
     `key` has 16 to 64 bytes. None for an identifier that has none.
     """
+    if identifier.kind in _PARTS:
+        return [tokens([entry], key) for entry in _PARTS[identifier.kind](identifier.value)]
     first = token(identifier, key)
     if first is None or identifier.kind != "email":
         return None if first is None else [first]
@@ -35,7 +50,7 @@ def wanted(identifier: Identifier, key: bytes) -> list[bytes] | None:
 
 
 def token(identifier: Identifier, key: bytes) -> bytes | None:
-    """The token of an identifier itself under `key`; None for one that has none."""
+    """The token of an identifier itself under `key`; None for one that has none, or shares it with others."""
     kind, value = identifier.kind, identifier.value
     if kind not in KINDS or len(value) > LONGEST or (kind == "phone" and not is_national(value)):
         return None

@@ -4,7 +4,9 @@ import re
 from collections.abc import Callable, Mapping
 from functools import lru_cache
 
-from sftpd.erasure.finder import Finder, Hint, Why
+from sftpd.erasure.addresses import possible_addresses
+from sftpd.erasure.births import possible_births
+from sftpd.erasure.finder import Finder, Hint, RecordFinder, Why
 from sftpd.erasure.names import possible_names
 
 AFTER_ADDRESS = r"(?:\.|-++|_)?[^\W_]|@"
@@ -58,7 +60,12 @@ def _number_forms(value: str) -> Mapping[Why, tuple[Finder, Hint]]:
     return {Why.NUMBER: (lambda text, _label: may(text) and form.search(text) is not None, may)}
 
 
-_FORMS: Mapping[str, Callable[[str], Mapping[Why, tuple[Finder, Hint]]]] = {
+Forms = Mapping[Why, tuple[Finder, Hint] | tuple[Finder, Hint, RecordFinder]]
+"""What finds the possible forms of an identifier."""
+
+_FORMS: Mapping[str, Callable[[str], Forms]] = {
+    "address": possible_addresses,
+    "born": possible_births,
     "email": _address_forms,
     "name": possible_names,
     "phone": _number_forms,
@@ -66,6 +73,6 @@ _FORMS: Mapping[str, Callable[[str], Mapping[Why, tuple[Finder, Hint]]]] = {
 
 
 @lru_cache(maxsize=64)
-def possible_forms(kind: str, value: str) -> Mapping[Why, tuple[Finder, Hint]]:
+def possible_forms(kind: str, value: str) -> Forms:
     """The finders of the possible forms of an identifier, which find certain forms too."""
     return _FORMS[kind](value) if kind in _FORMS else {}

@@ -9,6 +9,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import person_corpus
+import person_parts
 import pytest
 from cli_scene import instance
 from erasure_scene import JAN, RECEIVED, Scene
@@ -324,6 +325,32 @@ def test_with_the_index_a_search_over_every_format_finds_what_one_without_it_doe
     assert [items for items, _ in within] == [items for items, _ in without]
     assert without[0][0]
     assert all(looked_up > 0 for _, (_, looked_up) in within)
+
+
+def test_the_index_knows_of_parts_in_every_format_too(scene):
+    given = person_parts.generate(60, seed=5, persons=40)
+    for name, node in given.files.items():
+        receive(scene, name, person_corpus.pack(node))
+    asked = [given.identifiers, *([each] for each in given.identifiers), ["address=1000 ZZ 1"]]
+    asked.append(["born=Jan de Vries 2099-01-01"])
+    without = [found(scene, *each) for each in asked]
+    caught_up(scene)
+    within = [found(scene, *each) for each in asked]
+    assert [items for items, _ in within] == [items for items, _ in without]
+    assert all(items for items, _ in within[:3])
+    assert all(looked_up > 0 for _, (_, looked_up) in within)
+
+
+def test_a_neighbour_is_in_the_index_still_when_the_person_is_gone(scene):
+    receive(scene, "a.csv", "naam;huisnummer;postcode\nJan;12;3581CD\n")
+    receive(scene, "b.csv", "naam;huisnummer;postcode\nPiet;14;3581CD\n")
+    receive(scene, "c.csv", "naam;huisnummer;postcode\nPiet;14;3581CE\n")
+    caught_up(scene)
+    request = scene.desk.open("demo", ["address=3581 CD 12"], RECEIVED, "opener")
+    scene.desk.find(request)
+    scene.desk.approve(request, "operator")
+    assert scene.desk.run(request).state is State.CLOSED
+    assert found(scene, "address=3581 CD 14") == (["b.csv"], (3, 1))
 
 
 COLUMNS = (Column("naam", 1, 10), Column("klantnummer", 11, 10))

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import erasure_scene
 import person_corpus
+import person_parts
 import pytest
 from erasure_scene import JAN, RECEIVED, Scene
 from stage import Stage
@@ -19,6 +20,7 @@ from vault_scene import put
 from sftpd.erasure.contents import Files
 from sftpd.erasure.erasures import Standing
 from sftpd.erasure.execute import Executor, Outcome
+from sftpd.erasure.plan import LEFT_BEHIND
 from sftpd.erasure.replay import Replay, Result, require_done
 from sftpd.erasure.request import State
 from sftpd.errors import RefusedError
@@ -170,6 +172,25 @@ def test_files_of_every_format_lose_the_same_records_again(live, children):
         assert {outcome.result for outcome in outcomes} == {Result.DONE}
         assert [outcome.reason for outcome in outcomes if outcome.reason] == []
         corpus.check(again.root / "inbound")
+
+
+def test_records_that_carried_a_person_between_their_fields_go_again(live, children):
+    corpus = person_parts.generate(36, seed=13, persons=30)
+    corpus.write(live.root / "inbound")
+    backup = backed_up(live)
+    request = live.desk.open("demo", corpus.identifiers, RECEIVED, "opener")
+    kept = [item.seq for item in live.desk.find(request) if item.is_undecided]
+    live.desk.reviewer.decide(request, kept, remove=False, by="reviewer", reason="not hers")
+    live.desk.approve(request, "operator")
+    live.desk.run(request)
+    corpus.check(live.root / "inbound")
+    with restored(live, backup, children) as again:
+        outcomes = replay(again)
+        assert {outcome.result for outcome in outcomes} == {Result.DONE}
+        assert [outcome.reason for outcome in outcomes if outcome.reason] == []
+        corpus.check(again.root / "inbound")
+        asked = again.desk.open("demo", corpus.identifiers, RECEIVED, "opener")
+        assert not [item for item in again.desk.find(asked) if item.step.action in LEFT_BEHIND]
 
 
 def test_what_lies_elsewhere_goes_too_and_what_only_looks_alike_stays(live, children):

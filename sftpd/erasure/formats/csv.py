@@ -67,7 +67,7 @@ def _carries(fields: Sequence[str], labels: Sequence[str], known: Sequence[Ident
     """Whether a field does, or several together; nobody is in an empty one."""
     return any(
         carries(known, field, label) for label, field in _labelled(fields, labels) if field
-    ) or record_carries(known, fields)
+    ) or record_carries(known, _labelled(fields, labels))
 
 
 def _labelled(fields: Sequence[str], labels: Sequence[str]) -> Iterator[tuple[str, str]]:

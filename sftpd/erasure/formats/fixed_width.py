@@ -99,7 +99,7 @@ class FixedLines:
 
     def _carries(self, line: str, known: Sequence[Identifier]) -> bool:
         return any(carries(known, line[part], label) for label, part in self._parts) or record_carries(
-            known, [line[part] for label, part in self._parts if label]
+            known, [(label, line[part]) for label, part in self._parts if label]
         )
 
     def _counted(self, filled: int, tail: Sequence[Decoded], where: Traces, gone: int) -> list[Edit]:

@@ -7,6 +7,7 @@ identifiers (`"emails": [...]`) describes the element that holds it, so that one
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+from sftpd.erasure.finder import Field
 from sftpd.erasure.formats.decoding import Traces, decode, may_carry, traces
 from sftpd.erasure.formats.json_tokens import Kind, Token, tokens, unescaped
 from sftpd.erasure.formats.lines import require_size
@@ -93,7 +94,7 @@ class _Container:
         self.all_scalar = True
         self.kept_end: int | None = None
         self.was_told = False
-        self.said: list[str] = []
+        self.said: list[Field] = []
         """Of an object the scalars in it, as far as they are looked at together."""
         self._index = -1
         self._run: list[Match] = []
@@ -210,7 +211,7 @@ class _Survey:
             if carries(self._identifiers, token.value, self._label()):
                 self._mark()
             if self._is_spread and top is not None and not top.is_array:
-                top.said.append(token.value)
+                top.said.append((self._label(), token.value))
             self._element_done(token.end)
         elif token.kind is Kind.PASSED and top is not None:
             top.all_scalar = False

@@ -4,8 +4,11 @@ One empty cell, repeated, stands for them, so that references hold. Text and att
 the identifier are emptied in their own parts; all other parts are copied byte for byte.
 """
 
+import re
+from collections.abc import Iterator
 from functools import partial
 
+from sftpd.erasure.finder import Field
 from sftpd.erasure.formats.model import (
     BombError,
     Data,
@@ -34,6 +37,8 @@ _SIGNATURES = "META-INF/documentsignatures.xml"
 _SIGNED = "signed spreadsheet"
 _CELLS = ("table-cell", "covered-table-cell")
 _COLUMNS_LIMIT = 1 << 20
+_DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+"""What the value of a date begins with, beside the text that is shown of it."""
 
 
 class Ods:
@@ -139,7 +144,7 @@ class _Tables:
                 for column, texts in row.cells.items()
                 for text in texts
             )
-            or record_carries(self._identifiers, (texts[-1] for texts in row.cells.values() if texts))
+            or record_carries(self._identifiers, self._fields(row))
         )
         if hit and row.columns:
             cell = f'<{row.cell_name} {row.prefix}number-columns-repeated="{row.columns}"/>'
@@ -149,6 +154,13 @@ class _Tables:
         elif self._number == 1:
             self._labels = {column: texts[-1] for column, texts in row.cells.items() if texts}
         self._number += row.repeated - 1
+
+    def _fields(self, row: "_Row") -> Iterator[Field]:
+        """What each cell shows, and the date that it is."""
+        for column, texts in row.cells.items():
+            label = self._labels.get(column, "")
+            yield from ((label, text) for text in texts[:-1] if _DATE.match(text))
+            yield from ((label, text) for text in texts[-1:])
 
 
 class _Row:

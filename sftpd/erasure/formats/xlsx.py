@@ -22,7 +22,7 @@ from sftpd.erasure.formats.model import (
     whole_file,
 )
 from sftpd.erasure.formats.parts import Change
-from sftpd.erasure.formats.xlsx_sheet import Cell, Row, Shared, Sheet, shared_strings, usage
+from sftpd.erasure.formats.xlsx_sheet import Cell, Days, Row, Shared, Sheet, days_of, shared_strings, usage
 from sftpd.erasure.formats.xml_edit import (
     BY_HAND,
     Blanker,
@@ -38,6 +38,8 @@ from sftpd.erasure.formats.zip_archive import Archive
 from sftpd.erasure.identifiers import carries, record_carries
 
 _STRINGS = "xl/sharedStrings.xml"
+_STYLES = "xl/styles.xml"
+_BOOK = "xl/workbook.xml"
 _SHEETS = "xl/worksheets/"
 _SETTINGS = "xl/printerSettings/"
 """Parts that only say how to print."""
@@ -96,6 +98,7 @@ class _Workbook:
         self.changed: dict[int, bytes] = {}
         self._inquiry = inquiry
         self._strings: list[Shared] = []
+        self._days = Days()
         self._gone: set[str] = set()
         """Strings that stood in emptied rows and stand in no other."""
         self._kept: set[int] = set()
@@ -105,6 +108,7 @@ class _Workbook:
         """Look at every part. Raises UnsearchableError."""
         strings = self._load(_STRINGS) if _STRINGS in self.names else b""
         self._strings = shared_strings(strings) if strings else []
+        self._days = self._read_days()
         used, dropped = usage(self._strings), usage(self._strings)
         sheets = {}
         for name in self.names:
@@ -118,6 +122,17 @@ class _Workbook:
         for name in self.names.keys() - sheets.keys() - {_STRINGS}:
             if self.names[name] not in self.changed and not name.startswith(_SETTINGS):
                 self._look_at_other(name, comments.get(name, set()))
+
+    def _read_days(self) -> Days:
+        """How dates are shown; where that cannot be read, what says it is listed as unsearchable itself."""
+        if _STYLES not in self.names or _BOOK not in self.names:
+            return Days()
+        try:
+            return days_of(self._load(_STYLES), self._load(_BOOK))
+        except BombError:
+            raise
+        except UnsearchableError:
+            return Days()
 
     def _load(self, name: str) -> bytes:
         number = self.names[name]
@@ -142,18 +157,25 @@ class _Workbook:
     def _read_sheet(self, name: str, used: "array[int]", dropped: "array[int]") -> _Read:
         """Read the rows, note which shared strings they use and which of them go."""
         sheet = _Read(self._load(name))
-        walk = Sheet(sheet.content, self._strings)
+        walk = Sheet(sheet.content, self._strings, self._days)
         labels: dict[str, str] = {}
         for number, row in enumerate(walk.rows()):
             told = _row_place(name, row) in self._inquiry.places
             if told:
-                self._inquiry.note(*(cell.text for cell in row.cells))
+                self._inquiry.note(*(cell.texts[-1] for cell in row.cells))
             hit = told or any(
-                cell.formula is None and self._carries(cell.text, labels.get(cell.column, ""))
+                cell.formula is None and self._carries(text, labels.get(cell.column, ""))
                 for cell in row.cells
+                for text in cell.texts
             )
             hit = hit or record_carries(
-                self._inquiry.identifiers, (cell.text for cell in row.cells if cell.formula is None)
+                self._inquiry.identifiers,
+                (
+                    (labels.get(cell.column, ""), text)
+                    for cell in row.cells
+                    if cell.formula is None
+                    for text in cell.texts
+                ),
             )
             for cell in row.cells:
                 if cell.shared is not None:

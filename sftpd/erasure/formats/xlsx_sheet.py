@@ -3,6 +3,7 @@
 import re
 from array import array
 from collections.abc import Iterator, Sequence
+from datetime import date, timedelta
 from typing import NamedTuple
 
 from sftpd.erasure.formats.model import Edit, UnsearchableError
@@ -11,6 +12,13 @@ from sftpd.erasure.formats.xml_events import Event, Kind, events
 
 _STRINGS = {"s", "inlineStr", "str"}
 _LETTERS = re.compile(r"[A-Z]*")
+_DATE_FORMATS = frozenset((*range(14, 18), 22, *range(27, 37), *range(50, 59)))
+"""Formats of numbers that show dates (ECMA-376, part 1, 18.8.30)."""
+_NO_DATE = re.compile(r'"[^"]*"|\\.|\[[^\]]*\]')
+"""What says nothing of the value in the code of a format: text and colours."""
+_SERIAL = re.compile(r"([0-9]{1,7})(?:\.[0-9]+)?")
+_LAST_DAY = 2_958_465
+"""The serial of 31 December 9999."""
 
 
 class Shared(NamedTuple):
@@ -35,6 +43,13 @@ class Cell(NamedTuple):
     end: int
     formula: str | None
     cached: Edit | None
+    day: str | None = None
+    """The date that a number is shown as."""
+
+    @property
+    def texts(self) -> Sequence[str]:
+        """What it says, and the date that it shows."""
+        return (self.text,) if self.day is None else (self.text, self.day)
 
     def without_result(self, data: bytes) -> bytes:
         """The bytes of a formula's cell, its result left out."""
@@ -76,10 +91,50 @@ def shared_strings(data: bytes) -> list[Shared]:
     return strings
 
 
+class Days(NamedTuple):
+    """Which styles of cells show numbers as dates, and the day that is number 0."""
+
+    styles: frozenset[int] = frozenset()
+    first: date = date(1899, 12, 30)
+
+    def shown(self, style: str, number: str) -> str | None:
+        """The date that a number is shown as in a style; None where it is none."""
+        told = _SERIAL.fullmatch(number)
+        if told is None or not style.isdecimal() or int(style[:10]) not in self.styles:
+            return None
+        serial = int(told[1])
+        # To the 1900 system that year had a 29 February.
+        early = self.first.year == 1899 and serial < 60
+        return str(self.first + timedelta(serial + early)) if serial <= _LAST_DAY - 1462 else None
+
+
+def days_of(styles: bytes, book: bytes) -> Days:
+    """How a workbook with these styles shows dates. Raises UnsearchableError."""
+    formats: set[str] = {str(number) for number in _DATE_FORMATS}
+    shown: list[str] = []
+    inside = False
+    for event in events(styles):
+        name = local(event.said) if event.kind in (Kind.START, Kind.END) else ""
+        told = dict(event.told) if event.kind is Kind.START else {}
+        if name == "numFmt" and re.search("[yd]", _NO_DATE.sub("", told.get("formatCode", "")).lower()):
+            formats.add(told.get("numFmtId", ""))
+        elif name == "cellXfs":
+            inside = event.kind is Kind.START
+        elif name == "xf" and inside and event.kind is Kind.START:
+            shown.append(told.get("numFmtId", ""))
+    starts = (
+        event for event in events(book) if event.kind is Kind.START and local(event.said) == "workbookPr"
+    )
+    is_1904 = any(dict(event.told).get("date1904") in ("1", "true") for event in starts)
+    styled = frozenset(number for number, told_format in enumerate(shown) if told_format in formats)
+    return Days(styled, date(1904, 1, 1) if is_1904 else date(1899, 12, 30))
+
+
 class Sheet:
     """A walk over one worksheet; `beside` holds the events that are in no row."""
 
-    def __init__(self, data: bytes, strings: Sequence[Shared]) -> None:
+    def __init__(self, data: bytes, strings: Sequence[Shared], days: Days = Days()) -> None:  # noqa: B008
+        self._days = days
         self.beside: list[Event] = []
         self._data = data
         self._strings = strings
@@ -116,7 +171,7 @@ class Sheet:
         if event.kind is Kind.START:
             self._cell = _OpenCell(event, len(self._cells))
         elif self._cell is not None:
-            self._cells.append(self._cell.close(event.end, self._strings))
+            self._cells.append(self._cell.close(event.end, self._strings, self._days))
             self._cell = None
 
 
@@ -128,6 +183,7 @@ class _OpenCell:
         letters = _LETTERS.match(told.get("r", ""))
         self._column = letters[0] if letters and letters[0] else f"#{position}"
         self._kind = told.get("t", "n")
+        self._style = told.get("s", "0")
         self._start = event.start
         self._inside = ""
         self._said: dict[str, list[str]] = {"v": [], "t": [], "f": []}
@@ -147,7 +203,7 @@ class _OpenCell:
         elif event.kind is Kind.TEXT and self._inside in self._said:
             self._said[self._inside].append(event.said)
 
-    def close(self, end: int, strings: Sequence[Shared]) -> Cell:
+    def close(self, end: int, strings: Sequence[Shared], days: Days) -> Cell:
         value = "".join(self._said["v"])
         shared = None
         text = value or "".join(self._said["t"])
@@ -158,7 +214,9 @@ class _OpenCell:
             text = strings[shared].text
         cached = Edit(min(self._result), max(self._result)) if self._has_formula and self._result else None
         formula = "".join(self._said["f"]) if self._has_formula else None
-        return Cell(self._column, text, self._kind in _STRINGS, shared, self._start, end, formula, cached)
+        shown = days.shown(self._style, text) if self._kind == "n" else None
+        is_string = self._kind in _STRINGS
+        return Cell(self._column, text, is_string, shared, self._start, end, formula, cached, shown)
 
 
 def usage(strings: Sequence[Shared]) -> "array[int]":

@@ -13,6 +13,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 
+from sftpd.erasure.finder import Field
 from sftpd.erasure.formats.model import (
     WHOLE_DOCUMENT,
     Data,
@@ -74,8 +75,8 @@ class _Element:
         self.is_told = False
         self.children: Counter[str] = Counter()
         self.settled: list[Match] = []
-        self.values: list[str] = []
-        """The texts of the elements in it that have no others in them."""
+        self.values: list[Field] = []
+        """Its attributes, and the elements in it that have no others in them."""
         self.hits: list[_Hit] = []
         self._text: list[str] = []
         self._size = 0
@@ -172,21 +173,23 @@ class _Survey:
             self._name_carries(key) or carries(self._identifiers, value, f"{element.label}.{key}")
             for key, value in event.told
         )
+        if self._is_spread:
+            element.values += ((f"{element.label}.{key}", value) for key, value in event.told)
 
     def _end(self, event: Event) -> None:
         self._blank_from = event.end
         element = self._open[-1]
         if element.has_text or not element.children:
             self._look_at_text(element)
-        elif record_carries(self._identifiers, element.values):
-            element.hit = True
+        if not element.has_text and element.values:
+            element.hit = element.hit or record_carries(self._identifiers, element.values)
         if len(self._open) > 1:
             found = element.hit or element.hits or element.settled
             element.is_told = bool(self._places) and self._path(self._open) in self._places
             # What is found in an element is not found in the text around it once more.
             self._open[-2].add(" " if found or element.is_told else element.text)
             if self._is_spread and not element.children:
-                self._open[-2].values.append(element.text)
+                self._open[-2].values.append((element.label, element.text))
         self._close(event.end)
 
     def _characters(self, event: Event) -> None:

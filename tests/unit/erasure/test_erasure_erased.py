@@ -82,6 +82,24 @@ def test_marks_know_the_texts_that_were_noted_in_that_content_alone() -> None:
     assert not other.knows("jan@example.nl", "mail")
 
 
+def test_marks_know_the_records_that_were_noted_by_all_their_fields() -> None:
+    record = [("naam", "jan"), ("geboren", "1980-05-17")]
+    marks = Marks(b"a" * 32)
+    marks.note("jan", "naam")
+    assert not Marks(b"a" * 32, marks.packed()).has_records
+    marks.note_record(record)
+    again, other = Marks(b"a" * 32, marks.packed()), Marks(b"b" * 32, marks.packed())
+    assert again.has_records
+    assert again.knows_record(record)
+    assert not again.knows_record(record[:1])
+    assert not again.knows_record([*record, ("plaats", "ede")])
+    assert not again.knows_record([("naam", "jan"), ("in dienst", "1980-05-17")])
+    assert not again.knows_record([])  # as a row that was emptied is
+    assert not again.knows("1980-05-17", "geboren")
+    assert not other.has_records
+    assert not other.knows_record(record)
+
+
 def test_of_too_many_marks_none_is_kept() -> None:
     marks = Marks(b"a" * 32)
     with tempfile.TemporaryFile(buffering=0) as file:

@@ -13,7 +13,10 @@ from sftpd.erasure.formats.json_tokens import DEPTH_LIMIT, TEXT_LIMIT
 from sftpd.erasure.formats.model import Findings, Inquiry, UnsearchableError
 from sftpd.erasure.identifiers import Identifier, carries, parse_identifier, possible, record_carries
 
-PLAIN = ("email=jan@example.nl", "customer=K123", "name=Jan de Vries")
+PLAIN = (
+    *("email=jan@example.nl", "customer=K123", "name=Jan de Vries"),
+    *("address=3581 CD 12", "born=Jan de Vries 1980-05-17"),
+)
 KNOWN = [parse_identifier(plain) for plain in PLAIN]
 EVERY = [*KNOWN, *(form for known in KNOWN for form in possible(known))]
 GONE = object()
@@ -26,9 +29,26 @@ HERS = (
     "J. de Vries",
     "Jan",
     "de Vries",
+    "17-05-1980",
+    "Kade 12",
+    "3581 CD",
+    12,
 )
 OTHERS = (1, 2.5, True, None, -3e5, "x", "é", "\U0001d11e", 'a"b', "a\\b", "]", "{", ",", "x" * 90)
-KEYS = ("a", "b", "klantnummer", "voornaam", "achternaam", "jan@example.nl", "k/e~y", 'q"', "", "k" * 90)
+KEYS = (
+    "a",
+    "b",
+    "klantnummer",
+    "voornaam",
+    "achternaam",
+    "huisnummer",
+    "postcode",
+    "jan@example.nl",
+    "k/e~y",
+    'q"',
+    "",
+    "k" * 90,
+)
 
 
 class Slow:
@@ -50,16 +70,12 @@ class Slow:
             return rest, bool(value) and scalars and not rest and in_array
         if isinstance(value, dict):
             inner = label.rpartition(".")[2]
-            read = [
-                (
-                    key,
-                    self._left(
-                        each, f"{inner}.{key.replace('~', '~0').replace('/', '~1')}", in_array=in_array
-                    ),
-                )
+            told = [
+                (f"{inner}.{key.replace('~', '~0').replace('/', '~1')}", key, each)
                 for key, each in value.items()
             ]
-            said = [self._said(each) for each in value.values() if not isinstance(each, list | dict)]
+            read = [(key, self._left(each, under, in_array=in_array)) for under, key, each in told]
+            said = [(under, self._said(each)) for under, _, each in told if not isinstance(each, list | dict)]
             hers = any(hers for _, (_, hers) in read) or record_carries(self.known, said)
             return {key: rest for key, (rest, _) in read if not carries(self.known, key)}, hers
         return value, carries(self.known, self._said(value), label)

@@ -1,5 +1,6 @@
 """XLSX and ODS: her row is emptied and stays in its place, every other cell and part is as it was."""
 
+import datetime
 import io
 import re
 import zipfile
@@ -12,10 +13,12 @@ from odf.opendocument import OpenDocumentSpreadsheet, load
 from odf.table import Table, TableCell, TableRow
 from odf.text import P
 from openpyxl.comments import Comment
+from openpyxl.utils.datetime import MAC_EPOCH, WINDOWS_EPOCH, to_excel
 from openpyxl.worksheet.table import Table as XlsxTable
 
 from sftpd.erasure.formats.detect import detect
 from sftpd.erasure.formats.model import Inquiry, UnsearchableError
+from sftpd.erasure.formats.xlsx_sheet import Days
 from sftpd.erasure.identifiers import parse_identifier
 
 JAN = parse_identifier("email=jan@example.nl")
@@ -370,3 +373,67 @@ def test_ods_without_a_safe_way_is_left_to_people() -> None:
         find(with_parts(before, content_0xml=b"\0encrypted"))
     signed = with_parts(ods([(["jan@example.nl"], True)]), **{"META-INF__documentsignatures_0xml": b"<a/>"})
     assert find(signed).whole
+
+
+BORN = parse_identifier("born=Jan de Vries 1980-05-17")
+
+
+def dated(*days: datetime.date, form: str = "DD-MM-YYYY", epoch: datetime.datetime = WINDOWS_EPOCH) -> bytes:
+    """A workbook in which people called Jan de Vries were born on these days, in numbers shown as dates."""
+    book = openpyxl.Workbook()
+    book.epoch = epoch
+    book.active.append(["voornaam", "achternaam", "geboren"])
+    for day in days:
+        book.active.append(["Jan", "de Vries", day])
+        book.active.cell(book.active.max_row, 3).number_format = form
+    return saved(book)
+
+
+@pytest.mark.parametrize("epoch", [WINDOWS_EPOCH, MAC_EPOCH])
+@pytest.mark.parametrize("form", ["DD-MM-YYYY", "mm-dd-yy", 'd" van "mmmm', "[$-413]d mmmm yyyy;@", "yy"])
+def test_a_number_that_is_shown_as_a_date_is_that_date(form: str, epoch: datetime.datetime) -> None:
+    other, hers = datetime.date(1980, 5, 18), datetime.date(1980, 5, 17)
+    after = redacted(dated(hers, other, form=form, epoch=epoch), BORN)
+    sheet = openpyxl.load_workbook(io.BytesIO(after)).active
+    assert [row[0].value for row in sheet.iter_rows(min_row=2)] == [None, "Jan"]
+
+
+@pytest.mark.parametrize("form", ["General", "0.00", '0" dagen"', "[Red]0", "@", "0\\d"])
+def test_a_number_that_is_shown_as_one_is_no_date(form: str) -> None:
+    book = openpyxl.Workbook()
+    book.active.append(["Jan de Vries", 29358])
+    book.active.cell(1, 2).number_format = form
+    assert find(saved(book), BORN).locators == []
+
+
+@given(st.dates(datetime.date(1900, 1, 1), datetime.date(2099, 12, 31)), st.booleans())
+def test_days_are_counted_as_a_reader_of_workbooks_counts_them(day: datetime.date, mac: bool) -> None:
+    epoch = MAC_EPOCH if mac else WINDOWS_EPOCH
+    if mac and day.year < 1904:
+        return
+    first = datetime.date(1904, 1, 1) if mac else datetime.date(1899, 12, 30)
+    assert Days(frozenset((3,)), first).shown("3", str(int(to_excel(day, epoch)))) == day.isoformat()
+
+
+@pytest.mark.parametrize("number", ["-1", "2958466", "99999999999", "1e3", ""])
+def test_what_is_no_day_is_no_date(number: str) -> None:
+    assert Days(frozenset((3,))).shown("3", number) is None
+
+
+def test_in_ods_a_date_is_what_the_cell_holds_however_it_is_shown() -> None:
+    document = OpenDocumentSpreadsheet()
+    table = Table(name="een")
+    for value in ("1980-05-18", "1980-05-17T00:00:00"):
+        row = TableRow()
+        for cell, shown in (
+            (TableCell(valuetype="string"), "Jan"),
+            (TableCell(valuetype="string"), "de Vries"),
+            (TableCell(valuetype="date", datevalue=value), "in mei"),
+        ):
+            cell.addElement(P(text=shown))
+            row.addElement(cell)
+        table.addElement(row)
+    document.spreadsheet.addElement(table)
+    out = io.BytesIO()
+    document.write(out)
+    assert find(out.getvalue(), BORN).locators == ["row 2"]
