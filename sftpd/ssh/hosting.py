@@ -7,12 +7,12 @@ one by one all the same (Landlock restricts threads), and share what a crash tak
 import contextlib
 import itertools
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import msgspec
 
-from sftpd.process.channel import Channel, channel_pair
+from sftpd.process.channel import Channel, ChannelClosedError, channel_pair
 from sftpd.process.child import Child
 from sftpd.process.control import Ended
 from sftpd.process.messages import Done
@@ -134,6 +134,15 @@ class _Host:
     def __init__(self, child: Child) -> None:
         self.child = child
         self.guests = 0
+        self.is_new = True
+        """Whether it was given no session yet."""
+        self.is_lost = False
+        """Whether it takes no more: it could not be given one."""
+
+    @property
+    def is_over(self) -> bool:
+        """Whether it takes no more sessions."""
+        return self.is_lost or self.child.ended is not None
 
 
 class SharedProcesses:
@@ -158,14 +167,10 @@ class SharedProcesses:
     def begin(self, connection: int, on_end: OnEnd) -> Session:
         """As Hosting says."""
         ours, theirs = channel_pair()
-        host = None
         try:
-            host = self._enter()
-            host.child.channel.notify(Serve(self._asks_for_codes()), [connection, theirs.fileno()])
+            host = self._given([connection, theirs.fileno()])
         except BaseException:
             ours.close()
-            if host is not None:
-                self._leave(host)
             raise
         finally:
             theirs.close()
@@ -181,12 +186,30 @@ class SharedProcesses:
         self._leave(session.host)
         session.finish()
 
+    def _given(self, fds: Sequence[int]) -> _Host:
+        """A host that was given a session; one that died, of which nobody has told yet, is passed over."""
+        while True:
+            host = self._enter()
+            try:
+                host.child.channel.notify(Serve(self._asks_for_codes()), fds)
+            except ChannelClosedError:
+                host.is_lost = True
+                self._leave(host)
+                if host.is_new:
+                    raise
+            except BaseException:
+                self._leave(host)
+                raise
+            else:
+                host.is_new = False
+                return host
+
     def _enter(self) -> _Host:
         """Take a place in a host that runs; a new one where all are full."""
         with self._lock:
             self._bury()
             for host in self._hosts:
-                if host.guests < self._size and host.child.ended is None:
+                if host.guests < self._size and not host.is_over:
                     host.guests += 1
                     return host
             host = _Host(self._spawn())
@@ -196,7 +219,7 @@ class SharedProcesses:
 
     def _bury(self) -> None:
         """Let go of hosts that have ended while they were empty, which no guest tells of (lock held)."""
-        for host in [host for host in self._hosts if not host.guests and host.child.ended is not None]:
+        for host in [host for host in self._hosts if not host.guests and host.is_over]:
             self._hosts.remove(host)
             host.child.channel.close()
 
@@ -204,7 +227,7 @@ class SharedProcesses:
         """Give a place back; a host that is empty ends, unless it is the only one."""
         with self._lock:
             host.guests -= 1
-            ends = not host.guests and (len(self._hosts) > 1 or host.child.ended is not None)
+            ends = not host.guests and (len(self._hosts) > 1 or host.is_over)
             if ends and host in self._hosts:
                 self._hosts.remove(host)
         if ends:

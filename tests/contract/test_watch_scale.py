@@ -11,6 +11,7 @@ from exchange_scene import quick_folder
 SCRIPT = """
 import os, sys, time
 from pathlib import Path
+from waiting import until
 from watch_scene import Taken, watching
 from sftpd.watch.settling import Policy
 from sftpd.watch.tree import Order

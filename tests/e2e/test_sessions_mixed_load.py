@@ -17,8 +17,9 @@ SOAK = float(os.environ.get("MIXED_LOAD_SECONDS", "600"))
 PAUSE = 5.0
 """Seconds between two samples."""
 
-MOST = {"monitor": 1, "zygote": 1, "session": 1, "sessions": 1, "courier": 5, "hook": 16, "reader": 2}
-"""Processes of each role at rest: one session stays, and what is kept for the next file is bounded."""
+MOST = {"monitor": 1, "zygote": 1, "session": 1, "sessions": 1, "courier": 5, "hook": 16, "reader": 3}
+"""Processes of each role at rest: one session stays, and what is kept for the next file is bounded. A reader
+is kept for searches, one for orders and one for the index."""
 
 HELD = {"session": 2, "sessions": 2, "courier": 2, "reader": 2, "hook": 5}
 """Descriptors that the monitor has for each child: its channel, its process, and a hook's three pipes."""
