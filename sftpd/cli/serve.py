@@ -13,6 +13,7 @@ from sftpd.app.instance import Instance
 from sftpd.cli.common import DEFAULT_CONFIG, ConfigOption
 from sftpd.clock import SystemClock
 from sftpd.config.load import load
+from sftpd.process import heap
 from sftpd.service.notify import ServiceManager
 
 
@@ -23,6 +24,7 @@ def serve(
     ] = None,
 ) -> None:
     """Run the daemon until SIGTERM or Ctrl-C; SIGHUP reloads the configuration."""
+    heap.keep_large_apart()
     gc.freeze()  # what is loaded stays; to go through it time and again would hold up every thread
     loaded = load(config)
     logs.configure(loaded.instance.log.level, loaded.instance.log.format)
