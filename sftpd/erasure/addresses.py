@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
-from sftpd.erasure.finder import Field, Finder, Hint, RecordFinder, Why
+from sftpd.erasure.finder import BLANK_LINE, LONGEST_FIELD, Field, Finder, Hint, RecordFinder, Why
 
 POSTCODE_LETTERS = r"\s{0,2}[a-z]{2}"
 """What stands behind the four digits of a postcode."""
@@ -24,11 +24,8 @@ _NO_ADDITION = rf"(?![^\W_]|[-/.:][^\W_]|,[0-9]|\s?[-/]\s?[0-9]|\s[0-9]|\s?[-/]?
 _HOUSE = r"0*([1-9][0-9]{0,4})(?:\.0+)?(?:(?:[\s/-]{1,3}|(?=[a-z]))([a-z0-9][a-z0-9\s/-]{0,9}))?"
 _VALUE = re.compile(rf"(?:nl[\s-])?([1-9][0-9]{{3}})\s{{0,2}}([a-z]{{2}})[\s,;:/_-]{{0,3}}{_HOUSE}")
 _FIELD = re.compile(rf"\s*{_HOUSE}\s*")
-_LONGEST = 300
-"""Characters of a field that is looked at together with others."""
 _REACH = 100
 """Characters between a postcode and a number that may belong to it."""
-_PARAGRAPHS = re.compile(r"\n\s*\n")
 
 _NUMBER = r"(?:nummer|number|nr|no|num)"
 _PART = r"[\s_.-]*"
@@ -103,7 +100,7 @@ def possible_addresses(value: str) -> Mapping[Why, tuple[Finder, Hint, RecordFin
         if houses := list(_labelled(fields)):
             return any(house.number == forms.house.number for house in houses)
         streets = [text for label, text in fields if _STREET_LABEL.search(_own(label)) and _has_digit(text)]
-        told = streets or [text for _, text in fields if len(text) <= _LONGEST]
+        told = streets or [text for _, text in fields if len(text) <= LONGEST_FIELD]
         return any(forms.alone.search(text) for text in told)
 
     return {Why.HOUSE: (found, forms.hint, found_in_record)}
@@ -126,7 +123,7 @@ def _forms(value: str) -> _Forms:
         re.compile(
             rf"(?<![^\W_]){at}(?![^\W\d_]){_BEHIND}{core}{after}|{_BEFORE}{core}{_BETWEEN}{at}(?![^\W\d_])"
         ),
-        re.compile(rf"\s*[^\W\d_]{{2}}.{{0,{_LONGEST}}}{_BEFORE}{core}\s*", re.DOTALL),
+        re.compile(rf"\s*[^\W\d_]{{2}}.{{0,{LONGEST_FIELD}}}{_BEFORE}{core}\s*", re.DOTALL),
         re.compile(rf"(?<![^\W_]){number}(?![0-9]|[-/.:,][0-9]{{2}})"),
         lambda text: every.search(text) is not None,
     )
@@ -137,7 +134,7 @@ def _places(forms: _Forms, fields: Sequence[Field]) -> set[int]:
     return {
         at
         for at, (_, text) in enumerate(fields)
-        if len(text) <= _LONGEST and forms.postcode.search(text) is not None
+        if len(text) <= LONGEST_FIELD and forms.postcode.search(text) is not None
     }
 
 
@@ -146,7 +143,7 @@ def _labelled(fields: Sequence[Field]) -> Iterator[_House]:
     additions = "".join(
         _packed(text)
         for label, text in fields
-        if len(text) <= _LONGEST and _ADDITION_LABEL.fullmatch(_own(label))
+        if len(text) <= LONGEST_FIELD and _ADDITION_LABEL.fullmatch(_own(label))
     )
     for label, text in fields:
         own = _own(label)
@@ -175,5 +172,5 @@ def _around(postcode: re.Pattern[str], text: str) -> Iterator[str]:
     """What stands around each postcode in its paragraph."""
     for found in postcode.finditer(text):
         before = text[max(0, found.start() - _REACH) : found.start()]
-        yield _PARAGRAPHS.split(before)[-1]
-        yield _PARAGRAPHS.split(text[found.end() : found.end() + _REACH])[0]
+        yield BLANK_LINE.split(before)[-1]
+        yield BLANK_LINE.split(text[found.end() : found.end() + _REACH])[0]

@@ -8,17 +8,14 @@ import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from sftpd.erasure.dates import has_one, hint_of, pattern_of, taken_from
-from sftpd.erasure.finder import Field, Finder, Hint, RecordFinder, Why
+from sftpd.erasure.finder import BLANK_LINE, LONGEST_FIELD, Field, Finder, Hint, RecordFinder, Why
 from sftpd.erasure.names import certain_name, possible_names, words_of
 from sftpd.erasure.spelling import plain
 
 _REACH = 300
 """Characters between a name and a date that belong together."""
-_LONGEST = 300
-"""Characters of a field that is looked at together with others."""
 _MOST_FIELDS = 5
 """Fields beside each other over which a name is spread."""
-_BLANK_LINE = re.compile(r"\n\s*\n")
 _WORD = re.compile(r"[^\W_]+(?:'[^\W_]+)*")
 _REMARKS = re.compile(r"(?:\b(?:geb(?:oren)?|born|dob|op|on)\b\.?|[\s,;:*()])+\Z")
 
@@ -101,7 +98,7 @@ def possible_births(value: str) -> Mapping[Why, tuple[Finder, Hint, RecordFinder
 
 def _told(pattern: re.Pattern[str], fields: Sequence[Field]) -> list[str]:
     """The texts of a record that has the date, as far as they are short; none of one that has not."""
-    texts = [stripped for _, text in fields if (stripped := text.strip()) and len(stripped) <= _LONGEST]
+    texts = [stripped for _, text in fields if (stripped := text.strip()) and len(stripped) <= LONGEST_FIELD]
     return texts if any(map(pattern.search, texts)) else []
 
 
@@ -134,6 +131,6 @@ def _paragraphs(pattern: re.Pattern[str], text: str) -> Iterator[tuple[str, str]
             before = f"…a {before[cut.end() :]}"
         if end < len(text) and (cut := re.search(r"\s\S*\Z", after)):
             after = f"{after[: cut.start()]} a…"
-        before, after = _BLANK_LINE.split(before)[-1], _BLANK_LINE.split(after)[0]
+        before, after = BLANK_LINE.split(before)[-1], BLANK_LINE.split(after)[0]
         said = found[0]
         yield before + said + after, before.rpartition("\n")[2] + said + after.partition("\n")[0]

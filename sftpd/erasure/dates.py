@@ -22,21 +22,11 @@ _MONTHS = (
     "nov(?:ember)?",
     "dec(?:ember)?",
 )
-_STARTS = (
-    ("jan",),
-    ("feb",),
-    ("maa", "mrt", "mar"),
-    ("apr",),
-    ("mei", "may"),
-    ("jun",),
-    ("jul",),
-    ("aug",),
-    ("sep",),
-    ("okt", "oct"),
-    ("nov",),
-    ("dec",),
-)
-_MONTH_OF = {start: number for number, starts in enumerate(_STARTS, 1) for start in starts}
+_MONTH_OF = {
+    name[:3]: number
+    for number, names in enumerate(_MONTHS, 1)
+    for name in re.sub(r"\(.*?\)", "", names).split("|")
+}
 MONTH_STARTS = tuple(_MONTH_OF)
 """What the name of a month begins with."""
 ORDINALS = ("st", "nd", "rd", "th")

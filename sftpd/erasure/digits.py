@@ -122,7 +122,8 @@ def _told(chain: str) -> frozenset[str]:
     if not chain[-1].isdecimal():
         if postcode := _POSTCODE.search(chain):
             entries.add(f"postcode\0{postcode[1]}{postcode[2].strip()}")
-        chain = _to_last_digit(chain)
+        last_digit = _TO_LAST_DIGIT.match(chain)
+        chain = last_digit[0] if last_digit else ""
     if chain.isdecimal():
         enter_solid(entries, [chain])
     else:
@@ -131,11 +132,6 @@ def _told(chain: str) -> frozenset[str]:
 
 
 _usual = lru_cache(4096)(_told)
-
-
-def _to_last_digit(chain: str) -> str:
-    found = _TO_LAST_DIGIT.match(chain)
-    return found[0] if found else ""
 
 
 def _enter_parted(entries: set[str], chain: str) -> None:

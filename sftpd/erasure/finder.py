@@ -1,5 +1,6 @@
 """What finds an identifier in a text, and why a form of one only may be the person."""
 
+import re
 from collections.abc import Callable, Sequence
 from enum import StrEnum
 
@@ -11,6 +12,11 @@ Field = tuple[str, str]
 
 RecordFinder = Callable[[Sequence[Field]], bool]
 """Says whether the fields of a record carry one identifier between them."""
+
+LONGEST_FIELD = 300
+"""Characters of a field that is looked at together with others."""
+BLANK_LINE = re.compile(r"\n\s*\n")
+"""What parts paragraphs."""
 
 Hint = Callable[[str], bool]
 """Says, and fast, whether any part of a folded text may carry one identifier."""
