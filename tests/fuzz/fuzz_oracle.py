@@ -55,17 +55,28 @@ def checked(target: Target) -> Iterator[Run]:
     with _small_files(target.files), _traced(), _interrupted(), target.opened() as run:
 
         def check(data: bytes) -> None:
-            tracemalloc.reset_peak()
-            before, _ = tracemalloc.get_traced_memory()
-            signal.setitimer(signal.ITIMER_PROF, _PROCESSOR_SECONDS)
-            try:
-                run(data[:INPUT_LIMIT])
-            finally:
-                signal.setitimer(signal.ITIMER_PROF, 0)
-            _, peak = tracemalloc.get_traced_memory()
-            assert peak - before <= target.memory, f"{peak - before} bytes were taken for {len(data)}"
+            # What another thread of this process takes at that moment counts too, but does not come again.
+            taken = 0
+            for _ in range(3):
+                taken = _taken(run, data[:INPUT_LIMIT])
+                if taken <= target.memory:
+                    return
+            raise AssertionError(f"{taken} bytes were taken for {len(data)}")
 
         yield check
+
+
+def _taken(run: Run, data: bytes) -> int:
+    """The most memory, in bytes, that one input takes at a time."""
+    tracemalloc.reset_peak()
+    before, _ = tracemalloc.get_traced_memory()
+    signal.setitimer(signal.ITIMER_PROF, _PROCESSOR_SECONDS)
+    try:
+        run(data)
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
+    _, peak = tracemalloc.get_traced_memory()
+    return peak - before
 
 
 @contextmanager

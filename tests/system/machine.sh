@@ -1,7 +1,8 @@
 #!/bin/bash
 # A machine with systemd in namespaces of its own, over a copy of this one's root that nothing is written through to.
 # Runs DIR/prepare before systemd starts, with this machine's network, and DIR/check as a service, with none but loopback.
-# They find REPOSITORY at /source, and what they write to /result is in DIR/result. As process 1 of new namespaces:
+# They find REPOSITORY at /run/machine/source, and what they write to /run/machine/result is in DIR/result: nothing of
+# this machine's root is in the way there. As process 1 of new namespaces:
 # unshare --mount --pid --fork --uts --ipc --cgroup --kill-child bash machine.sh DIR REPOSITORY
 set -euo pipefail
 dir=$1 repository=$2
@@ -21,27 +22,27 @@ for device in null zero full random urandom tty; do
     touch root/dev/$device
     mount --bind /dev/$device root/dev/$device
 done
-mkdir root/dev/pts root/dev/shm root/source root/result
+mkdir -p root/dev/pts root/dev/shm root/run/machine/source root/run/machine/result
 mount -t devpts devpts root/dev/pts -o newinstance,ptmxmode=0666
 mount -t tmpfs tmpfs root/dev/shm
 ln -s pts/ptmx root/dev/ptmx
 ln -s /proc/self/fd root/dev/fd
-mount --bind "$repository" root/source
-mount -o remount,bind,ro root/source
-mount --bind "$dir/result" root/result
-cp "$dir/prepare" root/prepare
-cp "$dir/check" root/check
+mount --bind "$repository" root/run/machine/source
+mount -o remount,bind,ro root/run/machine/source
+mount --bind "$dir/result" root/run/machine/result
+cp "$dir/prepare" root/run/machine/prepare
+cp "$dir/check" root/run/machine/check
 cat >root/etc/systemd/system/check.service <<'UNIT'
 [Service]
 Type=oneshot
-ExecStart=/bin/bash /check
+ExecStart=/bin/bash /run/machine/check
 ExecStopPost=/bin/systemctl --no-block --force --force exit
 UNIT
 cat >root/etc/systemd/system/check.target <<'UNIT'
 [Unit]
 Wants=check.service
 UNIT
-chroot root /bin/bash /prepare
+chroot root /bin/bash /run/machine/prepare
 # As a machine's are: what systemd mounts for a service reaches it by that.
 mount --make-rshared root
 exec unshare --net chroot root env -i container=oci PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin \

@@ -84,7 +84,7 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Said]:
     install = " && ".join(commands("Install")).replace("make install", f"make install PYTHON={PYTHON}")
     prepare = {
         "older": older,
-        "install": f"cd /source && {install}",
+        "install": f"cd /run/machine/source && {install}",
         "releases": "ls /usr/local/lib/sftpd; readlink /usr/local/bin/sftpd",
         "link": "ssh-keygen -q -t ed25519 -N '' -f /opt/partner\n"
         f"cat >/etc/sftpd/links.d/partner.toml <<END\n{settings()}END",
@@ -106,10 +106,9 @@ def said(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Said]:
 def script(steps: dict[str, str]) -> str:
     """What runs steps one after the other, each in a shell of its own."""
     lines = [
-        f"bash -c {shlex.quote(text)} >/result/{name}.out 2>&1; echo $? >/result/{name}.code"
-        for name, text in steps.items()
+        f"bash -c {shlex.quote(text)} >{name}.out 2>&1; echo $? >{name}.code" for name, text in steps.items()
     ]
-    return "\n".join(lines) + "\n"
+    return "\n".join(["cd /run/machine/result", *lines]) + "\n"
 
 
 @pytest.mark.parametrize(
