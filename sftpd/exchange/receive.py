@@ -1,5 +1,6 @@
 """Receiving: a whole file, uploaded or fetched, becomes a received file or is held back."""
 
+import errno
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
@@ -44,6 +45,8 @@ _SOON = 0.5
 """Seconds that they are given for it, before they are asked as any other gate is."""
 
 _IN_THE_WAY = Verdict(Ruling.REJECT, "a file or folder of that name is in the way")
+_NO_PLACE = Verdict(Ruling.REJECT, "the file could not be put in its place")
+_OBSTACLES = {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR}
 
 _ACKNOWLEDGED = {"acknowledged": "before_verdict"}
 """What an event says besides of a file whose sender was not kept waiting for the verdict."""
@@ -155,11 +158,23 @@ class Receiver:
         answers: dict[TransferId, Answer | Exception] = {}
         for transfer in transfers:
             answers[transfer.id] = "published"
-            if transfer.id in blocked:
-                why = str(blocked[transfer.id])
-                _log.error("publish_failed", link=self._link, transfer=transfer.id, error=why)
-                answers[transfer.id] = self._held_back(transfer, _IN_THE_WAY, said, entered=True)
+            if (why := blocked.get(transfer.id)) is not None:
+                verdict = self._verdict_on(transfer, why)
+                answers[transfer.id] = (
+                    why if verdict is None else self._held_back(transfer, verdict, said, entered=True)
+                )
         return answers
+
+    def _verdict_on(self, transfer: Transfer, error: Exception) -> Verdict | None:
+        """What keeps a file from being published; None when only its sender must not rely on it.
+
+        It is in its place then; should power fail before that is durable, the next start does it again.
+        """
+        _log.error("publish_failed", link=self._link, transfer=transfer.id, error=str(error))
+        if isinstance(error, durable.NotDurableError):
+            return None
+        is_obstacle = isinstance(error, ContainmentError) or getattr(error, "errno", None) in _OBSTACLES
+        return _IN_THE_WAY if is_obstacle else _NO_PLACE
 
     def _unpublished(
         self, transfer: Transfer, error: Exception, said: Mapping[str, str], *, entered: bool
@@ -185,8 +200,9 @@ class Receiver:
         assert transfer.folder is not None
         if self._places["screening"].exists((transfer.id.encode(),)):
             for error in self._rename([transfer], transfer.folder).values():
-                _log.error("publish_failed", link=self._link, transfer=transfer.id, error=str(error))
-                self._quarantine(transfer, _IN_THE_WAY, {}, entered=True)
+                verdict = self._verdict_on(transfer, error)
+                if verdict is not None:
+                    self._quarantine(transfer, verdict, {}, entered=True)
                 return
         self._ledger.write(lambda unit: records.move(unit, transfer.id, Outcome.PLACED, Outcome.PUT_AWAY))
 
@@ -307,7 +323,8 @@ class Receiver:
         try:
             moves.sync()
         except OSError as error:
-            return {transfer.id: error for transfer in transfers}
+            unsynced = durable.NotDurableError(error.errno, error.strerror, folder)
+            return {transfer.id: unsynced for transfer in transfers} | blocked
         return blocked
 
     def _quarantine(

@@ -21,8 +21,9 @@ MOST = {"monitor": 1, "zygote": 1, "session": 1, "sessions": 1, "courier": 5, "h
 """Processes of each role at rest: one session stays, and what is kept for the next file is bounded. A reader
 is kept for searches, one for orders and one for the index."""
 
-HELD = {"session": 2, "sessions": 2, "courier": 2, "reader": 2, "hook": 5}
-"""Descriptors that the monitor has for each child: its channel, its process, and a hook's three pipes."""
+HELD = {"session": 2, "sessions": 2, "courier": 2, "reader": 2, "hook": 7}
+"""Descriptors that the monitor has for each child: its channel and its process; and for a hook that is kept
+its three pipes, its process again, to hear of its end, and what waits for all of them."""
 
 LATE_THREADS = 8
 """Threads of the monitor's pools that start only when all others are at work."""

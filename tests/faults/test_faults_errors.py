@@ -2,6 +2,7 @@
 
 import contextlib
 import itertools
+import os
 import random
 
 import pytest
@@ -126,3 +127,22 @@ def test_what_an_fsync_did_not_make_durable_is_not_acknowledged(flow, place, bel
         reckoning = reckon(crossing, sorted(content.keys() - failed))
         tally.add(reckoning)
         assert reckoning.faults == [], f"{layer.told}\n{daemon.log[-20000:]}"
+
+
+def test_a_file_whose_name_is_not_durable_is_not_acknowledged_and_stays_in_its_place(tmp_path):
+    with layered("upload", tmp_path, "links", taking=False) as (crossing, layer):
+        daemon = crossing.daemon
+        daemon.start()
+        with layer.failing("fsyncdir", below="/demo/inbound"):
+            done = daemon.sftp_batch(f"put {daemon.file('a.csv', b'content')} /upload/a.csv")
+        assert done.returncode != 0
+        assert layer.told
+        for state in ("placing", "done"):
+            (row,) = crossing.rows("SELECT state, folder, reason FROM transfer")
+            assert row == {"state": state, "folder": "inbound", "reason": None}
+            assert (daemon.inbound / "a.csv").read_bytes() == b"content"
+            assert os.listdir(daemon.link / "quarantine") == []
+            daemon.stop()
+            daemon.start()
+            crossing.settle()
+        assert len(daemon.events_of("transfer.received")) == 1
