@@ -24,7 +24,7 @@ def serve(
     ] = None,
 ) -> None:
     """Run the daemon until SIGTERM or Ctrl-C; SIGHUP reloads the configuration."""
-    heap.keep_large_apart()
+    heap.keep_compact()
     gc.freeze()  # what is loaded stays; to go through it time and again would hold up every thread
     loaded = load(config)
     logs.configure(loaded.instance.log.level, loaded.instance.log.format)

@@ -1,4 +1,4 @@
-"""A process that says so gives large blocks back, whatever lies between them."""
+"""A process that says so gives large blocks back, whatever lies between them, and has few arenas."""
 
 import ctypes
 import subprocess
@@ -6,9 +6,14 @@ import sys
 
 import pytest
 
-SCRIPT = """
-import ctypes, sys
+HEAD = """
+import ctypes, sys, threading
 from sftpd.process import heap
+
+if sys.argv[1] == "compact":
+    heap.keep_compact()
+"""
+LARGE = """
 
 MIB = 1 << 20
 libc = ctypes.CDLL(None)
@@ -25,8 +30,6 @@ def allocated(size):
     ctypes.memset(block, 1, size)
     return block
 
-if sys.argv[1] == "apart":
-    heap.keep_large_apart()
 libc.free(allocated(24 * MIB))
 before = resident()
 large = []
@@ -39,8 +42,37 @@ print((resident() - before) // MIB)
 """
 
 
-@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="glibc has this heap")
-@pytest.mark.parametrize(("how", "left"), [("as it is", range(36, 45)), ("apart", range(2))])
+ARENAS = """
+libc = ctypes.CDLL(None)
+libc.fopen.restype = ctypes.c_void_p
+libc.malloc_info.argtypes = [ctypes.c_int, ctypes.c_void_p]
+libc.fclose.argtypes = [ctypes.c_void_p]
+all_run = threading.Barrier(12)
+threads = [threading.Thread(target=all_run.wait) for _ in range(12)]
+for thread in threads:
+    thread.start()
+for thread in threads:
+    thread.join()
+stream = libc.fopen(b"/proc/self/fd/1", b"w")
+libc.malloc_info(0, stream)
+libc.fclose(stream)
+"""
+
+pytestmark = pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="glibc has this heap")
+
+
+def _said(script: str, how: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", HEAD + script, how], capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+@pytest.mark.parametrize(("how", "left"), [("as it is", range(36, 45)), ("compact", range(2))])
 def test_large_blocks_leave_nothing_behind(how: str, left: range) -> None:
-    told = subprocess.run([sys.executable, "-c", SCRIPT, how], capture_output=True, text=True, check=True)
-    assert int(told.stdout) in left
+    assert int(_said(LARGE, how)) in left
+
+
+@pytest.mark.parametrize(("how", "arenas"), [("as it is", range(3, 99)), ("compact", range(1, 3))])
+def test_many_threads_share_few_arenas(how: str, arenas: range) -> None:
+    assert _said(ARENAS, how).count("<heap nr=") in arenas
