@@ -1,4 +1,6 @@
+import contextlib
 import errno
+import gc
 import os
 import signal
 import stat
@@ -321,3 +323,15 @@ def test_a_root_can_stand_for_another_folder_from_one_moment_to_the_next(root, i
     with pytest.raises(FileNotFoundError):
         root.reopen(inside / "absent")
     assert names(root) == [b"file", b"later"]
+
+
+def test_what_is_not_there_leaves_nothing_for_the_collector(root):
+    gc.collect()
+    gc.disable()
+    try:
+        for _ in range(3):
+            with contextlib.suppress(FileNotFoundError):
+                root.open((b"dir", b"nothing"), os.O_RDONLY)
+        assert gc.collect() == 0
+    finally:
+        gc.enable()

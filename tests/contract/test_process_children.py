@@ -1,7 +1,9 @@
+import gc
 import os
 import signal
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import leaks
@@ -97,6 +99,22 @@ def test_the_end_of_a_child_is_told_once_and_signals_then_go_nowhere(children):
         child.terminate()
     assert told == [child]
     assert children.running() == ()
+
+
+def test_a_child_that_has_ended_goes_when_nobody_has_it(children):
+    """Though what is told of its end knows it."""
+    told = []
+    gc.disable()
+    try:
+        child = spawn(children, "leave", args=b"0", on_end=told.append)
+        assert child.wait(10).well
+        child.channel.close()
+        gone = weakref.ref(child)
+        assert told == [child]
+        del child, told
+        assert holds(lambda: gone() is None)
+    finally:
+        gc.enable()
 
 
 def test_what_a_child_leaves_in_its_group_ends_with_it(children):

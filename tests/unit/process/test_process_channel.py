@@ -1,8 +1,10 @@
 import array
 import contextlib
+import gc
 import os
 import socket
 import threading
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -238,3 +240,22 @@ def test_closing_releases_those_who_wait(ends):
         one.close()
         for wait in waits:
             assert isinstance(wait.exception(10), ChannelClosedError)
+
+
+@pytest.mark.parametrize("read", [Channel.receive, Channel.pump], ids=["receive", "pump"])
+def test_a_channel_that_failed_goes_when_nobody_has_it(read):
+    """Not when the collector comes: a daemon has one for each session."""
+    ours, theirs = channel_pair()
+    channel = Channel(ours, Number)
+    theirs.close()
+    gc.disable()
+    try:
+        for _ in range(2):
+            with contextlib.suppress(ChannelClosedError):
+                read(channel)
+        channel.close()
+        gone = weakref.ref(channel)
+        del channel
+        assert gone() is None
+    finally:
+        gc.enable()
