@@ -23,7 +23,7 @@ def main() -> int:
     """Answer the request on standard input; the status is 1, with a line that says why, where it fails."""
     options = _options().parse_args()
     try:
-        request = json.load(sys.stdin.buffer)
+        request = _request(json.load(sys.stdin.buffer))
         token = pkcs11.lib(options.module).get_token(token_label=options.token)
         with token.open(user_pin=request.get("secret")) as session:
             answer = _OPERATIONS[request["operation"]](session, options.key, request)
@@ -36,6 +36,12 @@ def main() -> int:
         return 1
     json.dump(answer, sys.stdout)
     return 0
+
+
+def _request(document: object) -> dict[str, str]:
+    if not isinstance(document, dict) or not all(isinstance(value, str) for value in document.values()):
+        raise TypeError("not an object of texts")
+    return document
 
 
 def _wrap(session: Any, label: str, request: dict[str, str]) -> dict[str, str]:

@@ -5,6 +5,7 @@ import hashlib
 import os
 import subprocess
 from collections import Counter, defaultdict
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 
@@ -56,6 +57,9 @@ class FusedLedger(Ledger):
         self.fuse.step()
         super().write(work)
         self.fuse.step()
+        done = Future()
+        done.set_result(None)
+        return done
 
     def follow(self, statement, row):
         self.defer(lambda unit: statement.run(unit.conn, row))

@@ -28,6 +28,7 @@ _INSTANTS = frozenset(
         "extended",
         "forwarded",
         "identity_asked",
+        "jobs",
         "instructed",
         "matched",
         "not_before",
@@ -139,7 +140,7 @@ def brief(name: str, value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, Mapping):
-        told = ((key, brief(key, inner)) for key, inner in value.items())
+        told = ((key, brief(name if name in _INSTANTS else key, inner)) for key, inner in value.items())
         return ", ".join(f"{key} {text}" for key, text in told if text)
     if isinstance(value, list):
         return ", ".join(map(str, value))

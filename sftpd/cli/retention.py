@@ -58,7 +58,7 @@ def plan(
     if as_json:
         print_json(document)
     elif output is None:
-        _show(document, config)
+        show_plan(document, config)
 
 
 def _write(output: Path, document: Mapping[str, Any]) -> None:
@@ -74,7 +74,8 @@ def _write(output: Path, document: Mapping[str, Any]) -> None:
     write(output, {**paper(made), **drawn})
 
 
-def _show(document: Mapping[str, Any], config: Path) -> None:
+def show_plan(document: Mapping[str, Any], config: Path) -> None:
+    """Print the beginning of a plan, what it leaves to people, and how to run it."""
     items = document["items"]
     show_rows(items[:_SHOWN], ("link", "path", "action", "due", "reason"), as_json=False)
     if len(items) > _SHOWN:
@@ -85,8 +86,11 @@ def _show(document: Mapping[str, Any], config: Path) -> None:
     for action, words in _LEFT_TO_PEOPLE.items():
         if counted[action]:
             print(f"\n{words.format(counted[action])}")
-    print(f"\nTo dispose of: {counted['dispose']}. Run exactly that:")
-    print(f"sftpd retention run --plan {document['plan']}{_naming(config)}")
+    if counted["dispose"]:
+        print(f"\nTo dispose of: {counted['dispose']}. Run exactly that:")
+        print(f"sftpd retention run --plan {document['plan']}{_naming(config)}")
+    else:
+        print("\nNothing is to be disposed of.")
 
 
 @group.command("run")

@@ -2,8 +2,10 @@
 
 import threading
 from concurrent.futures import Future
+from functools import partial
 from typing import Any, NamedTuple
 
+from sftpd.errors import LedgerError
 from sftpd.exchange import records
 from sftpd.exchange.records import Parts
 from sftpd.ledger.ledger import Ledger
@@ -36,15 +38,24 @@ class Reads:
         """
         with self._lock:
             self._waiting.append(_Read(event, folder, path, whole))
-            # One that is over and left some did not come to its turn: the commit failed before.
+            # One that is over and left some: its commit failed.
             left = self._asked is not None and self._asked.done()
             due = left or len(self._waiting) == 1
         if due:
-            self._asked = self._ledger.defer(self._record)
+            taken: list[_Read] = []
+            self._asked = self._ledger.defer(partial(self._record, taken))
+            self._asked.add_done_callback(partial(self._settle, taken))
 
-    def _record(self, unit: Unit) -> None:
+    def _record(self, taken: list[_Read], unit: Unit) -> None:
         with self._lock:
-            reads, self._waiting = self._waiting, []
-        unit.record_all([read.event for read in reads])
-        kept = ((read.folder, read.path, read.whole) for read in reads if read.folder is not None)
+            taken += self._waiting
+            self._waiting.clear()
+        unit.record_all([read.event for read in taken])
+        kept = ((read.folder, read.path, read.whole) for read in taken if read.folder is not None)
         records.accessed(unit, self._link, kept)
+
+    def _settle(self, taken: list[_Read], asked: Future[Any]) -> None:
+        """After a commit that failed: have what it should have recorded wait for the next one."""
+        if isinstance(asked.exception(), LedgerError):
+            with self._lock:
+                self._waiting[:0] = taken

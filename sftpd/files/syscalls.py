@@ -57,10 +57,12 @@ def open_beneath(directory: int, path: bytes, flags: int, mode: int = 0) -> int:
         number = ctypes.get_errno()
         if number not in (errno.EAGAIN, errno.EINTR):
             break
-    fault = OSError(number, os.strerror(number), path)
+    # An error that a variable of this frame names would hold on to its own traceback, for the collector to find.
     if number in _ESCAPES:
-        raise ContainmentError(_ESCAPES[number], where=repr(path)) from fault
-    raise fault
+        raise ContainmentError(_ESCAPES[number], where=repr(path)) from OSError(
+            number, os.strerror(number), path
+        )
+    raise OSError(number, os.strerror(number), path)
 
 
 def rename_without_replacing(directory: int, name: bytes, other_directory: int, other_name: bytes) -> None:
@@ -80,9 +82,8 @@ def rename_without_replacing(directory: int, name: bytes, other_directory: int, 
     if result == 0:
         return
     number = ctypes.get_errno()
-    fault = OSError(number, os.strerror(number), name, None, other_name)
     if number != errno.EINVAL or stat.S_ISDIR(os.lstat(name, dir_fd=directory).st_mode):
-        raise fault
+        raise OSError(number, os.strerror(number), name, None, other_name)
     os.link(name, other_name, src_dir_fd=directory, dst_dir_fd=other_directory, follow_symlinks=False)
     os.unlink(name, dir_fd=directory)
 

@@ -10,6 +10,7 @@ import socket
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
+from copy import copy
 from typing import NamedTuple, Self, TypeVar
 
 from sftpd.errors import MessageError, ProcessError
@@ -104,6 +105,7 @@ class Channel:
         self._answers: dict[int, Delivery | None] = {}
         self._inbox: deque[Delivery] = deque()
         self._fault: ProcessError | None = None
+        """Never the one that is raised: its traceback leads back here, and would keep all that it passed."""
 
     def fileno(self) -> int:
         """The socket's descriptor, -1 when closed."""
@@ -278,7 +280,7 @@ class Channel:
     def _wait(self, deadline: Deadline) -> None:
         """Let something happen: read one message if nobody does, else wait for him who does (lock held)."""
         if self._fault is not None:
-            raise self._fault
+            raise copy(self._fault)
         if deadline.passed():
             raise TimeoutError("no message came in time")
         if self._reading or self._attended:
@@ -297,7 +299,7 @@ class Channel:
         except BlockingIOError:
             pass
         except ProcessError as broken:
-            fault = broken
+            fault = copy(broken)
         finally:
             self._changed.acquire()
             self._reading = False
@@ -322,7 +324,7 @@ class Channel:
 
     def _fail(self, fault: ProcessError) -> None:
         with self._changed:
-            self._fault = self._fault or fault
+            self._fault = self._fault or copy(fault)
             self._changed.notify_all()
 
     def _read(self, how: int) -> Delivery:

@@ -89,8 +89,10 @@ class Child:
                 os.close(self._pidfd)
                 self._pidfd = -1
         try:
-            if self._on_end is not None:
-                self._on_end(self)
+            # It may lead back here, and is not needed again.
+            on_end, self._on_end = self._on_end, None
+            if on_end is not None:
+                on_end(self)
         except Exception:
             _log.exception("child_end_callback_failed", kind=self.kind, child=self.id)
         finally:

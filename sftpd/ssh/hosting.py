@@ -97,8 +97,8 @@ class _Guest:
         self.id = number
         self.channel = channel
         self.host = host
-        self.on_end = on_end
         self.killed = False
+        self._on_end: OnEnd | None = on_end
         self._over = False
 
     @property
@@ -125,7 +125,10 @@ class _Guest:
     def finish(self) -> None:
         """Take note of its end and tell who asked to know."""
         self._over = True
-        self.on_end(self)
+        # It leads back here, and is not needed again.
+        on_end, self._on_end = self._on_end, None
+        if on_end is not None:
+            on_end(self)
 
 
 class _Host:

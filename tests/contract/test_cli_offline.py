@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ from cli_scene import Asked, Scene, instance, sftpd
 
 from sftpd.audit.checkpoint import VerifierKey
 from sftpd.audit.proof import verify_proof
+from sftpd.cli import retention
+from sftpd.cli.common import brief
 from sftpd.cli.main import COMMANDS
 
 
@@ -62,10 +65,26 @@ def test_status_says_that_no_daemon_runs_and_leaves_the_instance_closed(scene: S
     assert (asked.returncode, json.loads(asked.stdout)["running"], asked.stderr) == (1, False, "")
 
 
-def test_a_plan_ends_with_the_command_that_runs_it(scene: Scene) -> None:
-    command = shlex.split(scene.process("retention", "plan").out.splitlines()[-1])
-    assert command[0] == "sftpd"
-    assert sftpd(*command[1:]).code == 0
+@pytest.mark.parametrize("disposed", [0, 1])
+def test_a_plan_of_something_ends_with_the_command_that_runs_it(
+    scene: Scene, disposed: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    plan = scene.process("retention", "plan", "--json").json
+    item = {"link": "demo", "path": "inbound/a", "action": "dispose", "due": None, "reason": "a test"}
+    retention.show_plan(plan | {"items": [item] * disposed}, Path(scene.made["config"]))
+    last = capsys.readouterr().out.splitlines()[-1]
+    if disposed:
+        command = shlex.split(last)
+        assert command[0] == "sftpd"
+        assert sftpd(*command[1:]).code == 0
+    else:
+        assert last == "Nothing is to be disposed of."
+
+
+def test_instants_are_shown_alike_wherever_they_stand() -> None:
+    told = brief("jobs", {"retention": "2026-01-02T03:04:05.678901+00:00"})
+    there = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC).astimezone()
+    assert told == f"retention {there.isoformat(' ')}"
 
 
 def test_a_run_without_a_plan_says_how_to_get_one(scene: Scene) -> None:

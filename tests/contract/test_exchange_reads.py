@@ -45,3 +45,32 @@ def test_a_commit_that_failed_before_its_turn_came_loses_no_read(ledger):
     note(reads, "two")
     ledger.settle()
     assert [event.public["name"] for event in told] == ["one", "two"]
+
+
+def test_a_commit_that_fails_after_its_turn_loses_no_read_either(ledger):
+    told = []
+    ledger.on_event(told.append)
+    reads = Reads("demo", ledger)
+    begun, go = threading.Event(), threading.Event()
+    halt = ledger.submit(lambda _unit: (begun.set(), go.wait()))
+    begun.wait()
+    note(reads, "one")
+    failed = ledger.submit(trouble)
+    go.set()
+    halt.result()
+    assert failed.exception() is not None
+
+    note(reads, "two")
+    ledger.settle()
+    assert [event.public["name"] for event in told] == ["one", "two"]
+
+
+def test_what_cannot_be_recorded_is_not_tried_again(ledger):
+    told = []
+    ledger.on_event(told.append)
+    reads = Reads("demo", ledger)
+    note(reads, object())
+    ledger.settle()
+    note(reads, "two")
+    ledger.settle()
+    assert [event.public["name"] for event in told] == ["two"]

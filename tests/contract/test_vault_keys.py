@@ -3,6 +3,7 @@
 import base64
 import contextlib
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -269,3 +270,11 @@ def test_what_a_program_says_last_steers_no_terminal(program):
     with pytest.raises(KeyProgramError) as failed:
         wraps.wrap(KEY, CONTEXT)
     assert failed.value.what == "ended with status 1: \\x1b]0;owned\\x07 \\u202eno token"
+
+
+@pytest.mark.parametrize("asked", ["", "x", "5", "[]", "[1]", "{}", '{"operation": "wrap", "secret": []}'])
+def test_the_program_that_we_ship_says_what_is_no_request(token, asked):
+    done = subprocess.run(token.argv("demo-1"), input=asked, capture_output=True, text=True)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith("not a request that is known: ")
+    assert done.stderr.count("\n") == 1
