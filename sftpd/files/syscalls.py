@@ -57,7 +57,7 @@ def open_beneath(directory: int, path: bytes, flags: int, mode: int = 0) -> int:
         number = ctypes.get_errno()
         if number not in (errno.EAGAIN, errno.EINTR):
             break
-    # An error that a variable of this frame names would hold on to its own traceback, for the collector to find.
+    # An error that a variable here named would hold on to its own traceback, for the collector to find.
     if number in _ESCAPES:
         raise ContainmentError(_ESCAPES[number], where=repr(path)) from OSError(
             number, os.strerror(number), path
