@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from daemon import Daemon
+from daemon import SFTPD, Daemon
 from load_scene import Load, prepare
 from sshd import sshd
 from usage import MIB, TITLE, Sample, growth, line, sample
@@ -68,7 +68,7 @@ def test_growth_is_told_from_noise(values: list[float], grown: float) -> None:
 def test_nothing_grows(
     tmp_path: Path, sessions_per_process: int, seconds: float, warm: float, rests: int
 ) -> None:
-    daemon = Daemon(tmp_path / "instance")
+    daemon = Daemon(tmp_path / "instance", [SFTPD])  # its memory is all its own
     with sshd(tmp_path / "sshd") as server:
         metrics = prepare(daemon, server, sessions_per_process)
         with daemon, Load(daemon, server, metrics) as load:
