@@ -1,7 +1,6 @@
 """The running daemon: starts what serves, turns signals into steps, and stops in the reverse order."""
 
 import os
-import queue
 import signal
 import socket
 import threading
@@ -39,6 +38,7 @@ from sftpd.service.control import ControlServer
 from sftpd.service.lookout import Lookout
 from sftpd.service.metrics import Metrics, MetricsServer
 from sftpd.service.notify import ServiceManager
+from sftpd.service.signals import Signals
 from sftpd.ssh.admission import Rules
 from sftpd.ssh.asking import failure_for
 from sftpd.ssh.codes import Codes
@@ -71,7 +71,6 @@ class Daemon:
         self._manager = manager
         self.addresses: list[str] = []
         """Where it listens, once it does."""
-        self._signals: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._places: dict[str, Places] = {}
         self._codes = Codes()
         self._undo = ExitStack()
@@ -82,13 +81,12 @@ class Daemon:
         Raises SftpdError when it cannot start.
         """
         with self._undo:
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-                signal.signal(number, lambda signo, _: self._signals.put(signo))
+            signals = Signals((signal.SIGTERM, signal.SIGINT, signal.SIGHUP))
             self._start()
             self._record("daemon.started")
             self._manager.ready(self._summary())
             announce(self)
-            self._obey()
+            self._obey(signals)
             self._manager.stopping()
             _log.info("stopping", sessions=len(self._listener.sessions()))
             self._listener.stop()
@@ -199,16 +197,15 @@ class Daemon:
         rest = {"waiting": pulled.waiting, "left": pulled.left, "unlisted": pulled.unlisted}
         return {"link": link, **public, **rest}
 
-    def _obey(self) -> None:
+    def _obey(self, signals: Signals) -> None:
         while True:
-            try:
-                number = self._signals.get(timeout=self._manager.watchdog or None)
-            except queue.Empty:
+            number = signals.wait(self._manager.watchdog or None)
+            if number is None:
                 self._manager.alive(self._summary())
-                continue
-            if number != signal.SIGHUP:
+            elif number == signal.SIGHUP:
+                self._reload()
+            else:
                 return
-            self._reload()
 
     def _reload(self) -> None:
         """Take the configuration anew; a bad one changes nothing."""
