@@ -11,6 +11,7 @@ from sftpd.sftp.attributes import Attributes, clamped
 from sftpd.sftp.status import Status
 from sftpd.ssh import courier_messages as m
 from sftpd.ssh.courier_filling import filling
+from sftpd.ssh.courier_hashing import beside
 from sftpd.ssh.courier_proof import Known, Ranges, is_same, prove
 from sftpd.ssh.courier_replies import StatusReply
 from sftpd.ssh.courier_sftp import CHUNK, POSIX_RENAME, Client
@@ -122,8 +123,10 @@ class Deliveries:
 
     def _write(self, order: m.Sending, fd: int, sent: Ranges) -> int | None:
         """Write what was not sent yet; returns the size that the server has then."""
-        fill = filling(fd, order.size, sent.update)
-        return self._client.write_file(order.path, fill, start=sent.size, sync=self._handling.fsync)
+        start = sent.size
+        with beside(sent.update, order.size - start) as see:
+            fill = filling(fd, order.size, see)
+            return self._client.write_file(order.path, fill, start=start, sync=self._handling.fsync)
 
     def _set_attributes(self, path: bytes, fd: int) -> None:
         handling, times = self._handling, None
