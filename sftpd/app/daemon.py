@@ -30,7 +30,7 @@ from sftpd.exchange.places import Places
 from sftpd.ledger.outbox import Event
 from sftpd.link.lifecycle import LinkState
 from sftpd.link.model import Account
-from sftpd.process import sandbox
+from sftpd.process import heap, sandbox
 from sftpd.process.handling import code_only
 from sftpd.process.switchboard import Switchboard
 from sftpd.service.activation import handed_over
@@ -57,6 +57,8 @@ _OTHER_DESCRIPTORS = 128
 _WORKERS = 8
 _LOOK = 10.0
 """Seconds between two looks at the clocks."""
+_TIDY = 60.0
+"""Seconds after which memory that is free is given back again."""
 _DRAIN = 20.0
 """Seconds that sessions get to finish their uploads when the daemon stops."""
 _log = structlog.get_logger()
@@ -131,9 +133,10 @@ class Daemon:
             ]
         )
         self._recover_desks()
-        lookout = Lookout(instance.timekeeper.look, _LOOK)
-        lookout.start()
-        self._undo.callback(lookout.stop)
+        for look, every in ((instance.timekeeper.look, _LOOK), (heap.give_back, _TIDY)):
+            lookout = Lookout(look, every)
+            lookout.start()
+            self._undo.callback(lookout.stop)
         self._start_indexing()
         instance.sequencer.start()
         self._tell_metrics()

@@ -170,16 +170,16 @@ class Files:
                 unsearched.append(Unsearched(self._folder, directory, reason))
             try:
                 with self._root.scan(directory) as listing:
-                    entries = sorted(listing)
+                    entries = sorted((name, attributes.st_mode) for name, attributes in listing)
             except FileNotFoundError:
                 continue
             except (OSError, ContainmentError) as fault:
                 unsearched.append(Unsearched(self._folder, directory, cannot_open(fault)))
                 continue
-            for name, attributes in entries:
-                if stat.S_ISDIR(attributes.st_mode) and (*directory, name) not in self._without:
+            for name, mode in entries:
+                if stat.S_ISDIR(mode) and (*directory, name) not in self._without:
                     directories.append((*directory, name))
-                elif stat.S_ISREG(attributes.st_mode):
+                elif stat.S_ISREG(mode):
                     yield (*directory, name)
 
     def open(self, path: Parts) -> tuple[int, str]:

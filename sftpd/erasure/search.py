@@ -1,8 +1,9 @@
 """Looking for a person in every file of a link's folders; links are not followed."""
 
 import os
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from msgspec import structs
@@ -20,6 +21,9 @@ NAME_FORMAT = "name"
 """The format of a finding whose file name itself carries the identifier."""
 NAME_PLACE = "file name"
 """Where the person is in it."""
+
+AHEAD = 1000
+"""Files that are asked about before the answer on the first is had: of a million, each takes a kilobyte."""
 
 RECEIVED = "inbound"
 """The folder whose files are indexed."""
@@ -115,15 +119,38 @@ def _search_folder(
     notes: _Notes,
     lookup: Lookup | None,
 ) -> None:
-    places = list(contents.paths(identifiers, notes.unsearched))
-    answers = workers.map(lambda path: look(contents, path, identifiers, readers, lookup), places)
-    for path, answer in zip(places, answers, strict=True):
+    def answer_on(path: Parts) -> Answer | None:
+        return look(contents, path, identifiers, readers, lookup)
+
+    for path, answer in _in_turn(workers, answer_on, contents.paths(identifiers, notes.unsearched)):
         notes.files[folder] += answer is not None
         notes.looked_up += answer is _LOOKED_UP
         if isinstance(answer, Unsearchable):
             notes.unsearched.append(Unsearched(folder, path, answer.reason))
         elif answer is not None:
             _note_found(folder, path, answer, notes)
+
+
+def _in_turn(
+    workers: ThreadPoolExecutor, answer_on: Callable[[Parts], Answer | None], paths: Iterable[Parts]
+) -> Iterator[tuple[Parts, Answer | None]]:
+    """Each path with the answer on it, in their order: not all are asked about at once."""
+    ahead: deque[tuple[Parts, Future[Answer | None]]] = deque()
+    try:
+        for path in paths:
+            ahead.append((path, workers.submit(answer_on, path)))
+            if len(ahead) > AHEAD:
+                yield _first(ahead)
+        while ahead:
+            yield _first(ahead)
+    finally:
+        for _, unanswered in ahead:
+            unanswered.cancel()
+
+
+def _first(ahead: "deque[tuple[Parts, Future[Answer | None]]]") -> tuple[Parts, Answer | None]:
+    path, answered = ahead.popleft()
+    return path, answered.result()
 
 
 def _note_found(folder: str, path: Parts, found: Found, notes: _Notes) -> None:

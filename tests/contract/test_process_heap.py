@@ -1,4 +1,4 @@
-"""A process that says so gives large blocks back, whatever lies between them, and has few arenas."""
+"""A process that says so keeps its heap as large as what is in it."""
 
 import ctypes
 import subprocess
@@ -12,9 +12,6 @@ from sftpd.process import heap
 
 if sys.argv[1] == "compact":
     heap.keep_compact()
-"""
-LARGE = """
-
 MIB = 1 << 20
 libc = ctypes.CDLL(None)
 libc.malloc.restype = ctypes.c_void_p
@@ -29,7 +26,8 @@ def allocated(size):
     block = libc.malloc(size)
     ctypes.memset(block, 1, size)
     return block
-
+"""
+LARGE = """
 libc.free(allocated(24 * MIB))
 before = resident()
 large = []
@@ -40,10 +38,19 @@ for block in large:
     libc.free(block)
 print((resident() - before) // MIB)
 """
-
-
+HOLES = """
+between = []
+for _ in range(1000):
+    between.append(allocated(20_000))
+    allocated(5000)
+before = resident()
+for block in between:
+    libc.free(block)
+if sys.argv[1] == "compact":
+    heap.give_back()
+print((before - resident()) // MIB)
+"""
 ARENAS = """
-libc = ctypes.CDLL(None)
 libc.fopen.restype = ctypes.c_void_p
 libc.malloc_info.argtypes = [ctypes.c_int, ctypes.c_void_p]
 libc.fclose.argtypes = [ctypes.c_void_p]
@@ -71,6 +78,11 @@ def _said(script: str, how: str) -> str:
 @pytest.mark.parametrize(("how", "left"), [("as it is", range(36, 45)), ("compact", range(2))])
 def test_large_blocks_leave_nothing_behind(how: str, left: range) -> None:
     assert int(_said(LARGE, how)) in left
+
+
+@pytest.mark.parametrize(("how", "back"), [("as it is", range(-1, 3)), ("compact", range(12, 20))])
+def test_holes_are_given_back(how: str, back: range) -> None:
+    assert int(_said(HOLES, how)) in back
 
 
 @pytest.mark.parametrize(("how", "arenas"), [("as it is", range(3, 99)), ("compact", range(1, 3))])
