@@ -57,7 +57,7 @@ _OTHER_DESCRIPTORS = 128
 _WORKERS = 8
 _LOOK = 10.0
 """Seconds between two looks at the clocks."""
-_TIDY = 60.0
+_TIDY = 10.0
 """Seconds after which memory that is free is given back again."""
 _DRAIN = 20.0
 """Seconds that sessions get to finish their uploads when the daemon stops."""
