@@ -22,6 +22,10 @@ NO_TIME = timedelta()
 _MICROSECOND = timedelta(microseconds=1)
 
 _request = tables.erasure_request
+_GET = sa.select(*(column for column in _request.c if column is not _request.c.findings)).where(
+    _request.c.id == sa.bindparam("request")
+)
+"""Without what a search found, which is large and has readers of its own."""
 _item = tables.erasure_item
 
 
@@ -109,7 +113,7 @@ def insert(unit: Unit, request: Request) -> None:
 
 def get(conn: sa.Connection, request_id: str) -> Request:
     """The request of that id. Raises NotFoundError."""
-    row = conn.execute(sa.select(_request).where(_request.c.id == request_id)).one_or_none()
+    row = conn.execute(_GET, {"request": request_id}).one_or_none()
     if row is None:
         raise NotFoundError("there is no such deletion request", where=request_id)
     return Request(
