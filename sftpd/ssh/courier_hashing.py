@@ -1,8 +1,8 @@
 """Seeing what is sent in a thread of its own: a hash takes as long as sealing and sending together."""
 
-import queue
-import threading
+from collections import deque
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 
 See = Callable[[memoryview], object]
@@ -24,31 +24,20 @@ def beside(see: See, size: int) -> Iterator[See]:
     if size < FROM:
         yield see
         return
-    free: queue.SimpleQueue[bytearray] = queue.SimpleQueue()
-    full: queue.SimpleQueue[memoryview | None] = queue.SimpleQueue()
-    for _ in range(_BLOCKS):
-        free.put(bytearray(_BLOCK))
-    thread = threading.Thread(target=_see_all, args=(see, full, free), name="sftpd-hash")
-    thread.start()
-    blocks = _Blocks(free, full)
-    try:
+    with ThreadPoolExecutor(1, thread_name_prefix="sftpd-hash") as thread:
+        blocks = _Blocks(lambda block: thread.submit(see, block))
         yield blocks.take
-    finally:
-        blocks.hand_over()
-        full.put(None)
-        thread.join()
+        blocks.finish()
 
 
 class _Blocks:
     """Copies what it takes into blocks, and hands over those that are full."""
 
-    def __init__(
-        self, free: "queue.SimpleQueue[bytearray]", full: "queue.SimpleQueue[memoryview | None]"
-    ) -> None:
-        self._free = free
-        self._full = full
-        self._block = memoryview(free.get())
+    def __init__(self, hand_over: Callable[[memoryview], Future[object]]) -> None:
+        self._hand_over = hand_over
+        self._block = memoryview(bytearray(_BLOCK))
         self._filled = 0
+        self._handed: deque[tuple[Future[object], memoryview]] = deque()
 
     def take(self, chunk: memoryview) -> None:
         while chunk:
@@ -56,20 +45,18 @@ class _Blocks:
             self._block[self._filled : self._filled + len(part)] = part
             self._filled += len(part)
             if self._filled == _BLOCK:
-                self.hand_over()
-                self._block = memoryview(self._free.get())
+                self._handed.append((self._hand_over(self._block), self._block))
+                self._block, self._filled = self._free(), 0
 
-    def hand_over(self) -> None:
-        """Have what was taken seen."""
-        self._full.put(self._block[: self._filled])
-        self._filled = 0
+    def finish(self) -> None:
+        """Return once all that was taken was seen. Raises what that raised."""
+        last = self._hand_over(self._block[: self._filled])
+        for seen in (*(seen for seen, _ in self._handed), last):
+            seen.result()
 
-
-def _see_all(
-    see: See, full: "queue.SimpleQueue[memoryview | None]", free: "queue.SimpleQueue[bytearray]"
-) -> None:
-    while (part := full.get()) is not None:
-        see(part)
-        block = part.obj
-        assert isinstance(block, bytearray)
-        free.put(block)
+    def _free(self) -> memoryview:
+        if len(self._handed) < _BLOCKS - 1:
+            return memoryview(bytearray(_BLOCK))
+        seen, block = self._handed.popleft()
+        seen.result()
+        return block
