@@ -43,6 +43,15 @@ def new_id(now: datetime) -> str:
     return "".join([_PAIRS[bits >> shift & 0x3FF] for shift in _SHIFTS])
 
 
+def is_same_person(one: str, other: str) -> bool:
+    """Whether two names are one person's: they are, in other letter case or with other spaces."""
+    return _person(one) == _person(other)
+
+
+def _person(name: str) -> str:
+    return " ".join(name.casefold().split())
+
+
 def made_at(identifier: str) -> datetime:
     """When an identifier of `new_id` was made, by the clock of then."""
     number = 0

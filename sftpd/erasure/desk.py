@@ -36,6 +36,7 @@ from sftpd.files.beneath import Parts
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
 from sftpd.ledger.writer import Unit
+from sftpd.names import is_same_person
 
 _log = structlog.get_logger()
 
@@ -151,7 +152,7 @@ class ErasureDesk:
                     where=request_id,
                     remedy="look at them with `sftpd erasure review`, then `sftpd erasure decide`",
                 )
-            if by == opened.opened_by and self._links.needs_second_person(opened.link):
+            if is_same_person(by, opened.opened_by) and self._links.needs_second_person(opened.link):
                 raise RefusedError(
                     f"{by!r} opened the request and cannot approve it",
                     reason="SECOND_PERSON",
@@ -165,11 +166,24 @@ class ErasureDesk:
         self._ledger.write(work)
 
     def deny(self, request_id: str, by: str, reason: str) -> None:
-        """Deny a request, which then forgets its identifiers. Raises RefusedError `ERASURE_STATE`."""
+        """Deny a request, which then forgets its identifiers.
+
+        Raises RefusedError `ERASURE_STATE`, or `ERASURE_BEGUN` where something was removed for it: that has
+        to be certified, and recipients are to be told.
+        """
 
         def work(unit: Unit) -> None:
+            removed = sum(item.is_done for item in records.items(unit.conn, request_id))
+            if removed:
+                raise RefusedError(
+                    f"it cannot be denied any more: {removed} of its removals are done",
+                    reason="ERASURE_BEGUN",
+                    where=request_id,
+                    remedy="except what is to stay with `sftpd erasure except`, then approve and run it",
+                )
             request = records.advance(unit, request_id, Trigger.DENY, closed_at=unit.now)
             records.forget(unit, request)
+            deliveries.forget_contents(unit, request.id)
             private = {"operator": by, "reason": reason}
             unit.record(Event("erasure.denied", request.link, {"request": request.id}, private))
 

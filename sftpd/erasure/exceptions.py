@@ -25,13 +25,16 @@ def standing(conn: sa.Connection, request_id: str) -> dict[Place, str]:
 def enter(
     unit: Unit, request_id: str, link: str, items: Mapping[int, Place], ground: Ground, reason: str, by: str
 ) -> None:
-    """Except the files of some steps, by the numbers of these; all steps for these files keep them."""
+    """Except the files of some steps, by the numbers of these; all steps for these files keep them.
+
+    What is removed of them stays on record.
+    """
     for place in set(items.values()):
         folder, path = place[0], b"/".join(place[1])
         here = {"request": request_id, "folder": folder, "path": path}
         unit.conn.execute(_exception.delete().filter_by(**here))
         unit.conn.execute(_exception.insert().values(**here, ground=ground, reason=reason))
-        steps = _item.update().filter_by(**here)
+        steps = _item.update().filter_by(**here).where(_item.c.state != "done")
         unit.conn.execute(steps.values(action=Action.KEEP, state="planned", reason=mark(ground, reason)))
     for seq in items:
         public = {"request": request_id, "item": seq, "ground": ground}

@@ -86,6 +86,7 @@ def _beside(
 ) -> tuple[Findings, list[Possible]]:
     """The records with a possible form that do not go with what `findings` takes."""
     found: dict[str, Possible] = {}
+    certain = frozenset(findings.locators)
     for why, forms in watch.by_why().items():
         try:
             hits = form.find(data, replace(inquiry.again(), identifiers=forms, apart=True))
@@ -93,7 +94,7 @@ def _beside(
             findings = _untold(findings, fault.what)
             continue
         for place in hits.locators:
-            if not is_gone(place, findings.locators):
+            if not is_gone(place, certain):
                 found.setdefault(place, Possible(place, why, hits.whole))
 
     def taken(places: Iterable[str]) -> Findings:
@@ -102,18 +103,20 @@ def _beside(
 
     if not found:
         return findings, []
-    together = taken(found)
-    alone = (each for each in found if not _goes(each, together))
+    together = _gone(found, taken(found))
     # One that lies in another is not told of where both go.
-    apart = {each for each in islice(alone, _TRIED) if _goes(each, taken([each]))}
-    kept = [each for each in found.values() if each.place in apart or _goes(each.place, together)]
+    alone = (each for each in found if each not in together)
+    apart = {each for each in islice(alone, _TRIED) if _gone([each], taken([each]))}
+    kept = [each for each in found.values() if each.place in together | apart]
     if len(kept) < len(found) and not findings.locators:
         findings = _untold(findings, "a record that may be the person's cannot be taken out by itself")
     return findings, kept
 
 
-def _goes(place: str, taken: Findings) -> bool:
-    return taken.whole or is_gone(place, taken.locators)
+def _gone(places: Iterable[str], taken: Findings) -> set[str]:
+    """Which of these places go with what is taken."""
+    locators = frozenset(taken.locators)
+    return {place for place in places if taken.whole or is_gone(place, locators)}
 
 
 def _untold(findings: Findings, reason: str) -> Findings:

@@ -12,7 +12,7 @@ from sftpd.ledger import tables
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
 from sftpd.ledger.writer import Unit
-from sftpd.names import new_id
+from sftpd.names import is_same_person, new_id
 from sftpd.retention.hold import Hold
 from sftpd.retention.scope import Scope, decode, encode
 
@@ -130,7 +130,7 @@ def _select(conn: sa.Connection, *where: sa.ColumnElement[bool]) -> list[Hold]:
 def _refusal(hold: Hold, by: str, second_person: bool) -> RefusedError | None:
     if hold.released_at is not None:
         return RefusedError(f"hold {hold.id} was released before", reason="HOLD_RELEASED")
-    if second_person and _person(by) == _person(hold.placed_by):
+    if second_person and is_same_person(by, hold.placed_by):
         return RefusedError(
             f"{by!r} placed the hold and cannot release it",
             reason="SECOND_PERSON",
@@ -138,8 +138,3 @@ def _refusal(hold: Hold, by: str, second_person: bool) -> RefusedError | None:
             remedy="have another person release it",
         )
     return None
-
-
-def _person(name: str) -> str:
-    """A name as it is compared: in another letter case, or with spaces around it, it is the same person's."""
-    return " ".join(name.casefold().split())

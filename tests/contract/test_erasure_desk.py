@@ -19,6 +19,7 @@ from stage import Stage
 
 from sftpd.audit.commitment import new_opening
 from sftpd.erasure.certificate import verify
+from sftpd.erasure.grounds import Ground
 from sftpd.erasure.layouts import Column, FixedWidth
 from sftpd.erasure.plan import Action
 from sftpd.erasure.request import State
@@ -192,6 +193,40 @@ def test_what_was_not_approved_is_not_removed(scene):
     assert late.read_text() == TABLE_AFTER
 
 
+def half_run(scene: Scene) -> str:
+    """A request for which `a.csv` was redacted; in `late.csv` the person is still."""
+    scene.put("inbound/a.csv", TABLE)
+    request = scene.approved()
+    scene.put("inbound/late.csv", TABLE)
+    with pytest.raises(RefusedError, match="1 file"):
+        scene.desk.run(request)
+    scene.desk.find(request)
+    return request
+
+
+def test_what_was_removed_stays_on_record_when_its_file_is_excepted_later(scene):
+    request = half_run(scene)
+    scene.put("inbound/a.csv", TABLE)
+    late = [item.seq for item in scene.desk.find(request) if item.is_undone]
+    scene.desk.reviewer.except_files(request, late, Ground.LEGAL_DUTY, "books", "Ina")
+    scene.desk.approve(request, "operator")
+    assert scene.desk.run(request).state is State.PARTIAL
+    signed = certificate(scene, request)
+    assert ([entry.records for entry in signed.removed], len(signed.held)) == ([1], 2)
+
+
+def test_a_request_for_which_something_was_removed_is_not_denied(scene):
+    deliver(scene, "t1", TABLE)
+    request = half_run(scene)
+    with pytest.raises(RefusedError, match="1 of its removals") as refused:
+        scene.desk.deny(request, "operator", "unfounded")
+    assert refused.value.reason == "ERASURE_BEGUN"
+    scene.desk.approve(request, "operator")
+    assert scene.desk.run(request).state is State.NOTIFYING
+    assert [entry.records for entry in certificate(scene, request).removed] == [1, 1]
+    assert [row["transfer"] for row in scene.rows(tables.erasure_delivery)] == ["t1"]
+
+
 def test_a_file_approved_as_a_whole_is_not_deleted_once_others_are_in_it(scene):
     brief = scene.put("inbound/brief.txt", JAN)
     request = scene.approved()
@@ -350,7 +385,7 @@ def test_whoever_opened_a_request_cannot_approve_it_where_a_second_person_must(s
     request = scene.desk.open("demo", [f"email={JAN}"], RECEIVED, "opener")
     scene.desk.find(request)
     with pytest.raises(RefusedError) as refusal:
-        scene.desk.approve(request, "opener")
+        scene.desk.approve(request, " Opener ")
     assert refusal.value.reason == "SECOND_PERSON"
     scene.desk.approve(request, "another")
     assert scene.desk.show(request).approved_by == "another"

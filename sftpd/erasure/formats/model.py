@@ -2,7 +2,7 @@
 
 import hashlib
 import mmap
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, Protocol
 
@@ -203,16 +203,13 @@ def require_few(found: int) -> None:
         raise UnsearchableError(f"more than {MATCHES_LIMIT} records in it are found")
 
 
-def is_gone(place: str, locators: Collection[str]) -> bool:
+def is_gone(place: str, locators: Set[str]) -> bool:
     """Whether the record at `place` goes where those at `locators` do: it is one of them, or in one."""
     parts = place.split(": ")
     around = [": ".join(parts[:depth]) for depth in range(1, len(parts) + 1)]
     whole = [f"{part}: {word}" for part in around[:-1] for word in _WHOLE]
-    return (
-        not _WHOLE.isdisjoint(locators)
-        or any(each in locators for each in (*around, *whole))
-        or any(place.startswith(f"{locator}/") for locator in locators)
-    )
+    above = (place[:end] for end, sign in enumerate(place) if sign == "/")
+    return any(each in locators for each in (*_WHOLE, *around, *whole, *above))
 
 
 def is_shortened(locator: str) -> bool:

@@ -3,6 +3,7 @@
 import io
 import random
 import tarfile
+from collections.abc import Iterator
 
 import person_corpus
 import pytest
@@ -114,3 +115,13 @@ def test_long_locators_stay_different() -> None:
 )
 def test_what_lies_in_a_record_goes_with_it(place: str, locators: set[str], gone: bool) -> None:
     assert is_gone(place, locators) is gone
+
+
+class Unwalked(frozenset[str]):
+    def __iter__(self) -> Iterator[str]:
+        raise AssertionError("all of them are gone through for one place")
+
+
+def test_a_place_is_looked_up_among_many() -> None:
+    assert is_gone("/a/1/b", Unwalked({"/a/1", "/c"}))
+    assert not is_gone("/a/11/b", Unwalked({"/a/1", "/c"}))
