@@ -97,7 +97,7 @@ class Scene:
         self.held: set[bytes] = set()
         self.ledger = open_ledger(folder / "ledger.db", self.clock)
         self.workers = ThreadPoolExecutor(4)
-        self.places = Places(self.folders)
+        self.places = Places(self.folders, Turns())
         self.source = Root.at(self.outbound)
         screening = Screening(HookRunner(self.hooks, ShellCommands(), PATIENCE, self.clock))
         self.keeping = Keeping("demo", self.places, self.ledger, self._look_up_hold, puts_aside=puts_aside)

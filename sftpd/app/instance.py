@@ -6,7 +6,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Self
@@ -40,6 +40,7 @@ from sftpd.exchange.guard import Guards
 from sftpd.exchange.halts import Halts
 from sftpd.exchange.returning import Returns
 from sftpd.files.beneath import Parts, Root
+from sftpd.files.turns import Turns
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import SYSTEM_LOG, Event
 from sftpd.link import vaulted
@@ -97,6 +98,8 @@ class Instance:
         self.audit_folder = about.state / "audit"
         self.receipting = threading.Lock()
         """Held by who writes receipts, and by who removes some with what they were written from."""
+        self.turns = Turns()
+        """Taken by who changes files in the folders of links."""
         self.backing_up = threading.Lock()
         """Held by who makes a backup."""
         self._undo = ExitStack()
@@ -331,6 +334,12 @@ class ErasureLinks:
     def receiptless(self, link: str, transfers: Sequence[str]) -> AbstractContextManager[None]:
         """Remove the receipts of transfers, and let none be written until the context ends."""
         return self._instance.receiptless(link, transfers)
+
+    def alone(self, link: str, folder: str, path: Parts) -> AbstractContextManager[None]:
+        """Let nobody else publish, change or remove a file at this path, until the context ends."""
+        known = self._instance.register.get(link).folders.by_name()
+        # Only sftpd takes turns: in other folders whoever owns them may change a file at any moment.
+        return self._instance.turns.take(known[folder], path) if folder in known else nullcontext()
 
 
 def ledger_url(config: Config) -> str:

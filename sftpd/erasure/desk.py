@@ -83,6 +83,10 @@ class Links(intake.Links, Protocol):
         """Remove the receipts of transfers, and let none of the link be written until the context ends."""
         ...
 
+    def alone(self, link: str, folder: str, path: Parts) -> AbstractContextManager[None]:
+        """Let nobody else publish, change or remove a file at this path, until the context ends."""
+        ...
+
 
 class ErasureDesk:
     """Opens, searches, approves and runs deletion requests; one of them at a time."""
@@ -270,8 +274,9 @@ class ErasureDesk:
             }
             held = partial(self._links.hold, request.link)
             receiptless = partial(self._links.receiptless, request.link)
+            alone = partial(self._links.alone, request.link)
             tools = (self._ledger, self._readers_of(request.link), self._erasures)
-            Executor(*tools, request, contents, held, receiptless).carry_out(items)
+            Executor(*tools, request, contents, held, receiptless, alone).carry_out(items)
 
     def _readers_of(self, link: str) -> Readers:
         return self._readers.knowing(self._links.layouts(link))

@@ -8,7 +8,7 @@ import base64
 import fcntl
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
@@ -36,6 +36,9 @@ Held = Callable[[str, Parts], str | None]
 
 Receiptless = Callable[[Sequence[str]], AbstractContextManager[None]]
 """Removes the receipts of transfers, and lets none be written until the context ends."""
+
+Alone = Callable[[str, Parts], AbstractContextManager[None]]
+"""Lets nobody else publish, change or remove the file at a path of a folder, until the context ends."""
 
 _CHANGED = "it is not what was approved any more"
 
@@ -108,6 +111,7 @@ class Executor:
         folders: Mapping[str, Contents],
         held: Held,
         receiptless: Receiptless,
+        alone: Alone,
     ) -> None:
         self._ledger = ledger
         self._readers = readers
@@ -116,6 +120,7 @@ class Executor:
         self._folders = folders
         self._held = held
         self._receiptless = receiptless
+        self._alone = alone
 
     def carry_out(self, items: Sequence[Item]) -> None:
         """Carry out what is not done yet; what cannot be done as approved goes back to `planned`, with why.
@@ -124,10 +129,12 @@ class Executor:
         """
         for work in _by_file(items):
             self._ledger.write(partial(self._intend, work))
-            outcome = self._remove(work)
-            # Receipts tell the name and the hash, which the ledger forgets with the next commit.
-            with self._receiptless(self._transfers(work.item, outcome)):
-                self._ledger.write(partial(self._conclude, work, outcome))
+            # Begins with the last look at the file, and ends when the ledger knows what became of it.
+            with ExitStack() as turn:
+                outcome = self._remove(work, turn)
+                # Receipts tell the name and the hash, which the ledger forgets with the next commit.
+                with self._receiptless(self._transfers(work.item, outcome)):
+                    self._ledger.write(partial(self._conclude, work, outcome))
             if outcome.replaced is not None:
                 self._folders[work.item.step.folder].retire(outcome.replaced)
 
@@ -170,7 +177,7 @@ class Executor:
             "action": item.step.action,
         }
 
-    def _remove(self, work: Work) -> Outcome:
+    def _remove(self, work: Work, turn: ExitStack) -> Outcome:
         item = work.item
         contents, path = self._folders[item.step.folder], item.step.path
         if (kept := self._kept(item)) is not None:
@@ -188,7 +195,7 @@ class Executor:
             # A shared lock is refused while somebody writes the file under the lock that staging takes.
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
             change = self._delete if item.step.action is Action.DELETE else self._redact
-            return change(contents, work, fd, mark)
+            return change(contents, work, _Opened(fd, mark, turn))
         except ContentError as fault:
             return Outcome(done=False, reason=fault.what)
         except BlockingIOError:
@@ -203,25 +210,31 @@ class Executor:
         hold = self._held(item.step.folder, item.step.path)
         return None if hold is None else Outcome(done=False, reason=f"legal hold: {hold}")
 
-    def _delete(self, contents: Contents, work: Work, fd: int, mark: str) -> Outcome:
-        item = work.item
+    def _keeps(self, contents: Contents, item: Item, opened: "_Opened") -> Outcome | None:
+        """The outcome where the file is another one by now, or held; else it stays as it is until told of."""
+        opened.turn.enter_context(self._alone(item.step.folder, item.step.path))
+        if not contents.is_still(item.step.path, opened.mark):
+            return Outcome(done=False, reason=_CHANGED)
+        return self._kept(item)
+
+    def _delete(self, contents: Contents, work: Work, opened: "_Opened") -> Outcome:
+        item, fd = work.item, opened.fd
         path, old = item.step.path, fingerprint(fd)
         answer = look_into(fd, path[-1], self._request.identifiers, self._readers)
         if isinstance(answer, Found) and not (answer.records or work.decided):
             return Outcome(done=True, reason="it did not carry the person any more")
         if isinstance(answer, Unsearchable) or not (answer.whole or _is_as_decided(answer, work)):
             return Outcome(done=False, reason=_CHANGED)
-        if not contents.is_still(path, mark):
-            return Outcome(done=False, reason=_CHANGED)
-        if (kept := self._kept(item)) is not None:
+        carried = self._carried(fd, path[-1])
+        if (kept := self._keeps(contents, item, opened)) is not None:
             return kept
-        self._note_ahead(fd, path[-1], old)
+        deliveries.note_ahead(self._ledger, self._request, old, carried)
         self._enter(work, old, answer)
-        contents.remove(path, mark)
+        contents.remove(path, opened.mark)
         return Outcome(True, sum(each.step.records for each in work.items), _other_names(fd), old)
 
-    def _redact(self, contents: Contents, work: Work, fd: int, mark: str) -> Outcome:
-        item = work.item
+    def _redact(self, contents: Contents, work: Work, opened: "_Opened") -> Outcome:
+        item, fd, mark = work.item, opened.fd, opened.mark
         path, draft, old = item.step.path, draft_name(self._request, item), fingerprint(fd)
         if old.sha256.hex() in {each.draft for each in work.items}:
             return replace(_nothing_left(work, _CHANGED), new=old, seen=mark)
@@ -236,11 +249,10 @@ class Executor:
                 nothing = _nothing_left(work, "it did not carry the person any more")
                 return replace(nothing, new=old, seen=mark) if nothing.records else nothing
             new = fingerprint(out)
-            if not contents.is_still(path, mark):
-                return Outcome(done=False, reason=_CHANGED)
-            if (kept := self._kept(item)) is not None:
+            carried = self._carried(fd, path[-1])
+            if (kept := self._keeps(contents, item, opened)) is not None:
                 return kept
-            self._note_ahead(fd, path[-1], old)
+            deliveries.note_ahead(self._ledger, self._request, old, carried)
             if answer.whole:
                 self._enter(work, old, answer)
                 contents.remove(path, mark)
@@ -253,14 +265,14 @@ class Executor:
             seen = contents.replace(path, draft, out, os.fstat(fd))
         return Outcome(True, answer.records, _other_names(fd), old, new, seen, replaced=mark)
 
-    def _note_ahead(self, fd: int, name: bytes, old: Fingerprint) -> None:
-        """Keep what a content is, and which of the identifiers it carries, before it goes."""
+    def _carried(self, fd: int, name: bytes) -> Sequence[int]:
+        """The numbers of the identifiers that a content carries, which is read for it; all where unknown."""
         known = self._request.identifiers
         carried = {number for number, one in enumerate(known) if file_name_carries([one], name)}
         if len(known) > 1:
             answer = self._readers.which(Which(name, tuple(one.plain() for one in known)), fd)
             carried |= set(answer.numbers if isinstance(answer, Carried) else ())
-        deliveries.note_ahead(self._ledger, self._request, old, sorted(carried) or range(len(known)))
+        return sorted(carried) or range(len(known))
 
     def _enter(
         self, work: Work, old: Fingerprint, answer: Found, redaction: "_Redaction | None" = None
@@ -291,6 +303,14 @@ class Executor:
             )
 
         self._erasures.append(entry)
+
+
+class _Opened(NamedTuple):
+    """A file at work: a descriptor to read it by, its mark, and the turn of whoever changes it."""
+
+    fd: int
+    mark: str
+    turn: ExitStack
 
 
 class _Redaction(NamedTuple):

@@ -1,9 +1,7 @@
 """The folders of one link, opened once, and the moves between them that crash recovery can repeat."""
 
 import os
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from typing import Self
 
 from sftpd.exchange.records import Parts, Transfer
@@ -11,6 +9,7 @@ from sftpd.files import durable
 from sftpd.files.beneath import Root
 from sftpd.files.fingerprint import snapshot
 from sftpd.files.naming import apart_from_reasons, move_aside, reason_beside
+from sftpd.files.turns import Turns
 from sftpd.link.folders import Folders
 
 LOCAL_MODE = 0o770
@@ -37,12 +36,13 @@ def create_folders(folders: Folders) -> None:
 class Places:
     """A root for each folder of a link, and the watched folders of its routes."""
 
-    def __init__(self, folders: Folders) -> None:
+    def __init__(self, folders: Folders, turns: Turns) -> None:
+        """`turns` are shared with whoever else changes files in these folders."""
         create_folders(folders)
         self.folders = folders
-        self._roots = {name: Root.at(path) for name, path in folders.by_name().items()}
-        self._changed = threading.Condition()
-        self._changing: set[tuple[str, Parts]] = set()
+        self._paths = folders.by_name()
+        self._roots = {name: Root.at(path) for name, path in self._paths.items()}
+        self._turns = turns
 
     def __getitem__(self, folder: str) -> Root:
         return self._roots[folder]
@@ -58,19 +58,9 @@ class Places:
         for root in self._roots.values():
             root.close()
 
-    @contextmanager
-    def alone(self, folder: str, *paths: Parts) -> Iterator[None]:
+    def alone(self, folder: str, *paths: Parts) -> AbstractContextManager[None]:
         """Change these paths of a folder while nobody else does: ledger and disk see one order of changes."""
-        wanted = {(folder, path) for path in paths}
-        with self._changed:
-            self._changed.wait_for(lambda: self._changing.isdisjoint(wanted))
-            self._changing |= wanted
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._changing -= wanted
-                self._changed.notify_all()
+        return self._turns.take(self._paths[folder], *paths)
 
     def put_aside(
         self,

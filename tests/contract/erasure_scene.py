@@ -23,6 +23,7 @@ from sftpd.erasure.erasures import Digests, Erasures
 from sftpd.erasure.readers import Readers
 from sftpd.erasure.replay import Replay
 from sftpd.files.data_keys import WrappingKey
+from sftpd.files.turns import Turns
 from sftpd.files.vault import Vault
 from sftpd.ledger import tables
 from sftpd.ledger.ledger import Ledger
@@ -47,6 +48,7 @@ class Links:
         self.holds = {}
         self.indexed = None
         self.second_person = False
+        self.turns = Turns()
         self.controller = True
         self.without_receipts = []
         self.known_layouts = ()
@@ -83,6 +85,9 @@ class Links:
     def receiptless(self, link, transfers):
         self.without_receipts += transfers
         yield
+
+    def alone(self, link, folder, path):
+        return self.turns.take(self.root / folder, path)
 
     def hold(self, link, folder, path):
         return self.holds.get((folder, b"/".join(path)))

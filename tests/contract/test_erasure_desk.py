@@ -7,6 +7,7 @@ import os
 import shutil
 import signal
 import stat
+import threading
 import zipfile
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from stage import Stage
 
 from sftpd.audit.commitment import new_opening
 from sftpd.erasure.certificate import verify
+from sftpd.erasure.contents import Files
 from sftpd.erasure.grounds import Ground
 from sftpd.erasure.layouts import Column, FixedWidth
 from sftpd.erasure.plan import Action
@@ -172,6 +174,46 @@ def test_a_hold_placed_while_a_file_is_looked_into_still_holds(scene, monkeypatc
     assert scene.desk.run(request).state is State.PARTIAL
     assert held.read_text() == content
     assert [path.name for path in (scene.root / "inbound").iterdir()] == [name]
+
+
+@pytest.mark.parametrize(("name", "content"), [("a.csv", TABLE), ("a.txt", JAN)])
+def test_what_is_published_while_a_file_is_looked_into_stays(scene, monkeypatch, name, content):
+    path = scene.put(f"inbound/{name}", content)
+    request = scene.approved(f"email={JAN}", "email=other@example.nl")
+    which, newer = scene.readers.which, scene.put("screening/newer", "naam;mail\nAnna;anna@example.nl\n")
+
+    def publishing(question, descriptor):
+        answer = which(question, descriptor)
+        if newer.exists():
+            newer.rename(path)
+        return answer
+
+    monkeypatch.setattr(scene.readers, "which", publishing)
+    assert scene.desk.run(request).state is State.CLOSED
+    assert path.read_text() == "naam;mail\nAnna;anna@example.nl\n"
+    assert certificate(scene, request).removed == ()
+
+
+def test_nobody_publishes_where_a_file_goes_until_that_is_recorded(scene, monkeypatch):
+    scene.put("inbound/a.csv", TABLE)
+    request = scene.approved()
+    recorded: list[bool] = []
+    replace = Files.replace
+
+    def publish() -> None:
+        with scene.links.alone("demo", "inbound", (b"a.csv",)):
+            recorded.append(b"erasure.removed" in scene.events())
+
+    publisher = threading.Thread(target=publish)
+
+    def replacing(*arguments):
+        publisher.start()
+        return replace(*arguments)
+
+    monkeypatch.setattr(Files, "replace", replacing)
+    assert scene.desk.run(request).state is State.CLOSED
+    publisher.join()
+    assert recorded == [True]
 
 
 def test_what_was_not_approved_is_not_removed(scene):

@@ -50,7 +50,7 @@ def _transfer_retry(instance: Instance, arguments: Arguments) -> dict[str, Any]:
 
 def _transfer_resend(instance: Instance, arguments: Arguments) -> dict[str, Any]:
     link = _require_route_of(instance, arguments["id"])
-    with Places(instance.register.get(link).folders) as places:
+    with Places(instance.register.get(link).folders, instance.turns) as places:
         fresh = _desk(instance).resend(arguments["id"], places, _order(arguments))
     return _transfer_show(instance, {"id": fresh})
 
