@@ -12,14 +12,15 @@ from typing import Any, Protocol
 import structlog
 
 from sftpd.audit.checkpoint import SigningKey
-from sftpd.erasure import deliveries, exceptions, intake, match_records, notices, records
+from sftpd.erasure import deliveries, exceptions, gone_names, intake, match_records, notices, records
 from sftpd.erasure.contents import Contents, Searchable
 from sftpd.erasure.deliveries import Delivery
 from sftpd.erasure.erased import RequestClosed
 from sftpd.erasure.erasures import Erasures
 from sftpd.erasure.evidence import Evidence, certify
-from sftpd.erasure.execute import Executor
+from sftpd.erasure.execute import Around, Executor
 from sftpd.erasure.forgetting import forget_old, leave_nothing
+from sftpd.erasure.gone_names import Gone
 from sftpd.erasure.identifiers import Identifier
 from sftpd.erasure.index import Index, IndexFaultError, Lookup, reached
 from sftpd.erasure.intake import Intake
@@ -272,11 +273,12 @@ class ErasureDesk:
                 for folder in self._links.folders(request.link)
                 if any(item.step.folder == folder.name for item in items)
             }
-            held = partial(self._links.hold, request.link)
-            receiptless = partial(self._links.receiptless, request.link)
-            alone = partial(self._links.alone, request.link)
+            links, link = self._links, request.link
+            around = Around(
+                partial(links.hold, link), partial(links.receiptless, link), partial(links.alone, link)
+            )
             tools = (self._ledger, self._readers_of(request.link), self._erasures)
-            Executor(*tools, request, contents, held, receiptless, alone).carry_out(items)
+            Executor(*tools, request, contents, around).carry_out(items)
 
     def _readers_of(self, link: str) -> Readers:
         return self._readers.knowing(self._links.layouts(link))
@@ -301,12 +303,14 @@ class ErasureDesk:
         media = {folder.name: folder.medium() for folder in self._links.folders(request.link)}
         with self._ledger.read() as conn:
             delivered = deliveries.of_same_content(conn, request.id)
+            folders = self._links.folders(request.link)
+            gone = gone_names.look(conn, request.link, request.identifiers, folders)
         if not any(step.action is Action.KEEP for step in steps):
             self._erasures.append(lambda epoch, at: RequestClosed(epoch, at, request.id, request.link))
             if index is not None:
                 with reached(request.link):
                     index.forget(request.identifiers, indexed)
-        self._ledger.write(partial(self._close, request, searched, steps, media, delivered))
+        self._ledger.write(partial(self._close, request, searched, steps, media, delivered, gone))
         leave_nothing(self._ledger)
 
     def _close(
@@ -316,11 +320,13 @@ class ErasureDesk:
         steps: Sequence[Step],
         media: Mapping[str, Medium],
         delivered: Sequence[Delivery],
+        gone: Gone,
         unit: Unit,
     ) -> None:
         held = sum(step.action is Action.KEEP for step in steps)
         items = records.items(unit.conn, request.id)
         deliveries.enter(unit, request.id, delivered)
+        gone_names.forget(unit, gone)
         notices.make(unit, request, self._key, self._links.acknowledged_by)
         evidence = Evidence(
             items=items,
@@ -341,7 +347,8 @@ class ErasureDesk:
             event = "erasure.closed" if notices.all_told(unit, request) else "erasure.notifying"
         removed = [item.step for item in items if item.is_done]
         files_touched = len({_place(step) for step in removed})
-        public = {"files": files_touched, "records": sum(step.records for step in removed), "held": held}
+        counts = {"files": files_touched, "records": sum(step.records for step in removed), "held": held}
+        public = {**counts, "names": len(gone.names)}
         digest = hashlib.sha256(certificate.encode()).hexdigest()
         _record(unit, request, event, certificate_sha256=digest, **public)
 

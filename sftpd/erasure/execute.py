@@ -17,6 +17,7 @@ from sftpd.erasure import deliveries, match_records, records, traces
 from sftpd.erasure.contents import ContentError, Contents, unnamed
 from sftpd.erasure.erased import FileErased
 from sftpd.erasure.erasures import Digests, Erasures
+from sftpd.erasure.gone_names import drop_openings
 from sftpd.erasure.identifiers import file_name_carries
 from sftpd.erasure.marks import noted, seal_places
 from sftpd.erasure.messages import Carried, Found, Redact, Unsearchable, Which
@@ -39,6 +40,15 @@ Receiptless = Callable[[Sequence[str]], AbstractContextManager[None]]
 
 Alone = Callable[[str, Parts], AbstractContextManager[None]]
 """Lets nobody else publish, change or remove the file at a path of a folder, until the context ends."""
+
+
+class Around(NamedTuple):
+    """What else is done with the files of a link."""
+
+    held: Held
+    receiptless: Receiptless
+    alone: Alone
+
 
 _CHANGED = "it is not what was approved any more"
 
@@ -109,18 +119,14 @@ class Executor:
         erasures: Erasures,
         request: Request,
         folders: Mapping[str, Contents],
-        held: Held,
-        receiptless: Receiptless,
-        alone: Alone,
+        around: Around,
     ) -> None:
         self._ledger = ledger
         self._readers = readers
         self._erasures = erasures
         self._request = request
         self._folders = folders
-        self._held = held
-        self._receiptless = receiptless
-        self._alone = alone
+        self._held, self._receiptless, self._alone = around
 
     def carry_out(self, items: Sequence[Item]) -> None:
         """Carry out what is not done yet; what cannot be done as approved goes back to `planned`, with why.
@@ -153,6 +159,8 @@ class Executor:
             traces.redacted(unit, link, place, outcome.old, outcome.new, outcome.seen)
         elif outcome.done and outcome.records:
             traces.erased(unit, link, place, outcome.old)
+            if file_name_carries(self._request.identifiers, place[1][-1]):
+                drop_openings(unit, [b"/".join(place[1]).decode("utf-8", "backslashreplace")])
         for item in work.items:
             removed = work.records_of(item, outcome)
             reason = outcome.reason or (item.step.reason if item.step.possible else None)

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
+from sftpd.erasure.gone_names import forget_disposals
 from sftpd.erasure.plan import Place
 from sftpd.files.fingerprint import Fingerprint
 from sftpd.ledger import tables
@@ -51,6 +52,7 @@ def erased(unit: Unit, link: str, place: Place, old: Fingerprint | None) -> None
     was = tables.returned.update().where(tables.returned.c.file.in_(received))
     unit.conn.execute(was.values(path=b""))
     _forget_ways_back(unit, received)
+    forget_disposals(unit, received)
     transfers = tables.transfer.update().where(tables.transfer.c.id.in_(crossed))
     unit.conn.execute(
         transfers.values(path=b"", placed_as=None, temporary=None, delivered_as=None, sha256="")
@@ -73,13 +75,15 @@ def _forget_ways_back(unit: Unit, files: Sequence[str]) -> None:
 def redacted(
     unit: Unit, link: str, place: Place, old: Fingerprint | None, new: Fingerprint, seen: str
 ) -> None:
-    """Note what a received file, and its mark, is now; nothing opens its old hash in the audit log."""
+    """Note what a received file, and its mark, is now; its old hash leaves the ledger and opens no event."""
     received = _drop_openings(unit, link, place, old, "sha256")
     unit.conn.execute(
         _file.update()
         .where(_file.c.id.in_(received))
         .values(source=seen, size=new.size, sha256=new.sha256.hex())
     )
+    crossed = tables.transfer.update().where(tables.transfer.c.id.in_(received))
+    unit.conn.execute(crossed.values(sha256=""))
 
 
 def forget(unit: Unit, transfers: Sequence[str], reason: str | None) -> None:

@@ -7,7 +7,6 @@ import os
 import shutil
 import signal
 import stat
-import threading
 import zipfile
 from pathlib import Path
 
@@ -20,8 +19,6 @@ from stage import Stage
 
 from sftpd.audit.commitment import new_opening
 from sftpd.erasure.certificate import verify
-from sftpd.erasure.contents import Files
-from sftpd.erasure.grounds import Ground
 from sftpd.erasure.layouts import Column, FixedWidth
 from sftpd.erasure.plan import Action
 from sftpd.erasure.request import State
@@ -176,46 +173,6 @@ def test_a_hold_placed_while_a_file_is_looked_into_still_holds(scene, monkeypatc
     assert [path.name for path in (scene.root / "inbound").iterdir()] == [name]
 
 
-@pytest.mark.parametrize(("name", "content"), [("a.csv", TABLE), ("a.txt", JAN)])
-def test_what_is_published_while_a_file_is_looked_into_stays(scene, monkeypatch, name, content):
-    path = scene.put(f"inbound/{name}", content)
-    request = scene.approved(f"email={JAN}", "email=other@example.nl")
-    which, newer = scene.readers.which, scene.put("screening/newer", "naam;mail\nAnna;anna@example.nl\n")
-
-    def publishing(question, descriptor):
-        answer = which(question, descriptor)
-        if newer.exists():
-            newer.rename(path)
-        return answer
-
-    monkeypatch.setattr(scene.readers, "which", publishing)
-    assert scene.desk.run(request).state is State.CLOSED
-    assert path.read_text() == "naam;mail\nAnna;anna@example.nl\n"
-    assert certificate(scene, request).removed == ()
-
-
-def test_nobody_publishes_where_a_file_goes_until_that_is_recorded(scene, monkeypatch):
-    scene.put("inbound/a.csv", TABLE)
-    request = scene.approved()
-    recorded: list[bool] = []
-    replace = Files.replace
-
-    def publish() -> None:
-        with scene.links.alone("demo", "inbound", (b"a.csv",)):
-            recorded.append(b"erasure.removed" in scene.events())
-
-    publisher = threading.Thread(target=publish)
-
-    def replacing(*arguments):
-        publisher.start()
-        return replace(*arguments)
-
-    monkeypatch.setattr(Files, "replace", replacing)
-    assert scene.desk.run(request).state is State.CLOSED
-    publisher.join()
-    assert recorded == [True]
-
-
 def test_what_was_not_approved_is_not_removed(scene):
     path = scene.put("inbound/a.csv", TABLE)
     brief = scene.put("inbound/brief.txt", JAN)
@@ -233,40 +190,6 @@ def test_what_was_not_approved_is_not_removed(scene):
     scene.desk.approve(request, "operator")
     assert scene.desk.run(request).state is State.CLOSED
     assert late.read_text() == TABLE_AFTER
-
-
-def half_run(scene: Scene) -> str:
-    """A request for which `a.csv` was redacted; in `late.csv` the person is still."""
-    scene.put("inbound/a.csv", TABLE)
-    request = scene.approved()
-    scene.put("inbound/late.csv", TABLE)
-    with pytest.raises(RefusedError, match="1 file"):
-        scene.desk.run(request)
-    scene.desk.find(request)
-    return request
-
-
-def test_what_was_removed_stays_on_record_when_its_file_is_excepted_later(scene):
-    request = half_run(scene)
-    scene.put("inbound/a.csv", TABLE)
-    late = [item.seq for item in scene.desk.find(request) if item.is_undone]
-    scene.desk.reviewer.except_files(request, late, Ground.LEGAL_DUTY, "books", "Ina")
-    scene.desk.approve(request, "operator")
-    assert scene.desk.run(request).state is State.PARTIAL
-    signed = certificate(scene, request)
-    assert ([entry.records for entry in signed.removed], len(signed.held)) == ([1], 2)
-
-
-def test_a_request_for_which_something_was_removed_is_not_denied(scene):
-    deliver(scene, "t1", TABLE)
-    request = half_run(scene)
-    with pytest.raises(RefusedError, match="1 of its removals") as refused:
-        scene.desk.deny(request, "operator", "unfounded")
-    assert refused.value.reason == "ERASURE_BEGUN"
-    scene.desk.approve(request, "operator")
-    assert scene.desk.run(request).state is State.NOTIFYING
-    assert [entry.records for entry in certificate(scene, request).removed] == [1, 1]
-    assert [row["transfer"] for row in scene.rows(tables.erasure_delivery)] == ["t1"]
 
 
 def test_a_file_approved_as_a_whole_is_not_deleted_once_others_are_in_it(scene):

@@ -1,0 +1,43 @@
+"""A deletion request also forgets the names of files that came over a live link and are here no more."""
+
+from pathlib import Path
+from typing import Any
+
+from daemon import Daemon, eventually
+from test_compliance_erasure import erasure
+from test_compliance_vault import ask
+
+JAN = "jan@example.org"
+
+
+def test_names_of_files_that_are_gone_are_forgotten(tmp_path: Path) -> None:
+    with Daemon(tmp_path / "instance") as daemon:
+        daemon.file("letter", b"something else\n")
+        daemon.sftp_done(f"put letter /upload/{JAN}.csv")
+        (daemon.inbound / f"{JAN}.csv").unlink()
+        daemon.sftp_done(f"put letter /upload/{JAN}.pdf", f"rm /upload/{JAN}.pdf")
+        daemon.sftp_done(f"put -p letter /upload/{JAN}.txt", f"get /upload/{JAN}.txt again")
+        daemon.sftp_done(f"put letter /upload/x{JAN}.txt")
+        wanted = {"transfer.received", "file.withdrawn", "file.fetched"}
+        eventually(lambda: {event["type"] for event in told(daemon)} == wanted, daemon)
+        request = erasure(daemon, "open", "--link", "demo", "--identifier", f"email={JAN}")["id"]
+        erasure(daemon, "find", request)
+        erasure(daemon, "approve", request, "--by", "Privacy Officer")
+        assert erasure(daemon, "run", request)["state"] == "closed"
+        assert named(daemon) == {f"x{JAN}.txt"}
+        assert told(daemon) == []
+        assert daemon.cli("audit", "verify").returncode == 0
+        daemon.stop()
+    files = [path for path in (daemon.root / "state").rglob("*") if path.is_file()]
+    left = b"".join(path.read_bytes() for path in files).replace(b"x" + JAN.encode(), b"")
+    assert JAN.encode() not in left
+
+
+def told(daemon: Daemon) -> list[dict[str, Any]]:
+    """The events that can be opened and tell of the person."""
+    found: list[dict[str, Any]] = ask(daemon, "audit", "search", JAN, "--link", "demo")
+    return found
+
+
+def named(daemon: Daemon) -> set[str]:
+    return {transfer["path"] for transfer in ask(daemon, "transfer", "list") if JAN in transfer["path"]}
