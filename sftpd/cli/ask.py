@@ -10,25 +10,26 @@ from sftpd.errors import SftpdError
 
 if TYPE_CHECKING:
     from sftpd.config.load import Config
+    from sftpd.config.model import InstanceFile
 
 
 def ask(config: Path, verb: str, **arguments: Any) -> Any:
     """Carry out `verb` on the instance of `config` and return its JSON; arguments that are None are left out.
 
-    Raises ConfigError, what the verb raises, DaemonError where the daemon refuses, and SftpdError when
-    neither a daemon answers nor this process may open the instance.
+    A daemon that runs is asked whatever the files of links say by now: it has read others. Raises
+    ConfigError, what the verb raises, DaemonError where the daemon refuses, and SftpdError when neither a
+    daemon answers nor this process may open the instance.
     """
     with loading():
-        from sftpd.config.load import load
+        from sftpd.config.load import load, load_instance
 
-    loaded = load(config)
     given = {name: value for name, value in arguments.items() if value is not None}
     with suppress(ConnectionError):
-        return ask_daemon(loaded, verb, given)
-    return _ask_files(loaded, verb, given)
+        return ask_daemon(load_instance(config), verb, given)
+    return _ask_files(load(config), verb, given)
 
 
-def ask_daemon(config: "Config", verb: str, arguments: Mapping[str, Any]) -> Any:
+def ask_daemon(instance: "InstanceFile", verb: str, arguments: Mapping[str, Any]) -> Any:
     """Have the running daemon carry out `verb`.
 
     Raises ConnectionError when none runs, DaemonError where it refuses, SftpdError when it ends meanwhile.
@@ -37,13 +38,13 @@ def ask_daemon(config: "Config", verb: str, arguments: Mapping[str, Any]) -> Any
         from sftpd.service.control import call
 
     try:
-        return call(config.instance.control_socket, verb, arguments)
+        return call(instance.control_socket, verb, arguments)
     except ConnectionError as error:
         if error.__cause__ is not None:
             raise  # there was nobody to connect to
         raise SftpdError(
             "the daemon ended before it answered",
-            where=str(config.instance.control_socket),
+            where=str(instance.control_socket),
             remedy="look whether it has done what was asked before asking again",
         ) from error
 

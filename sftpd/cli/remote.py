@@ -84,10 +84,10 @@ def pull(
     as_json: JsonOption = False,
 ) -> None:
     """Pull the files of an inbound route now; exit with 1 when a file could not be fetched."""
-    from sftpd.config.load import load
+    from sftpd.config.load import load_instance
 
     try:
-        pulled = ask_daemon(load(config), "remote.pull", {"link": link, "route": route, "by": by})
+        pulled = ask_daemon(load_instance(config), "remote.pull", {"link": link, "route": route, "by": by})
     except ConnectionError as error:
         raise SftpdError("no daemon runs, and only that pulls", remedy="start it: sftpd serve") from error
     show_fields(pulled, as_json=as_json)

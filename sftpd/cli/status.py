@@ -9,14 +9,14 @@ from sftpd.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, show_fiel
 
 def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
     """Show how the daemon is doing; exit with 1 when none runs."""
-    from sftpd.config.load import load
+    from sftpd.config.load import load_instance
 
-    loaded = load(config)
+    instance = load_instance(config)
     try:
-        document = ask_daemon(loaded, "status", {})
+        document = ask_daemon(instance, "status", {})
     except ConnectionError:
         # The files stay closed: whoever polls this must not keep a daemon that starts from opening them.
-        document = {"running": False, "version": __version__, "instance": loaded.instance.about.name}
+        document = {"running": False, "version": __version__, "instance": instance.about.name}
     show_fields(document, as_json=as_json)
     if not document["running"]:
         raise typer.Exit(1)

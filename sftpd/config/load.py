@@ -63,6 +63,11 @@ def load(path: Path) -> Config:
     return _Loader(path).config()
 
 
+def load_instance(path: Path) -> InstanceFile:
+    """Read `path` alone, as to reach the daemon takes. Raises ConfigError as `load` does."""
+    return _Loader(path).instance()
+
+
 class _Loader:
     """One reading of the configuration; gathers the faults on its way."""
 
@@ -72,12 +77,21 @@ class _Loader:
         self._faults: list[Fault] = []
         self._sources: list[_Source] = []
 
+    def instance(self) -> InstanceFile:
+        instance = self._instance()
+        if self._faults or instance is None:
+            raise self._error()
+        return instance
+
     def config(self) -> Config:
         instance = self._instance()
         links = self._links(instance)
         if self._faults or instance is None:
-            raise ConfigError([str(fault) for fault in sorted(self._faults)])
+            raise self._error()
         return Config(instance, tuple(sorted(links, key=lambda link: link.name)), self._root, self._digest())
+
+    def _error(self) -> ConfigError:
+        return ConfigError([str(fault) for fault in sorted(self._faults)])
 
     def _instance(self) -> InstanceFile | None:
         source = self._read(self._path)

@@ -71,6 +71,18 @@ def test_a_bad_configuration_changes_nothing_and_each_fault_is_logged(tmp_path: 
         assert daemon.events_of("daemon.reloaded", log="system") == []
 
 
+def test_a_daemon_is_asked_whatever_the_files_of_links_say_by_now(tmp_path: Path) -> None:
+    with Daemon(tmp_path / "instance") as daemon:
+        daemon.link_config.write_text(daemon.link_config.read_text().replace("folder", "foldr"))
+        assert daemon.cli("check").returncode == 2
+        assert daemon.cli("status").returncode == 0
+        assert daemon.cli("link", "suspend", "demo", "--reason", "incident", "--by", "Ina").returncode == 0
+        daemon.stop()
+        refused = daemon.cli("link", "list")
+        assert refused.returncode == 2
+        assert "foldr" in refused.stderr
+
+
 def test_a_configuration_that_cannot_be_put_into_force_changes_nothing(tmp_path: Path) -> None:
     with Daemon(tmp_path / "instance") as daemon, daemon.sftp() as client:
         key = new_key(daemon, "second")
