@@ -53,8 +53,9 @@ class FileErased(Entry, frozen=True, tag="file"):
 
     `content` and `result` are digests of what it was and became, `result` None where the file went as a
     whole; `place` is one of where it lay. `only_here`: another file with the same content is no concern, for
-    it was the name of this one that carried the person. `marks`, in base64 and 16 bytes each, is None where
-    they are too many.
+    it was the name of this one that carried the person, or somebody decided on it. `names` are digests of the
+    names that such a file had on its way, by which it is known elsewhere. `marks`, in base64 and 16 bytes
+    each, is None where they are too many.
     `places`, in base64, are those of records that went by decision, sealed with the key of the marks.
     """
 
@@ -71,6 +72,8 @@ class FileErased(Entry, frozen=True, tag="file"):
     result: str | None = None
     marks: str | None = None
     places: str | None = None
+    names: tuple[str, ...] | msgspec.UnsetType = msgspec.UNSET
+    """Left out of the line where it is not set: lines from before it was told stay as they were written."""
 
 
 class RequestClosed(Entry, frozen=True, tag="closed"):

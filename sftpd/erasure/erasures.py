@@ -90,7 +90,7 @@ class Compared:
 
 
 class Digests:
-    """Names for places and contents that tell nobody who has not the key which they are."""
+    """Names for places, names and contents that tell nobody who has not the key which they are."""
 
     def __init__(self, key: bytes) -> None:
         self._key = key
@@ -103,6 +103,10 @@ class Digests:
     def place(self, link: str, folder: str, path: Parts) -> str:
         """A place in the folders of a link."""
         return self._of(b"place", link.encode(), folder.encode(), b"/".join(path))
+
+    def name(self, link: str, name: bytes) -> str:
+        """The last name of a path in the folders of a link, whichever of them."""
+        return self._of(b"name", link.encode(), name)
 
     def content(self, sha256: bytes) -> str:
         """A content, by its hash."""

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import NamedTuple
 
+import msgspec
+
 from sftpd.erasure import deliveries, match_records, records, traces
 from sftpd.erasure.contents import ContentError, Contents, unnamed
 from sftpd.erasure.erased import FileErased
@@ -290,6 +292,8 @@ class Executor:
         item = work.item
         place = (item.step.folder, item.step.path)
         digests = self._erasures.digests
+        only_here = answer.format == NAME_FORMAT or bool(work.decided)
+        names = self._names(place, decided=bool(work.decided)) if only_here else set()
         with self._ledger.read() as conn:
             file = traces.reference(conn, self._request.link, place)
 
@@ -306,11 +310,23 @@ class Executor:
                 size=old.size,
                 format=answer.format,
                 records=answer.records,
-                only_here=answer.format == NAME_FORMAT or bool(work.decided),
+                only_here=only_here,
+                names=tuple(sorted(names)) or msgspec.UNSET,
                 **told,
             )
 
         self._erasures.append(entry)
+
+    def _names(self, place: Place, *, decided: bool) -> set[str]:
+        """Digests of the names by which a file is known that is the person's by its name, or by decision."""
+        with self._ledger.read() as conn:
+            crossings, _ = traces.crossed(conn, self._request.link, place, None)
+            names = {place[1][-1], *traces.names(conn, crossings)}
+        if not decided:
+            # Under a name that was nobody's another file may have the same content, such as none.
+            names = {name for name in names if file_name_carries(self._request.identifiers, name)}
+        ids = {crossing.encode() for crossing in crossings}  # what it is called while it is screened
+        return {self._erasures.digests.name(self._request.link, name) for name in names | ids}
 
 
 class _Opened(NamedTuple):

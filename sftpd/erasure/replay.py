@@ -1,9 +1,10 @@
 """Replay: what the erasure ledger tells of is removed again from a state that was restored from a backup.
 
 A file is known by its content: wherever in the folders of its link a content lies that was erased, it goes,
-or loses the same records by their marks. Entries are taken in order, for a file may have been redacted twice,
-and the state notes each with what was done for it: after a crash the rest is done. An entry that cannot be
-carried out keeps the state from passing it, and so the daemon from serving.
+or loses the same records by their marks. One that went for its name, or by decision, is known by that and a
+name that it had, for others may have its content. Entries are taken in order, for a file may have been
+redacted twice, and the state notes each with what was done for it: after a crash the rest is done. An entry
+that cannot be carried out keeps the state from passing it, and so the daemon from serving.
 """
 
 import base64
@@ -31,6 +32,9 @@ from sftpd.files.fingerprint import Fingerprint, fingerprint
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
 from sftpd.ledger.writer import Unit
+
+_LISTED = 20
+"""Files that are listed of those that have the content of an entry and may be another's."""
 
 
 class Result(StrEnum):
@@ -170,6 +174,7 @@ class Replay:
     def _file(self, entry: FileErased, here: Whereabouts) -> Iterator[Outcome]:
         """Carry out an entry wherever its content lies, or say what is at the place that it names."""
         places = here.of(entry)
+        alike = here.alike(entry, places)
         for place in places:
             step = self._remove(entry, place, here)
             self._conclude(entry, place, step, here)
@@ -178,8 +183,19 @@ class Replay:
             yield _outcome(entry, step.result, place[1], step.records, step.reason)
         for closed in here.closed:
             yield _outcome(entry, Result.LEFT, None, 0, f"{closed.folder} {closed.reason}")
-        if not (places or here.closed):
+        if not (places or here.closed or (alike and here.own(entry) is None)):
             yield self._nowhere(entry, here)
+        if alike:
+            yield from self._list(entry, alike, here)
+
+    def _list(self, entry: FileErased, alike: Sequence[Place], here: Whereabouts) -> Iterator[Outcome]:
+        """The outcomes on files of which only people can tell whether they are the one that went."""
+        self._conclude(entry, alike[0], _Step(Result.OTHER), here)
+        for folder, path in alike[:_LISTED]:
+            reason = f"a file in {folder} has its content: look whether it is about the person"
+            yield _outcome(entry, Result.OTHER, path, 0, reason)
+        if (more := len(alike) - _LISTED) > 0:
+            yield _outcome(entry, Result.OTHER, None, 0, f"{more} more have its content")
 
     def _nowhere(self, entry: FileErased, here: Whereabouts) -> Outcome:
         """The outcome where the content lies nowhere: what is left to do is to follow in the ledger."""

@@ -1,7 +1,7 @@
 """What the ledger keeps of a file's name and content, and how it follows when they go."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
 
@@ -30,6 +30,13 @@ def crossed(
     rows = list(conn.execute(sa.select(*columns).where(*_at(link, place))))
     hashes = {row.sha256 for row in rows if row.sha256} | ({old.sha256.hex()} if old else set())
     return {row.transfer or row.id for row in rows}, hashes
+
+
+def names(conn: sa.Connection, crossings: Iterable[str]) -> set[bytes]:
+    """The last names that the files of transfers had on their way."""
+    t = tables.transfer.c
+    rows = conn.execute(sa.select(t.path, t.placed_as, t.delivered_as).where(t.id.in_(crossings)))
+    return {path.rpartition(b"/")[2] for row in rows for path in row if path}
 
 
 def transfers(conn: sa.Connection, link: str, place: Place, old: Fingerprint | None) -> list[str]:

@@ -10,6 +10,7 @@ from sftpd.erasure.contents import Contents, Searchable, cannot_open
 from sftpd.erasure.erased import FileErased
 from sftpd.erasure.erasures import Digests
 from sftpd.erasure.plan import Parts, Place, Unsearched
+from sftpd.erasure.search import NAME_FORMAT
 from sftpd.errors import ContainmentError
 from sftpd.files.fingerprint import Fingerprint, fingerprint
 from sftpd.ledger import tables
@@ -34,6 +35,8 @@ class Whereabouts:
         self._digests = digests
         self._by_content: dict[str, list[Place]] = {}
         self._by_place: dict[str, Place] = {}
+        self._names: dict[Place, str] = {}
+        """The digests of last names."""
 
     def look(self, folders: Sequence[Searchable], sizes: Collection[int], opened: ExitStack) -> None:
         """Open the folders and find the contents of these sizes; a folder that is not there has none."""
@@ -49,6 +52,7 @@ class Whereabouts:
                 place = (folder.name, path)
                 self._by_content.setdefault(content, []).append(place)
                 self._by_place[self._digests.place(self.link, *place)] = place
+                self._names[place] = self._digests.name(self.link, path[-1])
 
     def own(self, entry: FileErased) -> Place | None:
         """Where this state has the file that an entry names; None where it knows of none."""
@@ -60,18 +64,36 @@ class Whereabouts:
         return self._by_place.get(entry.place)
 
     def of(self, entry: FileErased) -> list[Place]:
-        """Where the content of an entry lies; of one that was for a single file only the place of that."""
+        """Where the content of an entry lies; of one for a single file where that is, wherever it lay then.
+
+        A decision was on one file: one of the same name and content may have been decided on otherwise.
+        """
         places = self._by_content.get(entry.content, [])
         if not entry.only_here:
             return list(places)
         own = self.own(entry)
-        return [place for place in places if place == own]
+        if own in places and entry.format != NAME_FORMAT:
+            return [own]
+        return [place for place in places if place == own or self._is_named(entry, place)]
+
+    def alike(self, entry: FileErased, found: Collection[Place]) -> list[Place]:
+        """Where a content lies that may be that of a single file, which was `found` there or nowhere.
+
+        Where it was found, what has another name is no concern.
+        """
+        if not entry.only_here:
+            return []
+        others = [place for place in self._by_content.get(entry.content, []) if place not in found]
+        return [place for place in others if not found or self._is_named(entry, place)]
 
     def became(self, entry: FileErased, place: Place, new: Fingerprint | None) -> None:
         """Note that the content of an entry is gone from a place, or is another one there."""
         self._by_content[entry.content].remove(place)
         if new is not None:
             self._by_content.setdefault(self._digests.content(new.sha256), []).append(place)
+
+    def _is_named(self, entry: FileErased, place: Place) -> bool:
+        return self._names[place] in (entry.names or ())
 
     def _found(self, folder: str, sizes: Collection[int]) -> Iterator[tuple[Parts, str]]:
         """The paths of contents of these sizes, each with its digest."""

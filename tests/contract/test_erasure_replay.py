@@ -10,15 +10,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import erasure_scene
+import msgspec
 import person_corpus
 import person_parts
 import pytest
 from erasure_scene import JAN, RECEIVED, Scene
+from msgspec import structs
 from stage import Stage
 from vault_scene import put
 
 from sftpd.erasure.contents import Files
-from sftpd.erasure.erasures import Standing
+from sftpd.erasure.erasures import Erasures, Standing
 from sftpd.erasure.execute import Executor, Outcome
 from sftpd.erasure.plan import LEFT_BEHIND
 from sftpd.erasure.replay import Replay, Result, require_done
@@ -204,6 +206,109 @@ def test_what_lies_elsewhere_goes_too_and_what_only_looks_alike_stays(live, chil
         require_done(replay(again))
         assert (again.root / "sent/moved.csv").read_text() == WITHOUT_JAN
         assert texts(again) == {"leeg.txt": ""}
+
+
+SCAN = "%PDF- a scan of a page\n"
+"""A content in which nobody can be found: only the name of its file says whose it is."""
+
+
+@pytest.mark.parametrize(
+    ("then", "later"),
+    [
+        ("staging/anna/upload/Jan Jansen.pdf", "inbound/Jan Jansen.pdf"),
+        ("screening/r1", "inbound/Jan Jansen.pdf"),
+        ("staging/Jan Jansen.pdf", "sent/Jan Jansen.1.pdf"),
+        ("staging/a/b/Jan Jansen.pdf", "sent/a+b+Jan Jansen.pdf"),
+    ],
+)
+def test_a_file_that_went_for_its_name_goes_from_where_it_lay_before(live, children, then, later):
+    live.put(then, SCAN)
+    live.put("inbound/other.pdf", SCAN)
+    live.put("inbound/Jan Jansen.txt", "another content")
+    backup = backed_up(live)
+    (live.root / then).rename(live.root / later)
+    receive(live, "r1", live.root / later)
+    row = {
+        "id": "r1", "link": "demo", "direction": "inbound", "route": "upload", "peer": "acme",
+        "path": b"a/Jan Jansen.pdf", "delivered_as": b"other.pdf", "source": "1:2:3",
+        "size": len(SCAN), "sha256": "00", "state": "done", "began_at": RECEIVED, "changed_at": RECEIVED,
+    }  # fmt: skip
+    live.ledger.write(lambda unit: unit.conn.execute(tables.transfer.insert(), [row]))
+    (live.root / "inbound/Jan Jansen.txt").unlink()
+    erase(live, "name=Jan Jansen")
+    with restored(live, backup, children) as again:
+        outcomes = [each for each in replay(again) if each.action != "close"]
+        assert [(each.result, each.records) for each in outcomes] == [(Result.DONE, 1)]
+        assert not (again.root / then).exists()
+        assert texts(again) == {"other.pdf": SCAN, "Jan Jansen.txt": "another content"}
+        again.erasures.require_current()
+
+
+def test_what_went_by_decision_goes_from_where_it_lay_before(live, children):
+    letter, table = "Beste J.P. de Vries,\n", "naam;stad\nJ.P. de Vries;Gouda\nPiet;Ede\n"
+    live.put("staging/brief.txt", letter)
+    live.put("staging/lijst.csv", table)
+    live.put("sent/anders.txt", letter)
+    backup = backed_up(live)
+    (live.root / "sent/anders.txt").unlink()
+    for name in ("brief.txt", "lijst.csv"):
+        (live.root / "staging" / name).rename(live.root / "inbound" / name)
+    live.desk.run(live.approved("name=Jan Pieter de Vries", possible=True))
+    with restored(live, backup, children) as again:
+        outcomes = [each for each in replay(again) if each.action != "close"]
+        assert [each.result for each in outcomes] == [Result.DONE, Result.DONE]
+        assert not (again.root / "staging/brief.txt").exists()
+        assert (again.root / "staging/lijst.csv").read_text() == "naam;stad\nPiet;Ede\n"
+        assert (again.root / "sent/anders.txt").read_text() == letter
+
+
+def test_a_file_of_the_same_name_is_listed_where_the_one_that_was_decided_on_is_there(live, children):
+    letter = "Beste J.P. de Vries,\n"
+    live.put("inbound/brief.txt", letter)
+    live.put("sent/brief.txt", letter)
+    backup = backed_up(live)
+    (live.root / "sent/brief.txt").unlink()
+    live.desk.run(live.approved("name=Jan Pieter de Vries", possible=True))
+    with restored(live, backup, children) as again:
+        done, listed = (each for each in replay(again) if each.action != "close")
+        assert (done.result, listed.result, listed.path) == (Result.DONE, Result.OTHER, (b"brief.txt",))
+        assert "in sent" in listed.reason
+        assert (again.root / "sent/brief.txt").read_text() == letter
+        again.erasures.require_current()
+
+
+def test_where_only_the_content_agrees_with_what_went_for_its_name_files_are_listed(
+    live, children, monkeypatch
+):
+    """As of a file that somebody renamed, or of an entry from before entries told names."""
+    for number in range(3):
+        live.put(f"staging/{JAN}{number}.pdf", SCAN)
+    backup = backed_up(live)
+    for path in (live.root / "staging").iterdir():
+        path.unlink()
+    live.put(f"inbound/{JAN}.pdf", SCAN)
+    appended = Erasures.append
+
+    def without_names(erasures, make):
+        def old(epoch, at):
+            entry = make(epoch, at)
+            return structs.replace(entry, names=msgspec.UNSET) if hasattr(entry, "names") else entry
+
+        appended(erasures, old)
+
+    monkeypatch.setattr(Erasures, "append", without_names)
+    monkeypatch.setattr("sftpd.erasure.replay._LISTED", 2, raising=False)
+    erase(live)
+    assert b"names" not in (live.root / "erasures/ledger.jsonl").read_bytes()
+    with restored(live, backup, children) as again:
+        outcomes = [each for each in replay(again) if each.action != "close"]
+        assert {each.result for each in outcomes} == {Result.OTHER}
+        names = [(f"{JAN}{number}.pdf".encode(),) for number in range(2)]
+        assert [each.path for each in outcomes] == [*names, None]
+        assert "in staging" in outcomes[0].reason
+        assert outcomes[-1].reason.startswith("1 more")
+        assert again.events().count(b'"erasure.replayed"') == 1
+        again.erasures.require_current()
 
 
 def test_what_has_another_content_is_listed_and_left_alone(live, children):

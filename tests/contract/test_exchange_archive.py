@@ -74,6 +74,18 @@ def test_what_a_gate_holds_back_is_not_archived(tmp_path):
         assert sealed(scene) == 0
 
 
+def test_what_comes_to_requests_is_not_archived_whatever_its_name(tmp_path):
+    """Orders and answers say who a person is, and are removed when they are on record."""
+    with Scene(tmp_path, vault=True) as scene:
+        for name in ("a.order.json", "a.order.json.sig", "renamed later"):
+            assert scene.upload(f"requests/{name}", b"jan@example.nl") == "published"
+        assert sealed(scene) == 0
+        assert {folder for folder, _ in scene.received()} == {"requests"}
+        assert not any("vault" in told for told in told_of(scene, "transfer.received"))
+        scene.upload("upload/report.csv", CONTENT)
+        assert archived(scene) == {"report.csv": CONTENT}
+
+
 def test_a_link_without_a_vault_has_no_copy_and_no_word_of_one(tmp_path):
     with Scene(tmp_path) as scene:
         scene.upload("upload/report.csv", CONTENT)

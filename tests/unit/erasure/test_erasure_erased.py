@@ -1,8 +1,10 @@
 """The lines of an erasure ledger: chained, and read up to a torn one."""
 
+import hashlib
 import json
 import tempfile
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,6 +41,7 @@ def lines(count: int) -> list[bytes]:
         size=st.integers(0, 1 << 50),
         records=st.integers(0, 1 << 50),
         file=st.none() | st.text(max_size=5),
+        names=st.just(msgspec.UNSET) | st.lists(st.text(max_size=5), max_size=3).map(tuple),
     )
 )
 def test_an_entry_reads_as_it_was_written(entry: FileErased) -> None:
@@ -46,6 +49,22 @@ def test_an_entry_reads_as_it_was_written(entry: FileErased) -> None:
     head = [*decode(before, "x")][-1].head
     line, made = encode(entry, head.hash)
     assert [*decode([*before, line], "x")][-1][:2] == (entry, made)
+
+
+def test_an_entry_from_before_entries_told_names_reads_and_is_written_as_it_was() -> None:
+    told = (
+        b'{"at":"2026-03-01T10:00:00Z","content":"c","epoch":1,"file":null,"folder":"inbound","format":"name",'
+        b'"link":"demo","marks":null,"only_here":true,"place":"p","places":null,"records":1,"request":"r",'
+        b'"result":null,"size":3,"what":"file"}'
+    )
+    (before,) = lines(0)
+    first = next(decode([before], "x")).head
+    chained = hashlib.sha256(first.hash + told).hexdigest().encode()
+    line = b'{"entry":' + told + b',"hash":"' + chained + b'"}\n'
+    read = [*decode([before, line], "x")][-1]
+    assert isinstance(read.entry, FileErased)
+    assert read.entry.names is msgspec.UNSET
+    assert encode(read.entry, first.hash) == (line, read.head)
 
 
 def test_a_torn_last_line_is_not_read_and_everything_before_it_is() -> None:
