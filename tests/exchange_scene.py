@@ -93,6 +93,7 @@ class Scene:
         (folder / "remote" / "in").mkdir(exist_ok=True)
         (folder / "remote" / "done").mkdir(exist_ok=True)
         (folder / "outbound").mkdir(exist_ok=True)
+        self.hooks.mkdir(exist_ok=True)
         self.outbound = folder / "outbound"
         self.held: set[bytes] = set()
         self.ledger = open_ledger(folder / "ledger.db", self.clock)

@@ -3,6 +3,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from sftpd.clock import SystemClock
 from sftpd.hooks.commands import SandboxedCommands
@@ -27,7 +28,9 @@ GATED = {**PAYLOAD, "policy": {}}
 
 @pytest.fixture
 def hooks(tmp_path):
-    return tmp_path / "hooks"
+    folder = tmp_path / "hooks"
+    folder.mkdir()
+    return folder
 
 
 @pytest.fixture
@@ -91,6 +94,23 @@ def screen(hooks, file, commands):
 
 def test_without_gates_a_file_passes(hooks, screen):
     assert screen() == ACCEPTED
+
+
+def test_without_the_folder_of_hooks_nothing_passes_and_observers_are_missed_in_the_log(
+    hooks, file, commands
+):
+    runner = HookRunner(hooks, commands, 20, SystemClock())
+    assert runner.screen("pre-receive", GATED, file) == ACCEPTED
+    hooks.rmdir()
+    with capture_logs() as logs:
+        assert runner.screen("pre-receive", GATED, file) == HOOK_FAILED
+        assert runner.screen_soon("pre-receive", GATED, file, 1) is None
+        assert runner.has("pre-receive")
+        runner.observe("post-receive", PAYLOAD, file)
+    assert [(log["event"], log["hook_event"]) for log in logs] == [
+        ("hook_failed", "pre-receive"),
+        ("hook_failed", "post-receive"),
+    ]
 
 
 def test_accepting_gates_let_it_pass(hooks, screen):
