@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from structlog.testing import capture_logs
+from waiting import holds
 
 from sftpd.clock import SystemClock
 from sftpd.hooks.commands import SandboxedCommands
@@ -258,6 +259,23 @@ def test_a_persistent_hook_that_gives_no_answer_holds_the_file_and_is_started_an
     after = screen(named("a"))
     assert after.ruling is Ruling.QUARANTINE
     assert after != first
+
+
+def test_a_line_that_a_persistent_hook_says_later_is_no_verdict_on_the_next_file(
+    hooks, screen, children, tmp_path
+):
+    told = tmp_path / "told"
+    body = f"""# sftpd: persistent
+while read -r line; do case $line in
+  *good*) echo 0; until [ -e {told} ]; do sleep 0.01; done; echo 0; exit;;
+  *) echo 20 virus;;
+esac; done"""
+    add(hooks, "10-stays", body)
+    assert screen(named("good")) == ACCEPTED
+    told.touch()
+    assert holds(lambda: not children.running())
+    assert screen(named("bad")) == HOOK_FAILED
+    assert screen(named("bad")) == Verdict(Ruling.REJECT, "virus")
 
 
 def test_a_persistent_hook_that_was_changed_is_started_anew(hooks, screen):
