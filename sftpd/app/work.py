@@ -2,10 +2,11 @@
 
 import platform
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from datetime import timedelta
+from types import MappingProxyType
 
 import structlog
 
@@ -50,9 +51,17 @@ class Work:
     """Logins, the traffic of each link, the outbound queue and the schedule, as the instance stands now."""
 
     def __init__(
-        self, instance: Instance, places_of: Callable[[str], Places], workers: Executor, codes: Codes
+        self,
+        instance: Instance,
+        places_of: Callable[[str], Places],
+        workers: Executor,
+        codes: Codes,
+        before: Mapping[str, Traffic] = MappingProxyType({}),
     ) -> None:
-        """`places_of` gives the folders of a link. Raises SftpdError and OSError, and leaves nothing open."""
+        """`places_of` gives the folders of a link, `before` the traffic of each that this is to replace.
+
+        Raises SftpdError and OSError, and leaves nothing open.
+        """
         self._instance = instance
         links = instance.register.links
         self.accounts = frozenset(account for link in links.values() for account in link.accounts)
@@ -73,7 +82,7 @@ class Work:
         with ExitStack() as undo:
             undo.callback(self._commands.close)
             for name, link in links.items():
-                self.traffic[name] = Traffic(link, places_of(name), shared)
+                self.traffic[name] = Traffic(link, places_of(name), shared, before.get(name))
                 undo.callback(self.traffic[name].close)
             self._expecting = Expecting(_expectations(instance), instance.ledger)
             deadlines = map(self._deadline, self._expecting.expectations.values())
