@@ -31,7 +31,7 @@ from sftpd.exchange.deliver import Bring, Offer, Way
 from sftpd.exchange.guard import GuardedRemotes, Guards
 from sftpd.exchange.halts import Halts
 from sftpd.exchange.keeping import Keeping
-from sftpd.exchange.partner import Partner, Ports
+from sftpd.exchange.partner import InForce, Partner, Ports
 from sftpd.exchange.places import Places
 from sftpd.exchange.queue import OutboundQueue
 from sftpd.exchange.ration import Ration
@@ -93,6 +93,7 @@ class Scene:
         (folder / "remote" / "in").mkdir(exist_ok=True)
         (folder / "remote" / "done").mkdir(exist_ok=True)
         (folder / "outbound").mkdir(exist_ok=True)
+        self.hooks.mkdir(exist_ok=True)
         self.outbound = folder / "outbound"
         self.held: set[bytes] = set()
         self.ledger = open_ledger(folder / "ledger.db", self.clock)
@@ -154,9 +155,13 @@ class Scene:
         ration = Ration(link, self.places, self.ledger, self.clock)
         reads = Reads("demo", self.ledger)
         ports = Ports(
-            self.ledger, self.receiver, self.changes, self.keeping, lambda link: None, ration, reads
+            self.ledger,
+            lambda: InForce(link, self.receiver, self.changes, self.keeping),
+            lambda link: None,
+            ration,
+            reads,
         )
-        self.partner = Partner(account, link, self.places, ports)
+        self.partner = Partner(account, self.places, ports)
         self.ledger.fuse = self.remote.fuse = self.fuse
 
     def new_queue(self, *, workers=1, require_open=lambda link: None) -> OutboundQueue:

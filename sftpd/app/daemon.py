@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +26,7 @@ from sftpd.config.values import Address
 from sftpd.erasure.indexing import Indexer
 from sftpd.erasure.readers import Readers
 from sftpd.errors import ConfigError, RefusedError, SftpdError
-from sftpd.exchange.partner import Partner
+from sftpd.exchange.partner import InForce, Partner
 from sftpd.exchange.places import Places
 from sftpd.ledger.outbox import Event
 from sftpd.link.lifecycle import LinkState
@@ -218,7 +219,7 @@ class Daemon:
             config = load(self._config_path)
             _require_same(old, config)
             instance.adopt(config)
-            work = Work(instance, self._places_of, self._workers, self._codes)
+            work = Work(instance, self._places_of, self._workers, self._codes, self._work.traffic)
         except (SftpdError, OSError) as error:
             if instance.config is not old:
                 instance.adopt(old)
@@ -235,7 +236,7 @@ class Daemon:
         self._work.stop()
 
     def _replace_work(self, work: Work) -> None:
-        """Go over to other work; accounts that are gone or not as they were must log in again."""
+        """Go over to other work, and sessions with it; accounts that changed must log in again."""
         self._work.stop()
         self._work = work
         work.start(Traffic.resume)
@@ -323,7 +324,13 @@ class Daemon:
             raise RefusedError(
                 "too many sessions", reason="TOO_MANY_SESSIONS", where=f"account {account.name}"
             )
-        return self._work.traffic[account.link].partner(account)
+        return self._work.traffic[account.link].partner(account, partial(self._in_force, account.link))
+
+    def _in_force(self, link: str) -> InForce:
+        traffic = self._work.traffic.get(link)
+        if traffic is None:
+            raise RefusedError("a reload took the link out", reason="NO_LINK", where=f"link {link}")
+        return traffic.in_force
 
     def _places_of(self, link: str) -> Places:
         """The folders of a link; they outlive a reload, for sessions go on using them."""

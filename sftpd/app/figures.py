@@ -33,7 +33,7 @@ class Figures:
     def __call__(self) -> Iterator[Figure]:
         """All of them, as they are now."""
         partners = [guard.partner for guard in self.sessions()]
-        links = Counter(partner.link.name for partner in partners if partner is not None)
+        links = Counter(partner.account.link for partner in partners if partner is not None)
         by_link = {str(name): links[name] for name in self.instance.register.links}
         with self.instance.ledger.read() as conn:
             waiting = len(outbox.pending(conn, _OUTBOX_LIMIT))

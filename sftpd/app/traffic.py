@@ -1,7 +1,7 @@
 """The traffic of one link while the daemon runs: who takes files in, sends them, watches and collects."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,7 +21,7 @@ from sftpd.exchange.deliver import Bring, Offer, Way
 from sftpd.exchange.guard import GuardedRemotes
 from sftpd.exchange.keeping import Keeping
 from sftpd.exchange.orders import Signed
-from sftpd.exchange.partner import Partner, Ports
+from sftpd.exchange.partner import InForce, Partner, Ports
 from sftpd.exchange.places import LOCAL_MODE, Places
 from sftpd.exchange.queue import OutboundQueue
 from sftpd.exchange.ration import Ration
@@ -57,7 +57,8 @@ class Shared:
 class Traffic:
     """One link's receiver, senders, watchers and collectors."""
 
-    def __init__(self, link: Link, places: Places, shared: Shared) -> None:
+    def __init__(self, link: Link, places: Places, shared: Shared, before: "Traffic | None" = None) -> None:
+        """`before` is what it replaces: what sessions were promised and have read is known to both."""
         self.link = link
         self._places = places
         self._shared = shared
@@ -80,8 +81,12 @@ class Traffic:
             archive=self._archive,
         )
         self._changes = Changes(link.name, places, instance.ledger, self._keeping)
-        self._reads = Reads(link.name, instance.ledger)
-        self._ration = Ration(link, places, instance.ledger, instance.clock)
+        self.in_force = InForce(link, self._receiver, self._changes, self._keeping)
+        """What its sessions go by."""
+        self.reads: Reads = before.reads if before else Reads(link.name, instance.ledger)
+        self.ration: Ration = (
+            before.ration if before else Ration(link, places, instance.ledger, instance.clock)
+        )
         self._couriers = CourierRemotes(instance.children, remote_logins(link, instance.config))
         backoffs = {remote.name: remote.backoff for remote in link.remotes}
         self._remotes = GuardedRemotes(link.name, self._couriers, instance.guards, backoffs.__getitem__)
@@ -120,7 +125,8 @@ class Traffic:
         )
 
     def start(self) -> None:
-        """Begin to watch."""
+        """Begin to watch, and have sessions go by this link's limits."""
+        self.ration.go_by(self.link)
         for watcher in self._watchers:
             watcher.start()
 
@@ -149,19 +155,11 @@ class Traffic:
         path = f"/requests/{name.decode('utf-8', 'backslashreplace')}"
         self._changes.take_away(at, transfer, {"path": path})
 
-    def partner(self, account: Account) -> Partner:
-        """What a session of `account` may do here."""
+    def partner(self, account: Account, in_force: Callable[[], InForce]) -> Partner:
+        """What a session of `account` may do here, by what is in force at each step."""
         instance = self._shared.instance
-        ports = Ports(
-            instance.ledger,
-            self._receiver,
-            self._changes,
-            self._keeping,
-            instance.register.require_open,
-            self._ration,
-            self._reads,
-        )
-        return Partner(account, self.link, self._places, ports)
+        ports = Ports(instance.ledger, in_force, instance.register.require_open, self.ration, self.reads)
+        return Partner(account, self._places, ports)
 
     def require_inbound(self, route: str) -> None:
         """Pass if the link has an inbound route of that name. Raises NotFoundError."""

@@ -1,17 +1,17 @@
 """What the configuration decides while the daemon runs; a reload replaces it whole."""
 
 import platform
-import sysconfig
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from datetime import timedelta
-from pathlib import Path
+from types import MappingProxyType
 
 import structlog
 
 from sftpd.app import notices
+from sftpd.app.hooks import hooks_folder
 from sftpd.app.instance import Instance
 from sftpd.app.requests import SOON, Requests
 from sftpd.app.traffic import Shared, Traffic, collection
@@ -51,9 +51,17 @@ class Work:
     """Logins, the traffic of each link, the outbound queue and the schedule, as the instance stands now."""
 
     def __init__(
-        self, instance: Instance, places_of: Callable[[str], Places], workers: Executor, codes: Codes
+        self,
+        instance: Instance,
+        places_of: Callable[[str], Places],
+        workers: Executor,
+        codes: Codes,
+        before: Mapping[str, Traffic] = MappingProxyType({}),
     ) -> None:
-        """`places_of` gives the folders of a link. Raises SftpdError and OSError, and leaves nothing open."""
+        """`places_of` gives the folders of a link, `before` the traffic of each that this is to replace.
+
+        Raises SftpdError and OSError, and leaves nothing open.
+        """
         self._instance = instance
         links = instance.register.links
         self.accounts = frozenset(account for link in links.values() for account in link.accounts)
@@ -74,7 +82,7 @@ class Work:
         with ExitStack() as undo:
             undo.callback(self._commands.close)
             for name, link in links.items():
-                self.traffic[name] = Traffic(link, places_of(name), shared)
+                self.traffic[name] = Traffic(link, places_of(name), shared, before.get(name))
                 undo.callback(self.traffic[name].close)
             self._expecting = Expecting(_expectations(instance), instance.ledger)
             deadlines = map(self._deadline, self._expecting.expectations.values())
@@ -183,12 +191,6 @@ def _with_return_receipts(instance: Instance) -> list[tuple[str, str]]:
     return [(link.name, remote.name) for link in links for remote in link.remotes if remote.receipts]
 
 
-def shipped_hooks() -> Path:
-    """The folder of the hooks that come with sftpd: beside the sources, or where it is installed."""
-    beside = Path(__file__).parents[2] / "hooks"
-    return beside if beside.is_dir() else Path(sysconfig.get_path("data")) / "share" / "sftpd" / "hooks"
-
-
 def _receipts(instance: Instance, link: Link, places: Places) -> Receipts:
     return Receipts(
         link.name,
@@ -219,9 +221,12 @@ def _forgetting(instance: Instance) -> Job:
 
 
 def _hook_runner(instance: Instance, commands: SandboxedCommands) -> HookRunner:
-    """Runs the instance's hooks; those that cannot run are told of now, and let nothing through later."""
+    """Runs the instance's hooks; those that cannot run are told of now, and let nothing through later.
+
+    Raises HookError when they cannot be listed.
+    """
     config = instance.config.instance
-    folder = config.about.hooks or shipped_hooks()
+    folder = hooks_folder(instance.config)
     for hook in listing.list_all(folder):
         if not hook.usable:
             _log.error("hook_unusable", hook=str(hook.path), fault=hook.fault)

@@ -22,12 +22,13 @@ group = typer.Typer()
 @group.command("list")
 def list_hooks(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
     """List the hooks in the order they run. Exit with 1 if one of them cannot run."""
+    from sftpd.app.hooks import hooks_folder
     from sftpd.config.load import load
     from sftpd.hooks import listing
 
     rows = [
         {"event": hook.event or None, "hook": str(hook.path), "usable": hook.usable, "fault": hook.fault}
-        for hook in listing.list_all(_folder(load(config)))
+        for hook in listing.list_all(hooks_folder(load(config)))
     ]
     show_rows(rows, ("event", "hook", "usable", "fault"), as_json=as_json)
     if not all(row["usable"] for row in rows):
@@ -71,6 +72,7 @@ def try_hooks(
 def _try(config: "Config", event: str, file: Path, link: str | None, route: str | None) -> "Verdict | None":
     """Run the hooks of `event`; None is what observers say. Faults of hooks go to the log."""
     from sftpd import logs
+    from sftpd.app.hooks import hooks_folder
     from sftpd.clock import SystemClock
     from sftpd.exchange.screening import Screening
     from sftpd.hooks.commands import SandboxedCommands
@@ -88,7 +90,7 @@ def _try(config: "Config", event: str, file: Path, link: str | None, route: str 
     commands = SandboxedCommands(children)
     try:
         deadline = config.instance.screening.deadline
-        screening = Screening(HookRunner(_folder(config), commands, deadline, SystemClock()))
+        screening = Screening(HookRunner(hooks_folder(config), commands, deadline, SystemClock()))
         if EVENTS[event].is_gate:
             return screening.screen(transfer, file, policy)
         screening.tell(transfer, file)
@@ -140,9 +142,3 @@ def _trial(link: "Link", route: "Outbound | Inbound | None", file: Path, *, outb
         size=len(content),
         sha256=hashlib.sha256(content).hexdigest(),
     )
-
-
-def _folder(config: "Config") -> Path:
-    from sftpd.app.work import shipped_hooks
-
-    return config.instance.about.hooks or shipped_hooks()

@@ -97,12 +97,15 @@ def check(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) ->
 
 
 def _faults_outside(config: Config) -> list[str]:
-    """What is wrong with what it refers to: the erasure ledger, and programs that wrap keys."""
+    """What is wrong with what it refers to: the erasure ledger, programs that wrap keys, and hooks."""
+    from sftpd.app.hooks import hooks_folder
     from sftpd.app.standing import erasure_fault
     from sftpd.app.vaults import key_program_faults
+    from sftpd.hooks import listing
 
     fault = erasure_fault(config)
-    return [*([] if fault is None else [fault]), *key_program_faults(config)]
+    faults = [] if fault is None else [fault]
+    return [*faults, *key_program_faults(config), *listing.faults(hooks_folder(config))]
 
 
 def _counts(config: Config) -> dict[str, int]:

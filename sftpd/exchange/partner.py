@@ -40,14 +40,22 @@ _PUBLISHED: Mapping[bytes, str] = MappingProxyType({**_UPLOADS, b"download": "do
 """The folders in which a partner may change what is published."""
 
 
+class InForce(NamedTuple):
+    """What a reload replaces, also for those who are logged in."""
+
+    link: Link
+    receiver: Receiver
+    changes: Changes
+    keeping: Keeping
+
+
 @dataclass(frozen=True, slots=True)
 class Ports:
     """What a partner's steps need."""
 
     ledger: Ledger
-    receiver: Receiver
-    changes: Changes
-    keeping: Keeping
+    in_force: Callable[[], InForce]
+    """As it is now; asked for each step. Raises RefusedError when the link is there no longer."""
     require_open: Callable[[str], None]
     ration: Ration
     reads: Reads
@@ -66,15 +74,12 @@ class Upload(NamedTuple):
 class Partner:
     """One logged-in account."""
 
-    def __init__(self, account: Account, link: Link, places: Places, ports: Ports) -> None:
+    def __init__(self, account: Account, places: Places, ports: Ports) -> None:
         self.account = account
-        self.link = link
         self._places = places
         self._ledger = ports.ledger
-        self.receiver = ports.receiver
+        self._in_force = ports.in_force
         self._require_open = ports.require_open
-        self._changes = ports.changes
-        self._keeping = ports.keeping
         self._ration = ports.ration
         self._reads = ports.reads
         self._staging = {name: self._make_staging(name) for name in _UPLOADS}
@@ -83,6 +88,20 @@ class Partner:
         """Let the account's folders go."""
         for root in self._staging.values():
             root.close()
+
+    @property
+    def link(self) -> Link:
+        """As it is now."""
+        return self._in_force().link
+
+    @property
+    def receiver(self) -> Receiver:
+        """Who takes uploads in now."""
+        return self._in_force().receiver
+
+    @property
+    def _changes(self) -> Changes:
+        return self._in_force().changes
 
     @property
     def rationed(self) -> bool:
@@ -105,7 +124,7 @@ class Partner:
 
         Raises RefusedError when the link may not be used now or the place takes no uploads.
         """
-        self._require_open(self.link.name)
+        self._require_open(self.account.link)
         _taking_uploads(path)
 
     def grant(self, transfer: TransferId, path: VirtualPath, size: int) -> int | None:
@@ -130,9 +149,10 @@ class Partner:
 
     def arrival(self, transfer: TransferId, path: VirtualPath, size: int, sha256: str | None) -> Arrival:
         """A staged file as the receiver takes it, if it may come. Raises RefusedError."""
-        self._require_open(self.link.name)
+        self._require_open(self.account.link)
+        now = self._in_force()
         folder = _taking_uploads(path)
-        self._keeping.require_room(folder, path.parts[1:])
+        now.keeping.require_room(folder, path.parts[1:])
         return Arrival(
             transfer=transfer,
             route=path.parts[0].decode(),
@@ -143,7 +163,7 @@ class Partner:
             path=path.parts[1:],
             size=size,
             sha256=sha256,
-            policy=self.link.upload_policy if folder == "inbound" else {},
+            policy=now.link.upload_policy if folder == "inbound" else {},
         )
 
     def remove(self, path: VirtualPath) -> None:
@@ -205,7 +225,7 @@ class Partner:
         if path.parts[0] == b"audit":
             return
         public = {"size": size, "complete": complete}
-        event = Event("file.fetched", self.link.name, public, self._private(path))
+        event = Event("file.fetched", self.account.link, public, self._private(path))
         self._reads.note(event, _PUBLISHED.get(path.parts[0]), path.parts[1:], whole=complete)
 
     def abandoned(self, path: VirtualPath, size: int) -> None:
@@ -214,7 +234,7 @@ class Partner:
         Raises RefusedError for a path that is no file's.
         """
         _require_in_folder(path)
-        event = Event("transfer.interrupted", self.link.name, {"size": size}, self._private(path))
+        event = Event("transfer.interrupted", self.account.link, {"size": size}, self._private(path))
         self._ledger.defer(lambda unit: unit.record(event))
 
     def _private(self, *paths: VirtualPath) -> dict[str, str]:
@@ -222,7 +242,7 @@ class Partner:
         return {**named, "account": self.account.name}
 
     def _record(self, type: str, folder: str, path: VirtualPath) -> None:
-        event = Event(type, self.link.name, {"folder": folder}, self._private(path))
+        event = Event(type, self.account.link, {"folder": folder}, self._private(path))
         self._ledger.write(lambda unit: unit.record(event))
 
     def _published(self, path: VirtualPath) -> Published:

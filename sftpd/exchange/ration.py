@@ -50,6 +50,10 @@ class Ration:
         self._lying = 0
         self._lying_until: float | None = None
 
+    def go_by(self, link: Link) -> None:
+        """Go by the limits of the link as it is now; what is promised stays so."""
+        self._link = link
+
     def limits(self, account: Account) -> bool:
         """Whether there is any limit on what the account may bring."""
         limits = account.limits

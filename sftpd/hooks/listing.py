@@ -37,13 +37,20 @@ class HookFile:
 
 
 def list_event(directory: Path, event: HookEvent) -> list[HookFile]:
-    """The hooks of one event in the order they run; an absent directory means there are none.
+    """The hooks of one event in the order they run; where the event has no directory there are none.
 
     Editor backups (`*~`), dotfiles and README stand for nothing and are left out.
-    Raises HookError when the directory is there and cannot be read.
+    Raises HookError when a directory cannot be read, or `directory` is not there: that hooks are meant to be
+    none cannot be told from a name that is misspelt or a disk that is not mounted.
     """
-    home = directory / event.directory
-    return [HookFile(event.name, path, _fault(path)) for path in _visible(home)]
+    hooks = [HookFile(event.name, path, _fault(path)) for path in _visible(directory / event.directory)]
+    if not hooks and not directory.is_dir():
+        raise HookError(
+            "no folder of hooks is there",
+            where=str(directory),
+            remedy="mend instance.hooks or the installation; an empty folder means that there are no hooks",
+        )
+    return hooks
 
 
 class Listings:
@@ -58,8 +65,8 @@ class Listings:
         stamps, hooks = self._kept.get(event.name, ({}, []))
         if stamps and all(_stamp(path) == stamp for path, stamp in stamps.items()):
             return hooks
-        home = str(self._directory / event.directory)
-        before = {home: _stamp(home)}
+        homes = str(self._directory), str(self._directory / event.directory)
+        before = {home: _stamp(home) for home in homes}
         hooks = list_event(self._directory, event)
         before |= {str(hook.path): _stamp(str(hook.path)) for hook in hooks}
         if all(stamp is None or stamp.is_settled() for stamp in before.values()):
@@ -90,7 +97,7 @@ def _stamp(path: str) -> _Stamp | None:
 def list_all(directory: Path) -> list[HookFile]:
     """Every hook of every event, then whatever else lies beside the event directories, as faulty.
 
-    Raises HookError when a directory cannot be read.
+    Raises HookError as `list_event`.
     """
     rows = [hook for event in EVENTS.values() for hook in list_event(directory, event)]
     known = {event.directory for event in EVENTS.values()}
@@ -99,16 +106,12 @@ def list_all(directory: Path) -> list[HookFile]:
     return rows + [HookFile("", path, f"belongs to no event; events are {expected}") for path in strays]
 
 
-def check(directory: Path) -> list[HookFile]:
-    """The hooks in `directory`, all of them usable.
-
-    Raises HookError naming every file that is not: a hook that silently does not run guards nothing.
-    """
-    rows = list_all(directory)
-    faults = [f"{row.path}: {row.fault}" for row in rows if not row.usable]
-    if faults:
-        raise HookError("\n".join(faults), where=str(directory), remedy="mend or remove them")
-    return rows
+def faults(directory: Path) -> list[str]:
+    """A line for each hook in `directory` that cannot run, or for why they cannot be listed."""
+    try:
+        return [f"{row.path}: {row.fault}" for row in list_all(directory) if not row.usable]
+    except HookError as error:
+        return [str(error)]
 
 
 def _visible(directory: Path) -> Iterator[Path]:

@@ -94,7 +94,12 @@ class HookRunner:
         """Tell the observers of `event`; a failing one is logged and does not keep the next from running."""
         spec = EVENTS[event]
         end = self._clock.monotonic() + self._deadline
-        for hook in self._listings.of(spec):
+        try:
+            hooks = self._listings.of(spec)
+        except HookError as error:
+            _log.warning("hook_failed", hook_event=event, error=str(error))
+            return
+        for hook in hooks:
             try:
                 self._run(hook, _message(spec, payload, file), end)
             except Exception as error:

@@ -12,6 +12,8 @@ from sftpd.process.deadline import Deadline
 from sftpd.process.pool import Children
 from sftpd.process.sandbox import Sandbox
 
+_TOO_MUCH = "answers with more than a line"
+
 
 class Said(NamedTuple):
     """What a command answered, without the line's end, and what it wrote to its standard error meanwhile."""
@@ -42,10 +44,13 @@ class Conversation:
     def ask(self, line: bytes, patience: float) -> Said:
         """Ask; `line` has its end, and so must the answer.
 
-        Raises ProcessError when it does not answer with one line within `patience` seconds or ends first; it
-        must then be closed.
+        Raises ProcessError when it does not answer with one line within `patience` seconds or ends first, or
+        has said more since its last answer, which would be taken for this one; it must then be closed.
         """
         out, err = self._pipes.outputs
+        self._pipes.drain()
+        if out.kept:
+            raise ProcessError(_TOO_MUCH)
         self._say(line)
         self._hear(Deadline(patience))
         said = Said(bytes(out.kept).rstrip(b"\r\n"), bytes(err.kept))
@@ -53,7 +58,7 @@ class Conversation:
         err.kept.clear()
         err.truncated = False
         if b"\n" in said.answer or out.truncated:
-            raise ProcessError("answers with more than a line")
+            raise ProcessError(_TOO_MUCH)
         return said
 
     def close(self) -> None:

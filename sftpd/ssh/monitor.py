@@ -276,6 +276,8 @@ class SessionGuard:
     def _completed(self, message: m.Complete, answer: Answer) -> m.Completed:
         if message.transfer_id is not None:
             del self._begun[message.transfer_id]
+            # Nothing is left where it was rationed to its end; a reload may have ended that on the way.
+            self._in.give_back(TransferId(message.transfer_id))
         return m.Completed(answer)
 
     def _new_transfer(self) -> TransferId:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from sftpd.hooks.listing import check
+from sftpd.hooks.listing import faults, list_all
 
 HOOKS = Path(__file__).parents[2] / "hooks"
 GATES = ["pre-receive.d", "pre-send.d"]
@@ -24,7 +24,8 @@ def screen(tmp_path, name, content, policy, gate=GATES[0]):
 
 
 def test_the_shipped_hooks_are_usable():
-    assert {hook.event for hook in check(HOOKS)} == {"pre-receive", "pre-send"}
+    assert faults(HOOKS) == []
+    assert {hook.event for hook in list_all(HOOKS)} == {"pre-receive", "pre-send"}
 
 
 @pytest.mark.parametrize("gate", GATES)

@@ -3,6 +3,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
+from waiting import holds
 
 from sftpd.clock import SystemClock
 from sftpd.hooks.commands import SandboxedCommands
@@ -27,7 +29,9 @@ GATED = {**PAYLOAD, "policy": {}}
 
 @pytest.fixture
 def hooks(tmp_path):
-    return tmp_path / "hooks"
+    folder = tmp_path / "hooks"
+    folder.mkdir()
+    return folder
 
 
 @pytest.fixture
@@ -91,6 +95,23 @@ def screen(hooks, file, commands):
 
 def test_without_gates_a_file_passes(hooks, screen):
     assert screen() == ACCEPTED
+
+
+def test_without_the_folder_of_hooks_nothing_passes_and_observers_are_missed_in_the_log(
+    hooks, file, commands
+):
+    runner = HookRunner(hooks, commands, 20, SystemClock())
+    assert runner.screen("pre-receive", GATED, file) == ACCEPTED
+    hooks.rmdir()
+    with capture_logs() as logs:
+        assert runner.screen("pre-receive", GATED, file) == HOOK_FAILED
+        assert runner.screen_soon("pre-receive", GATED, file, 1) is None
+        assert runner.has("pre-receive")
+        runner.observe("post-receive", PAYLOAD, file)
+    assert [(log["event"], log["hook_event"]) for log in logs] == [
+        ("hook_failed", "pre-receive"),
+        ("hook_failed", "post-receive"),
+    ]
 
 
 def test_accepting_gates_let_it_pass(hooks, screen):
@@ -238,6 +259,23 @@ def test_a_persistent_hook_that_gives_no_answer_holds_the_file_and_is_started_an
     after = screen(named("a"))
     assert after.ruling is Ruling.QUARANTINE
     assert after != first
+
+
+def test_a_line_that_a_persistent_hook_says_later_is_no_verdict_on_the_next_file(
+    hooks, screen, children, tmp_path
+):
+    told = tmp_path / "told"
+    body = f"""# sftpd: persistent
+while read -r line; do case $line in
+  *good*) echo 0; until [ -e {told} ]; do sleep 0.01; done; echo 0; exit;;
+  *) echo 20 virus;;
+esac; done"""
+    add(hooks, "10-stays", body)
+    assert screen(named("good")) == ACCEPTED
+    told.touch()
+    assert holds(lambda: not children.running())
+    assert screen(named("bad")) == HOOK_FAILED
+    assert screen(named("bad")) == Verdict(Ruling.REJECT, "virus")
 
 
 def test_a_persistent_hook_that_was_changed_is_started_anew(hooks, screen):

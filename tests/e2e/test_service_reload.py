@@ -2,11 +2,12 @@
 
 import os
 import signal
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from daemon import Daemon, eventually
-from paramiko import SSHException
+from paramiko import SFTPClient, SSHException
 from sshd import make_key
 
 
@@ -28,6 +29,47 @@ def test_a_reload_brings_accounts_links_and_rules_and_leaves_sessions_alone(tmp_
         drop(daemon.root / "links/other/outbound", "news")
         eventually(lambda: "news" in daemon.sftp_done("ls /download", user="other", key=key), daemon)
         assert daemon.cli("audit", "verify").returncode == 0
+
+
+def test_sessions_that_are_open_go_by_the_new_rules(tmp_path: Path) -> None:
+    with Daemon(tmp_path / "instance") as daemon, daemon.sftp() as client:
+        with client.open("/upload/a.csv", "wb") as fine, client.open("/upload/a.dat", "wb") as denied:
+            fine.write(b"before, ")
+            denied.write(b"before, ")
+            fine.flush()
+            daemon.configure_link("policy", 'deny = ["*.dat"]')
+            daemon.reload()
+            fine.write(b"after")
+            denied.write(b"after")
+        assert outcome(daemon) == (["a.csv"], 1)
+        assert (daemon.inbound / "a.csv").read_bytes() == b"before, after"
+        daemon.add_hook("pre-receive", "10-none", "#!/bin/sh\nexit 20\n")
+        daemon.reload()
+        put(client, "/upload/b.csv", b"x")
+        assert outcome(daemon) == (["a.csv"], 2)
+        (daemon.root / "hooks/pre-receive.d/10-none").unlink()
+        daemon.configure_link("link", 'storage = "100 B"')
+        daemon.reload()
+        put(client, "/upload/c.csv", b"x" * 50)
+        put(client, "/upload/d.csv", b"x" * 50)
+        assert outcome(daemon) == (["a.csv", "c.csv"], 2)
+        assert len(daemon.events_of("limit.reached")) == 1
+        daemon.stop()
+
+
+def test_what_was_granted_before_a_reload_counts_after_it(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path / "instance")
+    daemon.configure_link("link", 'storage = "100 KiB"')
+    with daemon, daemon.sftp() as client:
+        with client.open("/upload/large", "wb") as upload:
+            upload.write(b"x" * 60_000)
+            upload.flush()
+            daemon.configure_link("policy", 'deny = ["*.dat"]')
+            daemon.reload()
+            put(client, "/upload/second", b"x" * 60_000)
+            assert outcome(daemon) == ([], 0)
+        assert outcome(daemon) == (["large"], 0)
+        daemon.stop()
 
 
 def test_an_account_that_is_taken_out_loses_its_session(tmp_path: Path) -> None:
@@ -109,6 +151,17 @@ def test_what_needs_a_restart_is_refused_by_name(tmp_path: Path) -> None:
         assert "restart" in line
         daemon.sftp_done("ls /upload")
         daemon.stop()
+
+
+def put(client: SFTPClient, path: str, content: bytes) -> None:
+    """An upload of which only `outcome` tells what became of it: it may be refused at any step."""
+    with suppress(OSError), client.open(path, "wb") as upload:
+        upload.write(content)
+
+
+def outcome(daemon: Daemon) -> tuple[list[str], int]:
+    """The names of what was published, and how much was held back."""
+    return sorted(path.name for path in daemon.inbound.iterdir()), len(list(daemon.quarantine.iterdir()))
 
 
 def new_key(daemon: Daemon, name: str) -> Path:

@@ -1,6 +1,7 @@
 """Gate hooks before a real client: what they do not accept is not published, and the client is told."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     made = Daemon(tmp_path_factory.mktemp("gates") / "instance")
     made.configure("screening", "deadline = 2", "acknowledge_within = 1")
     made.configure("instance", 'hooks = "hooks"')
+    (made.root / "hooks/pre-receive.d").mkdir(parents=True)
     made.file("local", b"local")
     with made as running:
         yield running
@@ -110,3 +112,35 @@ def test_a_slow_hook_publishes_after_the_acknowledgement(daemon: Daemon) -> None
     assert (daemon.inbound / "slow").read_bytes() == b"local"
     (event,) = decided(daemon, before)
     assert event["type"] == RECEIVED
+
+
+def test_a_folder_of_hooks_that_is_not_there_opens_no_gate(tmp_path: Path) -> None:
+    made = Daemon(tmp_path / "instance")
+    made.configure("instance", 'hooks = "hoocks"')
+    made.file("local", b"local")
+    checked = made.cli("check")
+    assert (checked.returncode, checked.stderr.count("\n")) == (2, 1)
+    for told in (f"{made.root / 'hoocks'}: no folder of hooks", "instance.hooks"):
+        assert told in checked.stderr
+        with pytest.raises(RuntimeError, match=told):
+            made.start()
+    (made.root / "hoocks").mkdir()
+    assert made.cli("check").returncode == 0
+    with made:
+        made.sftp_done("put local /upload/before")
+        (made.root / "hoocks").rename(made.root / "not mounted")
+        made.sftp_done("put local /upload/without")
+        assert [path.name for path in made.inbound.iterdir()] == ["before"]
+        assert [path.read_bytes() for path in made.quarantine.iterdir()] == [b"local"]
+
+
+def test_check_names_each_hook_that_cannot_run(tmp_path: Path) -> None:
+    made = Daemon(tmp_path / "instance")
+    made.add_hook("pre-receive", "10-first", SHELL, mode=0o644)
+    made.add_hook("pre-recieve", "10-gate", SHELL)
+    checked = made.cli("check")
+    assert checked.returncode == 2
+    assert [line.split(":")[0].removeprefix(f"{made.root}/") for line in checked.stderr.splitlines()] == [
+        "hooks/pre-receive.d/10-first",
+        "hooks/pre-recieve.d",
+    ]

@@ -44,16 +44,14 @@ def _opened() -> Iterator[Callable[[bytes], None]]:
         ration = Ration(scene.partner.link, scene.places, scene.ledger, scene.clock)
         ports = partner.Ports(
             scene.ledger,
-            scene.receiver,
-            scene.changes,
-            scene.keeping,
+            lambda: partner.InForce(scene.partner.link, scene.receiver, scene.changes, scene.keeping),
             lambda link: None,
             ration,
             Reads("demo", scene.ledger),
         )
 
         def enter(account: Account) -> partner.Partner:
-            return partner.Partner(account, scene.partner.link, scene.places, ports)
+            return partner.Partner(account, scene.places, ports)
 
         keys = {_HOST_ALGORITHM: _HOST_KEY}
         ledger: Ledger = scene.ledger
