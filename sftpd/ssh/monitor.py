@@ -124,7 +124,8 @@ class SessionGuard:
             raise _out_of_turn()
         assert message.sha256 is not None
         path = VirtualPath.parse(message.path)
-        return Upload(self.partner, self._transfer(message), path, message.size, message.sha256.hex())
+        transfer, sha256 = self._transfer(message), message.sha256.hex()
+        return Upload(self.partner, transfer, path, message.size, sha256, message.inode)
 
     def conclude(self, message: m.Complete, answer: Answer | Exception | Rest) -> Message:
         """The answer once that is done; what is left of it is done now. Raises what came of it."""
@@ -264,7 +265,7 @@ class SessionGuard:
     def _complete(self, message: m.Complete) -> Message:
         path = VirtualPath.parse(message.path)
         sha256 = None if message.sha256 is None else message.sha256.hex()
-        answer = self._in.complete(self._transfer(message), path, message.size, sha256)
+        answer = self._in.complete(self._transfer(message), path, message.size, sha256, message.inode)
         return self._completed(message, answer)
 
     def _transfer(self, message: m.Complete) -> TransferId:
