@@ -2,11 +2,13 @@
 
 import os
 import signal
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pytest
-from daemon import Daemon, eventually
-from paramiko import SSHException
+from daemon import PATIENCE, Daemon, eventually
+from paramiko import AuthenticationException, PKey, SSHException, Transport
 from sshd import make_key
 
 
@@ -44,6 +46,21 @@ def test_an_account_that_is_taken_out_loses_its_session(tmp_path: Path) -> None:
         stays.listdir("/upload")
         assert daemon.sftp_batch("ls /", user="second", key=key).returncode != 0
         daemon.stop()
+
+
+def test_who_has_connected_logs_in_to_what_the_reload_has_left(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path / "instance")
+    before = daemon.link_config.read_text()
+    daemon.add_account("second", f'keys = ["file:{daemon.key}.pub"]')
+    with daemon, connected(daemon) as late, connected(daemon) as early:
+        daemon.link_config.write_text(before)
+        daemon.add_account("third", f'keys = ["file:{daemon.key}.pub"]')
+        daemon.reload()
+        key = PKey.from_path(daemon.key)
+        with pytest.raises(AuthenticationException):
+            late.auth_publickey("second", key)
+        early.auth_publickey("third", key)
+        assert early.is_authenticated()
 
 
 def test_an_account_whose_permissions_change_must_log_in_again(tmp_path: Path) -> None:
@@ -97,6 +114,14 @@ def test_what_needs_a_restart_is_refused_by_name(tmp_path: Path) -> None:
         assert "restart" in line
         daemon.sftp_done("ls /upload")
         daemon.stop()
+
+
+@contextmanager
+def connected(daemon: Daemon) -> Iterator[Transport]:
+    """A connection that has exchanged keys, and nobody has logged in."""
+    with closing(Transport((daemon.host, daemon.port))) as transport:
+        transport.start_client(timeout=PATIENCE)
+        yield transport
 
 
 def new_key(daemon: Daemon, name: str) -> Path:
