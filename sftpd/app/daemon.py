@@ -299,9 +299,18 @@ class Daemon:
         pacing = Pacing(instance.clock)
         held = {key.asbytes(): key for key in (*keys.values(), *host_keys_to_come(instance.config))}
 
+        ports = Ports(
+            keys,
+            held,
+            lambda: self._work.authenticator,
+            self._enter,
+            self._require_welcome,
+            instance.ledger,
+            instance.clock,
+            pacing,
+        )
+
         def guard(address: str, may_log_in: Callable[[], bool]) -> SessionGuard:
-            authenticator, ledger = self._work.authenticator, instance.ledger
-            ports = Ports(keys, held, authenticator, self._enter, ledger, instance.clock, pacing)
             return SessionGuard(address, ports, may_log_in)
 
         rules = Rules(
@@ -317,7 +326,7 @@ class Daemon:
         return Host(self._switchboard, server.login_grace, guard, self._reception)
 
     def _enter(self, account: Account) -> Partner:
-        self.instance.register.require_open(account.link)
+        self._require_welcome(account)
         partners = [guard.partner for guard in self._listener.sessions()]
         own = sum(p is not None and p.account.name == account.name for p in partners)
         if own >= account.limits.sessions:
@@ -331,6 +340,11 @@ class Daemon:
         if traffic is None:
             raise RefusedError("a reload took the link out", reason="NO_LINK", where=f"link {link}")
         return traffic.in_force
+
+    def _require_welcome(self, account: Account) -> None:
+        if account not in self._work.accounts:
+            raise RefusedError("a reload has taken the account out or changed it", reason="ACCOUNT_CHANGED")
+        self.instance.register.require_open(account.link)
 
     def _places_of(self, link: str) -> Places:
         """The folders of a link; they outlive a reload, for sessions go on using them."""

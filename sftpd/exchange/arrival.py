@@ -15,7 +15,7 @@ from sftpd.errors import RefusedError
 from sftpd.exchange.records import Parts
 from sftpd.files import durable
 from sftpd.files.beneath import Root
-from sftpd.files.fingerprint import Snapshot, fingerprint, snapshot
+from sftpd.files.fingerprint import Snapshot, fingerprint, identity, snapshot
 from sftpd.names import TransferId
 
 _log = structlog.get_logger()
@@ -37,6 +37,8 @@ class Arrival:
     sha256: str | None
     """In hexadecimal, as whoever wrote the file computed it; None: not computed."""
     policy: Mapping[str, Any]
+    inode: int | None = None
+    """The inode of the file that its writer means; None: not told."""
     origin: str | None = None
     """What a fetched file was at the remote, by which it is known when seen there again."""
 
@@ -53,10 +55,17 @@ class Seen(NamedTuple):
     sha256: str
 
 
-def take_over(arrivals: Sequence[Arrival], screening: Root) -> list[Seen | Exception]:
+class Stray(NamedTuple):
+    """A file that is not what it is said to be, and cannot go back: its name is taken by now."""
+
+    seen: Seen
+    why: Exception
+
+
+def take_over(arrivals: Sequence[Arrival], screening: Root) -> list[Seen | Stray | Exception]:
     """Move files to the screening folder, and see that each is what it is said to be.
 
-    What is not goes back. The moves are durable when this returns.
+    What is not goes back, or stays as a Stray. The moves are durable when this returns.
     """
     moved = [_move(arrival, screening) for arrival in arrivals]
     fault = _sync([a for a, error in zip(arrivals, moved, strict=True) if error is None], screening)
@@ -89,7 +98,7 @@ def _sync(moved: Sequence[Arrival], screening: Root) -> OSError | None:
     return None
 
 
-def _look(arrival: Arrival, screening: Root, fault: OSError | None) -> Seen | Exception:
+def _look(arrival: Arrival, screening: Root, fault: OSError | None) -> Seen | Stray | Exception:
     """What a file is; where it is not as it should be, or its move is not durable, it goes back."""
     try:
         if fault is not None and arrival.source is not screening:
@@ -100,9 +109,22 @@ def _look(arrival: Arrival, screening: Root, fault: OSError | None) -> Seen | Ex
             if arrival.source is not screening:
                 arrival.source.make_parents(arrival.parts)
                 screening.rename(arrival.place, arrival.source, arrival.parts, replace=False)
-        except Exception as other:
-            return other
+        except Exception:
+            return _stray(arrival, screening, error)
         return error
+
+
+def _stray(arrival: Arrival, screening: Root, why: Exception) -> Stray | Exception:
+    """A file that cannot go back, as it is; what cannot be read is left to the next start."""
+    try:
+        fd = screening.open(arrival.place, os.O_RDONLY | os.O_NOFOLLOW)
+    except Exception as error:
+        _log.error("not_moved_back", transfer=arrival.transfer, error=str(error))
+        return why
+    try:
+        return Stray(Seen(identity(fd), fingerprint(fd).sha256.hex()), why)
+    finally:
+        os.close(fd)
 
 
 def _examine(arrival: Arrival, screening: Root) -> Seen:
@@ -118,6 +140,8 @@ def _settled(fd: int, arrival: Arrival) -> Snapshot:
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
         raise RefusedError("the file has another name or is no file", reason="NOT_A_PLAIN_FILE")
+    if arrival.inode not in (None, status.st_ino):
+        raise RefusedError("another file has taken the name", reason="REPLACED")
     if status.st_size != arrival.size:
         raise RefusedError("the file's size is not what was written", reason="SIZE_DIFFERS")
     try:

@@ -69,6 +69,7 @@ class Upload(NamedTuple):
     path: VirtualPath
     size: int
     sha256: str
+    inode: int | None = None
 
 
 class Partner:
@@ -135,19 +136,33 @@ class Partner:
         """The upload will not be completed by its session."""
         self._ration.give_back(transfer)
 
-    def complete(self, transfer: TransferId, path: VirtualPath, size: int, sha256: str | None) -> Answer:
+    def complete(
+        self,
+        transfer: TransferId,
+        path: VirtualPath,
+        size: int,
+        sha256: str | None,
+        inode: int | None = None,
+    ) -> Answer:
         """Take in the staged file at `path`, which its session has made durable and closed.
 
         Raises RefusedError when it is rejected, too much or would replace a file under a legal hold, OSError
         when it is not there.
         """
-        arrival = self.arrival(transfer, path, size, sha256)
+        arrival = self.arrival(transfer, path, size, sha256, inode)
         with self._ration.completing(self.account, transfer, path.parts, size):
             answer = self.receiver.complete(arrival)
         Staging(arrival.source).prune(arrival.parts)
         return answer
 
-    def arrival(self, transfer: TransferId, path: VirtualPath, size: int, sha256: str | None) -> Arrival:
+    def arrival(
+        self,
+        transfer: TransferId,
+        path: VirtualPath,
+        size: int,
+        sha256: str | None,
+        inode: int | None = None,
+    ) -> Arrival:
         """A staged file as the receiver takes it, if it may come. Raises RefusedError."""
         self._require_open(self.account.link)
         now = self._in_force()
@@ -163,6 +178,7 @@ class Partner:
             path=path.parts[1:],
             size=size,
             sha256=sha256,
+            inode=inode,
             policy=now.link.upload_policy if folder == "inbound" else {},
         )
 
@@ -267,12 +283,13 @@ def complete_together(uploads: Sequence[Upload]) -> list[Answer | Exception | Re
     """
     answers: dict[TransferId, Answer | Exception | Rest] = {}
     arrivals: dict[Receiver, list[Arrival]] = {}
-    for partner, transfer, path, size, sha256 in uploads:
+    for upload in uploads:
+        partner, transfer = upload.partner, upload.transfer
         if partner.rationed:
-            answers[transfer] = partial(partner.complete, transfer, path, size, sha256)
+            answers[transfer] = partial(partner.complete, *upload[1:])
             continue
         try:
-            arrival = partner.arrival(transfer, path, size, sha256)
+            arrival = partner.arrival(*upload[1:])
             arrivals.setdefault(partner.receiver, []).append(arrival)
         except Exception as refusal:
             answers[transfer] = refusal

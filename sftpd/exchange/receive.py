@@ -17,7 +17,7 @@ import structlog
 from sftpd.errors import ContainmentError, RefusedError
 from sftpd.exchange import records
 from sftpd.exchange.archive import NO_ARCHIVE, Archive
-from sftpd.exchange.arrival import Arrival, Seen, take_over
+from sftpd.exchange.arrival import Arrival, Seen, Stray, take_over
 from sftpd.exchange.keeping import Keeping
 from sftpd.exchange.places import Places, file_at
 from sftpd.exchange.records import Parts, Transfer
@@ -48,6 +48,7 @@ _IN_THE_WAY = Verdict(Ruling.REJECT, "a file or folder of that name is in the wa
 _NO_PLACE = Verdict(Ruling.REJECT, "the file could not be put in its place")
 _NEWER = "a newer file of that name has come in"
 _SUPERSEDED = Verdict(Ruling.REJECT, f"{_NEWER}; nothing may replace it")
+_STRAY = Verdict(Ruling.REJECT, "the file is not the one that was written, and its name is taken")
 _OBSTACLES = {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR}
 
 _ACKNOWLEDGED = {"acknowledged": "before_verdict"}
@@ -236,10 +237,18 @@ class Receiver:
     def _take_over(self, arrivals: Sequence[Arrival]) -> list[Transfer | Exception]:
         """Move files where their senders cannot reach them; the moves are durable then."""
         seen = take_over(arrivals, self._places["screening"])
-        return [
-            found if isinstance(found, Exception) else self._transfer(arrival, found)
-            for arrival, found in zip(arrivals, seen, strict=True)
-        ]
+        return [self._taken(arrival, found) for arrival, found in zip(arrivals, seen, strict=True)]
+
+    def _taken(self, arrival: Arrival, found: Seen | Stray | Exception) -> Transfer | Exception:
+        if isinstance(found, Seen):
+            return self._transfer(arrival, found)
+        if isinstance(found, Exception):
+            return found
+        try:
+            self._quarantine(self._transfer(arrival, found.seen), _STRAY, {}, entered=False)
+        except Exception as error:
+            return error
+        return found.why
 
     def _transfer(self, arrival: Arrival, seen: Seen) -> Transfer:
         return Transfer(

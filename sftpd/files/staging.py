@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+from typing import NamedTuple, Self
 
 from sftpd.errors import RefusedError
 from sftpd.files.beneath import FILE_MODE, Listing, Parts, Root
@@ -11,11 +12,30 @@ _REMOVED = b".fuse_hidden"
 """How the name begins that FUSE gives a file which is removed while it is open."""
 
 _TRIES = 16
+_WRITING = os.O_WRONLY | os.O_RDWR | os.O_TRUNC
+_MAKING = os.O_CREAT | os.O_EXCL | os.O_TRUNC
 
 
 def looks_temporary(name: bytes) -> bool:
     """Whether a client means to rename this file when it is whole (DESIGN §5), or to remove it."""
     return name.lower().endswith(_TEMPORARY) or name.startswith(_REMOVED)
+
+
+class OpenPart(NamedTuple):
+    """A part that is open for writing, alone."""
+
+    fd: int
+    lock: int
+    """A descriptor for reading, which keeps all other writers away until it is closed."""
+
+    def again(self) -> Self:
+        """The same, to be closed for itself."""
+        return self._replace(fd=os.dup(self.fd), lock=os.dup(self.lock))
+
+    def close(self) -> None:
+        """Let the part and its lock go."""
+        os.close(self.fd)
+        os.close(self.lock)
 
 
 class Staging:
@@ -24,29 +44,28 @@ class Staging:
     def __init__(self, root: Root) -> None:
         self.root = root
 
-    def open_part(self, parts: Parts, flags: int, mode: int = FILE_MODE) -> int:
-        """Open a part for writing, creating the folders above it, and return its descriptor.
+    def open_part(self, parts: Parts, flags: int, mode: int = FILE_MODE) -> OpenPart:
+        """Open a part for writing, creating the folders above it.
 
-        The descriptor holds the part's lock until it is closed; O_TRUNC takes effect once it is held.
+        Nobody opens it for writing who does not hold its lock; O_TRUNC takes effect once it is held.
         Raises RefusedError `PART_IN_USE` where another writer has it, OSError as the kernel does.
         """
         for _ in range(_TRIES):
             try:
-                fd = self._open(parts, flags & ~os.O_TRUNC, mode)
+                lock = self._open(parts, flags & ~_WRITING, mode)
             except FileNotFoundError:
                 if not flags & os.O_CREAT:
                     raise
                 continue
             try:
-                _lock(fd, parts)
-                if self._is_at(fd, parts, follow=not flags & os.O_NOFOLLOW):
-                    if flags & os.O_TRUNC:
-                        os.ftruncate(fd, 0)
-                    return fd
+                _lock(lock, parts)
+                fd = self._open_locked(lock, parts, flags)
             except BaseException:
-                os.close(fd)
+                os.close(lock)
                 raise
-            os.close(fd)
+            if fd is not None:
+                return OpenPart(fd, lock)
+            os.close(lock)
         raise _in_use(parts)
 
     def read_part(self, parts: Parts) -> int:
@@ -87,12 +106,22 @@ class Staging:
             self.root.make_parents(parts)
         return self.root.open(parts, flags, mode)
 
-    def _is_at(self, fd: int, parts: Parts, *, follow: bool) -> bool:
-        """Whether the name still leads to the locked file: its last writer may have renamed it meanwhile."""
+    def _open_locked(self, lock: int, parts: Parts, flags: int) -> int | None:
+        """Open a locked part; None where the name leads elsewhere: its last writer may have renamed it."""
         try:
-            return os.path.samestat(os.fstat(fd), self.root.stat(parts, follow=follow))
+            fd = self.root.open(parts, flags & ~_MAKING)
         except FileNotFoundError:
-            return False
+            return None
+        try:
+            if os.path.samestat(os.fstat(fd), os.fstat(lock)):
+                if flags & os.O_TRUNC:
+                    os.ftruncate(fd, 0)
+                return fd
+        except BaseException:
+            os.close(fd)
+            raise
+        os.close(fd)
+        return None
 
 
 def _lock(fd: int, parts: Parts) -> None:

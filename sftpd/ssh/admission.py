@@ -18,6 +18,12 @@ _NETWORKS = 16_384
 """Networks whose starts are counted."""
 
 
+def plain(address: str) -> IPv4Address | IPv6Address:
+    """The address of a peer; a socket for both families gives those of IPv4 mapped (RFC 4291 §2.5.5)."""
+    ip = ip_address(address)
+    return (isinstance(ip, IPv6Address) and ip.ipv4_mapped) or ip
+
+
 @dataclass(frozen=True, slots=True)
 class Source:
     """Where a connection comes from."""
@@ -31,9 +37,7 @@ class Source:
     @classmethod
     def parse(cls, address: str) -> Self:
         """From the text of an address, as a socket gives it."""
-        ip = ip_address(address)
-        if isinstance(ip, IPv6Address) and ip.ipv4_mapped is not None:
-            ip = ip.ipv4_mapped
+        ip = plain(address)
         if isinstance(ip, IPv4Address):
             return cls(ip, IPv4Network((int(ip), 32)), IPv4Network((int(ip), 24), strict=False))
         site = IPv6Network((int(ip), 48), strict=False)

@@ -15,6 +15,7 @@ from sftpd.errors import ProcessError, SftpdError
 from sftpd.link.model import Account
 from sftpd.process.control import Ended
 from sftpd.process.switchboard import Switchboard
+from sftpd.ssh.admission import plain
 from sftpd.ssh.completing import together
 from sftpd.ssh.hosting import Hosting, Session
 from sftpd.ssh.messages import CheckPassword
@@ -149,16 +150,17 @@ class Listener:
             _log.warning("accept_failed", error=str(error))
             return
         with connection:
-            admitted = self._host.reception.receive(peer[0])
+            address = str(plain(peer[0]))
+            admitted = self._host.reception.receive(address)
             if admitted is None:
                 return
             if admitted.displaced is not None:
                 self._displace(admitted.displaced)
             try:
-                self._begin(hosting, connection, peer[0], admitted.number)
+                self._begin(hosting, connection, address, admitted.number)
             except ProcessError as error:
                 self._host.reception.leave(admitted.number, None)
-                _log.error("session_not_started", address=peer[0], error=str(error))
+                _log.error("session_not_started", address=address, error=str(error))
 
     def _displace(self, number: int) -> None:
         with self._changed:

@@ -1,5 +1,6 @@
 """How far one session's client has come in proving who it is: one method, or several one after another."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sftpd.link.model import Account
@@ -38,7 +39,8 @@ Outcome = Proven | Partly | Failed
 class Login:
     """One session's tries. What it answers says nothing of why."""
 
-    def __init__(self, authenticator: Authenticator, address: str) -> None:
+    def __init__(self, authenticator: Callable[[], Authenticator], address: str) -> None:
+        """`authenticator` is asked anew at each try."""
         self.session_id: bytes | None = None
         """Set once the keys were exchanged; before that no signature counts."""
         self._authenticator = authenticator
@@ -50,7 +52,7 @@ class Login:
 
     def offered_key(self, offer: m.CheckPublicKey) -> m.Allowed:
         """Whether a signature by this key would bring the client on, and whether all the way."""
-        proof = self._authenticator.holder(offer.user, offer.algorithm, offer.key, self._address)
+        proof = self._authenticator().holder(offer.user, offer.algorithm, offer.key, self._address)
         following = [] if proof is None else self._following(proof.account, "publickey")
         return m.Allowed(bool(following), completes=() in following)
 
@@ -58,21 +60,21 @@ class Login:
         """The client has signed."""
         if not self._may_try() or self.session_id is None:
             return Failed("publickey")
-        proof = self._authenticator.by_signature(login, self.session_id, self._address)
+        proof = self._authenticator().by_signature(login, self.session_id, self._address)
         return self._step("publickey", proof, fingerprint(login.key))
 
     def by_password(self, login: m.CheckPassword) -> Outcome:
         """The client has told a password."""
         if not self._may_try():
             return Failed("password")
-        proof = self._authenticator.by_password(login.user, login.password, self._address)
+        proof = self._authenticator().by_password(login.user, login.password, self._address)
         return self._step("password", proof, "password")
 
     def by_code(self, login: m.CheckCode) -> Outcome:
         """The client has told a one-time code."""
         if not self._may_try():
             return Failed("code")
-        proof = self._authenticator.by_code(login.user, login.code, self._address)
+        proof = self._authenticator().by_code(login.user, login.code, self._address)
         return self._step("totp", proof, "code")
 
     def _may_try(self) -> bool:

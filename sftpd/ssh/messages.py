@@ -169,6 +169,8 @@ class Complete(Message, frozen=True):
     path: Path
     size: Size
     sha256: Sha256 | None
+    inode: int | None = None
+    """That of the file that was hashed: another session may give its own the name meanwhile."""
 
 
 class Completed(Message, frozen=True):

@@ -76,9 +76,12 @@ class Ports:
     """Those in use, by signature algorithm."""
     all_host_keys: Mapping[bytes, paramiko.PKey]
     """Those to come too, by public key as on the wire."""
-    authenticator: Authenticator
+    authenticator: Callable[[], Authenticator]
+    """The one in force: a reload brings another."""
     enter: Callable[[Account], Partner]
     """Let an account in; raises RefusedError when its link may not be used or it has too many sessions."""
+    require_welcome: Callable[[Account], None]
+    """Pass if there is such an account and its link may be used now. Raises RefusedError."""
     ledger: Ledger
     clock: Clock
     pacing: Pacing
@@ -124,7 +127,8 @@ class SessionGuard:
             raise _out_of_turn()
         assert message.sha256 is not None
         path = VirtualPath.parse(message.path)
-        return Upload(self.partner, self._transfer(message), path, message.size, message.sha256.hex())
+        transfer, sha256 = self._transfer(message), message.sha256.hex()
+        return Upload(self.partner, transfer, path, message.size, sha256, message.inode)
 
     def conclude(self, message: m.Complete, answer: Answer | Exception | Rest) -> Message:
         """The answer once that is done; what is left of it is done now. Raises what came of it."""
@@ -205,7 +209,7 @@ class SessionGuard:
                 self._has_failed()
                 raise RefusedError("no account with that proof", reason="NOT_AUTHENTICATED")
             self.offence = None
-            self.partner = self._enter(account)
+            partner = self._enter(account)
         except RefusedError as refusal:
             _log.info("login_refused", user=user, address=self.address, reason=refusal.reason)
             private = {"user": user, "address": self.address, "proof": outcome.proof}
@@ -214,13 +218,19 @@ class SessionGuard:
             self._ports.ledger.write(lambda unit: unit.record(event))
             return m.Denied()
         self._record("session.opened", {}, {"proof": outcome.proof})
-        return self._admitted(account, self.partner)
+        return self._admitted(account, partner)
 
     def _enter(self, account: Account) -> Partner:
-        partner = self._ports.enter(account)
-        if not self._may_log_in():
+        self.partner = partner = self._ports.enter(account)
+        try:
+            # What takes the account out ends the sessions that have a partner: from here on this one too.
+            self._ports.require_welcome(account)
+            if not self._may_log_in():
+                raise RefusedError("it had to make room for others", reason="DISPLACED")
+        except BaseException:
+            self.partner = None
             partner.close()
-            raise RefusedError("it had to make room for others", reason="DISPLACED")
+            raise
         return partner
 
     def _admitted(self, account: Account, partner: Partner) -> m.Admitted:
@@ -264,7 +274,7 @@ class SessionGuard:
     def _complete(self, message: m.Complete) -> Message:
         path = VirtualPath.parse(message.path)
         sha256 = None if message.sha256 is None else message.sha256.hex()
-        answer = self._in.complete(self._transfer(message), path, message.size, sha256)
+        answer = self._in.complete(self._transfer(message), path, message.size, sha256, message.inode)
         return self._completed(message, answer)
 
     def _transfer(self, message: m.Complete) -> TransferId:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from sftpd.errors import RefusedError
 from sftpd.files.fingerprint import fingerprint
+from sftpd.files.staging import OpenPart
 from sftpd.sftp.attributes import Attributes
 from sftpd.sftp.requests import OpenFlag
 from sftpd.sftp.status import Status, StatusError
@@ -57,15 +58,23 @@ class Fetch:
 
 
 class Upload:
-    """A staged file open for writing. Takes over `fd`, which holds the part's lock.
+    """A staged file open for writing. Takes over `part`.
 
     SHA-256 is kept while writes come in order from the start; else `sha256` reads the file.
     """
 
     def __init__(
-        self, fd: int, place: Place, transfer_id: str | None, *, copied: bool, readable: bool, append: bool
+        self,
+        part: OpenPart,
+        place: Place,
+        transfer_id: str | None,
+        *,
+        copied: bool,
+        readable: bool,
+        append: bool,
     ) -> None:
-        self.fd = fd
+        self._part = part
+        self.fd = part.fd
         self.place = place
         self.transfer_id = transfer_id
         """None where the monitor was not asked yet."""
@@ -86,7 +95,7 @@ class Upload:
     def opened_again(self, flags: int) -> "Upload":
         """The same part, open once more as the OpenFlags in `flags` say; neither keeps a hash any longer."""
         other = Upload(
-            os.dup(self.fd),
+            self._part.again(),
             self.place,
             self.transfer_id,
             copied=self.unchanged_copy,
@@ -216,9 +225,13 @@ class Upload:
             return self._digest.digest()
         return fingerprint(self.fd).sha256
 
-    def close(self) -> None:
-        """Let the file and its lock go."""
+    def seal(self) -> None:
+        """Write no more: what is left is the part's lock, to be let go by `unlock`."""
         os.close(self.fd)
+
+    def unlock(self) -> None:
+        """Let others write the part."""
+        os.close(self._part.lock)
 
     def _changed(self) -> None:
         self.unchanged_copy = self._durable = False

@@ -4,13 +4,14 @@ import contextlib
 import errno
 import os
 import stat
+import time
 from functools import partial
 from typing import NamedTuple
 
 from sftpd.errors import RefusedError, SftpdError
 from sftpd.files import durable
-from sftpd.files.fingerprint import Snapshot, identity, snapshot
-from sftpd.files.staging import looks_temporary
+from sftpd.files.fingerprint import snapshot
+from sftpd.files.staging import OpenPart, looks_temporary
 from sftpd.names import VirtualPath
 from sftpd.process.messages import Done
 from sftpd.sftp.attributes import Attributes
@@ -26,17 +27,27 @@ from sftpd.ssh.recent import Recent
 _READ_WRITE = os.O_RDWR | os.O_NOFOLLOW
 
 
+_TICK = 10_000_000
+"""The most nanoseconds that a kernel's clock stands still: of changes within them ctime may tell one."""
+
+
 class Part(NamedTuple):
-    """A part that is whole and durable: the hash holds while its snapshot does."""
+    """A part that is whole and durable."""
 
     transfer_id: str | None
     status: os.stat_result
     sha256: bytes
+    sealed_at: int
+    """When it was looked at, in nanoseconds since 1970, while nobody else could change it."""
 
-    @property
-    def snapshot(self) -> Snapshot:
-        """What it was when it was looked at."""
-        return snapshot(self.status)
+    def is_at(self, fd: int) -> bool:
+        """Whether an open file is the part and the hash holds; not known of one changed just before it.
+
+        Its sender sets mtime, and may set that of another content; ctime is the kernel's alone.
+        """
+        now, then = os.fstat(fd), self.status
+        same = snapshot(now) == snapshot(then) and now.st_ctime_ns == then.st_ctime_ns
+        return same and then.st_ctime_ns + _TICK < self.sealed_at
 
 
 class Uploads:
@@ -68,12 +79,12 @@ class Uploads:
         )
         begun = self._begun(place, size_hint)
         truncate = os.O_TRUNC if flags & OpenFlag.TRUNCATE else 0
-        fd = staging.open_part(parts, _READ_WRITE | os.O_CREAT | truncate)
+        part = staging.open_part(parts, _READ_WRITE | os.O_CREAT | truncate)
         self._waiting.pop(place.path)
         if copied:
-            _fill_from_published(fd, place)
+            _fill_from_published(part, place)
         upload = Upload(
-            fd,
+            part,
             place,
             None if begun is None else begun.transfer_id,
             copied=copied,
@@ -104,6 +115,12 @@ class Uploads:
         """
         shared = self._is_shared(upload)
         try:
+            self._seal_and_complete(upload, shared=shared)
+        finally:
+            upload.unlock()
+
+    def _seal_and_complete(self, upload: Upload, *, shared: bool) -> None:
+        try:
             _secure(upload)
             if shared or looks_temporary(upload.place.path.name):
                 # The monitor takes any other where it makes the name durable itself before it answers.
@@ -124,6 +141,7 @@ class Uploads:
         """Close a part that is not whole; it stays for resume."""
         size, shared = os.fstat(upload.fd).st_size, self._is_shared(upload)
         self._let_go(upload)
+        upload.unlock()
         if not shared:
             self._monitor.notify(messages.Abandoned(bytes(upload.place.path), size))
 
@@ -132,12 +150,9 @@ class Uploads:
         if writers := self._open.get(place.path):
             writers[0].truncate(size)
         elif place.folder.staged(place.parts) is not None:
-            fd = place.folder.staging.open_part(place.parts, _READ_WRITE)
-            try:
-                require_room(fd, size)
-                os.ftruncate(fd, size)
-            finally:
-                os.close(fd)
+            with contextlib.closing(place.folder.staging.open_part(place.parts, _READ_WRITE)) as part:
+                require_room(part.fd, size)
+                os.ftruncate(part.fd, size)
         elif place.folder.public(place.parts) is None:
             raise fault(errno.ENOENT)
         else:
@@ -165,8 +180,10 @@ class Uploads:
             return
         if regular:
             # Whoever is still writing it holds the lock, and must not find it elsewhere.
-            os.close(old.folder.staging.open_part(old.parts, _READ_WRITE))
-        self._move(old, new, replace=replace)
+            with contextlib.closing(old.folder.staging.open_part(old.parts, _READ_WRITE)):
+                self._move(old, new, replace=replace)
+        else:
+            self._move(old, new, replace=replace)
 
     def forget(self, path: VirtualPath) -> None:
         """Know nothing of a path any more."""
@@ -179,7 +196,7 @@ class Uploads:
         return upload in writers and len(writers) > 1
 
     def _let_go(self, upload: Upload) -> None:
-        upload.close()
+        upload.seal()
         writers = self._open.get(upload.place.path, [])
         if upload not in writers:
             return
@@ -204,18 +221,24 @@ class Uploads:
     def _publish(self, old: Place, new: Place, *, replace: bool) -> None:
         known = self._waiting.get(old.path)
         begun = known or self._begun(new, None)
-        fd = old.folder.staging.open_part(old.parts, _READ_WRITE)
+        opened = old.folder.staging.open_part(old.parts, _READ_WRITE)
         transfer_id = None if begun is None else begun.transfer_id
-        upload = Upload(fd, old, transfer_id, copied=False, readable=False, append=False)
+        upload = Upload(opened, old, transfer_id, copied=False, readable=False, append=False)
         try:
-            if known and known.snapshot == identity(fd):
-                part = known
-            else:
-                _secure(upload)
-                part = _sealed(upload)
+            try:
+                if known and known.is_at(upload.fd):
+                    part = known
+                else:
+                    _secure(upload)
+                    part = _sealed(upload)
+            finally:
+                upload.seal()
+            self._move(old, new, replace=replace)
+            self._complete_or_move_back(old, new, part)
         finally:
-            upload.close()
-        self._move(old, new, replace=replace)
+            upload.unlock()
+
+    def _complete_or_move_back(self, old: Place, new: Place, part: Part) -> None:
         try:
             self._complete(new, part)
         except (OSError, SftpdError):
@@ -241,7 +264,10 @@ class Uploads:
             raise
 
     def _complete(self, place: Place, part: Part) -> None:
-        request = messages.Complete(part.transfer_id, bytes(place.path), part.status.st_size, part.sha256)
+        found = part.status
+        request = messages.Complete(
+            part.transfer_id, bytes(place.path), found.st_size, part.sha256, found.st_ino
+        )
         ask(self._monitor, request, messages.Completed)
         self._waiting.pop(place.path)
         self.completed.put(place.path, told(part.status))
@@ -259,19 +285,19 @@ def _secure(upload: Upload) -> None:
 
 def _sealed(upload: Upload) -> Part:
     status = os.fstat(upload.fd)
-    return Part(upload.transfer_id, status, upload.sha256(status.st_size))
+    return Part(upload.transfer_id, status, upload.sha256(status.st_size), time.time_ns())
 
 
-def _fill_from_published(fd: int, place: Place) -> None:
-    """Copy the published file into the new part `fd`; where that fails there is no part."""
+def _fill_from_published(part: OpenPart, place: Place) -> None:
+    """Copy the published file into a new part; where that fails there is no part."""
     try:
         source = place.folder.published.open(place.parts, os.O_RDONLY | os.O_NOFOLLOW)
         try:
-            copy_range(source, fd, read_at=0, length=messages.SIZE_MAX, write_at=0)
+            copy_range(source, part.fd, read_at=0, length=messages.SIZE_MAX, write_at=0)
         finally:
             os.close(source)
     except BaseException:
-        os.close(fd)
+        part.close()
         place.folder.staging.remove(place.parts)
         raise
 

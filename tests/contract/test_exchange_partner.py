@@ -15,6 +15,10 @@ from sftpd.files.beneath import Root
 from sftpd.ledger import tables
 from sftpd.ledger.outbox import Event
 from sftpd.names import VirtualPath
+from sftpd.ssh import messages
+from sftpd.ssh.login import Proven
+from sftpd.ssh.monitor import Ports, SessionGuard
+from sftpd.ssh.pacing import Pacing
 
 
 @pytest.fixture
@@ -293,3 +297,19 @@ def _never(fuse: Fuse):
         raise Crash
 
     return rename
+
+
+def test_whose_account_is_taken_out_at_its_login_is_denied(scene):
+    """A reload ends the sessions that have a partner by then, and this one has it just after."""
+
+    def gone(account):
+        assert guard.partner is not None
+        raise RefusedError("gone", reason="ACCOUNT_CHANGED")
+
+    pacing = Pacing(scene.clock)
+    ports = Ports({}, {}, None, lambda account: scene.partner, gone, scene.ledger, scene.clock, pacing)
+    guard = SessionGuard("127.0.0.1", ports, lambda: True)
+    answer = guard._decide(Proven(scene.partner.account, "key"), "alice")
+    assert isinstance(answer, messages.Denied)
+    assert guard.partner is None
+    assert scene.events()["session.refused"] == 1

@@ -12,6 +12,7 @@ from exchange_scene import Scene, contents, quick_folder
 from waiting import until
 
 from sftpd.errors import ContainmentError, RefusedError
+from sftpd.exchange import arrival
 from sftpd.exchange.arrival import Arrival
 from sftpd.exchange.partner import Upload, complete_together
 from sftpd.exchange.receive import Receiver
@@ -142,7 +143,7 @@ def test_one_that_opens_it_for_writing_while_it_is_looked_at_does_not_end_us(tmp
                 os.wait()
         arrival.fcntl.fcntl = slow
         fd = os.open(sys.argv[1], os.O_RDONLY)
-        arrival._settled(fd, SimpleNamespace(size=0))
+        arrival._settled(fd, SimpleNamespace(size=0, inode=None))
     """
     file = tmp_path / "file"
     file.touch()
@@ -167,6 +168,39 @@ def test_a_file_of_another_size_than_was_written_is_refused(scene):
         scene.partner.complete(scene.new_id(), _path("/upload/report.csv"), 3, None)
     assert refusal.value.reason == "SIZE_DIFFERS"
     assert staged.exists()
+
+
+def test_another_file_than_was_hashed_is_refused(scene):
+    """Another session may rename a part of its own to the name meanwhile."""
+    staged = scene.stage("upload/report.csv", b"ours")
+    inode = staged.stat().st_ino
+    other = scene.stage("upload/other.csv", b"them")
+    other.rename(staged)
+    with pytest.raises(RefusedError) as refusal:
+        scene.partner.complete(scene.new_id(), _path("/upload/report.csv"), 4, None, inode)
+    assert refusal.value.reason == "REPLACED"
+    assert staged.read_bytes() == b"them"
+    assert scene.events() == {}
+
+
+def test_one_that_cannot_go_back_is_put_in_quarantine(scene, monkeypatch):
+    staged = scene.stage("upload/report.csv", b"1234")
+    real = arrival._settled
+
+    def settled(fd, arrived):
+        staged.write_bytes(b"next")
+        return real(fd, arrived)
+
+    monkeypatch.setattr(arrival, "_settled", settled)
+    with pytest.raises(RefusedError) as refusal:
+        scene.partner.complete(scene.new_id(), _path("/upload/report.csv"), 3, "00" * 32)
+    assert refusal.value.reason == "SIZE_DIFFERS"
+    assert staged.read_bytes() == b"next"
+    assert not list(scene.folders.screening.iterdir())
+    assert contents(scene.folders.quarantine) == {"report.csv": b"1234"}
+    assert scene.states() == ["quarantined"]
+    assert scene.transfers()[0].sha256 == hashlib.sha256(b"1234").hexdigest()
+    assert scene.events() == {"transfer.blocked": 1}
 
 
 @pytest.mark.parametrize(

@@ -26,9 +26,9 @@ def staging(folder):
 
 
 def put(staging, *parts, data=b"part"):
-    fd = staging.open_part(parts, WRITE)
-    os.write(fd, data)
-    os.close(fd)
+    part = staging.open_part(parts, WRITE)
+    os.write(part.fd, data)
+    part.close()
 
 
 HOLD = """
@@ -63,7 +63,7 @@ def test_a_part_is_truncated_only_when_asked(staging, folder):
     put(staging, b"file", data=b"12345")
     put(staging, b"file", data=b"ab")
     assert (folder / "file").read_bytes() == b"ab345"
-    os.close(staging.open_part((b"file",), os.O_WRONLY | os.O_TRUNC))
+    staging.open_part((b"file",), os.O_WRONLY | os.O_TRUNC).close()
     assert (folder / "file").read_bytes() == b""
 
 
@@ -74,6 +74,16 @@ def test_a_missing_part_is_not_made_unless_asked(staging, folder):
     put(staging, b"file")
     with pytest.raises(FileExistsError):
         staging.open_part((b"file",), WRITE | os.O_EXCL)
+
+
+def test_a_part_stays_locked_when_nobody_can_write_it_any_more(staging):
+    part = staging.open_part((b"file",), WRITE)
+    os.close(part.fd)
+    with pytest.raises(RefusedError) as refused:
+        staging.open_part((b"file",), WRITE)
+    assert refused.value.reason == "PART_IN_USE"
+    os.close(part.lock)
+    put(staging, b"file")
 
 
 def test_a_part_renamed_before_it_was_locked_is_not_mistaken_for_its_successor(staging, folder, monkeypatch):

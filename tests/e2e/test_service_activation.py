@@ -42,10 +42,7 @@ def daemon(tmp_path: Path) -> Daemon:
 
 def test_a_restart_refuses_no_connection(daemon: Daemon) -> None:
     with socket.create_server(("127.0.0.1", 0)) as handed:
-        daemon.port = handed.getsockname()[1]
-        daemon.known_hosts.write_text(
-            daemon.known_hosts.read_text().replace(f":{daemon.about['port']} ", f":{daemon.port} ")
-        )
+        meet(daemon, handed)
         with activated(daemon, handed):
             daemon.sftp_done("put local /upload/first")
         # Nobody accepts now, and yet nobody is refused.
@@ -58,6 +55,24 @@ def test_a_restart_refuses_no_connection(daemon: Daemon) -> None:
             daemon.sftp_done("put local /upload/second")
         assert "first" in answers[0]
     assert {path.name for path in daemon.inbound.iterdir()} == {"first", "second"}
+
+
+def test_a_socket_for_both_families_lets_in_who_comes_from_a_network_of_ipv4(daemon: Daemon) -> None:
+    """As systemd makes it where sftpd.socket names a port alone."""
+    daemon.configure_link("[account]", 'networks = ["127.0.0.0/8"]')
+    both = socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True)
+    with both as handed, activated(daemon, handed):
+        meet(daemon, handed)
+        daemon.sftp_done("put local /upload/file")
+    assert (daemon.inbound / "file").exists()
+
+
+def meet(daemon: Daemon, handed: socket.socket) -> None:
+    """Have clients go to the socket."""
+    daemon.port = handed.getsockname()[1]
+    daemon.known_hosts.write_text(
+        daemon.known_hosts.read_text().replace(f":{daemon.about['port']} ", f":{daemon.port} ")
+    )
 
 
 def test_where_it_listens_is_told(daemon: Daemon) -> None:

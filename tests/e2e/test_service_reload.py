@@ -2,12 +2,13 @@
 
 import os
 import signal
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 import pytest
-from daemon import Daemon, eventually
-from paramiko import SFTPClient, SSHException
+from daemon import PATIENCE, Daemon, eventually
+from paramiko import AuthenticationException, PKey, SFTPClient, SSHException, Transport
 from sshd import make_key
 
 
@@ -88,6 +89,21 @@ def test_an_account_that_is_taken_out_loses_its_session(tmp_path: Path) -> None:
         daemon.stop()
 
 
+def test_who_has_connected_logs_in_to_what_the_reload_has_left(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path / "instance")
+    before = daemon.link_config.read_text()
+    daemon.add_account("second", f'keys = ["file:{daemon.key}.pub"]')
+    with daemon, connected(daemon) as late, connected(daemon) as early:
+        daemon.link_config.write_text(before)
+        daemon.add_account("third", f'keys = ["file:{daemon.key}.pub"]')
+        daemon.reload()
+        key = PKey.from_path(daemon.key)
+        with pytest.raises(AuthenticationException):
+            late.auth_publickey("second", key)
+        early.auth_publickey("third", key)
+        assert early.is_authenticated()
+
+
 def test_an_account_whose_permissions_change_must_log_in_again(tmp_path: Path) -> None:
     with Daemon(tmp_path / "instance") as daemon, daemon.sftp() as client:
         client.listdir("/upload")
@@ -162,6 +178,14 @@ def put(client: SFTPClient, path: str, content: bytes) -> None:
 def outcome(daemon: Daemon) -> tuple[list[str], int]:
     """The names of what was published, and how much was held back."""
     return sorted(path.name for path in daemon.inbound.iterdir()), len(list(daemon.quarantine.iterdir()))
+
+
+@contextmanager
+def connected(daemon: Daemon) -> Iterator[Transport]:
+    """A connection that has exchanged keys, and nobody has logged in."""
+    with closing(Transport((daemon.host, daemon.port))) as transport:
+        transport.start_client(timeout=PATIENCE)
+        yield transport
 
 
 def new_key(daemon: Daemon, name: str) -> Path:

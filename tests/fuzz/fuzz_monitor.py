@@ -58,8 +58,9 @@ def _opened() -> Iterator[Callable[[bytes], None]]:
         held = Ports(
             keys,
             {_HOST_KEY.asbytes(): _HOST_KEY},
-            authenticator,
+            lambda: authenticator,
             enter,
+            lambda account: None,
             ledger,
             scene.clock,
             Pacing(scene.clock),

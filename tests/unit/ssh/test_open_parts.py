@@ -1,12 +1,16 @@
 """What a session does by name to a file that it is writing itself."""
 
 import errno
+import hashlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from account_sessions import Session, close
+
+from sftpd.process.messages import Message
+from sftpd.ssh import messages
 
 
 @pytest.fixture
@@ -178,3 +182,46 @@ def test_a_hole_that_there_is_room_for_is_a_part_of_the_file(session: Session, t
         file.seek(1 << 20)
         file.write(b"x")
     assert published(tmp_path) == {"hole": bytes(1 << 20) + b"x"}
+
+
+def put_with_time(session: Session, mode: str, content: bytes) -> None:
+    """Write a part and set its time, so that size and time say nothing of what was written."""
+    with session.client.open("/upload/order.part", mode) as file:
+        file.write(content)
+        file.flush()
+        file.utime((1_700_000_000, 1_700_000_000))
+
+
+def test_a_part_that_another_session_changed_is_hashed_anew(session: Session, tmp_path: Path) -> None:
+    """Size and time are as before, and now and then all happens within one tick of the kernel's clock."""
+    with Session(tmp_path) as other:
+        for _ in range(50):
+            put_with_time(session, "wb", b"pay 1000 euro")
+            put_with_time(other, "r+b", b"pay 9999 euro")
+            session.client.posix_rename("/upload/order.part", "/upload/order")
+    complete = session.monitor.heard[-1]
+    assert isinstance(complete, messages.Complete)
+    assert complete.sha256 == hashlib.sha256(b"pay 9999 euro").digest()
+
+
+@pytest.mark.parametrize("name", ["order", "order.part"])
+def test_nobody_else_writes_it_until_the_monitor_has_answered(
+    session: Session, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    refusals: list[str] = []
+    real = session.monitor._complete
+
+    def complete(body: messages.Complete) -> Message:
+        with Session(tmp_path) as other, pytest.raises(OSError, match="another session") as refused:
+            other.client.open("/upload/order", "r+b")
+        refusals.append(str(refused.value))
+        return real(body)
+
+    monkeypatch.setattr(session.monitor, "_complete", complete)
+    session.put(f"/upload/{name}", b"whole")
+    if name != "order":
+        session.client.posix_rename(f"/upload/{name}", "/upload/order")
+    assert len(refusals) == 1
+    assert published(tmp_path) == {"order": b"whole"}
+    session.put("/upload/order", b"next")
+    assert published(tmp_path) == {"order": b"next"}
