@@ -108,6 +108,10 @@ class Digests:
         """A content, by its hash."""
         return self._of(b"content", sha256)
 
+    def fetched(self, path: bytes, origin: str) -> bytes:
+        """A file at the remote that it was fetched from, by what it was there."""
+        return self._of(b"fetched", origin.encode(), path).encode()
+
     def mark_key(self, sha256: bytes) -> bytes:
         """The key of the marks in a content."""
         return hmac.digest(self._key, b"marks\0" + sha256, "sha256")

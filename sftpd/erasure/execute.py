@@ -145,7 +145,7 @@ class Executor:
         if outcome.new is not None and outcome.seen is not None:
             traces.redacted(unit, link, place, outcome.old, outcome.new, outcome.seen)
         elif outcome.done and outcome.records:
-            traces.erased(unit, link, place, outcome.old)
+            traces.erased(unit, link, place, outcome.old, self._erasures.digests)
         for item in work.items:
             removed = work.records_of(item, outcome)
             reason = outcome.reason or (item.step.reason if item.step.possible else None)

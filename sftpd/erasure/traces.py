@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import sqlalchemy as sa
 
+from sftpd.erasure.erasures import Digests
 from sftpd.erasure.plan import Place
 from sftpd.files.fingerprint import Fingerprint
 from sftpd.ledger import tables
@@ -39,8 +40,11 @@ def transfers(conn: sa.Connection, link: str, place: Place, old: Fingerprint | N
     return sorted({*own, *same})
 
 
-def erased(unit: Unit, link: str, place: Place, old: Fingerprint | None) -> None:
-    """Note that a file is gone: its name and hash leave the ledger and cannot be opened in the audit log."""
+def erased(unit: Unit, link: str, place: Place, old: Fingerprint | None, digests: Digests) -> None:
+    """Note that a file is gone: its name and hash leave the ledger and cannot be opened in the audit log.
+
+    A fetched file stays known by a digest, for its remote may offer it still.
+    """
     received = _drop_openings(unit, link, place, old, "sha256", "path", "delivered_as")
     crossed = [*received, *_left_without_file(unit.conn, received)]
     unit.conn.execute(
@@ -51,10 +55,22 @@ def erased(unit: Unit, link: str, place: Place, old: Fingerprint | None) -> None
     was = tables.returned.update().where(tables.returned.c.file.in_(received))
     unit.conn.execute(was.values(path=b""))
     _forget_ways_back(unit, received)
+    _know_at_remote(unit, crossed, digests)
     transfers = tables.transfer.update().where(tables.transfer.c.id.in_(crossed))
     unit.conn.execute(
         transfers.values(path=b"", placed_as=None, temporary=None, delivered_as=None, sha256="")
     )
+
+
+def _know_at_remote(unit: Unit, transfers: Sequence[str], digests: Digests) -> None:
+    t, attempt = tables.transfer.c, tables.attempt
+    fetched = (t.id.in_(transfers), t.origin.is_not(None), t.path != b"")
+    columns = (t.id, t.link, t.route, t.path, t.origin)
+    for id_, of_link, route, path, origin in unit.conn.execute(sa.select(*columns).where(*fetched)).all():
+        place = {"link": of_link, "route": route, "key": digests.fetched(path, origin)}
+        same = [attempt.c[name] == value for name, value in place.items()]
+        unit.conn.execute(attempt.delete().where(*same))
+        unit.conn.execute(attempt.insert().values(transfer=id_, told=True, **place))
 
 
 def _forget_ways_back(unit: Unit, files: Sequence[str]) -> None:
