@@ -43,9 +43,10 @@ _row = tables.erasure_epoch
 _ONE = "erasures"
 _ENOUGH = 1000
 """Entries above those noted by which one can tell that they are not what a crash left."""
-_LOST = (
+WHERE_LOST = (
     "put it back from where it is copied to; if it is lost for good: sftpd erasure ledger-lost --reason TEXT"
 )
+"""What to do where the ledger is lost."""
 
 
 class Standing(StrEnum):
@@ -171,7 +172,7 @@ class Erasures:
                 f"the erasure ledger {found.fault}; the state knows of {found.after} entries",
                 reason="ERASURE_LEDGER_LOST",
                 where=str(self._path),
-                remedy=_LOST,
+                remedy=WHERE_LOST,
             )
         if found.standing is Standing.BEHIND:
             raise RefusedError(
