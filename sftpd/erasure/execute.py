@@ -17,6 +17,7 @@ from sftpd.erasure import deliveries, match_records, records, traces
 from sftpd.erasure.contents import ContentError, Contents, unnamed
 from sftpd.erasure.erased import FileErased
 from sftpd.erasure.erasures import Digests, Erasures
+from sftpd.erasure.freed import HELD
 from sftpd.erasure.identifiers import file_name_carries
 from sftpd.erasure.marks import noted, seal_places
 from sftpd.erasure.messages import Carried, Found, Redact, Unsearchable, Which
@@ -201,7 +202,7 @@ class Executor:
     def _kept(self, item: Item) -> Outcome | None:
         """The outcome where a hold is on the file: asked before the work, and again before its effect."""
         hold = self._held(item.step.folder, item.step.path)
-        return None if hold is None else Outcome(done=False, reason=f"legal hold: {hold}")
+        return None if hold is None else Outcome(done=False, reason=HELD + hold)
 
     def _delete(self, contents: Contents, work: Work, fd: int, mark: str) -> Outcome:
         item = work.item
