@@ -21,6 +21,7 @@ from waiting import until
 
 from sftpd.audit.event import seal
 from sftpd.clock import SystemClock
+from sftpd.erasure.erasures import Digests
 from sftpd.exchange import records
 from sftpd.exchange.archive import Archive
 from sftpd.exchange.away import Tools
@@ -28,6 +29,7 @@ from sftpd.exchange.bell import Bell
 from sftpd.exchange.changes import Changes
 from sftpd.exchange.collect import Collector
 from sftpd.exchange.deliver import Bring, Offer, Way
+from sftpd.exchange.fetched import Fetched
 from sftpd.exchange.guard import GuardedRemotes, Guards
 from sftpd.exchange.halts import Halts
 from sftpd.exchange.keeping import Keeping
@@ -51,6 +53,7 @@ from sftpd.link.model import PARTS, Account, Backoff, Inbound, Link, Outbound, R
 from sftpd.names import TransferId, VirtualPath, new_id
 
 PATIENCE = 20.0
+DIGESTS = Digests(b"\3" * 32)
 _SOON = Backoff(timedelta(milliseconds=2), timedelta(milliseconds=10))
 
 
@@ -218,7 +221,7 @@ class Scene:
             self.places,
             receiver=self.receiver,
             remotes=self.remotes,
-            ledger=self.ledger,
+            fetched=Fetched(self.ledger, DIGESTS.fetched),
             clock=clock or self.clock,
         )
 

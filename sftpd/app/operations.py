@@ -22,7 +22,7 @@ from sftpd.app.verbs import (
     vault,
 )
 from sftpd.app.verbs.verb import Arguments
-from sftpd.erasure import notices
+from sftpd.erasure import notices, reminders
 from sftpd.exchange import expecting, records, return_records
 from sftpd.ledger import outbox
 from sftpd.service.control import Operation
@@ -75,6 +75,7 @@ def _status(instance: Instance, live: Live | None, _: Arguments) -> dict[str, An
         expectations = expecting.standings(conn)
         receipts_missing = return_records.missing_by_link(conn)
         overdue = notices.overdue_by_link(conn)
+        terms = reminders.terms(conn, instance.reminders, instance.clock.now())
     return {
         "running": live is not None,
         "version": __version__,
@@ -87,6 +88,10 @@ def _status(instance: Instance, live: Live | None, _: Arguments) -> dict[str, An
         "expectations": expectations,
         "receipts_missing": receipts_missing,
         "notices_overdue": overdue,
+        "deletion_requests": {
+            "overdue": sum(terms.overdue.values()),
+            "can_go_on": len(instance.erasure.freed()),
+        },
         "halted": {str(halt.subject): f"{halt.cause}: {halt.reason}" for halt in instance.halts.standing()},
         "retention_frozen": {
             f"{freeze.scope} {freeze.reason.code}": freeze.reason.text

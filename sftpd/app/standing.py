@@ -5,7 +5,7 @@ from urllib.parse import quote
 import sqlalchemy as sa
 
 from sftpd.config.load import Config
-from sftpd.erasure.erasures import Standing, look
+from sftpd.erasure.erasures import WHERE_LOST, Standing, look
 from sftpd.ledger import tables
 
 
@@ -33,7 +33,7 @@ def erasure_fault(config: Config) -> str | None:
         engine.dispose()
     match found.standing:
         case Standing.LOST:
-            return f"{path}: the erasure ledger {found.fault}; see sftpd erasure ledger-lost"
+            return f"{path}: the erasure ledger {found.fault}; {WHERE_LOST}"
         case Standing.BEHIND:
             return f"{path}: the state is older than the erasure ledger; run sftpd erasure replay"
     return None

@@ -18,6 +18,7 @@ from sftpd.exchange.away import Tools
 from sftpd.exchange.changes import Changes, Published
 from sftpd.exchange.collect import Collector, Pulled
 from sftpd.exchange.deliver import Bring, Offer, Way
+from sftpd.exchange.fetched import Fetched
 from sftpd.exchange.guard import GuardedRemotes
 from sftpd.exchange.keeping import Keeping
 from sftpd.exchange.orders import Signed
@@ -257,7 +258,7 @@ class Traffic:
             self._places,
             receiver=self._receiver,
             remotes=self._remotes,
-            ledger=self._shared.instance.ledger,
+            fetched=Fetched(self._shared.instance.ledger, self._shared.instance.erasures.digests.fetched),
             clock=self._shared.instance.clock,
             share=self._share(route),
         )

@@ -127,7 +127,20 @@ def restore(
     for name in ("missing", "unknown"):
         for place in told[f"{name}_files"]:
             print(f"{name}: {place['link']}/{place['folder']}/{place['path']}")
-    print("\nBefore it serves: see docs/backup.md for keys, paths and the erasure ledger.")
+    print(_next_steps(directory.absolute()))
+
+
+def _next_steps(root: Path) -> str:
+    """What is to be done before the instance serves."""
+    config = root / "sftpd.toml"
+    return f"""
+Before it serves (docs/backup.md, Restore):
+1. Put back {root / "keys"}, the keys of vaults ({root / "state/vault-keys"}) and credentials.
+2. See that {config} names {root / "state"} and {root / "links"}, where it names any.
+3. Put the erasure ledger, as it is now and not as it was then, at {root / "erasures/ledger.jsonl"},
+   or where `[erasure] ledger` in {config} says.
+4. sftpd erasure replay --config {config}
+5. sftpd check --config {config}"""
 
 
 def _place(place: "Place") -> dict[str, str]:

@@ -80,7 +80,7 @@ def list_requests(
     link: LinkOption = None, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False
 ) -> None:
     """List deletion requests, oldest first."""
-    columns = ("id", "link", "state", "received", "due", "identifiers", "approved_by", "closed")
+    columns = ("id", "link", "state", "received", "due", "overdue", "identifiers", "approved_by", "closed")
     show_rows(ask(config, "erasure.list", link=link), columns, as_json=as_json)
 
 

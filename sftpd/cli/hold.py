@@ -109,3 +109,5 @@ def release(
         print_json(released)
     else:
         print(f"Released hold {released['id']}.")
+        for request in released["requests"]:
+            print(f"Deletion request {request} can go on: sftpd erasure find {request}")

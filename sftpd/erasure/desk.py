@@ -20,6 +20,7 @@ from sftpd.erasure.erasures import Erasures
 from sftpd.erasure.evidence import Evidence, certify
 from sftpd.erasure.execute import Around, Executor
 from sftpd.erasure.forgetting import forget_old, leave_nothing
+from sftpd.erasure.freed import HELD, freed
 from sftpd.erasure.gone_names import Gone
 from sftpd.erasure.identifiers import Identifier
 from sftpd.erasure.index import Index, IndexFaultError, Lookup, reached
@@ -128,7 +129,7 @@ class ErasureDesk:
                 self._find(request_id)
 
     def _find(self, request_id: str) -> None:
-        request = self._ledger.write(lambda unit: records.advance(unit, request_id, Trigger.SEARCH))
+        request = self._ledger.write(lambda unit: records.search_anew(unit, request_id))
         searched, steps = self._search(request, self._lookup(request.link, request.identifiers))
 
         def work(unit: Unit) -> None:
@@ -220,6 +221,10 @@ class ErasureDesk:
         """Forget what is left of requests whose own term is over; returns how many that were."""
         return forget_old(self._ledger, self._links.kept_until, now)
 
+    def freed(self) -> dict[str, str]:
+        """The ids of the requests that a legal hold kept and that can go on, each with its link."""
+        return freed(self._ledger, self._links.hold)
+
     def interrupted(self) -> list[str]:
         """The ids of requests that a crash stopped while they ran: each is to be run again at start."""
         with self._ledger.read() as conn:
@@ -251,7 +256,7 @@ class ErasureDesk:
         searched = search(self._links.folders(request.link), request.identifiers, readers, lookup)
         held = partial(self._links.hold, request.link)
         places = [(finding.folder, finding.path) for finding in searched.findings]
-        holds = {place: f"legal hold: {why}" for place in places if (why := held(*place)) is not None}
+        holds = {place: HELD + why for place in places if (why := held(*place)) is not None}
         with self._ledger.read() as conn:
             return searched, plan(searched, exceptions.standing(conn, request.id) | holds)
 
@@ -326,7 +331,7 @@ class ErasureDesk:
         held = sum(step.action is Action.KEEP for step in steps)
         items = records.items(unit.conn, request.id)
         deliveries.enter(unit, request.id, delivered)
-        gone_names.forget(unit, gone)
+        gone_names.forget(unit, gone, self._erasures.digests)
         notices.make(unit, request, self._key, self._links.acknowledged_by)
         evidence = Evidence(
             items=items,

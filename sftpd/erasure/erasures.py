@@ -43,9 +43,10 @@ _row = tables.erasure_epoch
 _ONE = "erasures"
 _ENOUGH = 1000
 """Entries above those noted by which one can tell that they are not what a crash left."""
-_LOST = (
+WHERE_LOST = (
     "put it back from where it is copied to; if it is lost for good: sftpd erasure ledger-lost --reason TEXT"
 )
+"""What to do where the ledger is lost."""
 
 
 class Standing(StrEnum):
@@ -112,6 +113,10 @@ class Digests:
         """A content, by its hash."""
         return self._of(b"content", sha256)
 
+    def fetched(self, path: bytes, origin: str) -> bytes:
+        """A file at the remote that it was fetched from, by what it was there."""
+        return self._of(b"fetched", origin.encode(), path).encode()
+
     def mark_key(self, sha256: bytes) -> bytes:
         """The key of the marks in a content."""
         return hmac.digest(self._key, b"marks\0" + sha256, "sha256")
@@ -171,7 +176,7 @@ class Erasures:
                 f"the erasure ledger {found.fault}; the state knows of {found.after} entries",
                 reason="ERASURE_LEDGER_LOST",
                 where=str(self._path),
-                remedy=_LOST,
+                remedy=WHERE_LOST,
             )
         if found.standing is Standing.BEHIND:
             raise RefusedError(

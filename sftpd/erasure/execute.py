@@ -19,6 +19,7 @@ from sftpd.erasure import deliveries, match_records, records, traces
 from sftpd.erasure.contents import ContentError, Contents, unnamed
 from sftpd.erasure.erased import FileErased
 from sftpd.erasure.erasures import Digests, Erasures
+from sftpd.erasure.freed import HELD
 from sftpd.erasure.gone_names import drop_openings
 from sftpd.erasure.identifiers import file_name_carries
 from sftpd.erasure.marks import noted, seal_places
@@ -160,7 +161,7 @@ class Executor:
         if outcome.new is not None and outcome.seen is not None:
             traces.redacted(unit, link, place, outcome.old, outcome.new, outcome.seen)
         elif outcome.done and outcome.records:
-            traces.erased(unit, link, place, outcome.old)
+            traces.erased(unit, link, place, outcome.old, self._erasures.digests)
             if file_name_carries(self._request.identifiers, place[1][-1]):
                 drop_openings(unit, [b"/".join(place[1]).decode("utf-8", "backslashreplace")])
         for item in work.items:
@@ -218,7 +219,7 @@ class Executor:
     def _kept(self, item: Item) -> Outcome | None:
         """The outcome where a hold is on the file: asked before the work, and again before its effect."""
         hold = self._held(item.step.folder, item.step.path)
-        return None if hold is None else Outcome(done=False, reason=f"legal hold: {hold}")
+        return None if hold is None else Outcome(done=False, reason=HELD + hold)
 
     def _keeps(self, contents: Contents, item: Item, opened: "_Opened") -> Outcome | None:
         """The outcome where the file is another one by now, or held; else it stays as it is until told of."""

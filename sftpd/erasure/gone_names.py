@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import sqlalchemy as sa
 
 from sftpd.erasure.contents import Searchable
+from sftpd.erasure.erasures import Digests
 from sftpd.erasure.identifiers import Identifier, file_name_carries, fold
 from sftpd.errors import SftpdError
 from sftpd.ledger import tables
@@ -39,21 +40,19 @@ def look(
 ) -> Gone:
     """The files and transfers of a link that are over and whose names carry a person.
 
-    A file that is not in its folder any more, as its consumer took it, is over. What a remote keeps is left
-    out: it would be fetched anew if its name were not known.
+    A file that is not in its folder any more, as its consumer took it, is over.
     """
     by_name = {folder.name: folder for folder in folders}
     files = list(_carrying(conn, _file, identifiers, _file.c.link == link, _file.c.state.in_(_STATES)))
     here = {row.id for row in files if row.state == "present" and _is_there(by_name, row.folder, row.path)}
     over = [row for row in files if row.id not in here]
-    ended = (_transfer.c.state.in_(_ENDED), _transfer.c.origin.is_(None))
-    moved = _carrying(conn, _transfer, identifiers, _transfer.c.link == link, *ended)
+    moved = _carrying(conn, _transfer, identifiers, _transfer.c.link == link, _transfer.c.state.in_(_ENDED))
     transfers = [row for row in moved if row.id not in here]
     names = frozenset(row.path.decode("utf-8", "backslashreplace") for row in (*over, *transfers))
     return Gone([row.id for row in over], [row.id for row in transfers], names)
 
 
-def forget(unit: Unit, gone: Gone) -> None:
+def forget(unit: Unit, gone: Gone, digests: Digests) -> None:
     """Forget these names, where they are entered and where events tell them."""
     for some in in_parts(gone.files):
         state = sa.case((_file.c.state == "present", "absent"), else_=_file.c.state)
@@ -62,6 +61,7 @@ def forget(unit: Unit, gone: Gone) -> None:
         unit.conn.execute(returned.values(path=b""))
         forget_disposals(unit, some)
     for some in in_parts(gone.transfers):
+        know_at_remote(unit, some, digests)
         ended = _transfer.update().where(_transfer.c.id.in_(some))
         unit.conn.execute(ended.values(path=b"", placed_as=None, temporary=None, delivered_as=None))
     if gone.names:
@@ -84,6 +84,18 @@ def drop_openings(unit: Unit, names: Iterable[str]) -> None:
         for telling in in_parts(list(unit.conn.scalars(events))):
             here = (_opening.c.event.in_(telling), _opening.c.field.in_((*_PATHS, "copies")))
             unit.conn.execute(_opening.delete().where(*here))
+
+
+def know_at_remote(unit: Unit, transfers: Sequence[str], digests: Digests) -> None:
+    """Know fetched files by digests from now on: their remote may offer them still, and they are done with."""
+    t, attempt = tables.transfer.c, tables.attempt
+    fetched = (t.id.in_(transfers), t.origin.is_not(None), t.path != b"")
+    columns = (t.id, t.link, t.route, t.path, t.origin)
+    for id_, of_link, route, path, origin in unit.conn.execute(sa.select(*columns).where(*fetched)).all():
+        place = {"link": of_link, "route": route, "key": digests.fetched(path, origin)}
+        same = [attempt.c[name] == value for name, value in place.items()]
+        unit.conn.execute(attempt.delete().where(*same))
+        unit.conn.execute(attempt.insert().values(transfer=id_, told=True, **place))
 
 
 def _carrying(

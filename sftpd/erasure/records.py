@@ -55,6 +55,10 @@ class Request:
     """When the controller was asked to decide, and when it did; for who decides itself, both are None."""
     duplicate_of: str | None = None
 
+    def is_overdue(self, now: datetime) -> bool:
+        """Whether its term has ended without an answer."""
+        return self.state not in ANSWERED and self.asked_at is None and now > self.due_at
+
     def digest(self, place: Place) -> str:
         """A name for a file that tells nobody without `secret` which it is: 128 bits of HMAC-SHA256."""
         folder, path = place
@@ -178,6 +182,11 @@ def advance(unit: Unit, request_id: str, trigger: Trigger, **values: Any) -> Req
     before = get(unit.conn, request_id)
     mark(unit, request_id, state=step(before.state, trigger), **values)
     return before
+
+
+def search_anew(unit: Unit, request_id: str) -> Request:
+    """Begin a search, after which no plan is approved. Raises as `advance` does."""
+    return advance(unit, request_id, Trigger.SEARCH, approved_by=None, approved_at=None)
 
 
 def forget(unit: Unit, request: Request) -> None:

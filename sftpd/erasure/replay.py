@@ -304,7 +304,7 @@ class Replay:
             if step.new is not None and step.seen is not None:
                 traces.redacted(unit, here.link, place, step.old, step.new, step.seen)
             elif gone:
-                traces.erased(unit, here.link, place, step.old)
+                traces.erased(unit, here.link, place, step.old, self._erasures.digests)
             outcome = _outcome(entry, step.result, None, step.records)
             unit.record(Event("erasure.replayed", here.link, outcome.public))
 

@@ -5,7 +5,8 @@ from collections.abc import Iterable, Sequence
 
 import sqlalchemy as sa
 
-from sftpd.erasure.gone_names import forget_disposals
+from sftpd.erasure.erasures import Digests
+from sftpd.erasure.gone_names import forget_disposals, know_at_remote
 from sftpd.erasure.plan import Place
 from sftpd.files.fingerprint import Fingerprint
 from sftpd.ledger import tables
@@ -47,8 +48,11 @@ def transfers(conn: sa.Connection, link: str, place: Place, old: Fingerprint | N
     return sorted({*own, *same})
 
 
-def erased(unit: Unit, link: str, place: Place, old: Fingerprint | None) -> None:
-    """Note that a file is gone: its name and hash leave the ledger and cannot be opened in the audit log."""
+def erased(unit: Unit, link: str, place: Place, old: Fingerprint | None, digests: Digests) -> None:
+    """Note that a file is gone: its name and hash leave the ledger and cannot be opened in the audit log.
+
+    A fetched file stays known by a digest, for its remote may offer it still.
+    """
     received = _drop_openings(unit, link, place, old, "sha256", "path", "delivered_as")
     crossed = [*received, *_left_without_file(unit.conn, received)]
     unit.conn.execute(
@@ -60,6 +64,7 @@ def erased(unit: Unit, link: str, place: Place, old: Fingerprint | None) -> None
     unit.conn.execute(was.values(path=b""))
     _forget_ways_back(unit, received)
     forget_disposals(unit, received)
+    know_at_remote(unit, crossed, digests)
     transfers = tables.transfer.update().where(tables.transfer.c.id.in_(crossed))
     unit.conn.execute(
         transfers.values(path=b"", placed_as=None, temporary=None, delivered_as=None, sha256="")

@@ -5,22 +5,19 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 
-import sqlalchemy as sa
 import structlog
 
 from sftpd.clock import Clock
 from sftpd.errors import RemoteError
 from sftpd.exchange.crew import Crew, Work
 from sftpd.exchange.due import TOGETHER
-from sftpd.exchange.fetch import Fetcher, origin
+from sftpd.exchange.fetch import Fetcher
+from sftpd.exchange.fetched import Fetched
 from sftpd.exchange.offered import Selection, Settling
 from sftpd.exchange.places import Places
 from sftpd.exchange.read_once import Attempts
 from sftpd.exchange.receive import Receiver
 from sftpd.exchange.remote import Listing, Look, Publication, Remote, RemoteFile, Remotes, Share, in_directory
-from sftpd.ledger import tables
-from sftpd.ledger.database import in_parts
-from sftpd.ledger.ledger import Ledger
 from sftpd.link.model import Inbound
 
 _log = structlog.get_logger()
@@ -56,16 +53,16 @@ class Collector:
         *,
         receiver: Receiver,
         remotes: Remotes,
-        ledger: Ledger,
+        fetched: Fetched,
         clock: Clock,
         share: Share | None = None,
     ) -> None:
         self.route = route
         self._remotes = remotes
-        self._ledger = ledger
+        self._fetched = fetched
         self._clock = clock
         self._directory = in_directory(route.remote_path)
-        self._attempts = Attempts(route, ledger) if route.read_once else None
+        self._attempts = Attempts(route, fetched.ledger) if route.read_once else None
         self._fetcher = Fetcher(
             route, places, receiver=receiver, clock=clock, attempts=self._attempts, share=share
         )
@@ -85,7 +82,7 @@ class Collector:
         meant = [file for file in listing.files if self._is_meant(file)]
         if self._attempts is not None:
             self._attempts.settle(meant)
-        here = self._here(meant)
+        here = self._fetched.among(self.route, meant)
         tried = here if self._attempts is None else here | self._attempts.tried(meant)
         fresh = [file for file in meant if file not in tried]
         ready = self._settling.look(fresh, self._clock.monotonic())
@@ -133,17 +130,6 @@ class Collector:
             return False
         return self._selection.admits(file.name)
 
-    def _here(self, files: list[RemoteFile]) -> set[RemoteFile]:
-        """Those of `files` that the ledger has."""
-        t = tables.transfer.c
-        route = (t.link == self.route.link, t.route == self.route.name)
-        seen: set[tuple[bytes, str | None]] = set()
-        with self._ledger.read() as conn:
-            for paths in in_parts([file.name for file in files]):
-                rows = conn.execute(sa.select(t.path, t.origin).where(*route, t.path.in_(paths)))
-                seen.update((path, origin) for path, origin in rows)
-        return {file for file in files if (file.name, origin(file)) in seen}
-
     def _dismiss_what_is_here(self) -> RemoteError | None:
         """Dismiss what is here and unchanged at the remote: a newer file of that name is to be fetched.
 
@@ -151,7 +137,7 @@ class Collector:
         """
         with self._remotes.borrow(self.route.remote) as remote:
             files = remote.look(self._directory, self._look()).files
-        here = self._here([file for file in files if self._is_meant(file)])
+        here = self._fetched.among(self.route, [file for file in files if self._is_meant(file)])
         dismissing = self._crew(self._dismiss)
         dismissing.run([file for file in files if file in here])
         return dismissing.fault

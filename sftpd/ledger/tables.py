@@ -170,7 +170,8 @@ attempt = sa.Table(
     sa.Column("transfer", sa.Text, nullable=False),
     sa.Column("told", sa.Boolean, nullable=False),  # that it failed
 )
-"""What was asked of remotes that give a file only once, until a transfer has come of it."""
+"""What was asked of remotes that give a file only once, until a transfer has come of it; and what was fetched
+and has no name in the ledger any more, under a keyed digest."""
 
 expectation = sa.Table(
     "expectation",

@@ -147,7 +147,7 @@ def _restored(scene: Scene) -> dict[str, Any]:
     restored = Scene({**scene.made, "config": str(before / "sftpd.toml")})
     made = {"erasure replay": restored.json("erasure", "replay")}
     (before / "erasures/ledger.jsonl").unlink()
-    made["erasure ledger-lost"] = restored.json("erasure", "ledger-lost", "--reason", "test")
+    made["erasure ledger-lost"] = restored.json("erasure", "ledger-lost", "--reason", "test", "--confirm")
 
     inbound, backup = scene.root / "links/demo/inbound", scene.root / "now.tar"
     (inbound / "archived.csv").unlink()

@@ -1,3 +1,4 @@
+import contextlib
 import os
 import threading
 from datetime import UTC, datetime, timedelta
@@ -5,8 +6,9 @@ from datetime import UTC, datetime, timedelta
 import pytest
 import sqlalchemy as sa
 from exchange_doubles import Crash
-from exchange_scene import Scene, contents, quick_folder
+from exchange_scene import DIGESTS, Scene, contents, quick_folder
 
+from sftpd.erasure import traces
 from sftpd.errors import RemoteError, RemoteRefusedError
 from sftpd.exchange.collect import Pulled
 from sftpd.exchange.due import TOGETHER
@@ -189,6 +191,22 @@ def test_what_could_not_be_dismissed_is_dismissed_later_and_not_fetched_again(sc
     scene.collector.collect()
     assert scene.events() == {"transfer.received": 1}
     assert at_remote(scene).keys() == ({"a"} if then == "leave" else set())
+
+
+def test_an_erased_file_that_could_not_be_dismissed_is_dismissed_later_and_not_fetched_again(scene, then):
+    step = {"leave": "size", "delete": "remove", "move": "place"}[then]
+    offered(scene, "jan@example.nl")
+    scene.remote.faults[step] = [RemoteError("connection lost")]
+    with contextlib.nullcontext() if then == "leave" else pytest.raises(RemoteError):
+        scene.collector.collect()
+    place = ("inbound", (b"jan@example.nl",))
+    scene.ledger.write(lambda unit: traces.erased(unit, "demo", place, None, DIGESTS))
+    (scene.folders.inbound / "jan@example.nl").unlink()
+    for _ in range(2):
+        assert scene.collector.collect().fetched == 0
+    assert at_remote(scene).keys() == ({"jan@example.nl"} if then == "leave" else set())
+    offered(scene, "jan@example.nl", mtime=1_700_000_001)
+    assert scene.collector.collect().fetched == 1
 
 
 def pulling(scene, then="leave", **route):

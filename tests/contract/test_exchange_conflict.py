@@ -4,7 +4,7 @@ import json
 
 import pytest
 import sqlalchemy as sa
-from exchange_scene import Scene, claim_one, contents, crash_at_every_step, quick_folder
+from exchange_scene import DIGESTS, Scene, claim_one, contents, crash_at_every_step, quick_folder
 from receipt_scene import ReceiptScene
 from waiting import until
 
@@ -256,7 +256,7 @@ def test_an_erased_file_leaves_none_of_its_names(tmp_path):
         take_name(tmp_path, "remote")
         deliver(scene, "remote")
         place = ("sent", (b"a", b"report.csv"))
-        scene.ledger.write(lambda unit: traces.erased(unit, "demo", place, None))
+        scene.ledger.write(lambda unit: traces.erased(unit, "demo", place, None, DIGESTS))
         with scene.ledger.read() as conn:
             (row,) = conn.execute(tables.transfer.select())
         assert (row.path, row.temporary, row.delivered_as) == (b"", None, None)

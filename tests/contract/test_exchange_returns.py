@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from deaths import die_after
 from exchange_doubles import Crash, Fuse
-from exchange_scene import claim_one, contents, quick_folder
+from exchange_scene import DIGESTS, claim_one, contents, quick_folder
 from receipt_scene import verifies
 from return_scene import THEIRS, TRANSFER, WITHIN, Clock, ReturnScene, claim
 
@@ -425,7 +425,7 @@ def test_an_erased_file_takes_its_receipt_along_and_awaits_none(scene, clock):
     scene.collect()
     return_collect.remove(scene.places["return_receipts"], scene.ledger, [had, without])
     sha256 = hashlib.sha256(b"jan").hexdigest()
-    scene.ledger.write(lambda unit: traces.erased(unit, "demo", ("sent", (b"had.csv",)), None))
+    scene.ledger.write(lambda unit: traces.erased(unit, "demo", ("sent", (b"had.csv",)), None, DIGESTS))
 
     assert {path.parent.name for path in scene.kept.rglob("*.json")} == {other}
     assert scene.standing(without) is None

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from exchange_scene import Scene, contents, crash_at_every_step, quick_folder
+from exchange_scene import DIGESTS, Scene, contents, crash_at_every_step, quick_folder
 from retention_scene import MANY, ZONE, Later
 
 from sftpd.erasure import traces
@@ -284,7 +284,7 @@ def test_a_file_that_is_erased_is_known_by_no_transfer_any_more(scene, delivered
         scene.deliver()
     (scene.folders.inbound / "jan@example.org.csv").unlink()
     place = ("inbound", (b"jan@example.org.csv",))
-    scene.ledger.write(lambda unit: traces.erased(unit, "demo", place, None))
+    scene.ledger.write(lambda unit: traces.erased(unit, "demo", place, None, DIGESTS))
     scene.deliver()
     assert scene.transfers()[-1].state == ("done" if delivered else "vanished")
     with scene.ledger.read() as conn:

@@ -96,6 +96,32 @@ def test_a_restored_instance_serves_only_when_what_was_erased_is_gone_again(tmp_
     assert [path for path in there if JAN.encode() in path.read_bytes()] == []
 
 
+def test_who_restores_is_told_each_step_and_goes_on_without_the_erasure_ledger_only_knowingly(
+    tmp_path: Path,
+) -> None:
+    archive, target = tmp_path / "backup.tar", tmp_path / "restored"
+    with Daemon(tmp_path / "instance") as daemon:
+        asked(daemon, "backup", "create", "--output", str(archive))
+    of_old, of_new = (("--config", str(root / "sftpd.toml")) for root in (daemon.root, target))
+    told = command("backup", "restore", str(archive), str(target), *of_old).stdout
+    for path in ("keys", "sftpd.toml", "erasures/ledger.jsonl"):
+        assert str(target / path) in told
+    assert f"sftpd erasure replay --config {target / 'sftpd.toml'}" in told
+    shutil.copytree(daemon.root / "keys", target / "keys")
+
+    lost = "the erasure ledger is missing; put it back from where it is copied to; if it is lost for good"
+    assert lost in command("check", *of_new).stderr
+    words = ("erasure", "ledger-lost", "--reason", "the disk died", *of_new)
+    refused = command(*words)
+    assert refused.returncode == 2
+    for part in ("may be here again", "destroy", "--confirm"):
+        assert part in refused.stderr
+    assert lost in command("check", *of_new).stderr
+    done = command(*words, "--confirm")
+    assert (done.returncode, "destroy the backups" in done.stdout) == (0, True)
+    assert lost not in command("check", *of_new).stderr
+
+
 def test_what_was_acknowledged_when_a_backup_began_is_in_it_and_the_rest_is_told(tmp_path: Path) -> None:
     archive = tmp_path / "backup.tar"
     with Daemon(tmp_path / "instance") as daemon:

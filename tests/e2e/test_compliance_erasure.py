@@ -116,11 +116,28 @@ def test_what_is_held_stays_and_the_request_stays_open(tmp_path: Path) -> None:
         assert (daemon.inbound / "held.csv").read_bytes() == before
         assert (daemon.inbound / "free.csv").read_bytes() == b"name,email\nAnna,anna@example.org\n"
 
-        daemon.cli("hold", "release", json.loads(placed.stdout)["id"], "--by", "me")
-        erasure(daemon, "find", request)
+        late = ("--identifier", "email=nobody@example.org", "--received", "2020-01-01T00:00:00Z")
+        overdue = erasure(daemon, "open", "--link", "demo", *late)["id"]
+        assert counted(daemon) == {"overdue": 1, "can_go_on": 0}
+        assert {each["id"]: each["overdue"] for each in erasure(daemon, "list")} == {
+            request: False,
+            overdue: True,
+        }
+        released = daemon.cli("hold", "release", json.loads(placed.stdout)["id"], "--by", "me")
+        assert f"sftpd erasure find {request}" in released.stdout
+        eventually(lambda: daemon.events_of("erasure.freed"), daemon)
+        assert counted(daemon) == {"overdue": 1, "can_go_on": 1}
+        assert erasure(daemon, "show", request)["approved_by"] == "me"
+        assert erasure(daemon, "find", request)["approved_by"] is None
         erasure(daemon, "approve", request, "--by", "me")
         assert erasure(daemon, "run", request)["state"] == "closed"
         assert (daemon.inbound / "held.csv").read_bytes() == b"name,email\nAnna,anna@example.org\n"
+
+
+def counted(daemon: Daemon) -> dict[str, int]:
+    """The deletion requests that somebody has to see to."""
+    counts: dict[str, int] = json.loads(daemon.cli("status", "--json").stdout)["deletion_requests"]
+    return counts
 
 
 def place(daemon: Daemon) -> corpus.Corpus:

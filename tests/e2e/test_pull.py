@@ -1,6 +1,7 @@
 """A scheduled pull from a real OpenSSH server: what is new comes in, each file once."""
 
 import contextlib
+import json
 import random
 import sqlite3
 
@@ -67,6 +68,24 @@ def test_a_file_that_changed_there_is_fetched_again(daemon, server, offered, con
     (offered / "daily.csv").write_bytes(b"tuesday, longer")
 
     eventually(lambda: consumer.taken["daily.csv"] == 2, daemon)
+
+
+def test_an_erased_file_that_is_left_there_is_not_fetched_again(daemon, server, offered):
+    with_remote(daemon, server, inbound(offered, '"leave"'))
+    (offered / "letter-jan@example.nl.txt").write_text("Dear jan@example.nl, thank you.\n")
+    daemon.start()
+    eventually(lambda: names(daemon.inbound) == ["letter-jan@example.nl.txt"], daemon)
+    erase(daemon, "email=jan@example.nl")
+    assert names(daemon.inbound) == []
+
+    (offered / "later.txt").write_text("a file that shows that there was a look\n")
+    eventually(lambda: "later.txt" in names(daemon.inbound), daemon)
+
+    assert names(daemon.inbound) == ["later.txt"]
+    assert len(daemon.events_of("transfer.received")) == 2
+
+    (offered / "letter-jan@example.nl.txt").write_text("Dear jan@example.nl, this is another letter.\n")
+    eventually(lambda: "letter-jan@example.nl.txt" in names(daemon.inbound), daemon)
 
 
 def test_what_is_fetched_is_deleted_there(daemon, server, offered, consumer):
@@ -153,3 +172,12 @@ def test_each_file_comes_once_though_sftpd_is_killed(daemon, server, offered, co
     eventually(lambda: consumer.hashes == made, daemon)
     assert set(consumer.taken.values()) == {1}
     assert len(daemon.events_of("transfer.received")) == FILES
+
+
+def erase(daemon, identifier):
+    """Erase a person everywhere, as its operators do."""
+    opened = daemon.cli("erasure", "open", "--link", "demo", "--identifier", identifier, "--json")
+    request = json.loads(opened.stdout)["id"]
+    for verb in (["find", request], ["approve", request, "--by", "Privacy Officer"], ["run", request]):
+        done = daemon.cli("erasure", *verb)
+        assert done.returncode == 0, done.stderr

@@ -35,7 +35,9 @@ def _open(instance: Instance, arguments: Arguments) -> dict[str, Any]:
 
 
 def _list(instance: Instance, arguments: Arguments) -> list[dict[str, Any]]:
-    return [_request(request) for request in instance.erasure.requests(arguments.get("link"))]
+    now = instance.clock.now()
+    requests = instance.erasure.requests(arguments.get("link"))
+    return [_request(request) | {"overdue": request.is_overdue(now)} for request in requests]
 
 
 def _find(instance: Instance, arguments: Arguments) -> dict[str, Any]:

@@ -12,6 +12,8 @@ from sftpd.app import subjects
 from sftpd.app.instance import Instance
 from sftpd.app.verbs.verb import Arguments, Verb, instant
 from sftpd.errors import UsageError
+from sftpd.ledger.outbox import Event
+from sftpd.ledger.writer import Unit
 from sftpd.link.model import Link
 from sftpd.retention import held, holds
 from sftpd.retention.hold import Hold
@@ -52,8 +54,18 @@ def _search(instance: Instance, arguments: Arguments) -> dict[str, Any]:
 
 
 def _release(instance: Instance, arguments: Arguments) -> dict[str, Any]:
-    holds.release(instance.ledger, arguments["id"], arguments["by"], instance.holds_need_second_person)
-    return _one(instance, arguments["id"])
+    hold = arguments["id"]
+    before = instance.erasure.freed()
+    holds.release(instance.ledger, hold, arguments["by"], instance.holds_need_second_person)
+    freed = {request: link for request, link in instance.erasure.freed().items() if request not in before}
+
+    def work(unit: Unit) -> None:
+        for request, link in freed.items():
+            unit.record(Event("erasure.freed", link, {"request": request, "hold": hold}))
+
+    if freed:
+        instance.ledger.write(work)
+    return _one(instance, hold) | {"requests": list(freed)}
 
 
 def _one(instance: Instance, hold_id: str) -> dict[str, Any]:
