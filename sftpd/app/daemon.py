@@ -109,6 +109,7 @@ class Daemon:
     def _start(self) -> None:
         instance = self.instance
         instance.erasures.require_current()
+        instance.use_rules(instance.config)
         sockets = self._sockets()
         self.addresses = [_address(sock) for sock, _ in sockets]
         gap = sandbox.kernel_support().unprotected

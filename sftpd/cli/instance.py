@@ -97,12 +97,11 @@ def check(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) ->
 
 
 def _faults_outside(config: Config) -> list[str]:
-    """What is wrong with what it refers to: the erasure ledger, and programs that wrap keys."""
-    from sftpd.app.standing import erasure_fault
+    """What is wrong with what it refers to: ledger, erasure ledger, and programs that wrap keys."""
+    from sftpd.app.standing import faults
     from sftpd.app.vaults import key_program_faults
 
-    fault = erasure_fault(config)
-    return [*([] if fault is None else [fault]), *key_program_faults(config)]
+    return [*faults(config), *key_program_faults(config)]
 
 
 def _counts(config: Config) -> dict[str, int]:

@@ -18,7 +18,7 @@ def test_a_reload_brings_accounts_links_and_rules_and_leaves_sessions_alone(tmp_
             key = new_key(daemon, "second")
             daemon.add_account("second", f'keys = ["file:{key}.pub"]')
             add_link(daemon, "other", key)
-            daemon.configure_link("[retention]", 'period = "P1Y"')
+            daemon.configure_link("[retention]", "version = 2", 'period = "P1Y"')
             daemon.reload()
             upload.write(b"after")
         assert (daemon.inbound / "slow").read_bytes() == b"before, after"
@@ -96,6 +96,29 @@ def test_what_needs_a_restart_is_refused_by_name(tmp_path: Path) -> None:
         assert "server, log changed" in line
         assert "restart" in line
         daemon.sftp_done("ls /upload")
+        daemon.stop()
+
+
+def test_a_rule_is_not_changed_under_the_version_that_it_was_used_in(tmp_path: Path) -> None:
+    told = "rule inbound-90-days version 1 was another rule when it was first used; raise its version to 2"
+    with Daemon(tmp_path / "instance") as daemon:
+        daemon.sftp_done("ls /upload")
+        given = ("retention", "approval", "give", "--link", "demo", "--reason", "authority 7")
+        assert daemon.cli(*given).returncode == 0
+        daemon.configure_link("[retention]", 'period = "PT1S"')
+        checked = daemon.cli("check")
+        assert (checked.returncode, checked.stderr) == (2, f"links.d/demo.toml: retention[0]: {told}\n")
+        os.kill(daemon.pid, signal.SIGHUP)
+        eventually(lambda: "reload_refused" in daemon.log, daemon)
+        assert told in daemon.log
+        assert "P90D" in daemon.cli("retention", "schedule", "--json").stdout
+        daemon.stop()
+        planned = daemon.cli("retention", "plan")
+        assert (planned.returncode, told in planned.stderr) == (2, True)
+        daemon.configure_link("[retention]", "version = 2")
+        assert daemon.cli("check").returncode == 0
+        daemon.start()
+        assert daemon.cli("check").returncode == 0
         daemon.stop()
 
 
