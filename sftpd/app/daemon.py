@@ -17,6 +17,7 @@ from sftpd.app.instance import Instance
 from sftpd.app.keys import host_keys, host_keys_to_come
 from sftpd.app.links import most_handles
 from sftpd.app.operations import operations
+from sftpd.app.reloads import Reloads
 from sftpd.app.traffic import Traffic
 from sftpd.app.vaults import key_file
 from sftpd.app.work import Work
@@ -24,7 +25,7 @@ from sftpd.config.load import Config, load
 from sftpd.config.values import Address
 from sftpd.erasure.indexing import Indexer
 from sftpd.erasure.readers import Readers
-from sftpd.errors import ConfigError, RefusedError, SftpdError
+from sftpd.errors import RefusedError, SftpdError
 from sftpd.exchange.partner import Partner
 from sftpd.exchange.places import Places
 from sftpd.ledger.outbox import Event
@@ -75,6 +76,7 @@ class Daemon:
         """Where it listens, once it does."""
         self._places: dict[str, Places] = {}
         self._codes = Codes()
+        self._reloads = Reloads(instance)
         self._undo = ExitStack()
 
     def run(self, announce: Callable[["Daemon"], None]) -> None:
@@ -104,6 +106,7 @@ class Daemon:
             "accounts": sorted(partner.account.name for partner in sessions if partner is not None),
             "queue": self._work.queue.depth(),
             "children": len(self.instance.children.running()),
+            "reload_refused": self._reloads.faults,
         }
 
     def _start(self) -> None:
@@ -161,8 +164,10 @@ class Daemon:
         listen = self.instance.config.instance.metrics.listen
         if listen is None:
             return
-        sessions, indexer = self._listener.sessions, self._indexer
-        figures = Figures(self.instance, self._reception, sessions, lambda: self._work, indexer.pending)
+        sessions, pending = self._listener.sessions, self._indexer.pending
+        figures = Figures(
+            self.instance, self._reception, sessions, lambda: self._work, pending, self._reloads
+        )
         metrics = Metrics(figures)
         self.instance.ledger.on_event(metrics.count)
         server = MetricsServer(listen.host, listen.port, metrics)
@@ -223,12 +228,12 @@ class Daemon:
         except (SftpdError, OSError) as error:
             if instance.config is not old:
                 instance.adopt(old)
-            for fault in error.faults if isinstance(error, ConfigError) else [str(error)]:
-                _log.error("reload_refused", fault=fault)
+            self._reloads.refused(error)
         else:
             with self._manager.patience("reloading"):
                 self._replace_work(work)
             self._record("daemon.reloaded")
+            self._reloads.succeeded()
             _log.info("reloaded", digest=config.digest)
         self._manager.ready(self._summary())
 
@@ -341,8 +346,8 @@ class Daemon:
         self.instance.ledger.write(lambda unit: unit.record(Event(type, None, public)))
 
     def _summary(self) -> str:
-        sessions = len(self._listener.sessions())
-        return f"{len(self._work.traffic)} links, {sessions} sessions, {self._work.queue.depth()} queued"
+        sessions, queued = len(self._listener.sessions()), self._work.queue.depth()
+        return f"{len(self._work.traffic)} links, {sessions} sessions, {queued} queued{self._reloads}"
 
 
 def _address(sock: socket.socket) -> str:
