@@ -18,14 +18,14 @@ from sftpd.app.instance import Instance
 from sftpd.app.keys import host_keys, host_keys_to_come
 from sftpd.app.links import most_handles
 from sftpd.app.operations import operations
+from sftpd.app.reloads import Reloads, require_same
 from sftpd.app.traffic import Traffic
-from sftpd.app.vaults import key_file
 from sftpd.app.work import Work
-from sftpd.config.load import Config, load
+from sftpd.config.load import load
 from sftpd.config.values import Address
 from sftpd.erasure.indexing import Indexer
 from sftpd.erasure.readers import Readers
-from sftpd.errors import ConfigError, RefusedError, SftpdError
+from sftpd.errors import RefusedError, SftpdError
 from sftpd.exchange.partner import InForce, Partner
 from sftpd.exchange.places import Places
 from sftpd.ledger.outbox import Event
@@ -76,6 +76,7 @@ class Daemon:
         """Where it listens, once it does."""
         self._places: dict[str, Places] = {}
         self._codes = Codes()
+        self._reloads = Reloads(instance)
         self._undo = ExitStack()
 
     def run(self, announce: Callable[["Daemon"], None]) -> None:
@@ -105,11 +106,13 @@ class Daemon:
             "accounts": sorted(partner.account.name for partner in sessions if partner is not None),
             "queue": self._work.queue.depth(),
             "children": len(self.instance.children.running()),
+            "reload_refused": self._reloads.faults,
         }
 
     def _start(self) -> None:
         instance = self.instance
         instance.erasures.require_current()
+        instance.use_rules(instance.config)
         sockets = self._sockets()
         self.addresses = [_address(sock) for sock, _ in sockets]
         gap = sandbox.kernel_support().unprotected
@@ -161,8 +164,10 @@ class Daemon:
         listen = self.instance.config.instance.metrics.listen
         if listen is None:
             return
-        sessions, indexer = self._listener.sessions, self._indexer
-        figures = Figures(self.instance, self._reception, sessions, lambda: self._work, indexer.pending)
+        sessions, pending = self._listener.sessions, self._indexer.pending
+        figures = Figures(
+            self.instance, self._reception, sessions, lambda: self._work, pending, self._reloads
+        )
         metrics = Metrics(figures)
         self.instance.ledger.on_event(metrics.count)
         server = MetricsServer(listen.host, listen.port, metrics)
@@ -217,18 +222,18 @@ class Daemon:
         instance, old = self.instance, self.instance.config
         try:
             config = load(self._config_path)
-            _require_same(old, config)
+            require_same(old, config)
             instance.adopt(config)
             work = Work(instance, self._places_of, self._workers, self._codes, self._work.traffic)
         except (SftpdError, OSError) as error:
             if instance.config is not old:
                 instance.adopt(old)
-            for fault in error.faults if isinstance(error, ConfigError) else [str(error)]:
-                _log.error("reload_refused", fault=fault)
+            self._reloads.refused(error)
         else:
             with self._manager.patience("reloading"):
                 self._replace_work(work)
             self._record("daemon.reloaded")
+            self._reloads.succeeded()
             _log.info("reloaded", digest=config.digest)
         self._manager.ready(self._summary())
 
@@ -361,8 +366,8 @@ class Daemon:
         self.instance.ledger.write(lambda unit: unit.record(Event(type, None, public)))
 
     def _summary(self) -> str:
-        sessions = len(self._listener.sessions())
-        return f"{len(self._work.traffic)} links, {sessions} sessions, {self._work.queue.depth()} queued"
+        sessions, queued = len(self._listener.sessions()), self._work.queue.depth()
+        return f"{len(self._work.traffic)} links, {sessions} sessions, {queued} queued{self._reloads}"
 
 
 def _address(sock: socket.socket) -> str:
@@ -373,33 +378,3 @@ def _address(sock: socket.socket) -> str:
 def _told(fault: Exception) -> tuple[str, str]:
     """What a session may know of an error."""
     return failure_for(fault) if isinstance(fault, SftpdError | OSError) else code_only(fault)
-
-
-def _vaults(config: Config) -> dict[str, tuple[Path, object]]:
-    """Where the keys of each vault are, and what they are wrapped with."""
-    found = ((file.name, file.vault) for file in config.links)
-    return {
-        link: (key_file(config, link, vault.keys), vault.key) for link, vault in found if vault is not None
-    }
-
-
-def _require_same(old: Config, new: Config) -> None:
-    """Pass if the new configuration differs only in what a reload can change."""
-    fixed: Mapping[str, Callable[[Config], object]] = {
-        "instance.name": lambda c: c.instance.about.name,
-        "instance.state": lambda c: c.instance.about.state,
-        "instance.links": lambda c: c.instance.about.links,
-        "instance.ledger": lambda c: c.instance.about.ledger,
-        "server": lambda c: c.instance.server,
-        "the most handles of any account": most_handles,
-        "metrics": lambda c: c.instance.metrics,
-        "audit": lambda c: c.instance.audit,
-        "control": lambda c: c.instance.control,
-        "erasure": lambda c: c.instance.erasure,
-        "log": lambda c: c.instance.log,
-    }
-    changed = [key for key, value in fixed.items() if value(old) != value(new)]
-    vaults = _vaults(new)
-    changed += [f"vault of link {link}" for link, known in _vaults(old).items() if vaults.get(link) != known]
-    if changed:
-        raise SftpdError(f"{', '.join(changed)} changed", remedy="restart the daemon for that")

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from sftpd.app.instance import Instance
+from sftpd.app.reloads import Reloads
 from sftpd.app.work import Work
 from sftpd.erasure import notices, reminders
 from sftpd.exchange import expecting, return_records
@@ -29,6 +30,7 @@ class Figures:
     """As it is now: a reload replaces it."""
     unindexed: Callable[[], dict[str, int]]
     """Received files of each link that wait to be indexed."""
+    reloads: Reloads
 
     def __call__(self) -> Iterator[Figure]:
         """All of them, as they are now."""
@@ -45,6 +47,11 @@ class Figures:
             self.reception.refused(),
             "reason",
             counts=True,
+        )
+        yield _one(
+            "sftpd_reload_refused",
+            "Whether the configuration was refused when it was last to be taken over.",
+            bool(self.reloads.faults),
         )
         yield _one("sftpd_penalties", "Sources that offended of late.", self.reception.penalties())
         yield _one("sftpd_outbound_queue_files", "Outbound files that wait.", self.work().queue.depth())

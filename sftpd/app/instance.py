@@ -15,11 +15,11 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 
 from sftpd import logs
+from sftpd.app import rules
 from sftpd.app.indexes import Indexes
 from sftpd.app.keys import signing_key, token_key
 from sftpd.app.layouts import layouts
 from sftpd.app.links import build_link
-from sftpd.app.rules import build_rules
 from sftpd.app.vaults import Vaults
 from sftpd.audit.event import seal
 from sftpd.clock import Clock
@@ -111,6 +111,8 @@ class Instance:
                 ledger_url(config), clock=clock, seal=functools.partial(seal, source=source)
             )
             undo.callback(self.ledger.close)
+            with self.ledger.read() as conn:
+                rules.require_unchanged(conn, config)
             self.timekeeper = Timekeeper(self.ledger, clock)
             self.roots = Roots(self.ledger, self.folder)
             self.sequencer = Sequencer(
@@ -186,20 +188,27 @@ class Instance:
     def adopt(self, config: Config) -> None:
         """Work with another configuration from now on. Raises SftpdError with nothing changed."""
         links = self.build_links(config)
+        self.use_rules(config)
         self.sequencer.open(link.name for link in links)
         self.register.adopt(links)
         self.adopt_rules(config)
         self.config = config
 
+    def use_rules(self, config: Config) -> None:
+        """Have the versions of the retention rules stand for what they say now.
+
+        Raises ConfigError where one was used before and said something else.
+        """
+        self.ledger.write(lambda unit: rules.use(unit, config))
+
     def adopt_rules(self, config: Config) -> None:
         """Work with the retention rules of `config` from now on, and with vaults that are new."""
         self.vaults.adopt(config)
         bounds = Bounds(**config.instance.retention.model_dump())
-        rules = build_rules(config)
         returns = Returns(self.register.links.values(), self.clock)
         self.retention = RetentionDesk(
             self.ledger,
-            rules,
+            rules.build_rules(config),
             self.roots,
             self.timekeeper,
             self.clock,

@@ -34,6 +34,9 @@ Live = Callable[[], dict[str, object]]
 _AFTER_REPLAY = frozenset({"retention.run", "vault.get"})
 """What must not be done in a state that was restored until it has lost again what was erased."""
 
+_UNDER_RULES = frozenset({"retention.run", "retention.approval.give", "retention.review.answer"})
+"""What rests on retention rules in the version that they have."""
+
 _SUBJECTS = (
     audit.VERBS,
     backups.VERBS,
@@ -58,11 +61,17 @@ def operations(instance: Instance, live: Live | None = None) -> dict[str, Operat
     }
     if live is None:
         bound |= {verb: partial(_after_replay, instance, bound[verb]) for verb in _AFTER_REPLAY}
+        bound |= {verb: partial(_using_rules, instance, bound[verb]) for verb in _UNDER_RULES}
     return bound | {"status": partial(_status, instance, live)}
 
 
 def _after_replay(instance: Instance, operation: Operation, arguments: Arguments) -> Any:
     instance.erasures.require_current()
+    return operation(arguments)
+
+
+def _using_rules(instance: Instance, operation: Operation, arguments: Arguments) -> Any:
+    instance.use_rules(instance.config)
     return operation(arguments)
 
 

@@ -1,22 +1,55 @@
-"""How an instance's state stands to its erasure ledger, looked at from outside, for `sftpd check`."""
+"""How an instance's state stands to its configuration and erasure ledger, looked at from outside.
 
+That is for `sftpd check`. A ledger in another database than a file is not asked.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
 from urllib.parse import quote
 
 import sqlalchemy as sa
 
+from sftpd.app import rules
 from sftpd.config.load import Config
 from sftpd.erasure.erasures import WHERE_LOST, Standing, look
 from sftpd.ledger import tables
 
+T = TypeVar("T")
 
-def erasure_fault(config: Config) -> str | None:
-    """What is wrong between the two, in a line; None where nothing is, or the state has never heard of one.
 
-    A ledger in another database than a file is not asked. Raises nothing for what is not there yet.
-    """
-    about, path = config.instance.about, config.instance.erasure_ledger
-    database = about.state / "ledger.db"
-    if about.ledger is not None or not database.is_file():
+def faults(config: Config) -> list[str]:
+    """What is wrong between them, a line each. Raises nothing for what is not there yet."""
+    return [*_erasure_faults(config), *_rule_faults(config)]
+
+
+def _erasure_faults(config: Config) -> list[str]:
+    path = config.instance.erasure_ledger
+    try:
+        found = _asked(config, tables.erasure_epoch, lambda conn: look(conn, path))
+    except (sa.exc.DBAPIError, OSError) as error:
+        return [f"{path}: cannot be compared with the state: {error}"]
+    if found is None:
+        return []
+    match found.standing:
+        case Standing.LOST:
+            return [f"{path}: the erasure ledger {found.fault}; {WHERE_LOST}"]
+        case Standing.BEHIND:
+            return [f"{path}: the state is older than the erasure ledger; run sftpd erasure replay"]
+    return []
+
+
+def _rule_faults(config: Config) -> list[str]:
+    try:
+        return _asked(config, tables.rule, lambda conn: rules.rule_faults(conn, config)) or []
+    except (sa.exc.DBAPIError, OSError) as error:
+        return [f"{_database(config)}: the retention rules cannot be compared with the ledger: {error}"]
+
+
+def _asked(config: Config, table: sa.Table, ask: Callable[[sa.Connection], T]) -> T | None:
+    """What the ledger answers; None where it is not there, is not asked, or has no such table yet."""
+    database = _database(config)
+    if config.instance.about.ledger is not None or not database.is_file():
         return None
     # Whoever looks may not leave files of theirs beside it. Without a log of writes it is closed and stays as
     # it is.
@@ -24,16 +57,10 @@ def erasure_fault(config: Config) -> str | None:
     engine = sa.create_engine(f"sqlite:///file:{quote(str(database))}?{how}&uri=true")
     try:
         with engine.connect() as conn:
-            if not sa.inspect(conn).has_table(tables.erasure_epoch.name):
-                return None
-            found = look(conn, path)
-    except (sa.exc.DBAPIError, OSError) as error:
-        return f"{path}: cannot be compared with the state: {error}"
+            return ask(conn) if sa.inspect(conn).has_table(table.name) else None
     finally:
         engine.dispose()
-    match found.standing:
-        case Standing.LOST:
-            return f"{path}: the erasure ledger {found.fault}; {WHERE_LOST}"
-        case Standing.BEHIND:
-            return f"{path}: the state is older than the erasure ledger; run sftpd erasure replay"
-    return None
+
+
+def _database(config: Config) -> Path:
+    return config.instance.about.state / "ledger.db"

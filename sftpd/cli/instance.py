@@ -97,15 +97,13 @@ def check(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) ->
 
 
 def _faults_outside(config: Config) -> list[str]:
-    """What is wrong with what it refers to: the erasure ledger, programs that wrap keys, and hooks."""
+    """What is wrong with what it refers to: ledger, erasure ledger, programs that wrap keys, and hooks."""
     from sftpd.app.hooks import hooks_folder
-    from sftpd.app.standing import erasure_fault
+    from sftpd.app.standing import faults
     from sftpd.app.vaults import key_program_faults
     from sftpd.hooks import listing
 
-    fault = erasure_fault(config)
-    faults = [] if fault is None else [fault]
-    return [*faults, *key_program_faults(config), *listing.faults(hooks_folder(config))]
+    return [*faults(config), *key_program_faults(config), *listing.faults(hooks_folder(config))]
 
 
 def _counts(config: Config) -> dict[str, int]:

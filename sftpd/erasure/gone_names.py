@@ -87,7 +87,7 @@ def drop_openings(unit: Unit, names: Iterable[str]) -> None:
 
 
 def know_at_remote(unit: Unit, transfers: Sequence[str], digests: Digests) -> None:
-    """Know fetched files by digests from now on: their remote may offer them still, and they are done with."""
+    """Know fetched files by digests from now on: their remote may offer them still, and they are done."""
     t, attempt = tables.transfer.c, tables.attempt
     fetched = (t.id.in_(transfers), t.origin.is_not(None), t.path != b"")
     columns = (t.id, t.link, t.route, t.path, t.origin)

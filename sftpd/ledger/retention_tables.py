@@ -76,6 +76,17 @@ approval = sa.Table(
 )
 """What scheduled runs may do without anybody looking; of a link at most one is not withdrawn."""
 
+rule = sa.Table(
+    "retention_rule",
+    metadata,
+    sa.Column("link", sa.Text, primary_key=True),
+    sa.Column("rule", sa.Text, primary_key=True),
+    sa.Column("version", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("digest", sa.Text, nullable=False),
+    sa.Column("since", Instant, nullable=False),
+)
+"""What each version of a rule was when it was first used, by the digest of what it says."""
+
 freeze = sa.Table(
     "retention_freeze",
     metadata,

@@ -22,6 +22,7 @@ from sftpd.ledger.retention_tables import folder_mark as folder_mark
 from sftpd.ledger.retention_tables import freeze as freeze
 from sftpd.ledger.retention_tables import returned as returned
 from sftpd.ledger.retention_tables import review as review
+from sftpd.ledger.retention_tables import rule as rule
 from sftpd.ledger.schema import Instant as Instant
 from sftpd.ledger.schema import instant as instant
 from sftpd.ledger.schema import metadata as metadata

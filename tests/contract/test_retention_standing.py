@@ -1,7 +1,8 @@
 """Standing approvals on a real ledger and real files: what the schedule may run without anybody looking."""
 
 import json
-from datetime import timedelta
+from dataclasses import replace
+from datetime import date, timedelta
 
 import pytest
 import sqlalchemy as sa
@@ -10,6 +11,7 @@ from retention_scene import RULES, ZONE, Scene
 from sftpd.errors import NotFoundError, RefusedError, UsageError
 from sftpd.ledger import tables
 from sftpd.periods import Period
+from sftpd.retention import versions
 from sftpd.retention.guards import Bounds
 from sftpd.retention.rule import Rule, Term
 
@@ -141,3 +143,19 @@ def test_only_rules_of_the_link_and_times_to_come_can_be_approved(scene):
     with pytest.raises(UsageError, match="has passed"):
         give(scene, until=scene.clock.now())
     assert scene.desk.approvals() == []
+
+
+def test_a_version_stays_what_it_was_when_it_was_first_used(scene):
+    later = replace(RULE, version=4, effective=date(2026, 1, 1))
+    shorter = replace(RULE, glob="*.csv")
+    scene.ledger.write(lambda unit: versions.enter(unit, [*RULES, later]))
+    scene.ledger.write(lambda unit: versions.enter(unit, [*RULES, shorter]))
+
+    def changed(*rules):
+        with scene.ledger.read() as conn:
+            return versions.changed(conn, rules)
+
+    assert changed(*RULES, later, OTHER) == []
+    assert changed(shorter) == [(shorter, 5)]
+    assert changed(shorter, later) == [(shorter, None)]
+    assert changed(replace(shorter, version=5), replace(shorter, link="elsewhere")) == []

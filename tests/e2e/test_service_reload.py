@@ -1,7 +1,9 @@
 """SIGHUP: what a new configuration brings and takes, and how a bad one is refused."""
 
+import json
 import os
 import signal
+import urllib.request
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
@@ -9,7 +11,9 @@ from pathlib import Path
 import pytest
 from daemon import PATIENCE, Daemon, eventually
 from paramiko import AuthenticationException, PKey, SFTPClient, SSHException, Transport
-from sshd import make_key
+from sshd import free_port, make_key
+
+GAUGE = "sftpd_reload_refused"
 
 
 def test_a_reload_brings_accounts_links_and_rules_and_leaves_sessions_alone(tmp_path: Path) -> None:
@@ -20,7 +24,7 @@ def test_a_reload_brings_accounts_links_and_rules_and_leaves_sessions_alone(tmp_
             key = new_key(daemon, "second")
             daemon.add_account("second", f'keys = ["file:{key}.pub"]')
             add_link(daemon, "other", key)
-            daemon.configure_link("[retention]", 'period = "P1Y"')
+            daemon.configure_link("[retention]", "version = 2", 'period = "P1Y"')
             daemon.reload()
             upload.write(b"after")
         assert (daemon.inbound / "slow").read_bytes() == b"before, after"
@@ -166,6 +170,65 @@ def test_what_needs_a_restart_is_refused_by_name(tmp_path: Path) -> None:
         assert "server, log changed" in line
         assert "restart" in line
         daemon.sftp_done("ls /upload")
+        daemon.stop()
+
+
+def test_a_reload_that_was_refused_is_told_until_one_succeeds(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path / "instance")
+    metrics = f"127.0.0.1:{free_port()}"
+    daemon.configure("metrics", f'listen = "{metrics}"')
+
+    def gauge() -> str:
+        with urllib.request.urlopen(f"http://{metrics}/metrics") as answer:
+            return next(line for line in answer.read().decode().splitlines() if line.startswith(GAUGE))
+
+    def told() -> list[str]:
+        faults: list[str] = json.loads(daemon.cli("status", "--json").stdout)["reload_refused"]
+        return faults
+
+    with daemon:
+        assert (told(), gauge()) == ([], f"{GAUGE} 0.0")
+        good = daemon.config.read_text()
+        daemon.configure("server", "idle_timeout = 77")
+        daemon.configure_link("[account]", "deny = []")
+        os.kill(daemon.pid, signal.SIGHUP)
+        eventually(lambda: told() == ["server changed; restart the daemon for that"], daemon)
+        assert gauge() == f"{GAUGE} 1.0"
+        assert told()[0] in daemon.cli("status").stdout
+        daemon.config.write_text(f"{good}\nnonsense")
+        os.kill(daemon.pid, signal.SIGHUP)
+        eventually(lambda: daemon.log.count("reload_refused") == 2, daemon)
+        daemon.config.write_text(good)
+        eventually(lambda: "not TOML" in told()[0], daemon)
+        tail = json.loads(daemon.cli("audit", "tail", "--json").stdout)
+        refused = [event for event in tail if event["type"] == "daemon.reload_refused"]
+        assert [event["public"]["faults"] for event in refused] == [1, 1]
+        assert refused[0]["private"] == {"text": "server changed; restart the daemon for that"}
+        daemon.reload()
+        assert (told(), gauge()) == ([], f"{GAUGE} 0.0")
+        daemon.stop()
+
+
+def test_a_rule_is_not_changed_under_the_version_that_it_was_used_in(tmp_path: Path) -> None:
+    told = "rule inbound-90-days version 1 was another rule when it was first used; raise its version to 2"
+    with Daemon(tmp_path / "instance") as daemon:
+        daemon.sftp_done("ls /upload")
+        given = ("retention", "approval", "give", "--link", "demo", "--reason", "authority 7")
+        assert daemon.cli(*given).returncode == 0
+        daemon.configure_link("[retention]", 'period = "PT1S"')
+        checked = daemon.cli("check")
+        assert (checked.returncode, checked.stderr) == (2, f"links.d/demo.toml: retention[0]: {told}\n")
+        os.kill(daemon.pid, signal.SIGHUP)
+        eventually(lambda: "reload_refused" in daemon.log, daemon)
+        assert told in daemon.log
+        assert "P90D" in daemon.cli("retention", "schedule", "--json").stdout
+        daemon.stop()
+        planned = daemon.cli("retention", "plan")
+        assert (planned.returncode, told in planned.stderr) == (2, True)
+        daemon.configure_link("[retention]", "version = 2")
+        assert daemon.cli("check").returncode == 0
+        daemon.start()
+        assert daemon.cli("check").returncode == 0
         daemon.stop()
 
 

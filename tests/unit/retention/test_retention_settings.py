@@ -21,6 +21,7 @@ from sftpd.retention.rule import (
     Rule,
     Term,
 )
+from sftpd.retention.versions import digest
 
 YEAR = Period(years=1)
 REMOTE = """[[remote]]
@@ -35,11 +36,13 @@ host_keys = ["ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9
 @pytest.fixture
 def built(tmp_path):
     """The rules that a demo link has with these lines in place of its own."""
+    create_instance(tmp_path / "x", Address("127.0.0.1", 2222))
+
+    file = tmp_path / "x/links.d/demo.toml"
+    head = file.read_text().partition("[[retention]]")[0]
 
     def build(text):
-        create_instance(tmp_path / "x", Address("127.0.0.1", 2222))
-        file = tmp_path / "x/links.d/demo.toml"
-        file.write_text(file.read_text().partition("[[retention]]")[0] + text)
+        file.write_text(head + text)
         return build_rules(load(tmp_path / "x/sftpd.toml"))
 
     return build
@@ -117,3 +120,73 @@ def test_a_mandate_is_added_to_the_source_of_a_preset(built):
     )
     assert "2:10" in alone.mandate
     assert added.mandate == f"{alone.mandate}; And so on"
+
+
+AS_USED = """
+[[class]]
+name = "csv"
+glob = ["*.csv"]
+[[retention]]
+name = "full"
+version = 2
+effective = 2026-01-01
+folder = "sent"
+account = "demo"
+class = "csv"
+glob = "a*"
+trigger = { business_date = "%Y-%m-%d" }
+period = "P1Y"
+year_end = "12-31"
+min_keep = "P1M"
+max_keep = "P9Y"
+action = "return"
+returned_for = "P5D"
+mandate = "m"
+[[retention]]
+name = "plain"
+period = "P90D"
+mandate = "m"
+"""
+DIGESTS = ["7fe29eed", "3c57c8c5"]
+"""How those begin that instances have in their ledgers: others would have them raise all versions."""
+
+
+def test_the_digest_of_a_rule_stays_what_it_was(built):
+    assert [digest(rule)[:8] for rule in built(AS_USED)] == DIGESTS
+
+
+@pytest.mark.parametrize(
+    ("preset", "used"), [("fiscal", "46c7b518"), ("care-logging", "2cef4b4a"), ("incident", "65f1cad7")]
+)
+def test_a_preset_stays_what_it_was(built, preset, used):
+    (rule,) = built(f'[[retention]]\nname = "r"\nperiod = "{preset}"\n')
+    assert digest(rule)[:8] == used
+
+
+@pytest.mark.parametrize(
+    ("found", "put"),
+    [
+        ('glob = ["*.csv"]', 'glob = ["*.csv", "*.txt"]'),
+        ("effective = 2026-01-01", "effective = 2026-01-02"),
+        ('folder = "sent"\n', ""),
+        ('account = "demo"\n', ""),
+        ('class = "csv"\n', ""),
+        ('glob = "a*"', 'glob = "b*"'),
+        ("%Y-%m-%d", "%Y%m%d"),
+        ('period = "P1Y"', 'period = "P2Y"'),
+        ("12-31", "06-30"),
+        ('min_keep = "P1M"', 'min_keep = "P2M"'),
+        ('max_keep = "P9Y"', 'max_keep = "P8Y"'),
+        ("P5D", "P6D"),
+        ('returned_for = "P5D"\nmandate = "m"', 'returned_for = "P5D"\nmandate = "n"'),
+    ],
+)
+def test_whatever_changes_in_a_rule_changes_its_digest(built, found, put):
+    (full, _), (other, _) = built(AS_USED), built(AS_USED.replace(found, put))
+    assert digest(full) != digest(other)
+
+
+def test_a_default_that_is_written_down_changes_nothing(built):
+    plain = built(AS_USED)[1]
+    said = built(AS_USED + 'glob = "*"\nversion = 1\ntrigger = "received"\naction = "delete"\n')[1]
+    assert digest(plain) == digest(said)
