@@ -6,31 +6,26 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
-from datetime import datetime, timedelta
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import timedelta
 from pathlib import Path
 from typing import Self
-from zoneinfo import ZoneInfo
 
 import sqlalchemy as sa
 
 from sftpd import logs
 from sftpd.app import rules
+from sftpd.app.erasure_links import ErasureLinks
 from sftpd.app.indexes import Indexes
 from sftpd.app.keys import signing_key, token_key
-from sftpd.app.layouts import layouts
 from sftpd.app.links import build_link
 from sftpd.app.vaults import Vaults
 from sftpd.audit.event import seal
 from sftpd.clock import Clock
 from sftpd.config.erasure_model import ErasureSection
 from sftpd.config.load import Config
-from sftpd.erasure.contents import Folder, Searchable, VaultFolder
 from sftpd.erasure.desk import ErasureDesk
 from sftpd.erasure.erasures import Digests, Erasures
-from sftpd.erasure.index import Index
-from sftpd.erasure.layouts import Layout
-from sftpd.erasure.notices import FOLDER as NOTICES
 from sftpd.erasure.readers import READER, Readers
 from sftpd.erasure.search import RECEIVED
 from sftpd.errors import RefusedError, SftpdError
@@ -39,14 +34,12 @@ from sftpd.exchange.bell import Bell
 from sftpd.exchange.guard import Guards
 from sftpd.exchange.halts import Halts
 from sftpd.exchange.returning import Returns
-from sftpd.files.beneath import Parts, Root
+from sftpd.files.beneath import Root
 from sftpd.files.turns import Turns
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import SYSTEM_LOG, Event
-from sftpd.link import vaulted
 from sftpd.link.model import Link
 from sftpd.link.register import LinkRegister
-from sftpd.periods import Period
 from sftpd.process.pool import Children
 from sftpd.retention import held
 from sftpd.retention.desk import RetentionDesk
@@ -75,9 +68,6 @@ _RECEIPTS: Mapping[str, Callable[[Root, Ledger, Sequence[str]], None]] = {
     return_collect.FOLDER: return_collect.remove,
 }
 """The folders of receipts, and what removes those of transfers from each."""
-
-_LEFT = {"receipts": frozenset({(NOTICES,)})}
-"""Directories that deletion requests leave: notices, which have a term of their own."""
 
 _PATIENCE = 3.0
 """Seconds to wait for a command that works on the files, or for a daemon that is on its way out."""
@@ -271,84 +261,6 @@ class Instance:
             return None
         with self.ledger.read() as own:
             return self.held(link, folder, path, own)
-
-
-class ErasureLinks:
-    """What deletion requests must know of links."""
-
-    def __init__(self, instance: Instance) -> None:
-        self._instance = instance
-
-    def zone(self, link: str) -> ZoneInfo:
-        """The link's time zone."""
-        return self._instance.register.get(link).zone
-
-    def decides(self, link: str) -> bool:
-        """Whether we are the controller for its personal data."""
-        return self._instance.erasure_settings(link).role == "controller"
-
-    def folders(self, link: str) -> Sequence[Searchable]:
-        """Every folder with files of the link, and those that its configuration adds."""
-        known = self._instance.register.get(link)
-        own = known.folders.by_name()
-        watched = {route.folder for route in known.outbound}
-        also = self._instance.erasure_settings(link).also_search
-        return [
-            *(
-                Folder(name, path, _LEFT.get(name, frozenset()))
-                for name, path in own.items()
-                if name != vaulted.FOLDER
-            ),
-            VaultFolder(link, self._instance.vaults.of(link), self._instance.ledger),
-            *(Folder(path.name, path) for path in sorted(watched)),
-            *(Folder(str(path), path) for path in also),
-        ]
-
-    def needs_second_person(self, link: str) -> bool:
-        """What the link's configuration says of approvals."""
-        return self._instance.erasure_settings(link).require_second_person
-
-    def layouts(self, link: str) -> Sequence[Layout]:
-        """What the link's configuration says of its files."""
-        return layouts(self._instance.erasure_settings(link))
-
-    def index(self, link: str) -> Index | None:
-        """The index of what was received over the link."""
-        return self._instance.indexes.index(link)
-
-    def hold(self, link: str, folder: str, path: Parts) -> str | None:
-        """The reason of the legal hold on a file."""
-        return self._instance.held(link, folder, b"/".join(path))
-
-    def acknowledged_by(self, link: str, since: datetime) -> datetime:
-        """What the link's configuration says of notices."""
-        return self._end(link, since, lambda erasure: erasure.acknowledge_within)
-
-    def counterparty(self, link: str) -> str:
-        """The counterparty by the link's configuration; the link's name where that is gone."""
-        file = self._instance.config.link(link)
-        return link if file is None else file.about.counterparty
-
-    def kept_until(self, link: str, since: datetime) -> datetime:
-        """What the link's configuration says of certificates."""
-        return self._end(link, since, lambda erasure: erasure.keep_certificates)
-
-    def _end(self, link: str, since: datetime, period: Callable[[ErasureSection], Period]) -> datetime:
-        """The end of a period of a link, the usual one where the link is not configured any more."""
-        file = self._instance.config.link(link)
-        if file is None:
-            return period(ErasureSection()).due(since, self._instance.config.instance.about.time_zone)
-        return period(file.erasure).due(since, self.zone(link))
-
-    def receiptless(self, link: str, transfers: Sequence[str]) -> AbstractContextManager[None]:
-        """Remove the receipts of transfers, and let none be written until the context ends."""
-        return self._instance.receiptless(link, transfers)
-
-    def alone(self, link: str, folder: str, path: Parts) -> AbstractContextManager[None]:
-        """Let nobody else publish, change or remove a file at this path, until the context ends."""
-        known = self._instance.register.get(link).folders.by_name()
-        # Only sftpd takes turns: in other folders whoever owns them may change a file at any moment.
-        return self._instance.turns.take(known[folder], path) if folder in known else nullcontext()
 
 
 def ledger_url(config: Config) -> str:

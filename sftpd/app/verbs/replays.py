@@ -3,7 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from sftpd.app.instance import ErasureLinks, Instance
+from sftpd.app.erasure_links import ErasureLinks
+from sftpd.app.instance import Instance
 from sftpd.app.verbs.verb import Arguments, Verb, as_text
 from sftpd.erasure.replay import Outcome, Replay, Result
 from sftpd.errors import UsageError
