@@ -128,6 +128,15 @@ class RemoteRefusedError(RemoteError):
     code = "REMOTE_REFUSED"
 
 
+class NotPlacedError(RemoteRefusedError):
+    """The remote was to give a file its final name, and certainly has not got it there now.
+
+    It refused, or another file is there and ours is nowhere. Sending it anew may help.
+    """
+
+    code = "NOT_PLACED"
+
+
 class RemoteAwayError(RemoteError):
     """The remote cannot be asked now: it is down or left alone, and no file is to blame.
 

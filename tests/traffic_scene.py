@@ -40,11 +40,11 @@ backoff = {{ base = 0.2, cap = 0.4 }}
     )
 
 
-def with_sftpd(daemon: Daemon, partner: Daemon) -> None:
+def with_sftpd(daemon: Daemon, partner: Daemon, *lines: str) -> None:
     """Give the demo link a remote that is another daemon, and a route to what that receives."""
     host_key = partner.known_hosts.read_text().split(maxsplit=1)[1]
     at = Sshd(partner.port, host_key, partner.user, partner.key, partner.root, partner.config)
-    with_remote(daemon, at, outbound(Path("/upload")))
+    with_remote(daemon, at, outbound(Path("/upload"), *lines))
 
 
 def outbound(remote_path: Path, *lines: str, settle: float = 0.3) -> str:

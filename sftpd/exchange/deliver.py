@@ -4,11 +4,19 @@ import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 import structlog
 
-from sftpd.errors import ContainmentError, RefusedError, RemoteAwayError, RemoteError, SftpdError
+from sftpd.errors import (
+    ContainmentError,
+    NotPlacedError,
+    RefusedError,
+    RemoteAwayError,
+    RemoteError,
+    SftpdError,
+)
 from sftpd.exchange.guard import GuardedRemotes, RemoteGuard
 from sftpd.exchange.keeping import Keeping
 from sftpd.exchange.layout import LAYOUTS, Layout, returned
@@ -230,7 +238,7 @@ class Bring:
         return [answers[transfer.id] for transfer in transfers]
 
     def place(self, transfers: Sequence[Transfer], source: Root) -> list[bool | Exception | None]:
-        """Rename to the final names; a temporary file that is gone was renamed before: only we know it."""
+        """Rename to the final names; one whose temporary name the remote does not know was renamed before."""
         del source
         way = self._way
         files = [Publication(self._begun(transfer), self._at(transfer.final)) for transfer in transfers]
@@ -251,6 +259,8 @@ class Bring:
             with self._remotes.borrow(self._remote) as remote:
                 answers = ask(remote)
                 faults = [answer for answer in answers if isinstance(answer, RemoteError)]
+                for fault in faults:  # the folder alone: an error outlives the erasure of a file's name
+                    fault.where = f"{self._remote}:{os.fsdecode(self._directory)}"
                 if len(faults) == len(answers):
                     raise faults[0]
         except RemoteError as error:
@@ -272,12 +282,25 @@ class Bring:
     ) -> bool | Exception | None:
         if isinstance(told, RemoteError):
             return told
-        if told.outcome == "taken":
-            # A remote may crash between the two halves of its rename, and then has the file under both names.
-            if not remote.holds(file.final, size=transfer.size, sha256=transfer.sha256):
-                return _taken()
-            only(remote.remove([file.temporary]))
-        return told.size == transfer.size if self._way.look else None
+        try:
+            return self._judged(remote, transfer, file, told)
+        except RemoteError as error:  # what was answered for the others must not be lost with this
+            return error
+
+    def _judged(
+        self, remote: Remote, transfer: Transfer, file: Publication, told: Published
+    ) -> bool | Exception | None:
+        is_whole = told.size == transfer.size
+        if told.outcome != "renamed":
+            ours = partial(remote.holds, file.final, size=transfer.size, sha256=transfer.sha256)
+            if told.outcome == "taken":
+                # A remote may crash between the two halves of its rename, and then has the file twice.
+                if not ours():
+                    return _taken()
+                only(remote.remove([file.temporary]))
+            elif told.size is not None and not (is_whole and ours() is not False):
+                return NotPlacedError("another file has its final name, and ours is not there")
+        return is_whole if self._way.look else None
 
     def _begun(self, transfer: Transfer) -> bytes:
         """The temporary path under which the transfer began, whatever is configured since."""

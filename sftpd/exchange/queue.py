@@ -10,7 +10,7 @@ from collections.abc import Callable
 import structlog
 
 from sftpd.clock import Clock
-from sftpd.errors import RefusedError, RemoteAwayError, RemoteError
+from sftpd.errors import NotPlacedError, RefusedError, RemoteAwayError, RemoteError
 from sftpd.exchange import turn_records
 from sftpd.exchange.bell import Bell
 from sftpd.exchange.claim import Claimed
@@ -256,7 +256,8 @@ class OutboundQueue:
     ) -> float | None:
         """Record a failed try; returns the seconds until the transfer's next turn, if it has one."""
         log.warning("delivery_failed", error=str(error))
-        if self._stopping:  # it may be we who hung up: that counts as no try
+        # While we stop it may be we who hung up: that counts as no try.
+        if self._stopping and not isinstance(error, NotPlacedError):
             return None
         return sender.postpone(due.id, error)
 

@@ -145,14 +145,16 @@ class Remote(Protocol):
     ) -> list[Published | RemoteError]:
         """Rename what was uploaded; may be repeated until there is an answer. `look`: ask for its size after.
 
+        The answer is NotPlacedError for a file that the server refused to rename and that was not renamed
+        before.
         Unless `replace`, what is at `final` stays; but a server whose own rename replaces still does so to a
         file that comes at that very moment. It is an error too where neither the file nor `folder`, in which
         it lay, is there: a volume may be missing.
         """
         ...
 
-    def holds(self, path: bytes, *, size: int, sha256: str) -> bool:
-        """Whether the file at `path` is known to have just this content; False where that cannot be told."""
+    def holds(self, path: bytes, *, size: int, sha256: str) -> bool | None:
+        """Whether the file at `path` has just this content; None where no more than its size can be told."""
         ...
 
     def size(self, path: bytes) -> int | None:

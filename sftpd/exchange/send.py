@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from sftpd.errors import RemoteAwayError, RemoteError
+from sftpd.errors import NotPlacedError, RemoteAwayError, RemoteError
 from sftpd.exchange import records, return_records
 from sftpd.exchange.archive import Sealed
 from sftpd.exchange.away import Away, Tools
@@ -98,15 +98,16 @@ class Sender:
         (transfer,) = records.look_up(self._ledger, [transfer_id])
         backoff, attempts = self.route.backoff, transfer.attempts + 1
         is_last = backoff.attempts is not None and attempts >= backoff.attempts
-        # In PLACING nothing is given up: the rename may have happened, and only asking again can tell.
-        if is_last and transfer.state is not TransferState.PLACING:
-            self._end(transfer, Outcome.GAVE_UP, str(error))
+        refused = (Outcome.REFUSED,) if isinstance(error, NotPlacedError) else ()
+        # In PLACING nothing else is given up: the rename may have happened, and only asking again can tell.
+        if is_last and (refused or transfer.state is not TransferState.PLACING):
+            self._end(transfer, Outcome.GAVE_UP, str(error), after=refused)
             return None
         wait = backoff.wait(attempts, random.random())
         values = {"attempts": attempts, "reason": str(error)}
         if not self.route.turns.strict:  # there its turn stays the next, however long it takes
             values["not_before"] = self._clock.now() + wait
-        if not self._step(transfer, Outcome.UNREACHABLE, **values):
+        if not self._step(transfer, *refused, Outcome.UNREACHABLE, **values):
             self._again(transfer)
             return None
         return wait.total_seconds()
@@ -371,13 +372,13 @@ class Sender:
 
         self._ledger.write(work)
 
-    def _end(self, transfer: Transfer, why: Outcome, reason: str) -> None:
+    def _end(self, transfer: Transfer, why: Outcome, reason: str, *, after: tuple[Outcome, ...] = ()) -> None:
         """Send a file no more, tell of that, and put it where such files go."""
         event, folder = _ENDS[why]
 
         def work(unit: Unit) -> None:
             values = {"folder": folder, "reason": reason, "rank": HERE, "not_before": unit.now}
-            if not _moved(unit, {transfer.id: values}, why):
+            if not _moved(unit, {transfer.id: values}, *after, why):
                 return  # cancelled meanwhile, which was told of
             private = transfer.private | {"reason": reason}
             unit.record(Event(event, transfer.link, transfer.public, private))

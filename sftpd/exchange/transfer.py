@@ -5,7 +5,8 @@ PLACING is the state around the one rename that makes a file visible: whoever fi
 crash can tell from where the file lies whether the rename has happened. RETURNING is the same around the
 rename that brings a file that was put aside back to its watched folder. RENAMED, TAKEN and SKIPPED are what a
 route makes of a name that is taken at the counterparty: another name, a failure, or nothing to do. Each comes
-only where it is certain that the file was not placed.
+only where it is certain that the file was not placed. So does REFUSED: the counterparty would not have the
+file at its place, and it is brought anew.
 """
 
 from enum import StrEnum
@@ -42,6 +43,7 @@ class Outcome(StrEnum):
     TAKEN = "taken"
     SKIPPED = "skipped"
     UNREACHABLE = "unreachable"
+    REFUSED = "refused"
     GAVE_UP = "gave_up"
     PLACED = "placed"
     PUT_AWAY = "put_away"
@@ -79,6 +81,7 @@ STEPS: dict[tuple[TransferState, Outcome], TransferState] = {
         )
     },
     (TransferState.PLACING, Outcome.UNREACHABLE): TransferState.PLACING,
+    (TransferState.PLACING, Outcome.REFUSED): TransferState.WAITING,
     (TransferState.PLACING, Outcome.BLOCKED): TransferState.QUARANTINING,
     (TransferState.PLACING, Outcome.GONE): TransferState.VANISHED,
     (TransferState.PLACING, Outcome.PLACED): TransferState.PLACED,

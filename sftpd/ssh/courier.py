@@ -127,8 +127,8 @@ class Work:
             case m.Upload(files=files):
                 with self._paced(message.rate, sum(file.size for file in files)):
                     return m.Uploaded(self._each(self._deliveries.upload, files, fds))
-            case m.Publish(files=renamed):
-                return m.Published(self._each(self._deliveries.publish, renamed, [message] * len(renamed)))
+            case m.Publish():
+                return m.Published(self._published(message))
             case m.Place(files=placed):
                 return m.Dealt(self._each(self._deliveries.place, placed, [message] * len(placed)))
             case m.AskContent():
@@ -159,6 +159,23 @@ class Work:
         works = [partial(work, file, other) for file, other in zip(files, besides, strict=True)]
         done = self._client.together(works)
         return tuple(_fault(told(one)) if isinstance(one, RemoteError) else one for one in done)
+
+    def _published(self, order: m.Publish) -> tuple[m.Placed | m.Refused | m.Fault, ...]:
+        """Rename files; a refusal is told also where the connection is lost then: it would not come again."""
+        known: dict[int, m.Placed | m.Refused] = {}
+
+        def publish(file: m.Renaming, number: int) -> m.Placed | m.Refused:
+            known[number] = self._deliveries.publish(file, order)
+            return known[number]
+
+        numbers = range(len(order.files))
+        try:
+            with errors_told():
+                return self._each(publish, order.files, numbers)
+        except RemoteError as error:
+            if not any(isinstance(one, m.Refused) for one in known.values()):
+                raise
+            return tuple(known.get(number, _fault(error)) for number in numbers)
 
     @contextlib.contextmanager
     def _paced(self, rate: int | None, size: int | None) -> Iterator[None]:

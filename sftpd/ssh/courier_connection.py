@@ -15,6 +15,7 @@ import structlog
 from sftpd.errors import (
     HostKeyError,
     MessageError,
+    NotPlacedError,
     ProcessError,
     RefusedError,
     RemoteError,
@@ -161,9 +162,19 @@ class Connection:
         wanted = tuple(m.Renaming(file.temporary, file.final) for file in files)
         told = self._call(m.Publish(wanted, folder, replace, look), m.Published)
         done = self._each(files, told.answers)
-        return [one if isinstance(one, RemoteError) else Published(one.outcome, one.size) for one in done]
+        return [self._published(one) for one in done]
 
-    def holds(self, path: bytes, *, size: int, sha256: str) -> bool:
+    def _published(self, told: msgspec.Struct | RemoteError) -> Published | RemoteError:
+        match told:
+            case RemoteError():
+                return told
+            case m.Refused(said=said):
+                what = f"it refuses to give the file its final name: {said}"
+                return NotPlacedError(what, where=self._name)
+        assert isinstance(told, m.Placed)
+        return Published(told.outcome, told.size)
+
+    def holds(self, path: bytes, *, size: int, sha256: str) -> bool | None:
         """As Remote says."""
         order = m.AskContent(path, size, sha256)
         return self._call(order, m.Content, patience=_TRANSFER_PATIENCE).same

@@ -2,7 +2,6 @@
 
 import contextlib
 import os
-from typing import Literal
 
 from sftpd.errors import RemoteError
 from sftpd.exchange.remote import Outcome
@@ -13,7 +12,7 @@ from sftpd.ssh import courier_messages as m
 from sftpd.ssh.courier_filling import filling
 from sftpd.ssh.courier_hashing import beside
 from sftpd.ssh.courier_proof import Known, Ranges, is_same, prove
-from sftpd.ssh.courier_replies import StatusReply
+from sftpd.ssh.courier_replies import FINAL, StatusReply, told
 from sftpd.ssh.courier_sftp import CHUNK, POSIX_RENAME, Client
 
 RESUMED_FROM = 1 << 20
@@ -42,14 +41,20 @@ class Deliveries:
             raise RemoteError(f"{order.size} bytes were sent, the server has {size}")
         return m.Arrived(prove(self._client, order.path, sent, self._handling))
 
-    def publish(self, file: m.Renaming, order: m.Publish) -> m.Placed:
-        """Rename a temporary file into place, once: one that is gone was renamed before."""
+    def publish(self, file: m.Renaming, order: m.Publish) -> m.Placed | m.Refused:
+        """Rename a temporary file into place, once: one that the server has not got was renamed before."""
         outcome: Outcome = "renamed"
         if file.temporary != file.final:
-            outcome = self._replacing(file) if order.replace else self._if_free(file)
+            try:
+                outcome = self._renamed(file, order)
+            except StatusReply as refusal:
+                before = self._known_before(file, order, refusal.status)
+                if before is None:
+                    return m.Refused(refusal.what)
+                outcome = before
         if outcome == "gone":
             self._require_folder(order.folder)
-            if self._client.size(file.temporary) is not None:
+            if self._size(file.temporary) is not None:
                 raise RemoteError("the folder was away for a moment, and the file with it")
         return m.Placed(outcome, self._client.size(file.final) if order.look else None)
 
@@ -73,18 +78,18 @@ class Deliveries:
             client.rename(old, new)
         except StatusReply as reply:
             # SFTP 3 has no code for "it exists": look, and only then make room
-            if reply.status is not Status.FAILURE or client.size(new) is None or client.size(old) is None:
+            if reply.status is not Status.FAILURE or self._size(new) is None or self._size(old) is None:
                 raise
             client.remove(new)
             client.rename(old, new)
 
-    def holds(self, order: m.AskContent) -> bool:
-        """Whether a file is known to have this content."""
+    def holds(self, order: m.AskContent) -> bool | None:
+        """Whether a file has this content; None where no more than its size can be told."""
         client, handling = self._client, self._handling
         if client.size(order.path) != order.size:
             return False
         known, limit = Known(order.size, order.sha256), max(handling.confirm_limit, handling.resume_limit)
-        return is_same(client, order.path, known, ask=handling.check_file, read_limit=limit) is True
+        return is_same(client, order.path, known, ask=handling.check_file, read_limit=limit)
 
     def _proven_part(self, order: m.Sending, fd: int) -> Ranges:
         """What of the file is at the remote already and is proven to be its beginning."""
@@ -152,27 +157,41 @@ class Deliveries:
                 with contextlib.suppress(StatusReply):
                     self._client.make_directory(parent)
 
-    def _replacing(self, order: m.Renaming) -> Literal["renamed", "gone"]:
-        try:
-            self.rename(order.temporary, order.final)
-        except StatusReply:
-            if self._client.size(order.temporary) is not None:
-                raise
-            return "gone"
+    def _renamed(self, file: m.Renaming, order: m.Publish) -> Outcome:
+        """Rename a file, unless it must not replace another. Raises StatusReply where that is refused.
+
+        Where it must not we look first, for some servers' rename replaces; a file that comes in between is
+        lost there.
+        """
+        if order.replace:
+            self.rename(file.temporary, file.final)
+        elif self._size(file.final) is None:
+            self._client.rename(file.temporary, file.final)
+        else:
+            return "gone" if self._size(file.temporary) is None else "taken"
         return "renamed"
 
-    def _if_free(self, order: m.Renaming) -> Outcome:
-        """Look first, for some servers' rename replaces; a file that comes in between is lost there."""
-        client = self._client
-        if client.size(order.final) is None:
-            try:
-                client.rename(order.temporary, order.final)
-            except StatusReply:
-                if client.size(order.temporary) is not None and client.size(order.final) is None:
-                    raise
-            else:
-                return "renamed"
-        return "gone" if client.size(order.temporary) is None else "taken"
+    def _known_before(self, file: m.Renaming, order: m.Publish, status: Status) -> Outcome | None:
+        """What had become of a file before its rename was refused; None: nothing, so that it is not placed.
+
+        That there is none of its temporary name says that it was renamed by a try whose answer was lost. A
+        gate at the server may have removed it as well; so that must be what the server says of the rename,
+        or, where its answer is one for many things, a file must be seen at the final name.
+        """
+        if status in FINAL:
+            return None
+        if self._size(file.temporary) is not None:
+            return "taken" if not order.replace and self._size(file.final) is not None else None
+        if status is Status.NO_SUCH_FILE or (order.look and self._size(file.final) is not None):
+            return "gone"
+        return None
+
+    def _size(self, path: bytes) -> int | None:
+        """The size of what is at `path`. Raises RemoteError for a refusal, which is none of a rename."""
+        try:
+            return self._client.size(path)
+        except StatusReply as reply:
+            raise told(reply) from reply
 
     def _require_folder(self, folder: bytes) -> None:
         try:

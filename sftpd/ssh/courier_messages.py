@@ -167,10 +167,16 @@ class Placed(msgspec.Struct, frozen=True, array_like=True, tag="placed"):
     size: Size | None
 
 
+class Refused(msgspec.Struct, frozen=True, array_like=True, tag="refused"):
+    """The server refused the rename with these words, and none before it has happened."""
+
+    said: Text
+
+
 class Published(Message, frozen=True):
     """What became of each."""
 
-    answers: Annotated[tuple[Placed | Fault, ...], Some]
+    answers: Annotated[tuple[Placed | Refused | Fault, ...], Some]
 
 
 class AskContent(Message, frozen=True):
@@ -182,9 +188,9 @@ class AskContent(Message, frozen=True):
 
 
 class Content(Message, frozen=True):
-    """Whether the file is known to have that content."""
+    """Whether the file has that content, None where that cannot be told."""
 
-    same: bool
+    same: bool | None
 
 
 class AskSize(Message, frozen=True):

@@ -15,7 +15,8 @@ from sftpd.ssh.courier_answers import Answer
 
 _TEXT_LIMIT = 200
 _STATUSES = {status.value: status for status in Status}
-_FINAL = (Status.PERMISSION_DENIED, Status.OP_UNSUPPORTED)
+FINAL = (Status.PERMISSION_DENIED, Status.OP_UNSUPPORTED)
+"""What a server does not answer because something is not there, and will answer again."""
 
 
 class Reply(IntEnum):
@@ -57,7 +58,7 @@ def told(error: RemoteError) -> RemoteError:
     """An error as the monitor is told of it: RemoteRefusedError for a status that will not change."""
     if not isinstance(error, StatusReply):
         return error
-    return (RemoteRefusedError if error.status in _FINAL else RemoteError)(error.what)
+    return (RemoteRefusedError if error.status in FINAL else RemoteError)(error.what)
 
 
 def described(answer: Answer) -> Attributes:

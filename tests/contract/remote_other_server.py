@@ -13,11 +13,14 @@ CONTENT = bytes(range(256)) * 1000
 SHORT = 1000
 LISTED = (b"fine.csv", b"../evil", b"..", b"a\0b", b"", b"x" * 256)
 MTIME = 1_600_000_000
+RENAMES = {"/denied": paramiko.SFTP_PERMISSION_DENIED, "/failing": paramiko.SFTP_FAILURE}
+"""What a rename of these, which are not there, is answered with."""
 
 
 class Login(paramiko.ServerInterface):
-    def __init__(self, interactive):
+    def __init__(self, interactive, transport):
         self.interactive = interactive
+        self.transport = transport
 
     def get_allowed_auths(self, username):
         return "keyboard-interactive" if self.interactive else "password"
@@ -41,13 +44,21 @@ class Login(paramiko.ServerInterface):
 
 
 class Files(paramiko.SFTPServerInterface):
-    """One file, /content, that is read in short pieces; a listing of whatever names."""
+    """One file, /content, that is read in short pieces; a listing of whatever names; no rename succeeds."""
+
+    def __init__(self, login):
+        self.login = login
 
     def open(self, path, flags, attr):
         return ShortReads() if path == "/content" else paramiko.SFTP_NO_SUCH_FILE
 
     def stat(self, path):
-        return paramiko.SFTP_NO_SUCH_FILE
+        return ShortReads().stat() if path in ("/", "/content") else paramiko.SFTP_NO_SUCH_FILE
+
+    def rename(self, oldpath, newpath):
+        if oldpath == "/cut":
+            self.login.transport.close()
+        return RENAMES.get(oldpath, paramiko.SFTP_NO_SUCH_FILE)
 
     def list_folder(self, path):
         return [RawName(name) for name in LISTED]
@@ -86,7 +97,7 @@ def other_server(tmp_path, host_key, *, interactive=False):
             transport.add_server_key(host_key)
             transport.set_subsystem_handler("sftp", paramiko.SFTPServer, Files)
             with contextlib.suppress(paramiko.SSHException, EOFError):
-                transport.start_server(server=Login(interactive))
+                transport.start_server(server=Login(interactive, transport))
 
     listener = socket.create_server(("127.0.0.1", free_port()))
     thread = threading.Thread(target=serve)

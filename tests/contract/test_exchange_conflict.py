@@ -9,6 +9,7 @@ from receipt_scene import ReceiptScene
 from waiting import until
 
 from sftpd.erasure import traces
+from sftpd.errors import RemoteError
 from sftpd.ledger import tables
 from sftpd.link.model import PARTS
 
@@ -238,6 +239,25 @@ def test_a_folder_that_is_not_there_does_not_make_a_file_look_delivered(tmp_path
         away.rename(out)
         scene.run_queue()
         assert contents(out) == {"report.csv": OURS}
+        assert scene.events() == {"transfer.delivered": 1}
+
+
+@pytest.mark.parametrize("theirs", [THEIRS, OURS.upper()], ids=["another size", "the same size"])
+def test_a_file_that_is_gone_was_not_placed_where_another_has_its_name(tmp_path, theirs):
+    with Scene(tmp_path) as scene:
+        publish, out = scene.remote.publish, scene.remote.folder / "out"
+
+        def lose(*args, **options):
+            scene.remote.publish = publish
+            (part,) = out.iterdir()
+            part.rename(out / "report.csv")
+            (out / "report.csv").write_bytes(theirs)
+            raise RemoteError("connection lost")
+
+        scene.remote.publish = lose
+        deliver(scene, "remote", "report.csv")
+        assert contents(out) == {"report.csv": OURS}
+        assert scene.remote.calls["upload"] == 2
         assert scene.events() == {"transfer.delivered": 1}
 
 

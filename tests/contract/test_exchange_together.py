@@ -8,7 +8,7 @@ from exchange_doubles import ShellCommands
 from exchange_scene import PATIENCE, Scene, contents, crash_at_every_step, quick_folder
 from waiting import until
 
-from sftpd.errors import RemoteAwayError, RemoteError, RemoteRefusedError
+from sftpd.errors import NotPlacedError, RemoteAwayError, RemoteError, RemoteRefusedError
 from sftpd.exchange import claim as claim_module
 from sftpd.exchange.away import Tools
 from sftpd.exchange.circuit import Phase
@@ -97,6 +97,23 @@ def test_one_that_is_refused_costs_no_other(scene):
     assert contents(place(scene.folder, "remote")) == whole("003.csv", count=10)
     assert sorted(contents(scene.folders.failed)) == ["003.csv", "003.csv.reason.txt"]
     assert attempts(scene) == [*[0] * 3, 1, *[0] * 6]
+
+
+def test_what_is_known_of_one_is_not_lost_with_what_another_is_asked(tmp_path):
+    with Scene(tmp_path, conflict="fail") as scene:
+        scene.remote.faults["publish"] = [NotPlacedError("it refuses")]
+        scene.remote.faults["holds"] = [RemoteError("connection lost")]
+        publish = scene.remote.publish
+
+        def take_a_name(*args, **options):
+            (place(tmp_path, "remote") / "001.csv").write_bytes(b"theirs")
+            return publish(*args, **options)
+
+        scene.remote.publish = take_a_name
+        ids = claim(scene, 2)
+        failed = scene.senders["remote"].advance(*ids)
+        assert isinstance(failed[ids[0]], NotPlacedError)
+        assert scene.remote.together["publish"] == [2]
 
 
 def test_they_keep_the_order_of_their_offers(scene):

@@ -10,7 +10,7 @@ from exchange_doubles import LocalRemote
 from remote_scene import NAME, LocalFile, login_at, remotes_for
 from remote_servers import SERVERS, Relay, Server
 
-from sftpd.errors import RemoteError
+from sftpd.errors import NotPlacedError, RemoteError
 from sftpd.exchange.remote import Publication, Upload, only
 from sftpd.link.model import Handling
 from sftpd.process.pool import Children
@@ -134,6 +134,18 @@ def test_a_file_that_was_taken_away_is_gone_and_not_seen(remote, tmp_path):
     publish(server, connection, "final.csv")
     only(connection.remove([server.at("final.csv")]))
     assert publish(server, connection, "final.csv") == ("gone", None)
+
+
+@REAL
+@pytest.mark.parametrize("posix_rename", [True, False])
+def test_a_folder_in_the_way_is_a_refusal_and_the_file_is_still_there(server, borrow, tmp_path, posix_rename):
+    (server.places[-1] / "final.csv" / "a").mkdir(parents=True)
+    with borrow(server, posix_rename=posix_rename) as connection:
+        uploaded(server, connection, tmp_path)
+        for _ in range(2):
+            with pytest.raises(NotPlacedError, match="its final name"):
+                publish(server, connection, "final.csv")
+    assert server.content(PART) == b"ours"
 
 
 @EVERY

@@ -12,8 +12,8 @@ from remote_scene import NAME, couriers, download, listed, login_at, remotes_for
 from sshd import make_key
 from structlog.testing import capture_logs
 
-from sftpd.errors import RemoteError, RemoteRefusedError
-from sftpd.exchange.remote import Look, RemoteFile
+from sftpd.errors import NotPlacedError, RemoteError, RemoteRefusedError
+from sftpd.exchange.remote import Look, Publication, RemoteFile
 from sftpd.process.pool import Children
 from sftpd.ssh import courier
 from sftpd.ssh.courier_connection import RemoteLogin
@@ -76,6 +76,57 @@ def test_a_listing_brings_no_name_that_is_a_path_and_says_how_many(borrow):
         listing = remote.look(b"/", Look())
     assert [*listing.files] == [RemoteFile(b"fine.csv", len(CONTENT), MTIME)]
     assert listing.left_out == 4
+
+
+def published(remote, *files, **options):
+    wanted = [Publication(*file) for file in files]
+    return remote.publish(wanted, folder=b"/", **{"replace": True, "look": True, **options})
+
+
+@pytest.mark.parametrize(
+    ("temporary", "final", "known"),
+    [
+        (b"/unknown", b"/nothing", ("gone", None)),
+        (b"/unknown", b"/content", ("gone", len(CONTENT))),
+        (b"/failing", b"/content", ("gone", len(CONTENT))),
+        (b"/failing", b"/nothing", None),
+        (b"/denied", b"/content", None),
+        (b"/denied", b"/nothing", None),
+    ],
+)
+def test_what_is_gone_was_renamed_before_only_if_the_server_does_not_know_it_or_it_is_seen(
+    borrow, temporary, final, known
+):
+    with borrow() as remote:
+        (answer,) = published(remote, (temporary, final))
+        assert remote.size(b"/nothing") is None
+    if known is None:
+        assert isinstance(answer, NotPlacedError)
+        assert "its final name" in str(answer)
+    else:
+        assert answer == known
+
+
+@pytest.mark.parametrize("final", [b"/nothing", b"/content"])
+def test_what_is_gone_and_must_replace_nothing_was_renamed_before_only_if_it_may_be(borrow, final):
+    with borrow() as remote:
+        failing, unknown = published(remote, (b"/failing", final), (b"/unknown", final), replace=False)
+    assert unknown.outcome == "gone"
+    assert isinstance(failing, NotPlacedError) if final == b"/nothing" else failing == unknown
+
+
+def test_where_nobody_may_look_a_failure_does_not_show_a_rename(borrow):
+    with borrow() as remote:
+        failing, unknown = published(remote, (b"/failing", b"/content"), (b"/unknown", b"/x"), look=False)
+    assert isinstance(failing, NotPlacedError)
+    assert unknown == ("gone", None)
+
+
+def test_a_refusal_is_told_even_if_the_connection_is_lost_with_the_next_answer(borrow):
+    with borrow() as remote:
+        denied, lost = published(remote, (b"/denied", b"/x"), (b"/cut", b"/y"))
+    assert isinstance(denied, NotPlacedError)
+    assert "connection is lost" in str(lost)
 
 
 def test_a_courier_that_asks_for_other_signatures_gets_none(children, tmp_path, host_key, monkeypatch):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from daemon import Daemon, eventually
-from traffic_scene import states, with_sftpd
+from traffic_scene import names, states, with_sftpd
 
 BIG = os.urandom((5 << 20) + 1)
 
@@ -21,7 +21,7 @@ def partner(tmp_path: Path) -> Iterator[Daemon]:
 @pytest.fixture
 def ours(tmp_path: Path, partner: Daemon) -> Iterator[Daemon]:
     made = Daemon(tmp_path / "ours")
-    with_sftpd(made, partner)
+    with_sftpd(made, partner, "attempts = 3")
     yield made
     made.kill()
 
@@ -48,3 +48,23 @@ def test_files_of_every_size_are_proven_by_their_hash(ours: Daemon, partner: Dae
 def test_a_partner_that_tells_no_hash_gets_its_files_all_the_same(ours: Daemon, partner: Daemon) -> None:
     partner.configure_link("[account]", 'deny = ["check-file-name"]')
     assert sorted(deliver(ours, partner, {"big": BIG, "small": b"small"})) == ["sha256", "size"]
+
+
+def test_what_the_gate_there_rejects_is_sent_again_and_never_counts_as_delivered(
+    ours: Daemon, partner: Daemon
+) -> None:
+    partner.configure_link("policy", 'types = ["csv"]')
+    for name in ("a.csv", "b.txt", "c.csv"):
+        (ours.outbound / name).write_bytes(b"a;b\n1;2\n")
+    partner.start()
+    ours.start()
+    eventually(lambda: states(ours) == {"done": 2, "failed": 1}, ours)
+    ours.stop()
+    assert names(partner.inbound) == ["a.csv", "c.csv"]
+    assert len(ours.events_of("transfer.delivered")) == 2
+    assert "not_seen_at_its_place" not in ours.log
+    assert [event["data"]["ruling"] for event in partner.events_of("transfer.blocked")] == ["reject"] * 3
+    assert names(ours.failed) == ["b.txt", "b.txt.reason.txt"]
+    reason = (ours.failed / "b.txt.reason.txt").read_text()
+    assert "partner:/upload/: " in reason
+    assert "PERMISSION_DENIED" in reason
