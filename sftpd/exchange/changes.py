@@ -4,6 +4,7 @@ Recovery ends what was intended and not finished: it removes, and takes back a r
 """
 
 import errno
+import stat
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
@@ -107,13 +108,14 @@ class Changes:
     def set_attributes(
         self, at: Published, private: Mapping[str, str], *, mode: int | None, times: tuple[int, int] | None
     ) -> None:
-        """Set permission bits, and access and modification time in nanoseconds.
+        """Set permission bits, but for our own, and access and modification time in nanoseconds.
 
         The ledger goes on knowing the file by its new time: a partner that sets it evades no retention.
         """
         event = Event("file.attributes_set", self._link, {"folder": at.folder}, private)
         with self._places.alone(at.folder, at.parts):
-            seen = snapshot(at.root.stat(at.parts))
+            status = at.root.stat(at.parts)
+            seen = snapshot(status)
             then = seen if times is None else msgspec.structs.replace(seen, mtime_ns=times[1])
 
             def work(unit: Unit) -> None:
@@ -123,7 +125,7 @@ class Changes:
 
             self._ledger.write(work)
             if mode is not None:
-                at.root.chmod(at.parts, mode)
+                at.root.chmod(at.parts, mode | (0o700 if stat.S_ISDIR(status.st_mode) else 0o600))
             if times is not None:
                 at.root.utime(at.parts, times)
             durable.sync_attributes(at.root, at.parts)

@@ -1,5 +1,6 @@
 """Answers each SFTP request of a session: one permission check, one operation on the view, one reply."""
 
+import contextlib
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -119,13 +120,17 @@ class Handler:
         return any(isinstance(opened, Upload) for opened in tuple(self._opened.values()))
 
     def end(self) -> None:
-        """Close what the client left open: uploads stay parts, and nothing is published."""
-        for opened in self._opened.values():
-            if isinstance(opened, Listing):
-                opened.close()
-            else:
-                self._view.abandon(opened)
-        self._opened.clear()
+        """Close what the client left open: uploads stay parts, and nothing is published.
+
+        Each is closed whatever another raises. Raises ProcessError when the monitor is gone.
+        """
+        with contextlib.ExitStack() as closing:
+            for opened in self._opened.values():
+                if isinstance(opened, Listing):
+                    closing.callback(opened.close)
+                else:
+                    closing.callback(self._view.abandon, opened)
+            self._opened.clear()
 
     def _go_on_writing(self, part: Continued) -> bytes:
         writing = self._writing

@@ -123,10 +123,11 @@ class Session:
         try:
             self._transport.run()
         finally:
-            for channel in tuple(self._channels.values()):
-                channel.closed()
-            self._report_fault()
-            self._transport.close()
+            with contextlib.ExitStack() as closing:  # done whatever the one before has raised, the last first
+                closing.callback(self._transport.close)
+                closing.callback(self._report_fault)
+                for channel in self._channels.values():
+                    closing.callback(channel.closed)
 
     def _sign(self, data: bytes, algorithm: str) -> bytes:
         return self._monitor.call(Sign(data, algorithm), Signature).blob
@@ -170,8 +171,10 @@ class Session:
             _log.warning("protocol_error", error=str(error))
         self._transport.wire.detach(channel.get_id())
         self._active_at = self._channels.pop(channel.get_id()).active_at
-        handler.end()
-        view.close()
+        try:
+            handler.end()
+        finally:
+            view.close()
         # Without an exit status clients such as `scp -s` report failure.
         with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
             channel.send_exit_status(0)

@@ -313,3 +313,10 @@ def test_whose_account_is_taken_out_at_its_login_is_denied(scene):
     assert isinstance(answer, messages.Denied)
     assert guard.partner is None
     assert scene.events()["session.refused"] == 1
+
+
+@pytest.mark.parametrize(("name", "mode"), [("report.csv", 0o601), ("folder", 0o701)])
+def test_modes_leave_the_service_its_own_access(scene, name, mode):
+    scene.partner.make_directory(path("/upload/folder"))
+    scene.partner.set_attributes(path(f"/upload/{name}"), mode=0o001, atime=None, mtime=None)
+    assert (scene.folders.inbound / name).stat().st_mode & 0o777 == mode

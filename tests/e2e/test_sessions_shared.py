@@ -84,6 +84,48 @@ def test_a_session_that_is_ended_takes_no_other_along(daemon: Daemon) -> None:
         ended.listdir("/upload")
 
 
+def test_a_session_that_is_ended_leaves_no_descriptor_and_no_lock_behind(daemon: Daemon) -> None:
+    without = daemon.link_config.read_text()
+    daemon.add_account("other", f'keys = ["file:{daemon.key}.pub"]')
+    daemon.reload()
+    with daemon.sftp() as stays:
+        stays.listdir("/upload")
+        host, before = daemon.sessions, opened(daemon)
+        with (
+            contextlib.suppress(EOFError, OSError, paramiko.SSHException),
+            daemon.connected("other") as transport,
+        ):
+            clients = [paramiko.SFTPClient.from_transport(transport) for _ in range(2)]
+            files = [
+                client.open(f"/upload/{c}{n}", "wb") for c, client in enumerate(clients) for n in range(2)
+            ]
+            for file in files:
+                file.write(b"half")
+                file.flush()
+            account = daemon.link_config.read_text()
+            daemon.link_config.write_text(without)
+            daemon.reload()
+            eventually(lambda: len(daemon.events_of("session.closed")) == 1, daemon)
+        assert daemon.sessions == host
+        eventually(lambda: opened(daemon) == before, daemon)
+        daemon.link_config.write_text(account)
+        daemon.reload()
+        with daemon.sftp("other") as again:
+            for name in ("00", "01", "10", "11"):
+                with again.open(f"/upload/{name}", "ab") as part:
+                    part.write(b" whole")
+                assert (daemon.inbound / name).read_bytes() == b"half whole"
+
+
+def opened(daemon: Daemon) -> list[str]:
+    """What its only process of sessions has open of the link's folders."""
+    found = []
+    for fd in Path(f"/proc/{daemon.sessions[0]}/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found.append(os.readlink(fd))
+    return sorted(path for path in found if path.startswith(str(daemon.link)))
+
+
 def test_an_upload_under_way_is_finished_before_the_daemon_stops(daemon: Daemon) -> None:
     with (
         contextlib.suppress(EOFError, OSError, paramiko.SSHException),
