@@ -97,7 +97,7 @@ def _ordering(verb: str) -> Callable[..., None]:
 
 
 _ORDERS = {
-    "retry": "Send the file of a failed transfer again, from `failed/`.",
+    "retry": "Send a file again that was put aside, from `failed/` or `quarantine/`.",
     "resend": "Send a delivered file again, from `sent/`, as another transfer.",
     "cancel": "End a transfer that waits; its file goes to `failed/`.",
 }

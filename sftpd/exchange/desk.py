@@ -5,7 +5,9 @@ Each is one decision in the ledger, with its event; the queue carries it out, no
 
 import hashlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
@@ -29,6 +31,15 @@ from sftpd.names import TransferId, new_id
 
 _CHUNK = 1 << 20
 
+_POSSIBLE: Mapping[str, tuple[TransferState, ...]] = MappingProxyType(
+    {
+        "cancel": (TransferState.SENDING, TransferState.WAITING),
+        "retry": (TransferState.FAILED, TransferState.QUARANTINED),
+        "resend": (TransferState.DONE,),
+    }
+)
+"""From which states an outbound transfer can take each step."""
+
 
 @dataclass(frozen=True, slots=True)
 class Order:
@@ -46,6 +57,11 @@ class TransferDesk:
         self._clock = clock
         self._held = held
 
+    def require(self, step: str, transfer_id: TransferId) -> Transfer:
+        """The transfer, if it can take that step where it stands. Raises NotFoundError, RefusedError."""
+        with self._ledger.read() as conn:
+            return _require(conn, transfer_id, step)
+
     def cancel(self, transfer_id: TransferId, order: Order) -> None:
         """End a transfer that waits: its file goes to `failed/` with the reason.
 
@@ -54,9 +70,7 @@ class TransferDesk:
         reason = f"cancelled by {order.by}: {order.reason}"
 
         def work(unit: Unit) -> None:
-            transfer = _require_outbound(
-                unit.conn, transfer_id, "cancel", TransferState.SENDING, TransferState.WAITING
-            )
+            transfer = _require(unit.conn, transfer_id, "cancel")
             turn = {"rank": HERE, "not_before": unit.now}
             records.move(unit, transfer_id, Outcome.CANCELLED, reason=reason, **turn)
             _record(unit, "transfer.cancelled", transfer, order)
@@ -64,13 +78,14 @@ class TransferDesk:
         self._ledger.write(work)
 
     def retry(self, transfer_id: TransferId, order: Order) -> None:
-        """Send the file of a failed transfer again, from `failed/`, or from where it stayed if it goes back.
+        """Send a file again that was put aside, from there, or from where it stayed if it goes back.
 
-        Raises NotFoundError, and RefusedError for one that has not failed or whose file may not be moved.
+        The gates look at it again. Raises NotFoundError, and RefusedError for one that was not put aside or
+        may not be moved.
         """
 
         def work(unit: Unit) -> None:
-            transfer = _require_outbound(unit.conn, transfer_id, "retry", TransferState.FAILED)
+            transfer = _require(unit.conn, transfer_id, "retry")
             if not returning.is_under_way(unit.conn, transfer_id):
                 self._take_out(unit, transfer)
             turn = {"rank": HERE, "not_before": unit.now, "attempts": 0, "reason": None}
@@ -80,9 +95,10 @@ class TransferDesk:
         self._ledger.write(work)
 
     def _take_out(self, unit: Unit, transfer: Transfer) -> None:
-        """Let the file of a failed transfer go from `failed/`."""
-        place = _require_kept(unit.conn, transfer, "failed")
-        held = self._held(transfer.link, "failed", place, unit.conn)
+        """Let the file of a transfer go from `failed/` or `quarantine/`."""
+        folder = "failed" if transfer.state is TransferState.FAILED else "quarantine"
+        place = _require_kept(unit.conn, transfer, folder)
+        held = self._held(transfer.link, folder, place, unit.conn)
         if held is not None:
             raise RefusedError(
                 f"its file is held: {held}", reason="LEGAL_HOLD", where=f"transfer {transfer.id}"
@@ -96,7 +112,7 @@ class TransferDesk:
         it was.
         """
         with self._ledger.read() as conn:
-            transfer = _require_outbound(conn, transfer_id, "resend", TransferState.DONE)
+            transfer = _require(conn, transfer_id, "resend")
             _require_kept(conn, transfer, "sent")
         fresh = TransferId(new_id(self._clock.now()))
         copy = (fresh.encode(),)
@@ -127,10 +143,9 @@ def _record(
     unit.record(Event(type, transfer.link, transfer.public | (also or {}), private))
 
 
-def _require_outbound(
-    conn: sa.Connection, transfer_id: TransferId, step: str, *states: TransferState
-) -> Transfer:
-    """The transfer, if it is outbound and in one of `states`."""
+def _require(conn: sa.Connection, transfer_id: TransferId, step: str) -> Transfer:
+    """The transfer, if it is outbound and can take the step where it stands."""
+    states = _POSSIBLE[step]
     transfer = records.get(conn, transfer_id)
     if transfer.direction != "outbound" or transfer.state not in states:
         raise RefusedError(

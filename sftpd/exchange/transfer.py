@@ -58,6 +58,7 @@ STEPS: dict[tuple[TransferState, Outcome], TransferState] = {
     (TransferState.SCREENING, Outcome.BLOCKED): TransferState.QUARANTINING,
     (TransferState.SCREENING, Outcome.RESENT): TransferState.RETURNING,
     (TransferState.FAILED, Outcome.RETRIED): TransferState.RETURNING,
+    (TransferState.QUARANTINED, Outcome.RETRIED): TransferState.RETURNING,
     (TransferState.RETURNING, Outcome.ACCEPTED): TransferState.SENDING,
     (TransferState.RETURNING, Outcome.BLOCKED): TransferState.QUARANTINING,
     (TransferState.RETURNING, Outcome.GONE): TransferState.VANISHED,
@@ -100,7 +101,7 @@ FINAL = frozenset(
         TransferState.VANISHED,
     }
 )
-"""States that nothing leads out of, but an operator who has a failed file sent again."""
+"""States that nothing leads out of, but an operator who has a file that was put aside sent again."""
 
 
 def step(state: TransferState, *outcomes: Outcome) -> TransferState:

@@ -41,6 +41,13 @@ def failed(scene, name="report.csv"):
     return send(scene, name)
 
 
+def held_back(scene, name="report.csv"):
+    scene.hook("pre-send", "exit 20")
+    transfer = send(scene, name)
+    scene.hook("pre-send", "exit 0")
+    return transfer
+
+
 def obey(scene, order):
     """Give an order while the queue is at work, and have it carried out."""
     result = order()
@@ -87,6 +94,19 @@ def test_a_retried_file_is_screened_again(scene):
     assert scene.states() == ["quarantined"]
 
 
+def test_a_file_that_a_gate_held_back_goes_again_once_the_gates_accept_it(scene):
+    transfer = held_back(scene)
+    scene.hook("pre-send", "echo still not; exit 20")
+    obey(scene, lambda: desk(scene).retry(transfer.id, ORDER))
+    assert scene.transfers()[0].reason == "still not"
+    assert (scene.states(), scene.received()) == (["quarantined"], [("quarantine", "report.csv")])
+    scene.hook("pre-send", "exit 0")
+    obey(scene, lambda: desk(scene).retry(transfer.id, ORDER))
+    assert (at_remote(scene), contents(scene.folders.quarantine)) == ({"report.csv": CONTENT}, {})
+    assert (scene.states(), scene.received()) == (["done"], [("sent", "report.csv")])
+    assert scene.events() == {"transfer.blocked": 2, "transfer.retried": 2, "transfer.delivered": 1}
+
+
 def test_a_retried_file_waits_for_its_name_to_be_free(scene):
     transfer = failed(scene)
     in_the_way = scene.outbound / "report.csv"
@@ -123,11 +143,12 @@ def give(scene, order, transfer_id):
     return getattr(desk(scene), order)(transfer_id, ORDER)
 
 
-def test_a_file_that_is_held_stays_in_failed(scene):
-    transfer = failed(scene)
+@pytest.mark.parametrize("put_aside", [failed, held_back])
+def test_a_file_that_is_held_stays_where_it_was_put_aside(scene, put_aside):
+    transfer = put_aside(scene)
     with pytest.raises(RefusedError, match="held: court"):
         desk(scene, held="court").retry(transfer.id, ORDER)
-    assert "report.csv" in contents(scene.folders.failed)
+    assert "report.csv" in contents(scene.folders.failed) | contents(scene.folders.quarantine)
 
 
 def test_a_delivered_file_goes_again_as_another_transfer(scene):
@@ -234,10 +255,11 @@ def try_to_cancel(scene, transfer_id, answers):
         answers.append(True)
 
 
-def test_a_retry_is_neither_lost_nor_doubled_wherever_it_is_cut_off(tmp_path, monkeypatch):
+@pytest.mark.parametrize(("put_aside", "state"), [(failed, "failed"), (held_back, "quarantined")])
+def test_a_retry_is_neither_lost_nor_doubled_wherever_it_is_cut_off(tmp_path, monkeypatch, put_aside, state):
     def act(scene):
         fuse, scene.fuse.at = scene.fuse.at, None
-        transfer = failed(scene)
+        transfer = put_aside(scene)
         scene.queue.stop()
         scene.fuse.at = None if fuse is None else scene.fuse.steps + fuse
         desk(scene).retry(transfer.id, ORDER)
@@ -249,12 +271,13 @@ def test_a_retry_is_neither_lost_nor_doubled_wherever_it_is_cut_off(tmp_path, mo
             if scene.events()["transfer.retried"]:
                 assert at_remote(scene) == {"report.csv": CONTENT}
                 assert scene.states() == ["done"]
-                assert contents(scene.folders.failed) == {}
+                assert contents(scene.folders.failed) == contents(scene.folders.quarantine) == {}
                 assert scene.events()["transfer.delivered"] == 1
             else:
                 assert crashed
-                assert scene.states() == ["failed"]
-                assert contents(scene.folders.failed)["report.csv"] == CONTENT
+                assert scene.states() == [state]
+                aside = contents(scene.folders.failed) | contents(scene.folders.quarantine)
+                assert aside["report.csv"] == CONTENT
 
     assert crash_at_every_step(tmp_path, monkeypatch, act, check, attempts=2) >= 12
 

@@ -12,7 +12,6 @@ from sftpd.exchange.halts import Halt, Subject
 from sftpd.exchange.places import Places
 from sftpd.exchange.records import Transfer
 from sftpd.ledger import tables
-from sftpd.names import TransferId
 
 _LATEST = 100
 
@@ -43,15 +42,19 @@ def _transfer_cancel(instance: Instance, arguments: Arguments) -> dict[str, Any]
 
 
 def _transfer_retry(instance: Instance, arguments: Arguments) -> dict[str, Any]:
-    _require_route_of(instance, arguments["id"])
-    _desk(instance).retry(arguments["id"], _order(arguments))
+    desk = _desk(instance)
+    transfer = desk.require("retry", arguments["id"])
+    _require_route(instance, transfer.link, transfer.route)
+    desk.retry(arguments["id"], _order(arguments))
     return _transfer_show(instance, arguments)
 
 
 def _transfer_resend(instance: Instance, arguments: Arguments) -> dict[str, Any]:
-    link = _require_route_of(instance, arguments["id"])
-    with Places(instance.register.get(link).folders, instance.turns) as places:
-        fresh = _desk(instance).resend(arguments["id"], places, _order(arguments))
+    desk = _desk(instance)
+    transfer = desk.require("resend", arguments["id"])
+    _require_route(instance, transfer.link, transfer.route)
+    with Places(instance.register.get(transfer.link).folders, instance.turns) as places:
+        fresh = desk.resend(arguments["id"], places, _order(arguments))
     return _transfer_show(instance, {"id": fresh})
 
 
@@ -73,14 +76,6 @@ def _desk(instance: Instance) -> TransferDesk:
 
 def _order(arguments: Arguments) -> Order:
     return Order(arguments["by"], arguments["reason"])
-
-
-def _require_route_of(instance: Instance, transfer_id: TransferId) -> str:
-    """The link of a transfer whose route is still there."""
-    with instance.ledger.read() as conn:
-        transfer = records.get(conn, transfer_id)
-    _require_route(instance, transfer.link, transfer.route)
-    return transfer.link
 
 
 def _require_route(instance: Instance, link: str, route: str) -> None:

@@ -25,7 +25,8 @@ def test_every_unfinished_state_can_come_to_an_end(state):
 
 def test_nothing_leads_out_of_a_final_state_but_an_operator_s_retry():
     leading_out = {(at, outcome) for at, outcome in STEPS if at in FINAL}
-    assert leading_out == {(TransferState.FAILED, Outcome.RETRIED)}
+    put_aside = (TransferState.FAILED, TransferState.QUARANTINED)
+    assert leading_out == {(at, Outcome.RETRIED) for at in put_aside}
 
 
 def test_what_may_have_been_renamed_is_never_cancelled():
