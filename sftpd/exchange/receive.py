@@ -1,6 +1,5 @@
 """Receiving: a whole file, uploaded or fetched, becomes a received file or is held back."""
 
-import errno
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor, Future
@@ -20,6 +19,7 @@ from sftpd.exchange.archive import NO_ARCHIVE, Archive
 from sftpd.exchange.arrival import Arrival, Seen, Stray, take_over
 from sftpd.exchange.keeping import Keeping
 from sftpd.exchange.places import Places, file_at
+from sftpd.exchange.quarantine import NEWER, STRAY, SUPERSEDED, Quarantine, is_superseded, verdict_on
 from sftpd.exchange.records import Parts, Transfer
 from sftpd.exchange.screening import Screening
 from sftpd.exchange.transfer import Outcome, TransferState
@@ -43,13 +43,6 @@ _SMALL = 1 << 20
 
 _SOON = 0.5
 """Seconds that they are given for it, before they are asked as any other gate is."""
-
-_IN_THE_WAY = Verdict(Ruling.REJECT, "a file or folder of that name is in the way")
-_NO_PLACE = Verdict(Ruling.REJECT, "the file could not be put in its place")
-_NEWER = "a newer file of that name has come in"
-_SUPERSEDED = Verdict(Ruling.REJECT, f"{_NEWER}; nothing may replace it")
-_STRAY = Verdict(Ruling.REJECT, "the file is not the one that was written, and its name is taken")
-_OBSTACLES = {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR}
 
 _ACKNOWLEDGED = {"acknowledged": "before_verdict"}
 """What an event says besides of a file whose sender was not kept waiting for the verdict."""
@@ -76,6 +69,7 @@ class Receiver:
         self._link = link
         self._keeping = keeping
         self._places = places
+        self._quarantine = Quarantine(link, places, ledger)
         self._ledger = ledger
         self._screening = screening
         self._workers = workers
@@ -127,7 +121,7 @@ class Receiver:
         if verdict.accepted:
             (answer,) = self._settle([transfer], folder, entered=entered).values()
             return resolved(answer)
-        self._quarantine(transfer, verdict, _ACKNOWLEDGED if entered else {}, entered=entered)
+        self._quarantine.put(transfer, verdict, _ACKNOWLEDGED if entered else {}, entered=entered)
         return _held_back(verdict)
 
     def _complete(self, transfer: Transfer, arrival: Arrival, verdict: Verdict | None) -> Answer:
@@ -162,22 +156,16 @@ class Receiver:
         for transfer in transfers:
             answers[transfer.id] = "published"
             if (why := blocked.get(transfer.id)) is not None:
-                verdict = self._verdict_on(transfer, why)
+                verdict = self._why_not(transfer, why)
                 answers[transfer.id] = (
                     why if verdict is None else self._held_back(transfer, verdict, said, entered=True)
                 )
         return answers
 
-    def _verdict_on(self, transfer: Transfer, error: Exception) -> Verdict | None:
-        """What keeps a file from being published; None when only its sender must not rely on it.
-
-        It is in its place then; should power fail before that is durable, the next start does it again.
-        """
+    def _why_not(self, transfer: Transfer, error: Exception) -> Verdict | None:
+        """What keeps a file from being published; None when only its sender must not rely on it."""
         _log.error("publish_failed", link=self._link, transfer=transfer.id, error=str(error))
-        if isinstance(error, durable.NotDurableError):
-            return None
-        is_obstacle = isinstance(error, ContainmentError) or getattr(error, "errno", None) in _OBSTACLES
-        return _IN_THE_WAY if is_obstacle else _NO_PLACE
+        return verdict_on(error)
 
     def _unpublished(
         self, transfer: Transfer, error: Exception, said: Mapping[str, str], *, entered: bool
@@ -193,7 +181,7 @@ class Receiver:
         self, transfer: Transfer, verdict: Verdict, said: Mapping[str, str], *, entered: bool
     ) -> Answer | Exception:
         try:
-            self._quarantine(transfer, verdict, said, entered=entered)
+            self._quarantine.put(transfer, verdict, said, entered=entered)
             return _held_back(verdict)
         except Exception as refusal:
             return refusal
@@ -202,19 +190,19 @@ class Receiver:
         """After a crash: do the rename that was due, if it was not done."""
         assert transfer.folder is not None
         if self._places["screening"].exists((transfer.id.encode(),)):
-            if records.is_superseded(self._ledger, transfer, transfer.folder):
-                self._quarantine(transfer, _SUPERSEDED, {}, entered=True)
+            if is_superseded(self._ledger, transfer, transfer.folder):
+                self._quarantine.put(transfer, SUPERSEDED, {}, entered=True)
                 return
             for error in self._rename([transfer], transfer.folder).values():
-                verdict = self._verdict_on(transfer, error)
+                verdict = self._why_not(transfer, error)
                 if verdict is not None:
-                    self._quarantine(transfer, verdict, {}, entered=True)
+                    self._quarantine.put(transfer, verdict, {}, entered=True)
                 return
         self._ledger.write(lambda unit: records.move(unit, transfer.id, Outcome.PLACED, Outcome.PUT_AWAY))
 
     def quarantine_again(self, transfer: Transfer) -> None:
         """After a crash: finish putting a file in quarantine."""
-        self._put_aside(transfer)
+        self._quarantine.take_in(transfer)
 
     def screen_again(self, transfer: Transfer, policy: Mapping[str, Any]) -> None:
         """After a crash: screen a file that was acknowledged before its verdict."""
@@ -245,7 +233,7 @@ class Receiver:
         if isinstance(found, Exception):
             return found
         try:
-            self._quarantine(self._transfer(arrival, found.seen), _STRAY, {}, entered=False)
+            self._quarantine.put(self._transfer(arrival, found.seen), STRAY, {}, entered=False)
         except Exception as error:
             return error
         return found.why
@@ -307,8 +295,8 @@ class Receiver:
         sealed = archive.sealed(transfers, self._places["screening"])
         with sealed as copies, self._places.alone(folder, *paths):
             for each in transfers:
-                if entered and records.is_superseded(self._ledger, each, folder):
-                    raise RefusedError(_NEWER, reason="SUPERSEDED")
+                if entered and is_superseded(self._ledger, each, folder):
+                    raise RefusedError(NEWER, reason="SUPERSEDED")
                 self._keeping.put_aside(folder, each.path, each.private)
             now = self._ledger.write(work)
             blocked = self._rename(transfers, folder)
@@ -344,36 +332,6 @@ class Receiver:
             unsynced = durable.NotDurableError(error.errno, error.strerror, folder)
             return {transfer.id: unsynced for transfer in transfers} | blocked
         return blocked
-
-    def _quarantine(
-        self, transfer: Transfer, verdict: Verdict, said: Mapping[str, str], *, entered: bool
-    ) -> None:
-        def work(unit: Unit) -> None:
-            values = {"folder": "quarantine", "reason": verdict.reason}
-            if entered:
-                records.move(unit, transfer.id, Outcome.BLOCKED, **values)
-            else:
-                records.insert(unit, transfer, Outcome.BLOCKED, **values)
-            public = {**transfer.public, "ruling": verdict.ruling.value, **said}
-            unit.record(
-                Event("transfer.blocked", self._link, public, transfer.private | {"reason": verdict.reason})
-            )
-
-        self._ledger.write(work)
-        self._put_aside(transfer)
-
-    def _put_aside(self, transfer: Transfer) -> None:
-        waiting = (transfer.id.encode(),)
-        place = self._places.put_aside(transfer, self._places["screening"], waiting, "quarantine")
-
-        def work(unit: Unit) -> None:
-            if place is None:
-                records.move(unit, transfer.id, Outcome.PUT_AWAY)
-                return
-            records.move(unit, transfer.id, Outcome.PUT_AWAY, placed_as=records.join(place))
-            records.keep(unit, transfer, "quarantine", place)
-
-        self._ledger.write(work)
 
 
 def resolved(answer: Answer | Exception | Rest) -> Answer:
