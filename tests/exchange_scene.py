@@ -44,6 +44,7 @@ from sftpd.exchange.screening import Screening
 from sftpd.exchange.send import Sender
 from sftpd.files.beneath import Root
 from sftpd.files.data_keys import WrappingKey
+from sftpd.files.path_locks import PathLocks
 from sftpd.files.vault import Vault
 from sftpd.hooks.runner import HookRunner
 from sftpd.ledger import tables
@@ -101,7 +102,7 @@ class Scene:
         self.held: set[bytes] = set()
         self.ledger = open_ledger(folder / "ledger.db", self.clock)
         self.workers = ThreadPoolExecutor(4)
-        self.places = Places(self.folders, Turns())
+        self.places = Places(self.folders, PathLocks())
         self.source = Root.at(self.outbound)
         screening = Screening(HookRunner(self.hooks, ShellCommands(), PATIENCE, self.clock))
         self.keeping = Keeping("demo", self.places, self.ledger, self._look_up_hold, puts_aside=puts_aside)

@@ -354,7 +354,7 @@ class Daemon:
     def _places_of(self, link: str) -> Places:
         """The folders of a link; they outlive a reload, for sessions go on using them."""
         if link not in self._places:
-            self._places[link] = Places(self.instance.register.get(link).folders, self.instance.turns)
+            self._places[link] = Places(self.instance.register.get(link).folders, self.instance.path_locks)
         return self._places[link]
 
     def _close_places(self) -> None:

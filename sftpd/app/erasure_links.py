@@ -97,5 +97,5 @@ class ErasureLinks:
     def alone(self, link: str, folder: str, path: Parts) -> AbstractContextManager[None]:
         """Let nobody else publish, change or remove a file at this path, until the context ends."""
         known = self._instance.register.get(link).folders.by_name()
-        # Only sftpd takes turns: in other folders whoever owns them may change a file at any moment.
-        return self._instance.turns.take(known[folder], path) if folder in known else nullcontext()
+        # Only sftpd takes these locks: in other folders whoever owns them may change a file at any moment.
+        return self._instance.path_locks.lock(known[folder], path) if folder in known else nullcontext()

@@ -35,7 +35,7 @@ from sftpd.exchange.guard import Guards
 from sftpd.exchange.halts import Halts
 from sftpd.exchange.returning import Returns
 from sftpd.files.beneath import Root
-from sftpd.files.turns import Turns
+from sftpd.files.path_locks import PathLocks
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import SYSTEM_LOG, Event
 from sftpd.link.model import Link
@@ -88,7 +88,7 @@ class Instance:
         self.audit_folder = about.state / "audit"
         self.receipting = threading.Lock()
         """Held by who writes receipts, and by who removes some with what they were written from."""
-        self.turns = Turns()
+        self.path_locks = PathLocks()
         """Taken by who changes files in the folders of links."""
         self.backing_up = threading.Lock()
         """Held by who makes a backup."""

@@ -9,7 +9,7 @@ from sftpd.files import durable
 from sftpd.files.beneath import Root
 from sftpd.files.fingerprint import snapshot
 from sftpd.files.naming import apart_from_reasons, move_aside, reason_beside
-from sftpd.files.turns import Turns
+from sftpd.files.path_locks import PathLocks
 from sftpd.link.folders import Folders
 
 LOCAL_MODE = 0o770
@@ -36,13 +36,13 @@ def create_folders(folders: Folders) -> None:
 class Places:
     """A root for each folder of a link, and the watched folders of its routes."""
 
-    def __init__(self, folders: Folders, turns: Turns) -> None:
-        """`turns` are shared with whoever else changes files in these folders."""
+    def __init__(self, folders: Folders, locks: PathLocks) -> None:
+        """`locks` are shared with whoever else changes files in these folders."""
         create_folders(folders)
         self.folders = folders
         self._paths = folders.by_name()
         self._roots = {name: Root.at(path) for name, path in self._paths.items()}
-        self._turns = turns
+        self._locks = locks
 
     def __getitem__(self, folder: str) -> Root:
         return self._roots[folder]
@@ -60,7 +60,7 @@ class Places:
 
     def alone(self, folder: str, *paths: Parts) -> AbstractContextManager[None]:
         """Change these paths of a folder while nobody else does: ledger and disk see one order of changes."""
-        return self._turns.take(self._paths[folder], *paths)
+        return self._locks.lock(self._paths[folder], *paths)
 
     def put_aside(
         self,

@@ -23,7 +23,7 @@ from sftpd.erasure.erasures import Digests, Erasures
 from sftpd.erasure.readers import Readers
 from sftpd.erasure.replay import Replay
 from sftpd.files.data_keys import WrappingKey
-from sftpd.files.turns import Turns
+from sftpd.files.path_locks import PathLocks
 from sftpd.files.vault import Vault
 from sftpd.ledger import tables
 from sftpd.ledger.ledger import Ledger
@@ -48,7 +48,7 @@ class Links:
         self.holds = {}
         self.indexed = None
         self.second_person = False
-        self.turns = Turns()
+        self.locks = PathLocks()
         self.controller = True
         self.without_receipts = []
         self.known_layouts = ()
@@ -87,7 +87,7 @@ class Links:
         yield
 
     def alone(self, link, folder, path):
-        return self.turns.take(self.root / folder, path)
+        return self.locks.lock(self.root / folder, path)
 
     def hold(self, link, folder, path):
         return self.holds.get((folder, b"/".join(path)))

@@ -53,7 +53,7 @@ def _transfer_resend(instance: Instance, arguments: Arguments) -> dict[str, Any]
     desk = _desk(instance)
     transfer = desk.require("resend", arguments["id"])
     _require_route(instance, transfer.link, transfer.route)
-    with Places(instance.register.get(transfer.link).folders, instance.turns) as places:
+    with Places(instance.register.get(transfer.link).folders, instance.path_locks) as places:
         fresh = desk.resend(arguments["id"], places, _order(arguments))
     return _transfer_show(instance, {"id": fresh})
 

@@ -1,4 +1,4 @@
-"""Turns: changes of one place on disk, with what the ledger says of it, come one after another."""
+"""Locks on paths: changes of a file, with what the ledger says of it, come one after another."""
 
 import threading
 from collections.abc import Iterator
@@ -8,15 +8,15 @@ from pathlib import Path
 from sftpd.files.beneath import Parts
 
 
-class Turns:
-    """Who changes which places just now; for any thread."""
+class PathLocks:
+    """Which paths of which folders somebody is changing; for any thread."""
 
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._changing: set[tuple[Path, Parts]] = set()
 
     @contextmanager
-    def take(self, folder: Path, *paths: Parts) -> Iterator[None]:
+    def lock(self, folder: Path, *paths: Parts) -> Iterator[None]:
         """Change these paths of a folder while nobody else does: ledger and disk see one order of changes."""
         wanted = {(folder, path) for path in paths}
         with self._changed:
