@@ -12,7 +12,8 @@ from typing import Protocol, Self
 
 import sqlalchemy as sa
 
-from sftpd.erasure.identifiers import Identifier, file_name_carries
+from sftpd.erasure.file_names import name_carries
+from sftpd.erasure.identifiers import Identifier
 from sftpd.erasure.medium import Medium, Way, file_system
 from sftpd.erasure.plan import Parts, Unsearched
 from sftpd.errors import ContainmentError, NotFoundError, SftpdError
@@ -165,7 +166,7 @@ class Files:
         directories: list[Parts] = [()]
         while directories:
             directory = directories.pop()
-            if directory and file_name_carries(identifiers, directory[-1]):
+            if directory and name_carries(identifiers, directory[-1].decode("utf-8", "replace")):
                 reason = "the name of this directory carries the identifier: rename or remove it by hand"
                 unsearched.append(Unsearched(self._folder, directory, reason))
             try:

@@ -17,13 +17,13 @@ from sftpd.erasure import deliveries, match_records, records, traces
 from sftpd.erasure.contents import ContentError, Contents, unnamed
 from sftpd.erasure.erased import FileErased
 from sftpd.erasure.erasures import Digests, Erasures
-from sftpd.erasure.identifiers import file_name_carries
+from sftpd.erasure.file_names import file_name_carries, file_name_may_carry
 from sftpd.erasure.marks import noted, seal_places
 from sftpd.erasure.messages import Carried, Found, Redact, Unsearchable, Which
 from sftpd.erasure.plan import Action, Place, Possible
 from sftpd.erasure.readers import Readers
 from sftpd.erasure.records import Item, Request
-from sftpd.erasure.search import NAME_FORMAT, look_into
+from sftpd.erasure.search import NAME_FORMAT, NAME_PLACE, look_into
 from sftpd.errors import ContainmentError
 from sftpd.files.beneath import Parts
 from sftpd.files.fingerprint import Fingerprint, fingerprint
@@ -215,7 +215,7 @@ class Executor:
             return Outcome(done=False, reason=_CHANGED)
         if (kept := self._kept(item)) is not None:
             return kept
-        self._note_ahead(fd, path[-1], old)
+        self._note_ahead(fd, work, old)
         self._enter(work, old, answer)
         contents.remove(path, mark)
         return Outcome(True, sum(each.step.records for each in work.items), _other_names(fd), old)
@@ -240,7 +240,7 @@ class Executor:
                 return Outcome(done=False, reason=_CHANGED)
             if (kept := self._kept(item)) is not None:
                 return kept
-            self._note_ahead(fd, path[-1], old)
+            self._note_ahead(fd, work, old)
             if answer.whole:
                 self._enter(work, old, answer)
                 contents.remove(path, mark)
@@ -253,10 +253,18 @@ class Executor:
             seen = contents.replace(path, draft, out, os.fstat(fd))
         return Outcome(True, answer.records, _other_names(fd), old, new, seen, replaced=mark)
 
-    def _note_ahead(self, fd: int, name: bytes, old: Fingerprint) -> None:
-        """Keep what a content is, and which of the identifiers it carries, before it goes."""
-        known = self._request.identifiers
-        carried = {number for number, one in enumerate(known) if file_name_carries([one], name)}
+    def _note_ahead(self, fd: int, work: Work, old: Fingerprint) -> None:
+        """Keep what a content is, and which of the identifiers it carries, before it goes.
+
+        A name on which was decided carries all that it may.
+        """
+        name, known = work.item.step.path[-1], self._request.identifiers
+        by_name = any(possible.place == NAME_PLACE for possible in work.decided)
+        carried = {
+            number
+            for number, one in enumerate(known)
+            if file_name_carries([one], name) or (by_name and file_name_may_carry([one], name))
+        }
         if len(known) > 1:
             answer = self._readers.which(Which(name, tuple(one.plain() for one in known)), fd)
             carried |= set(answer.numbers if isinstance(answer, Carried) else ())

@@ -8,6 +8,7 @@ import shutil
 import signal
 import stat
 import zipfile
+from itertools import islice
 from pathlib import Path
 
 import erasure_scene
@@ -23,7 +24,11 @@ from sftpd.erasure.layouts import Column, FixedWidth
 from sftpd.erasure.plan import Action
 from sftpd.erasure.request import State
 from sftpd.errors import NotFoundError, RefusedError, UsageError
+from sftpd.exchange.deliver import other_name
+from sftpd.exchange.layout import LAYOUTS
+from sftpd.files.naming import numbered, reason_beside
 from sftpd.ledger import tables
+from sftpd.names import TransferId
 from sftpd.process.pool import Children
 
 TABLE = f"naam;mail\nJan;{JAN}\nPiet;x{JAN}\n"
@@ -236,6 +241,28 @@ def test_the_receipt_of_a_file_is_found_by_the_name_of_that_file(scene):
     scene.put(f"sent/2026-03-01/0/x{JAN}.csv{behind}", "{}")
     scene.desk.run(scene.approved())
     assert [path.name for path in scene.root.glob("sent/*/*/*")] == [f"x{JAN}.csv{behind}"]
+
+
+def test_names_that_sftpd_makes_hide_nobody(scene):
+    name = f"{JAN}.csv".encode()
+    (apart,) = other_name((name,), TransferId("01k5zq8v3n9w6e2r7t4y1a0b3c"))
+    hers = [*islice(numbered(name), 3), reason_beside(name), apart]
+    (maybe,) = LAYOUTS["flatten"]((b"march", name))
+    other = f"{JAN}.com.1.csv".encode()
+    for each in (*hers, maybe, other, b"march+piet@example.nl.csv"):
+        scene.put(f"sent/{each.decode()}", "of nobody\n")
+    request = scene.desk.open("demo", [f"email={JAN}"], RECEIVED, "opener")
+    found = {item.step.path[-1]: item.step.action for item in scene.desk.find(request)}
+    assert found == dict.fromkeys(hers, Action.DELETE) | dict.fromkeys((maybe, other), Action.REVIEW)
+    for item in scene.desk.items(request):
+        if item.is_undecided:
+            remove = item.step.path[-1] == maybe
+            scene.desk.reviewer.decide(request, [item.seq], remove=remove, by="operator", reason=None)
+    scene.desk.approve(request, "operator")
+    assert scene.desk.run(request).state is State.CLOSED
+    left = {path.name.encode() for path in (scene.root / "sent").iterdir()}
+    assert left == {other, b"march+piet@example.nl.csv"}
+    assert certificate(scene, request).second_search.remaining == 0
 
 
 def test_a_closed_request_knows_the_person_no_more(scene):
