@@ -14,7 +14,7 @@ from functools import partial
 from typing import NamedTuple
 
 from sftpd.erasure import deliveries, match_records, records, traces
-from sftpd.erasure.contents import ContentError, Contents, unnamed
+from sftpd.erasure.contents import ContentError, Contents, remove, unnamed
 from sftpd.erasure.erased import FileErased
 from sftpd.erasure.erasures import Digests, Erasures
 from sftpd.erasure.file_names import file_name_carries, file_name_may_carry
@@ -116,12 +116,14 @@ class Executor:
         self._folders = folders
         self._held = held
         self._receiptless = receiptless
+        self._planned: frozenset[Place] = frozenset()
 
     def carry_out(self, items: Sequence[Item]) -> None:
         """Carry out what is not done yet; what cannot be done as approved goes back to `planned`, with why.
 
         Raises ProcessError when no reader can be started, LedgerError and ErasureLedgerError.
         """
+        self._planned = frozenset((item.step.folder, item.step.path) for item in items)
         for work in _by_file(items):
             self._ledger.write(partial(self._intend, work))
             outcome = self._remove(work)
@@ -217,7 +219,7 @@ class Executor:
             return kept
         self._note_ahead(fd, work, old)
         self._enter(work, old, answer)
-        contents.remove(path, mark)
+        remove(contents, path, mark, partial(self._stays, item.step.folder))
         return Outcome(True, sum(each.step.records for each in work.items), _other_names(fd), old)
 
     def _redact(self, contents: Contents, work: Work, fd: int, mark: str) -> Outcome:
@@ -243,7 +245,7 @@ class Executor:
             self._note_ahead(fd, work, old)
             if answer.whole:
                 self._enter(work, old, answer)
-                contents.remove(path, mark)
+                remove(contents, path, mark, partial(self._stays, item.step.folder))
                 return Outcome(True, answer.records, _other_names(fd), old)
             if work.decided:
                 # Of a content with other records at these places one cannot tell that it is done.
@@ -252,6 +254,10 @@ class Executor:
             self._enter(work, old, answer, _Redaction(new, noted(marks), question))
             seen = contents.replace(path, draft, out, os.fstat(fd))
         return Outcome(True, answer.records, _other_names(fd), old, new, seen, replaced=mark)
+
+    def _stays(self, folder: str, path: Parts) -> bool:
+        """Whether a file does not go with the one that it lies beside: held, or with steps of its own."""
+        return (folder, path) in self._planned or self._held(folder, path) is not None
 
     def _note_ahead(self, fd: int, work: Work, old: Fingerprint) -> None:
         """Keep what a content is, and which of the identifiers it carries, before it goes.

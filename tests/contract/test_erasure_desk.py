@@ -265,6 +265,40 @@ def test_names_that_sftpd_makes_hide_nobody(scene):
     assert certificate(scene, request).second_search.remaining == 0
 
 
+@pytest.fixture
+def failures(monkeypatch, tmp_path):
+    """A scene that has the folder `failed` too."""
+    monkeypatch.setattr(erasure_scene, "FOLDERS", (*erasure_scene.FOLDERS, "failed"))
+    with erasure_scene.scene(tmp_path) as made:
+        yield made
+
+
+def test_the_reason_goes_with_the_file_that_failed(failures):
+    """Its name need not carry her, nor what it says."""
+    for name in ("a/letter.txt", "piet.txt", f"{JAN}.csv"):
+        failures.put(f"failed/{name}", "of nobody\n" if JAN in name or "piet" in name else f"Beste {JAN}\n")
+        failures.put(f"failed/{name}.reason.txt", "the remote is full\n")
+    for name in ("letter.txt", "letter.txt.reason.txt"):
+        failures.put(f"sent/{name}", f"Beste {JAN}\n" if name == "letter.txt" else "not ours\n")
+    table = failures.put("failed/table.csv", TABLE)
+    failures.put("failed/table.csv.reason.txt", "the remote is full\n")
+    request = failures.approved()
+    assert failures.desk.run(request).state is State.CLOSED
+    left = {str(path.relative_to(failures.root)) for path in failures.root.glob("*/**/*.txt")}
+    kept = {"failed/piet.txt", "failed/piet.txt.reason.txt", "failed/table.csv.reason.txt"}
+    assert left == kept | {"sent/letter.txt.reason.txt"}
+    assert table.read_text() == TABLE_AFTER
+    assert sum(entry.records for entry in certificate(failures, request).removed) == 5
+
+
+def test_a_reason_that_is_held_stays(failures):
+    failures.put("failed/letter.txt", f"Beste {JAN}\n")
+    reason = failures.put("failed/letter.txt.reason.txt", "the remote is full\n")
+    failures.links.holds["failed", b"letter.txt.reason.txt"] = "court case"
+    assert failures.desk.run(failures.approved()).state is State.CLOSED
+    assert list((failures.root / "failed").iterdir()) == [reason]
+
+
 def test_a_closed_request_knows_the_person_no_more(scene):
     scene.put(f"inbound/{JAN}/x.csv", "a;b\n")
     scene.put(f"inbound/{JAN}.csv", TABLE)
