@@ -4,7 +4,7 @@ import contextlib
 import errno
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +12,15 @@ from typing import Protocol, Self
 
 import sqlalchemy as sa
 
-from sftpd.erasure.identifiers import Identifier, file_name_carries
+from sftpd.erasure.file_names import name_carries
+from sftpd.erasure.identifiers import Identifier
 from sftpd.erasure.medium import Medium, Way, file_system
 from sftpd.erasure.plan import Parts, Unsearched
 from sftpd.errors import ContainmentError, NotFoundError, SftpdError
 from sftpd.files import durable
 from sftpd.files.beneath import Root
 from sftpd.files.fingerprint import identity, snapshot
+from sftpd.files.naming import reason_beside
 from sftpd.files.sealed import Opened
 from sftpd.files.vault import Vault
 from sftpd.ledger import tables
@@ -27,6 +29,9 @@ from sftpd.link import vaulted
 
 LIMIT = 256 << 20
 """Bytes of a sealed copy that are decrypted to be searched; they lie in memory meanwhile."""
+
+_FAILED = "failed"
+"""The folder of outbound files that could not be delivered, each with its reason."""
 
 _file = tables.kept_file.c
 
@@ -61,6 +66,10 @@ class Contents(Protocol):
 
     def is_still(self, path: Parts, mark: str) -> bool:
         """Whether the content is what it was under that mark."""
+        ...
+
+    def beside(self, path: Parts) -> Sequence[Parts]:
+        """What lies there because of it alone, and goes with it."""
         ...
 
     def remove(self, path: Parts, mark: str) -> None:
@@ -165,7 +174,7 @@ class Files:
         directories: list[Parts] = [()]
         while directories:
             directory = directories.pop()
-            if directory and file_name_carries(identifiers, directory[-1]):
+            if directory and name_carries(identifiers, directory[-1].decode("utf-8", "replace")):
                 reason = "the name of this directory carries the identifier: rename or remove it by hand"
                 unsearched.append(Unsearched(self._folder, directory, reason))
             try:
@@ -193,6 +202,11 @@ class Files:
             return str(snapshot(self._root.stat(path, follow=False))) == mark
         except (FileNotFoundError, NotADirectoryError):
             return False
+
+    def beside(self, path: Parts) -> Sequence[Parts]:
+        """The file that says why it failed."""
+        reason = (*path[:-1], reason_beside(path[-1]))
+        return [reason] if self._folder == _FAILED and self._root.exists(reason) else []
 
     def remove(self, path: Parts, _mark: str) -> None:
         """Remove its name."""
@@ -267,6 +281,10 @@ class Copies:
         """Whether the ledger has no other copy there."""
         return self._mark(path) == mark
 
+    def beside(self, _path: Parts) -> Sequence[Parts]:
+        """Nothing."""
+        return ()
+
     def remove(self, _path: Parts, mark: str) -> None:
         """Destroy its key, and its bytes."""
         self._destroy(mark)
@@ -306,6 +324,15 @@ class Copies:
 
     def _here(self) -> tuple[sa.ColumnElement[bool], ...]:
         return _file.link == self._link, _file.folder == vaulted.FOLDER, _file.state == "present"
+
+
+def remove(contents: Contents, path: Parts, mark: str, stays: Callable[[Parts], bool]) -> None:
+    """Remove a content and what lies beside it, unless that `stays`; last what a run looks for."""
+    for other in contents.beside(path):
+        if not stays(other):
+            with contextlib.suppress(FileNotFoundError):
+                contents.remove(other, "")
+    contents.remove(path, mark)
 
 
 def cannot_open(fault: Exception) -> str:

@@ -16,18 +16,18 @@ from typing import NamedTuple
 import msgspec
 
 from sftpd.erasure import deliveries, match_records, records, traces
-from sftpd.erasure.contents import ContentError, Contents, unnamed
+from sftpd.erasure.contents import ContentError, Contents, remove, unnamed
 from sftpd.erasure.erased import FileErased
 from sftpd.erasure.erasures import Digests, Erasures
+from sftpd.erasure.file_names import file_name_carries, file_name_may_carry
 from sftpd.erasure.freed import HELD
 from sftpd.erasure.gone_names import drop_openings
-from sftpd.erasure.identifiers import file_name_carries
 from sftpd.erasure.marks import noted, seal_places
 from sftpd.erasure.messages import Carried, Found, Redact, Unsearchable, Which
 from sftpd.erasure.plan import Action, Place, Possible
 from sftpd.erasure.readers import Readers
 from sftpd.erasure.records import Item, Request
-from sftpd.erasure.search import NAME_FORMAT, look_into
+from sftpd.erasure.search import NAME_FORMAT, NAME_PLACE, look_into
 from sftpd.errors import ContainmentError
 from sftpd.files.beneath import Parts
 from sftpd.files.fingerprint import Fingerprint, fingerprint
@@ -130,12 +130,14 @@ class Executor:
         self._request = request
         self._folders = folders
         self._held, self._receiptless, self._alone = around
+        self._planned: frozenset[Place] = frozenset()
 
     def carry_out(self, items: Sequence[Item]) -> None:
         """Carry out what is not done yet; what cannot be done as approved goes back to `planned`, with why.
 
         Raises ProcessError when no reader can be started, LedgerError and ErasureLedgerError.
         """
+        self._planned = frozenset((item.step.folder, item.step.path) for item in items)
         for work in _by_file(items):
             self._ledger.write(partial(self._intend, work))
             # Begins with the last look at the file, and ends when the ledger knows what became of it.
@@ -236,12 +238,12 @@ class Executor:
             return Outcome(done=True, reason="it did not carry the person any more")
         if isinstance(answer, Unsearchable) or not (answer.whole or _is_as_decided(answer, work)):
             return Outcome(done=False, reason=_CHANGED)
-        carried = self._carried(fd, path[-1])
+        carried = self._carried(fd, work)
         if (kept := self._keeps(contents, item, opened)) is not None:
             return kept
         deliveries.note_ahead(self._ledger, self._request, old, carried)
         self._enter(work, old, answer)
-        contents.remove(path, opened.mark)
+        remove(contents, path, opened.mark, partial(self._stays, item.step.folder))
         return Outcome(True, sum(each.step.records for each in work.items), _other_names(fd), old)
 
     def _redact(self, contents: Contents, work: Work, opened: "_Opened") -> Outcome:
@@ -260,13 +262,13 @@ class Executor:
                 nothing = _nothing_left(work, "it did not carry the person any more")
                 return replace(nothing, new=old, seen=mark) if nothing.records else nothing
             new = fingerprint(out)
-            carried = self._carried(fd, path[-1])
+            carried = self._carried(fd, work)
             if (kept := self._keeps(contents, item, opened)) is not None:
                 return kept
             deliveries.note_ahead(self._ledger, self._request, old, carried)
             if answer.whole:
                 self._enter(work, old, answer)
-                contents.remove(path, mark)
+                remove(contents, path, mark, partial(self._stays, item.step.folder))
                 return Outcome(True, answer.records, _other_names(fd), old)
             if work.decided:
                 # Of a content with other records at these places one cannot tell that it is done.
@@ -276,10 +278,22 @@ class Executor:
             seen = contents.replace(path, draft, out, os.fstat(fd))
         return Outcome(True, answer.records, _other_names(fd), old, new, seen, replaced=mark)
 
-    def _carried(self, fd: int, name: bytes) -> Sequence[int]:
-        """The numbers of the identifiers that a content carries, which is read for it; all where unknown."""
-        known = self._request.identifiers
-        carried = {number for number, one in enumerate(known) if file_name_carries([one], name)}
+    def _stays(self, folder: str, path: Parts) -> bool:
+        """Whether a file does not go with the one that it lies beside: held, or with steps of its own."""
+        return (folder, path) in self._planned or self._held(folder, path) is not None
+
+    def _carried(self, fd: int, work: Work) -> Sequence[int]:
+        """The numbers of the identifiers that a content carries, which is read for it; all where unknown.
+
+        A name on which was decided carries all that it may.
+        """
+        name, known = work.item.step.path[-1], self._request.identifiers
+        by_name = any(possible.place == NAME_PLACE for possible in work.decided)
+        carried = {
+            number
+            for number, one in enumerate(known)
+            if file_name_carries([one], name) or (by_name and file_name_may_carry([one], name))
+        }
         if len(known) > 1:
             answer = self._readers.which(Which(name, tuple(one.plain() for one in known)), fd)
             carried |= set(answer.numbers if isinstance(answer, Carried) else ())

@@ -38,3 +38,4 @@ class Why(StrEnum):
     NUMBER = "telephone number"
     FIELDS = "separate fields"
     HOUSE = "house number"
+    ADDED = "added to a name"

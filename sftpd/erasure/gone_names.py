@@ -9,7 +9,8 @@ import sqlalchemy as sa
 
 from sftpd.erasure.contents import Searchable
 from sftpd.erasure.erasures import Digests
-from sftpd.erasure.identifiers import Identifier, file_name_carries, fold
+from sftpd.erasure.file_names import file_name_carries
+from sftpd.erasure.identifiers import Identifier, fold
 from sftpd.errors import SftpdError
 from sftpd.ledger import tables
 from sftpd.ledger.database import in_parts

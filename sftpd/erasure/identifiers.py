@@ -30,8 +30,6 @@ AFTER_EMAIL = re.compile(AFTER_ADDRESS)
 """What may not stand before an address, with a letter or digit after its last two dots, nor after it."""
 _SEPARATORS = re.compile(r"[\s().\-/]")
 _IBAN = re.compile(r"[a-z]{2}[0-9]{2}[a-z0-9]{11,30}")
-_RECEIPT = re.compile(rb"\.[0-9a-z]{26}\.[0-9]+\.(received|blocked|delivered)\.json(\.sig)?\Z")
-"""What the name of a receipt, and of its signature, has behind the name of the file it is of."""
 NUMBER_WORD = r"(?:[\s_.-]*+(?:nummer|number|code|id|key|nr|no))?"
 NUMBER_WORDS: Mapping[str, tuple[str, ...]] = {
     "customer": ("klant", "customer", "client", "debiteur"),
@@ -174,22 +172,6 @@ def record_carries(identifiers: Iterable[Identifier], fields: Iterable[Field]) -
         return False
     folded = [(fold(label), fold(text)) for label, text in fields]
     return any(identifier.matches_record(folded) for identifier in spread)
-
-
-def name_carries(identifiers: Iterable[Identifier], name: str) -> bool:
-    """Whether a file name, without folders, carries any of the identifiers, with or without its suffix."""
-    return carries(identifiers, name) or carries(identifiers, name.rpartition(".")[0])
-
-
-def file_name_carries(identifiers: Iterable[Identifier], name: bytes) -> bool:
-    """Whether the name of a file, or of a receipt the name of the file it is of, carries an identifier."""
-    return name_carries(identifiers, _RECEIPT.sub(b"", name).decode("utf-8", "replace"))
-
-
-def file_name_may_carry(identifiers: Iterable[Identifier], name: bytes) -> str | None:
-    """What makes the name of a file a possible form of an identifier; None where it is none."""
-    forms = (form for identifier in identifiers for form in possible(identifier))
-    return next((form.kind for form in forms if file_name_carries([form], name)), None)
 
 
 def parse_identifier(raw: str) -> Identifier:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from sftpd.erasure import records, traces
-from sftpd.erasure.contents import ContentError, Contents, unnamed
+from sftpd.erasure.contents import ContentError, Contents, remove, unnamed
 from sftpd.erasure.desk import Links
 from sftpd.erasure.erased import FileErased, Head, RequestClosed
 from sftpd.erasure.erasures import Erasures, Standing
@@ -247,7 +247,9 @@ class Replay:
             if self._erasures.digests.content(old.sha256) != entry.content:
                 return _left("it changed meanwhile")
             if entry.result is None:
-                contents.remove(path, mark)
+                remove(
+                    contents, path, mark, lambda other: self._links.hold(here.link, folder, other) is not None
+                )
                 return _Step(Result.DONE, entry.records, old=old)
             return self._redact(entry, contents, path, draft, fd, mark, old)
         except BlockingIOError:

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from msgspec import structs
 
 from sftpd.erasure.contents import ContentError, Contents, Searchable, cannot_open
-from sftpd.erasure.identifiers import Identifier, file_name_carries, file_name_may_carry
+from sftpd.erasure.file_names import file_name_carries, file_name_may_carry
+from sftpd.erasure.identifiers import Identifier
 from sftpd.erasure.index import Lookup
 from sftpd.erasure.messages import Finding as Answer
 from sftpd.erasure.messages import Found, Search, Unsearchable
@@ -84,7 +85,7 @@ def look(
         return Unsearchable(cannot_open(fault))
     try:
         if lookup is not None and lookup.clears(RECEIVED, path, mark):
-            return _FOUND_IN_NAME if file_name_carries(identifiers, path[-1]) else _LOOKED_UP
+            return _by_name(path[-1], identifiers, lambda: _LOOKED_UP)
         return look_into(fd, path[-1], identifiers, readers)
     finally:
         os.close(fd)
@@ -92,11 +93,16 @@ def look(
 
 def look_into(fd: int, name: bytes, identifiers: Sequence[Identifier], readers: Readers) -> Answer:
     """Look into an open file that is called `name`."""
+    plain = tuple(identifier.plain() for identifier in identifiers)
+    return _by_name(name, identifiers, lambda: readers.ask(Search(name, plain), [fd]))
+
+
+def _by_name(name: bytes, identifiers: Sequence[Identifier], content: Callable[[], Answer]) -> Answer:
+    """The answer on a file by its name, and where that does not decide by its content too."""
     if file_name_carries(identifiers, name):
         return _FOUND_IN_NAME
-    answer = readers.ask(Search(name, tuple(identifier.plain() for identifier in identifiers)), [fd])
     why = file_name_may_carry(identifiers, name)
-    return answer if why is None else _with_name(answer, why)
+    return content() if why is None else _with_name(content(), why)
 
 
 def _with_name(answer: Answer, why: str) -> Answer:

@@ -34,6 +34,7 @@ from sftpd.exchange.remote import (
 )
 from sftpd.files import durable
 from sftpd.files.beneath import Root
+from sftpd.files.naming import with_id
 from sftpd.link.model import PARTS
 from sftpd.names import RemoteName, TransferId
 
@@ -348,13 +349,8 @@ def temporary_name(pattern: str | None, transfer: TransferId, name: bytes) -> by
 
 
 def other_name(path: Parts, transfer: TransferId) -> Parts:
-    """The path for a file whose own is taken: `report-<id>.csv`, which no other transfer can have."""
-    name = path[-1]
-    stem, dot, suffix = name.rpartition(b".")
-    if not stem:
-        stem, dot, suffix = name, b"", b""
-    tail = b"-" + transfer.encode() + (dot + suffix)[: _NAME_LIMIT // 2]
-    return (*path[:-1], stem[: _NAME_LIMIT - len(tail)] + tail)
+    """The path for a file whose own is taken."""
+    return (*path[:-1], with_id(path[-1], transfer))
 
 
 def _taken() -> NameTakenError:

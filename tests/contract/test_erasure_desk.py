@@ -8,6 +8,7 @@ import shutil
 import signal
 import stat
 import zipfile
+from itertools import islice
 from pathlib import Path
 
 import erasure_scene
@@ -23,7 +24,11 @@ from sftpd.erasure.layouts import Column, FixedWidth
 from sftpd.erasure.plan import Action
 from sftpd.erasure.request import State
 from sftpd.errors import NotFoundError, RefusedError, UsageError
+from sftpd.exchange.deliver import other_name
+from sftpd.exchange.layout import LAYOUTS
+from sftpd.files.naming import numbered, reason_beside
 from sftpd.ledger import tables
+from sftpd.names import TransferId
 from sftpd.process.pool import Children
 
 TABLE = f"naam;mail\nJan;{JAN}\nPiet;x{JAN}\n"
@@ -236,6 +241,62 @@ def test_the_receipt_of_a_file_is_found_by_the_name_of_that_file(scene):
     scene.put(f"sent/2026-03-01/0/x{JAN}.csv{behind}", "{}")
     scene.desk.run(scene.approved())
     assert [path.name for path in scene.root.glob("sent/*/*/*")] == [f"x{JAN}.csv{behind}"]
+
+
+def test_names_that_sftpd_makes_hide_nobody(scene):
+    name = f"{JAN}.csv".encode()
+    (apart,) = other_name((name,), TransferId("01k5zq8v3n9w6e2r7t4y1a0b3c"))
+    hers = [*islice(numbered(name), 3), reason_beside(name), apart]
+    (maybe,) = LAYOUTS["flatten"]((b"march", name))
+    other = f"{JAN}.com.1.csv".encode()
+    for each in (*hers, maybe, other, b"march+piet@example.nl.csv"):
+        scene.put(f"sent/{each.decode()}", "of nobody\n")
+    request = scene.desk.open("demo", [f"email={JAN}"], RECEIVED, "opener")
+    found = {item.step.path[-1]: item.step.action for item in scene.desk.find(request)}
+    assert found == dict.fromkeys(hers, Action.DELETE) | dict.fromkeys((maybe, other), Action.REVIEW)
+    for item in scene.desk.items(request):
+        if item.is_undecided:
+            remove = item.step.path[-1] == maybe
+            scene.desk.reviewer.decide(request, [item.seq], remove=remove, by="operator", reason=None)
+    scene.desk.approve(request, "operator")
+    assert scene.desk.run(request).state is State.CLOSED
+    left = {path.name.encode() for path in (scene.root / "sent").iterdir()}
+    assert left == {other, b"march+piet@example.nl.csv"}
+    assert certificate(scene, request).second_search.remaining == 0
+
+
+@pytest.fixture
+def failures(monkeypatch, tmp_path):
+    """A scene that has the folder `failed` too."""
+    monkeypatch.setattr(erasure_scene, "FOLDERS", (*erasure_scene.FOLDERS, "failed"))
+    with erasure_scene.scene(tmp_path) as made:
+        yield made
+
+
+def test_the_reason_goes_with_the_file_that_failed(failures):
+    """Its name need not carry her, nor what it says."""
+    for name in ("a/letter.txt", "piet.txt", f"{JAN}.csv"):
+        failures.put(f"failed/{name}", "of nobody\n" if JAN in name or "piet" in name else f"Beste {JAN}\n")
+        failures.put(f"failed/{name}.reason.txt", "the remote is full\n")
+    for name in ("letter.txt", "letter.txt.reason.txt"):
+        failures.put(f"sent/{name}", f"Beste {JAN}\n" if name == "letter.txt" else "not ours\n")
+    table = failures.put("failed/table.csv", TABLE)
+    failures.put("failed/table.csv.reason.txt", "the remote is full\n")
+    request = failures.approved()
+    assert failures.desk.run(request).state is State.CLOSED
+    left = {str(path.relative_to(failures.root)) for path in failures.root.glob("*/**/*.txt")}
+    kept = {"failed/piet.txt", "failed/piet.txt.reason.txt", "failed/table.csv.reason.txt"}
+    assert left == kept | {"sent/letter.txt.reason.txt"}
+    assert table.read_text() == TABLE_AFTER
+    assert sum(entry.records for entry in certificate(failures, request).removed) == 5
+
+
+def test_a_reason_that_is_held_stays(failures):
+    failures.put("failed/letter.txt", f"Beste {JAN}\n")
+    reason = failures.put("failed/letter.txt.reason.txt", "the remote is full\n")
+    failures.links.holds["failed", b"letter.txt.reason.txt"] = "court case"
+    assert failures.desk.run(failures.approved()).state is State.CLOSED
+    assert list((failures.root / "failed").iterdir()) == [reason]
 
 
 def test_a_closed_request_knows_the_person_no_more(scene):

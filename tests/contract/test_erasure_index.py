@@ -153,6 +153,16 @@ def test_of_indexed_files_only_those_are_read_that_may_carry_the_person(scene):
     assert found(scene, "email=nobody@example.nl")[1] == (7, 5)
 
 
+def test_a_file_is_in_the_plan_for_its_name_whatever_the_index_says(scene):
+    names = (f"{JAN}.1.csv", f"march+{JAN}.csv", "jan+news@example.nl.csv", "piet@example.nl.csv")
+    for name in names:
+        receive(scene, name, OTHERS)
+    caught_up(scene)
+    request = scene.desk.open("demo", [f"email={JAN}"], RECEIVED, "opener")
+    found = {item.step.path[-1].decode(): item.is_undecided for item in scene.desk.find(request)}
+    assert found == dict(zip(names[:3], (False, True, True), strict=True))
+
+
 def test_a_file_that_changed_is_read_until_it_is_indexed_anew(scene):
     receive(scene, "a.csv", OTHERS)
     caught_up(scene)

@@ -192,6 +192,16 @@ def test_a_recipient_learns_no_identifier_that_its_files_did_not_have(scene, car
     assert [told(path).identifiers for path in carrier.found()] == [(email,), (email, phone)]
 
 
+def test_a_recipient_learns_what_the_name_on_which_was_decided_may_tell(scene, carrier):
+    deliver(scene, "t1", f"march+{JAN}.csv", "tel\n06 12345678\n020 1234567\n")
+    scene.put("inbound/c.txt", "klant K-77\n")
+    identifiers = (f"email={JAN}", "phone=0612345678", "customer=K-77")
+    request = scene.approved(*identifiers, possible=True)
+    scene.desk.run(request)
+    go_on(scene, carrier)
+    assert [told(path).identifiers for path in carrier.found()] == [(f"email={JAN}", "phone=+31612345678")]
+
+
 def test_what_nobody_got_closes_at_once(scene):
     scene.put("inbound/a.csv", TABLE)
     deliver(scene, "t1", "other.csv", "naam\nPiet\n")

@@ -102,6 +102,17 @@ def receive(scene: Scene, file: str, path: Path) -> None:
     scene.ledger.write(lambda unit: unit.conn.execute(tables.kept_file.insert(), [row]))
 
 
+def test_a_restored_reason_goes_with_the_file_that_failed(live, children, monkeypatch):
+    monkeypatch.setattr(erasure_scene, "FOLDERS", (*erasure_scene.FOLDERS, "failed"))
+    live.put("failed/letter.txt", f"Beste {JAN}\n")
+    live.put("failed/letter.txt.reason.txt", "the remote is full\n")
+    backup = backed_up(live)
+    assert live.desk.run(live.approved()).state is State.CLOSED
+    with restored(live, backup, children) as again:
+        assert [outcome.result for outcome in replay(again)] == [Result.DONE, Result.DONE]
+        assert list((again.root / "failed").iterdir()) == []
+
+
 def test_a_restored_state_loses_again_what_was_erased_since(live, children):
     receive(live, "r1", live.put("inbound/a.csv", TABLE))
     receive(live, "r2", live.put("inbound/brief.txt", f"Beste {JAN},\n"))

@@ -6,6 +6,7 @@ Where several members follow each other they hold one file; a redacted one has a
 import struct
 import zlib
 
+from sftpd.erasure.file_names import name_carries
 from sftpd.erasure.formats.model import (
     Budget,
     Data,
@@ -17,7 +18,6 @@ from sftpd.erasure.formats.model import (
     whole_file,
 )
 from sftpd.erasure.formats.parts import Change, Parts
-from sftpd.erasure.identifiers import name_carries
 
 _HEADER = struct.Struct("<2sBBLBB")
 _CHECKSUM, _EXTRA, _NAME, _COMMENT = 2, 4, 8, 16

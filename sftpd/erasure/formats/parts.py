@@ -4,6 +4,7 @@ import io
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from sftpd.erasure.file_names import name_carries
 from sftpd.erasure.formats.model import (
     NAME_OF_PART,
     BombError,
@@ -13,7 +14,7 @@ from sftpd.erasure.formats.model import (
     Pieces,
     UnsearchableError,
 )
-from sftpd.erasure.identifiers import carries, name_carries
+from sftpd.erasure.identifiers import carries
 
 Load = Callable[[Budget], Data]
 """Returns the content of a part and charges it to a budget. Raises UnsearchableError."""

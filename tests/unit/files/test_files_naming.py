@@ -4,8 +4,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sftpd.files.naming import apart_from_reasons, numbered, reason_beside
+from sftpd.files.naming import (
+    apart_from_reasons,
+    flatten,
+    numbered,
+    reason_beside,
+    unflatten,
+    with_id,
+    without_id,
+    without_number,
+    without_reason,
+)
 from sftpd.files.staging import looks_temporary
+from sftpd.names import TransferId
 
 NAMES = st.binary(min_size=1, max_size=255).filter(lambda name: not {0, ord("/")} & set(name))
 
@@ -37,6 +48,29 @@ def test_no_file_lies_where_a_reason_goes(name, other):
     assert reason_beside(name) not in islice(numbered(lies), 20)
     assert len(lies) <= 255
     assert lies == other or other.endswith(b".reason.txt")
+
+
+@given(NAMES.filter(lambda name: len(name) <= 200), st.integers(1, 9_999))
+def test_what_is_added_to_a_name_is_taken_off_again(name, number):
+    transfer = TransferId("01k5zq8v3n9w6e2r7t4y1a0b3c")
+    plain = name if name[:1] != b"." and name[-1:] != b"." else b"a" + name.strip(b".")
+    assert without_reason(reason_beside(plain)) == plain
+    if without_id(plain) == plain:
+        assert without_id(with_id(plain, transfer)) == plain
+    if without_number(plain) == plain:
+        assert without_number(next(islice(numbered(plain), number, None))) == plain
+
+
+@pytest.mark.parametrize("name", [b".reason.txt", b"a", b".1", b"a.01.csv", b"a.10000.csv", b"-" + b"0" * 26])
+def test_nothing_is_taken_off_that_was_not_added(name):
+    assert {without_reason(name), without_id(name), without_number(name)} == {name}
+
+
+@given(st.lists(NAMES.filter(lambda name: name[:1] != b"."), min_size=1, max_size=4).map(tuple))
+def test_a_flat_name_has_the_path_in_it(path):
+    name = flatten(path)
+    if len(name) < 255 and len(b"+".join(path)) + sum(part.count(b"+") for part in path) < 255:
+        assert unflatten(name) == path
 
 
 @pytest.mark.parametrize(
