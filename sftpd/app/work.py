@@ -1,13 +1,11 @@
 """What the configuration decides while the daemon runs; a reload replaces it whole."""
 
 import platform
-import sysconfig
 import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
 from contextlib import ExitStack
 from datetime import timedelta
-from pathlib import Path
 
 import structlog
 
@@ -28,6 +26,7 @@ from sftpd.exchange.screening import Screening
 from sftpd.hooks import listing
 from sftpd.hooks.commands import SandboxedCommands
 from sftpd.hooks.runner import HookRunner
+from sftpd.hooks.shipped import shipped_hooks
 from sftpd.ledger.outbox import Event
 from sftpd.link.model import Expectation, Link, Outbound
 from sftpd.service.receipts import ReceiptWriter
@@ -181,12 +180,6 @@ def _expectations(instance: Instance) -> list[Expectation]:
 def _with_return_receipts(instance: Instance) -> list[tuple[str, str]]:
     links = instance.register.links.values()
     return [(link.name, remote.name) for link in links for remote in link.remotes if remote.receipts]
-
-
-def shipped_hooks() -> Path:
-    """The folder of the hooks that come with sftpd: beside the sources, or where it is installed."""
-    beside = Path(__file__).parents[2] / "hooks"
-    return beside if beside.is_dir() else Path(sysconfig.get_path("data")) / "share" / "sftpd" / "hooks"
 
 
 def _receipts(instance: Instance, link: Link, places: Places) -> Receipts:

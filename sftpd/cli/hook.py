@@ -143,6 +143,6 @@ def _trial(link: "Link", route: "Outbound | Inbound | None", file: Path, *, outb
 
 
 def _folder(config: "Config") -> Path:
-    from sftpd.app.work import shipped_hooks
+    from sftpd.hooks.shipped import shipped_hooks
 
     return config.instance.about.hooks or shipped_hooks()
