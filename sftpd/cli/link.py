@@ -12,6 +12,7 @@ from sftpd.cli.common import (
     ConfigOption,
     JsonOption,
     ReasonOption,
+    WhyOption,
     argument,
     brief,
     print_json,
@@ -31,7 +32,7 @@ _STEPS = {
     "activate": "Open a registered link for exchange.",
     "suspend": "Stop the exchange for a while; retention and deletion go on.",
     "resume": "Open a suspended link again.",
-    "close": "End the exchange for good.",
+    "close": "End the exchange for good; `finish` ends the link once nothing of it is left here.",
 }
 
 
@@ -71,14 +72,30 @@ def _taking(step: str) -> Callable[..., None]:
         if as_json:
             print_json(stands)
             return
-        holds = stands.pop("held", ())
+        holds, commands = stands.pop("held", ()), stands.pop("next", ())
         show_fields(stands, as_json=False)
+        if stands.get("without_rule"):
+            print("\nWhat no rule ends stays here until a retention rule covers it.")
         if holds:
             print("\nHeld, so that no rule and no request removes it:")
             print_table(_HOLD, ([brief(name, hold[name]) for name in _HOLD] for hold in holds))
+        if commands:
+            print("\nNext:", *commands, sep="\n  ")
 
     return take
 
 
 for _step, _summary in _STEPS.items():
     group.command(_step, help=_summary)(_taking(_step))
+
+
+@group.command("finish")
+def finish(
+    link: LinkArgument,
+    reason: WhyOption,
+    by: ByOption,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """End a closing link, once none of its files is in our care and none is on its way."""
+    show_fields(ask(config, "link.finish", link=link, reason=reason, by=by), as_json=as_json)

@@ -39,15 +39,23 @@ STEPS: dict[tuple[LinkState, LinkStep], LinkState] = {
 }
 
 
-def take(state: LinkState, step: LinkStep) -> LinkState:
-    """The state after `step`.
+_REASONED = frozenset({LinkStep.FINISH})
+"""Steps that are not taken without a reason."""
 
-    Raises RefusedError with reason `LINK_STEP`, naming the steps that are possible.
+
+def take(state: LinkState, step: LinkStep, link: str) -> LinkState:
+    """The state of `link` after `step`.
+
+    Raises RefusedError with reason `LINK_STEP`, naming the commands of the steps that are possible.
     """
     after = STEPS.get((state, step))
     if after is None:
-        possible = ", ".join(s for (at, s) in STEPS if at is state) or "none"
+        possible = ", ".join(_command(s, link) for (at, s) in STEPS if at is state) or "none"
         raise RefusedError(
             f"a link that is {state} cannot {step}", reason="LINK_STEP", remedy=f"possible steps: {possible}"
         )
     return after
+
+
+def _command(step: LinkStep, link: str) -> str:
+    return f"sftpd link {step} {link}{' --reason TEXT' if step in _REASONED else ''}"

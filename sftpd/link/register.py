@@ -105,15 +105,24 @@ class LinkRegister:
                     self._known[name, terms] = _standing(conn, name).state, accepted
             return self._known[name, terms]
 
-    def move(self, name: str, step: LinkStep, *, by: str, reason: str | None = None) -> LinkState:
-        """Take a step in the link's life and record it.
+    def move(
+        self,
+        name: str,
+        step: LinkStep,
+        *,
+        by: str,
+        reason: str | None = None,
+        require: Callable[[sa.Connection], None] = lambda _: None,
+    ) -> LinkState:
+        """Take a step in the link's life and record it, if `require` lets it pass as things stand then.
 
-        Raises RefusedError when the step is not possible from where the link stands.
+        Raises RefusedError when the step is not possible from where the link stands, and what `require` does.
         """
         self.get(name)
 
         def work(unit: Unit) -> LinkState:
-            after = take(_standing(unit.conn, name).state, step)
+            after = take(_standing(unit.conn, name).state, step, name)
+            require(unit.conn)
             row = tables.link.update().where(tables.link.c.name == name)
             unit.conn.execute(row.values(state=after, since=unit.now, reason=reason))
             unit.record(

@@ -198,6 +198,15 @@ def test_the_help_text_lists_commands_without_loading_them() -> None:
     assert not [name for name in ("pydantic", "cryptography", "rich.console") if f"'{name}'" in shown]
 
 
+def test_the_hooks_are_listed_without_loading_what_works_on_the_ledger(root: Path) -> None:
+    code = "import sys; from sftpd.cli.main import run; run(sys.argv[1:]); print(sorted(sys.modules))"
+    words = ["hook", "list", "--config", root / INSTANCE]
+    command = [sys.executable, "-c", code, *words]
+    shown = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "pre-receive" in shown
+    assert not [name for name in ("sqlalchemy", "paramiko") if f"'{name}'" in shown]
+
+
 def test_a_reader_who_leaves_early_is_no_error(root: Path) -> None:
     reading, writing = os.pipe()
     os.close(reading)

@@ -199,6 +199,52 @@ def test_each_decision_is_explained_step_by_step(tmp_path: Path) -> None:
         assert "link closed" in explain(daemon, "a.txt")["reason"]
 
 
+def test_a_link_ends_when_nothing_of_it_is_left(daemon: Daemon) -> None:
+    finish = ("link", "finish", "demo", "--reason", "All was returned")
+    with daemon:
+        upload(daemon, "due.csv")
+        upload(daemon, "other.txt")
+        assert daemon.cli("transfer", "pause", "--link", "demo", "--reason", "a test").returncode == 0
+        (daemon.outbound / "on-its-way").write_bytes(b"x")
+        eventually(lambda: len(unfinished(daemon)) == 1, daemon)
+        assert "sftpd link close demo" in daemon.cli(*finish).stderr
+        closed = json.loads(daemon.cli("link", "close", "demo", "--json").stdout)
+        assert (closed["folders"], closed["without_rule"], closed["transfers"]) == ({"inbound": 2}, 1, 1)
+        again = daemon.cli("link", "close", "demo").stderr
+        assert "possible steps: sftpd link finish demo --reason TEXT" in again
+        refused = daemon.cli(*finish)
+        assert (refused.returncode, "inbound: 2, unfinished transfers: 1" in refused.stderr) == (1, True)
+        assert closed["next"][-1].startswith("sftpd link finish demo")
+        assert all(command in refused.stderr for command in closed["next"][:-1])
+
+        cancel = ("transfer", "cancel", unfinished(daemon)[0]["id"], "--reason", "The link ends")
+        assert daemon.cli(*cancel).returncode == 0
+        eventually(lambda: "failed: 1, inbound: 2;" in daemon.cli(*finish).stderr, daemon)
+        text = daemon.link_config.read_text().partition("[[retention]]")[0]
+        daemon.link_config.write_text(f"{text}{EVERYTHING}")
+        daemon.reload()
+        eventually(lambda: len(disposals(daemon)) == 3, daemon)
+        assert daemon.cli("retention", "run", "--plan", plan(daemon)["plan"]).returncode == 0
+        assert json.loads(daemon.cli(*finish, "--json").stdout)["state"] == "closed"
+        assert daemon.cli(*finish).stderr.count("possible steps: none") == 1
+        assert daemon.sftp_batch("ls /").returncode != 0
+        daemon.stop()
+
+
+def unfinished(daemon: Daemon) -> list[dict[str, Any]]:
+    """The transfers that have not come to their end."""
+    listed = json.loads(daemon.cli("transfer", "list", "--link", "demo", "--json").stdout)
+    return [one for one in listed if one["state"] not in ("done", "failed")]
+
+
+EVERYTHING = """
+[[retention]]
+name = "everything"
+period = "PT0S"
+mandate = "Agreement"
+"""
+
+
 def test_a_download_is_the_last_access(tmp_path: Path) -> None:
     daemon = Daemon(tmp_path / "instance")
     daemon.configure_link("[retention]", 'trigger = "last_access"')

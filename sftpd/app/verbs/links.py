@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from sftpd.app.ending import remainder
 from sftpd.app.instance import Instance
 from sftpd.app.verbs.verb import Arguments, Verb
 from sftpd.link.lifecycle import LinkStep
@@ -37,20 +38,33 @@ def _link(instance: Instance, name: str) -> dict[str, Any]:
 
 
 def _link_step(instance: Instance, arguments: Arguments) -> dict[str, Any]:
+    name, step = arguments["link"], LinkStep(arguments["step"])
+    instance.register.move(name, step, by=arguments["by"], reason=arguments.get("reason"))
+    link = _link(instance, name)
+    return link | _left(instance, name) if step is LinkStep.CLOSE else link
+
+
+def _link_finish(instance: Instance, arguments: Arguments) -> dict[str, Any]:
+    name = arguments["link"]
     instance.register.move(
-        arguments["link"], LinkStep(arguments["step"]), by=arguments["by"], reason=arguments.get("reason")
+        name,
+        LinkStep.FINISH,
+        by=arguments["by"],
+        reason=arguments["reason"],
+        require=lambda conn: remainder(conn, name).require_nothing(),
     )
-    link = _link(instance, arguments["link"])
-    return link | _left(instance, link["link"]) if LinkStep(arguments["step"]) is LinkStep.CLOSE else link
+    return _link(instance, name)
 
 
 def _left(instance: Instance, link: str) -> dict[str, Any]:
     """What of a link's files stays with us: to close it removes none, and what is held no rule will."""
+    unruled = sum(item.decision.rule is None for item in instance.retention.items(link))
     with instance.ledger.read() as conn:
         standing = holds.standing(conn, instance.clock.now(), link)
         files = held.covered(conn, standing)
         return {
-            "files": held.count(conn, link),
+            **remainder(conn, link).as_json(),
+            "without_rule": unruled,
             "held": [
                 {
                     "hold": hold.id,
@@ -89,6 +103,7 @@ VERBS: Mapping[str, Verb] = {
     "link.list": _link_list,
     "link.show": _link_show,
     "link.step": _link_step,
+    "link.finish": _link_finish,
     "link.accept": _link_accept,
     "account.list": _account_list,
 }

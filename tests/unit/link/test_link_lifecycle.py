@@ -33,10 +33,12 @@ def test_closing_leads_to_the_end_alone():
 def test_a_step_is_taken_or_refused_with_what_is_possible(state, step):
     possible = {p for (s, p) in STEPS if s is state}
     if step in possible:
-        assert take(state, step) is STEPS[state, step]
+        assert take(state, step, "demo") is STEPS[state, step]
         return
     with pytest.raises(RefusedError) as refusal:
-        take(state, step)
+        take(state, step, "demo")
     assert refusal.value.reason == "LINK_STEP"
     named = refusal.value.remedy.removeprefix("possible steps: ").split(", ")
-    assert named == (sorted(possible, key=list(LinkStep).index) or ["none"])
+    commands = [f"sftpd link {p} demo" for p in sorted(possible, key=list(LinkStep).index)]
+    assert [name.removesuffix(" --reason TEXT") for name in named] == (commands or ["none"])
+    assert state is not LinkState.CLOSING or named == ["sftpd link finish demo --reason TEXT"]

@@ -1,0 +1,76 @@
+"""What of a link is still with us, and what to do until it can be ended."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from sftpd.errors import RefusedError
+from sftpd.exchange.transfer import FINAL
+from sftpd.ledger import tables
+
+_IN_OUR_CARE = ("present", "withdrawing", "renaming", "moving_aside")
+_file, _transfer = tables.kept_file.c, tables.transfer.c
+
+
+@dataclass(frozen=True, slots=True)
+class Remainder:
+    """What a link cannot be ended with: its files in our care, by folder, and its unfinished transfers."""
+
+    link: str
+    folders: dict[str, int]
+    transfers: int
+
+    @property
+    def files(self) -> int:
+        """How many files there are in all folders."""
+        return sum(self.folders.values())
+
+    @property
+    def commands(self) -> list[str]:
+        """What leads to the end, in order."""
+        of_link = f"--link {self.link}"
+        steps = (
+            (f"sftpd transfer list {of_link}", self.transfers),
+            ("sftpd transfer cancel ID --reason TEXT", self.transfers),
+            (f"sftpd retention plan {of_link}", self.files),
+            ("sftpd retention run --plan HASH", self.files),
+            (f"sftpd link finish {self.link} --reason TEXT", True),
+        )
+        return [command for command, needed in steps if needed]
+
+    def as_json(self) -> dict[str, Any]:
+        """The remainder as `sftpd link close --json` prints it."""
+        return {
+            "files": self.files,
+            "folders": self.folders,
+            "transfers": self.transfers,
+            "next": self.commands,
+        }
+
+    def require_nothing(self) -> None:
+        """Pass if nothing remains. Raises RefusedError `LINK_NOT_EMPTY`, which counts what does."""
+        if not self.files and not self.transfers:
+            return
+        counts = [*self.folders.items(), *([("unfinished transfers", self.transfers)] * bool(self.transfers))]
+        raise RefusedError(
+            "of the link remain " + ", ".join(f"{name}: {count}" for name, count in counts),
+            reason="LINK_NOT_EMPTY",
+            where=f"link {self.link}",
+            remedy=f"{'; '.join(self.commands[:-1])}; what no rule ends needs a retention rule, and what is "
+            "held a release",
+        )
+
+
+def remainder(conn: sa.Connection, link: str) -> Remainder:
+    """What remains of a link now."""
+    files = (
+        sa.select(_file.folder, sa.func.count())
+        .where(_file.link == link, _file.state.in_(_IN_OUR_CARE))
+        .group_by(_file.folder)
+        .order_by(_file.folder)
+    )
+    under_way = sa.select(sa.func.count()).where(
+        _transfer.link == link, _transfer.state.not_in(sorted(FINAL))
+    )
+    return Remainder(link, {row[0]: row[1] for row in conn.execute(files)}, conn.scalar(under_way) or 0)
