@@ -172,7 +172,7 @@ def review(
 @group.command("decide")
 def decide(  # noqa: PLR0913 (a parameter for each option)
     request: IdArgument,
-    seqs: Annotated[list[int] | None, argument("SEQ...", "Which of the matches.")] = None,
+    seqs: Annotated[list[int] | None, argument("SEQ...", "Which matches or unsearchable files.")] = None,
     forms: Annotated[
         list[Why] | None,
         option("--form", "FORM", "All of this form on which nobody has decided; may be given again."),
@@ -185,7 +185,7 @@ def decide(  # noqa: PLR0913 (a parameter for each option)
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """Decide whether records that may be the person's are removed or stay."""
+    """Decide whether what may be the person's, or a file that could not be searched, is removed or stays."""
     if remove == keep:
         raise UsageError(
             "no decision is given, or two are", where="erasure decide", expected="--remove or --keep"
@@ -305,3 +305,13 @@ def _show(document: dict[str, Any], as_json: bool) -> None:
         print()
         columns = ("seq", "folder", "path", "action", "format", "records", "state", "reason")
         show_rows(document["items"], columns, as_json=False)
+        _tell_unsearched(document)
+
+
+def _tell_unsearched(document: dict[str, Any]) -> None:
+    count = sum(item["state"] == "unsearched" for item in document["items"])
+    if not count:
+        return
+    print(f"\ncould not be searched: {count}")
+    if document["state"] == "review":
+        print(f"look at each, then: sftpd erasure decide {document['id']} SEQ --remove|--keep --reason TEXT")

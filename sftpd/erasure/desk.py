@@ -256,6 +256,7 @@ class ErasureDesk:
         searched = search(self._links.folders(request.link), request.identifiers, readers, lookup)
         held = partial(self._links.hold, request.link)
         places = [(finding.folder, finding.path) for finding in searched.findings]
+        places += [(unread.folder, unread.path) for unread in searched.unsearched if unread.mark]
         holds = {place: HELD + why for place in places if (why := held(*place)) is not None}
         with self._ledger.read() as conn:
             return searched, plan(searched, exceptions.standing(conn, request.id) | holds)
@@ -369,7 +370,7 @@ def _open(folder: Searchable) -> Contents:
 
 def _unreviewed(items: Sequence[Item], steps: Sequence[Step]) -> set[Place]:
     """Files that have more possible matches than were to stay."""
-    kept = Counter(_place(item.step) for item in items if item.state == "kept")
+    kept = Counter(_place(item.step) for item in items if item.state == "kept" and not item.step.is_unread)
     found = Counter(_place(step) for step in steps if step.action is Action.REVIEW)
     return {place for place, count in found.items() if count > kept[place]}
 

@@ -50,11 +50,11 @@ class Evidence:
 def certify(request: Request, evidence: Evidence, now: datetime, key: SigningKey) -> str:
     """Return the signed certificate of a request."""
     steps, second = evidence.steps, evidence.second
-    kept = sum(item.state == "kept" for item in evidence.items)
+    kept = sum(item.state == "kept" and not item.step.is_unread for item in evidence.items)
     carriers = {(finding.folder, finding.path) for finding in second.findings if finding.records}
     holds = {(step.folder, step.path) for step in steps if step.action is Action.KEEP}
     held = tuple(_entry(request, step) for step in steps if step.action is Action.KEEP)
-    unsearchable = tuple(_entry(request, step) for step in steps if step.action is Action.UNSEARCHABLE)
+    unsearchable = tuple(_entry(request, step) for step in _unsearchable(evidence))
     certificate = Certificate(
         request=request.id,
         link=request.link,
@@ -76,6 +76,18 @@ def certify(request: Request, evidence: Evidence, now: datetime, key: SigningKey
         possible_kept=kept or msgspec.UNSET,
     )
     return sign(certificate, key).decode()
+
+
+def _unsearchable(evidence: Evidence) -> Iterable[Step]:
+    """What could not be searched; where somebody decided that it stays, its reason tells so."""
+    stays = {
+        (item.step.folder, item.step.path, item.step.mark): item.step
+        for item in evidence.items
+        if item.step.is_unread and item.state == "kept"
+    }
+    for step in evidence.steps:
+        if step.action is Action.UNSEARCHABLE:
+            yield stays.get((step.folder, step.path, step.mark), step)
 
 
 def _remains_until(held: Sequence[FileEntry]) -> str | None:

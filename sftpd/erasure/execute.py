@@ -92,6 +92,16 @@ class Work:
         """The number of the first possible match among them."""
         return next(item.seq for item in self.items if item.step.possible is not None)
 
+    @property
+    def gone(self) -> int:
+        """How many records are gone when it is done; what could not be searched counts as one."""
+        return sum(item.step.records for item in self.items) or 1
+
+    def unread(self, mark: str) -> Found | None:
+        """What to take for found where a file with this mark goes as decided though it cannot be searched."""
+        decided = any(item.step.is_unread and item.step.mark == mark for item in self.items)
+        return Found(Action.UNSEARCHABLE, 0, whole=True) if decided else None
+
     def records_of(self, item: Item, outcome: Outcome) -> int | None:
         """How many of the records that went are of one of the steps; None where it is not done."""
         if not outcome.done:
@@ -233,7 +243,7 @@ class Executor:
     def _delete(self, contents: Contents, work: Work, opened: "_Opened") -> Outcome:
         item, fd = work.item, opened.fd
         path, old = item.step.path, fingerprint(fd)
-        answer = look_into(fd, path[-1], self._request.identifiers, self._readers)
+        answer = work.unread(opened.mark) or look_into(fd, path[-1], self._request.identifiers, self._readers)
         if isinstance(answer, Found) and not (answer.records or work.decided):
             return Outcome(done=True, reason="it did not carry the person any more")
         if isinstance(answer, Unsearchable) or not (answer.whole or _is_as_decided(answer, work)):
@@ -244,7 +254,7 @@ class Executor:
         deliveries.note_ahead(self._ledger, self._request, old, carried)
         self._enter(work, old, answer)
         remove(contents, path, opened.mark, partial(self._stays, item.step.folder))
-        return Outcome(True, sum(each.step.records for each in work.items), _other_names(fd), old)
+        return Outcome(True, work.gone, _other_names(fd), old)
 
     def _redact(self, contents: Contents, work: Work, opened: "_Opened") -> Outcome:
         item, fd, mark = work.item, opened.fd, opened.mark
@@ -384,8 +394,7 @@ def _is_as_decided(answer: Found, work: Work) -> bool:
 def _nothing_left(work: Work, reason: str) -> Outcome:
     """The outcome where there is nothing to remove: a run before this one did, where it left its intent."""
     if work.item.state == "intended":
-        gone = sum(item.step.records for item in work.items)
-        return Outcome(True, gone, "finished after an interruption")
+        return Outcome(True, work.gone, "finished after an interruption")
     return Outcome(done=True, reason=reason)
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from sftpd.erasure.finder import Why
-from sftpd.erasure.plan import Action, Possible, Step
+from sftpd.erasure.plan import UNREAD, Action, Possible, Step
 from sftpd.ledger import tables
 from sftpd.ledger.database import in_parts
 from sftpd.ledger.writer import Unit
@@ -46,31 +46,39 @@ def replace(unit: Unit, request_id: str, secret: bytes, steps: Sequence[tuple[in
     if not rows:
         return
     unit.conn.execute(_match.insert(), rows)
-    query = sa.select(_decision.c.match, _decision.c.remove).where(_decision.c.request == request_id)
-    decisions = {row.match: row.remove for row in unit.conn.execute(query)}
+    decisions = unit.conn.execute(sa.select(_decision).where(_decision.c.request == request_id))
+    known = {row.match: row for row in decisions}
     for seq, step in steps:
-        if step.possible is not None:
-            remove = decisions.get(_key(secret, step, step.possible.place))
-            if remove is not None:
-                _apply(unit, request_id, [seq], remove=remove, whole=step.possible.whole)
+        if step.possible is None:
+            continue
+        decided = known.get(_key(secret, step, step.possible.place))
+        if decided is not None and step.is_unread:
+            _apply_unread(unit, request_id, seq, step.possible.why, decided.remove, decided.reason)
+        elif decided is not None:
+            _apply(unit, request_id, [seq], remove=decided.remove, whole=step.possible.whole)
 
 
-def decide(unit: Unit, request_id: str, seqs: Sequence[int], *, remove: bool) -> list[int]:
+def decide(
+    unit: Unit, request_id: str, seqs: Sequence[int], *, remove: bool, reason: str | None
+) -> list[int]:
     """Have possible matches go or stay, also after the next search as long as the content is the same.
 
     Returns those of `seqs` that are no possible match; nothing is decided then.
     """
-    query = sa.select(_match.c.seq, _match.c.decision, _match.c.whole).where(_match.c.request == request_id)
-    known = {row.seq: row for row in unit.conn.execute(query)}
+    query = sa.select(_match.c.seq, _match.c.decision, _match.c.whole, _match.c.place, _match.c.why)
+    known = {row.seq: row for row in unit.conn.execute(query.where(_match.c.request == request_id))}
     unknown = [seq for seq in seqs if seq not in known]
     for some in in_parts(() if unknown else seqs):
         keys = [known[seq].decision for seq in some]
         here = (_decision.c.request == request_id, _decision.c.match.in_(keys))
         unit.conn.execute(_decision.delete().where(*here))
-        rows = [{"request": request_id, "match": key, "remove": remove} for key in keys]
-        unit.conn.execute(_decision.insert(), rows)
+        decision = {"request": request_id, "remove": remove, "reason": reason}
+        unit.conn.execute(_decision.insert(), [decision | {"match": key} for key in keys])
+        unread = {seq for seq in some if known[seq].place == UNREAD}
+        for seq in unread:
+            _apply_unread(unit, request_id, seq, known[seq].why, remove, reason)
         for whole in (True, False):
-            alike = [seq for seq in some if known[seq].whole is whole]
+            alike = [seq for seq in some if known[seq].whole is whole and seq not in unread]
             _apply(unit, request_id, alike, remove=remove, whole=whole)
     return unknown
 
@@ -80,6 +88,12 @@ def undecided_of(conn: sa.Connection, request_id: str, forms: Sequence[Why]) -> 
     both = sa.and_(_item.c.request == _match.c.request, _item.c.seq == _match.c.seq)
     query = sa.select(_match.c.seq).join(_item, both).where(_match.c.request == request_id, *_OPEN)
     return list(conn.scalars(query.where(_match.c.why.in_(forms)).order_by(_match.c.seq)))
+
+
+def unread(conn: sa.Connection, request_id: str, seqs: Sequence[int]) -> list[int]:
+    """Those of some steps that are about files that could not be searched."""
+    query = sa.select(_match.c.seq).where(_match.c.request == request_id, _match.c.place == UNREAD)
+    return sorted(set(conn.scalars(query)) & {*seqs})
 
 
 def undecided(conn: sa.Connection, request_id: str) -> int:
@@ -104,6 +118,16 @@ def _apply(unit: Unit, request_id: str, seqs: Sequence[int], *, remove: bool, wh
     action = (Action.DELETE if whole else Action.REDACT) if remove else Action.REVIEW
     row = _item.update().where(_item.c.request == request_id, _item.c.seq.in_(seqs))
     unit.conn.execute(row.values(action=action, state="planned" if remove else "kept"))
+
+
+def _apply_unread(unit: Unit, request_id: str, seq: int, why: str, remove: bool, reason: str | None) -> None:
+    """As `_apply`, of a file that could not be searched, and `why` that was so."""
+    row = _item.update().where(_item.c.request == request_id, _item.c.seq == seq)
+    if remove:
+        action, state, told = Action.DELETE, "planned", f"removed by decision: {why}"
+    else:
+        action, state, told = Action.UNSEARCHABLE, "kept", f"{why}; stays by decision: {reason}"
+    unit.conn.execute(row.values(action=action, state=state, reason=told))
 
 
 def _row(request_id: str, secret: bytes, seq: int, step: Step) -> dict[str, str | int | bool]:

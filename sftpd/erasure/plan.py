@@ -1,7 +1,7 @@
 """What is to happen to each file in which a person was found or could not be looked for."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 Parts = tuple[bytes, ...]
@@ -27,6 +27,8 @@ class Action(StrEnum):
 
 
 REMOVALS = frozenset({Action.DELETE, Action.REDACT})
+UNREAD = "unread"
+"""The place of what may be in a file that could not be searched: anywhere."""
 LEFT_BEHIND = REMOVALS | {Action.WAIT}
 """What may not be found any more once a request is to be closed."""
 
@@ -59,11 +61,12 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Unsearched:
-    """A file or folder that could not be searched, and why."""
+    """A file or folder that could not be searched, and why; a file that could be opened has a `mark`."""
 
     folder: str
     path: Parts
     reason: str
+    mark: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,11 @@ class Step:
     possible: Possible | None = None
     mark: str = ""
 
+    @property
+    def is_unread(self) -> bool:
+        """Whether it is about a file that could not be searched, on which somebody may decide or has."""
+        return self.possible is not None and self.possible.place == UNREAD
+
 
 def plan(searched: Searched, kept: Mapping[Place, str]) -> list[Step]:
     """Return a step for each finding and each file that could not be searched, in that order.
@@ -105,10 +113,18 @@ def plan(searched: Searched, kept: Mapping[Place, str]) -> list[Step]:
         for finding in searched.findings
         for step in _steps(finding, kept.get((finding.folder, finding.path)))
     ]
-    steps += [
-        Step(item.folder, item.path, Action.UNSEARCHABLE, reason=item.reason) for item in searched.unsearched
-    ]
+    steps += [_unread(item, kept.get((item.folder, item.path))) for item in searched.unsearched]
     return steps
+
+
+def _unread(item: Unsearched, kept: str | None) -> Step:
+    """Nobody decides on what must stay, or cannot be told from what comes in its place."""
+    step = Step(item.folder, item.path, Action.UNSEARCHABLE, reason=item.reason)
+    if kept is not None:
+        return replace(step, reason=f"{item.reason}; {kept}")
+    if not item.mark or item.folder in IN_TRANSIT:
+        return step
+    return replace(step, possible=Possible(UNREAD, item.reason, whole=True), mark=item.mark)
 
 
 def _steps(finding: Finding, kept: str | None) -> Iterator[Step]:

@@ -71,7 +71,7 @@ class Item:
     """A step of a request's plan, how far it is, and what reports call its file.
 
     It is `planned`, then `intended` and `done`; what cannot be done as approved is `planned` again. A
-    possible match that stays by decision is `kept`.
+    possible match or unsearchable file that stays by decision is `kept`.
     """
 
     seq: int
@@ -90,6 +90,11 @@ class Item:
     def is_undecided(self) -> bool:
         """Whether it is a possible match on which nobody has decided."""
         return self.step.action is Action.REVIEW and self.state != "kept"
+
+    @property
+    def is_unsearched(self) -> bool:
+        """Whether its file could not be searched, and nobody has decided on it."""
+        return self.step.action is Action.UNSEARCHABLE and self.state != "kept"
 
     @property
     def is_done(self) -> bool:
@@ -256,8 +261,9 @@ def match(conn: sa.Connection, request_id: str, seq: int) -> Item:
     ).one_or_none()
     if found is None or row is None:
         raise NotFoundError(
-            f"request {request_id} has no possible match {seq}",
-            remedy="list them with `sftpd erasure review`",
+            f"in step {seq} of request {request_id} there is nothing to decide on",
+            remedy="list possible matches with `sftpd erasure review`; a file that could not be searched is "
+            "decided on if it can be opened and no legal hold is on it",
         )
     return _read_item(row, {}, found)
 

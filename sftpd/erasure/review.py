@@ -13,7 +13,7 @@ from sftpd.erasure.readers import Readers
 from sftpd.erasure.records import Item, Request
 from sftpd.erasure.request import State
 from sftpd.erasure.search import NAME_FORMAT, NAME_PLACE
-from sftpd.errors import ContainmentError, NotFoundError, RefusedError
+from sftpd.errors import ContainmentError, NotFoundError, RefusedError, UsageError
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
 from sftpd.ledger.writer import Unit
@@ -31,10 +31,14 @@ class Reviewer:
         self._folders = folders
 
     def matches(self, request_id: str) -> list[Item]:
-        """The possible matches of a request, decided or not. Raises NotFoundError."""
+        """The possible matches of a request, decided or not, and unsearchable files that are decided on.
+
+        Raises NotFoundError.
+        """
         with self._ledger.read() as conn:
             records.get(conn, request_id)
-            return [item for item in records.items(conn, request_id) if item.step.possible is not None]
+            items = records.items(conn, request_id)
+        return [item for item in items if item.step.possible is not None and not item.is_unsearched]
 
     def look(self, request_id: str, seq: int, by: str, reason: str) -> str:
         """Read what a possible match says, once it is on record that `by` looks at it and why.
@@ -65,17 +69,25 @@ class Reviewer:
     ) -> None:
         """Decide on possible matches, and on all of some forms on which nobody has decided yet.
 
-        A decision may be changed until the plan is approved.
+        Of a file that could not be searched it is decided whether the whole goes, for a `reason`. A decision
+        may be changed until the plan is approved.
 
-        Raises RefusedError `ERASURE_STATE`, NotFoundError where one of `seqs` is no possible match.
+        Raises RefusedError `ERASURE_STATE`, NotFoundError where there is nothing to decide on in one of
+        `seqs`, UsageError where a reason is wanted.
         """
 
         def work(unit: Unit) -> None:
             request = records.get(unit.conn, request_id)
             _require_review(request, "possible matches to decide on")
             chosen = list(dict.fromkeys((*seqs, *match_records.undecided_of(unit.conn, request.id, forms))))
-            for unknown in match_records.decide(unit, request.id, chosen, remove=remove):
+            for unknown in match_records.decide(unit, request.id, chosen, remove=remove, reason=reason):
                 records.match(unit.conn, request.id, unknown)
+            if not reason and (unread := match_records.unread(unit.conn, request.id, chosen)):
+                raise UsageError(
+                    "to decide on a file that could not be searched needs a reason",
+                    where=f"step {unread[0]}",
+                    expected="--reason TEXT",
+                )
             private = {"operator": by} if reason is None else {"operator": by, "reason": reason}
             for seq in chosen:
                 public = {"request": request.id, "item": seq, "decision": "remove" if remove else "keep"}
@@ -113,6 +125,8 @@ class Reviewer:
         folder = next((each for each in self._folders(request.link) if each.name == step.folder), None)
         if folder is None:
             raise _changed(item)
+        if step.is_unread:
+            return ""
         if possible.place == NAME_PLACE:
             return step.path[-1].decode("utf-8", "backslashreplace")
         plain = tuple(known.plain() for known in request.identifiers)

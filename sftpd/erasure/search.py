@@ -5,6 +5,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from msgspec import structs
 
@@ -32,6 +33,13 @@ RECEIVED = "inbound"
 _FOUND_IN_NAME = Found(NAME_FORMAT, 1, (NAME_PLACE,), whole=True)
 _LOOKED_UP = Found("index", 0)
 """What is found in a file that the index clears."""
+
+
+class _Looked(NamedTuple):
+    """The answer on a file, and the mark of the content that it is about, if that could be opened."""
+
+    answer: Answer | None
+    mark: str = ""
 
 
 @dataclass(slots=True)
@@ -75,18 +83,28 @@ def look(
     lookup: Lookup | None = None,
 ) -> Answer | None:
     """Look into one file, its name included; None when it is not there. What `lookup` clears is not read."""
+    return _look(contents, path, identifiers, readers, lookup).answer
+
+
+def _look(
+    contents: Contents,
+    path: Parts,
+    identifiers: Sequence[Identifier],
+    readers: Readers,
+    lookup: Lookup | None,
+) -> "_Looked":
     try:
         fd, mark = contents.open(path)
     except (FileNotFoundError, NotADirectoryError):
-        return None
+        return _Looked(None)
     except ContentError as fault:
-        return Unsearchable(fault.what)
+        return _Looked(Unsearchable(fault.what))
     except (OSError, ContainmentError) as fault:
-        return Unsearchable(cannot_open(fault))
+        return _Looked(Unsearchable(cannot_open(fault)))
     try:
         if lookup is not None and lookup.clears(RECEIVED, path, mark):
-            return _by_name(path[-1], identifiers, lambda: _LOOKED_UP)
-        return look_into(fd, path[-1], identifiers, readers)
+            return _Looked(_by_name(path[-1], identifiers, lambda: _LOOKED_UP), mark)
+        return _Looked(look_into(fd, path[-1], identifiers, readers), mark)
     finally:
         os.close(fd)
 
@@ -125,23 +143,23 @@ def _search_folder(
     notes: _Notes,
     lookup: Lookup | None,
 ) -> None:
-    def answer_on(path: Parts) -> Answer | None:
-        return look(contents, path, identifiers, readers, lookup)
+    def answer_on(path: Parts) -> _Looked:
+        return _look(contents, path, identifiers, readers, lookup)
 
-    for path, answer in _in_turn(workers, answer_on, contents.paths(identifiers, notes.unsearched)):
+    for path, (answer, mark) in _in_turn(workers, answer_on, contents.paths(identifiers, notes.unsearched)):
         notes.files[folder] += answer is not None
         notes.looked_up += answer is _LOOKED_UP
         if isinstance(answer, Unsearchable):
-            notes.unsearched.append(Unsearched(folder, path, answer.reason))
+            notes.unsearched.append(Unsearched(folder, path, answer.reason, mark))
         elif answer is not None:
-            _note_found(folder, path, answer, notes)
+            _note_found(folder, path, answer, mark, notes)
 
 
 def _in_turn(
-    workers: ThreadPoolExecutor, answer_on: Callable[[Parts], Answer | None], paths: Iterable[Parts]
-) -> Iterator[tuple[Parts, Answer | None]]:
+    workers: ThreadPoolExecutor, answer_on: Callable[[Parts], _Looked], paths: Iterable[Parts]
+) -> Iterator[tuple[Parts, _Looked]]:
     """Each path with the answer on it, in their order: not all are asked about at once."""
-    ahead: deque[tuple[Parts, Future[Answer | None]]] = deque()
+    ahead: deque[tuple[Parts, Future[_Looked]]] = deque()
     try:
         for path in paths:
             ahead.append((path, workers.submit(answer_on, path)))
@@ -154,16 +172,16 @@ def _in_turn(
             unanswered.cancel()
 
 
-def _first(ahead: "deque[tuple[Parts, Future[Answer | None]]]") -> tuple[Parts, Answer | None]:
+def _first(ahead: "deque[tuple[Parts, Future[_Looked]]]") -> tuple[Parts, _Looked]:
     path, answered = ahead.popleft()
     return path, answered.result()
 
 
-def _note_found(folder: str, path: Parts, found: Found, notes: _Notes) -> None:
+def _note_found(folder: str, path: Parts, found: Found, mark: str, notes: _Notes) -> None:
     if found.records or found.possible:
         records = (found.records, found.whole, found.locators)
         finding = Finding(folder, path, found.format, *records, found.possible, found.mark)
         notes.findings.append(finding)
     if found.unsearched and not found.whole:
         reason = f"parts of it were not searched: {'; '.join(found.unsearched)}"
-        notes.unsearched.append(Unsearched(folder, path, reason))
+        notes.unsearched.append(Unsearched(folder, path, reason, mark))

@@ -64,6 +64,7 @@ erasure_decision = sa.Table(
     sa.Column("request", sa.Text, primary_key=True),
     sa.Column("match", sa.Text, primary_key=True),
     sa.Column("remove", sa.Boolean, nullable=False),
+    sa.Column("reason", sa.Text),
 )
 """What was decided on possible matches, also of plans before this one."""
 

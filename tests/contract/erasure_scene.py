@@ -1,5 +1,6 @@
 """A link with files and a ledger, for the tests of erasure and for a process that is killed in one."""
 
+import hashlib
 import os
 import sys
 from contextlib import contextmanager
@@ -141,6 +142,18 @@ class Scene:
 
     def events(self):
         return b"\n".join(row["leaf"] for row in self.rows(tables.outbox))
+
+
+def receive(scene: Scene, file: str, path: Path) -> None:
+    """Enter a file as received under that id."""
+    seen = path.stat()
+    row = {
+        "id": file, "link": "demo", "folder": path.parent.name, "path": path.name.encode(),
+        "source": f"{seen.st_ino}:{seen.st_size}:{seen.st_mtime_ns}", "size": seen.st_size,
+        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "received_at": RECEIVED,
+        "state": "present", "changed_at": RECEIVED,
+    }  # fmt: skip
+    scene.ledger.write(lambda unit: unit.conn.execute(tables.kept_file.insert(), [row]))
 
 
 @contextmanager

@@ -14,7 +14,7 @@ import msgspec
 import person_corpus
 import person_parts
 import pytest
-from erasure_scene import JAN, RECEIVED, Scene
+from erasure_scene import JAN, RECEIVED, Scene, receive
 from msgspec import structs
 from stage import Stage
 from vault_scene import put
@@ -88,18 +88,6 @@ def replay(scene: Scene):
 def texts(scene: Scene) -> dict[str, str]:
     folder = scene.root / "inbound"
     return {path.name: path.read_text() for path in folder.iterdir()}
-
-
-def receive(scene: Scene, file: str, path: Path) -> None:
-    """Enter a file as received under that id."""
-    seen = path.stat()
-    row = {
-        "id": file, "link": "demo", "folder": path.parent.name, "path": path.name.encode(),
-        "source": f"{seen.st_ino}:{seen.st_size}:{seen.st_mtime_ns}", "size": seen.st_size,
-        "sha256": hashlib.sha256(path.read_bytes()).hexdigest(), "received_at": RECEIVED,
-        "state": "present", "changed_at": RECEIVED,
-    }  # fmt: skip
-    scene.ledger.write(lambda unit: unit.conn.execute(tables.kept_file.insert(), [row]))
 
 
 def test_a_restored_reason_goes_with_the_file_that_failed(live, children, monkeypatch):

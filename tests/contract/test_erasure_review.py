@@ -3,17 +3,20 @@
 import json
 
 import erasure_scene
+import msgspec
 import person_corpus
 import pytest
-from erasure_scene import KEY, RECEIVED
+from erasure_scene import KEY, RECEIVED, receive
 
+from sftpd.erasure import records
 from sftpd.erasure.certificate import verify
+from sftpd.erasure.erased import FileErased
 from sftpd.erasure.finder import Why
 from sftpd.erasure.grounds import Ground
 from sftpd.erasure.layouts import Column, FixedWidth
 from sftpd.erasure.plan import Action
 from sftpd.erasure.request import State
-from sftpd.errors import NotFoundError, RefusedError
+from sftpd.errors import NotFoundError, RefusedError, UsageError
 from sftpd.ledger import tables
 from sftpd.process.pool import Children
 
@@ -235,6 +238,105 @@ def test_each_format_cuts_and_shows_a_possible_record(scene):
         path = scene.root / "inbound" / f"{form}.{person_corpus.SUFFIX.get(form, form)}"
         assert path.exists() is (form != "letter")
         assert not path.exists() or read(path.read_bytes()) == [tuple(rows[1])], form
+
+
+SEALED = b"\0\1\2 sealed"
+
+
+def decide_sealed(scene, request, *, remove, reason="a look at its preview"):
+    (seq,) = step_of(scene, request, b"sealed.bin")
+    scene.desk.reviewer.decide(request, [seq], remove=remove, by="Ina", reason=reason)
+    return next(item for item in scene.desk.items(request) if item.seq == seq)
+
+
+def certified(scene, request):
+    return verify(scene.desk.show(request).certificate.encode(), KEY.verifier)
+
+
+def test_a_file_that_could_not_be_searched_goes_by_decision(scene):
+    sealed = scene.put("inbound/sealed.bin", SEALED)
+    twin = scene.put("inbound/twin.bin", SEALED)
+    receive(scene, "r1", sealed)
+    request = searched(scene)
+    assert decide_sealed(scene, request, remove=True).step.action is Action.DELETE
+    assert [item.step.path for item in scene.desk.reviewer.matches(request)] == [(b"sealed.bin",)]
+    scene.desk.find(request)
+    assert [item.step.action for item in scene.desk.items(request)] == [Action.DELETE, Action.UNSEARCHABLE]
+    scene.desk.approve(request, "operator")
+    assert scene.desk.run(request).state is State.CLOSED
+    assert (sealed.exists(), twin.exists()) == (False, True)
+    signed = certified(scene, request)
+    ((action, records, reason),) = [(each.action, each.records, each.reason) for each in signed.removed]
+    assert (action, records) == ("delete", 0)
+    assert reason.startswith("removed by decision: it holds control characters")
+    assert len(signed.unsearchable) == 1
+    ((entry, _),) = [each for each in scene.erasures.pending(0) if isinstance(each[0], FileErased)]
+    assert (entry.file, entry.format, entry.result, entry.only_here) == ("r1", "unsearchable", None, True)
+    (row,) = scene.rows(tables.kept_file)
+    assert (row["state"], row["path"], row["sha256"]) == ("erased", b"", "")
+    assert b"a look at its preview" not in scene.events()
+
+
+def test_a_removal_by_decision_that_was_cut_off_is_finished(scene):
+    sealed = scene.put("inbound/sealed.bin", SEALED)
+    receive(scene, "r1", sealed)
+    request = searched(scene)
+    seq = decide_sealed(scene, request, remove=True).seq
+    scene.desk.approve(request, "operator")
+    scene.ledger.write(lambda unit: records.intend(unit, request, seq))
+    sealed.unlink()
+    assert scene.desk.run(request).state is State.CLOSED
+    (row,) = scene.rows(tables.kept_file)
+    assert (row["state"], row["path"]) == ("erased", b"")
+
+
+def test_a_file_that_could_not_be_searched_stays_by_decision_with_the_reason(scene):
+    sealed = scene.put("inbound/sealed.bin", SEALED)
+    request = searched(scene)
+    for remove in (True, False):
+        kept = decide_sealed(scene, request, remove=remove)
+    assert (kept.step.action, kept.state) == (Action.UNSEARCHABLE, "kept")
+    scene.desk.find(request)
+    scene.desk.approve(request, "operator")
+    assert scene.desk.run(request).state is State.CLOSED
+    assert sealed.read_bytes() == SEALED
+    signed = certified(scene, request)
+    assert signed.possible_kept is msgspec.UNSET
+    (entry,) = signed.unsearchable
+    assert entry.reason.endswith("as binary files do; stays by decision: a look at its preview")
+
+
+def test_a_decision_on_an_unsearchable_file_is_on_its_content(scene):
+    sealed = scene.put("inbound/sealed.bin", SEALED)
+    request = searched(scene)
+    decide_sealed(scene, request, remove=True)
+    scene.desk.approve(request, "operator")
+    scene.put("inbound/sealed.bin", SEALED + b"another")
+    with pytest.raises(RefusedError, match="second search still finds"):
+        scene.desk.run(request)
+    assert sealed.exists()
+    scene.desk.find(request)
+    (item,) = scene.desk.items(request)
+    assert (item.step.action, item.is_unsearched) == (Action.UNSEARCHABLE, True)
+
+
+def test_who_decides_on_an_unsearchable_file_says_why_and_breaks_no_hold(scene):
+    sealed = scene.put("inbound/sealed.bin", SEALED)
+    request = searched(scene)
+    with pytest.raises(UsageError, match="needs a reason"):
+        decide_sealed(scene, request, remove=True, reason=None)
+    (item,) = scene.desk.items(request)
+    assert item.is_unsearched
+    decide_sealed(scene, request, remove=True)
+    scene.links.holds["inbound", b"sealed.bin"] = "case 7"
+    scene.desk.find(request)
+    with pytest.raises(NotFoundError, match="nothing to decide on"):
+        decide_sealed(scene, request, remove=True)
+    scene.desk.approve(request, "operator")
+    assert scene.desk.run(request).state is State.CLOSED
+    assert sealed.exists()
+    (entry,) = certified(scene, request).unsearchable
+    assert entry.reason.endswith("; legal hold: case 7")
 
 
 def step_of(scene, request, name):

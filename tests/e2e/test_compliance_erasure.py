@@ -103,7 +103,9 @@ def test_what_is_held_stays_and_the_request_stays_open(tmp_path: Path) -> None:
     before = b"name,email\nJan,jan@example.org\nAnna,anna@example.org\n"
     with Daemon(tmp_path / "instance") as daemon:
         daemon.file("local", before)
-        daemon.sftp_done("put local /upload/free.csv", "put local /upload/held.csv")
+        daemon.file("sealed", b"\0\1\2 sealed")
+        files = ("local /upload/free.csv", "local /upload/held.csv", "sealed /upload/sealed.bin")
+        daemon.sftp_done(*(f"put {file}" for file in files))
         scope = ("--link", "demo", "--folder", "inbound", "--glob", "held.csv")
         placed = daemon.cli("hold", "add", *scope, "--reason", "Court order", "--by", "me", "--json")
         opened = erasure(daemon, "open", "--link", "demo", "--identifier", "email=jan@example.org")
@@ -111,8 +113,16 @@ def test_what_is_held_stays_and_the_request_stays_open(tmp_path: Path) -> None:
         found = {item["path"]: item for item in erasure(daemon, "find", request)["items"]}
         assert found["held.csv"]["action"] == "keep"
         assert "Court order" in found["held.csv"]["reason"]
+        sealed = found["sealed.bin"]
+        assert (sealed["action"], sealed["state"]) == ("unsearchable", "unsearched")
+        told = daemon.cli("erasure", "show", request).stdout
+        assert f"sftpd erasure decide {request} SEQ --remove|--keep --reason TEXT" in told
+        why = ("--remove", "--reason", "it is her passport")
+        (decided,) = erasure(daemon, "decide", request, str(sealed["seq"]), *why)["matches"]
+        assert (decided["path"], decided["decision"]) == ("sealed.bin", "remove")
         erasure(daemon, "approve", request, "--by", "me")
         assert erasure(daemon, "run", request)["state"] == "partial"
+        assert {path.name for path in daemon.inbound.iterdir()} == {"free.csv", "held.csv"}
         assert (daemon.inbound / "held.csv").read_bytes() == before
         assert (daemon.inbound / "free.csv").read_bytes() == b"name,email\nAnna,anna@example.org\n"
 

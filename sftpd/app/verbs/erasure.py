@@ -235,7 +235,7 @@ def _item(item: Item) -> dict[str, Any]:
         "action": step.action,
         "format": step.format,
         "records": step.records,
-        "state": item.state,
+        "state": "unsearched" if item.is_unsearched else item.state,
         "reason": step.reason,
     }
 
