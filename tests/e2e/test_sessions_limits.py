@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import paramiko
 import pytest
 from daemon import PATIENCE, Daemon, eventually
 from waiting import holds
@@ -130,6 +131,20 @@ def test_handles_and_sessions_are_the_account_s_own(daemon: Daemon) -> None:
     assert reached(daemon) == ["HANDLES"]
     refused = daemon.events_of("session.refused")
     assert [event["data"]["reason"] for event in refused] == ["TOO_MANY_SESSIONS"]
+
+
+def test_the_channels_of_a_session_share_its_handles(daemon: Daemon) -> None:
+    limit(daemon, "handles = 2")
+    (daemon.inbound / "file").write_bytes(b"x")
+    with daemon.connected() as transport:
+        first, second = (paramiko.SFTPClient.from_transport(transport) for _ in range(2))
+        files = [client.open("/upload/file") for client in (first, second)]
+        for client in (first, second):
+            with pytest.raises(OSError, match="too many open handles"):
+                client.open("/upload/file")
+        first.close()
+        second.open("/upload/file").close()
+        files[1].close()
 
 
 @pytest.mark.parametrize("direction", ["upload", "download"])
