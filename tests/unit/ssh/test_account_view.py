@@ -167,7 +167,7 @@ def test_an_upload_removed_while_open_is_not_acknowledged(session: Session, publ
     session.client.remove("/upload/a")
     with pytest.raises(FileNotFoundError):
         close(file)
-    assert session.monitor.kinds() == ["Begin"]
+    assert session.monitor.kinds() == ["Begin", "GivenUp"]
 
 
 def test_a_temporary_name_is_published_by_rename(session: Session, published: Path, staging: Path) -> None:
@@ -177,7 +177,7 @@ def test_a_temporary_name_is_published_by_rename(session: Session, published: Pa
     session.client.posix_rename("/upload/a.csv.part", "/upload/a.csv")
     assert (published / "upload/a.csv").read_bytes() == b"abc"
     assert not list((staging / "upload").iterdir())
-    assert session.monitor.kinds() == ["Begin", "Complete"]
+    assert session.monitor.kinds() == ["Begin", "GivenUp", "Begin", "Complete"]
 
 
 def test_a_temporary_name_of_an_earlier_session_is_published_by_rename(
@@ -303,7 +303,7 @@ def test_attributes_of_parts_are_set_by_the_session(session: Session, staging: P
     session.put("/upload/a.part", b"a")
     session.client.chmod("/upload/a.part", 0o400)
     assert stat.S_IMODE((staging / "upload/a.part").stat().st_mode) == 0o600
-    assert session.monitor.kinds() == ["Begin"]
+    assert session.monitor.kinds() == ["Begin", "GivenUp"]
 
 
 def test_a_fetch_is_told_to_the_monitor_with_whether_it_was_complete(
