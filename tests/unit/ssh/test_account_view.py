@@ -3,15 +3,20 @@
 import os
 import resource
 import stat
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from account_sessions import BY_DEFAULT, Session, close
 
-from sftpd.ssh import messages
+from sftpd.sftp.engine import Event
+from sftpd.ssh import messages, sftp_channel
+from sftpd.ssh.file_data import FileData
+from sftpd.ssh.sftp_channel import Peer, SftpChannel
 
 
 @pytest.fixture
@@ -410,3 +415,27 @@ def test_what_is_beside_the_folders_is_not_there_and_not_made(tmp_path: Path, pa
         ):
             with pytest.raises(PermissionError, match="not allowed here"):
                 is_refused()
+
+
+def test_a_session_is_not_idle_while_a_request_is_carried_out(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    real = session.handler.answer
+
+    def slow(event: Event) -> bytes | FileData:
+        now[0] += 100
+        return real(event)
+
+    monkeypatch.setattr(sftp_channel, "monotonic", lambda: now[0])
+    monkeypatch.setattr(session.handler, "answer", slow)
+    wire = SimpleNamespace(
+        exchanging=False,
+        plain=memoryview(bytearray(1 << 16)),
+        congested=lambda: False,
+        seal=lambda at, length: None,
+        later=lambda job: None,
+    )
+    channel = SftpChannel(wire, Peer(0, 1 << 20, 1 << 15), session.handler, lambda error: None)
+    channel.data(memoryview(struct.pack(">IBI", 5, 1, 3)))
+    assert channel.active_at == 100
