@@ -37,7 +37,6 @@ _ANCILLARY = socket.CMSG_SPACE(DESCRIPTOR_LIMIT * array.array("i").itemsize)
 _AT_ONCE = int(socket.MSG_DONTWAIT)
 _SENDING = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 _READING = int(socket.MSG_CMSG_CLOEXEC)
-_CUT = int(socket.MSG_TRUNC | socket.MSG_CTRUNC)
 _GONE = (errno.ECONNRESET, errno.EPIPE, errno.ENOTCONN, errno.EBADF)
 
 
@@ -45,6 +44,10 @@ class ChannelClosedError(ProcessError):
     """The other end is gone."""
 
     code = "CHANNEL_CLOSED"
+
+
+class NoticeLostError(MessageError):
+    """A notice came without all of its descriptors and is dropped; the channel goes on."""
 
 
 class CallFailedError(ProcessError):
@@ -298,6 +301,8 @@ class Channel:
                 delivery = self._read(_AT_ONCE)
         except BlockingIOError:
             pass
+        except NoticeLostError:
+            raise
         except ProcessError as broken:
             fault = copy(broken)
         finally:
@@ -337,11 +342,17 @@ class Channel:
             raise _closed(fault) from fault
         fds = _descriptors(ancillary)
         try:
-            if flags & _CUT:
+            if flags & socket.MSG_TRUNC:
                 raise MessageError("message is over-long", expected=f"at most {MESSAGE_LIMIT} bytes")
             if not packet:
                 raise ChannelClosedError("the other end has closed the channel")
-            return Delivery(self._decoder.decode(packet), fds)
+            envelope = self._decoder.decode(packet)
+            if flags & socket.MSG_CTRUNC:
+                kind = NoticeLostError if isinstance(envelope, Notice) else MessageError
+                raise kind(
+                    "descriptors did not fit", expected=f"at most {DESCRIPTOR_LIMIT}, and room for them"
+                )
+            return Delivery(envelope, fds)
         except ProcessError:
             close_all(fds)
             raise

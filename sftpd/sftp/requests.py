@@ -357,3 +357,17 @@ SPECS: dict[type[Request], RequestSpec[Any]] = {
     spec.kind: spec for spec in (*REQUESTS.values(), *EXTENSIONS.values())
 }
 """The same rows, by the class of the request."""
+
+_PATHS = ("path", "old", "new")
+_HANDLES = ("handle", "read_handle", "write_handle")
+_NONE: Permissions = frozenset()
+
+NAMING = {
+    kind: tuple(
+        (field, field in _PATHS, spec.besides.get(field, _NONE))
+        for field in kind.__struct_fields__
+        if field in (*_PATHS, *_HANDLES)
+    )
+    for kind, spec in SPECS.items()
+}
+"""The fields of each request that name a path, or else a handle, and what is needed there besides."""

@@ -17,7 +17,7 @@ from sftpd.sftp.engine import Continued, Event, Init, Malformed, Requested, Unsu
 from sftpd.sftp.extensions import check_file_body, limits_body, offered, space_body, statvfs_body
 from sftpd.sftp.listing import EntryEncoder, NameBatches
 from sftpd.sftp.replies import Name, reply_status
-from sftpd.sftp.requests import SPECS, Request
+from sftpd.sftp.requests import NAMING, SPECS, Request
 from sftpd.sftp.status import Status, StatusError, status_for
 from sftpd.sftp.wire import MAX_DATA
 from sftpd.ssh import checksums
@@ -30,19 +30,6 @@ from sftpd.ssh.view import View
 _log = structlog.get_logger()
 
 _HANDLE_BYTES = 8
-_PATHS = ("path", "old", "new")
-_HANDLES = ("handle", "read_handle", "write_handle")
-_NONE: requests.Permissions = frozenset()
-_NAMING = {
-    kind: tuple(
-        (field, field in _PATHS, spec.besides.get(field, _NONE))
-        for field in kind.__struct_fields__
-        if field in (*_PATHS, *_HANDLES)
-    )
-    for kind, spec in SPECS.items()
-}
-"""The fields of each request that name a path, or else a handle, and what is needed there besides."""
-
 Opened = Fetch | Upload | Listing
 
 
@@ -60,11 +47,15 @@ class _Writing:
 class Handler:
     """One SFTP channel of an admitted account. Not for several threads at once."""
 
-    def __init__(self, view: View, admitted: Admitted, clock: Clock) -> None:
+    def __init__(
+        self, view: View, admitted: Admitted, clock: Clock, in_all: Callable[[], int] | None = None
+    ) -> None:
+        """`in_all` tells how many handles the session has; None: this channel is its only one."""
         self._view = view
         self._admitted = admitted
         self._denied = frozenset(admitted.denied_requests)
         self._clock = clock
+        self._in_all = in_all
         self._opened: dict[bytes, Opened] = {}
         self.remarks: list[str] = []
         """The reasons of refusals, for clients that show their user the status alone."""
@@ -113,6 +104,11 @@ class Handler:
         ahead, self.ahead = self.ahead, None
         if ahead is not None:
             ahead.look_ahead()
+
+    @property
+    def handles(self) -> int:
+        """How many handles are open."""
+        return len(self._opened)
 
     @property
     def uploading(self) -> bool:
@@ -165,7 +161,7 @@ class Handler:
         needed = spec.permissions(request)
         if not needed and not spec.besides:
             return
-        for field, is_path, besides in _NAMING[type(request)]:
+        for field, is_path, besides in NAMING[type(request)]:
             named = getattr(request, field)
             place = self._view.place(named) if is_path else self._at(named).place
             wanted = needed | besides if besides else needed
@@ -198,7 +194,7 @@ class Handler:
         return replies.reply_handle(request_id, handle)
 
     def _require_room(self) -> None:
-        if len(self._opened) >= self._admitted.max_handles:
+        if (self.handles if self._in_all is None else self._in_all()) >= self._admitted.max_handles:
             self._view.tell_limit("HANDLES")
             raise StatusError(Status.FAILURE, "too many open handles")
 

@@ -229,6 +229,12 @@ class Abandoned(Message, frozen=True):
     size: Size
 
 
+class GivenUp(Message, frozen=True):
+    """Notice: the transfer that was begun will not be completed; its part may be, as another."""
+
+    transfer_id: Word
+
+
 class Lease(Message, frozen=True):
     """So many bytes are moved for the account; answered with Leased."""
 
@@ -268,6 +274,7 @@ ToMonitor = (
     | SetAttributes
     | Fetched
     | Abandoned
+    | GivenUp
     | ProveHostKey
     | Lease
     | LimitReached

@@ -323,6 +323,12 @@ class SessionGuard:
         self._in.abandoned(VirtualPath.parse(message.path), message.size)
         return Done()
 
+    def _given_up(self, message: m.GivenUp) -> Message:
+        if message.transfer_id in self._begun:
+            del self._begun[message.transfer_id]
+            self._in.give_back(TransferId(message.transfer_id))
+        return Done()
+
     def _lease(self, message: m.Lease) -> Message:
         account = self._in.account
         limits = account.limits
@@ -380,6 +386,7 @@ class SessionGuard:
         m.SetAttributes: _set_attributes,
         m.Fetched: _fetched,
         m.Abandoned: _abandoned,
+        m.GivenUp: _given_up,
         m.ProveHostKey: _prove,
         m.Lease: _lease,
         m.LimitReached: _limit_reached,

@@ -157,12 +157,15 @@ class Session:
         if channel.get_id() in self._channels:
             return False
         view = View(admitted.folders, admitted.permissions, self._monitor, rationed=admitted.rationed)
-        handler = Handler(view, admitted, SystemClock())
+        handler = Handler(view, admitted, SystemClock(), self._handles)
         peer, number = self._transport.peer_of(channel), channel.get_id()
         end = partial(self._end_sftp, channel, view, handler)
         self._channels[number] = SftpChannel(self._transport.wire, peer, handler, end, self._paces)
         self._transport.wire.attach(number, self._channels[number])
         return True
+
+    def _handles(self) -> int:
+        return sum(channel.handler.handles for channel in self._channels.values())
 
     def _end_sftp(
         self, channel: paramiko.Channel, view: View, handler: Handler, error: ProtocolError | None

@@ -10,7 +10,7 @@ import msgspec
 import structlog
 
 from sftpd.errors import ProcessError
-from sftpd.process.channel import Channel, ChannelClosedError, close_all
+from sftpd.process.channel import Channel, ChannelClosedError, NoticeLostError, close_all
 from sftpd.process.messages import Notice
 from sftpd.ssh.messages import Farewell, Serve, ToSession
 from sftpd.ssh.session import Drain, Session, Settings, decode_settings
@@ -38,6 +38,10 @@ def main(channel: socket.socket, args: bytes, _fds: tuple[int, ...]) -> None:
                 envelope, fds = monitor.receive()
             except ChannelClosedError:
                 return
+            except NoticeLostError as error:
+                # Its connection is closed with what came of it; the other sessions go on.
+                _log.error("session_not_started", error=str(error))
+                continue
             if not (isinstance(envelope, Notice) and isinstance(envelope.body, Serve) and len(fds) == 2):
                 close_all(fds)
                 raise ProcessError("host of sessions takes connections and nothing else")

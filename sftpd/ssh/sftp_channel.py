@@ -232,6 +232,7 @@ class SftpChannel:
             self._finish(error)
         except ProcessError as error:
             raise EOFError(f"the monitor does not answer: {error}") from error
+        self.active_at = monotonic()
 
     def _answer(self, data: memoryview) -> None:
         answer, next_event, pace = self.handler.answer, self._engine.next_event, self._paces.upload

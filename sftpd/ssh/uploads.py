@@ -103,6 +103,7 @@ class Uploads:
             copy_range(source, upload.fd, read_at=0, length=messages.SIZE_MAX, write_at=0)
         except OSError:
             self.abandon(upload)
+            self._give_up(upload.transfer_id)
             raise
         self.finish(upload)
 
@@ -114,12 +115,16 @@ class Uploads:
         has taken it, the disk did not, or it may not replace what is there.
         """
         shared = self._is_shared(upload)
+        completed = False
         try:
-            self._seal_and_complete(upload, shared=shared)
+            completed = self._seal_and_complete(upload, shared=shared)
         finally:
             upload.unlock()
+            if not (shared or completed):
+                self._give_up(upload.transfer_id)
 
-    def _seal_and_complete(self, upload: Upload, *, shared: bool) -> None:
+    def _seal_and_complete(self, upload: Upload, *, shared: bool) -> bool:
+        """Returns whether the monitor has taken it."""
         try:
             _secure(upload)
             if shared or looks_temporary(upload.place.path.name):
@@ -129,13 +134,15 @@ class Uploads:
         finally:
             self._let_go(upload)
         if part is None:
-            return
+            return False
         if upload.unchanged_copy:
             upload.place.folder.staging.remove(upload.place.parts)
         elif looks_temporary(upload.place.path.name):
             self._waiting.put(upload.place.path, part)
         else:
             self._complete_or_drop(upload.place, part)
+            return True
+        return False
 
     def abandon(self, upload: Upload) -> None:
         """Close a part that is not whole; it stays for resume."""
@@ -220,14 +227,15 @@ class Uploads:
 
     def _publish(self, old: Place, new: Place, *, replace: bool) -> None:
         known = self._waiting.get(old.path)
-        begun = known or self._begun(new, None)
         opened = old.folder.staging.open_part(old.parts, _READ_WRITE)
-        transfer_id = None if begun is None else begun.transfer_id
-        upload = Upload(opened, old, transfer_id, copied=False, readable=False, append=False)
+        upload = Upload(opened, old, None, copied=False, readable=False, append=False)
+        completed = False
         try:
             try:
+                begun = self._begun(new, os.fstat(upload.fd).st_size)
+                upload.transfer_id = None if begun is None else begun.transfer_id
                 if known and known.is_at(upload.fd):
-                    part = known
+                    part = known._replace(transfer_id=upload.transfer_id)
                 else:
                     _secure(upload)
                     part = _sealed(upload)
@@ -235,8 +243,16 @@ class Uploads:
                 upload.seal()
             self._move(old, new, replace=replace)
             self._complete_or_move_back(old, new, part)
+            completed = True
         finally:
             upload.unlock()
+            if not completed:
+                self._give_up(upload.transfer_id)
+
+    def _give_up(self, transfer_id: str | None) -> None:
+        """Have the monitor promise no bytes any more to an upload that was begun and is not completed."""
+        if transfer_id is not None:
+            self._monitor.notify(messages.GivenUp(transfer_id))
 
     def _complete_or_move_back(self, old: Place, new: Place, part: Part) -> None:
         try:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import paramiko
 import pytest
 from daemon import PATIENCE, Daemon, eventually
 from waiting import holds
@@ -130,6 +131,40 @@ def test_handles_and_sessions_are_the_account_s_own(daemon: Daemon) -> None:
     assert reached(daemon) == ["HANDLES"]
     refused = daemon.events_of("session.refused")
     assert [event["data"]["reason"] for event in refused] == ["TOO_MANY_SESSIONS"]
+
+
+@pytest.mark.parametrize("fate", ["waits", "removed", "removed while open"])
+def test_a_part_that_nobody_writes_any_more_holds_no_more_than_it_has(daemon: Daemon, fate: str) -> None:
+    limit(daemon, 'bytes_per_day = "128 KiB"')
+    with daemon.sftp() as client:
+        for number in range(6):
+            name = f"/upload/{number}.tmp"
+            with client.open(name, "wb") as part:
+                part.write(b"x")
+                if fate == "removed while open":
+                    client.remove(name)
+            if fate == "removed":
+                client.remove(name)
+        with daemon.sftp() as other, other.open("/upload/other", "wb") as file:
+            file.write(b"x")
+        if fate == "waits":
+            client.posix_rename("/upload/0.tmp", "/upload/0")
+            assert received(daemon) == ["0", "other"]
+    assert reached(daemon) == []
+
+
+def test_the_channels_of_a_session_share_its_handles(daemon: Daemon) -> None:
+    limit(daemon, "handles = 2")
+    (daemon.inbound / "file").write_bytes(b"x")
+    with daemon.connected() as transport:
+        first, second = (paramiko.SFTPClient.from_transport(transport) for _ in range(2))
+        files = [client.open("/upload/file") for client in (first, second)]
+        for client in (first, second):
+            with pytest.raises(OSError, match="too many open handles"):
+                client.open("/upload/file")
+        first.close()
+        second.open("/upload/file").close()
+        files[1].close()
 
 
 @pytest.mark.parametrize("direction", ["upload", "download"])

@@ -3,6 +3,7 @@
 import contextlib
 import io
 import os
+import resource
 import signal
 import socket
 import threading
@@ -115,6 +116,21 @@ def test_a_session_that_is_ended_leaves_no_descriptor_and_no_lock_behind(daemon:
                 with again.open(f"/upload/{name}", "ab") as part:
                     part.write(b" whole")
                 assert (daemon.inbound / name).read_bytes() == b"half whole"
+
+
+def test_a_connection_for_which_there_is_no_descriptor_takes_no_other_along(daemon: Daemon) -> None:
+    with daemon.sftp() as stays:
+        stays.listdir("/upload")
+        host = daemon.sessions
+        limits = resource.prlimit(host[0], resource.RLIMIT_NOFILE)
+        highest = max(int(fd.name) for fd in Path(f"/proc/{host[0]}/fd").iterdir())
+        resource.prlimit(host[0], resource.RLIMIT_NOFILE, (highest + 1, limits[1]))
+        assert daemon.sftp_batch("ls /upload").returncode != 0
+        eventually(lambda: "descriptors did not fit" in daemon.log, daemon)
+        resource.prlimit(host[0], resource.RLIMIT_NOFILE, limits)
+        daemon.sftp_done("put local /upload/file")
+        assert stays.listdir("/upload") == ["file"]
+        assert daemon.sessions == host
 
 
 def opened(daemon: Daemon) -> list[str]:

@@ -3,15 +3,20 @@
 import os
 import resource
 import stat
+import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from account_sessions import BY_DEFAULT, Session, close
 
-from sftpd.ssh import messages
+from sftpd.sftp.engine import Event
+from sftpd.ssh import messages, sftp_channel
+from sftpd.ssh.file_data import FileData
+from sftpd.ssh.sftp_channel import Peer, SftpChannel
 
 
 @pytest.fixture
@@ -167,7 +172,7 @@ def test_an_upload_removed_while_open_is_not_acknowledged(session: Session, publ
     session.client.remove("/upload/a")
     with pytest.raises(FileNotFoundError):
         close(file)
-    assert session.monitor.kinds() == ["Begin"]
+    assert session.monitor.kinds() == ["Begin", "GivenUp"]
 
 
 def test_a_temporary_name_is_published_by_rename(session: Session, published: Path, staging: Path) -> None:
@@ -177,7 +182,7 @@ def test_a_temporary_name_is_published_by_rename(session: Session, published: Pa
     session.client.posix_rename("/upload/a.csv.part", "/upload/a.csv")
     assert (published / "upload/a.csv").read_bytes() == b"abc"
     assert not list((staging / "upload").iterdir())
-    assert session.monitor.kinds() == ["Begin", "Complete"]
+    assert session.monitor.kinds() == ["Begin", "GivenUp", "Begin", "Complete"]
 
 
 def test_a_temporary_name_of_an_earlier_session_is_published_by_rename(
@@ -303,7 +308,7 @@ def test_attributes_of_parts_are_set_by_the_session(session: Session, staging: P
     session.put("/upload/a.part", b"a")
     session.client.chmod("/upload/a.part", 0o400)
     assert stat.S_IMODE((staging / "upload/a.part").stat().st_mode) == 0o600
-    assert session.monitor.kinds() == ["Begin"]
+    assert session.monitor.kinds() == ["Begin", "GivenUp"]
 
 
 def test_a_fetch_is_told_to_the_monitor_with_whether_it_was_complete(
@@ -410,3 +415,27 @@ def test_what_is_beside_the_folders_is_not_there_and_not_made(tmp_path: Path, pa
         ):
             with pytest.raises(PermissionError, match="not allowed here"):
                 is_refused()
+
+
+def test_a_session_is_not_idle_while_a_request_is_carried_out(
+    session: Session, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = [0.0]
+    real = session.handler.answer
+
+    def slow(event: Event) -> bytes | FileData:
+        now[0] += 100
+        return real(event)
+
+    monkeypatch.setattr(sftp_channel, "monotonic", lambda: now[0])
+    monkeypatch.setattr(session.handler, "answer", slow)
+    wire = SimpleNamespace(
+        exchanging=False,
+        plain=memoryview(bytearray(1 << 16)),
+        congested=lambda: False,
+        seal=lambda at, length: None,
+        later=lambda job: None,
+    )
+    channel = SftpChannel(wire, Peer(0, 1 << 20, 1 << 15), session.handler, lambda error: None)
+    channel.data(memoryview(struct.pack(">IBI", 5, 1, 3)))
+    assert channel.active_at == 100
