@@ -5,7 +5,7 @@ from exchange_doubles import LocalRemote
 from exchange_scene import Scene, claim_one, contents, quick_folder
 from waiting import until
 
-from sftpd.errors import RefusedError, RemoteError, RemoteRefusedError
+from sftpd.errors import NotPlacedError, RefusedError, RemoteError, RemoteRefusedError
 from sftpd.exchange.remote import only
 
 
@@ -114,6 +114,32 @@ def test_after_the_upload_nothing_is_given_up(tmp_path):
     """The rename may have happened: only asking again can tell."""
     with Scene(tmp_path, attempts=2) as scene:
         scene.remote.faults["publish"] = [RemoteError("try later")] * 6
+        offer(scene, "remote")
+        assert at_remote(scene) == {"report.csv": b"a;b\n"}
+        assert scene.events() == {"transfer.delivered": 1}
+
+
+def test_what_the_remote_would_not_place_is_brought_anew(scene):
+    scene.remote.faults["publish"] = [NotPlacedError("it refuses")] * 2
+    offer(scene, "remote")
+    assert at_remote(scene) == {"report.csv": b"a;b\n"}
+    assert scene.remote.calls["upload"] == 3
+    assert scene.events() == {"transfer.delivered": 1}
+
+
+def test_what_the_remote_never_would_place_ends_in_failed_and_leaves_nothing_there(tmp_path):
+    with Scene(tmp_path, attempts=3) as scene:
+        scene.remote.faults["publish"] = [RemoteError("try later"), *[NotPlacedError("it refuses")] * 2]
+        offer(scene, "remote")
+        assert at_remote(scene) == {}
+        assert b"it refuses" in contents(scene.folders.failed)["report.csv.reason.txt"]
+        assert scene.transfers()[0].attempts == 2
+        assert scene.events() == {"transfer.failed": 1}
+
+
+def test_a_last_try_that_tells_nothing_is_followed_by_others(tmp_path):
+    with Scene(tmp_path, attempts=2) as scene:
+        scene.remote.faults["publish"] = [NotPlacedError("it refuses"), *[RemoteError("try later")] * 3]
         offer(scene, "remote")
         assert at_remote(scene) == {"report.csv": b"a;b\n"}
         assert scene.events() == {"transfer.delivered": 1}

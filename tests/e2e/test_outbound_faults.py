@@ -126,6 +126,22 @@ def test_a_file_that_was_tried_often_enough_fails_with_its_reason(daemon, server
     assert len(daemon.events_of("transfer.failed")) == 1
 
 
+def test_a_file_whose_name_is_a_folder_there_fails_and_holds_up_no_other(daemon, server):
+    (server.root / "a.csv").mkdir()
+    with_remote(daemon, server, outbound(server.root, "attempts = 3", "strict = true"))
+    for name in ("a.csv", "b.csv"):
+        (daemon.outbound / name).write_bytes(b"content")
+    daemon.start()
+
+    eventually(lambda: states(daemon) == {"failed": 1, "done": 1}, daemon)
+    eventually(lambda: daemon.events_of("transfer.failed"), daemon)
+
+    assert names(daemon.failed) == ["a.csv", "a.csv.reason.txt"]
+    assert f"partner:{server.root}/: it refuses" in (daemon.failed / "a.csv.reason.txt").read_text()
+    assert names(server.root) == ["a.csv", "b.csv"]
+    assert names(server.root / "a.csv") == []
+
+
 def test_a_rejected_file_goes_to_quarantine_and_not_to_the_remote(daemon, server):
     policy = '[route.policy]\ndeny = ["*.exe"]\n'
     with_remote(daemon, server, outbound(server.root) + policy)
