@@ -145,6 +145,27 @@ def test_a_last_try_that_tells_nothing_is_followed_by_others(tmp_path):
         assert scene.events() == {"transfer.delivered": 1}
 
 
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_file_that_waits_has_its_temporary_name_in_the_new_folder_unless_it_is_begun(tmp_path, begun):
+    with Scene(tmp_path, directory="/wrong") as scene:
+        scene.remote.faults["upload"] = [RemoteRefusedError("no such folder")]
+        sender = scene.senders["remote"]
+        due = claim_one(sender, scene.drop("report.csv"))
+        sender.postpone(due.id, sender.advance(due.id)[due.id])
+        (transfer,) = scene.transfers()
+        assert transfer.reason == "peer:/wrong/: no such folder"
+        if begun:
+            (scene.remote.folder / "wrong").mkdir()
+            (scene.remote.folder / os.fsdecode(transfer.temporary[1:])).write_bytes(b"a;")
+    with Scene(tmp_path) as scene:
+        scene.queue.serve(scene.senders["remote"])
+        scene.run_queue()
+        assert at_remote(scene) == {"report.csv": b"a;b\n"}
+        (transfer,) = scene.transfers()
+        assert transfer.temporary.startswith(b"/wrong/" if begun else b"/out/")
+        assert (scene.remote.folder / "wrong").exists() is begun
+
+
 def test_a_source_that_changes_while_it_is_sent_is_not_delivered_but_its_later_version_is(scene):
     def change():
         scene.remote.during_upload = lambda: None
