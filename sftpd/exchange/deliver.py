@@ -83,6 +83,10 @@ class Delivery(Protocol):
         """Where the bytes lie until they are placed, as the remote takes it; None when they do not move."""
         ...
 
+    def renewed(self, transfer: Transfer) -> bytes | None:
+        """The temporary name that it would have now, if nothing lies under its own; None: it keeps that."""
+        ...
+
     def bring(self, transfers: Sequence[Transfer], source: Root) -> list[Proof | Exception]:
         """Make the bytes durable near their place, out of sight; answers how that is known."""
         ...
@@ -119,6 +123,11 @@ class Offer:
     def temporary(self, transfer: TransferId, target: Parts) -> bytes | None:
         """None: the file is on the same file system."""
         del transfer, target
+        return None
+
+    def renewed(self, transfer: Transfer) -> bytes | None:
+        """None."""
+        del transfer
         return None
 
     def bring(self, transfers: Sequence[Transfer], source: Root) -> list[Proof | Exception]:
@@ -216,6 +225,20 @@ class Bring:
         """Its path in the folder of the final name."""
         name = temporary_name(self._way.temporary, transfer, target[-1])
         return self._at((*target[:-1], name))
+
+    def renewed(self, transfer: Transfer) -> bytes | None:
+        """Another where the folder or the pattern was configured anew and nothing was written yet."""
+        name = self.temporary(transfer.id, transfer.final)
+        if name == transfer.temporary:
+            return None
+        with suppress(RemoteAwayError), self._remotes.borrow(self._remote) as remote:
+            try:
+                begun = remote.size(self._begun(transfer)) is not None
+            except RemoteError:  # as where a part of the path is no folder, or one that we may not enter
+                begun = False
+                _log.warning("part_left_at_remote", remote=self._remote, transfer=transfer.id)
+            return None if begun else name
+        return None
 
     def bring(self, transfers: Sequence[Transfer], source: Root) -> list[Proof | Exception]:
         """Upload the files and prove that they arrived."""

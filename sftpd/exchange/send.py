@@ -176,8 +176,7 @@ class Sender:
 
     def _step(self, transfer: Transfer, *outcomes: Outcome, **values: Any) -> bool:
         """Take a transfer through `outcomes`; False, with nothing changed, if it was cancelled meanwhile."""
-        changes = {transfer.id: values}
-        return bool(self._ledger.write(lambda unit: _moved(unit, changes, *outcomes)))
+        return bool(self._ledger.write(lambda unit: _moved(unit, {transfer.id: values}, *outcomes)))
 
     def _is_there(self, transfer: Transfer) -> bool:
         """Whether the file still is what it was described as: another thread may have ended its transfer."""
@@ -193,7 +192,7 @@ class Sender:
 
     def _send(self, transfers: Sequence[Transfer], failed: Failed) -> None:
         proven: dict[TransferId, Any] = {}
-        brought = self._there(transfers, failed)
+        brought = [self._renewed(transfer) for transfer in self._there(transfers, failed)]
         answers = asked(self._delivery.bring, brought, self._source)
         for transfer, proof in zip(brought, answers, strict=True):
             match proof:
@@ -217,6 +216,13 @@ class Sender:
         there = self._there([transfer for transfer in brought if transfer.id in proven], failed)
         verified = [dataclasses.replace(transfer, proof=proven[transfer.id]) for transfer in there]
         self._place(self._record(verified, self._verified, failed), failed)
+
+    def _renewed(self, transfer: Transfer) -> Transfer:
+        """The transfer with the temporary name under which it is brought."""
+        name = self._delivery.renewed(transfer)
+        if name is not None and self._step(transfer, Outcome.RENAMED, temporary=name):
+            return dataclasses.replace(transfer, temporary=name)
+        return transfer
 
     def _verified(self, unit: Unit, verified: Sequence[Transfer]) -> set[TransferId]:
         """Record that files arrived and may be placed."""
@@ -380,8 +386,7 @@ class Sender:
             values = {"folder": folder, "reason": reason, "rank": HERE, "not_before": unit.now}
             if not _moved(unit, {transfer.id: values}, *after, why):
                 return  # cancelled meanwhile, which was told of
-            private = transfer.private | {"reason": reason}
-            unit.record(Event(event, transfer.link, transfer.public, private))
+            unit.record(Event(event, transfer.link, transfer.public, transfer.private | {"reason": reason}))
 
         self._ledger.write(work)
         self._again(transfer)

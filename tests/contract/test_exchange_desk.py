@@ -6,7 +6,7 @@ import pytest
 from exchange_scene import Scene, claim_one, contents, crash_at_every_step, quick_folder
 from waiting import until
 
-from sftpd.errors import NotFoundError, RefusedError, RemoteRefusedError
+from sftpd.errors import NotFoundError, NotPlacedError, RefusedError, RemoteRefusedError
 from sftpd.exchange.desk import Order, TransferDesk
 
 ORDER = Order("Ina", "they asked for it")
@@ -116,6 +116,21 @@ def test_a_retried_file_waits_for_its_name_to_be_free(scene):
     assert in_the_way.read_bytes() == b"a newer one, not settled yet"
     assert scene.states() == ["returning"]
     assert scene.received() == []  # retention governs it no longer
+
+
+def test_what_the_remote_would_not_place_can_be_cancelled(scene):
+    sender = scene.senders["remote"]
+    due = claim_one(sender, scene.drop("report.csv", CONTENT))
+    scene.remote.faults["publish"] = [NotPlacedError("it refuses")]
+    failure = sender.advance(due.id)[due.id]
+    assert scene.states() == ["placing"]
+    sender.postpone(due.id, failure)
+    assert scene.states() == ["waiting"]
+    desk(scene).cancel(due.id, ORDER)
+    scene.queue.serve(sender)
+    scene.run_queue()
+    assert at_remote(scene) == {}
+    assert scene.states() == ["failed"]
 
 
 def obey_without_end(scene, order):

@@ -15,7 +15,14 @@ import sqlalchemy as sa
 from exchange_scene import PATIENCE, Scene, claim_one, contents, quick_folder
 from waiting import until
 
-from sftpd.errors import HostKeyError, RefusedError, RemoteAwayError, RemoteError, RemoteRefusedError
+from sftpd.errors import (
+    HostKeyError,
+    NotPlacedError,
+    RefusedError,
+    RemoteAwayError,
+    RemoteError,
+    RemoteRefusedError,
+)
 from sftpd.exchange import due, lane, records, turn_records
 from sftpd.exchange.circuit import Phase
 from sftpd.exchange.due import TOGETHER
@@ -391,6 +398,22 @@ def test_strict_order_outlives_a_restart(tmp_path):
         scene.recovery.run(scene.queue, {"remote": scene.senders["remote"]})
         scene.run_queue()
         assert scene.remote.placed == numbered(due.LIMIT + 20)
+
+
+def test_a_refusal_is_recorded_also_while_the_queue_stops(scene, monkeypatch):
+    stop = threading.Thread(target=scene.queue.stop)
+
+    def refuse(files, **_):
+        stop.start()
+        until(lambda: scene.queue._stopping)
+        return [NotPlacedError("it refuses")]
+
+    monkeypatch.setattr(scene.remote, "publish", refuse)
+    offer_all(scene, ["report.csv"])
+    scene.queue.start()
+    until(lambda: stop.ident)
+    stop.join()
+    assert scene.states() == ["waiting"]
 
 
 def test_an_older_file_never_comes_to_lie_over_a_newer_one_of_its_name(tmp_path):

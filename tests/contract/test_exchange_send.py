@@ -6,7 +6,7 @@ from exchange_doubles import LocalRemote
 from exchange_scene import Scene, claim_one, contents, quick_folder
 from waiting import until
 
-from sftpd.errors import RefusedError, RemoteError, RemoteRefusedError
+from sftpd.errors import NotPlacedError, RefusedError, RemoteError, RemoteRefusedError
 from sftpd.exchange.remote import only
 from sftpd.files import durable
 
@@ -119,6 +119,53 @@ def test_after_the_upload_nothing_is_given_up(tmp_path):
         offer(scene, "remote")
         assert at_remote(scene) == {"report.csv": b"a;b\n"}
         assert scene.events() == {"transfer.delivered": 1}
+
+
+def test_what_the_remote_would_not_place_is_brought_anew(scene):
+    scene.remote.faults["publish"] = [NotPlacedError("it refuses")] * 2
+    offer(scene, "remote")
+    assert at_remote(scene) == {"report.csv": b"a;b\n"}
+    assert scene.remote.calls["upload"] == 3
+    assert scene.events() == {"transfer.delivered": 1}
+
+
+def test_what_the_remote_never_would_place_ends_in_failed_and_leaves_nothing_there(tmp_path):
+    with Scene(tmp_path, attempts=3) as scene:
+        scene.remote.faults["publish"] = [RemoteError("try later"), *[NotPlacedError("it refuses")] * 2]
+        offer(scene, "remote")
+        assert at_remote(scene) == {}
+        assert b"it refuses" in contents(scene.folders.failed)["report.csv.reason.txt"]
+        assert scene.transfers()[0].attempts == 2
+        assert scene.events() == {"transfer.failed": 1}
+
+
+def test_a_last_try_that_tells_nothing_is_followed_by_others(tmp_path):
+    with Scene(tmp_path, attempts=2) as scene:
+        scene.remote.faults["publish"] = [NotPlacedError("it refuses"), *[RemoteError("try later")] * 3]
+        offer(scene, "remote")
+        assert at_remote(scene) == {"report.csv": b"a;b\n"}
+        assert scene.events() == {"transfer.delivered": 1}
+
+
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_file_that_waits_has_its_temporary_name_in_the_new_folder_unless_it_is_begun(tmp_path, begun):
+    with Scene(tmp_path, directory="/wrong") as scene:
+        scene.remote.faults["upload"] = [RemoteRefusedError("no such folder")]
+        sender = scene.senders["remote"]
+        due = claim_one(sender, scene.drop("report.csv"))
+        sender.postpone(due.id, sender.advance(due.id)[due.id])
+        (transfer,) = scene.transfers()
+        assert transfer.reason == "peer:/wrong/: no such folder"
+        if begun:
+            (scene.remote.folder / "wrong").mkdir()
+            (scene.remote.folder / os.fsdecode(transfer.temporary[1:])).write_bytes(b"a;")
+    with Scene(tmp_path) as scene:
+        scene.queue.serve(scene.senders["remote"])
+        scene.run_queue()
+        assert at_remote(scene) == {"report.csv": b"a;b\n"}
+        (transfer,) = scene.transfers()
+        assert transfer.temporary.startswith(b"/wrong/" if begun else b"/out/")
+        assert (scene.remote.folder / "wrong").exists() is begun
 
 
 def test_a_source_that_changes_while_it_is_sent_is_not_delivered_but_its_later_version_is(scene):

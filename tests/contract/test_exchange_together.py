@@ -167,7 +167,8 @@ def test_those_that_can_never_arrive_are_given_up_though_the_remote_counts_as_do
     assert scene.guard.standing().state is Phase.DOWN
     assert not any(isinstance(error, RemoteAwayError) for error in failed.values())
     if not breaks:
-        assert [str(failed[each]) for each in ids] == [f"no folder for {name}" for name in names(6)]
+        told = [f"peer:/out/: no folder for {name}" for name in names(6)]
+        assert [str(failed[each]) for each in ids] == told
     scene.queue.serve(scene.senders["remote"])
     scene.run_queue()
     assert scene.states() == ["failed"] * 6

@@ -1,6 +1,7 @@
 """What goes wrong on the way to a remote: files wait, fail with a reason or are held back; none is lost."""
 
 import hashlib
+import json
 import os
 import signal
 
@@ -124,6 +125,39 @@ def test_a_file_that_was_tried_often_enough_fails_with_its_reason(daemon, server
     assert names(daemon.outbound) == []
     assert names(server.root) == ["their"]
     assert len(daemon.events_of("transfer.failed")) == 1
+
+
+def test_files_that_wait_for_a_wrong_folder_go_to_the_right_one_once_it_is_told(daemon, server):
+    wrong = server.root / "their"
+    wrong.write_bytes(b"a file where a folder should be")
+    with_remote(daemon, server, outbound(wrong / "inbox"))
+    (daemon.outbound / "report.csv").write_bytes(b"content")
+    daemon.start()
+    eventually(lambda: states(daemon)["waiting"], daemon)
+    (told,) = json.loads(daemon.cli("transfer", "list", "--json").stdout)
+    assert f"partner:{wrong}/inbox/: " in told["reason"]
+
+    text = daemon.link_config.read_text()
+    daemon.link_config.write_text(text.replace(f"{wrong}/inbox", f"{server.root}/right"))
+    daemon.reload()
+    eventually(lambda: states(daemon) == {"done": 1}, daemon)
+    assert names(server.root / "right") == ["report.csv"]
+
+
+def test_a_file_whose_name_is_a_folder_there_fails_and_holds_up_no_other(daemon, server):
+    (server.root / "a.csv").mkdir()
+    with_remote(daemon, server, outbound(server.root, "attempts = 3", "strict = true"))
+    for name in ("a.csv", "b.csv"):
+        (daemon.outbound / name).write_bytes(b"content")
+    daemon.start()
+
+    eventually(lambda: states(daemon) == {"failed": 1, "done": 1}, daemon)
+    eventually(lambda: daemon.events_of("transfer.failed"), daemon)
+
+    assert names(daemon.failed) == ["a.csv", "a.csv.reason.txt"]
+    assert f"partner:{server.root}/: it refuses" in (daemon.failed / "a.csv.reason.txt").read_text()
+    assert names(server.root) == ["a.csv", "b.csv"]
+    assert names(server.root / "a.csv") == []
 
 
 def test_a_rejected_file_goes_to_quarantine_and_not_to_the_remote(daemon, server):

@@ -46,6 +46,10 @@ def test_what_may_have_been_renamed_is_never_given_up():
     assert (TransferState.PLACING, Outcome.GAVE_UP) not in STEPS
 
 
+def test_what_was_refused_is_given_up_like_what_waits():
+    assert step(TransferState.PLACING, Outcome.REFUSED, Outcome.GAVE_UP) is TransferState.FAILING
+
+
 @given(st.sampled_from(TransferState), st.lists(st.sampled_from(Outcome), max_size=4))
 def test_outcomes_follow_the_table_one_after_the_other(state, outcomes):
     expected = state
