@@ -20,6 +20,7 @@ from sftpd.app.links import most_handles
 from sftpd.app.operations import operations
 from sftpd.app.reloads import Reloads, require_same
 from sftpd.app.traffic import Traffic
+from sftpd.app.verbs.transfers import release
 from sftpd.app.work import Work
 from sftpd.config.load import load
 from sftpd.config.values import Address
@@ -147,6 +148,7 @@ class Daemon:
         self._listener.start()
         self._undo.callback(self._listener.stop)
         verbs = operations(instance, self.live) | {"remote.pull": self._pull}
+        verbs["transfer.release"] = partial(release, instance, lambda: self._work.traffic)
         control = ControlServer(instance.config.instance.control_socket, verbs)
         control.start()
         self._undo.callback(control.stop)

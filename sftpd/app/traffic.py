@@ -11,7 +11,7 @@ from pathlib import Path
 from sftpd.app.instance import Instance
 from sftpd.app.keys import remote_logins
 from sftpd.errors import NotFoundError, RefusedError
-from sftpd.exchange import answers, orders
+from sftpd.exchange import answers, desk, orders
 from sftpd.exchange.answers import Answered
 from sftpd.exchange.archive import NO_ARCHIVE, Archive, recorded
 from sftpd.exchange.away import Tools
@@ -35,6 +35,7 @@ from sftpd.exchange.screening import Screening
 from sftpd.exchange.send import Sender
 from sftpd.files.beneath import Root
 from sftpd.link.model import Account, Inbound, Link, Outbound, Remote
+from sftpd.names import TransferId
 from sftpd.service.schedule import Job
 from sftpd.ssh.pacing import Pacing
 from sftpd.ssh.remotes import CourierRemotes
@@ -207,6 +208,12 @@ class Traffic:
             return None
         self._shared.instance.register.require_open(self.link.name)
         return answers.fetch(self._remotes, to, order)
+
+    def release(self, transfer: TransferId, order: desk.Order) -> None:
+        """Publish a file that a gate held back. Raises as TransferDesk.release."""
+        instance = self._shared.instance
+        at = desk.TransferDesk(instance.ledger, instance.clock, instance.held)
+        at.release(transfer, self._places, self._archive, self._receiver, order)
 
     def lay_out(self, folder: bytes, signed: Signed) -> None:
         """Put a signed file where the partner finds it, in a folder of `/receipts`. Raises OSError."""

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sftpd.cli.ask import ask
+from sftpd.cli.ask import ask, ask_daemon
 from sftpd.cli.common import (
     DEFAULT_CONFIG,
     ByOption,
@@ -21,6 +21,7 @@ from sftpd.cli.common import (
     show_rows,
 )
 from sftpd.documents.text import printable
+from sftpd.errors import SftpdError
 from sftpd.exchange.transfer import TransferState
 
 group = typer.Typer()
@@ -104,6 +105,25 @@ _ORDERS = {
 
 for _verb, _summary in _ORDERS.items():
     group.command(_verb, help=_summary)(_ordering(_verb))
+
+
+@group.command("release")
+def release(
+    transfer: IdArgument,
+    reason: WhyOption,
+    by: ByOption,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Publish a received file that a gate held back, from `quarantine/`."""
+    from sftpd.config.load import load_instance
+
+    arguments = {"id": transfer, "by": by, "reason": reason}
+    try:
+        released = ask_daemon(load_instance(config), "transfer.release", arguments)
+    except ConnectionError as error:
+        raise SftpdError("no daemon runs, and only that publishes", remedy="start it: sftpd serve") from error
+    show_fields(released, as_json=as_json)
 
 
 @group.command("pause")

@@ -1,6 +1,6 @@
-"""What an operator can do about one outbound transfer: send its file again, or end it.
+"""What an operator can do about one transfer: send its file again, end it, or publish what a gate held back.
 
-Each is one decision in the ledger, with its event; the queue carries it out, now or after a restart.
+Each is one decision in the ledger, with its event; it is carried out now or after a restart.
 """
 
 import hashlib
@@ -15,9 +15,11 @@ import sqlalchemy as sa
 from sftpd.clock import Clock
 from sftpd.errors import NotFoundError, RefusedError
 from sftpd.exchange import records, returning
+from sftpd.exchange.archive import Archive
 from sftpd.exchange.due import HERE
 from sftpd.exchange.keeping import Held
-from sftpd.exchange.places import Places
+from sftpd.exchange.places import Places, is_at
+from sftpd.exchange.receive import Receiver
 from sftpd.exchange.records import Transfer
 from sftpd.exchange.transfer import Outcome, TransferState
 from sftpd.files import durable
@@ -31,14 +33,15 @@ from sftpd.names import TransferId, new_id
 
 _CHUNK = 1 << 20
 
-_POSSIBLE: Mapping[str, tuple[TransferState, ...]] = MappingProxyType(
+_POSSIBLE: Mapping[str, tuple[records.Direction, tuple[TransferState, ...]]] = MappingProxyType(
     {
-        "cancel": (TransferState.SENDING, TransferState.WAITING),
-        "retry": (TransferState.FAILED, TransferState.QUARANTINED),
-        "resend": (TransferState.DONE,),
+        "cancel": ("outbound", (TransferState.SENDING, TransferState.WAITING)),
+        "retry": ("outbound", (TransferState.FAILED, TransferState.QUARANTINED)),
+        "resend": ("outbound", (TransferState.DONE,)),
+        "release": ("inbound", (TransferState.QUARANTINED,)),
     }
 )
-"""From which states an outbound transfer can take each step."""
+"""Which transfers can take each step, and from which states."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +100,17 @@ class TransferDesk:
     def _take_out(self, unit: Unit, transfer: Transfer) -> None:
         """Let the file of a transfer go from `failed/` or `quarantine/`."""
         folder = "failed" if transfer.state is TransferState.FAILED else "quarantine"
+        self._require_movable(unit, transfer, folder)
+        records.let_go(unit, transfer.id)
+
+    def _require_movable(self, unit: Unit, transfer: Transfer, folder: str) -> None:
+        """Pass if the file of a transfer is in our care in `folder` and no hold is on it."""
         place = _require_kept(unit.conn, transfer, folder)
         held = self._held(transfer.link, folder, place, unit.conn)
         if held is not None:
             raise RefusedError(
                 f"its file is held: {held}", reason="LEGAL_HOLD", where=f"transfer {transfer.id}"
             )
-        records.let_go(unit, transfer.id)
 
     def resend(self, transfer_id: TransferId, places: Places, order: Order) -> TransferId:
         """Send a delivered file again, a copy of the one in `sent/`, and return the id of that transfer.
@@ -135,6 +142,47 @@ class TransferDesk:
             raise
         return fresh
 
+    def release(
+        self, transfer_id: TransferId, places: Places, archive: Archive, receiver: Receiver, order: Order
+    ) -> None:
+        """Publish the file of a received transfer that a gate held back, as if it had been accepted now.
+
+        Raises NotFoundError when it is not in quarantine as it was, RefusedError for a transfer that was not
+        held back, while a hold is on its file or another has its name, VaultError, and OSError.
+        """
+        transfer = self.require("release", transfer_id)
+        is_request = transfer.route == "requests" and transfer.origin is None
+        folder, where = "requests" if is_request else "inbound", f"transfer {transfer_id}"
+        place = (places["quarantine"], transfer.placed_as or transfer.path)
+
+        def work(unit: Unit) -> None:
+            _require(unit.conn, transfer_id, "release")
+            self._require_movable(unit, transfer, "quarantine")
+            reason = f"released by {order.by}: {order.reason}"
+            records.move(unit, transfer_id, Outcome.RELEASED, folder=folder, reason=reason)
+            records.keep(unit, transfer, folder, transfer.path)
+            also = {"folder": folder, "released": "by_operator", **copy.enter(unit)}
+            _record(unit, "transfer.received", transfer, order, also)
+
+        with places.alone(folder, transfer.path):
+            if places[folder].exists(transfer.path):
+                taken = f"a file of its name is in {folder}/, and may be newer"
+                raise RefusedError(taken, reason="NAME_TAKEN", where=where, remedy="move that file first")
+            if not is_at(*place, transfer.source):
+                raise NotFoundError("its file is not in quarantine/ as it was", where=where)
+            copy = archive.seal(transfer, place)
+            try:
+                self._ledger.write(work)
+            except BaseException:
+                copy.drop()
+                raise
+            receiver.publish_again(replace(transfer, folder=folder))
+        with self._ledger.read() as conn:
+            after = records.get(conn, transfer_id)
+        if after.state is not TransferState.DONE:
+            raise RefusedError(f"it is {after.state}: {after.reason}", reason="NOT_PLACED", where=where)
+        receiver.tell(after, folder)
+
 
 def _record(
     unit: Unit, type: str, transfer: Transfer, order: Order, also: dict[str, Any] | None = None
@@ -144,15 +192,15 @@ def _record(
 
 
 def _require(conn: sa.Connection, transfer_id: TransferId, step: str) -> Transfer:
-    """The transfer, if it is outbound and can take the step where it stands."""
-    states = _POSSIBLE[step]
+    """The transfer, if it can take the step where it stands."""
+    direction, states = _POSSIBLE[step]
     transfer = records.get(conn, transfer_id)
-    if transfer.direction != "outbound" or transfer.state not in states:
+    if transfer.direction != direction or transfer.state not in states:
         raise RefusedError(
             f"a transfer that is {transfer.direction} and {transfer.state} cannot {step}",
             reason="TRANSFER_STEP",
             where=f"transfer {transfer_id}",
-            remedy="possible for outbound ones that are " + " or ".join(states),
+            remedy=f"possible for {direction} ones that are " + " or ".join(states),
         )
     return transfer
 

@@ -80,6 +80,17 @@ class Places:
             return move_aside(source, parts, self[folder], (*transfer.path[:-1], name), among)
         return find(self[folder], transfer.source)
 
+    def unpublished(self, transfer: Transfer) -> tuple[Root, Parts]:
+        """Where an inbound file lies until it is published: where it was screened, or in quarantine."""
+        if transfer.placed_as is None:
+            return self["screening"], (transfer.id.encode(),)
+        return self["quarantine"], transfer.placed_as
+
+    def is_unpublished(self, transfer: Transfer) -> bool:
+        """Whether it lies there still: once it is out of quarantine, another may get its name there."""
+        root, parts = self.unpublished(transfer)
+        return root.exists(parts) if transfer.placed_as is None else is_at(root, parts, transfer.source)
+
     def note_reason(self, folder: str, parts: Parts, reason: str) -> None:
         """Write the reason beside a file that was put aside."""
         with self[folder].sub(parts[:-1]) as parent:

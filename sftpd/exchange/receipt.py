@@ -82,6 +82,8 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     """Of a file that came in: `accept`, `quarantine` or `reject`."""
     acknowledged: str | None = None
     """`before_verdict` where its sender was told that it had arrived before it was screened."""
+    released: str | None = None
+    """`by_operator` where a gate had held the file back, which had a receipt of its own then."""
     proof: str | None = None
     """Of a file that was delivered: what shows that it arrived as it was."""
 
@@ -93,6 +95,7 @@ class _Data(msgspec.Struct, frozen=True):
     size: int
     ruling: str | None = None
     acknowledged: str | None = None
+    released: str | None = None
     proof: str | None = None
 
 
@@ -155,6 +158,7 @@ def make(told: Told, opened: Mapping[str, Any], *, instance: str, log: str) -> R
         delivered=None if inbound else event.time,
         verdict=(data.ruling or "accept") if inbound else None,
         acknowledged=data.acknowledged,
+        released=data.released,
         proof=data.proof,
     )
 

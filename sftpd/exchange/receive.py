@@ -187,10 +187,10 @@ class Receiver:
             return refusal
 
     def publish_again(self, transfer: Transfer) -> None:
-        """After a crash: do the rename that was due, if it was not done."""
+        """After a crash, or a release: do the rename that was due, if it was not done."""
         assert transfer.folder is not None
-        if self._places["screening"].exists((transfer.id.encode(),)):
-            if is_superseded(self._ledger, transfer, transfer.folder):
+        if self._places.is_unpublished(transfer):
+            if transfer.placed_as is None and is_superseded(self._ledger, transfer, transfer.folder):
                 self._quarantine.put(transfer, SUPERSEDED, {}, entered=True)
                 return
             for error in self._rename([transfer], transfer.folder).values():
@@ -198,7 +198,8 @@ class Receiver:
                 if verdict is not None:
                     self._quarantine.put(transfer, verdict, {}, entered=True)
                 return
-        self._ledger.write(lambda unit: records.move(unit, transfer.id, Outcome.PLACED, Outcome.PUT_AWAY))
+        done = (Outcome.PLACED, Outcome.PUT_AWAY)
+        self._ledger.write(lambda unit: records.move(unit, transfer.id, *done, placed_as=None))
 
     def quarantine_again(self, transfer: Transfer) -> None:
         """After a crash: finish putting a file in quarantine."""
@@ -309,21 +310,29 @@ class Receiver:
         """Record, with the next commit, that a file is at its place, and tell the observers."""
         placing = TransferState.PLACING
         records.follow(self._ledger, transfer.id, placing, Outcome.PLACED, Outcome.PUT_AWAY, now=now)
+        self.tell(transfer, folder)
+
+    def tell(self, transfer: Transfer, folder: str) -> None:
+        """Tell the observers, soon, that a file is at its place."""
         if self._screening.has_observers(transfer):
             with suppress(RuntimeError):  # raised once sftpd is stopping; the file is published all the same
                 file = Path(file_at(self._places[folder], transfer.path))
                 self._workers.submit(self._screening.tell, transfer, file)
 
     def _rename(self, transfers: Sequence[Transfer], folder: str) -> dict[TransferId, Exception]:
-        """Move files that were screened where they are published; returns what keeps some from that."""
-        screening, target = self._places["screening"], self._places[folder]
+        """Move files where they are published; returns what keeps some from that.
+
+        One that was screened replaces what is there, one that was released does not.
+        """
+        target = self._places[folder]
         moves = durable.Unsynced()
         blocked: dict[TransferId, Exception] = {}
         for transfer in transfers:
             try:
                 durable.make_directories(target, transfer.path)
-                place = (transfer.id.encode(),)
-                durable.rename(screening, place, target, transfer.path, replace=True, among=moves)
+                source, place = self._places.unpublished(transfer)
+                newest = transfer.placed_as is None
+                durable.rename(source, place, target, transfer.path, replace=newest, among=moves)
             except (OSError, ContainmentError) as error:
                 blocked[transfer.id] = error
         try:

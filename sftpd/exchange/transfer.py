@@ -50,6 +50,7 @@ class Outcome(StrEnum):
     GONE = "gone"
     CANCELLED = "cancelled"
     RETRIED = "retried"
+    RELEASED = "released"
     RESENT = "resent"
 
 
@@ -59,6 +60,7 @@ STEPS: dict[tuple[TransferState, Outcome], TransferState] = {
     (TransferState.SCREENING, Outcome.RESENT): TransferState.RETURNING,
     (TransferState.FAILED, Outcome.RETRIED): TransferState.RETURNING,
     (TransferState.QUARANTINED, Outcome.RETRIED): TransferState.RETURNING,
+    (TransferState.QUARANTINED, Outcome.RELEASED): TransferState.PLACING,
     (TransferState.RETURNING, Outcome.ACCEPTED): TransferState.SENDING,
     (TransferState.RETURNING, Outcome.BLOCKED): TransferState.QUARANTINING,
     (TransferState.RETURNING, Outcome.GONE): TransferState.VANISHED,
@@ -101,7 +103,7 @@ FINAL = frozenset(
         TransferState.VANISHED,
     }
 )
-"""States that nothing leads out of, but an operator who has a file that was put aside sent again."""
+"""States that nothing leads out of, but an operator who has what was put aside sent again or published."""
 
 
 def step(state: TransferState, *outcomes: Outcome) -> TransferState:

@@ -3,6 +3,7 @@
 import json
 import re
 import shutil
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -73,7 +74,7 @@ def day() -> Day:
             texts["remote probe"] = _text(scene, "remote", "probe", "far", "--path", "/upload")
             texts["erasure show"] = _text(scene, "erasure", "show", made["erasure run"]["id"])
             texts["transfer show"] = _text(scene, "transfer", "show", made["transfer show"]["id"])
-            made |= _sending(scene)
+            made |= _released(scene) | _sending(scene)
             texts["remote show"] = _text(scene, "remote", "show", "far")
             texts["status while halted"] = _text(scene, "status")
             scene.json("transfer", "resume", "--link", "demo")
@@ -172,6 +173,16 @@ def _restored(scene: Scene) -> dict[str, Any]:
     backup.write_bytes(backup.read_bytes()[:-5000])
     made["backup verify:if it does not hold"] = scene.ask("backup", "verify", backup, "--json").json
     return made
+
+
+def _released(scene: Scene) -> dict[str, Any]:
+    """What the gates hold back goes on by an operator's word."""
+    with pytest.raises(subprocess.CalledProcessError):
+        scene.upload("tool.exe", "MZ")
+    (held,) = scene.json("transfer", "list", "--state", "quarantined")
+    return {
+        "transfer release": scene.json("transfer", "release", held["id"], "--reason", "test", "--by", "Ina")
+    }
 
 
 def _sending(scene: Scene) -> dict[str, Any]:

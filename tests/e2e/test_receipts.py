@@ -97,7 +97,7 @@ def test_the_documented_keys_are_those_of_receipts(daemon):
     audit = {f"audit.{key}" for key in told.pop("audit")}
     rows = [line.split("|")[1] for line in DOCS.splitlines() if line.startswith("| `")]
     documented = {key for row in rows for key in re.findall(r"`([a-z0-9.]+)`", row)}
-    assert documented == {*told, *audit, "delivered", "acknowledged", "proof"}
+    assert documented == {*told, *audit, "delivered", "acknowledged", "released", "proof"}
 
 
 def test_the_operator_sees_it_and_whether_it_holds(daemon):

@@ -1,5 +1,6 @@
 """Gate hooks before a real client: what they do not accept is not published, and the client is told."""
 
+import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,30 @@ def test_a_folder_of_hooks_that_is_not_there_opens_no_gate(tmp_path: Path) -> No
         made.sftp_done("put local /upload/without")
         assert [path.name for path in made.inbound.iterdir()] == ["before"]
         assert [path.read_bytes() for path in made.quarantine.iterdir()] == [b"local"]
+
+
+def test_an_operator_releases_what_a_gate_held_back_and_its_receipt_says_so(daemon: Daemon) -> None:
+    before = count(daemon)
+    add_hook(daemon, f"{SHELL}echo 'to be looked at'\nexit 10\n")
+    daemon.sftp_done("put local /upload/held")
+    eventually(lambda: count(daemon) > before, daemon)
+    (held,) = json.loads(daemon.cli("transfer", "list", "--state", "quarantined", "--json").stdout)[-1:]
+    why = ("--reason", "no virus", "--by", "Ina", "--json")
+    refused = daemon.cli("transfer", "retry", held["id"], *why)
+    assert "inbound and quarantined cannot retry" in refused.stderr
+    released = json.loads(daemon.cli("transfer", "release", held["id"], *why).stdout)
+    assert (released["state"], released["reason"]) == ("done", "released by Ina: no virus")
+    assert (daemon.inbound / "held").read_bytes() == b"local"
+    assert not list(daemon.quarantine.iterdir())
+    shown = ("transfer", "receipt", held["id"], "--verify", "--json")
+    eventually(lambda: len(json.loads(daemon.cli(*shown).stdout or "[]")) == 2, daemon)
+    verdicts = [json.loads(each["content"]) for each in json.loads(daemon.cli(*shown).stdout)]
+    assert [(one["verdict"], one.get("released")) for one in verdicts] == [
+        ("quarantine", None),
+        ("accept", "by_operator"),
+    ]
+    again = daemon.cli("transfer", "release", held["id"], *why)
+    assert (again.returncode, "inbound and done cannot release" in again.stderr) == (1, True)
 
 
 def test_check_names_each_hook_that_cannot_run(tmp_path: Path) -> None:

@@ -1,9 +1,10 @@
 """Transfers, and what is halted of their sending."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from sftpd.app.instance import Instance
+from sftpd.app.traffic import Traffic
 from sftpd.app.verbs.verb import Arguments, Verb, as_text, instant
 from sftpd.errors import NotFoundError
 from sftpd.exchange import records, return_records
@@ -56,6 +57,14 @@ def _transfer_resend(instance: Instance, arguments: Arguments) -> dict[str, Any]
     with Places(instance.register.get(transfer.link).folders, instance.path_locks) as places:
         fresh = desk.resend(arguments["id"], places, _order(arguments))
     return _transfer_show(instance, {"id": fresh})
+
+
+def release(instance: Instance, traffic: Callable[[], Mapping[str, Traffic]], arguments: Arguments) -> Any:
+    """What `sftpd transfer release` asks the daemon for."""
+    transfer = _desk(instance).require("release", arguments["id"])
+    instance.register.get(transfer.link)
+    traffic()[transfer.link].release(transfer.id, _order(arguments))
+    return _transfer_show(instance, arguments)
 
 
 def _transfer_pause(instance: Instance, arguments: Arguments) -> dict[str, Any]:

@@ -23,10 +23,13 @@ def test_every_unfinished_state_can_come_to_an_end(state):
     assert reachable(state) & FINAL
 
 
-def test_nothing_leads_out_of_a_final_state_but_an_operator_s_retry():
+def test_nothing_leads_out_of_a_final_state_but_an_operator_s_word():
     leading_out = {(at, outcome) for at, outcome in STEPS if at in FINAL}
-    put_aside = (TransferState.FAILED, TransferState.QUARANTINED)
-    assert leading_out == {(at, Outcome.RETRIED) for at in put_aside}
+    assert leading_out == {
+        (TransferState.FAILED, Outcome.RETRIED),
+        (TransferState.QUARANTINED, Outcome.RETRIED),
+        (TransferState.QUARANTINED, Outcome.RELEASED),
+    }
 
 
 def test_what_may_have_been_renamed_is_never_cancelled():
