@@ -46,6 +46,8 @@ _SOON = 0.5
 
 _IN_THE_WAY = Verdict(Ruling.REJECT, "a file or folder of that name is in the way")
 _NO_PLACE = Verdict(Ruling.REJECT, "the file could not be put in its place")
+_NEWER = "a newer file of that name has come in"
+_SUPERSEDED = Verdict(Ruling.REJECT, f"{_NEWER}; nothing may replace it")
 _OBSTACLES = {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR}
 
 _ACKNOWLEDGED = {"acknowledged": "before_verdict"}
@@ -179,10 +181,10 @@ class Receiver:
     def _unpublished(
         self, transfer: Transfer, error: Exception, said: Mapping[str, str], *, entered: bool
     ) -> Answer | Exception:
-        """What becomes of a file whose transaction failed; one that a hold keeps out is held back itself."""
+        """What becomes of a file whose transaction failed; one that may not replace another is held back."""
         if not isinstance(error, RefusedError):
             return error
-        # The hold was placed since the upload began, or a pull never asked.
+        # A hold was placed since the upload began, or a pull never asked; or a newer file came in meanwhile.
         verdict = Verdict(Ruling.REJECT, f"{error.what}; nothing may replace it")
         return self._held_back(transfer, verdict, said, entered=entered)
 
@@ -199,6 +201,9 @@ class Receiver:
         """After a crash: do the rename that was due, if it was not done."""
         assert transfer.folder is not None
         if self._places["screening"].exists((transfer.id.encode(),)):
+            if records.is_superseded(self._ledger, transfer, transfer.folder):
+                self._quarantine(transfer, _SUPERSEDED, {}, entered=True)
+                return
             for error in self._rename([transfer], transfer.folder).values():
                 verdict = self._verdict_on(transfer, error)
                 if verdict is not None:
@@ -291,6 +296,8 @@ class Receiver:
         sealed = self._archive.sealed(transfers, self._places["screening"])
         with sealed as copies, self._places.alone(folder, *paths):
             for each in transfers:
+                if entered and records.is_superseded(self._ledger, each, folder):
+                    raise RefusedError(_NEWER, reason="SUPERSEDED")
                 self._keeping.put_aside(folder, each.path, each.private)
             now = self._ledger.write(work)
             blocked = self._rename(transfers, folder)

@@ -251,6 +251,16 @@ def being_placed(ledger: Ledger, transfers: Sequence[Transfer]) -> dict[bytes, T
     return {path: TransferId(name) for path, name in rows if name not in own}
 
 
+def is_superseded(ledger: Ledger, transfer: Transfer, folder: str) -> bool:
+    """Whether a file that came in later is, or was, at the place of one that was acknowledged before it."""
+    t, own = _t.c, _t.alias().c
+    place = (t.path == join(transfer.path), t.link == transfer.link, t.folder == folder)
+    published = t.state.in_((TransferState.PLACING, TransferState.DONE))
+    began_at = sa.select(own.began_at).where(own.id == transfer.id).scalar_subquery()
+    with ledger.read() as conn:
+        return bool(conn.scalar(sa.select(sa.exists().where(*place, published, t.began_at > began_at))))
+
+
 def let_go(unit: Unit, transfer_id: TransferId) -> None:
     """Have a transfer's file in our care no longer: it goes back to where it was sent from."""
     _FORGET.run(unit.conn, {"transfer": transfer_id})

@@ -258,6 +258,21 @@ def test_a_hold_placed_while_a_file_is_screened_keeps_it_from_replacing_another(
         assert scene.events() == {"transfer.received": 1, "transfer.blocked": 1}
 
 
+def test_a_file_that_is_screened_late_does_not_replace_one_that_came_after_it(tmp_path):
+    with Scene(tmp_path, acknowledge_within=0.01) as scene:
+        scene.hook("pre-receive", f"while [ ! -e {tmp_path}/go ]; do sleep 0.01; done")
+        assert scene.upload("upload/report.csv", b"old") == "screening"
+        (scene.hooks / "pre-receive.d" / "10-test").unlink()
+        assert scene.upload("upload/report.csv", b"newer") == "published"
+        (tmp_path / "go").touch()
+        until(lambda: "screening" not in scene.states())
+        assert contents(scene.folders.inbound) == {"report.csv": b"newer"}
+        assert contents(scene.folders.quarantine) == {"report.csv": b"old"}
+        assert scene.received() == [("inbound", "report.csv"), ("quarantine", "report.csv")]
+        assert scene.events() == {"transfer.received": 1, "transfer.blocked": 1}
+        assert "a newer file of that name" in scene.transfers()[0].reason
+
+
 def test_a_name_that_is_not_taken_may_be_uploaded_under_a_hold(scene):
     scene.held.add(b"report.csv")
     assert scene.upload("upload/report.csv", b"new") == "published"

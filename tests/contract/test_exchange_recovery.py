@@ -224,6 +224,29 @@ def test_a_name_that_came_in_the_way_meanwhile_does_not_keep_the_next_file_waiti
         assert contents(scene.folders.quarantine).keys() == {"report.csv"}
 
 
+@pytest.mark.parametrize("left_at", ["screening", "placing"])
+def test_after_a_restart_a_file_does_not_replace_one_that_came_after_it(tmp_path, monkeypatch, left_at):
+    with Scene(tmp_path, acknowledge_within=0.01) as scene:
+        with monkeypatch.context() as patched:
+            if left_at == "screening":
+                scene.hook("pre-receive", "sleep 0.1")
+                patched.setattr(Receiver, "_settle_late", lambda *_: None)
+                scene.upload("upload/report.csv", b"old")
+                (scene.hooks / "pre-receive.d" / "10-test").unlink()
+            else:
+                patched.setattr(Receiver, "_rename", _never)
+                with pytest.raises(Crash):
+                    scene.upload("upload/report.csv", b"old")
+        assert scene.upload("upload/report.csv", b"newer") == "published"
+        assert scene.states() == [left_at, "done"]
+    with Scene(tmp_path) as scene:
+        scene.recovery.run(scene.queue, {})
+        assert scene.states() == ["quarantined", "done"]
+        assert contents(scene.folders.inbound) == {"report.csv": b"newer"}
+        assert contents(scene.folders.quarantine) == {"report.csv": b"old"}
+        assert scene.received() == [("inbound", "report.csv"), ("quarantine", "report.csv")]
+
+
 def test_what_no_transfer_tells_of_is_discarded_whatever_it_is(tmp_path):
     with Scene(tmp_path) as scene:
         (scene.folders.screening / "orphan").touch()
