@@ -31,6 +31,7 @@ from sftpd.names import RemoteName, TransferId
 
 _NAME_LIMIT = 255
 _TRIES = 2
+_OBSTACLES = (FileExistsError, IsADirectoryError, NotADirectoryError)
 
 T = TypeVar("T")
 
@@ -43,13 +44,19 @@ class NameTakenError(SftpdError):
     code = "NAME_TAKEN"
 
 
+class LostError(SftpdError):
+    """The file was changed or taken away before it was placed."""
+
+    code = "LOST"
+
+
 class Delivery(Protocol):
     """How a file gets to where the counterparty finds it: brought out of sight, then placed by one rename.
 
     The first two answer for each file, in their order, and with an error for one that they failed at. It is
-    NameTakenError where the name is taken and must not be replaced, and it is certain then that the file was
-    not placed; NotDurableError of the first where our disk fails. A RemoteError that they raise says of none
-    what became of it.
+    NameTakenError where the name is taken and must not be replaced, or LostError where the file is not there
+    to be placed, and it is certain then that it was not; NotDurableError of the first where our disk fails. A
+    RemoteError that they raise says of none what became of it.
     """
 
     folder: str | None
@@ -97,6 +104,8 @@ class Offer:
         self._keeping = keeping
         self._replace = replace
         self.target = LAYOUTS[layout]
+        self._unmoved: set[TransferId] = set()
+        """Whose files were at their source since the start, and not moved: a crash has not done it either."""
 
     def temporary(self, transfer: TransferId, target: Parts) -> bytes | None:
         """None: the file is on the same file system."""
@@ -108,7 +117,10 @@ class Offer:
         return [self._bring(transfer, source) for transfer in transfers]
 
     def place(self, transfers: Sequence[Transfer], source: Root) -> list[bool | Exception | None]:
-        """Move the files into `/download`; gone from the watched folder, one was moved before."""
+        """Move the files into `/download`; one that leaves the watched folder before we move it is lost.
+
+        One that was never there since the start was moved before a crash; the partner may have it by now.
+        """
         moves = durable.Unsynced()
         placed = [self._place(transfer, source, moves) for transfer in transfers]
         try:
@@ -122,28 +134,36 @@ class Offer:
             durable.sync_file(source, transfer.path)
         except (OSError, ContainmentError) as error:
             return error
+        self._unmoved.add(transfer.id)
         return "rename"
 
     def _place(self, transfer: Transfer, source: Root, moves: durable.Unsynced) -> Exception | None:
         final = transfer.final
         try:
-            if not is_at(source, transfer.path, transfer.source):
-                return None
-            self._keeping.require_free("download", final)
-            durable.make_directories(self._download, final)
-            durable.rename(source, transfer.path, self._download, final, replace=self._replace, among=moves)
+            if is_at(source, transfer.path, transfer.source):
+                self._unmoved.add(transfer.id)
+                self._keeping.require_free("download", final)
+                durable.make_directories(self._download, final)
+                durable.rename(
+                    source, transfer.path, self._download, final, replace=self._replace, among=moves
+                )
+            elif transfer.id in self._unmoved and not is_at(self._download, final, transfer.source):
+                return LostError("the file was changed or taken away before it was placed")
         except RefusedError as refusal:
             return NameTakenError(f"in /download {refusal.what}")
-        except FileExistsError as fault:
-            if self._replace or not self._download.exists(final):
-                return fault  # a file where a folder is needed
-            return NameTakenError("a file of that name is in /download")
+        except _OBSTACLES as fault:
+            if isinstance(fault, FileExistsError) and not self._replace and self._download.exists(final):
+                return NameTakenError("a file of that name is in /download")
+            self._unmoved.discard(transfer.id)
+            return fault  # a file where a folder is needed, or a folder where the file is to come
         except (OSError, ContainmentError) as error:
             return error
+        self._unmoved.discard(transfer.id)
         return None
 
     def withdraw(self, transfer: Transfer) -> None:
-        """Nothing to do."""
+        """Know no more of a file that will not be placed."""
+        self._unmoved.discard(transfer.id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,7 @@ from sftpd.exchange import records, return_records
 from sftpd.exchange.archive import Sealed
 from sftpd.exchange.away import Away, Tools
 from sftpd.exchange.claim import Claimed, Claims
-from sftpd.exchange.deliver import Delivery, NameTakenError, asked, other_name
+from sftpd.exchange.deliver import Delivery, LostError, NameTakenError, asked, other_name
 from sftpd.exchange.due import HERE
 from sftpd.exchange.places import Places, file_at, is_at
 from sftpd.exchange.records import Parts, Transfer, Values
@@ -239,6 +239,8 @@ class Sender:
                         partial(self._settle, taken=taken, go_on=partial(self._place, failed=failed)),
                         failed,
                     )
+                case LostError():
+                    self._try(transfer, self._lose, failed)
                 case IsADirectoryError() | NotADirectoryError() | FileExistsError():
                     # A certain no: nothing was renamed, and nothing will be while that is there.
                     reason = "a file or folder of that name is in the way"
@@ -342,7 +344,7 @@ class Sender:
         self._delivery.withdraw(transfer)
         _log.warning("source_changed", route=self.route.name, transfer=transfer.id)
         reason = "the file was changed or taken away before it was sent"
-        if not self._step(transfer, Outcome.GONE, reason=reason, not_before=None):
+        if not self._step(transfer, Outcome.GONE, folder=None, reason=reason, not_before=None):
             self._again(transfer)
 
     def _bring_back(self, transfer: Transfer) -> None:

@@ -80,6 +80,7 @@ STEPS: dict[tuple[TransferState, Outcome], TransferState] = {
     },
     (TransferState.PLACING, Outcome.UNREACHABLE): TransferState.PLACING,
     (TransferState.PLACING, Outcome.BLOCKED): TransferState.QUARANTINING,
+    (TransferState.PLACING, Outcome.GONE): TransferState.VANISHED,
     (TransferState.PLACING, Outcome.PLACED): TransferState.PLACED,
     (TransferState.PLACED, Outcome.PUT_AWAY): TransferState.DONE,
     (TransferState.QUARANTINING, Outcome.PUT_AWAY): TransferState.QUARANTINED,

@@ -5,7 +5,7 @@ import os
 
 import pytest
 import sqlalchemy as sa
-from exchange_scene import Scene, claim_one, crash_at_every_step, quick_folder
+from exchange_scene import Scene, claim_one, contents, crash_at_every_step, quick_folder
 from vault_scene import read
 from waiting import until
 
@@ -120,6 +120,31 @@ def test_a_vault_that_fails_keeps_a_file_from_being_placed_until_it_works_again(
 
 def _full(vault, source):
     raise VaultError(f"a file could not be sealed: {os.strerror(errno.ENOSPC)}")
+
+
+def test_a_file_that_changes_while_it_is_sealed_is_delivered_as_it_is_then(tmp_path, monkeypatch):
+    put = Vault.put
+
+    def changing(vault, fd):
+        monkeypatch.setattr(Vault, "put", put)
+        sealed_as = put(vault, fd)
+        scene.drop("report.csv", b"later version")
+        return sealed_as
+
+    with Scene(tmp_path, vault=True) as scene:
+        sender = scene.senders["download"]
+        early = claim_one(sender, scene.drop("report.csv", b"early"))
+        monkeypatch.setattr(Vault, "put", changing)
+        assert isinstance(sender.advance(early.id)[early.id], VaultError)
+        assert sender.advance(early.id) == {}
+        assert scene.states() == ["vanished"]
+        later = claim_one(sender, (b"report.csv",))
+        assert sender.advance(later.id) == {}
+        assert contents(scene.folders.download) == {"report.csv": b"later version"}
+        assert archived(scene) == {"report.csv": b"later version"}
+        (told,) = told_of(scene, "transfer.delivered")
+        assert told["transfer"] == later.id
+        assert left(scene) == 0
 
 
 def test_a_file_that_its_remote_does_not_take_leaves_no_copy(tmp_path):

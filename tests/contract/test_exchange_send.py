@@ -1,3 +1,4 @@
+import errno
 import os
 
 import pytest
@@ -7,6 +8,7 @@ from waiting import until
 
 from sftpd.errors import RefusedError, RemoteError, RemoteRefusedError
 from sftpd.exchange.remote import only
+from sftpd.files import durable
 
 
 @pytest.fixture
@@ -140,6 +142,28 @@ def test_a_source_that_goes_while_the_remote_is_away_leaves_nothing_there(scene)
     offer(scene, "remote")
     assert at_remote(scene) == {}
     assert scene.states() == ["vanished"]
+
+
+@pytest.mark.parametrize("becomes", [None, b"later version"])
+def test_a_source_that_goes_before_it_is_placed_is_not_told_of_as_delivered(scene, monkeypatch, becomes):
+    """The disk is full at the first try; only after a crash may a file that is not there be at its place."""
+    due = claim_one(scene.senders["download"], scene.drop("report.csv"))
+    with monkeypatch.context() as patched:
+        patched.setattr(durable, "rename", _full)
+        assert due.id in scene.senders["download"].advance(due.id)
+    (scene.outbound / "report.csv").unlink()
+    if becomes is not None:
+        scene.drop("report.csv", becomes)
+    assert scene.senders["download"].advance(due.id) == {}
+    assert scene.states() == ["vanished"]
+    assert scene.transfers()[0].folder is None
+    assert scene.events() == {}
+    assert scene.received() == []
+    assert contents(scene.folders.download) == {}
+
+
+def _full(*_, **__):
+    raise OSError(errno.ENOSPC, "No space left on device")
 
 
 def test_a_file_that_is_gone_is_nothing_to_send(scene):
