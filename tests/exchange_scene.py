@@ -206,7 +206,7 @@ class Scene:
         )
         return Sender(route, self.places, self.source, delivery, tools)
 
-    def collects(self, then: str, *, clock=None, **pull) -> Collector:
+    def collects(self, then: str, *, clock=None, require_open=lambda link: None, **pull) -> Collector:
         """A collector of the inbound route."""
         return Collector(
             _inbound(then, pull),
@@ -215,6 +215,7 @@ class Scene:
             remotes=self.remotes,
             ledger=self.ledger,
             clock=clock or self.clock,
+            require_open=require_open,
         )
 
     def hook(self, event: str, body: str) -> None:

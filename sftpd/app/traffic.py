@@ -176,7 +176,6 @@ class Traffic:
         Returns what the looks came to together. Raises RefusedError, RemoteError.
         """
         collector = self._collectors[route]
-        self._shared.instance.register.require_open(self.link.name)
         first = collector.collect()
         if first.again is None:
             return first
@@ -225,10 +224,7 @@ class Traffic:
         return pulls + [self._return_receipts(each) for each in self._receipt_collectors]
 
     def _collection(self, route: Inbound) -> Job:
-        instance = self._shared.instance
-
         def work() -> timedelta | None:
-            instance.register.require_open(route.link)
             return self._collectors[route.name].collect().again
 
         return Job(collection(route.link, route.name), work, route.schedule, self.link.zone)
@@ -261,6 +257,7 @@ class Traffic:
             remotes=self._remotes,
             ledger=self._shared.instance.ledger,
             clock=self._shared.instance.clock,
+            require_open=self._shared.instance.register.require_open,
             share=self._share(route),
         )
 
