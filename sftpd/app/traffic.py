@@ -269,10 +269,13 @@ class Traffic:
 
     def _sender(self, route: Outbound) -> Sender:
         instance = self._shared.instance
+        require_open = partial(
+            instance.register.require_open, route.link, going_back=route.return_of is not None
+        )
         delivery = (
             Offer(self._places, self._keeping, route.layout, replace=route.conflict == "replace")
             if route.remote is None
-            else Bring(self._remotes, route.remote, self._way(route))
+            else Bring(self._remotes, route.remote, self._way(route), require_open=require_open)
         )
         # A received file that goes back is in the vault as it came, if there is one.
         archive = self._archive if route.return_of is None else NO_ARCHIVE
