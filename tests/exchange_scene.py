@@ -22,6 +22,7 @@ from waiting import until
 from sftpd.audit.event import seal
 from sftpd.clock import SystemClock
 from sftpd.erasure.erasures import Digests
+from sftpd.errors import RefusedError
 from sftpd.exchange import records
 from sftpd.exchange.archive import Archive
 from sftpd.exchange.away import Tools
@@ -100,6 +101,7 @@ class Scene:
         self.hooks.mkdir(exist_ok=True)
         self.outbound = folder / "outbound"
         self.held: set[bytes] = set()
+        self.is_open = True
         self.ledger = open_ledger(folder / "ledger.db", self.clock)
         self.workers = ThreadPoolExecutor(4)
         self.places = Places(self.folders, PathLocks())
@@ -142,7 +144,7 @@ class Scene:
                 attempts,
                 **outbound,
             ),
-            "remote": self._sender("remote", Bring(guarded, "peer", way), tools, attempts, **outbound),
+            "remote": self._sender("remote", self.bring(way), tools, attempts, **outbound),
         }
         self.collector = self.collects(then, **pull or {})
         self.queue = self.new_queue(workers=workers)
@@ -215,7 +217,15 @@ class Scene:
         )
         return Sender(route, self.places, self.source, delivery, tools)
 
-    def collects(self, then: str, *, clock=None, **pull) -> Collector:
+    def bring(self, way: Way) -> Bring:
+        return Bring(self.remotes, "peer", way, require_open=self.require_open)
+
+    def require_open(self) -> None:
+        """What the link says to whoever wants to use it."""
+        if not self.is_open:
+            raise RefusedError("not now", reason="LINK_NOT_ACTIVE")
+
+    def collects(self, then: str, *, clock=None, require_open=lambda link: None, **pull) -> Collector:
         """A collector of the inbound route."""
         return Collector(
             _inbound(then, pull),
@@ -224,6 +234,7 @@ class Scene:
             remotes=self.remotes,
             fetched=Fetched(self.ledger, DIGESTS.fetched),
             clock=clock or self.clock,
+            require_open=require_open,
         )
 
     def hook(self, event: str, body: str) -> None:

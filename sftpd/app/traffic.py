@@ -176,7 +176,6 @@ class Traffic:
         Returns what the looks came to together. Raises RefusedError, RemoteError.
         """
         collector = self._collectors[route]
-        self._shared.instance.register.require_open(self.link.name)
         first = collector.collect()
         if first.again is None:
             return first
@@ -231,10 +230,7 @@ class Traffic:
         return pulls + [self._return_receipts(each) for each in self._receipt_collectors]
 
     def _collection(self, route: Inbound) -> Job:
-        instance = self._shared.instance
-
         def work() -> timedelta | None:
-            instance.register.require_open(route.link)
             return self._collectors[route.name].collect().again
 
         return Job(collection(route.link, route.name), work, route.schedule, self.link.zone)
@@ -267,6 +263,7 @@ class Traffic:
             remotes=self._remotes,
             fetched=Fetched(self._shared.instance.ledger, self._shared.instance.erasures.digests.fetched),
             clock=self._shared.instance.clock,
+            require_open=self._shared.instance.register.require_open,
             share=self._share(route),
         )
 
@@ -278,10 +275,13 @@ class Traffic:
 
     def _sender(self, route: Outbound) -> Sender:
         instance = self._shared.instance
+        require_open = partial(
+            instance.register.require_open, route.link, going_back=route.return_of is not None
+        )
         delivery = (
             Offer(self._places, self._keeping, route.layout, replace=route.conflict == "replace")
             if route.remote is None
-            else Bring(self._remotes, route.remote, self._way(route))
+            else Bring(self._remotes, route.remote, self._way(route), require_open=require_open)
         )
         # A received file that goes back is in the vault as it came, if there is one.
         archive = self._archive if route.return_of is None else NO_ARCHIVE

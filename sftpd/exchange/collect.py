@@ -1,9 +1,10 @@
 """Collecting: files at a remote that the ledger has not seen are fetched and taken in like uploads."""
 
 import posixpath
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
+from functools import partial
 
 import structlog
 
@@ -46,7 +47,7 @@ class Pulled:
 class Collector:
     """Fetches the files of one inbound route; one run at a time."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (what it joins)
         self,
         route: Inbound,
         places: Places,
@@ -55,12 +56,15 @@ class Collector:
         remotes: Remotes,
         fetched: Fetched,
         clock: Clock,
+        require_open: Callable[[str], None],
         share: Share | None = None,
     ) -> None:
+        """`require_open` raises RefusedError while the link of that name may not be used."""
         self.route = route
         self._remotes = remotes
         self._fetched = fetched
         self._clock = clock
+        self._require_open = partial(require_open, route.link)
         self._directory = in_directory(route.remote_path)
         self._attempts = Attempts(route, fetched.ledger) if route.read_once else None
         self._fetcher = Fetcher(
@@ -76,7 +80,9 @@ class Collector:
         """Fetch what is new and stands still, then do with what is here as the route says.
 
         Raises RemoteError when the remote cannot be reached or failed meanwhile; what could be done is done.
+        Raises RefusedError when the link may not be used, or not any more; then it stays at what is done.
         """
+        self._require_open()
         with self._remotes.borrow(self.route.remote) as remote:
             listing = remote.look(self._directory, self._look())
         meant = [file for file in listing.files if self._is_meant(file)]
@@ -114,7 +120,14 @@ class Collector:
         return None if wait is None else timedelta(seconds=wait)
 
     def _crew(self, work: Work, together: int = TOGETHER) -> Crew:
-        return Crew(self._remotes, self.route.remote, self.route.concurrency, work, together=together)
+        return Crew(
+            self._remotes,
+            self.route.remote,
+            self.route.concurrency,
+            work,
+            require_open=self._require_open,
+            together=together,
+        )
 
     def _look(self) -> Look:
         route = self.route
@@ -135,6 +148,7 @@ class Collector:
 
         What fails stays there until the next run. Returns what went wrong with the connection.
         """
+        self._require_open()
         with self._remotes.borrow(self.route.remote) as remote:
             files = remote.look(self._directory, self._look()).files
         here = self._fetched.among(self.route, [file for file in files if self._is_meant(file)])

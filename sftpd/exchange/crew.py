@@ -27,13 +27,24 @@ class Crew:
     """Does one thing with each of some files; a file that fails keeps no other waiting."""
 
     def __init__(
-        self, remotes: Remotes, name: RemoteName, size: int, work: Work, *, together: int = TOGETHER
+        self,
+        remotes: Remotes,
+        name: RemoteName,
+        size: int,
+        work: Work,
+        *,
+        require_open: Callable[[], None],
+        together: int = TOGETHER,
     ) -> None:
-        """`size` is how many work at once, each with up to `together` small files."""
+        """`size` is how many work at once, each with up to `together` small files.
+
+        `require_open` raises RefusedError once nothing more is to be done.
+        """
         self._remotes = remotes
         self._name = name
         self._size = size
         self._work = work
+        self._require_open = require_open
         self._together = together
         self._lock = threading.Lock()
         self._stopped = False
@@ -57,7 +68,10 @@ class Crew:
 
     def _next(self) -> tuple[RemoteFile, ...]:
         with self._lock:
-            return self._ahead.popleft() if self._ahead and not self._stopped else ()
+            if not self._ahead or self._stopped:
+                return ()
+            self._require_open()
+            return self._ahead.popleft()
 
     def _take(self) -> None:
         """One member: works with one connection for as long as that lasts, then with another."""

@@ -209,11 +209,15 @@ class Bring:
 
     folder: str | None = None
 
-    def __init__(self, remotes: GuardedRemotes, remote: RemoteName, way: Way) -> None:
+    def __init__(
+        self, remotes: GuardedRemotes, remote: RemoteName, way: Way, *, require_open: Callable[[], None]
+    ) -> None:
+        """`require_open` raises RefusedError while the link may not be used."""
         self.guard: RemoteGuard | None = remotes.guard(remote)
         self._remotes = remotes
         self._remote = remote
         self._way = way
+        self._require_open = require_open
         self._directory = in_directory(way.directory)
         self.awaits_receipt = way.awaits_receipt
 
@@ -293,12 +297,17 @@ class Bring:
         return answers
 
     def withdraw(self, transfer: Transfer) -> None:
-        """Remove the temporary file, at the second try where the connection fails; then it is left there."""
+        """Remove the temporary file, at the second try where the connection fails; then it is left there.
+
+        So it is while the link may not be used: a transfer may be cancelled then too.
+        """
         for _ in range(_TRIES):
-            with suppress(RemoteError), self._remotes.borrow(self._remote) as remote:
-                if remote.size(self._begun(transfer)) is not None:
-                    only(remote.remove([self._begun(transfer)]))
-                return
+            with suppress(RemoteError, RefusedError):
+                self._require_open()
+                with self._remotes.borrow(self._remote) as remote:
+                    if remote.size(self._begun(transfer)) is not None:
+                        only(remote.remove([self._begun(transfer)]))
+                    return
         _log.warning("part_left_at_remote", remote=self._remote, transfer=transfer.id)
 
     def _placed(

@@ -83,5 +83,4 @@ def is_superseded(ledger: Ledger, transfer: Transfer, folder: str) -> bool:
     published = t.state.in_((TransferState.PLACING, TransferState.DONE))
     began_at = sa.select(own.began_at).where(own.id == transfer.id).scalar_subquery()
     with ledger.read() as conn:
-        newer = sa.select(t.id).where(*place, published, t.began_at > began_at).limit(1)
-        return conn.scalar(newer) is not None
+        return bool(conn.scalar(sa.select(sa.exists().where(*place, published, t.began_at > began_at))))

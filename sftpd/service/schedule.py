@@ -80,6 +80,8 @@ class Schedule:
         self._turns = {job.name: threading.Lock() for job in jobs}
         executors = {name: ThreadPoolExecutor(threads) for name, threads in _THREADS.items()}
         self._scheduler = BackgroundScheduler(timezone="UTC", executors=executors)
+        self._adding = threading.Lock()
+        self._takes_more = False
 
     def start(self) -> None:
         """Begin; what was missed while nobody ran it is run once."""
@@ -88,18 +90,22 @@ class Schedule:
         now = self._clock.now()
         for job in self._jobs.values():
             self._add(job, _Times(job, job.first(last.get(job.name), now)), job.name)
+        self._takes_more = True
         self._scheduler.start()
 
     def stop(self) -> None:
         """Let the jobs that run finish, and start none."""
+        # APScheduler waits for its jobs under the lock that adding takes; a job may wait for who adds one.
+        with self._adding:
+            self._takes_more = False
         if self._scheduler.running:
             self._scheduler.shutdown()
 
     def soon(self, name: str, wait: timedelta = timedelta()) -> None:
         """Run a job again before its time, after `wait`."""
-        if self._scheduler.running:
-            job = self._jobs[name]
-            self._add(job, _Once(self._clock.now() + wait), None)
+        with self._adding:
+            if self._takes_more:
+                self._add(self._jobs[name], _Once(self._clock.now() + wait), None)
 
     @contextmanager
     def turn(self, name: str) -> Iterator[None]:

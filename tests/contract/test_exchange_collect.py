@@ -9,7 +9,7 @@ from exchange_doubles import Crash
 from exchange_scene import DIGESTS, Scene, contents, quick_folder
 
 from sftpd.erasure import traces
-from sftpd.errors import RemoteError, RemoteRefusedError
+from sftpd.errors import RefusedError, RemoteError, RemoteRefusedError
 from sftpd.exchange.collect import Pulled
 from sftpd.exchange.due import TOGETHER
 from sftpd.exchange.receive import Receiver
@@ -382,3 +382,46 @@ class TestARemoteThatGivesAFileOnce:
             assert scene.remote.calls["download"] == 0
             assert scene.events() == {"transfer.fetch_failed": 1}
             assert contents(scene.folders.inbound) == {}
+
+
+@pytest.mark.parametrize("then", ["leave", "delete"], indirect=True)
+def test_a_link_that_is_closed_meanwhile_has_no_more_fetched_or_removed_over_it(scene, then):
+    closed = threading.Event()
+
+    def require_open(link):
+        if closed.is_set():
+            raise RefusedError("not now", reason="LINK_NOT_ACTIVE")
+
+    names = {f"{number:03}.csv" for number in range(TOGETHER + 5)}
+    for name in names:
+        offered(scene, name)
+    collector = scene.collects(then, concurrency=1, require_open=require_open)
+    scene.remote.before_download = lambda name: closed.set()
+    with pytest.raises(RefusedError):
+        collector.collect()
+    assert len(contents(scene.folders.inbound)) == TOGETHER
+    assert at_remote(scene).keys() == names
+    connections = scene.remote.calls["borrow"]
+    with pytest.raises(RefusedError):
+        collector.collect()
+    assert scene.remote.calls["borrow"] == connections
+    closed.clear()
+    scene.remote.before_download = lambda name: None
+    assert collector.collect().fetched == 5
+    assert contents(scene.folders.inbound).keys() == names
+    assert at_remote(scene).keys() == (names if then == "leave" else set())
+
+
+def test_a_link_that_is_closed_once_all_is_fetched_has_nothing_removed_over_it(tmp_path):
+    with Scene(tmp_path) as scene:
+        open_for = [None, None]  # the run, and the only group
+
+        def require_open(link):
+            if not open_for:
+                raise RefusedError("not now", reason="LINK_NOT_ACTIVE")
+            open_for.pop()
+
+        offered(scene, "report.csv")
+        with pytest.raises(RefusedError):
+            scene.collects("delete", require_open=require_open).collect()
+        assert contents(scene.folders.inbound).keys() == at_remote(scene).keys() == {"report.csv"}

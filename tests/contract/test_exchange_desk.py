@@ -207,6 +207,16 @@ def test_a_waiting_transfer_is_ended_although_the_remote_is_paused(scene):
     assert scene.events() == {"remote.paused": 1, "transfer.cancelled": 1}
 
 
+def test_to_cancel_a_transfer_connects_to_no_remote_while_the_link_is_closed(scene):
+    due = claim_one(scene.senders["remote"], scene.drop("report.csv", CONTENT))
+    scene.queue.serve(scene.senders["remote"])
+    scene.is_open = False
+    obey(scene, lambda: desk(scene).cancel(due.id, ORDER))
+    assert scene.states() == ["failed"]
+    assert contents(scene.folders.failed).keys() == {"report.csv", "report.csv.reason.txt"}
+    assert scene.remote.calls["borrow"] == 0
+
+
 def test_a_transfer_that_is_cancelled_while_it_is_sent_is_not_delivered(scene):
     def cancel():
         desk(scene).cancel(scene.transfers()[0].id, ORDER)

@@ -11,7 +11,7 @@ from retention_scene import MANY, ZONE, Later
 
 from sftpd.erasure import traces
 from sftpd.errors import NotFoundError, RemoteAwayError, RemoteRefusedError
-from sftpd.exchange.deliver import Bring, Way
+from sftpd.exchange.deliver import Way
 from sftpd.exchange.desk import Order, TransferDesk
 from sftpd.exchange.returning import Returns
 from sftpd.exchange.send import Sender
@@ -43,7 +43,7 @@ class ReturnBy(Scene):
         super().__init__(folder, clock=clock or Later(), layout=layout, attempts=2, **options)
         route = self.senders["remote"].route.returning(self.folders.root)
         way = Way("/out", replace=False, returns=True, layout=layout)
-        delivery = Bring(self.remotes, "peer", way)
+        delivery = self.bring(way)
         self.all_of_it = Root.at(self.folders.root)
         self.senders[route.name] = Sender(route, self.places, self.all_of_it, delivery, self.tools)
         of = Link("demo", "ACME", ZONE, self.folders, folder, None, (), (), (), (), {}, returns=(route,))

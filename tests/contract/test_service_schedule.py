@@ -8,12 +8,13 @@ import pytest
 from exchange_scene import open_ledger
 from hypothesis import given
 from hypothesis import strategies as st
-from waiting import until
+from waiting import holds, until
 
 from sftpd.civil import Cron
 from sftpd.clock import SystemClock
 from sftpd.errors import NotFoundError, RefusedError, RemoteError
 from sftpd.ledger import tables
+from sftpd.ledger.outbox import Event
 from sftpd.service.schedule import Job, Schedule, last_runs
 
 ZONE = ZoneInfo("Europe/Amsterdam")
@@ -149,6 +150,43 @@ def test_the_schedule_waits_for_no_turn_but_for_that_of_a_brief_job(ledger, brie
         until(lambda: counted.runs)
     schedule.stop()
     assert counted.runs == brief
+
+
+def test_to_stop_waits_for_no_commit_that_asks_for_a_job_meanwhile(ledger):
+    """Whoever commits has the ledger's turn, and asks the scheduler; a job that runs waits for that turn."""
+    adding = threading.Event()
+
+    def work():
+        assert adding.wait(20)
+        ledger.write(lambda unit: None)
+
+    schedule = Schedule([Job("job", work, HOUR, ZONE)], ledger, "here", SystemClock())
+    schedule.start()
+    scheduler = schedule._scheduler
+    add_job, stopping = scheduler.add_job, threading.Thread(target=schedule.stop, daemon=True)
+
+    def add_while_it_stops(*args, **options):
+        adding.set()
+        stopping.start()
+        holds(lambda: not scheduler.running and _is_taken(scheduler._jobstores_lock), patience=1)
+        add_job(*args, **options)
+
+    scheduler.add_job = add_while_it_stops
+    ledger.on_event(lambda event: schedule.soon("job"))
+    committing = threading.Thread(
+        target=ledger.write, args=(lambda unit: unit.record(Event("link.moved")),), daemon=True
+    )
+    committing.start()
+    until(lambda: not committing.is_alive(), patience=20)
+    stopping.join()
+
+
+def _is_taken(lock):
+    """Whether another thread has a lock."""
+    free = lock.acquire(blocking=False)
+    if free:
+        lock.release()
+    return not free
 
 
 class _AskedLock:
