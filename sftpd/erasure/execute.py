@@ -7,9 +7,9 @@ Before a file is touched the erasure ledger has it durably, so that a restored b
 import base64
 import fcntl
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
@@ -24,9 +24,10 @@ from sftpd.erasure.freed import HELD
 from sftpd.erasure.gone_names import drop_openings
 from sftpd.erasure.marks import noted, seal_places
 from sftpd.erasure.messages import Carried, Found, Redact, Unsearchable, Which
-from sftpd.erasure.plan import Action, Place, Possible
+from sftpd.erasure.plan import Action, Place
 from sftpd.erasure.readers import Readers
 from sftpd.erasure.records import Item, Request
+from sftpd.erasure.removal import Outcome, Work, by_file
 from sftpd.erasure.search import NAME_FORMAT, NAME_PLACE, look_into
 from sftpd.errors import ContainmentError
 from sftpd.files.beneath import Parts
@@ -56,72 +57,6 @@ class Around(NamedTuple):
 _CHANGED = "it is not what was approved any more"
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What came of one step; a file that was replaced has a `new` content, whose mark is `seen`."""
-
-    done: bool
-    records: int = 0
-    reason: str | None = None
-    old: Fingerprint | None = None
-    new: Fingerprint | None = None
-    seen: str | None = None
-    replaced: str | None = None
-    """The mark of the content that another took the place of."""
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What is removed of one file in one go: `item` says how, and `items` all steps that are done with it."""
-
-    item: Item
-    items: tuple[Item, ...]
-
-    @property
-    def decided(self) -> list[Possible]:
-        """The possible matches among them."""
-        return [item.step.possible for item in self.items if item.step.possible is not None]
-
-    @property
-    def mark(self) -> str:
-        """The mark of the content on which was decided."""
-        return next((item.step.mark for item in self.items if item.step.possible is not None), "")
-
-    @property
-    def first_decided(self) -> int:
-        """The number of the first possible match among them."""
-        return next(item.seq for item in self.items if item.step.possible is not None)
-
-    @property
-    def gone(self) -> int:
-        """How many records are gone when it is done; what could not be searched counts as one."""
-        return sum(item.step.records for item in self.items) or 1
-
-    def unread(self, mark: str) -> Found | None:
-        """What to take for found where a file with this mark goes as decided though it cannot be searched."""
-        decided = any(item.step.is_unread and item.step.mark == mark for item in self.items)
-        return Found(Action.UNSEARCHABLE, 0, whole=True) if decided else None
-
-    def records_of(self, item: Item, outcome: Outcome) -> int | None:
-        """How many of the records that went are of one of the steps; None where it is not done."""
-        if not outcome.done:
-            return None
-        if not outcome.records or item.step.possible is not None or self.item.step.action is Action.DELETE:
-            return item.step.records if outcome.records else 0
-        return outcome.records - len(self.decided)
-
-
-def _by_file(items: Iterable[Item]) -> Iterator[Work]:
-    """What is not done yet, file by file; where a whole file goes, that is how."""
-    files: dict[Place, list[Item]] = {}
-    for item in items:
-        if item.is_undone:
-            files.setdefault((item.step.folder, item.step.path), []).append(item)
-    for together in files.values():
-        first = min(together, key=lambda item: (item.step.action is Action.REDACT, item.seq))
-        yield Work(first, tuple(together))
-
-
 class Executor:
     """Carries out the removals of one approved request; `folders` are its folders by name."""
 
@@ -148,7 +83,7 @@ class Executor:
         Raises ProcessError when no reader can be started, LedgerError and ErasureLedgerError.
         """
         self._planned = frozenset((item.step.folder, item.step.path) for item in items)
-        for work in _by_file(items):
+        for work in by_file(items):
             self._ledger.write(partial(self._intend, work))
             # Begins with the last look at the file, and ends when the ledger knows what became of it.
             with ExitStack() as turn:

@@ -220,14 +220,13 @@ class Sender:
     def _renewed(self, transfer: Transfer) -> Transfer:
         """The transfer with the temporary name under which it is brought."""
         name = self._delivery.renewed(transfer)
-        if name is not None and self._step(transfer, Outcome.RENAMED, temporary=name):
-            return dataclasses.replace(transfer, temporary=name)
-        return transfer
+        is_new = name is not None and self._step(transfer, Outcome.RENAMED, temporary=name)
+        return dataclasses.replace(transfer, temporary=name) if is_new else transfer
 
     def _verified(self, unit: Unit, verified: Sequence[Transfer]) -> set[TransferId]:
         """Record that files arrived and may be placed."""
-        values = {"folder": self._delivery.folder, "reason": None}
-        changes = {transfer.id: {**values, "proof": transfer.proof} for transfer in verified}
+        folder = self._delivery.folder
+        changes = {each.id: {"folder": folder, "reason": None, "proof": each.proof} for each in verified}
         return _moved(unit, changes, Outcome.VERIFIED)
 
     def _place(self, transfers: Sequence[Transfer], failed: Failed) -> None:
@@ -360,9 +359,8 @@ class Sender:
             reason = "the file was changed or taken away before it was sent again"
             self._step(transfer, Outcome.GONE, reason=reason, not_before=None)
             return
-        verdict = self._screening.screen(
-            transfer, Path(file_at(self._source, transfer.path)), self.route.policy
-        )
+        file = Path(file_at(self._source, transfer.path))
+        verdict = self._screening.screen(transfer, file, self.route.policy)
         if not verdict.accepted:
             self._end(transfer, Outcome.BLOCKED, verdict.reason)
             return
