@@ -280,7 +280,7 @@ class Undecided(Login):
     """Never says whether a login is good."""
 
     def __init__(self) -> None:
-        super().__init__(interactive=False)
+        super().__init__(interactive=False, transport=None)
         self.end = threading.Event()
 
     def check_auth_publickey(self, username: str, key: paramiko.PKey) -> int:
