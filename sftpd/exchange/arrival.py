@@ -140,7 +140,8 @@ def _settled(fd: int, arrival: Arrival) -> Snapshot:
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode) or status.st_nlink != 1:
         raise RefusedError("the file has another name or is no file", reason="NOT_A_PLAIN_FILE")
-    if arrival.inode not in (None, status.st_ino):
+    # Network file systems, which have no id (statfs(2)), may give a file another inode when it is moved.
+    if arrival.inode not in (None, status.st_ino) and os.fstatvfs(fd).f_fsid:
         raise RefusedError("another file has taken the name", reason="REPLACED")
     if status.st_size != arrival.size:
         raise RefusedError("the file's size is not what was written", reason="SIZE_DIFFERS")
