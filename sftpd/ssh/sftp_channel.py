@@ -31,6 +31,8 @@ MAX_DATA = 255 * 1024
 
 _LAYOUTS = 16
 _GRANTED_AT = WINDOW // 4
+_JOINED = 32 * 1024
+"""Bytes of data that wait as one piece."""
 _ADJUST = struct.Struct(">BII")
 _HEAD = struct.Struct(">BII")
 _EXTENDED_HEAD = struct.Struct(">BIII")
@@ -124,7 +126,7 @@ class SftpChannel:
         self._paces = paces
         self._paced = paces != _ANY_PACE
         self._engine = Engine()
-        self._parked: deque[bytes] = deque()
+        self._parked: deque[bytearray] = deque()
         self._unsent = b""
         self._owed: FileData | None = None
         self._in_window = WINDOW
@@ -148,10 +150,17 @@ class SftpChannel:
         if self._in_window < 0:
             raise paramiko.SSHException("client sends more than its window allows")
         if self._parked or self._held_up():
-            self._parked.append(bytes(data))
+            self._park(data)
             self._wire.wait(self)
         else:
             self._take(data)
+
+    def _park(self, data: memoryview) -> None:
+        """Keep data until its turn: small pieces as one, for each takes some 60 bytes besides."""
+        if self._parked and len(self._parked[-1]) + len(data) <= _JOINED:
+            self._parked[-1] += data
+        elif data:
+            self._parked.append(bytearray(data))
 
     def aside(self, count: int) -> None:
         """As Receiver says: not from a client. Raises SSHException."""
@@ -254,7 +263,7 @@ class SftpChannel:
                 self._remark()
             if rest and self._held_up():
                 consumed -= len(rest)
-                self._parked.appendleft(bytes(rest))
+                self._parked.appendleft(bytearray(rest))
                 self._wire.wait(self)
                 break
         self._consumed += consumed

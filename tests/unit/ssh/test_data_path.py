@@ -9,6 +9,7 @@ from pathlib import Path
 import paramiko
 import pytest
 from account_sessions import close
+from paramiko.common import cMSG_CHANNEL_DATA
 from ssh_scene import connected
 from waiting import until
 
@@ -185,6 +186,28 @@ def test_a_reader_that_stalls_costs_no_memory_and_then_gets_all(tmp_path: Path) 
         client.sock.reads.set()
         for number in range(200):
             assert packet(channel)[:5] == bytes([103]) + uint32(number)
+
+
+def test_what_comes_in_tiny_pieces_waits_as_what_it_is(tmp_path: Path) -> None:
+    count = 3000
+    with connected(tmp_path) as (server, client):
+        client._sanitize_window_size = lambda size: size
+        channel = subsystem(client, window_size=1)  # the answer to INIT does not fit: all else waits
+        channel.sendall(INIT)
+        requests = b"".join(frame(16, uint32(number), string(b"/")) for number in range(count // 14))
+        for at in range(len(requests)):
+            channel.sendall(requests[at : at + 1])
+            message = paramiko.Message()
+            message.add_byte(cMSG_CHANNEL_DATA)
+            message.add_int(channel.remote_chanid)
+            message.add_string(b"")
+            client._send_user_message(message)
+        waiting = server.channels[0]._parked
+        until(lambda: sum(map(len, waiting)) == len(requests))
+        assert len(waiting) == 1
+        packet(channel)
+        for number in range(count // 14):
+            assert packet(channel)[:5] == bytes([104]) + uint32(number)
 
 
 def test_more_than_the_window_ends_the_connection(tmp_path: Path) -> None:
