@@ -47,9 +47,9 @@ def children(parent: int) -> list[int]:
 def _everything() -> dict[int, tuple[int, str]]:
     """The parent of each process, and what it is."""
     everything: dict[int, tuple[int, str]] = {}
-    for stat in Path("/proc").glob("[0-9]*/stat"):
+    for number in filter(str.isdecimal, os.listdir("/proc")):
         try:
-            head, _, tail = stat.read_text().rpartition(") ")
+            head, _, tail = Path("/proc", number, "stat").read_text().rpartition(") ")
         except (FileNotFoundError, ProcessLookupError):
             continue
         pid, _, name = head.partition(" (")
