@@ -29,6 +29,20 @@ def ask(config: Path, verb: str, **arguments: Any) -> Any:
     return _ask_files(load(config), verb, given)
 
 
+def ask_only_daemon(config: Path, verb: str, does: str, **arguments: Any) -> Any:
+    """Have the running daemon carry out what nobody else `does`.
+
+    Raises ConfigError, DaemonError where it refuses, and SftpdError when none runs or it ends meanwhile.
+    """
+    with loading():
+        from sftpd.config.load import load_instance
+
+    try:
+        return ask_daemon(load_instance(config), verb, arguments)
+    except ConnectionError as error:
+        raise SftpdError(f"no daemon runs, and only that {does}", remedy="start it: sftpd serve") from error
+
+
 def ask_daemon(instance: "InstanceFile", verb: str, arguments: Mapping[str, Any]) -> Any:
     """Have the running daemon carry out `verb`.
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from sftpd.cli.ask import ask, ask_daemon
+from sftpd.cli.ask import ask, ask_only_daemon
 from sftpd.cli.common import (
     DEFAULT_CONFIG,
     ByOption,
@@ -22,7 +22,6 @@ from sftpd.cli.common import (
     show_rows,
 )
 from sftpd.documents.text import printable
-from sftpd.errors import SftpdError
 
 group = typer.Typer()
 
@@ -84,12 +83,7 @@ def pull(
     as_json: JsonOption = False,
 ) -> None:
     """Pull the files of an inbound route now; exit with 1 when a file could not be fetched."""
-    from sftpd.config.load import load_instance
-
-    try:
-        pulled = ask_daemon(load_instance(config), "remote.pull", {"link": link, "route": route, "by": by})
-    except ConnectionError as error:
-        raise SftpdError("no daemon runs, and only that pulls", remedy="start it: sftpd serve") from error
+    pulled = ask_only_daemon(config, "remote.pull", "pulls", link=link, route=route, by=by)
     show_fields(pulled, as_json=as_json)
     if pulled["failed"]:
         raise typer.Exit(1)

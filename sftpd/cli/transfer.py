@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from sftpd.cli.ask import ask, ask_daemon
+from sftpd.cli.ask import ask, ask_only_daemon
 from sftpd.cli.common import (
     DEFAULT_CONFIG,
     ByOption,
@@ -21,7 +21,6 @@ from sftpd.cli.common import (
     show_rows,
 )
 from sftpd.documents.text import printable
-from sftpd.errors import SftpdError
 from sftpd.exchange.transfer import TransferState
 
 group = typer.Typer()
@@ -116,13 +115,7 @@ def release(
     as_json: JsonOption = False,
 ) -> None:
     """Publish a received file that a gate held back, from `quarantine/`."""
-    from sftpd.config.load import load_instance
-
-    arguments = {"id": transfer, "by": by, "reason": reason}
-    try:
-        released = ask_daemon(load_instance(config), "transfer.release", arguments)
-    except ConnectionError as error:
-        raise SftpdError("no daemon runs, and only that publishes", remedy="start it: sftpd serve") from error
+    released = ask_only_daemon(config, "transfer.release", "publishes", id=transfer, by=by, reason=reason)
     show_fields(released, as_json=as_json)
 
 

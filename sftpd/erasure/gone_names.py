@@ -15,6 +15,7 @@ from sftpd.errors import SftpdError
 from sftpd.ledger import tables
 from sftpd.ledger.database import in_parts
 from sftpd.ledger.writer import Unit
+from sftpd.link.folders import NAMES
 
 _PAGE = 1000
 """Names that are looked at together."""
@@ -23,7 +24,8 @@ _STATES = ("present", "replaced", "withdrawn", "disposed", "erased", "absent")
 _ENDED = ("done", "quarantined", "failed", "skipped", "vanished")
 _PATHS = ("path", "new_path", "delivered_as", "returned_as")
 """The private values of events that are paths; `copies` tell of others beside them."""
-_VIRTUAL = ("/upload/", "/download/", "/requests/", "/receipts/")
+_BEFORE = ("", "/upload/", "/download/", "/requests/", "/receipts/", *(f"{folder}/" for folder in NAMES))
+"""What stands before the path of a file in these: nothing, where the partner sees it, or its folder."""
 
 _file, _transfer, _opening = tables.kept_file, tables.transfer, tables.opening
 
@@ -78,8 +80,7 @@ def forget_disposals(unit: Unit, files: Collection[str]) -> None:
 
 def drop_openings(unit: Unit, names: Iterable[str]) -> None:
     """Let nobody open the commitments of events to these names."""
-    folders = [f"{folder}/" for folder in unit.conn.scalars(sa.select(_file.c.folder).distinct())]
-    told = [json.dumps(f"{before}{name}") for name in names for before in ("", *_VIRTUAL, *folders)]
+    told = [json.dumps(f"{before}{name}") for name in names for before in _BEFORE]
     for some in in_parts(told):
         events = sa.select(_opening.c.event).where(_opening.c.field.in_(_PATHS), _opening.c.value.in_(some))
         for telling in in_parts(list(unit.conn.scalars(events))):

@@ -3,6 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+NAMES = (
+    "inbound", "quarantine", "failed", "sent", "staging", "screening", "download", "requests",
+    "receipts", "drafts", "return_receipts", "held", "vault",
+)  # fmt: skip
+"""The folders that hold files of a link, as the ledger and reports call them."""
+
 
 @dataclass(frozen=True, slots=True)
 class Folders:
@@ -82,8 +88,4 @@ class Folders:
 
     def by_name(self) -> dict[str, Path]:
         """Each folder that holds files of the link, by the name that the ledger and reports use."""
-        names = (
-            "inbound", "quarantine", "failed", "sent", "staging", "screening", "download", "requests",
-            "receipts", "drafts", "return_receipts", "held", "vault",
-        )  # fmt: skip
-        return {name: getattr(self, name) for name in names}
+        return {name: getattr(self, name) for name in NAMES}
