@@ -1,16 +1,22 @@
 """`sftpd account`: the partners' logins at our server."""
 
-import base64
-import os
-from pathlib import Path
 from typing import Annotated
 from urllib.parse import quote
 
 import typer
 
 from sftpd.cli.ask import ask
-from sftpd.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, argument, print_json, show_rows
-from sftpd.errors import SftpdError
+from sftpd.cli.common import (
+    DEFAULT_CONFIG,
+    ConfigOption,
+    JsonOption,
+    NewFileArgument,
+    argument,
+    print_json,
+    show_rows,
+)
+from sftpd.cli.new_key import make_totp_secret, place
+from sftpd.errors import NotFoundError
 
 group = typer.Typer()
 
@@ -23,27 +29,24 @@ def list_accounts(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = F
 
 
 @group.command("totp-secret")
-def make_totp_secret(
+def new_totp_secret(
     account: Annotated[str, argument("ACCOUNT")],
-    file: Annotated[Path, argument("FILE", "Where the new secret goes.")],
+    file: NewFileArgument,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
     """Make a secret for one-time codes, and print once what its holder's app takes."""
     from sftpd.config.load import load
-    from sftpd.files import durable
 
-    issuer = load(config).instance.about.name
-    path = file.absolute()
-    secret = base64.b32encode(os.urandom(20)).decode()
-    try:
-        path.touch(mode=0o600, exist_ok=False)
-        durable.write_file(path, f"{secret}\n".encode(), 0o600)
-    except OSError as error:
-        raise SftpdError(f"cannot make the secret: {error.strerror}", where=str(path)) from error
-    uri = f"otpauth://totp/{quote(issuer)}:{quote(account)}?secret={secret}&issuer={quote(issuer)}"
-    line = f'totp = "file:{path}"'
+    loaded = load(config)
+    names = sorted(one.name for link in loaded.links for one in link.accounts)
+    if account not in names:
+        raise NotFoundError(f"no account {account!r}", where="ACCOUNT", expected=f"one of {', '.join(names)}")
+    put = place(file, config, loaded.instance)
+    secret, issuer = make_totp_secret(put.path), quote(loaded.instance.about.name)
+    uri = f"otpauth://totp/{issuer}:{quote(account)}?secret={secret}&issuer={issuer}"
+    line = f'totp = "{put.reference}"'
     if as_json:
-        print_json({"file": str(path), "uri": uri, "set": [line]})
+        print_json({"file": str(put.path), "uri": uri, "set": [line], "drop_in": put.drop_in})
     else:
-        print(uri, "Hand it over on a safe way; in the table of the account set", f"  {line}", sep="\n")
+        print(uri, f"Hand it over on a safe way; {put.steps('the table of the account', line)}", sep="\n")

@@ -65,6 +65,11 @@ JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON documen
 IdArgument = Annotated[str, argument("ID")]
 """The id of what a command is about."""
 
+NewFileArgument = Annotated[
+    Path, argument("FILE", "A new file; of a service, a name alone is one in keys/ beside sftpd.toml.")
+]
+"""Where a command puts the secret that it makes."""
+
 LinkOption = Annotated[str | None, option("--link", "LINK", "Of this link alone.")]
 """`--link LINK`, to narrow what is listed; its default is None."""
 

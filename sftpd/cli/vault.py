@@ -14,13 +14,13 @@ from sftpd.cli.common import (
     IdArgument,
     JsonOption,
     LinkOption,
+    NewFileArgument,
     WhyOption,
-    argument,
     print_json,
     show_fields,
     show_rows,
 )
-from sftpd.cli.new_key import make_vault_key
+from sftpd.cli.new_key import make_vault_key, place
 from sftpd.errors import SftpdError
 
 group = typer.Typer()
@@ -62,16 +62,19 @@ def get(
 
 
 @group.command("new-key")
-def new_key(file: Annotated[Path, argument("FILE")], as_json: JsonOption = False) -> None:
+def new_key(
+    file: NewFileArgument, config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False
+) -> None:
     """Make a key for a vault, in a new file that its owner alone can read."""
-    try:
-        make_vault_key(file)
-    except OSError as error:
-        raise SftpdError(f"cannot write: {error.strerror}", where=str(file)) from error
+    from sftpd.config.load import load_instance
+
+    put = place(file, config, load_instance(config) if config.exists() else None)
+    make_vault_key(put.path)
+    line = f'key = "{put.reference}"'
     if as_json:
-        print_json({"file": file.absolute()})
+        print_json({"file": put.path, "set": [line], "drop_in": put.drop_in})
     else:
-        print(f'Made {file}. In the link\'s file: [vault] and key = "file:{file.absolute()}".')
+        print(f"Made {put.path}; {put.steps('[vault] of the file of the link', line)}")
 
 
 def _create(path: Path) -> int:

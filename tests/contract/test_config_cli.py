@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from sftpd.cli.main import run
+
 KEYS = ["config", "host", "port", "user", "identity_file", "known_hosts", "inbound", "outbound", "link"]
 
 
@@ -180,6 +182,36 @@ def test_check_gives_faults_as_json(root: Path) -> None:
         "valid": False,
         "faults": ["links.d: no link, allowed: one file NAME.toml for each"],
     }
+
+
+@pytest.mark.parametrize("command", ["host-key add", "account totp-secret demo", "vault new-key"])
+def test_a_secret_that_is_made_for_a_service_is_a_credential_of_its_unit(
+    root: Path, command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = root / INSTANCE
+    here = ["--config", str(config)]
+    assert run([*command.split(), str(root / "keys/own"), "--json", *here]) == 0
+    own = json.loads(capsys.readouterr().out)
+    assert (own["set"][0].count(f'"file:{root}/keys/own"'), own["drop_in"]) == (1, [])
+    config.write_text(config.read_text().replace("file:keys/", "credential:"))
+    assert run([*command.split(), "its", "--json", *here]) == 0
+    made = json.loads(capsys.readouterr().out)
+    path = root / "keys/its"
+    assert (made["file"], stat.S_IMODE(path.stat().st_mode)) == (str(path), 0o600)
+    assert made["set"][0].count('"credential:its"') == 1
+    assert made["drop_in"] == ["[Service]", f"LoadCredential=its:{path}"]
+    assert run([*command.split(), "other", *here]) == 0
+    assert capsys.readouterr().out.count(f"  LoadCredential=other:{root}/keys/other\nand restart.\n") == 1
+    assert run([*command.split(), "other", *here]) == 1
+    assert "expected a new file" in capsys.readouterr().err
+
+
+def test_a_secret_of_an_account_that_does_not_exist_is_not_made(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code = run(["account", "totp-secret", "dem", str(root / "new"), "--config", str(root / INSTANCE)])
+    assert (code, (root / "new").exists()) == (1, False)
+    assert capsys.readouterr().err == "sftpd: ACCOUNT: no account 'dem'; expected one of demo\n"
 
 
 @pytest.mark.parametrize(
