@@ -20,7 +20,7 @@ from waiting import holds
 from sftpd.audit.checkpoint import parse_checkpoint
 from sftpd.audit.published import PublishedLog
 from sftpd.cli.main import run
-from sftpd.service.control import call
+from sftpd.service.control_client import call
 
 SFTPD = Path(sys.executable).with_name("sftpd")
 PATIENCE = 30.0

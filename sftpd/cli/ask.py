@@ -6,26 +6,27 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sftpd.cli.loading import loading
+from sftpd.config.whereabouts import control_socket
 from sftpd.errors import SftpdError
+from sftpd.service.control_client import call
 
 if TYPE_CHECKING:
     from sftpd.config.load import Config
-    from sftpd.config.model import InstanceFile
 
 
 def ask(config: Path, verb: str, **arguments: Any) -> Any:
     """Carry out `verb` on the instance of `config` and return its JSON; arguments that are None are left out.
 
-    A daemon that runs is asked whatever the files of links say by now: it has read others. Raises
+    A daemon that runs is asked whatever the configuration says by now: it has read another. Raises
     ConfigError, what the verb raises, DaemonError where the daemon refuses, and SftpdError when neither a
     daemon answers nor this process may open the instance.
     """
-    with loading():
-        from sftpd.config.load import load, load_instance
-
     given = {name: value for name, value in arguments.items() if value is not None}
     with suppress(ConnectionError):
-        return ask_daemon(load_instance(config), verb, given)
+        return ask_daemon(config, verb, given)
+    with loading():
+        from sftpd.config.load import load
+
     return _ask_files(load(config), verb, given)
 
 
@@ -34,31 +35,31 @@ def ask_only_daemon(config: Path, verb: str, does: str, **arguments: Any) -> Any
 
     Raises ConfigError, DaemonError where it refuses, and SftpdError when none runs or it ends meanwhile.
     """
-    with loading():
+    try:
+        return ask_daemon(config, verb, arguments)
+    except ConnectionError as error:
         from sftpd.config.load import load_instance
 
-    try:
-        return ask_daemon(load_instance(config), verb, arguments)
-    except ConnectionError as error:
+        load_instance(config)
         raise SftpdError(f"no daemon runs, and only that {does}", remedy="start it: sftpd serve") from error
 
 
-def ask_daemon(instance: "InstanceFile", verb: str, arguments: Mapping[str, Any]) -> Any:
+def ask_daemon(config: Path, verb: str, arguments: Mapping[str, Any]) -> Any:
     """Have the running daemon carry out `verb`.
 
     Raises ConnectionError when none runs, DaemonError where it refuses, SftpdError when it ends meanwhile.
     """
-    with loading():
-        from sftpd.service.control import call
-
+    path = control_socket(config)
+    if path is None:
+        raise ConnectionError(f"{config}: cannot be read")
     try:
-        return call(instance.control_socket, verb, arguments)
+        return call(path, verb, arguments)
     except ConnectionError as error:
         if error.__cause__ is not None:
             raise  # there was nobody to connect to
         raise SftpdError(
             "the daemon ended before it answered",
-            where=str(instance.control_socket),
+            where=str(path),
             remedy="look whether it has done what was asked before asking again",
         ) from error
 

@@ -9,14 +9,13 @@ from sftpd.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, show_fiel
 
 def status(config: ConfigOption = DEFAULT_CONFIG, as_json: JsonOption = False) -> None:
     """Show how the daemon is doing; exit with 1 when none runs."""
-    from sftpd.config.load import load_instance
-
-    instance = load_instance(config)
     try:
-        document = ask_daemon(instance, "status", {})
+        document = ask_daemon(config, "status", {})
     except ConnectionError:
+        from sftpd.config.load import load_instance
+
         # The files stay closed: whoever polls this must not keep a daemon that starts from opening them.
-        document = {"running": False, "version": __version__, "instance": instance.about.name}
+        document = {"running": False, "version": __version__, "instance": load_instance(config).about.name}
     show_fields(document, as_json=as_json)
     if not document["running"]:
         raise typer.Exit(1)

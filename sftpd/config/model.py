@@ -37,6 +37,7 @@ from sftpd.config.values import (
     Zone,
     fault,
 )
+from sftpd.config.whereabouts import SOCKET_NAME, STATE_FOLDER
 
 
 class Section(BaseModel):
@@ -75,7 +76,7 @@ class InstanceSection(Section):
     """The name of this instance, which its audit logs carry as their origin: a host name, lower case."""
     time_zone: Zone = ZoneInfo("Europe/Amsterdam")
     """The IANA time zone of schedules, and of links that name none."""
-    state: ConfigPath = Path("state")
+    state: ConfigPath = Path(STATE_FOLDER)
     """The folder of the ledger and the audit logs; relative paths start at the folder of this file."""
     links: ConfigPath = Path("links")
     """The folder with one folder a link, for the exchanged files."""
@@ -241,4 +242,4 @@ class InstanceFile(Section):
     @property
     def control_socket(self) -> Path:
         """The path of the control socket."""
-        return self.control.socket or self.about.state / "control.sock"
+        return self.control.socket or self.about.state / SOCKET_NAME

@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 
 from sftpd.errors import SftpdError
+from sftpd.service.control_client import OUTPUT
 
 Operation = Callable[[Mapping[str, Any]], Any]
 """Takes the arguments of a request; what it returns must be JSON.
@@ -22,7 +23,6 @@ Among them `output`, where the request came with one: the descriptor of a file t
 what it asks. Nothing else gives a request such an argument.
 """
 
-OUTPUT = "output"
 _LIMIT = 1 << 20
 _PATIENCE = 10.0
 _CREDENTIALS = struct.Struct("3i")
@@ -107,39 +107,6 @@ class ControlServer:
                 "code": "ERROR",
                 "exit_code": 1,
             }
-
-
-def call(path: Path, verb: str, arguments: Mapping[str, Any]) -> Any:
-    """Have the running daemon carry out an operation; an argument `output` is a descriptor that it is lent.
-
-    Raises ConnectionError when none is running, DaemonError with what the daemon refused.
-    """
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
-        try:
-            sock.connect(str(path))
-        except OSError as error:
-            raise ConnectionError(f"{path}: {error.strerror}") from error
-        told = {name: value for name, value in arguments.items() if name != OUTPUT}
-        request = json.dumps({"verb": verb, "arguments": told}).encode() + b"\n"
-        socket.send_fds(sock, [request[:1]], [arguments[OUTPUT]] if OUTPUT in arguments else [])
-        sock.sendall(request[1:])
-        answer = b"".join(iter(lambda: sock.recv(65536), b""))
-    if not answer:
-        raise ConnectionError(f"{path}: the daemon closed the connection")
-    reply = json.loads(answer)
-    if "error" in reply:
-        raise DaemonError(reply["error"], reply["exit_code"])
-    return reply["result"]
-
-
-class DaemonError(SftpdError):
-    """What the daemon answered instead of a result."""
-
-    code = "DAEMON"
-
-    def __init__(self, what: str, exit_code: int) -> None:
-        super().__init__(what)
-        self.exit_code = exit_code
 
 
 def _receive(connection: socket.socket, opened: ExitStack) -> tuple[bytes, dict[str, int]]:

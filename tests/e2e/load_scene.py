@@ -21,7 +21,7 @@ from daemon import PATIENCE, Daemon
 from sshd import Sshd, free_port, make_key
 from waiting import holds
 
-from sftpd.service.control import DaemonError, call
+from sftpd.service.control_client import DaemonError, call
 
 KIB, MIB = 1 << 10, 1 << 20
 ENTRIES = 2000

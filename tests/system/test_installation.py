@@ -22,12 +22,28 @@ PARTNER = (
 LINK = "/var/lib/sftpd/links/partner"
 
 
-def commands(under: str) -> list[str]:
-    """The commands of the guide's first block under a heading, as root gives them."""
+def blocks(under: str, kind: str = "sh") -> list[str]:
+    """What the guide shows under a heading."""
     (section,) = re.findall(rf"(?ms)^## {under}$(.*?)(?:^## |\Z)", GUIDE)
-    block = re.search(r"```sh\n(.*?)```", section, re.DOTALL)
-    assert block is not None
-    return re.sub(r"(?m)^sudo ", "", block[1].replace("\\\n", "")).splitlines()
+    return re.findall(rf"```{kind}\n(.*?)```", section, re.DOTALL)
+
+
+def commands(under: str, block: int = 0) -> list[str]:
+    """The commands of one of the guide's blocks under a heading, as root gives them."""
+    return re.sub(r"(?m)^sudo ", "", blocks(under)[block].replace("\\\n", "")).splitlines()
+
+
+def edited(block: int) -> str:
+    """The same for another host key, where an editor puts in what the first command printed."""
+    first, *others = commands(ROTATION, block)
+    put_in = {
+        "systemctl edit sftpd": f"mkdir -p {DROP_IN.parent}; grep -E '^  (.Service|Load)' said >>{DROP_IN}",
+        "editor /etc/sftpd/sftpd.toml": """grep -o 'host_keys.*' said | while read -r line; do
+            sed -i "/^${line%% *} /d; /^.server/a $line" /etc/sftpd/sftpd.toml; done
+            systemctl daemon-reload""",
+    }
+    steps = [f"{first} | tee said", *(put_in.get(line, line) for line in others)]
+    return "\n".join(["set -eo pipefail; cd /opt", *steps]).replace("SHA256:…", "$(<first)")
 
 
 def settings() -> str:
@@ -44,6 +60,13 @@ class Said(NamedTuple):
     code: int
     text: str
 
+
+ROTATION = "Another host key"
+DROP_IN = Path("/etc/systemd/system/sftpd.service.d/override.conf")
+KNOWING = "echo pwd | " + PARTNER.replace("no -o UserKnownHostsFile=/dev/null", "accept-new").replace(
+    " partner@", " -o UserKnownHostsFile=/opt/known -o UpdateHostKeys=yes partner@"
+)
+"""The partner's command, who minds the host key once it is known."""
 
 STEPS = {
     "start": " && ".join(commands("The first link")),
@@ -70,6 +93,17 @@ STEPS = {
     "stop": "systemctl stop sftpd",
     "refused": "CREDENTIALS_DIRECTORY=/etc/sftpd/keys sftpd transfer list",
     "offline": "systemctl start dbus && " + "\n".join(commands("Commands outside the service")),
+    "met": f"""systemctl start sftpd; {KNOWING}; wc -l </opt/known
+        sftpd host-key list | grep -o 'SHA256:[^ ]*' >/opt/first""",
+    "announce": edited(0),
+    "learn": f"for _ in 1 2; do {KNOWING}; done; wc -l </opt/known",
+    "switch": edited(1),
+    "switched": f"{KNOWING}; sftpd host-key list",
+    "needed": """cd /etc/sftpd/keys; mv host_ed25519 old
+        systemctl restart sftpd && exit 1; mv old host_ed25519""",
+    "destroy": f"""printf %s {shlex.quote(blocks(ROTATION, "ini")[0])} >{DROP_IN}
+        rm /etc/sftpd/keys/host_ed25519; systemctl reset-failed sftpd; systemctl daemon-reload
+        systemctl restart sftpd && {KNOWING}""",
     "log": "journalctl --unit sftpd --output cat",
 }
 
@@ -112,7 +146,20 @@ def script(steps: dict[str, str]) -> str:
 
 
 @pytest.mark.parametrize(
-    "step", ["install", "link", "start", "upload", "download", "reload", "upgrade", "after"]
+    "step",
+    [
+        "install",
+        "link",
+        "start",
+        "upload",
+        "download",
+        "reload",
+        "announce",
+        "switch",
+        "destroy",
+        "upgrade",
+        "after",
+    ],
 )
 def test_each_step_is_done(said: dict[str, Said], step: str) -> None:
     assert said[step].code == 0, said[step].text + said["log"].text
@@ -153,6 +200,14 @@ def test_the_log_is_verified_with_the_keys_of_the_unit(said: dict[str, Said]) ->
     assert "\nvalid, signed by sftp.example.org+" in said["verify"].text
     assert said["keyless"].code == 2
     assert "outside the unit set it to the folder" in said["keyless"].text
+
+
+def test_the_host_key_changes_without_a_break(said: dict[str, Said]) -> None:
+    assert [said[step].text.split()[-1] for step in ("met", "learn")] == ["1", "2"]
+    assert re.search(r"credential:host_2027 +no\s*\Z", said["announce"].text)
+    assert (said["switched"].code, said["switched"].text.count("SHA256:")) == (0, 1)
+    assert re.search(r"credential:host_2027 +yes\s*\Z", said["switched"].text)
+    assert said["needed"].code == 0
 
 
 def test_commands_without_a_daemon_run_as_the_service_does_and_not_as_root(said: dict[str, Said]) -> None:
