@@ -1,4 +1,4 @@
-"""Making secrets: private keys, keys of vaults and secrets for one-time codes, and where they go."""
+"""Making secrets, and where they go: private keys, keys of vaults, passwords, secrets for one-time codes."""
 
 import base64
 import secrets
@@ -17,6 +17,7 @@ KEYS_FOLDER = "keys"
 """Where an instance has its secrets, beside its `sftpd.toml`."""
 
 _TOTP_SIZE = 20
+_PASSWORD_SIZE = 18
 
 
 class KeyType(StrEnum):
@@ -100,11 +101,25 @@ def make_totp_secret(path: Path) -> str:
     return secret
 
 
+def make_password(path: Path) -> str:
+    """Make a password, write its Argon2id hash durably to `path` (mode 0600) and return the password.
+
+    Raises SftpdError when it cannot be written, or there is a file.
+    """
+    from argon2 import PasswordHasher
+
+    password = secrets.token_urlsafe(_PASSWORD_SIZE)
+    _write(path, f"{PasswordHasher().hash(password)}\n".encode())
+    return password
+
+
 def _write(path: Path, content: bytes) -> None:
     try:
         path.touch(mode=0o600, exist_ok=False)
         durable.write_file(path, content, 0o600)
     except OSError as error:
         raise SftpdError(
-            f"cannot make the secret: {error.strerror}", where=str(path), expected="a new file"
+            f"cannot make the secret: {error.strerror}",
+            where=str(path),
+            expected="a new file in a folder that exists",
         ) from error

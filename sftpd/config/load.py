@@ -68,6 +68,9 @@ def load_instance(path: Path) -> InstanceFile:
     return _Loader(path).instance()
 
 
+_NAME_ONE = "; name the instance by --config or $SFTPD_CONFIG, or make one with sftpd init"
+
+
 class _Loader:
     """One reading of the configuration; gathers the faults on its way."""
 
@@ -135,7 +138,8 @@ class _Loader:
             text = content.decode()
             source = _Source(name, content, tomllib.loads(text), locate(text))
         except OSError as error:
-            self._faults.append(Fault(str(path), 0, "", f"cannot read the file: {error.strerror}"))
+            remedy = _NAME_ONE if path == self._path and isinstance(error, FileNotFoundError) else ""
+            self._faults.append(Fault(str(path), 0, "", f"cannot read the file: {error.strerror}{remedy}"))
         except UnicodeDecodeError as error:
             line = content.count(b"\n", 0, error.start) + 1
             self._faults.append(Fault(name, line, "", "not UTF-8 text"))

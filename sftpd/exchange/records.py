@@ -328,7 +328,7 @@ def _states(conn: sa.Connection, ids: Sequence[TransferId]) -> dict[TransferId, 
     states = {TransferId(name): TransferState(state) for name, state in rows}
     for name in ids:
         if name not in states:
-            raise NotFoundError(f"no transfer {name}")
+            raise NotFoundError(f"no transfer {name}", remedy="see sftpd transfer list")
     return states
 
 
@@ -355,7 +355,7 @@ def _columns(transfer: Transfer) -> dict[str, Any]:
 def _only(rows: list[tuple[Any, ...]], transfer_id: TransferId) -> Transfer:
     """The transfer in the rows that a Statement found by its id."""
     if not rows:
-        raise NotFoundError(f"no transfer {transfer_id}")
+        raise NotFoundError(f"no transfer {transfer_id}", remedy="see sftpd transfer list")
     row = dict(zip(_COLUMNS, rows[0], strict=True))
     for name in _INSTANTS:
         row[name] = None if row[name] is None else tables.instant(row[name])

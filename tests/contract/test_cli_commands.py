@@ -108,6 +108,7 @@ def _text(scene: Scene, *words: str) -> str:
 def _host_keys(scene: Scene) -> dict[str, Any]:
     made = {
         "host-key add": scene.json("host-key", "add", scene.root / "keys/next"),
+        "account new-password": scene.json("account", "new-password", "demo", scene.root / "keys/hash"),
         "account totp-secret": scene.json("account", "totp-secret", "demo", scene.root / "keys/totp"),
     }
     config = scene.root / "sftpd.toml"

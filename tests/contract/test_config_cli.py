@@ -8,6 +8,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import argon2
 import pytest
 
 from sftpd.cli.main import run
@@ -184,7 +185,9 @@ def test_check_gives_faults_as_json(root: Path) -> None:
     }
 
 
-@pytest.mark.parametrize("command", ["host-key add", "account totp-secret demo", "vault new-key"])
+@pytest.mark.parametrize(
+    "command", ["host-key add", "account totp-secret demo", "account new-password demo", "vault new-key"]
+)
 def test_a_secret_that_is_made_for_a_service_is_a_credential_of_its_unit(
     root: Path, command: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -203,7 +206,23 @@ def test_a_secret_that_is_made_for_a_service_is_a_credential_of_its_unit(
     assert run([*command.split(), "other", *here]) == 0
     assert capsys.readouterr().out.count(f"  LoadCredential=other:{root}/keys/other\nand restart.\n") == 1
     assert run([*command.split(), "other", *here]) == 1
-    assert "expected a new file" in capsys.readouterr().err
+    assert "expected a new file in a folder that exists" in capsys.readouterr().err
+
+
+def test_a_password_that_is_made_logs_in_by_the_hash_that_is_kept(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert (
+        run(
+            ["account", "new-password", "demo", str(root / "new"), "--json", "--config", str(root / INSTANCE)]
+        )
+        == 0
+    )
+    made = json.loads(capsys.readouterr().out)
+    link = root / LINK
+    link.write_text(link.read_text().replace("keys = [", made["set"][0] + "\nkeys = [", 1))
+    assert check(root).returncode == 0
+    assert argon2.PasswordHasher().verify((root / "new").read_text().strip(), made["password"])
 
 
 def test_a_secret_of_an_account_that_does_not_exist_is_not_made(

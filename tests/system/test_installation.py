@@ -10,7 +10,7 @@ from typing import NamedTuple
 import pytest
 
 REPOSITORY = Path(__file__).parents[2]
-GUIDE = (REPOSITORY / "docs/installation.md").read_text()
+GUIDE = (REPOSITORY / "docs/installation.md").read_text() + (REPOSITORY / "docs/backup.md").read_text()
 PYTHON = "/usr/bin/python3"
 """Of the system: one in a home directory, where developers may have theirs, is hidden from services."""
 HIDDEN = Path("/home") / "anna"
@@ -33,6 +33,45 @@ def commands(under: str, block: int = 0) -> list[str]:
     return re.sub(r"(?m)^sudo ", "", blocks(under)[block].replace("\\\n", "")).splitlines()
 
 
+def remote() -> str:
+    """What makes a remote, as the guide has it, of our own server in place of the partner's."""
+    make, use = ("\n".join(commands("Accounts, remotes and the address", block)) for block in (0, 1))
+    link = blocks("Accounts, remotes and the address", "toml")[0].replace('"example"', '"partner"')
+    link = link.replace("sftp.partner.example", "127.0.0.1").replace("port = 22", "port = 2222")
+    link, changed = re.subn(r"(?m)^host_keys = .*", 'host_keys = ["$(cut -d" " -f2- /opt/known)"]', link)
+    assert changed
+    return f"""{make}; cd /etc/sftpd/links.d
+        ours=$(cat ../keys/partner_remote.pub)
+        sed -i "s#^keys = .*#keys = [\\"$(cat /opt/partner.pub)\\", \\"$ours\\"]#" partner.toml
+        cat >>partner.toml <<END\n{link}END
+        cat >>{DROP_IN} <<END\n{blocks("Accounts, remotes and the address", "ini")[0]}END
+        systemctl daemon-reload\n{use}"""
+
+
+def timer() -> str:
+    """The guide's units of a nightly backup, which is made at once."""
+    service, when = blocks("Every night", "ini")
+    units = "/etc/systemd/system/sftpd-backup"
+    return f"""mkdir /backup; cat >{units}.service <<'END'\n{service}END
+        cat >{units}.timer <<'END'\n{when}END
+        systemd-analyze verify --man=no {units}.timer && systemctl enable --now sftpd-backup.timer &&
+        systemctl start sftpd-backup &&
+        CREDENTIALS_DIRECTORY=/etc/sftpd/keys sftpd backup verify /backup/*.tar"""
+
+
+def restored() -> str:
+    """The guide's restore of a service, with the keys that it has by then."""
+    steps = "\n".join(commands("Restore")).replace("sftpd-2026-03-01", "sftpd-*").replace("KEY", '"$key"')
+    replay = "\n".join(commands("Commands outside the service")).replace("host_ed25519", "host_2027")
+    replay = replay.replace(
+        "/usr/local/bin", "--property=LoadCredential=partner_remote:$PWD/partner_remote /usr/local/bin"
+    )
+    return f"""set -e; cd /etc/sftpd/keys; umask 077
+        key=$(CREDENTIALS_DIRECTORY=$PWD sftpd audit verify | sed -n 's/^valid, signed by //p')
+        {steps}\n{replay}\nsystemctl start sftpd; {KNOWING}; sftpd status
+        sftpd audit tail --link partner; ls -ln /var/lib/sftpd/links/partner; cat {LINK}/inbound/*"""
+
+
 def edited(block: int) -> str:
     """The same for another host key, where an editor puts in what the first command printed."""
     first, *others = commands(ROTATION, block)
@@ -48,7 +87,7 @@ def edited(block: int) -> str:
 
 def settings() -> str:
     """The guide's link, with the key that is made here."""
-    (link,) = re.findall(r"```toml\n(.*?)```", GUIDE, re.DOTALL)
+    (link,) = blocks("The first link", "toml")
     changed = re.sub(r"(?m)^keys = .*", 'keys = ["$(cat /opt/partner.pub)"]', link)
     assert changed != link
     return changed
@@ -104,8 +143,22 @@ STEPS = {
     "destroy": f"""printf %s {shlex.quote(blocks(ROTATION, "ini")[0])} >{DROP_IN}
         rm /etc/sftpd/keys/host_ed25519; systemctl reset-failed sftpd; systemctl daemon-reload
         systemctl restart sftpd && {KNOWING}""",
+    "remote": remote(),
+    "backup": timer(),
+    "restore": restored(),
+    "journal": "; ".join(commands("The log")),
+    "rollback": " && ".join(commands("Upgrade", 1)).replace(
+        "20260101T120000Z", "$(ls /usr/local/lib/sftpd | tail -1)"
+    ),
+    "busy": "systemctl enable --now sftpd.socket",
+    "socket": " && ".join(commands("Upgrade", 2)) + f" && {KNOWING}",
+    "removed": " && ".join(commands("Remove")) + "; ls /usr/local/bin/sftpd* /etc/systemd/system/sftpd.s*",
     "log": "journalctl --unit sftpd --output cat",
 }
+
+
+DONE = """install link start upload download reload upgrade after announce switch destroy
+    remote backup restore journal rollback socket"""
 
 
 @pytest.fixture(scope="module")
@@ -145,22 +198,7 @@ def script(steps: dict[str, str]) -> str:
     return "\n".join(["cd /run/machine/result", *lines]) + "\n"
 
 
-@pytest.mark.parametrize(
-    "step",
-    [
-        "install",
-        "link",
-        "start",
-        "upload",
-        "download",
-        "reload",
-        "announce",
-        "switch",
-        "destroy",
-        "upgrade",
-        "after",
-    ],
-)
+@pytest.mark.parametrize("step", DONE.split())
 def test_each_step_is_done(said: dict[str, Said], step: str) -> None:
     assert said[step].code == 0, said[step].text + said["log"].text
 
@@ -215,6 +253,16 @@ def test_commands_without_a_daemon_run_as_the_service_does_and_not_as_root(said:
     assert "start the daemon, which then does it, or run this as that user" in said["refused"].text
     assert said["offline"].code == 0
     assert said["offline"].text.endswith("0 left; this state is current\n")
+
+
+def test_the_other_steps_lead_where_the_guide_says(said: dict[str, Said]) -> None:
+    assert "The defaults suit this server." in said["remote"].text
+    assert re.search(r"(?m)^valid +yes", said["backup"].text)
+    assert "audit.restored" in said["journal"].text
+    assert said["restore"].text.endswith("id,mail\n2,piet@example.org\n")
+    assert said["busy"].code != 0  # it has to be stopped for that
+    assert "\nRemote working directory: /" in said["socket"].text
+    assert said["removed"].text.count("No such file or directory") == 2
 
 
 def test_a_python_that_the_service_cannot_see_is_refused() -> None:

@@ -80,7 +80,10 @@ def _named(instance: Instance, arguments: Arguments) -> Remote:
         raise UsageError(f"several links have a remote {name!r}: {links}", remedy="say which with --link")
     if not found:
         known = sorted(remote.name for remote in _all(instance) if link in (None, remote.link))
-        raise NotFoundError(f"no remote {name!r}", expected="one of " + (", ".join(known) or "none"))
+        raise NotFoundError(
+            f"no remote {name!r}",
+            expected=f"one of {', '.join(known)}" if known else "a [[remote]] in the file of a link",
+        )
     return found[0]
 
 
