@@ -57,7 +57,9 @@ def _init_service(directory: Path, address: Address, name: str, *, as_json: bool
         return
     print(f"The instance {made.name} of the service is in {directory}; its files will be in /var/lib/sftpd.")
     print(f"Describe each link in         {made.links}/NAME.toml")
-    print(f"Check it:                     sftpd check --config {shlex.quote(made.config)}")
+    print(
+        f"Check it, as its user:        runuser -u sftpd -- sftpd check --config {shlex.quote(made.config)}"
+    )
     print("Serve it:                     systemctl enable --now sftpd")
     print(f"Tell partners the host key:   {made.host_key}")
 

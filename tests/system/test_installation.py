@@ -109,6 +109,9 @@ KNOWING = "echo pwd | " + PARTNER.replace("no -o UserKnownHostsFile=/dev/null", 
 
 STEPS = {
     "start": " && ".join(commands("The first link")),
+    "unreadable": """cd /etc/sftpd; mv /opt/partner.pub keys; cp links.d/partner.toml /opt
+        sed -i 's#^keys = .*#keys = ["file:keys/partner.pub"]#' links.d/partner.toml
+        runuser -u sftpd -- sftpd check; mv keys/partner.pub /opt; mv /opt/partner.toml links.d""",
     "modes": f"stat -c '%U %a %n' /etc/sftpd/keys /etc/sftpd/keys/* {LINK}/inbound {LINK}/outbound",
     "upload": f"""cd /opt; printf 'id,mail\\n1,jan@example.org\\n2,piet@example.org\\n' >orders.csv
         printf '%s\\n' 'put orders.csv /upload/' '-put orders.csv /upload/orders.exe' | {PARTNER}""",
@@ -253,6 +256,11 @@ def test_commands_without_a_daemon_run_as_the_service_does_and_not_as_root(said:
     assert "start the daemon, which then does it, or run this as that user" in said["refused"].text
     assert said["offline"].code == 0
     assert said["offline"].text.endswith("0 left; this state is current\n")
+
+
+def test_a_check_as_the_user_of_the_service_finds_what_it_cannot_read(said: dict[str, Said]) -> None:
+    assert "keys/partner.pub" in said["unreadable"].text
+    assert "Permission denied" in said["unreadable"].text
 
 
 def test_the_other_steps_lead_where_the_guide_says(said: dict[str, Said]) -> None:
