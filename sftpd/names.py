@@ -2,6 +2,7 @@
 
 import re
 import secrets
+import unicodedata
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import NewType, Self
@@ -44,12 +45,17 @@ def new_id(now: datetime) -> str:
 
 
 def is_same_person(one: str, other: str) -> bool:
-    """Whether two names are one person's: they are, in other letter case or with other spaces."""
+    """Whether two names are one person's: they are, in other letter case or with other spaces.
+
+    Nor do other code points of the same letters (NFKC) make another person, or those that nobody sees (Cf).
+    """
     return _person(one) == _person(other)
 
 
 def _person(name: str) -> str:
-    return " ".join(name.casefold().split())
+    seen = "".join(letter for letter in name if unicodedata.category(letter) != "Cf")
+    folded = unicodedata.normalize("NFKC", seen).casefold()
+    return " ".join(unicodedata.normalize("NFKC", folded).split())
 
 
 def made_at(identifier: str) -> datetime:

@@ -104,7 +104,7 @@ class Instance:
             with self.ledger.read() as conn:
                 rules.require_unchanged(conn, config)
             self.timekeeper = Timekeeper(self.ledger, clock)
-            self.roots = Roots(self.ledger, self.folder)
+            self.roots = Roots(self.ledger, self.folder, self.path_locks)
             self.sequencer = Sequencer(
                 self.audit_folder, instance=about.name, key=self.key, ledger=self.ledger
             )
@@ -121,6 +121,7 @@ class Instance:
             received = functools.partial(self.folder, folder=RECEIVED)
             self.indexes = Indexes(about.state / "index", self.key, lambda: self.config.links, received)
             undo.callback(self.indexes.close)
+            self.retention = RetentionDesk(self.ledger, (), self.roots, self.timekeeper, clock)
             self.adopt_rules(config)
             self._undo = undo.pop_all()
 
@@ -196,15 +197,7 @@ class Instance:
         self.vaults.adopt(config)
         bounds = Bounds(**config.instance.retention.model_dump())
         returns = Returns(self.register.links.values(), self.clock)
-        self.retention = RetentionDesk(
-            self.ledger,
-            rules.build_rules(config),
-            self.roots,
-            self.timekeeper,
-            self.clock,
-            bounds,
-            Reach(self.vaults.of, returns),
-        )
+        self.retention.adopt(rules.build_rules(config), bounds, Reach(self.vaults.of, returns))
 
     def build_links(self, config: Config) -> list[Link]:
         """The links that `config` describes."""

@@ -93,6 +93,10 @@ class Vault:
         finally:
             os.close(fd)
 
+    def opens(self, identifier: str) -> bool:
+        """Whether the key of a copy is there."""
+        return identifier in self._opened()[1]
+
     def holds(self, identifier: str) -> bool:
         """Whether a key or a byte of a copy is there."""
         root, keys = self._opened()

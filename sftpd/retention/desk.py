@@ -12,12 +12,13 @@ from sftpd.clock import Clock
 from sftpd.errors import NotFoundError, RefusedError, UsageError
 from sftpd.files.beneath import Root
 from sftpd.ledger import tables
+from sftpd.ledger.database import in_parts
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.writer import Unit
 from sftpd.names import new_id
 from sftpd.retention import approvals, freezes, holds, reviews, unfinished
 from sftpd.retention.approval import Approval
-from sftpd.retention.disposal import Result, closings, kept_files, rows, singled_out, undone
+from sftpd.retention.disposal import Intent, Result, closings, kept_files, rows, singled_out, undone
 from sftpd.retention.explain import Explanation, explain
 from sftpd.retention.freezes import Freeze
 from sftpd.retention.guard import Confirmation, Guard
@@ -53,14 +54,24 @@ class RetentionDesk:
         reach: Reach = _FOLDERS_ALONE,
     ) -> None:
         self._ledger = ledger
-        self._rules = rules
-        self._links = sorted({rule.link for rule in rules})
         self._clock = clock
         self._timekeeper = timekeeper
-        self._guard = Guard(ledger, timekeeper, roots, bounds)
         self._roots = roots
         self._sweep = Sweep(ledger, roots, clock, reach)
         self._running = threading.Lock()
+        self.adopt(rules, bounds, reach)
+
+    def adopt(self, rules: Sequence[Rule], bounds: Bounds, reach: Reach) -> None:
+        """Work under other rules from now on; a run under those of before goes no further."""
+        self._rules = tuple(rules)
+        self._links = sorted({rule.link for rule in rules})
+        self._guard = Guard(self._ledger, self._timekeeper, self._roots, bounds)
+        self._sweep.adopt(reach)
+        self._sweep.catch_up()
+
+    def catch_up(self) -> None:
+        """Wait until a run that is under way goes by the holds that there are now."""
+        self._sweep.catch_up()
 
     def plan(self, link: str | None = None) -> Plan:
         """What is to become of each file of one link, or of all, as things stand now."""
@@ -96,10 +107,11 @@ class RetentionDesk:
         with self._running:
             self._guard.require_time()
             self._resume()
+            rules = self._rules
             current = self._made_again(plan_hash)
             self._ask_for_reviews(current)
             self._guard.require_volume(current, confirmation)
-            return self._carry_out(current)
+            return self._carry_out(current, rules)
 
     def run_due(self) -> None:
         """Run what is due, each link by itself: one whose run is refused keeps no other from its own.
@@ -110,15 +122,15 @@ class RetentionDesk:
             self._guard.require_time()
             self._resume()
             for link in self._links:
+                rules = self._rules
                 self._note_unfinished(link)
                 current = self.plan(link)
                 self._ask_for_reviews(current)
-                if not len(current.steps):
-                    continue
                 try:
                     self._guard.require_volume(current, None)
                     self._guard.require_approval(link, current)
-                    self._carry_out(current)
+                    if len(current.steps):
+                        self._carry_out(current, rules)
                 except RefusedError as error:
                     _log.warning("retention_refused", link=link, reason=error.reason, error=str(error))
 
@@ -262,9 +274,21 @@ class RetentionDesk:
 
         self._ledger.write(work)
 
-    def _carry_out(self, plan: Plan) -> dict[str, Result]:
+    def _carry_out(self, plan: Plan, rules: Sequence[Rule]) -> dict[str, Result]:
+        """Run a plan that was made under these rules, as long as they are those in force."""
         steps, parts = self._steps(plan), self._parts(plan)
-        results = self._sweep.run(plan.hash, steps, plan.places, self._guard.require_time, parts)
+
+        def require() -> None:
+            self._guard.require_time()
+            if self._rules != rules:
+                self._resume()  # to have an end of what was intended
+                raise RefusedError(
+                    "the rules were changed by a reload while the plan was carried out",
+                    reason="RULES_CHANGED",
+                    remedy=f"see sftpd retention report --plan {plan.hash}, then plan again",
+                )
+
+        results = self._sweep.run(plan.hash, steps, plan.places, require, parts, lambda: self._rules == rules)
         self._guard.ended(plan)
         return results
 
@@ -294,7 +318,19 @@ class RetentionDesk:
     def _resume(self) -> dict[str, Result]:
         with self._ledger.read() as conn:
             intents = undone(conn)
-        return self._sweep.resume(intents) if intents else {}
+        return self._sweep.resume(intents, self._not_due(intents)) if intents else {}
+
+    def _not_due(self, intents: Sequence[Intent]) -> set[str]:
+        """The files of intents that are in our care, and of which the rules in force no longer say so."""
+        found = set()
+        with self._ledger.read() as conn:
+            schedule = self._schedule(conn, None)
+            for some in in_parts(intents):
+                where = _file.id.in_([intent.file.id for intent in some])
+                kept = kept_files(conn, where, with_peers=schedule.by_peer)
+                decided = {file.id: schedule.but_for_holds(file).action for file in kept}
+                found |= {i.file.id for i in some if decided.get(i.file.id, i.action) != i.action}
+        return found
 
     def _made_again(self, plan_hash: str) -> Plan:
         for link in (None, *self._links):

@@ -44,6 +44,8 @@ class Result(Enum):
     """The file is offered to the partner, in `/download`."""
     QUEUED = "queued"
     """The file goes back by a route, and stays until it is delivered."""
+    NOT_DUE = "not_due"
+    """The rules no longer say what was intended before a crash; it stays."""
     FAILED = "failed"
     """The file system did not let it be removed; the log says why."""
 
@@ -191,7 +193,7 @@ def _kept(
         returned = Returned(kept.folder, kept.path, *how)
         kept = replace(kept, folder=folder, path=path, returned=returned)
     if with_peers and kept.folder == STAGING:
-        kept = replace(kept, peer=_account(kept.path))
+        kept = replace(kept, peer=account_of(kept.path))
     return kept
 
 
@@ -215,7 +217,7 @@ def rows(conn: sa.Connection, link: str | None, *, with_peers: bool) -> Iterator
     found = cast("Iterator[Row]", _rows(of_link=link is not None, with_peers=with_peers).stream(conn, **of))
     if not with_peers:
         return found
-    return ((*row[:6], _account(row[3])) if row[2] == STAGING else row for row in found)
+    return ((*row[:6], account_of(row[3])) if row[2] == STAGING else row for row in found)
 
 
 def singled_out(conn: sa.Connection, link: str | None, *, with_peers: bool) -> dict[str, Kept]:
@@ -226,7 +228,7 @@ def singled_out(conn: sa.Connection, link: str | None, *, with_peers: bool) -> d
     return {kept.id: kept for kept in kept_files(conn, *where, with_peers=with_peers)}
 
 
-def _account(path: bytes) -> str:
+def account_of(path: bytes) -> str:
     """The account of an unfinished upload, with which its path begins."""
     return path.split(b"/", 1)[0].decode("utf-8", "backslashreplace")
 

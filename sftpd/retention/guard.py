@@ -89,7 +89,8 @@ class Guard:
     def require_approval(self, link: str, plan: Plan) -> None:
         """Pass if a standing approval covers the scheduled run of a link's plan, and record that it does.
 
-        A link without one passes where none is needed. Raises RefusedError with the reason's code.
+        A link without one passes where none is needed, and so does a run of no file. Raises RefusedError with
+        the reason's code.
         """
         steps = plan.steps_under(link)
 
@@ -97,6 +98,9 @@ class Guard:
             approval = approvals.standing(unit.conn, link).get(link)
             needed = approval is not None or self._bounds.standing_approval
             against = reasons_against_run(approval, steps, unit.now) if needed else ()
+            if not steps:  # nothing is frozen for its sake, and what ended ends
+                freezes.settle(unit, Scope(link), APPROVAL - {reason.code for reason in against}, ())
+                return ()
             freezes.settle(unit, Scope(link), APPROVAL, against)
             if approval is not None and not against:
                 approvals.use(unit, approval, plan.hash, steps)

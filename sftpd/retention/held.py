@@ -1,6 +1,6 @@
 """Which files of the ledger, and which paths, are under a hold."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -13,7 +13,7 @@ from sftpd.link import aside, vaulted
 from sftpd.retention import holds
 from sftpd.retention.disposal import OFFERED, kept_files
 from sftpd.retention.hold import Hold, HoldBook
-from sftpd.retention.rule import Kept, place
+from sftpd.retention.rule import STAGING, Kept, place
 from sftpd.retention.scope import OfFile, OfTransfer
 
 _hold, _file, _transfer = tables.hold.c, tables.kept_file.c, tables.transfer.c
@@ -35,13 +35,29 @@ def on_path(conn: sa.Connection, now: datetime, link: str, folder: str, path: by
     return found[0] if found else None
 
 
-def as_of(conn: sa.Connection, now: datetime, files: Iterable[Kept]) -> Callable[[Kept], bool]:
-    """Says whether a hold that stands at `now` covers one of `files`, or a copy of one."""
+def as_of(conn: sa.Connection, now: datetime, files: Collection[Kept]) -> Callable[[Kept], bool]:
+    """Says whether a hold that stands at `now` covers one of `files`, each as it lies.
+
+    It goes by what the ledger knows: one that was given back has lain elsewhere, and an unfinished upload
+    that goes with another file is a file of its own.
+    """
     book = HoldBook(holds.standing(conn, now), now)
-    if not book.by_peer:
-        return lambda file: bool(book.on(file))
-    peers = _peers(conn, files)
-    return lambda file: bool(book.on(replace(file, peer=peers.get(file.crossed_by, file.peer))))
+    if not book:
+        return lambda _: False
+    parts = [file.path for file in files if file.folder == STAGING]
+    known = kept_files(
+        conn,
+        _file.id.in_([file.id for file in files]) | ((_file.folder == STAGING) & _file.path.in_(parts)),
+        with_peers=book.by_peer,
+    )
+    by_id = {file.id: file for file in known}
+    staged = {(file.link, file.path): file for file in known if file.folder == STAGING}
+
+    def covers(file: Kept) -> bool:
+        lying = staged.get((file.link, file.path)) if file.folder == STAGING else None
+        return any(book.on(one) for one in (file, by_id.get(file.id), lying) if one is not None)
+
+    return covers
 
 
 def covered(conn: sa.Connection, holds: Sequence[Hold]) -> dict[str, int]:
@@ -137,10 +153,3 @@ def _at(conn: sa.Connection, now: datetime, link: str, folder: str, path: bytes)
     return (
         unrecorded if row is None else replace(unrecorded, id=row.id, peer=row.peer, received_at=row.began_at)
     )
-
-
-def _peers(conn: sa.Connection, files: Iterable[Kept]) -> dict[str, str]:
-    query = sa.select(_transfer.id, _transfer.peer).where(
-        _transfer.id.in_([file.crossed_by for file in files])
-    )
-    return {row.id: row.peer for row in conn.execute(query)}

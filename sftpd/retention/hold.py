@@ -1,6 +1,6 @@
 """Legal holds, and which of them stand over a file (pure)."""
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -30,7 +30,7 @@ class Hold:
 
     def covers(self, file: Kept) -> bool:
         """Whether the file is in its scope, whether or not it stands."""
-        return file.link == self.link and self.scope.covers(_as_it_lay(file))
+        return file.link == self.link and any(map(self.scope.covers, _wherever_it_lay(file)))
 
 
 class HoldBook:
@@ -44,6 +44,10 @@ class HoldBook:
                 self._on_one.setdefault(named, []).append(hold)
             else:
                 self._on_many.setdefault(hold.link, []).append(hold)
+
+    def __bool__(self) -> bool:
+        """Whether any hold stands."""
+        return bool(self._on_one or self._on_many)
 
     @property
     def by_peer(self) -> bool:
@@ -62,19 +66,23 @@ class HoldBook:
         crossed = None if file.transfer is None else self._on_one.get(file.transfer)
         if named is None and many is None and crossed is None:
             return ()
-        lay = _as_it_lay(file)
         found = [hold for hold in named or () if hold.link == file.link]
-        found += [hold for hold in crossed or () if hold.link == file.link and hold.scope.covers(lay)]
-        found += [hold for hold in many or () if hold.scope.covers(lay)]
+        found += [hold for hold in (*(crossed or ()), *(many or ())) if hold.covers(file)]
         found.sort(key=_id_of)
         return found
 
 
-def _as_it_lay(file: Kept) -> Kept:
-    """A file that was put aside as it lay before, where the holds on folders and names covered it."""
-    if file.folder != aside.FOLDER or (origin := aside.origin(file.path)) is None:
-        return file
-    return replace(file, folder=origin[0], path=origin[1])
+def _wherever_it_lay(file: Kept) -> Iterator[Kept]:
+    """A file at each place where holds on folders and names cover it.
+
+    One that was put aside counts as lying where it lay before, and one that was given back in both places.
+    """
+    if file.folder == aside.FOLDER and (origin := aside.origin(file.path)) is not None:
+        yield replace(file, folder=origin[0], path=origin[1])
+        return
+    yield file
+    if file.returned is not None:
+        yield file.where_it_lies
 
 
 def _id_of(hold: Hold) -> str:

@@ -88,6 +88,24 @@ class Target(NamedTuple):
             return failed(self.file, str(error))
         return Result.QUEUED if self.file.source == str(snapshot(status)) else Result.CHANGED
 
+    def stays(self, why: Result, download: Root | None, missing: Result) -> tuple[Result, Parts | None]:
+        """What comes of it where it is to stay: `why`, unless a crash had gone before, and it had not stayed.
+
+        Where it was removed or given back by then, that is said, and under which path it is.
+        """
+        if self.root is None or missing is not Result.GONE:
+            return why, None
+        try:
+            same = str(snapshot(self.root.stat(self.parts, follow=False))) == self.file.source
+            return (why if same else Result.CHANGED), None
+        except (FileNotFoundError, NotADirectoryError):
+            if is_covered(self.root, self.parts):
+                return Result.COVERED, None
+            place = None if download is None else _find(download, self.file.source)
+            return (missing, None) if place is None else (Result.RETURNED, place)
+        except (OSError, ContainmentError):
+            return why, None
+
     def verified(self, result: Result) -> Result:
         """What came of it, once more looked at: a removal after which the file is seen again has failed."""
         if result not in REMOVED or not self._may_be_there():
@@ -132,6 +150,14 @@ class Copied(NamedTuple):
     def stay(self) -> Result:
         """As of a target, but that a copy does not go back."""
         return failed(self.file, "a copy in the vault is not given back")
+
+    def stays(self, why: Result, _download: Root | None, missing: Result) -> tuple[Result, Parts | None]:
+        """As of a target; nothing brings it back once its key is gone."""
+        try:
+            opens = self.vault is None or self.vault.opens(self.file.source)
+        except (OSError, SftpdError) as error:
+            return failed(self.file, str(error)), None
+        return (why if opens or missing is not Result.GONE else self.remove(missing)), None
 
     def verified(self, result: Result) -> Result:
         """As of a target: it has neither key nor bytes."""

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Callable, Collection
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -11,6 +11,7 @@ import structlog
 from sftpd.errors import ContainmentError
 from sftpd.files.beneath import Parts, Root
 from sftpd.files.fingerprint import snapshot
+from sftpd.files.path_locks import PathLocks
 from sftpd.ledger import tables
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.writer import Unit
@@ -32,9 +33,11 @@ _log = structlog.get_logger()
 class Roots:
     """Opens the directories of folders, and remembers which they are."""
 
-    def __init__(self, ledger: Ledger, folder_of: FolderOf) -> None:
+    def __init__(self, ledger: Ledger, folder_of: FolderOf, locks: PathLocks) -> None:
+        """`locks` are shared with whoever else changes files in these folders."""
         self._ledger = ledger
         self._folder_of = folder_of
+        self._locks = locks
 
     def open(self, places: Collection[Place], opened: ExitStack) -> tuple[dict[Place, Root], list[Reason]]:
         """The directories of `places` that may be swept, and why the others may not, which is told."""
@@ -51,6 +54,10 @@ class Roots:
     def folder(self, place: Place) -> Path:
         """The path of a folder's directory, whatever is there. Raises NotFoundError for an unknown link."""
         return self._folder_of(*place)
+
+    def alone(self, place: Place, path: Parts) -> AbstractContextManager[None]:
+        """Change a path of a folder while nobody else of sftpd does."""
+        return self._locks.lock(self._folder_of(*place), path)
 
     def mark(self, places: Collection[Place]) -> None:
         """Remember which directory each of `places` is, where that is unknown."""

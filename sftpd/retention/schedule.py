@@ -100,11 +100,7 @@ class Schedule:
 
     def holds_on(self, file: Kept) -> Sequence[Hold]:
         """The standing holds that cover a file, oldest first."""
-        found = self._holds.on(file)
-        if file.returned is not None:
-            both = {hold.id: hold for hold in (*found, *self._holds.on(file.where_it_lies))}
-            found = [both[name] for name in sorted(both)]
-        return found
+        return self._holds.on(file)
 
     def claims(self, file: Kept) -> list[Claim]:
         """What the rules that govern a file want of it."""
@@ -112,10 +108,14 @@ class Schedule:
 
     def decide(self, file: Kept) -> Decision:
         """The decision on one file, by `precedence.PRECEDENCE`."""
-        held = self.holds_on(file)
-        ruled = self.unheld(file)
-        if held:
+        if held := self.holds_on(file):
+            ruled = self.unheld(file)
             return Decision("keep", ruled.due, ruled.claim, held[0])
+        return self.but_for_holds(file)
+
+    def but_for_holds(self, file: Kept) -> Decision:
+        """The decision on one file if none were held."""
+        ruled = self.unheld(file)
         if ruled.action == "review" and (review := self.review_of(file, ruled.claim)) is not None:
             action: Course = "dispose" if review.answer == "approved" else "keep"
             return replace(ruled, action=action, review=review)

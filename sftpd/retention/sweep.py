@@ -1,10 +1,11 @@
 """Carries disposals out on disk: intent, removal, done; what a crash leaves behind, the same code ends."""
 
+import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import replace
+from contextlib import AbstractContextManager, ExitStack, nullcontext
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 import structlog
 
@@ -24,12 +25,13 @@ from sftpd.retention.disposal import (
     Intent,
     Result,
     Returns,
+    account_of,
     conclude,
     intend,
 )
 from sftpd.retention.removal import Copied, Target, failed, make_durable
 from sftpd.retention.roots import Place, Roots
-from sftpd.retention.rule import Action, Copy, Kept
+from sftpd.retention.rule import STAGING, Copy, Kept
 from sftpd.retention.schedule import Item
 
 BATCH = 500
@@ -52,6 +54,26 @@ class Reach(NamedTuple):
     """None: nothing goes back to a remote."""
 
 
+_Group: TypeAlias = tuple[Intent, Target | Copied, Mapping[Copy, Target]]
+"""An intent, with its file and what goes with it, each where it is."""
+
+
+@dataclass(slots=True)
+class _Came:
+    """What came of files; `missing` is the result for one that is not there."""
+
+    copies: Copies
+    missing: Result
+    outcomes: dict[Target | Copied, Result] = field(default_factory=dict)
+    placed: dict[str, bytes] = field(default_factory=dict)
+    """The paths in `/download` of those that were given back, by their ids."""
+
+    def settled(self) -> dict[Target | Copied, Result]:
+        """The outcomes, durable and looked at once more."""
+        make_durable(target for target, result in self.outcomes.items() if result in REMOVED)
+        return {target: target.verified(result) for target, result in self.outcomes.items()}
+
+
 _NOTHING: Mapping[str, Sequence[Copy]] = MappingProxyType({})
 _log = structlog.get_logger()
 
@@ -61,9 +83,19 @@ class Sweep:
 
     def __init__(self, ledger: Ledger, roots: Roots, clock: Clock, reach: Reach) -> None:
         self._ledger = ledger
-        self._vaults, self._returns = reach
         self._roots = roots
         self._clock = clock
+        self._looking = threading.Lock()
+        self.adopt(reach)
+
+    def adopt(self, reach: Reach) -> None:
+        """Reach this from now on."""
+        self._vaults, self._returns = reach
+
+    def catch_up(self) -> None:
+        """Wait until what is removed is removed by the holds and rules that there are now."""
+        with self._looking:
+            pass
 
     def run(
         self,
@@ -72,9 +104,11 @@ class Sweep:
         places: Collection[Place],
         require: Callable[[], None] = lambda: None,
         parts: Iterable[Kept] = (),
+        may_go_on: Callable[[], bool] = lambda: True,
     ) -> dict[str, Result]:
         """Dispose of items, or give them back, while `require` raises nothing; returns file id → result.
 
+        Where `may_go_on` does not let a batch end, `require` is to raise, and what is left is for `resume`.
         Their files lie in `places`; `parts` are those of them that are unfinished uploads. The files of a
         folder that is missing or replaced are left out: it may not be mounted. So are those of an empty one.
         Raises RefusedError, before anything is done, when no folder is left.
@@ -101,15 +135,21 @@ class Sweep:
                 intents = self._intend(
                     plan, reachable, {i.file.id: _beside(i.file, roots, copies) for i in reachable}
                 )
-                results |= self._finish(intents, roots, copies, missing=Result.ABSENT)
+                done = self._finish(intents, roots, copies, Result.ABSENT, may_go_on)
+                results |= done
+                if len(done) < len(intents):
+                    require()
         return results
 
-    def resume(self, intents: Sequence[Intent]) -> dict[str, Result]:
-        """Finish intents that a crash left behind, but for those of folders that `run` leaves out."""
+    def resume(self, intents: Sequence[Intent], not_due: Collection[str]) -> dict[str, Result]:
+        """Finish intents that a crash left behind, but for those of folders that `run` leaves out.
+
+        The files `not_due` stay, if they are still there.
+        """
         with ExitStack() as opened:
             roots, _ = self._roots.open({_folder(intent.file) for intent in intents}, opened)
             reachable = [intent for intent in intents if _folder(intent.file) in roots]
-            return self._finish(reachable, roots, Copies(self._roots, opened), missing=Result.GONE)
+            return self._finish(reachable, roots, Copies(self._roots, opened), Result.GONE, not_due=not_due)
 
     def _intend(
         self, plan: str, items: Sequence[Item], copies: Mapping[str, Sequence[Copy]] = _NOTHING
@@ -117,44 +157,38 @@ class Sweep:
         return self._ledger.write(lambda unit: intend(unit, plan, items, copies))
 
     def _finish(
-        self, intents: Sequence[Intent], roots: Opened, copies: Copies, missing: Result
+        self,
+        intents: Sequence[Intent],
+        roots: Opened,
+        copies: Copies,
+        missing: Result,
+        may_go_on: Callable[[], bool] = lambda: True,
+        not_due: Collection[str] = (),
     ) -> dict[str, Result]:
-        outcomes: dict[Target | Copied, Result] = {}
-        placed: dict[str, bytes] = {}
-
-        def remove(
-            target: Target | Copied, is_held: Held, action: Action = "dispose", by: str | None = None
-        ) -> Result:
-            if is_held(target.file):
-                outcomes[target] = Result.HELD
-            elif by is not None:
-                outcomes[target] = self._send_back(target, by)
-            elif action == "return":
-                outcomes[target], path = target.give_back(copies.root((target.file.link, OFFERED)), missing)
-                if path is not None:
-                    placed[target.file.id] = b"/".join(path)
-            else:
-                outcomes[target] = target.remove(missing)
-            return outcomes[target]
-
+        """Carry intents out as long as they may go on; returns file id → result of those that were."""
         groups = [(intent, *self._targets(intent, roots, copies)) for intent in intents]
-        for start in range(0, len(groups), _UNSEEN):
-            some = groups[start : start + _UNSEEN]
-            is_held = self._held([intent for intent, _, _ in some])
-            for intent, target, also in some:
-                if remove(target, is_held, intent.action, intent.return_by) in REMOVED | {Result.RETURNED}:
-                    for copy in also.values():
-                        remove(copy, is_held)
-        make_durable(target for target, result in outcomes.items() if result in REMOVED)
-        outcomes = {target: target.verified(result) for target, result in outcomes.items()}
+        came = _Came(copies, missing)
+        begun = 0
+        while begun < len(groups):
+            some = groups[begun : begun + _UNSEEN]
+            with self._looking:
+                if not may_go_on():
+                    break
+                is_held = self._held(some)
+                for group in some:
+                    self._carry_out(group, is_held, not_due, came)
+            begun += len(some)
+        if not begun:
+            return {}
+        outcomes = came.settled()
         done = [
             Done(
                 intent,
                 outcomes[target],
                 {copy: outcomes[at] for copy, at in also.items() if at in outcomes},
-                placed.get(intent.file.id),
+                came.placed.get(intent.file.id),
             )
-            for intent, target, also in groups
+            for intent, target, also in groups[:begun]
         ]
 
         def work(unit: Unit) -> None:
@@ -163,16 +197,49 @@ class Sweep:
         self._ledger.write(work)
         return {one.intent.file.id: one.result for one in done}
 
+    def _carry_out(self, group: _Group, is_held: Held, not_due: Collection[str], came: _Came) -> None:
+        """Dispose of one file or give it back, and then of what goes with it."""
+        intent, target, also = group
+        file = target.file
+        download = came.copies.root((file.link, OFFERED)) if intent.action == "return" else None
+        path = None
+        with self._alone(target):
+            if is_held(file):
+                result, path = target.stays(Result.HELD, download, came.missing)
+            elif file.id in not_due:
+                result, path = target.stays(Result.NOT_DUE, download, came.missing)
+            elif intent.return_by is not None:
+                result = self._send_back(target, intent.return_by)
+            elif intent.action == "return":
+                result, path = target.give_back(download, came.missing)
+            else:
+                result = target.remove(came.missing)
+        came.outcomes[target] = result
+        if path is not None:
+            came.placed[file.id] = b"/".join(path)
+        if result not in REMOVED | {Result.RETURNED}:
+            return
+        for copy in also.values():
+            with self._alone(copy):
+                came.outcomes[copy] = Result.HELD if is_held(copy.file) else copy.remove(came.missing)
+
+    def _alone(self, target: Target | Copied) -> AbstractContextManager[None]:
+        """Let nobody publish, change or remove what lies there meanwhile: it would be what is removed."""
+        if isinstance(target, Copied):
+            return nullcontext()
+        return self._roots.alone(_folder(target.file), target.parts)
+
     def _send_back(self, target: Target | Copied, route: str) -> Result:
         file = target.file
         if self._returns is not None and self._returns.has(file.link, route):
             return target.stay()
         return failed(file, f"its link has no route {route} by which it could go back")
 
-    def _held(self, intents: Sequence[Intent]) -> Held:
+    def _held(self, groups: Sequence[_Group]) -> Held:
         """Says whether a hold covers a file, as of now: it may have been placed after the plan was made."""
+        files = [one.file for _, target, also in groups for one in (target, *also.values())]
         with self._ledger.read() as conn:
-            return held.as_of(conn, self._clock.now(), [intent.file for intent in intents])
+            return held.as_of(conn, self._clock.now(), files)
 
     def _targets(
         self, intent: Intent, roots: Opened, copies: Copies
@@ -182,13 +249,16 @@ class Sweep:
         if file.folder == vaulted.FOLDER:
             return Copied(file, self._vaults(file.link)), {}
         also = {
-            copy: Target(
-                replace(file, folder=copy.folder, path=copy.path, source=copy.source),
-                copies.root((file.link, copy.folder)),
-            )
+            copy: Target(_beside_it(file, copy), copies.root((file.link, copy.folder)))
             for copy in intent.copies
         }
         return Target(file, roots[_folder(file)]), also
+
+
+def _beside_it(file: Kept, copy: Copy) -> Kept:
+    """What goes with a file; an unfinished upload is of the account that made it."""
+    peer = account_of(copy.path) if copy.folder == STAGING else file.peer
+    return replace(file, folder=copy.folder, path=copy.path, source=copy.source, peer=peer)
 
 
 def _folder(file: Kept) -> tuple[str, str]:

@@ -2,6 +2,7 @@
 
 import stat
 from collections.abc import Mapping
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -19,39 +20,46 @@ _file = tables.kept_file
 def note(ledger: Ledger, link: str, area: Root) -> None:
     """Take what lies in the staging folder of a link into our care, each part since it was found as it is.
 
-    One that was written to since it was found last counts as found now. Raises OSError, LedgerError.
+    One that was written to since it was found last is the same file, under the same holds, and counts as
+    found now. Raises OSError, LedgerError.
     """
     found = {
         b"/".join(parts): snapshot(status) for parts, status in area.walk() if stat.S_ISREG(status.st_mode)
     }
     with ledger.read() as conn:
-        query = sa.select(_file.c.id, _file.c.path, _file.c.source).where(*_present(link))
-        known = {(row.path, row.source): row.id for row in conn.execute(query)}
-    gone = [file for (path, source), file in known.items() if str(found.get(path)) != source]
-    fresh = {path: seen for path, seen in found.items() if (path, str(seen)) not in known}
-    if gone or fresh:
-        ledger.write(lambda unit: _enter(unit, link, gone, fresh))
+        query = sa.select(_file.c.path, _file.c.id, _file.c.source).where(*_present(link))
+        known = {row.path: (row.id, row.source) for row in conn.execute(query)}
+    gone = [file for path, (file, _) in known.items() if path not in found]
+    changed = {
+        file: found[path]
+        for path, (file, source) in known.items()
+        if path in found and str(found[path]) != source
+    }
+    fresh = {path: seen for path, seen in found.items() if path not in known}
+    if gone or changed or fresh:
+        ledger.write(lambda unit: _enter(unit, link, gone, changed, fresh))
 
 
-def _enter(unit: Unit, link: str, gone: list[str], fresh: Mapping[bytes, Snapshot]) -> None:
+def _enter(
+    unit: Unit, link: str, gone: list[str], changed: Mapping[str, Snapshot], fresh: Mapping[bytes, Snapshot]
+) -> None:
     for file in gone:
         row = _file.update().where(_file.c.id == file, _file.c.state == "present")
         unit.conn.execute(row.values(state="absent", changed_at=unit.now))
+    for file, seen in changed.items():
+        row = _file.update().where(_file.c.id == file, _file.c.state == "present")
+        unit.conn.execute(row.values(**_found(unit, seen)))
+        # What was decided was about what it was.
+        unit.conn.execute(tables.review.delete().where(tables.review.c.file == file))
     for path, seen in fresh.items():
-        unit.conn.execute(
-            _file.insert().values(
-                id=new_id(unit.now),
-                link=link,
-                folder=STAGING,
-                path=path,
-                source=str(seen),
-                size=seen.size,
-                sha256="",  # what may still grow has none
-                received_at=unit.now,
-                state="present",
-                changed_at=unit.now,
-            )
-        )
+        values = {"id": new_id(unit.now), "link": link, "folder": STAGING, "path": path, "state": "present"}
+        # What may still grow has no hash.
+        unit.conn.execute(_file.insert().values(**values, sha256="", **_found(unit, seen)))
+
+
+def _found(unit: Unit, seen: Snapshot) -> dict[str, Any]:
+    """What is entered of a part that was found."""
+    return {"source": str(seen), "size": seen.size, "received_at": unit.now, "changed_at": unit.now}
 
 
 def _present(link: str) -> tuple[sa.ColumnElement[bool], ...]:

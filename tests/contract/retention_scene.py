@@ -15,6 +15,7 @@ from deaths import die_before
 from sftpd.audit.event import seal
 from sftpd.clock import SystemClock, Uptime
 from sftpd.files.beneath import Root
+from sftpd.files.path_locks import PathLocks
 from sftpd.ledger import tables
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
@@ -86,7 +87,9 @@ class Scene:
         self.ledger = Ledger.open(
             ledgers.url(folder / "ledger.db"), clock=self.clock, seal=partial(seal, source="sftpd://test")
         )
-        self.roots = Roots(self.ledger, lambda link, name: folder / _LIES.get((link, name), name))
+        self.roots = Roots(
+            self.ledger, lambda link, name: folder / _LIES.get((link, name), name), PathLocks()
+        )
         self.bounds = bounds
         self.under()
 

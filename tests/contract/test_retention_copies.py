@@ -155,7 +155,6 @@ def test_an_unfinished_upload_is_kept_since_nobody_has_written_to_it(scene):
     later = OLD + timedelta(days=1)
     assert kept(scene) == [
         ("alice/upload/ended.csv", "absent", OLD),
-        (PART, "absent", OLD),
         (PART, "present", later),
     ]
 

@@ -10,6 +10,7 @@ from retention_scene import Later
 
 from sftpd.errors import RefusedError, RemoteRefusedError
 from sftpd.exchange.desk import Order, TransferDesk
+from sftpd.files.path_locks import PathLocks
 from sftpd.periods import Period
 from sftpd.retention.desk import RetentionDesk
 from sftpd.retention.guards import Bounds
@@ -33,7 +34,7 @@ class Link:
             "all", 1, "demo", None, "*", Term(Period.parse("PT24H")), "dispose", "law", link_zone(scene)
         )
         folders = scene.folders.by_name()
-        roots = Roots(scene.ledger, lambda link, name: folders[name])
+        roots = Roots(scene.ledger, lambda link, name: folders[name], PathLocks())
         keeper = Timekeeper(scene.ledger, clock)
         bounds = Bounds(unremarkable=1000)
         self.retention = RetentionDesk(scene.ledger, [rule], roots, keeper, clock, bounds)

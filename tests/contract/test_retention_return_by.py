@@ -16,6 +16,7 @@ from sftpd.exchange.desk import Order, TransferDesk
 from sftpd.exchange.returning import Returns
 from sftpd.exchange.send import Sender
 from sftpd.files.beneath import Root
+from sftpd.files.path_locks import PathLocks
 from sftpd.ledger import tables
 from sftpd.link.model import Link
 from sftpd.periods import Period
@@ -51,7 +52,7 @@ class ReturnBy(Scene):
         self.retention = RetentionDesk(
             self.ledger,
             [rule],
-            Roots(self.ledger, lambda link, name: by_name[name]),
+            Roots(self.ledger, lambda link, name: by_name[name], PathLocks()),
             Timekeeper(self.ledger, self.clock),
             self.clock,
             MANY,

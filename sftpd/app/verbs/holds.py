@@ -34,6 +34,7 @@ def _add(instance: Instance, arguments: Arguments) -> dict[str, Any]:
     if request.until is not None and request.until <= instance.clock.now():
         raise UsageError(f"{until} has passed", where="until", expected="a time to come")
     hold_id = holds.place(instance.ledger, request)
+    instance.retention.catch_up()  # so that nothing it covers goes once it is said to stand
     if isinstance(request.scope, OfSubject):
         subjects.search(instance, hold_id, arguments["identifiers"], arguments["by"])
     return _one(instance, hold_id)
