@@ -248,7 +248,7 @@ class Instance:
         With the connection of a unit of work it is what holds when that commits.
         """
         if conn is not None:
-            hold = held.on_path(conn, self.clock.now(), link, folder, path)
+            hold = held.on_path(conn, self.timekeeper.proven(), link, folder, path)
             return None if hold is None else hold.reason
         if not self.ledger.look_up(held.PLACED, link=link):
             return None

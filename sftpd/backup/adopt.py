@@ -107,8 +107,18 @@ def _adopt(unit: Unit, moved: Iterable[Moved], summary: Summary) -> Adopted:
     public = {"made": summary.made, "epoch": summary.epoch, "files": summary.files}
     counts = {"missing": len(missing), "unknown": len(unknown)}
     unit.record(Event("backup.restored", None, public | counts))
+    _freeze_retention(unit, f"the ledger is of {summary.made}: what was held or withdrawn since is not known")
     _moved.drop(unit.conn)
     return Adopted(len(missing), len(unknown), tuple(missing[:TOLD]), tuple(unknown[:TOLD]))
+
+
+def _freeze_retention(unit: Unit, text: str) -> None:
+    """Have nothing disposed of until somebody confirms that what was held since the backup is held again."""
+    freeze = tables.freeze
+    everywhere = {"link": "", "folder": "", "reason": "RESTORED"}
+    unit.conn.execute(freeze.delete().filter_by(**everywhere))
+    unit.conn.execute(freeze.insert().values(**everywhere, text=text, since=unit.now))
+    unit.record(Event("retention.frozen", None, {"reasons": ["RESTORED"]}, {"texts": [text]}))
 
 
 def _take_on(conn: sa.Connection, table: sa.Table) -> None:

@@ -140,7 +140,9 @@ Before it serves (docs/backup.md, Restore):
 3. Put the erasure ledger, as it is now and not as it was then, at {root / "erasures/ledger.jsonl"},
    or where `[erasure] ledger` in {config} says.
 4. sftpd erasure replay --config {config}
-5. sftpd check --config {config}"""
+5. sftpd check --config {config}
+When it serves: place again the holds and withdraw the approvals that were placed and withdrawn since, then
+6. sftpd retention unfreeze --reason TEXT --config {config}"""
 
 
 def _place(place: "Place") -> dict[str, str]:

@@ -7,6 +7,7 @@ cryptographic erase). A slot is overwritten in its place; on a file system that 
 or ZFS, and within a flash drive, the old wrapped key remains until its block is used again.
 """
 
+import errno
 import os
 import secrets
 import threading
@@ -172,7 +173,8 @@ class DataKeys:
         os.pwrite(self._fd, header.ljust(self._slot, b"\0"), 0)
 
     def _put(self, slot: int, entry: bytes) -> None:
-        os.pwrite(self._fd, entry.ljust(self._slot, b"\0"), self._place(slot))
+        if os.pwrite(self._fd, entry.ljust(self._slot, b"\0"), self._place(slot)) != self._slot:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._where)
         os.fdatasync(self._fd)
 
     def _load(self) -> None:

@@ -106,6 +106,7 @@ class RetentionDesk:
         """
         with self._running:
             self._guard.require_time()
+            self._guard.require_known()
             self._resume()
             rules = self._rules
             current = self._made_again(plan_hash)
@@ -116,10 +117,11 @@ class RetentionDesk:
     def run_due(self) -> None:
         """Run what is due, each link by itself: one whose run is refused keeps no other from its own.
 
-        Raises RefusedError when the time may not be relied on.
+        Raises RefusedError when the time may not be relied on, or what was held.
         """
         with self._running:
             self._guard.require_time()
+            self._guard.require_known()
             self._resume()
             for link in self._links:
                 rules = self._rules
@@ -137,10 +139,11 @@ class RetentionDesk:
     def recover(self) -> dict[str, Result]:
         """Finish the disposals that a crash interrupted; returns file id → result. To be called at start.
 
-        Raises RefusedError when the time may not be relied on.
+        Raises RefusedError when the time may not be relied on, or what was held.
         """
         with self._running:
             self._guard.require_time()
+            self._guard.require_known()
             return self._resume()
 
     def frozen(self) -> list[Freeze]:

@@ -14,6 +14,7 @@ from sftpd.retention.freezes import Freeze, Scope
 from sftpd.retention.guards import (
     APPROVAL,
     CLOCK,
+    RESTORED,
     VOLUME,
     Bounds,
     Reason,
@@ -54,6 +55,18 @@ class Guard:
                 reason=reasons[0].code,
                 where="retention is frozen",
                 remedy=f"{reasons[0].remedy}; nothing is disposed of until then",
+            )
+
+    def require_known(self) -> None:
+        """Pass unless the ledger was restored and nobody has confirmed what it knows. Raises RefusedError."""
+        with self._ledger.read() as conn:
+            found = [freeze for freeze in freezes.standing(conn) if freeze.reason.code in RESTORED]
+        for freeze in found:
+            raise RefusedError(
+                freeze.reason.text,
+                reason=freeze.reason.code,
+                where="retention is frozen",
+                remedy=freeze.reason.remedy,
             )
 
     def require_volume(self, plan: Plan, confirmation: Confirmation | None) -> None:

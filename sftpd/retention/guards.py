@@ -19,7 +19,8 @@ VOLUME = frozenset({"VOLUME_UNUSUAL", "SHARE_UNUSUAL"})
 FOLDER = frozenset({"FOLDER_MISSING", "FOLDER_REPLACED"})
 APPROVAL = frozenset({"APPROVAL_MISSING", "APPROVAL_ENDED", "APPROVAL_EXCEEDED"})
 """What keeps a scheduled run from going on; somebody may run the plan all the same."""
-CODES = CLOCK | VOLUME | FOLDER | APPROVAL
+RESTORED = frozenset({"RESTORED"})
+CODES = CLOCK | VOLUME | FOLDER | APPROVAL | RESTORED
 
 _UNFREEZE = "`sftpd retention unfreeze`"
 _APPROVE = "see `sftpd retention plan`, then run it, or approve such runs by `sftpd retention approval give`"
@@ -32,6 +33,8 @@ _REMEDIES = {
     "APPROVAL_MISSING": _APPROVE,
     "APPROVAL_ENDED": _APPROVE,
     "APPROVAL_EXCEEDED": _APPROVE,
+    "RESTORED": "place again what was held since, withdraw what was withdrawn, then confirm that by "
+    f"{_UNFREEZE}",
     "FOLDER_MISSING": "restore or mount it",
     "FOLDER_REPLACED": f"mount what was there, or confirm this folder by {_UNFREEZE}",
 }

@@ -54,6 +54,16 @@ class Timekeeper:
                 self._adopt(times)
             return reasons
 
+    def proven(self) -> datetime:
+        """The time, or where that may not be relied on the last one that was: holds end by no wrong clock.
+
+        It waits for nobody: units of work ask it.
+        """
+        times = replace(self._times, now=self._reading())
+        if times.seen is None or not reasons_against_time(times):
+            return times.now.wall
+        return min(times.now.wall, times.seen)
+
     def confirm(self, also: Callable[[Unit], None]) -> None:
         """Hold the time for right, because somebody says so, and do `also` in the same transaction."""
         with self._lock:

@@ -108,7 +108,7 @@ def test_the_ledger_knows_its_files_again_and_tells_of_what_does_not_agree(archi
     ledger.close()
     assert sources["k1"] == mark(target / "links/demo/inbound/known.csv")
     assert transfer.source == mark(target / "links/demo/outbound/a.csv")
-    for event in (b"backup.restored", b"backup.file_missing", b"backup.file_unknown"):
+    for event in (b"backup.restored", b"backup.file_missing", b"backup.file_unknown", b"retention.frozen"):
         assert leaves.count(event) == 1
     assert b"taken.csv" not in leaves
 

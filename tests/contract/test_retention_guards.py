@@ -19,8 +19,11 @@ from retention_scene import At, Scene
 from sftpd.clock import SystemClock
 from sftpd.errors import RefusedError
 from sftpd.ledger import tables
+from sftpd.retention import freezes, holds
 from sftpd.retention.desk import Confirmation
-from sftpd.retention.guards import Bounds
+from sftpd.retention.guards import RESTORED, VOLUME, Bounds, Reason
+from sftpd.retention.holds import HoldRequest
+from sftpd.retention.scope import OfLink
 from sftpd.retention.sweep import BATCH
 
 YEARS = timedelta(days=30 * 365)
@@ -373,6 +376,28 @@ def test_after_a_kill_nothing_goes_on_while_the_clock_is_wrong(tmp_path):
     scene = scene.again(At())
     scene.desk.run_due()
     assert scene.left() == {b"a.keep"}
+    scene.ledger.close()
+
+
+def test_after_a_restore_nothing_goes_until_somebody_confirms_what_was_held_since(scene):
+    scene.receive(b"a.csv")
+    found = [Reason("RESTORED", "the ledger is of yesterday")]
+    scene.ledger.write(lambda unit: freezes.settle(unit, freezes.Scope(), RESTORED, found))
+    for attempt in (scene.desk.recover, scene.desk.run_due, scene.run):
+        assert refused(attempt) == "RESTORED"
+    assert [freeze.reason for freeze in scene.desk.against(scene.desk.plan())] == found
+    scene.desk.unfreeze(None, "jan", "the holds of today are placed again")
+    assert scene.run() == {"a.csv": "disposed"}
+
+
+def test_a_freeze_for_a_volume_ends_when_nothing_is_due_any_more(tmp_path):
+    scene = Scene(tmp_path, bounds=Bounds(unremarkable=1))
+    scene.receive(b"a.csv", b"b.csv")
+    scene.desk.run_due()
+    assert {freeze.reason.code for freeze in scene.desk.frozen()} == VOLUME
+    holds.place(scene.ledger, HoldRequest("demo", OfLink(), "court case", "jan"))
+    scene.desk.run_due()
+    assert scene.desk.frozen() == []
     scene.ledger.close()
 
 

@@ -61,11 +61,18 @@ def daemon(tmp_path: Path) -> Iterator[Shifted]:
 
 def test_a_clock_that_jumps_thirty_years_disposes_of_nothing_and_says_so(daemon: Shifted) -> None:
     assert daemon.frozen() == {}
+    daemon.sftp_done("put local /upload/held.txt")
+    until = ("--until", "2040-01-01T00:00:00Z", "--reason", "court order")
+    daemon.tells("hold", "add", "--link", "demo", "--file", "inbound/held.txt", *until)
     daemon.set_clock(YEARS)
+    daemon.sftp_done("-rm /upload/held.txt")
+    assert (daemon.inbound / "held.txt").exists()
     eventually(daemon.frozen, daemon)
     assert list(daemon.frozen()) == ["all links CLOCK_PARTED"]
+    (daemon.inbound / "held.txt").unlink()
     planned = daemon.tells("retention", "plan")
-    assert [(item["path"], item["action"]) for item in planned["items"]] == [("inbound/kept.csv", "dispose")]
+    actions = {item["path"]: item["action"] for item in planned["items"]}
+    assert actions == {"inbound/kept.csv": "dispose", "inbound/held.txt": "keep"}
     assert [freeze["reason"] for freeze in planned["frozen"]] == ["CLOCK_PARTED"]
     refused = daemon.cli("retention", "run", "--plan", planned["plan"])
     assert refused.returncode == 1

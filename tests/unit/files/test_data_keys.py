@@ -1,6 +1,7 @@
 """Data keys: durable when made, gone when destroyed, and never taken for another's."""
 
 import os
+import resource
 import subprocess
 import sys
 from contextlib import closing, contextmanager
@@ -61,6 +62,18 @@ def test_of_a_destroyed_key_the_file_holds_no_byte(path):
     keys.make("three")
     assert path.stat().st_size == len(before) + len(two)  # in the same place
     keys.close()
+
+
+def test_a_key_that_was_not_written_whole_is_none(path):
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    with keys_of(path) as keys:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (200, limit[1]))
+        try:
+            with pytest.raises(OSError, match="No space left"):
+                keys.make("a" * 32)
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+        assert keys.identifiers() == set()
 
 
 def test_a_new_key_for_the_same_file_takes_the_place_of_the_old(path):
