@@ -1,7 +1,7 @@
 """A year of retention for auditors: what was disposed of and when, how late, and what stood against it."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from statistics import median_high
 from zoneinfo import ZoneInfo
@@ -11,11 +11,14 @@ import sqlalchemy as sa
 
 from sftpd.documents.model import Bar, Bars, Document, Heading, Paragraph, Table
 from sftpd.ledger import tables
+from sftpd.retention.disposal import Result
 from sftpd.retention.schedule import short
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
 _WIDEST_OFFSET = timedelta(hours=14)
 _UNFINISHED = "unfinished"
+_REMOVED = frozenset(result.value for result in (Result.DISPOSED, Result.LINKED, Result.GONE))
+"""The results after which we have disposed of a file."""
 
 
 class Group(msgspec.Struct, frozen=True):
@@ -45,6 +48,7 @@ class Held(msgspec.Struct, frozen=True):
     hold: str
     placed: str
     ended: str | None
+    """None: it stood when the summary was made."""
 
 
 class Kept(msgspec.Struct, frozen=True):
@@ -99,7 +103,7 @@ def summary(
             continue
         plans.add(plan)
         groups[link, rule, version, local.month, result or _UNFINISHED] += 1
-        if done is not None:
+        if result in _REMOVED:
             late.setdefault(link, []).append(round((done - due).total_seconds()))
     return Summary(
         instance=instance,
@@ -110,7 +114,7 @@ def summary(
         lateness=tuple(
             Lateness(link, len(times), median_high(times), max(times)) for link, times in sorted(late.items())
         ),
-        holds=tuple(_holds(conn, begin, end, list(zones))),
+        holds=tuple(_holds(conn, year, zones, now)),
         kept=tuple(_kept(conn, list(zones))),
     )
 
@@ -131,7 +135,7 @@ def document(found: Summary) -> Document:
         f"Retention in {found.year}",
         f"{found.instance}, issued {found.issued}",
         (
-            Paragraph(f"{found.runs} runs, {sum(group.files for group in found.groups)} disposals."),
+            Paragraph(_in_all(found)),
             _chart(found.groups),
             Heading("By rule"),
             Table(("link", "rule", "result", "files"), rows=rules),
@@ -145,18 +149,21 @@ def document(found: Summary) -> Document:
     )
 
 
-def _holds(conn: sa.Connection, begin: datetime, end: datetime, links: Sequence[str]) -> list[Held]:
+def _in_all(found: Summary) -> str:
+    files = sum(group.files for group in found.groups)
+    removed = sum(group.files for group in found.groups if group.result in _REMOVED)
+    return f"Runs: {found.runs}, over {files} files, of which {removed} were disposed of."
+
+
+def _holds(conn: sa.Connection, year: int, zones: Mapping[str, ZoneInfo], now: datetime) -> Iterator[Held]:
     hold = tables.hold.c
-    ended = sa.func.coalesce(hold.released_at, hold.until)
-    query = (
-        sa.select(hold.link, hold.id, hold.placed_at, hold.released_at, hold.until)
-        .where(hold.link.in_(links), hold.placed_at < end, sa.or_(ended.is_(None), ended >= begin))
-        .order_by(hold.id)
-    )
-    return [
-        Held(row.link, row.id, short(row.placed_at), _or_none(row.released_at or row.until))
-        for row in conn.execute(query)
-    ]
+    query = sa.select(hold.link, hold.id, hold.placed_at, hold.released_at, hold.until)
+    for row in conn.execute(query.where(hold.link.in_(list(zones))).order_by(hold.id)):
+        begin, end = (datetime(at, 1, 1, tzinfo=zones[row.link]) for at in (year, year + 1))
+        # Whatever came first: one that has run out can still be released.
+        ended = min((at for at in (row.released_at, row.until) if at is not None and at <= now), default=None)
+        if row.placed_at < end and (ended is None or ended >= begin):
+            yield Held(row.link, row.id, short(row.placed_at), None if ended is None else short(ended))
 
 
 def _kept(conn: sa.Connection, links: Sequence[str]) -> list[Kept]:
@@ -183,7 +190,3 @@ def _chart(groups: Sequence[Group]) -> Bars:
 
 def _span(seconds: int) -> str:
     return str(timedelta(seconds=seconds))
-
-
-def _or_none(moment: datetime | None) -> str | None:
-    return None if moment is None else short(moment)

@@ -19,9 +19,10 @@ from sftpd.periods import Period, YearEnd
 from sftpd.retention import disposition, rulebook, timeline, yearly
 from sftpd.retention.desk import RetentionDesk
 from sftpd.retention.guards import Bounds
-from sftpd.retention.holds import HoldRequest, place
+from sftpd.retention.holds import HoldRequest, place, release
 from sftpd.retention.rule import BusinessDate, FileClass, Limit, Rule, Term
-from sftpd.retention.scope import OfLink, OfQuery
+from sftpd.retention.schedule import short
+from sftpd.retention.scope import OfFolder, OfLink, OfQuery
 from sftpd.retention.timekeeper import Timekeeper
 
 INVOICES = FileClass("invoices", ("inv-*",))
@@ -178,7 +179,8 @@ def test_of_an_erased_file_nothing_is_opened(scene):
 
 
 def test_a_year_is_that_of_the_links_time_zone(scene):
-    scene.receive(b"a.csv", b"b.csv")
+    scene.receive(b"a.csv", b"b.csv", b"c.csv")
+    (scene.inbound / "c.csv").write_bytes(b"somebody's own")
     scene.clock.time = datetime(2028, 12, 31, 23, 30, tzinfo=UTC)  # 2029 in Amsterdam
     scene.run()
     place(scene.ledger, HoldRequest("demo", OfLink(), "court", "jan"))
@@ -189,16 +191,30 @@ def test_a_year_is_that_of_the_links_time_zone(scene):
 
     assert found(2028, "Europe/Amsterdam").groups == ()
     there = found(2029, "Europe/Amsterdam")
-    (group,) = there.groups
-    assert (group.rule, group.month, group.result, group.files) == ("short", 1, "disposed", 2)
+    assert [(group.rule, group.month, group.result, group.files) for group in there.groups] == [
+        ("short", 1, "changed", 1),
+        ("short", 1, "disposed", 2),
+    ]
     assert found(2028, "UTC").groups[0].month == 12
     assert there.runs == 1
     (late,) = there.lateness
+    assert late.files == 2
     assert (
         late.median == late.longest == (scene.clock.now() - (RECEIVED + timedelta(seconds=5))).total_seconds()
     )
     assert [held.ended for held in found(2028, "UTC").holds] == [None]
     assert found(2027, "UTC").holds == ()
+    assert found(2028, "Europe/Amsterdam").holds == ()
+    soon = scene.clock.now() + timedelta(hours=1)
+    place(scene.ledger, HoldRequest("demo", OfFolder("sent"), "court", "jan", soon))
+    later = place(scene.ledger, HoldRequest("demo", OfFolder("sent"), "court", "jan", soon))
+    assert {held.ended for held in found(2029, "Europe/Amsterdam").holds} == {None}
+    scene.clock.time += timedelta(days=370)
+    release(scene.ledger, later, "jan", lambda link: False)
+    ended = sorted(held.ended or "" for held in found(2029, "Europe/Amsterdam").holds)
+    assert ended == ["", short(soon), short(soon)]
+    assert [held.ended for held in found(2030, "Europe/Amsterdam").holds] == [None]
     page = html.page(yearly.document(there))
+    assert "Runs: 1, over 3 files, of which 2 were disposed of." in page
     assert "Disposals a month, by result" in page
     assert scene.clock.now() > OLD
