@@ -131,8 +131,7 @@ class RetentionDesk:
                 try:
                     self._guard.require_volume(current, None)
                     self._guard.require_approval(link, current)
-                    if len(current.steps):
-                        self._carry_out(current, rules)
+                    self._carry_out(current, rules)
                 except RefusedError as error:
                     _log.warning("retention_refused", link=link, reason=error.reason, error=str(error))
 

@@ -136,9 +136,8 @@ class Guard:
         return over
 
     def ended(self, plan: Plan) -> None:
-        """Forget what was confirmed for the run of a plan."""
-        links = plan.by_link("dispose").keys()
-        self._ledger.write(lambda unit: freezes.spend(unit, links))
+        """Forget what was confirmed for the run of a plan, whether or not it took anything."""
+        self._ledger.write(lambda unit: freezes.spend(unit, plan.links))
 
     def unfreeze(self, link: str | None, by: str, why: str) -> list[Freeze]:
         """End what is frozen, of one link or of all, because somebody confirms it; returns what ended.

@@ -395,9 +395,17 @@ def test_a_freeze_for_a_volume_ends_when_nothing_is_due_any_more(tmp_path):
     scene.receive(b"a.csv", b"b.csv")
     scene.desk.run_due()
     assert {freeze.reason.code for freeze in scene.desk.frozen()} == VOLUME
-    holds.place(scene.ledger, HoldRequest("demo", OfLink(), "court case", "jan"))
+    hold = holds.place(scene.ledger, HoldRequest("demo", OfLink(), "court case", "jan"))
     scene.desk.run_due()
     assert scene.desk.frozen() == []
+    holds.release(scene.ledger, hold, "jan", lambda link: False)
+    scene.desk.run_due()
+    scene.desk.unfreeze(None, "jan", "these two may go")
+    hold = holds.place(scene.ledger, HoldRequest("demo", OfLink(), "court case", "jan"))
+    scene.desk.run_due()
+    holds.release(scene.ledger, hold, "jan", lambda link: False)
+    scene.desk.run_due()
+    assert scene.left() == {b"a.csv", b"b.csv"}, "what was confirmed was for the next run"
     scene.ledger.close()
 
 
