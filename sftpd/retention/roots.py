@@ -55,9 +55,9 @@ class Roots:
         """The path of a folder's directory, whatever is there. Raises NotFoundError for an unknown link."""
         return self._folder_of(*place)
 
-    def alone(self, place: Place, path: Parts) -> AbstractContextManager[None]:
-        """Change a path of a folder while nobody else of sftpd does."""
-        return self._locks.lock(self._folder_of(*place), path)
+    def alone(self, directory: Path, path: Parts) -> AbstractContextManager[None]:
+        """Change a path of a folder, in its directory, while nobody else of sftpd does."""
+        return self._locks.lock(directory, path)
 
     def mark(self, places: Collection[Place]) -> None:
         """Remember which directory each of `places` is, where that is unknown."""

@@ -4,6 +4,7 @@ import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
 
@@ -67,6 +68,8 @@ class _Came:
     outcomes: dict[Target | Copied, Result] = field(default_factory=dict)
     placed: dict[str, bytes] = field(default_factory=dict)
     """The paths in `/download` of those that were given back, by their ids."""
+    directories: dict[Place, Path] = field(default_factory=dict)
+    """Where folders are: to ask takes as long as to remove a file."""
 
     def settled(self) -> dict[Target | Copied, Result]:
         """The outcomes, durable and looked at once more."""
@@ -203,7 +206,7 @@ class Sweep:
         file = target.file
         download = came.copies.root((file.link, OFFERED)) if intent.action == "return" else None
         path = None
-        with self._alone(target):
+        with self._alone(target, came):
             if is_held(file):
                 result, path = target.stays(Result.HELD, download, came.missing)
             elif file.id in not_due:
@@ -220,14 +223,17 @@ class Sweep:
         if result not in REMOVED | {Result.RETURNED}:
             return
         for copy in also.values():
-            with self._alone(copy):
+            with self._alone(copy, came):
                 came.outcomes[copy] = Result.HELD if is_held(copy.file) else copy.remove(came.missing)
 
-    def _alone(self, target: Target | Copied) -> AbstractContextManager[None]:
+    def _alone(self, target: Target | Copied, came: _Came) -> AbstractContextManager[None]:
         """Let nobody publish, change or remove what lies there meanwhile: it would be what is removed."""
         if isinstance(target, Copied):
             return nullcontext()
-        return self._roots.alone(_folder(target.file), target.parts)
+        place = _folder(target.file)
+        if place not in came.directories:
+            came.directories[place] = self._roots.folder(place)
+        return self._roots.alone(came.directories[place], target.parts)
 
     def _send_back(self, target: Target | Copied, route: str) -> Result:
         file = target.file

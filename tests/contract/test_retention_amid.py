@@ -138,7 +138,7 @@ def test_a_newer_file_is_published_before_or_after_the_removal_of_the_older_one(
     scene.receive(b"a.csv")
 
     def publish():
-        with scene.roots.alone(("demo", "inbound"), (b"a.csv",)):
+        with scene.roots.alone(scene.inbound, (b"a.csv",)):
             (scene.folder / "newer").write_bytes(b"newer")
             (scene.folder / "newer").rename(scene.inbound / "a.csv")
 
