@@ -3,6 +3,7 @@
 import ctypes
 import os
 import resource
+import socket
 import sys
 import sysconfig
 from pathlib import Path
@@ -10,12 +11,15 @@ from pathlib import Path
 import msgspec
 
 from sftpd.errors import ProcessError
-from sftpd.process import landlock
+from sftpd.process import landlock, seccomp
 
 _PR_SET_NO_NEW_PRIVS = 38
 
 _libc = ctypes.CDLL(None, use_errno=True)
 
+
+_INTERNET = (socket.AF_INET, socket.AF_INET6, socket.AF_NETLINK)
+"""The families of sockets that a connection takes: names are resolved with the last one's help."""
 
 _LIBRARY_FOLDERS = ("site-packages", "dist-packages")
 
@@ -24,10 +28,10 @@ class Sandbox(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What remains allowed. Every path named must exist; those beneath it are included.
 
     `read` opens and lists; `execute` reads and runs; `write` reads, writes, creates, renames and removes.
-    `connect_ports` None leaves the network alone; otherwise TCP connects to these ports only and binds
-    nowhere, or with `binds` to ports that the kernel chooses (UDP and named Unix sockets are not covered by
-    Landlock). `memory` is bytes of data, `cpu` seconds; None sets no limit. Abstract Unix sockets and signals
-    to processes outside are always denied.
+    `connect_ports` None leaves sockets alone; otherwise TCP connects to these ports only and binds nowhere,
+    or with `binds` to ports that the kernel chooses. Where there are no ports there are no sockets, and
+    never Unix sockets; UDP is open where there are some, to ask for names. `memory` is bytes of data, `cpu`
+    seconds; None sets no limit. Abstract Unix sockets and signals to processes outside are always denied.
     """
 
     read: tuple[str, ...] = ()
@@ -46,6 +50,8 @@ class Applied(msgspec.Struct, frozen=True):
     """What could be applied: without an ABI the kernel has no Landlock, and paths and ports stay open."""
 
     landlock_abi: int | None
+    filters: bool = True
+    """Whether system calls could be filtered."""
 
     @property
     def unprotected(self) -> str | None:
@@ -53,7 +59,9 @@ class Applied(msgspec.Struct, frozen=True):
         if self.landlock_abi is None:
             return "paths, network and signals: this kernel has no Landlock"
         gaps = [what for since, what in _GAPS if self.landlock_abi < since]
-        return f"{', '.join(gaps)}: this kernel's Landlock is version {self.landlock_abi}" if gaps else None
+        if gaps:
+            return f"{', '.join(gaps)}: this kernel's Landlock is version {self.landlock_abi}"
+        return None if self.filters else "Unix sockets and UDP: this kernel filters no system calls for us"
 
 
 _GAPS = (
@@ -67,7 +75,7 @@ _GAPS = (
 
 def kernel_support() -> Applied:
     """What `apply` will be able to say here, for the one warning line at start."""
-    return Applied(landlock.abi())
+    return Applied(landlock.abi(), seccomp.available())
 
 
 def apply(sandbox: Sandbox) -> Applied:
@@ -86,10 +94,13 @@ def apply(sandbox: Sandbox) -> Applied:
             paths += [(path, landlock.EXECUTE) for path in sandbox.execute]
             paths += [(path, landlock.WRITE) for path in sandbox.write]
             landlock.restrict(version, paths, sandbox.connect_ports, binds=sandbox.binds)
+        filters = seccomp.available()
+        if filters and sandbox.connect_ports is not None:
+            seccomp.restrict(_INTERNET if sandbox.connect_ports else ())
         _limit(sandbox)
     except OSError as fault:
         raise ProcessError(f"sandbox cannot be applied: {fault.strerror}", where=fault.filename) from fault
-    return Applied(version)
+    return Applied(version, filters)
 
 
 def interpreter_paths() -> tuple[str, ...]:

@@ -29,6 +29,8 @@ _log = structlog.get_logger()
 
 _QUEUE_LIMIT = 64
 _TOGETHER_LIMIT = 16
+_SLOW_LIMIT = 2
+"""Messages known to be slow that may be handled at once: more would leave no worker for the others."""
 _MOMENT = 0.02
 """Seconds that a handler may take before another thread reads on."""
 
@@ -65,8 +67,8 @@ class Switchboard:
     """A few workers take turns at the lead: who leads reads all channels and handles what it reads.
 
     To hand a message to another thread costs more than most messages do. Kinds that are known to be slow are
-    handled without the lead, and any other handler loses it to the next worker, by `sftpd-switchboard`, once
-    it has taken longer than a moment.
+    handled without the lead and few at once, whoever sends them, and any other handler loses it to the next
+    worker, by `sftpd-switchboard`, once it has taken longer than a moment.
 
     The messages of one child are handled one at a time, in order. A child with too many unhandled messages is
     not read until it has fewer; one that breaks the rules of its channel is killed.
@@ -83,6 +85,9 @@ class Switchboard:
         self._stopping = threading.Event()
         self._tasks: deque[_Line | Callable[[], None]] = deque()
         """Lines whose next message is to be handled, and what else is to be done."""
+        self._slow = 0
+        self._put_off: deque[_Line] = deque()
+        """Lines whose next message is a slow one, while as many as may be are being handled."""
         self._lead = threading.Lock()
         """Held by whoever leads, and released for him once he is found to be kept."""
         self._leader = 0
@@ -257,6 +262,9 @@ class Switchboard:
 
     def _work_through(self, line: _Line) -> None:
         """Handle one waiting message, then queue up again: no child keeps the others waiting."""
+        slow = isinstance(_body(line.waiting[0]), line.slow)
+        if slow and self._is_put_off(line):
+            return
         together = line.together()
         others = [] if together is None else self._take_others(together)
         if together is not None and others:
@@ -264,8 +272,28 @@ class Switchboard:
             return
         with self._lock:
             delivery = line.waiting.popleft()
+        if slow:
+            self._give_up_lead()
         self._handle(line, delivery)
+        if slow:
+            self._let_another_be_slow()
         self._go_on(line)
+
+    def _is_put_off(self, line: _Line) -> bool:
+        """Take a place among the slow, or the last one in their queue."""
+        with self._lock:
+            if self._slow >= _SLOW_LIMIT:
+                self._put_off.append(line)
+                return True
+            self._slow += 1
+            return False
+
+    def _let_another_be_slow(self) -> None:
+        with self._lock:
+            self._slow -= 1
+            following = [self._put_off.popleft()] if self._put_off else []
+        for line in following:
+            self._put(line)
 
     def _take_others(self, together: Together) -> list[_Line]:
         """Take from the tasks the lines whose next message may be handled with another one."""
@@ -312,8 +340,6 @@ class Switchboard:
     def _handle(self, line: _Line, delivery: Delivery, handler: Handler | None = None) -> None:
         envelope, fds = delivery
         handler = handler or line.handler
-        if isinstance(_body(delivery), line.slow):
-            self._give_up_lead()
         try:
             if isinstance(envelope, Request):
                 self._answer(line, envelope, fds, handler)

@@ -302,7 +302,14 @@ def _open_needs(request: Open) -> Permissions:
     return _FLAGS_NEED[request.flags % len(_FLAGS_NEED)]
 
 
+def _setting_needs(request: Setstat | Fsetstat | Lsetstat) -> Permissions:
+    """Another size is another content."""
+    return _SETTING if request.attributes.size is None else _CUTTING
+
+
 _P = Permission
+_SETTING = frozenset({_P.SETSTAT})
+_CUTTING = frozenset({_P.SETSTAT, _P.WRITE})
 _string, _uint32, _uint64, _view = Reader.string, Reader.uint32, Reader.uint64, Reader.view
 _attributes = attributes.decode
 _range = (_string, _uint64, _uint64, _uint32)
@@ -315,8 +322,8 @@ REQUESTS: dict[int, RequestSpec[Any]] = {
     6: RequestSpec("write", Write, (_string, _uint64, _view), _needs(_P.WRITE)),
     7: RequestSpec("lstat", Lstat, (_string,), _needs(_P.LIST)),
     8: RequestSpec("fstat", Fstat, (_string,), _needs(_P.LIST)),
-    9: RequestSpec("setstat", Setstat, (_string, _attributes), _needs(_P.SETSTAT)),
-    10: RequestSpec("fsetstat", Fsetstat, (_string, _attributes), _needs(_P.SETSTAT)),
+    9: RequestSpec("setstat", Setstat, (_string, _attributes), _setting_needs),
+    10: RequestSpec("fsetstat", Fsetstat, (_string, _attributes), _setting_needs),
     11: RequestSpec("opendir", Opendir, (_string,), _needs(_P.LIST)),
     12: RequestSpec("readdir", Readdir, (_string,), _needs(_P.LIST)),
     13: RequestSpec("remove", Remove, (_string,), _needs(_P.DELETE)),
@@ -338,7 +345,7 @@ EXTENSIONS: dict[bytes, RequestSpec[Any]] = {
     b"fstatvfs@openssh.com": RequestSpec("fstatvfs", Fstatvfs, (_string,), _needs(_P.LIST)),
     b"fsync@openssh.com": RequestSpec("fsync", Fsync, (_string,), _needs(_P.WRITE)),
     b"hardlink@openssh.com": RequestSpec("hardlink", Hardlink, (_string, _string), _needs(_P.HARDLINK)),
-    b"lsetstat@openssh.com": RequestSpec("lsetstat", Lsetstat, (_string, _attributes), _needs(_P.SETSTAT)),
+    b"lsetstat@openssh.com": RequestSpec("lsetstat", Lsetstat, (_string, _attributes), _setting_needs),
     b"limits@openssh.com": RequestSpec("limits", Limits, (), _needs()),
     b"expand-path@openssh.com": RequestSpec("expand-path", ExpandPath, (_string,), _needs()),
     b"copy-data": RequestSpec(

@@ -82,6 +82,7 @@ class CourierTransport(Transport):
 
     def open_sftp(self, timeout: float) -> paramiko.Channel:
         """A channel that has the subsystem. Raises ChannelException where the server gives none."""
+        self.wire.drops_strange_data = True
         number = self._next_channel()
         # Paramiko knows channels by weak references.
         self._channel = channel = paramiko.Channel(number)

@@ -31,7 +31,7 @@ class FileData:
             count = self.into([buffer])
         except (OSError, OverflowError) as error:
             return self.refusal(error)
-        return replies.reply_data(self.request_id, buffer[:count]) if count else self.end()
+        return replies.reply_data(self.request_id, buffer[:count]) if count or not self.length else self.end()
 
     def refusal(self, error: Exception) -> bytes:
         """The reply where they cannot be read."""

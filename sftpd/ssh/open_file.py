@@ -182,8 +182,8 @@ class Upload:
     def truncate(self, size: int) -> None:
         """Cut or extend the file to `size` bytes. Raises RefusedError where that is too many."""
         self._require(size)
-        self._changed()
         os.ftruncate(self.fd, size)
+        self._changed()
         if size < self._hashed:
             self._hashed = -1
 

@@ -111,7 +111,6 @@ class Transport(paramiko.Transport):
             **options,
         )
         self.wire = cast("Packetizer", self.packetizer)
-        self.wire.drops_strange_data = True
         self.local_version = identification
         self._agreed_key_exchange = ""
         self._kex_info = {
@@ -186,8 +185,11 @@ class SessionTransport(Transport):
             self.saved_exception = paramiko.SSHException(f"message cannot be read: {fault}")
 
     def let_in(self) -> None:
-        """Take any number of messages from now on."""
-        self.wire.messages_left = None
+        """Take any number of messages from now on, and data for channels that nobody reads.
+
+        Before, data is a message out of its turn, which strict key exchange does not forgive.
+        """
+        self.wire.messages_left, self.wire.drops_strange_data = None, True
 
     def announce_host_keys(self, blobs: Iterable[bytes]) -> None:
         """Tell the client of all host keys (hostkeys-00@openssh.com, OpenSSH's PROTOCOL §2.5).

@@ -164,8 +164,11 @@ class Uploads:
             raise fault(errno.ENOENT)
         else:
             upload = self.begin(place, OpenFlag.WRITE, size)
-            upload.truncate(size)
-            self.finish(upload)
+            try:
+                upload.truncate(size)
+            finally:
+                # Of what could not be cut nothing stays: it still is what it was copied from.
+                self.finish(upload)
 
     def rename(self, old: Place, new: Place, *, replace: bool) -> None:
         """Rename a part; one with a temporary name is whole once it gets a final name.

@@ -1,6 +1,7 @@
 """What the children of these tests run, and the messages they speak."""
 
 import os
+import resource
 import signal
 import socket
 from pathlib import Path
@@ -134,6 +135,32 @@ def _bind(target):
         sock.bind(("127.0.0.1", int(target)))
 
 
+def _unix(target):
+    with socket.socket(socket.AF_UNIX) as sock:
+        sock.connect(target)
+
+
+def _pair(target):
+    first, second = socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM)
+    with first, second:
+        first.connect(target)
+
+
+def _send(target):
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.sendto(b"x", ("127.0.0.1", int(target)))
+
+
+def _limit(target):
+    resource.prlimit(
+        int(target), resource.RLIMIT_NOFILE, resource.prlimit(int(target), resource.RLIMIT_NOFILE)
+    )
+
+
+def _chmod(target):
+    Path(target).chmod(0o666)
+
+
 def _signal(target):
     os.kill(int(target), 0)
 
@@ -157,6 +184,11 @@ _ACTIONS = {
     "move": _move,
     "connect": _connect,
     "bind": _bind,
+    "unix": _unix,
+    "pair": _pair,
+    "send": _send,
+    "limit": _limit,
+    "chmod": _chmod,
     "signal": _signal,
     "allocate": _allocate,
     "open_many": _open_many,

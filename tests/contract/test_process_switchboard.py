@@ -291,6 +291,32 @@ def test_what_is_known_to_be_slow_keeps_nobody_waiting_for_a_moment(peer, switch
     assert leaders == [False, True]
 
 
+def test_much_that_is_known_to_be_slow_leaves_workers_for_the_rest(peer, switchboard):
+    child, quick = peer
+    begun, go_on = [], threading.Event()
+
+    def handle(_, body, fds):
+        begun.append(body)
+        return go_on.wait(10) and body
+
+    with contextlib.ExitStack() as undo:
+        pool = undo.enter_context(ThreadPoolExecutor(8))
+        undo.callback(go_on.set)
+        calls = []
+        for number in range(8):
+            ours, theirs = channel_pair()
+            channel = undo.enter_context(Channel(theirs, Slow))
+            switchboard.attach(Child(number, "test", Channel(ours, Slow), None), handle, slow=(Slow,))
+            calls.append(pool.submit(channel.call, Slow(str(number)), Slow, timeout=20))
+        assert holds(lambda: len(begun) == 2)
+        switchboard.attach(child, lambda _, body, fds: body)
+        for _ in range(10):
+            assert quick.call(Text("quick"), Text, timeout=5) == Text("quick")
+        assert len(begun) == 2
+        go_on.set()
+        assert [call.result(20) for call in calls] == [Slow(str(number)) for number in range(8)]
+
+
 class Crowd:
     """A worker that is kept by one child while three others ask; `answer` is what these are given."""
 

@@ -126,6 +126,35 @@ def test_who_only_talks_is_sent_away_before_the_time_for_a_login_is_over(
     assert "upload" in honest.listdir("/")
 
 
+def test_data_of_a_channel_comes_after_the_login(daemon: Daemon, honest: paramiko.SFTPClient) -> None:
+    key = paramiko.Ed25519Key.from_private_key_file(str(daemon.key))
+
+    class Hasty(paramiko.Transport):
+        early = False
+        data = paramiko.Message()
+
+        def _parse_kex_init(self, m: paramiko.Message) -> None:
+            if self.early:
+                self._send_message(self.data)
+            super()._parse_kex_init(m)
+
+    def attack() -> None:
+        with raw(daemon) as sock:
+            transport = Hasty(sock)
+            with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
+                transport.start_client(timeout=PATIENCE)
+                transport._send_message(Hasty.data)
+                transport.auth_publickey(daemon.user, key)
+            assert not transport.is_authenticated()
+            transport.close()
+
+    for kind in (b"\x5e", b"\x5f"):
+        Hasty.data = paramiko.Message(kind + struct.pack(">II", 7, 1) + string(b"data"))
+        for Hasty.early in (True, False):
+            assert len(lines_logged(daemon, attack)) <= 1
+    assert "upload" in honest.listdir("/")
+
+
 def test_who_does_not_log_in_is_sent_away(daemon: Daemon, honest: paramiko.SFTPClient) -> None:
     def attack() -> None:
         with raw(daemon) as silent, raw(daemon) as named:

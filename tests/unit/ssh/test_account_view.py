@@ -439,3 +439,12 @@ def test_a_session_is_not_idle_while_a_request_is_carried_out(
     channel = SftpChannel(wire, Peer(0, 1 << 20, 1 << 15), session.handler, lambda error: None)
     channel.data(memoryview(struct.pack(">IBI", 5, 1, 3)))
     assert channel.active_at == 100
+
+
+def test_a_size_that_cannot_be_set_leaves_no_upload_behind(session: Session, tmp_path: Path) -> None:
+    session.put("/upload/a", b"first")
+    with pytest.raises(OSError, match="no space left"):
+        session.client.truncate("/upload/a", 1 << 62)
+    assert not list((tmp_path / "staging/upload").iterdir())
+    session.put("/upload/a", b"second")
+    assert (tmp_path / "published/upload/a").read_bytes() == b"second"

@@ -55,6 +55,41 @@ def test_denied_requests_are_refused_and_not_advertised(tmp_path: Path) -> None:
         assert status(reply) == (Status.PERMISSION_DENIED, b"stat is not allowed for this account")
 
 
+def test_who_may_not_write_may_not_cut_a_file(tmp_path: Path) -> None:
+    kept = tmp_path / "published/upload/a"
+    with Session(tmp_path, granted=("list", "read", "setstat")) as session:
+        kept.write_bytes(b"content")
+        handle = handle_of(
+            session.handler.handle(1, requests.Open(b"/upload/a", OpenFlag.READ, Attributes()))
+        )
+        for size in (Attributes(size=1), Attributes(size=9, times=(5, 7))):
+            for request in (
+                requests.Setstat(b"/upload/a", size),
+                requests.Lsetstat(b"/upload/a", size),
+                requests.Fsetstat(handle, size),
+            ):
+                told = status(session.handler.handle(2, request))
+                assert told == (Status.PERMISSION_DENIED, b"write is not allowed here")
+        assert status(
+            session.handler.handle(3, requests.Setstat(b"/upload/a", Attributes(times=(5, 7))))
+        ) == (
+            Status.OK,
+            b"",
+        )
+    assert kept.read_bytes() == b"content"
+
+
+def test_to_read_no_bytes_is_not_the_end(session: Session, tmp_path: Path) -> None:
+    (tmp_path / "published/download/a").write_bytes(b"content")
+    opened = session.handler.handle(1, requests.Open(b"/download/a", OpenFlag.READ, Attributes()))
+    handle = handle_of(opened)
+    for offset in (0, 7, 100):
+        assert (
+            whole(session.handler.handle(2, requests.Read(handle, offset, 0)))[4:] == b"\x67\0\0\0\2\0\0\0\0"
+        )
+    assert status(session.handler.handle(2, requests.Read(handle, 7, 1))) == (Status.EOF, b"end of file")
+
+
 def test_malformed_and_unsupported_requests_are_answered(session: Session) -> None:
     assert status(session.handler.answer(Malformed(1))) == (Status.BAD_MESSAGE, b"bad message")
     assert status(session.handler.answer(Unsupported(1))) == (
