@@ -34,8 +34,12 @@ from sftpd.exchange.return_collect import ReturnCollector
 from sftpd.exchange.screening import Screening
 from sftpd.exchange.send import Sender
 from sftpd.files.beneath import Root
+from sftpd.files.vault import Vault
+from sftpd.ledger.outbox import Event
 from sftpd.link.model import Account, Inbound, Link, Outbound, Remote
 from sftpd.names import TransferId
+from sftpd.retention import freezes
+from sftpd.retention.guards import RESTORED
 from sftpd.service.schedule import Job
 from sftpd.ssh.pacing import Pacing
 from sftpd.ssh.remotes import CourierRemotes
@@ -103,10 +107,19 @@ class Traffic:
     def recover(self) -> int:
         """Finish what a crash left half done; returns how many transfers that were. For the start alone."""
         if self._vault is not None:
-            with self._shared.instance.ledger.read() as conn:
-                known = recorded(conn, self.link.name)
-            self._vault.destroy_others(known)
+            self._destroy_unrecorded(self._vault)
         return self._recovery().run(self._shared.queue, self._senders)
+
+    def _destroy_unrecorded(self, vault: Vault) -> None:
+        """Destroy the copies that a crash left unrecorded, unless the ledger may be older than they are."""
+        ledger = self._shared.instance.ledger
+        with ledger.read() as conn:
+            if any(freeze.reason.code in RESTORED for freeze in freezes.standing(conn)):
+                return
+            known = recorded(conn, self.link.name)
+        if count := vault.destroy_others(known):
+            event = Event("vault.unrecorded_destroyed", self.link.name, {"copies": count}, {})
+            ledger.write(lambda unit: unit.record(event))
 
     def resume(self) -> int:
         """Go on with sending, as a reload does while sessions receive; returns how many transfers wait."""

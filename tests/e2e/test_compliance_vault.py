@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from daemon import SFTPD, Daemon, eventually
+from daemon import SFTPD, Daemon, command, eventually
 
 RULES = """
 [[retention]]
@@ -163,3 +163,37 @@ def test_a_vault_can_be_closed_to_new_copies(tmp_path: Path) -> None:
         assert list(copies(daemon)) == ["a.csv"]
         assert dispose(daemon) == {"disposed"}
         assert sealed(daemon) == []
+
+
+def test_a_copy_that_a_restored_ledger_does_not_know_keeps_its_key_until_somebody_confirms(
+    tmp_path: Path,
+) -> None:
+    folder, archive = tmp_path / "data-keys", tmp_path / "backup.tar"
+    with made(tmp_path, f'keys = "{folder}"') as daemon:
+        daemon.file("local", b"person of interest")
+        daemon.sftp_done("put local /upload/before.csv")
+        ask(daemon, "backup", "create", "--output", str(archive))
+        daemon.sftp_done("put local /upload/after.csv")
+        assert set(copies(daemon)) == {"before.csv", "after.csv"}
+        daemon.stop()
+        both = keys_in(folder)
+        old = daemon.root.rename(tmp_path / "old")
+        words = ("backup", "restore", str(archive), str(daemon.root), "--config", str(old / "sftpd.toml"))
+        done = command(*words)
+        assert done.returncode == 0, done.stderr
+        for name in ("keys", "erasures"):
+            shutil.copytree(old / name, daemon.root / name)
+
+        daemon.start()
+        assert set(copies(daemon)) == {"before.csv"}
+        assert keys_in(folder) == both
+        ask(daemon, "retention", "unfreeze", "--reason", "nothing was held since")
+        daemon.stop()
+        daemon.start()
+        assert keys_in(folder) != both
+        (event,) = daemon.events_of("vault.unrecorded_destroyed")
+        assert event["data"]["copies"] == 1
+
+
+def keys_in(folder: Path) -> bytes:
+    return b"".join(path.read_bytes() for path in folder.rglob("*") if path.is_file())
