@@ -114,6 +114,8 @@ class Work:
 
     def see(self, event: Event) -> None:
         """Have what an event may concern looked at; on the thread that commits."""
+        if event.type == "link.moved" and event.link in self.traffic:
+            self.traffic[event.link].break_off()
         if event.type == "hold.released":
             self._schedule.soon(_LET_GO)
         if event.type in notices.NEWS:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import structlog
 
-from sftpd.errors import ContainmentError, RefusedError
+from sftpd.errors import ContainmentError, NotOpenError, RefusedError
 from sftpd.exchange import records
 from sftpd.exchange.archive import NO_ARCHIVE, Archive
 from sftpd.exchange.arrival import Arrival, Seen, Stray, take_over
@@ -25,6 +25,7 @@ from sftpd.exchange.screening import Screening
 from sftpd.exchange.transfer import Outcome, TransferState
 from sftpd.files import durable
 from sftpd.hooks.verdict import ACCEPTED, Ruling, Verdict
+from sftpd.ledger import tables
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
 from sftpd.ledger.writer import Unit
@@ -64,8 +65,11 @@ class Receiver:
         workers: Executor,
         acknowledge_within: float,
         archive: Archive = NO_ARCHIVE,
+        require_open: Callable[[], None] = lambda: None,
     ) -> None:
+        """`require_open` raises NotOpenError while the link takes nothing in."""
         self._archive = archive
+        self._require_open = require_open
         self._link = link
         self._keeping = keeping
         self._places = places
@@ -93,6 +97,10 @@ class Receiver:
 
     def complete_quickly(self, arrivals: Sequence[Arrival]) -> list[Answer | Exception | Rest]:
         """The same without waiting for gates that take long: the answer is then a function that waits."""
+        answers = self._completed(arrivals)
+        return [self._let_go(arrival, answers[arrival.transfer]) for arrival in arrivals]
+
+    def _completed(self, arrivals: Sequence[Arrival]) -> Mapping[TransferId, Answer | Exception | Rest]:
         answers: dict[TransferId, Answer | Exception | Rest] = {}
         accepted: list[tuple[str, Transfer]] = []
         deadline = Deadline(min(_SOON, self._acknowledge_within))
@@ -111,7 +119,24 @@ class Receiver:
                 answers[arrival.transfer] = partial(self._complete, transfer, arrival, verdict)
         for folder, transfers in _apart(accepted):
             answers |= self._settle(transfers, folder)
-        return [answers[arrival.transfer] for arrival in arrivals]
+        return answers
+
+    def _let_go(self, arrival: Arrival, answer: Answer | Exception | Rest) -> Answer | Exception | Rest:
+        """Leave nothing in the screening folder of a file that is not taken in: its sender is told so."""
+        if callable(answer):
+            return lambda: resolved(self._let_go(arrival, _outcome(answer)))
+        if isinstance(answer, Exception):
+            try:
+                # A transaction that failed may have been recorded all the same: then the next start goes on.
+                with self._ledger.read() as conn:
+                    known = records.find(conn, tables.transfer.c.id == arrival.transfer)
+                if not known:
+                    self._places["screening"].unlink(arrival.place)
+            except FileNotFoundError:
+                pass
+            except Exception as error:
+                _log.error("not_discarded", link=self._link, transfer=arrival.transfer, error=str(error))
+        return answer
 
     def settle(self, transfer: Transfer, folder: str, verdict: Verdict, *, entered: bool) -> Answer:
         """Carry a verdict out on a file that waits in the screening folder.
@@ -129,10 +154,15 @@ class Receiver:
         if verdict is not None:
             return self.settle(transfer, arrival.folder, verdict, entered=False)
         screened: Future[Verdict] = self._workers.submit(self._screen, transfer, arrival.policy)
+
+        def enter(unit: Unit) -> None:
+            self._require_open()
+            records.insert(unit, transfer, folder=arrival.folder)
+
         try:
             verdict = screened.result(self._acknowledge_within)
         except NotYet:
-            self._ledger.write(lambda unit: records.insert(unit, transfer, folder=arrival.folder))
+            self._ledger.write(enter)
             screened.add_done_callback(partial(self._settle_late, transfer, arrival.folder))
             return "screening"
         return self.settle(transfer, arrival.folder, verdict, entered=False)
@@ -171,7 +201,7 @@ class Receiver:
         self, transfer: Transfer, error: Exception, said: Mapping[str, str], *, entered: bool
     ) -> Answer | Exception:
         """What becomes of a file whose transaction failed; one that may not replace another is held back."""
-        if not isinstance(error, RefusedError):
+        if not isinstance(error, RefusedError) or isinstance(error, NotOpenError):
             return error
         # A hold was placed since the upload began, or a pull never asked; or a newer file came in meanwhile.
         verdict = Verdict(Ruling.REJECT, f"{error.what}; nothing may replace it")
@@ -279,6 +309,8 @@ class Receiver:
             return Event("transfer.received", self._link, public, each.private)
 
         def work(unit: Unit) -> datetime:
+            if not entered:
+                self._require_open()
             for each in transfers:
                 self._keeping.require_free(folder, each.path, unit.conn)
             outcomes = (Outcome.ACCEPTED, Outcome.VERIFIED)
