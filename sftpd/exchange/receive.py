@@ -16,7 +16,7 @@ import structlog
 from sftpd.errors import ContainmentError, NotOpenError, RefusedError
 from sftpd.exchange import records
 from sftpd.exchange.archive import NO_ARCHIVE, Archive
-from sftpd.exchange.arrival import Arrival, Seen, Stray, take_over
+from sftpd.exchange.arrival import Arrival, Seen, Stray, discard, take_over
 from sftpd.exchange.keeping import Keeping
 from sftpd.exchange.places import Places, file_at
 from sftpd.exchange.quarantine import NEWER, STRAY, SUPERSEDED, Quarantine, is_superseded, verdict_on
@@ -25,7 +25,6 @@ from sftpd.exchange.screening import Screening
 from sftpd.exchange.transfer import Outcome, TransferState
 from sftpd.files import durable
 from sftpd.hooks.verdict import ACCEPTED, Ruling, Verdict
-from sftpd.ledger import tables
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
 from sftpd.ledger.writer import Unit
@@ -126,16 +125,7 @@ class Receiver:
         if callable(answer):
             return lambda: resolved(self._let_go(arrival, _outcome(answer)))
         if isinstance(answer, Exception):
-            try:
-                # A transaction that failed may have been recorded all the same: then the next start goes on.
-                with self._ledger.read() as conn:
-                    known = records.find(conn, tables.transfer.c.id == arrival.transfer)
-                if not known:
-                    self._places["screening"].unlink(arrival.place)
-            except FileNotFoundError:
-                pass
-            except Exception as error:
-                _log.error("not_discarded", link=self._link, transfer=arrival.transfer, error=str(error))
+            discard(arrival, self._places["screening"], self._ledger)
         return answer
 
     def settle(self, transfer: Transfer, folder: str, verdict: Verdict, *, entered: bool) -> Answer:

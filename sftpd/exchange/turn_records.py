@@ -86,6 +86,11 @@ def new_turn(unit: Unit, link: str, route: str, *, strict: bool) -> datetime:
     return max([unit.now, *(tables.instant(at) + _MOMENT for (at,) in rows)])
 
 
+def waits(conn: sa.Connection, link: str, route: str) -> bool:
+    """Whether an outbound transfer of a route is not at its end."""
+    return any(_LAST.fetch(conn, link=link, route=route, rank=rank) for rank in RANKS)
+
+
 def recall(unit: Unit, link: str, route: str, patience: timedelta, *, strict: bool) -> int:
     """Give transfers their turn whose time is further off than any waits; returns how many these are."""
     t, ranks = tables.transfer.c, _timed(strict=strict)
