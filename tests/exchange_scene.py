@@ -26,6 +26,7 @@ from sftpd.errors import NotOpenError
 from sftpd.exchange import records
 from sftpd.exchange.archive import Archive
 from sftpd.exchange.away import Tools
+from sftpd.exchange.backlog import Backlog
 from sftpd.exchange.bell import Bell
 from sftpd.exchange.changes import Changes
 from sftpd.exchange.collect import Collector
@@ -119,6 +120,7 @@ class Scene:
             screening=screening,
             keeping=self.keeping,
             workers=self.workers,
+            observing=Backlog(self.workers, most=4),
             acknowledge_within=acknowledge_within,
             archive=archive,
         )

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from sftpd.app.instance import Instance
 from sftpd.app.keys import remote_logins
@@ -15,6 +16,7 @@ from sftpd.exchange import answers, desk, orders
 from sftpd.exchange.answers import Answered
 from sftpd.exchange.archive import NO_ARCHIVE, Archive, recorded
 from sftpd.exchange.away import Tools
+from sftpd.exchange.backlog import Backlog
 from sftpd.exchange.changes import Changes, Published
 from sftpd.exchange.collect import Collector, Pulled
 from sftpd.exchange.deliver import Bring, Offer, Way
@@ -45,6 +47,14 @@ from sftpd.watch.tree import Order
 from sftpd.watch.watcher import Pace, WatchedFolder, Watcher
 
 
+class Workers(NamedTuple):
+    """Threads for what takes long."""
+
+    screening: Executor
+    observing: Backlog
+    """Others, so that observers keep no gate waiting."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shared:
     """What the traffic of all links shares."""
@@ -52,7 +62,7 @@ class Shared:
     instance: Instance
     screening: Screening
     queue: OutboundQueue
-    workers: Executor
+    workers: Workers
     pacing: Pacing
 
 
@@ -99,7 +109,8 @@ class Traffic:
             ledger=shared.instance.ledger,
             screening=shared.screening,
             keeping=self._keeping,
-            workers=shared.workers,
+            workers=shared.workers.screening,
+            observing=shared.workers.observing,
             acknowledge_within=shared.instance.config.instance.screening.acknowledge_within,
             archive=self._archive,
             require_open=require_open,

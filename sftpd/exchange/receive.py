@@ -17,6 +17,7 @@ from sftpd.errors import ContainmentError, NotOpenError, RefusedError
 from sftpd.exchange import records
 from sftpd.exchange.archive import NO_ARCHIVE, Archive
 from sftpd.exchange.arrival import Arrival, Seen, Stray, discard, take_over
+from sftpd.exchange.backlog import Backlog
 from sftpd.exchange.keeping import Keeping
 from sftpd.exchange.places import Places, file_at
 from sftpd.exchange.quarantine import NEWER, STRAY, SUPERSEDED, Quarantine, is_superseded, verdict_on
@@ -62,6 +63,7 @@ class Receiver:
         screening: Screening,
         keeping: Keeping,
         workers: Executor,
+        observing: Backlog,
         acknowledge_within: float,
         archive: Archive = NO_ARCHIVE,
         require_open: Callable[[], None] = lambda: None,
@@ -76,6 +78,7 @@ class Receiver:
         self._ledger = ledger
         self._screening = screening
         self._workers = workers
+        self._observing = observing
         self._acknowledge_within = acknowledge_within
 
     def complete(self, arrival: Arrival) -> Answer:
@@ -339,7 +342,7 @@ class Receiver:
         if self._screening.has_observers(transfer):
             with suppress(RuntimeError):  # raised once sftpd is stopping; the file is published all the same
                 file = Path(file_at(self._places[folder], transfer.path))
-                self._workers.submit(self._screening.tell, transfer, file)
+                self._observing.submit(partial(self._screening.tell, transfer, file))
 
     def _rename(self, transfers: Sequence[Transfer], folder: str) -> dict[TransferId, Exception]:
         """Move files where they are published; returns what keeps some from that.
