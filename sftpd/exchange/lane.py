@@ -6,7 +6,7 @@ A lane knows no threads and does no I/O; the queue calls it under its lock and d
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sftpd.exchange.due import HERE, LIMIT, TOGETHER, Due, DueList
 from sftpd.exchange.records import Parts
@@ -17,8 +17,6 @@ from sftpd.timewindows import opens_at
 OFFERS = 4096
 """Settled files of one route that wait to be entered in the ledger; the watcher asks again about others."""
 _NEVER = float("inf")
-_PUTTING_AWAY = timedelta(minutes=2)
-"""More than a file that was delivered has for being put away before that is tried again."""
 _LOOK_AGAIN = 60.0
 """Seconds until a closed window is looked at again: the civil clock may have been set."""
 
@@ -53,8 +51,6 @@ class Lane:
     def __init__(self, sender: Sender, is_halted: Callable[[], bool]) -> None:
         self.sender = sender
         self.turns = sender.route.turns
-        self.patience = sender.route.backoff.cap + _PUTTING_AWAY
-        """How far off a turn may be."""
         # Where order counts one file follows the other.
         self._most_groups, self._together = (
             (1, 1) if self.turns.strict else (self.turns.concurrency, TOGETHER)

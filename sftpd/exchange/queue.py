@@ -6,7 +6,7 @@ much that is, and a restart loses nothing.
 
 import threading
 from collections.abc import Callable
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -27,6 +27,8 @@ _GATE_PAUSE = 5.0
 """Seconds until a closed gate is tried again."""
 _FAULT_PAUSE = 30.0
 """Seconds until a transfer is tried again that failed for a reason of our own, such as a full disk."""
+_PUTTING_AWAY = timedelta(minutes=2)
+"""More than a file that was delivered has for being put away before that is tried again."""
 _NEVER = float("inf")
 
 _log = structlog.get_logger()
@@ -170,7 +172,7 @@ class OutboundQueue:
         now, at = self._clock.now(), self._clock.monotonic()
         try:
             found, later = self._read(lane, now, limit)
-            if later is not None and later - now > lane.patience:
+            if later is not None and later - now > _farthest(lane):
                 self._recall(lane)
                 found, later = self._read(lane, now, limit)
         except Exception:
@@ -192,8 +194,9 @@ class OutboundQueue:
     def _recall(self, lane: Lane) -> None:
         """Let nothing wait for a time that was far off when the clock was set back."""
         route, strict = lane.sender.route, lane.turns.strict
+        patience = _farthest(lane)
         count = self._ledger.write(
-            lambda unit: turn_records.recall(unit, route.link, route.name, lane.patience, strict=strict)
+            lambda unit: turn_records.recall(unit, route.link, route.name, patience, strict=strict)
         )
         _log.warning("clock_set_back", link=route.link, route=route.name, transfers=count)
 
@@ -282,3 +285,8 @@ class OutboundQueue:
 
     def _in(self, seconds: float) -> float:
         return self._clock.monotonic() + seconds
+
+
+def _farthest(lane: Lane) -> timedelta:
+    """How far off a turn of a lane may be."""
+    return lane.sender.route.backoff.cap + _PUTTING_AWAY
