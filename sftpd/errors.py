@@ -74,6 +74,10 @@ class RefusedError(SftpdError):
         """The stable, machine-readable reason, such as `LINK_NOT_ACTIVE`."""
 
 
+class NotOpenError(RefusedError):
+    """A link may not be used now."""
+
+
 class LimitError(RefusedError):
     """An account has reached a limit of what it may use."""
 

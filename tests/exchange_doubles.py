@@ -96,6 +96,7 @@ class LocalRemote:
         """The names of the files that were placed, one after another."""
         self.lost_answers: Counter[str] = Counter()
         self.during_upload = lambda: None
+        self.hang_up = lambda: None
         self.before_download = lambda name: None
 
     @contextlib.contextmanager

@@ -22,10 +22,11 @@ from waiting import until
 from sftpd.audit.event import seal
 from sftpd.clock import SystemClock
 from sftpd.erasure.erasures import Digests
-from sftpd.errors import RefusedError
+from sftpd.errors import NotOpenError
 from sftpd.exchange import records
 from sftpd.exchange.archive import Archive
 from sftpd.exchange.away import Tools
+from sftpd.exchange.backlog import Backlog
 from sftpd.exchange.bell import Bell
 from sftpd.exchange.changes import Changes
 from sftpd.exchange.collect import Collector
@@ -111,16 +112,20 @@ class Scene:
         keys = folder / "keys" / "demo.keys"
         self.vault = Vault(self.folders.vault, keys, WrappingKey(bytes(32)), "demo") if vault else None
         archive = Archive(self.vault)
-        self.receiver = Receiver(
+        receives = partial(
+            Receiver,
             "demo",
             self.places,
             ledger=self.ledger,
             screening=screening,
             keeping=self.keeping,
             workers=self.workers,
+            observing=Backlog(self.workers, most=4),
             acknowledge_within=acknowledge_within,
             archive=archive,
         )
+        self.receiver = receives(require_open=self.require_open)
+        self.last_receiver = receives()
         self.changes = Changes("demo", self.places, self.ledger, self.keeping)
         self.bell = Bell()
         self.halts = Halts(self.ledger, self.bell)
@@ -223,14 +228,15 @@ class Scene:
     def require_open(self) -> None:
         """What the link says to whoever wants to use it."""
         if not self.is_open:
-            raise RefusedError("not now", reason="LINK_NOT_ACTIVE")
+            raise NotOpenError("not now", reason="LINK_NOT_ACTIVE")
 
     def collects(self, then: str, *, clock=None, require_open=lambda link: None, **pull) -> Collector:
         """A collector of the inbound route."""
+        route = _inbound(then, pull)
         return Collector(
-            _inbound(then, pull),
+            route,
             self.places,
-            receiver=self.receiver,
+            receiver=self.last_receiver if route.read_once else self.receiver,
             remotes=self.remotes,
             fetched=Fetched(self.ledger, DIGESTS.fetched),
             clock=clock or self.clock,

@@ -19,7 +19,7 @@ from sftpd.app.keys import host_keys, host_keys_to_come
 from sftpd.app.links import most_handles
 from sftpd.app.operations import operations
 from sftpd.app.reloads import Reloads, require_same
-from sftpd.app.traffic import Traffic
+from sftpd.app.traffic import Traffic, Workers
 from sftpd.app.verbs.transfers import release
 from sftpd.app.work import Work
 from sftpd.config.load import load
@@ -27,6 +27,7 @@ from sftpd.config.values import Address
 from sftpd.erasure.indexing import Indexer
 from sftpd.erasure.readers import Readers
 from sftpd.errors import RefusedError, SftpdError
+from sftpd.exchange.backlog import Backlog
 from sftpd.exchange.partner import InForce, Partner
 from sftpd.exchange.places import Places
 from sftpd.ledger.outbox import Event
@@ -57,6 +58,7 @@ _DESCRIPTORS_A_HANDLE = 4
 """What an open directory takes: two layers, each with its listing."""
 _OTHER_DESCRIPTORS = 128
 _WORKERS = 8
+_OBSERVERS = 4
 _LOOK = 10.0
 """Seconds between two looks at the clocks."""
 _TIDY = 10.0
@@ -119,8 +121,11 @@ class Daemon:
         gap = sandbox.kernel_support().unprotected
         if gap is not None:
             _log.warning("sandbox_incomplete", unprotected=gap)
-        self._workers = ThreadPoolExecutor(_WORKERS, thread_name_prefix="sftpd-screening")
-        self._undo.callback(self._workers.shutdown)
+        screening = ThreadPoolExecutor(_WORKERS, thread_name_prefix="sftpd-screening")
+        observing = ThreadPoolExecutor(_OBSERVERS, thread_name_prefix="sftpd-observing")
+        self._workers = Workers(screening, Backlog(observing))
+        self._undo.callback(observing.shutdown)
+        self._undo.callback(screening.shutdown)
         self._switchboard = Switchboard(workers=_WORKERS, failure_text=_told)
         self._listener = Listener(sockets, self._host())
         instance.ledger.on_event(self._end_sessions_of_stopped)

@@ -29,7 +29,7 @@ from sftpd.erasure.erasures import Digests, Erasures
 from sftpd.erasure.readers import READER, Readers
 from sftpd.erasure.search import RECEIVED
 from sftpd.errors import RefusedError, SftpdError
-from sftpd.exchange import receipts, return_collect, returning
+from sftpd.exchange import receipts, return_collect, returning, turn_records
 from sftpd.exchange.bell import Bell
 from sftpd.exchange.guard import Guards
 from sftpd.exchange.halts import Halts
@@ -201,7 +201,16 @@ class Instance:
 
     def build_links(self, config: Config) -> list[Link]:
         """The links that `config` describes."""
-        return [build_link(config, file, self.audit_folder / file.name) for file in config.links]
+        with self.ledger.read() as conn:
+            return [
+                build_link(
+                    config,
+                    file,
+                    self.audit_folder / file.name,
+                    functools.partial(turn_records.waits, conn, file.name),
+                )
+                for file in config.links
+            ]
 
     def holds_need_second_person(self, link: str) -> bool:
         """Whether who placed a hold on a link may not release it; of a link that is not configured, no."""

@@ -1,5 +1,6 @@
 """From a link's configuration to the plain values that the rest of sftpd works with."""
 
+from collections.abc import Callable
 from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
@@ -40,8 +41,13 @@ from sftpd.link.return_receipts import ReturnReceipts
 from sftpd.names import AccountName, LinkName, RemoteName, RouteName
 
 
-def build_link(config: Config, file: LinkFile, audit: Path) -> Link:
-    """The link that `file` describes; `audit` is the folder of its audit log."""
+def build_link(
+    config: Config, file: LinkFile, audit: Path, waits: Callable[[str], bool] = lambda _: False
+) -> Link:
+    """The link that `file` describes; `audit` is the folder of its audit log.
+
+    `waits`: whether files are on their way by a route: what goes back goes on, whatever the rules say.
+    """
     name = LinkName(file.name)
     folders = Folders(config.instance.about.links / name)
     terms = file.about.terms
@@ -80,7 +86,13 @@ def build_link(config: Config, file: LinkFile, audit: Path) -> Link:
         expectations=tuple(_expectation(one, file, config) for one in file.expectations),
         storage=file.about.storage,
         receipts=file.about.receipts,
-        returns=tuple(route.returning(folders.root) for route in outbound if route.name in going_back),
+        returns=tuple(
+            way
+            for route in outbound
+            if route.remote is not None
+            for way in [route.returning(folders.root)]
+            if route.name in going_back or waits(way.name)
+        ),
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
+from typing import NamedTuple
 
 from sftpd.app.instance import Instance
 from sftpd.app.keys import remote_logins
@@ -15,6 +16,7 @@ from sftpd.exchange import answers, desk, orders
 from sftpd.exchange.answers import Answered
 from sftpd.exchange.archive import NO_ARCHIVE, Archive, recorded
 from sftpd.exchange.away import Tools
+from sftpd.exchange.backlog import Backlog
 from sftpd.exchange.changes import Changes, Published
 from sftpd.exchange.collect import Collector, Pulled
 from sftpd.exchange.deliver import Bring, Offer, Way
@@ -49,6 +51,14 @@ from sftpd.watch.tree import Order
 from sftpd.watch.watcher import Pace, WatchedFolder, Watcher
 
 
+class Workers(NamedTuple):
+    """Threads for what takes long."""
+
+    screening: Executor
+    observing: Backlog
+    """Others, so that observers keep no gate waiting."""
+
+
 @dataclass(frozen=True, slots=True)
 class Shared:
     """What the traffic of all links shares."""
@@ -56,7 +66,7 @@ class Shared:
     instance: Instance
     screening: Screening
     queue: OutboundQueue
-    workers: Executor
+    workers: Workers
     pacing: Pacing
 
 
@@ -76,16 +86,7 @@ class Traffic:
         if self._vault is not None:
             self._vault.require_key()
         self._archive = Archive(self._vault if instance.archives(link.name) else None)
-        self._receiver = Receiver(
-            link.name,
-            places,
-            ledger=instance.ledger,
-            screening=shared.screening,
-            keeping=self._keeping,
-            workers=shared.workers,
-            acknowledge_within=instance.config.instance.screening.acknowledge_within,
-            archive=self._archive,
-        )
+        self._receiver = self._receives(partial(instance.register.require_open, link.name))
         self._changes = Changes(link.name, places, instance.ledger, self._keeping)
         self.in_force = InForce(link, self._receiver, self._changes, self._keeping)
         """What its sessions go by."""
@@ -103,6 +104,21 @@ class Traffic:
         self._receipt_collectors = [
             self._receipt_collector(remote) for remote in link.remotes if remote.receipts is not None
         ]
+
+    def _receives(self, require_open: Callable[[], None]) -> Receiver:
+        shared = self._shared
+        return Receiver(
+            self.link.name,
+            self._places,
+            ledger=shared.instance.ledger,
+            screening=shared.screening,
+            keeping=self._keeping,
+            workers=shared.workers.screening,
+            observing=shared.workers.observing,
+            acknowledge_within=shared.instance.config.instance.screening.acknowledge_within,
+            archive=self._archive,
+            require_open=require_open,
+        )
 
     def recover(self) -> int:
         """Finish what a crash left half done; returns how many transfers that were. For the start alone."""
@@ -153,6 +169,10 @@ class Traffic:
     def hang_up(self) -> None:
         """End every connection to a remote; whatever goes on over one fails."""
         self._couriers.close()
+
+    def break_off(self) -> None:
+        """End the connections of what the link's state does not allow any more; it is begun anew later."""
+        self._remotes.hang_up()
 
     def close(self) -> None:
         """Let connections and watched folders go; no sender may be at work."""
@@ -269,10 +289,12 @@ class Traffic:
         )
 
     def _collector(self, route: Inbound) -> Collector:
+        # What a remote gives only once would be lost if it was not taken in.
+        receiver = self._receives(lambda: None) if route.read_once else self._receiver
         return Collector(
             route,
             self._places,
-            receiver=self._receiver,
+            receiver=receiver,
             remotes=self._remotes,
             fetched=Fetched(self._shared.instance.ledger, self._shared.instance.erasures.digests.fetched),
             clock=self._shared.instance.clock,

@@ -3,7 +3,6 @@
 import platform
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Executor
 from contextlib import ExitStack
 from datetime import timedelta
 from types import MappingProxyType
@@ -14,7 +13,7 @@ from sftpd.app import notices
 from sftpd.app.hooks import hooks_folder
 from sftpd.app.instance import Instance
 from sftpd.app.requests import SOON, Requests
-from sftpd.app.traffic import Shared, Traffic, collection
+from sftpd.app.traffic import Shared, Traffic, Workers, collection
 from sftpd.audit.published import PublishedLog
 from sftpd.errors import NotFoundError
 from sftpd.exchange import return_records
@@ -54,7 +53,7 @@ class Work:
         self,
         instance: Instance,
         places_of: Callable[[str], Places],
-        workers: Executor,
+        workers: Workers,
         codes: Codes,
         before: Mapping[str, Traffic] = MappingProxyType({}),
     ) -> None:
@@ -114,6 +113,8 @@ class Work:
 
     def see(self, event: Event) -> None:
         """Have what an event may concern looked at; on the thread that commits."""
+        if event.type == "link.moved" and event.link in self.traffic:
+            self.traffic[event.link].break_off()
         if event.type == "hold.released":
             self._schedule.soon(_LET_GO)
         if event.type in notices.NEWS:

@@ -12,10 +12,13 @@ from typing import Any, Literal, NamedTuple
 import structlog
 
 from sftpd.errors import RefusedError
+from sftpd.exchange import records
 from sftpd.exchange.records import Parts
 from sftpd.files import durable
 from sftpd.files.beneath import Root
 from sftpd.files.fingerprint import Snapshot, fingerprint, identity, snapshot
+from sftpd.ledger import tables
+from sftpd.ledger.ledger import Ledger
 from sftpd.names import TransferId
 
 _log = structlog.get_logger()
@@ -70,6 +73,21 @@ def take_over(arrivals: Sequence[Arrival], screening: Root) -> list[Seen | Stray
     moved = [_move(arrival, screening) for arrival in arrivals]
     fault = _sync([a for a, error in zip(arrivals, moved, strict=True) if error is None], screening)
     return [error or _look(arrival, screening, fault) for arrival, error in zip(arrivals, moved, strict=True)]
+
+
+def discard(arrival: Arrival, screening: Root, ledger: Ledger) -> None:
+    """Leave nothing in the screening folder of a file that could not be taken in.
+
+    A transaction that failed may have recorded it all the same: then it stays, and the next start goes on.
+    """
+    try:
+        with ledger.read() as conn:
+            known = records.find(conn, tables.transfer.c.id == arrival.transfer)
+        if not known:
+            with suppress(FileNotFoundError):
+                screening.unlink(arrival.place)
+    except Exception as error:
+        _log.error("not_discarded", transfer=arrival.transfer, error=str(error))
 
 
 def _move(arrival: Arrival, screening: Root) -> Exception | None:

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import structlog
 
-from sftpd.exchange import records
+from sftpd.exchange import records, turn_records
 from sftpd.exchange.away import Away, Tools
 from sftpd.exchange.deliver import Delivery
 from sftpd.exchange.due import FIRST, HERE, TOGETHER_SIZE, USUAL, Due
 from sftpd.exchange.places import file_at, is_at
-from sftpd.exchange.records import Parts, Transfer
+from sftpd.exchange.records import Parts, Transfer, Values
 from sftpd.exchange.transfer import Outcome
 from sftpd.files.beneath import Root
 from sftpd.files.fingerprint import fingerprint, identity
@@ -95,6 +95,14 @@ class Claims:
         """Before which others of its route a file goes."""
         name = os.fsdecode(parts[-1])
         return FIRST if any(fnmatchcase(name, glob) for glob in self._route.turns.first) else USUAL
+
+    def turn(self, unit: Unit, parts: Parts) -> Values:
+        """What the ledger has of the turn of a file that is to be sent from now on."""
+        return {"rank": self.rank(parts), "not_before": self._new_turn(unit)}
+
+    def _new_turn(self, unit: Unit) -> datetime:
+        route = self._route
+        return turn_records.new_turn(unit, route.link, route.name, strict=route.turns.strict)
 
     def _describe(self, parts: Parts, known: set[tuple[bytes, str]], room: int | None) -> Transfer | None:
         """What a file would be as a transfer; None: there is nothing to send.
@@ -183,9 +191,8 @@ class Claims:
                 continue
             (accepted if verdict.accepted else blocked).append((transfer, verdict))
         # They have their turns in the order of their offers.
-        turns = {
-            transfer.id: unit.now + timedelta(microseconds=n) for n, (transfer, _) in enumerate(accepted)
-        }
+        begin = self._new_turn(unit)
+        turns = {transfer.id: begin + timedelta(microseconds=n) for n, (transfer, _) in enumerate(accepted)}
         rows = [(transfer, {"not_before": turns[transfer.id]}) for transfer, _ in accepted]
         records.insert_all(unit, rows, Outcome.ACCEPTED)
         for transfer, verdict in blocked:

@@ -14,11 +14,12 @@ from sftpd.exchange.crew import Crew, Work
 from sftpd.exchange.due import TOGETHER
 from sftpd.exchange.fetch import Fetcher
 from sftpd.exchange.fetched import Fetched
+from sftpd.exchange.guard import GuardedRemotes
 from sftpd.exchange.offered import Selection, Settling
 from sftpd.exchange.places import Places
 from sftpd.exchange.read_once import Attempts
 from sftpd.exchange.receive import Receiver
-from sftpd.exchange.remote import Listing, Look, Publication, Remote, RemoteFile, Remotes, Share, in_directory
+from sftpd.exchange.remote import Listing, Look, Publication, Remote, RemoteFile, Share, in_directory
 from sftpd.link.model import Inbound
 
 _log = structlog.get_logger()
@@ -53,13 +54,13 @@ class Collector:
         places: Places,
         *,
         receiver: Receiver,
-        remotes: Remotes,
+        remotes: GuardedRemotes,
         fetched: Fetched,
         clock: Clock,
         require_open: Callable[[str], None],
         share: Share | None = None,
     ) -> None:
-        """`require_open` raises RefusedError while the link of that name may not be used."""
+        """`require_open` raises NotOpenError while the link of that name may not be used."""
         self.route = route
         self._remotes = remotes
         self._fetched = fetched
@@ -80,7 +81,8 @@ class Collector:
         """Fetch what is new and stands still, then do with what is here as the route says.
 
         Raises RemoteError when the remote cannot be reached or failed meanwhile; what could be done is done.
-        Raises RefusedError when the link may not be used, or not any more; then it stays at what is done.
+        Raises NotOpenError when the link may not be used, or not any more; then it stays at what is done, and
+        what is being fetched is cut off, unless the remote gives it only once.
         """
         self._require_open()
         with self._remotes.borrow(self.route.remote) as remote:
@@ -94,7 +96,8 @@ class Collector:
         ready = self._settling.look(fresh, self._clock.monotonic())
         batch = ready[: self.route.batch]
         # Of files that are given only once a lost connection costs one.
-        fetching = self._crew(self._fetcher.fetch, together=1 if self.route.read_once else TOGETHER)
+        once = self.route.read_once
+        fetching = self._crew(self._fetcher.fetch, together=1 if once else TOGETHER, breaks_off=not once)
         fetching.run(batch)
         fault = fetching.fault
         if self.route.then != "leave" and (here or fetching.done):
@@ -119,7 +122,7 @@ class Collector:
         wait = self._settling.next_look(self._clock.monotonic())
         return None if wait is None else timedelta(seconds=wait)
 
-    def _crew(self, work: Work, together: int = TOGETHER) -> Crew:
+    def _crew(self, work: Work, *, together: int = TOGETHER, breaks_off: bool = True) -> Crew:
         return Crew(
             self._remotes,
             self.route.remote,
@@ -127,6 +130,7 @@ class Collector:
             work,
             require_open=self._require_open,
             together=together,
+            breaks_off=breaks_off,
         )
 
     def _look(self) -> Look:

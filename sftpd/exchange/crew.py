@@ -10,7 +10,8 @@ import structlog
 
 from sftpd.errors import RemoteError, RemoteRefusedError
 from sftpd.exchange.due import TOGETHER, TOGETHER_SIZE
-from sftpd.exchange.remote import Remote, RemoteFile, Remotes
+from sftpd.exchange.guard import GuardedRemotes
+from sftpd.exchange.remote import Remote, RemoteFile
 from sftpd.names import RemoteName
 
 _PATIENCE = 3
@@ -28,17 +29,19 @@ class Crew:
 
     def __init__(
         self,
-        remotes: Remotes,
+        remotes: GuardedRemotes,
         name: RemoteName,
         size: int,
         work: Work,
         *,
         require_open: Callable[[], None],
         together: int = TOGETHER,
+        breaks_off: bool = True,
     ) -> None:
         """`size` is how many work at once, each with up to `together` small files.
 
-        `require_open` raises RefusedError once nothing more is to be done.
+        `require_open` raises NotOpenError once nothing more is to be done; what is under way is then cut off
+        if it `breaks_off`.
         """
         self._remotes = remotes
         self._name = name
@@ -46,6 +49,7 @@ class Crew:
         self._work = work
         self._require_open = require_open
         self._together = together
+        self._require_all_along = require_open if breaks_off else None
         self._lock = threading.Lock()
         self._stopped = False
         self._ahead: deque[tuple[RemoteFile, ...]] = deque()
@@ -55,7 +59,10 @@ class Crew:
         """What went wrong last that is not the fault of a single file."""
 
     def run(self, files: Sequence[RemoteFile]) -> None:
-        """Work until no file is left, or no connection. Raises what is no RemoteError."""
+        """Work until no file is left, or no connection, or the remote is halted.
+
+        Raises what is no RemoteError.
+        """
         share = ceil(len(files) / self._size)  # few files are spread over all that work
         self._ahead.extend(_grouped(files, min(self._together, share)))
         count = min(self._size, len(self._ahead))
@@ -71,6 +78,7 @@ class Crew:
             if not self._ahead or self._stopped:
                 return ()
             self._require_open()
+            self._remotes.guard(self._name).require_free()
             return self._ahead.popleft()
 
     def _take(self) -> None:
@@ -79,7 +87,7 @@ class Crew:
         try:
             files = self._next()
             while files and faults < _PATIENCE:
-                with self._remotes.borrow(self._name) as remote:
+                with self._remotes.borrow(self._name, self._require_all_along) as remote:
                     while files and self._does(remote, files):
                         files, faults = self._next(), 0
                     if files:
@@ -95,6 +103,7 @@ class Crew:
         try:
             answers = self._work(remote, files)
         except RemoteError as fault:
+            self._require_open()  # else it may be we who hung up
             if len(files) > 1:  # it does not tell for which it failed: each has its own turn
                 with self._lock:
                     self._ahead.extendleft((file,) for file in reversed(files))

@@ -212,7 +212,7 @@ class Bring:
     def __init__(
         self, remotes: GuardedRemotes, remote: RemoteName, way: Way, *, require_open: Callable[[], None]
     ) -> None:
-        """`require_open` raises RefusedError while the link may not be used."""
+        """`require_open` raises NotOpenError while the link may not be used."""
         self.guard: RemoteGuard | None = remotes.guard(remote)
         self._remotes = remotes
         self._remote = remote
@@ -260,7 +260,7 @@ class Bring:
                 files.append(Upload(fd, self._begun(transfer), transfer.size, transfer.sha256, unless))
             there = [transfer for transfer in transfers if transfer.id not in answers]
             if files:
-                told = self._answers(lambda remote: remote.upload(files, self._way.share))
+                told = self._answers(lambda remote: remote.upload(files, self._way.share), breaks_off=True)
                 for transfer, answer in zip(there, told, strict=True):
                     answers[transfer.id] = _taken() if answer == "taken" else answer
         return [answers[transfer.id] for transfer in transfers]
@@ -280,11 +280,15 @@ class Bring:
 
         return self._answers(publish)
 
-    def _answers(self, ask: Callable[[Remote], list[T]]) -> list[T]:
-        """What the remote answers for each of some files. Where it fails for all, its guard hears of that."""
+    def _answers(self, ask: Callable[[Remote], list[T]], *, breaks_off: bool = False) -> list[T]:
+        """What the remote answers for each of some files. Where it fails for all, its guard hears of that.
+
+        `breaks_off`: it is cut off once the link may not be used any more. Raises NotOpenError then.
+        """
+        self._require_open()
         answers: list[T] = []
         try:
-            with self._remotes.borrow(self._remote) as remote:
+            with self._remotes.borrow(self._remote, self._require_open if breaks_off else None) as remote:
                 answers = ask(remote)
                 faults = [answer for answer in answers if isinstance(answer, RemoteError)]
                 for fault in faults:  # the folder alone: an error outlives the erasure of a file's name

@@ -100,7 +100,6 @@ class Fetcher:
         if answer.reason == REJECTED:
             _log.warning("collected_file_rejected", route=self._route.name, transfer=arrival.transfer)
             return None
-        self._screening.unlink(arrival.parts)  # nothing is recorded of a file that is not as it should be
         return self._left(str(answer))
 
     def _download(self, remote: Remote, wanted: Sequence[_Wanted]) -> list[Downloaded | RemoteError]:

@@ -63,6 +63,16 @@ class RemoteGuard:
             retry_at = self._clock.now() + timedelta(seconds=circuit.retry_at - self._clock.monotonic())
         return Standing(circuit.phase, reason, None, circuit.failures, retry_at)
 
+    def require_free(self) -> None:
+        """Pass unless the remote is halted. Raises RemoteAwayError."""
+        halt = self._halts.of(self.subject)
+        if halt is not None:
+            raise RemoteAwayError(
+                f"it is {halt.cause}: {halt.reason}",
+                where=str(self.subject),
+                remedy=f"see `sftpd remote resume {self.subject.name}`",
+            )
+
     @contextmanager
     def lent(self, remotes: Remotes, name: RemoteName, backoff: Backoff) -> Iterator[Remote]:
         """A connection from `remotes`, if one may be asked for now.
@@ -85,6 +95,8 @@ class RemoteGuard:
             except RemoteRefusedError:
                 self._learn(Circuit.served)
                 raise
+            except RemoteAwayError:
+                raise
             except RemoteError as error:
                 reason = str(error)
                 now = self._clock.monotonic()
@@ -93,13 +105,7 @@ class RemoteGuard:
             self._learn(Circuit.served)
 
     def _begin(self) -> None:
-        halt = self._halts.of(self.subject)
-        if halt is not None:
-            raise RemoteAwayError(
-                f"it is {halt.cause}: {halt.reason}",
-                where=str(self.subject),
-                remedy=f"see `sftpd remote resume {self.subject.name}`",
-            )
+        self.require_free()
         with self._lock:
             if self._circuit.ready_at() > self._clock.monotonic():
                 raise RemoteAwayError(
@@ -181,13 +187,42 @@ class GuardedRemotes:
         self._remotes = remotes
         self._guards = guards
         self._backoff = backoff
+        self._lock = threading.Lock()
+        self._stoppable: list[tuple[Remote, Callable[[], None]]] = []
 
     def guard(self, name: RemoteName) -> RemoteGuard:
         """The guard of a remote."""
         return self._guards.of(self._link, name)
 
     @contextmanager
-    def borrow(self, name: RemoteName) -> Iterator[Remote]:
-        """A connection to use for a while. Raises RemoteAwayError where there is none."""
+    def borrow(self, name: RemoteName, require_open: Callable[[], None] | None = None) -> Iterator[Remote]:
+        """A connection to use for a while. Raises RemoteAwayError where there is none.
+
+        `require_open` raises NotOpenError once it may not be used any more: that is then raised whatever
+        becomes of the connection, which `hang_up` ends.
+        """
         with self.guard(name).lent(self._remotes, name, self._backoff(name)) as remote:
-            yield remote
+            if require_open is None:
+                yield remote
+                return
+            use = remote, require_open
+            with self._lock:
+                self._stoppable.append(use)
+            try:
+                require_open()
+                yield remote
+            except RemoteError:
+                require_open()
+                raise
+            finally:
+                with self._lock:
+                    self._stoppable.remove(use)
+
+    def hang_up(self) -> None:
+        """End the connections that may not be used any more."""
+        with self._lock:
+            for remote, require_open in self._stoppable:
+                try:
+                    require_open()
+                except RefusedError:
+                    remote.hang_up()

@@ -6,6 +6,7 @@ much that is, and a restart loses nothing.
 
 import threading
 from collections.abc import Callable
+from datetime import datetime, timedelta
 
 import structlog
 
@@ -26,6 +27,8 @@ _GATE_PAUSE = 5.0
 """Seconds until a closed gate is tried again."""
 _FAULT_PAUSE = 30.0
 """Seconds until a transfer is tried again that failed for a reason of our own, such as a full disk."""
+_PUTTING_AWAY = timedelta(minutes=2)
+"""More than a file that was delivered has for being put away before that is tried again."""
 _NEVER = float("inf")
 
 _log = structlog.get_logger()
@@ -166,17 +169,36 @@ class OutboundQueue:
             self._condition.notify_all()
 
     def _refill(self, lane: Lane, limit: int) -> None:
-        route, now, at = lane.sender.route, self._clock.now(), self._clock.monotonic()
+        now, at = self._clock.now(), self._clock.monotonic()
         try:
-            with self._ledger.read() as conn:
-                found = turn_records.due(conn, route.link, route.name, now, limit)
-                later = turn_records.next_turn(conn, route.link, route.name, now)
+            found, later = self._read(lane, now, limit)
+            if later is not None and later - now > _farthest(lane):
+                self._recall(lane)
+                found, later = self._read(lane, now, limit)
         except Exception:
+            route = lane.sender.route
             _log.exception("queue_not_read", link=route.link, route=route.name)
             self._tell(lambda: lane.refill_failed(at + _FAULT_PAUSE))
             return
         turn = None if later is None else at + (later - now).total_seconds()
         self._tell(lambda: lane.refilled(found, whole=len(found) < limit, next_turn=turn, now=at))
+
+    def _read(self, lane: Lane, now: datetime, limit: int) -> tuple[list[Due], datetime | None]:
+        """What of a lane is due, and when another turn of it comes."""
+        route, strict = lane.sender.route, lane.turns.strict
+        with self._ledger.read() as conn:
+            found = turn_records.due(conn, route.link, route.name, now, limit, strict=strict)
+            later = turn_records.next_turn(conn, route.link, route.name, now, strict=strict)
+        return found, later
+
+    def _recall(self, lane: Lane) -> None:
+        """Let nothing wait for a time that was far off when the clock was set back."""
+        route, strict = lane.sender.route, lane.turns.strict
+        patience = _farthest(lane)
+        count = self._ledger.write(
+            lambda unit: turn_records.recall(unit, route.link, route.name, patience, strict=strict)
+        )
+        _log.warning("clock_set_back", link=route.link, route=route.name, transfers=count)
 
     def _claim(self, lane: Lane, offers: tuple[Parts, ...]) -> None:
         route = lane.sender.route
@@ -263,3 +285,8 @@ class OutboundQueue:
 
     def _in(self, seconds: float) -> float:
         return self._clock.monotonic() + seconds
+
+
+def _farthest(lane: Lane) -> timedelta:
+    """How far off a turn of a lane may be."""
+    return lane.sender.route.backoff.cap + _PUTTING_AWAY

@@ -13,10 +13,11 @@ from typing import Any, Literal
 
 import structlog
 
-from sftpd.errors import ContainmentError, RefusedError
+from sftpd.errors import ContainmentError, NotOpenError, RefusedError
 from sftpd.exchange import records
 from sftpd.exchange.archive import NO_ARCHIVE, Archive
-from sftpd.exchange.arrival import Arrival, Seen, Stray, take_over
+from sftpd.exchange.arrival import Arrival, Seen, Stray, discard, take_over
+from sftpd.exchange.backlog import Backlog
 from sftpd.exchange.keeping import Keeping
 from sftpd.exchange.places import Places, file_at
 from sftpd.exchange.quarantine import NEWER, STRAY, SUPERSEDED, Quarantine, is_superseded, verdict_on
@@ -62,10 +63,14 @@ class Receiver:
         screening: Screening,
         keeping: Keeping,
         workers: Executor,
+        observing: Backlog,
         acknowledge_within: float,
         archive: Archive = NO_ARCHIVE,
+        require_open: Callable[[], None] = lambda: None,
     ) -> None:
+        """`require_open` raises NotOpenError while the link takes nothing in."""
         self._archive = archive
+        self._require_open = require_open
         self._link = link
         self._keeping = keeping
         self._places = places
@@ -73,6 +78,7 @@ class Receiver:
         self._ledger = ledger
         self._screening = screening
         self._workers = workers
+        self._observing = observing
         self._acknowledge_within = acknowledge_within
 
     def complete(self, arrival: Arrival) -> Answer:
@@ -93,6 +99,10 @@ class Receiver:
 
     def complete_quickly(self, arrivals: Sequence[Arrival]) -> list[Answer | Exception | Rest]:
         """The same without waiting for gates that take long: the answer is then a function that waits."""
+        answers = self._completed(arrivals)
+        return [self._let_go(arrival, answers[arrival.transfer]) for arrival in arrivals]
+
+    def _completed(self, arrivals: Sequence[Arrival]) -> Mapping[TransferId, Answer | Exception | Rest]:
         answers: dict[TransferId, Answer | Exception | Rest] = {}
         accepted: list[tuple[str, Transfer]] = []
         deadline = Deadline(min(_SOON, self._acknowledge_within))
@@ -111,7 +121,15 @@ class Receiver:
                 answers[arrival.transfer] = partial(self._complete, transfer, arrival, verdict)
         for folder, transfers in _apart(accepted):
             answers |= self._settle(transfers, folder)
-        return [answers[arrival.transfer] for arrival in arrivals]
+        return answers
+
+    def _let_go(self, arrival: Arrival, answer: Answer | Exception | Rest) -> Answer | Exception | Rest:
+        """Leave nothing in the screening folder of a file that is not taken in: its sender is told so."""
+        if callable(answer):
+            return lambda: resolved(self._let_go(arrival, _outcome(answer)))
+        if isinstance(answer, Exception):
+            discard(arrival, self._places["screening"], self._ledger)
+        return answer
 
     def settle(self, transfer: Transfer, folder: str, verdict: Verdict, *, entered: bool) -> Answer:
         """Carry a verdict out on a file that waits in the screening folder.
@@ -129,10 +147,15 @@ class Receiver:
         if verdict is not None:
             return self.settle(transfer, arrival.folder, verdict, entered=False)
         screened: Future[Verdict] = self._workers.submit(self._screen, transfer, arrival.policy)
+
+        def enter(unit: Unit) -> None:
+            self._require_open()
+            records.insert(unit, transfer, folder=arrival.folder)
+
         try:
             verdict = screened.result(self._acknowledge_within)
         except NotYet:
-            self._ledger.write(lambda unit: records.insert(unit, transfer, folder=arrival.folder))
+            self._ledger.write(enter)
             screened.add_done_callback(partial(self._settle_late, transfer, arrival.folder))
             return "screening"
         return self.settle(transfer, arrival.folder, verdict, entered=False)
@@ -171,7 +194,7 @@ class Receiver:
         self, transfer: Transfer, error: Exception, said: Mapping[str, str], *, entered: bool
     ) -> Answer | Exception:
         """What becomes of a file whose transaction failed; one that may not replace another is held back."""
-        if not isinstance(error, RefusedError):
+        if not isinstance(error, RefusedError) or isinstance(error, NotOpenError):
             return error
         # A hold was placed since the upload began, or a pull never asked; or a newer file came in meanwhile.
         verdict = Verdict(Ruling.REJECT, f"{error.what}; nothing may replace it")
@@ -279,6 +302,8 @@ class Receiver:
             return Event("transfer.received", self._link, public, each.private)
 
         def work(unit: Unit) -> datetime:
+            if not entered:
+                self._require_open()
             for each in transfers:
                 self._keeping.require_free(folder, each.path, unit.conn)
             outcomes = (Outcome.ACCEPTED, Outcome.VERIFIED)
@@ -317,7 +342,7 @@ class Receiver:
         if self._screening.has_observers(transfer):
             with suppress(RuntimeError):  # raised once sftpd is stopping; the file is published all the same
                 file = Path(file_at(self._places[folder], transfer.path))
-                self._workers.submit(self._screening.tell, transfer, file)
+                self._observing.submit(partial(self._screening.tell, transfer, file))
 
     def _rename(self, transfers: Sequence[Transfer], folder: str) -> dict[TransferId, Exception]:
         """Move files where they are published; returns what keeps some from that.

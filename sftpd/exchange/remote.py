@@ -178,6 +178,10 @@ class Remote(Protocol):
         """Delete files, at most TOGETHER."""
         ...
 
+    def hang_up(self) -> None:
+        """End the connection, from any thread: what goes on over it, and whatever follows, fails."""
+        ...
+
 
 class Remotes(Protocol):
     """Where connections come from."""

@@ -367,7 +367,7 @@ class Sender:
         target = self._delivery.target(transfer.path)
 
         def work(unit: Unit) -> None:
-            turn = {"rank": self._claims.rank(transfer.path), "not_before": unit.now}
+            turn = self._claims.turn(unit, transfer.path)
             names = {
                 "temporary": self._delivery.temporary(transfer.id, target),
                 "delivered_as": _joined(None if target == transfer.path else target),

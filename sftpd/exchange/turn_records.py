@@ -1,6 +1,6 @@
 """Which outbound transfers the ledger has that wait for their turn."""
 
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
 
@@ -12,6 +12,8 @@ from sftpd.ledger.writer import Unit
 from sftpd.names import TransferId
 
 RANKS = (HERE, FIRST, USUAL)
+
+_MOMENT = timedelta(microseconds=1)
 
 _t = tables.transfer
 _NEXT = Statement(
@@ -38,20 +40,68 @@ _LATER = Statement(
 )
 
 
-def due(conn: sa.Connection, link: str, route: str, now: datetime, limit: int) -> list[Due]:
-    """The outbound transfers of a route whose turn has come by `now`, in their order, at most `limit`."""
+_LAST = Statement(
+    sa.select(_t.c.not_before)
+    .where(
+        _t.c.link == sa.bindparam("link"),
+        _t.c.route == sa.bindparam("route"),
+        _t.c.rank == sa.bindparam("rank"),
+        _t.c.not_before.is_not(None),
+    )
+    .order_by(_t.c.not_before.desc())
+    .limit(1)
+)
+_EVER = datetime.max.replace(tzinfo=UTC)
+
+
+def due(
+    conn: sa.Connection, link: str, route: str, now: datetime, limit: int, *, strict: bool = False
+) -> list[Due]:
+    """The outbound transfers of a route whose turn has come by `now`, in their order, at most `limit`.
+
+    In `strict` order only the one before it is waited for, whatever the time is.
+    """
     found: list[Due] = []
     for rank in RANKS:
-        wanted = {"link": link, "route": route, "rank": rank, "now": now, "limit": limit - len(found)}
+        by = now if rank in _timed(strict=strict) else _EVER
+        wanted = {"link": link, "route": route, "rank": rank, "now": by, "limit": limit - len(found)}
         rows = _NEXT.fetch(conn, **wanted)
         found += (Due(rank, tables.instant(at), TransferId(name), *rest) for rank, at, name, *rest in rows)
     return found
 
 
-def next_turn(conn: sa.Connection, link: str, route: str, now: datetime) -> datetime | None:
+def next_turn(
+    conn: sa.Connection, link: str, route: str, now: datetime, *, strict: bool = False
+) -> datetime | None:
     """When, after `now`, the turn of another outbound transfer of a route comes."""
-    rows = [_LATER.fetch(conn, link=link, route=route, rank=rank, now=now) for rank in RANKS]
+    rows = [_LATER.fetch(conn, link=link, route=route, rank=rank, now=now) for rank in _timed(strict=strict)]
     return min((tables.instant(at) for found in rows for (at,) in found), default=None)
+
+
+def new_turn(unit: Unit, link: str, route: str, *, strict: bool) -> datetime:
+    """The turn of a transfer that is to be sent; in `strict` order behind all others, whatever time it is."""
+    if not strict:
+        return unit.now
+    rows = [row for rank in RANKS for row in _LAST.fetch(unit.conn, link=link, route=route, rank=rank)]
+    return max([unit.now, *(tables.instant(at) + _MOMENT for (at,) in rows)])
+
+
+def waits(conn: sa.Connection, link: str, route: str) -> bool:
+    """Whether an outbound transfer of a route is not at its end."""
+    return any(_LAST.fetch(conn, link=link, route=route, rank=rank) for rank in RANKS)
+
+
+def recall(unit: Unit, link: str, route: str, patience: timedelta, *, strict: bool) -> int:
+    """Give transfers their turn whose time is further off than any waits; returns how many these are."""
+    t, ranks = tables.transfer.c, _timed(strict=strict)
+    turns = (t.link == link, t.route == route, t.rank.in_(ranks), t.not_before > unit.now + patience)
+    changes = tables.transfer.update().where(*turns).values(not_before=unit.now)
+    return unit.conn.execute(changes).rowcount
+
+
+def _timed(*, strict: bool) -> tuple[int, ...]:
+    """The ranks in which a turn comes at its time."""
+    return (HERE,) if strict else RANKS
 
 
 def returning(conn: sa.Connection, link: str) -> list[TransferId]:

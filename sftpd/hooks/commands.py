@@ -1,6 +1,7 @@
 """Runs the commands of hooks as children of the zygote, where they can change nothing that lasts."""
 
 import contextlib
+import json
 import os
 import tempfile
 import threading
@@ -17,10 +18,13 @@ from sftpd.process.sandbox import Sandbox
 
 PERSISTENT = b"# sftpd: persistent"
 """The line, one of the first three, by which a hook says that it takes one event after another."""
+NAMING = PERSISTENT + b", answers name the transfer"
+"""The same, of a hook whose answers begin with the transfer that they are about."""
 
 _HEAD = 512
 _FIRST_LINES = 3
 _KNOWN = 256
+_UNKNOWN = b""
 
 
 class _Version(NamedTuple):
@@ -53,7 +57,8 @@ class SandboxedCommands:
         self._children = children
         self._lock = threading.Lock()
         self._kept: defaultdict[_Version, list[_Kept]] = defaultdict(list)
-        self._persistent: dict[_Version, bool] = {}
+        self._persistent: dict[_Version, bytes | None] = {}
+        """Which of these lines a hook has."""
         self._closed = False
 
     def run(self, argv: list[str], *, stdin: bytes, deadline: float, env: Mapping[str, str]) -> Completed:
@@ -63,7 +68,7 @@ class SandboxedCommands:
         HookError for an answer that is none, OSError when there is no temporary directory.
         """
         version = _version(argv[0])
-        if self._is_persistent(version):
+        if self._line_of(version) is not None:
             return self._ask(version, argv, stdin, deadline, env)
         with tempfile.TemporaryDirectory(prefix="sftpd-hook-") as scratch:
             return run_command(
@@ -89,7 +94,8 @@ class SandboxedCommands:
         kept = self._take(version) or self._start(argv, env)
         try:
             said = kept.conversation.ask(event, deadline)
-            status, reason = _parse(said.answer)
+            about = _transfer(event) if self._line_of(version) == NAMING else None
+            status, reason = _parse(said.answer, about)
         except BaseException:
             kept.close()
             raise
@@ -98,15 +104,15 @@ class SandboxedCommands:
 
     def stays(self, program: str) -> bool:
         """As CommandRunner says."""
-        return self._is_persistent(_version(program))
+        return self._line_of(_version(program)) is not None
 
-    def _is_persistent(self, version: _Version) -> bool:
-        known = self._persistent.get(version)
-        if known is None:
+    def _line_of(self, version: _Version) -> bytes | None:
+        line = self._persistent.get(version, _UNKNOWN)
+        if line is _UNKNOWN:
             if len(self._persistent) >= _KNOWN:
                 self._persistent.clear()
-            known = self._persistent[version] = _says_persistent(version.path)
-        return known
+            line = self._persistent[version] = _persistent_line(version.path)
+        return line
 
     def _start(self, argv: list[str], env: Mapping[str, str]) -> _Kept:
         scratch = tempfile.TemporaryDirectory(prefix="sftpd-hook-")
@@ -146,10 +152,11 @@ def _sandbox(scratch: str) -> Sandbox:
     return Sandbox(execute=("/",), write=(scratch, "/dev/null"), connect_ports=None)
 
 
-def _says_persistent(program: str) -> bool:
+def _persistent_line(program: str) -> bytes | None:
     with contextlib.suppress(OSError), Path(program).open("rb") as file:
-        return PERSISTENT in file.read(_HEAD).splitlines()[:_FIRST_LINES]
-    return False
+        lines = file.read(_HEAD).splitlines()[:_FIRST_LINES]
+        return next((line for line in lines if line in (PERSISTENT, NAMING)), None)
+    return None
 
 
 def _version(program: str) -> _Version:
@@ -157,8 +164,16 @@ def _version(program: str) -> _Version:
     return _Version(program, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns)
 
 
-def _parse(answer: bytes) -> tuple[int, bytes]:
-    """The status and the reason in an answer. Raises HookError."""
+def _transfer(event: bytes) -> bytes:
+    return str(json.loads(event)["transfer"]).encode()
+
+
+def _parse(answer: bytes, about: bytes | None) -> tuple[int, bytes]:
+    """The status and the reason in an answer, which begins with what it is `about`. Raises HookError."""
+    if about is not None:
+        named, _, answer = answer.partition(b" ")
+        if named != about:
+            raise HookError("answers for another transfer", expected="the transfer, the status, the reason")
     status, _, reason = answer.partition(b" ")
     if not status.isdigit():
         raise HookError("answer is none", expected="a status, and after a space the reason: `20 too large`")

@@ -1,5 +1,6 @@
 """What lies in the hooks directory: which files are hooks of which event, which cannot run, and why not."""
 
+import contextlib
 import os
 import re
 import stat
@@ -54,24 +55,49 @@ def list_event(directory: Path, event: HookEvent) -> list[HookFile]:
 
 
 class Listings:
-    """The hooks of each event, listed anew whenever the directory or one of them has changed."""
+    """The hooks of each event, listed anew whenever the directory or one of them has changed.
+
+    Where an event had hooks, an empty directory in the place of theirs is a disk that is not mounted, until
+    somebody who knows better has them listed by another Listings.
+    """
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._kept: dict[str, tuple[dict[str, _Stamp | None], list[HookFile]]] = {}
+        self._homes: dict[str, dict[str, _Stamp | None]] = {}
+        """Of each event that had hooks: the directories in which they last lay."""
+        for event in EVENTS.values():
+            with contextlib.suppress(HookError):
+                self.of(event)
 
     def of(self, event: HookEvent) -> list[HookFile]:
-        """As `list_event`."""
+        """As `list_event`. Raises HookError also where a directory is empty that is not the one of before."""
         stamps, hooks = self._kept.get(event.name, ({}, []))
         if stamps and all(_stamp(path) == stamp for path, stamp in stamps.items()):
             return hooks
         homes = str(self._directory), str(self._directory / event.directory)
         before = {home: _stamp(home) for home in homes}
         hooks = list_event(self._directory, event)
+        if hooks:
+            self._homes[event.name] = before.copy()
+        else:
+            self._require_same(event)
         before |= {str(hook.path): _stamp(str(hook.path)) for hook in hooks}
         if all(stamp is None or stamp.is_settled() for stamp in before.values()):
             self._kept[event.name] = before, hooks
         return hooks
+
+    def _require_same(self, event: HookEvent) -> None:
+        """Pass if the directories in which an event had hooks are those still, or one of them is gone."""
+        for home, had in self._homes.get(event.name, {}).items():
+            found = _stamp(home)
+            if had is not None and found is not None and found[:2] != had[:2]:
+                raise HookError(
+                    f"had hooks for {event.name}, and now another folder lies there that has none: "
+                    "something may be not mounted",
+                    where=home,
+                    remedy="mount it; if none are meant to be there, have sftpd reload its configuration",
+                )
 
 
 class _Stamp(NamedTuple):

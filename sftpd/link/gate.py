@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from datetime import date
 
-from sftpd.errors import RefusedError
+from sftpd.errors import NotOpenError
 from sftpd.link.lifecycle import LinkState
 from sftpd.link.model import Terms
 
@@ -52,11 +52,11 @@ def reasons_against(facts: Facts) -> tuple[Reason, ...]:
 def require_open(link: str, facts: Facts) -> None:
     """Pass if the link may be used now.
 
-    Raises RefusedError with the first reason's code.
+    Raises NotOpenError with the first reason's code.
     """
     reasons = reasons_against(facts)
     if reasons:
-        raise RefusedError(
+        raise NotOpenError(
             "; ".join(r.text for r in reasons),
             reason=reasons[0].code,
             where=f"link {link}",

@@ -1,10 +1,8 @@
 """The links' states and acceptances in the ledger."""
 
-import threading
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
 
 import sqlalchemy as sa
 
@@ -18,7 +16,7 @@ from sftpd.link import gate
 from sftpd.link.lifecycle import LinkState, LinkStep, take
 from sftpd.link.model import Link, Terms
 
-T = TypeVar("T")
+_CHANGES = frozenset({"link.registered", "link.moved", "link.accepted"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,29 +35,26 @@ class LinkRegister:
         self.links = {link.name: link for link in links}
         self._ledger = ledger
         self._clock = clock
-        self._lock = threading.Lock()
         self._known: dict[tuple[str, Terms | None], tuple[LinkState, bool]] = {}
         """The state of a link and whether its terms are accepted, as it was read since the last change."""
+        ledger.on_event(self._see)  # before all who then ask whether a link is open
 
     def adopt(self, links: Iterable[Link]) -> None:
         """Know these links from now on, and no other."""
         self.links = {link.name: link for link in links}
         self.enrol()
 
-    def _write(self, work: Callable[[Unit], T]) -> T:
-        """Change what the ledger has of links; who asks from now on is told the new."""
-        try:
-            return self._ledger.write(work)
-        finally:
-            with self._lock:
-                self._known.clear()
+    def _see(self, event: Event) -> None:
+        """Forget how links stood before they changed; who asks from now on is told the new."""
+        if event.type in _CHANGES:
+            self._known = {}
 
     def enrol(self) -> None:
         """Enter each configured link that the ledger does not know yet: its file in links.d registers it.
 
         A link without terms to accept is active at once.
         """
-        self._write(self._enrol)
+        self._ledger.write(self._enrol)
 
     def _enrol(self, unit: Unit) -> None:
         known = set(unit.conn.scalars(sa.select(tables.link.c.name)))
@@ -89,7 +84,7 @@ class LinkRegister:
     def require_open(self, name: str, *, going_back: bool = False) -> None:
         """Pass if the link may be used now, or if received files may go back over it.
 
-        Raises RefusedError with the reason.
+        Raises NotOpenError with the reason.
         """
         link = self.get(name)
         state, accepted = self._read(name, link.terms)
@@ -97,13 +92,12 @@ class LinkRegister:
         gate.require_open(name, gate.Facts(state, link.terms, accepted, today, going_back))
 
     def _read(self, name: str, terms: Terms | None) -> tuple[LinkState, bool]:
-        # Held while it is read, so that nothing read before a change is remembered after it.
-        with self._lock:
-            if (name, terms) not in self._known:
-                with self._ledger.read() as conn:
-                    accepted = terms is not None and _accepted(conn, name, terms)
-                    self._known[name, terms] = _standing(conn, name).state, accepted
-            return self._known[name, terms]
+        known = self._known  # another one after a change: nothing read before it is remembered after it
+        if (name, terms) not in known:
+            with self._ledger.read() as conn:
+                accepted = terms is not None and _accepted(conn, name, terms)
+                known[name, terms] = _standing(conn, name).state, accepted
+        return known[name, terms]
 
     def move(
         self,
@@ -130,7 +124,7 @@ class LinkRegister:
             )
             return after
 
-        return self._write(work)
+        return self._ledger.write(work)
 
     def accept(self, name: str, *, by: str) -> Terms:
         """Record that the link's terms are accepted, and activate it if it was waiting for that.
@@ -157,7 +151,7 @@ class LinkRegister:
             public = {"document": terms.document, "version": terms.version, "sha256": terms.sha256}
             unit.record(Event("link.accepted", name, public, {"by": by}))
 
-        self._write(work)
+        self._ledger.write(work)
         if self.standing(name).state is LinkState.REGISTERED:
             self.move(name, LinkStep.ACTIVATE, by=by)
         return terms

@@ -77,6 +77,7 @@ class Connection:
         self._child = child
         self._trusted = Deadline(0)
         self.usable = False
+        self._hung_up = False
 
     def log_in(self, login: RemoteLogin, idle_seconds: float) -> None:
         """Have the courier log in, and sign what it may have signed.
@@ -139,6 +140,11 @@ class Connection:
         self._child.kill()
         self._child.wait()
         self._child.channel.close()
+
+    def hang_up(self) -> None:
+        """As Remote says; whoever has borrowed it closes it."""
+        self._hung_up, self.usable = True, False
+        self._child.kill()
 
     def upload(self, files: Sequence[Upload], share: Share | None = None) -> list[Arrival | RemoteError]:
         """As Remote says."""
@@ -244,7 +250,7 @@ class Connection:
         with self._told():
             answer = self._child.channel.call(order, expect, fds, timeout=patience, serve=serve)
         self._trusted = Deadline(_TRUSTED_SECONDS)
-        self.usable = True
+        self.usable = not self._hung_up
         return answer
 
     def _lend(self, share: Share, asked: Delivery) -> None:

@@ -1,15 +1,19 @@
 import contextlib
+import errno
 import os
 import threading
 from datetime import UTC, datetime, timedelta
+from unittest.mock import Mock
 
 import pytest
 import sqlalchemy as sa
 from exchange_doubles import Crash
-from exchange_scene import DIGESTS, Scene, contents, quick_folder
+from exchange_scene import DIGESTS, PATIENCE, Scene, contents, quick_folder
+from waiting import until
 
 from sftpd.erasure import traces
-from sftpd.errors import RefusedError, RemoteError, RemoteRefusedError
+from sftpd.errors import NotOpenError, RefusedError, RemoteAwayError, RemoteError, RemoteRefusedError
+from sftpd.exchange import records
 from sftpd.exchange.collect import Pulled
 from sftpd.exchange.due import TOGETHER
 from sftpd.exchange.receive import Receiver
@@ -333,6 +337,18 @@ def test_a_file_that_somebody_may_still_write_to_is_not_taken_and_leaves_nothing
     assert leaving.collector.collect().fetched == 1
 
 
+def test_a_file_whose_taking_in_cannot_be_recorded_leaves_nothing_and_is_fetched_again(leaving, monkeypatch):
+    offered(leaving, "a")
+    offered(leaving, "b")
+    monkeypatch.setattr(records, "insert_all", Mock(side_effect=OSError(errno.ENOSPC, "no space left")))
+    with pytest.raises(OSError, match="no space"):
+        leaving.collector.collect()
+    monkeypatch.undo()
+    assert contents(leaving.folders.screening) == {}
+    assert leaving.collector.collect().fetched == 2
+    assert contents(leaving.folders.inbound).keys() == {"a", "b"}
+
+
 class TestARemoteThatGivesAFileOnce:
     @pytest.fixture
     def once(self, leaving):
@@ -357,6 +373,23 @@ class TestARemoteThatGivesAFileOnce:
         assert leaving.remote.calls["download"] == 1
         assert leaving.events() == {"transfer.fetch_failed": 1}
         assert at_remote(leaving).keys() == {"a"}, "it must not be deleted: it never came here"
+
+    def test_what_is_being_read_is_taken_in_though_its_link_is_closed_meanwhile(self, leaving):
+        scene = leaving
+
+        def close(name):
+            scene.is_open = False
+            scene.remotes.hang_up()
+
+        offered(scene, "a")
+        offered(scene, "b")
+        scene.remote.before_download = close
+        with pytest.raises(RefusedError):
+            scene.collects(
+                "delete", read_once=True, concurrency=1, require_open=lambda link: scene.require_open()
+            ).collect()
+        assert contents(scene.folders.inbound).keys() == {"a"}
+        assert at_remote(scene).keys() == {"a", "b"}
 
     def test_a_newer_file_of_that_name_is_read(self, leaving, once):
         offered(leaving, "a")
@@ -386,40 +419,100 @@ class TestARemoteThatGivesAFileOnce:
 
 @pytest.mark.parametrize("then", ["leave", "delete"], indirect=True)
 def test_a_link_that_is_closed_meanwhile_has_no_more_fetched_or_removed_over_it(scene, then):
-    closed = threading.Event()
-
-    def require_open(link):
-        if closed.is_set():
-            raise RefusedError("not now", reason="LINK_NOT_ACTIVE")
+    def closes():
+        scene.is_open = False
 
     names = {f"{number:03}.csv" for number in range(TOGETHER + 5)}
     for name in names:
         offered(scene, name)
-    collector = scene.collects(then, concurrency=1, require_open=require_open)
-    scene.remote.before_download = lambda name: closed.set()
+    collector = scene.collects(then, concurrency=1, require_open=lambda link: scene.require_open())
+    scene.remote.before_download = lambda name: closes()
     with pytest.raises(RefusedError):
         collector.collect()
-    assert len(contents(scene.folders.inbound)) == TOGETHER
+    assert contents(scene.folders.inbound) == contents(scene.folders.screening) == {}
+    assert scene.transfers() == []
     assert at_remote(scene).keys() == names
     connections = scene.remote.calls["borrow"]
     with pytest.raises(RefusedError):
         collector.collect()
     assert scene.remote.calls["borrow"] == connections
-    closed.clear()
+    scene.is_open = True
     scene.remote.before_download = lambda name: None
-    assert collector.collect().fetched == 5
+    assert collector.collect().fetched == len(names)
     assert contents(scene.folders.inbound).keys() == names
     assert at_remote(scene).keys() == (names if then == "leave" else set())
 
 
+def test_what_is_fetched_is_cut_off_and_no_fault_of_the_remote_once_its_link_is_closed(leaving):
+    scene, hung = leaving, threading.Event()
+
+    def stalls(name):
+        scene.is_open = False
+        scene.remotes.hang_up()
+        assert hung.is_set()
+        raise RemoteError("connection lost")
+
+    offered(scene, "report.csv")
+    collector = scene.collects("leave", require_open=lambda link: scene.require_open())
+    scene.remote.before_download, scene.remote.hang_up = stalls, hung.set
+    with pytest.raises(RefusedError):
+        collector.collect()
+    assert contents(scene.folders.inbound) == contents(scene.folders.screening) == {}
+    assert scene.guard.standing().failures == 0
+    scene.is_open, scene.remote.before_download = True, lambda name: None
+    assert collector.collect().fetched == 1
+
+
+@pytest.mark.parametrize("at", ["screening", "entering"])
+def test_a_link_that_is_closed_while_a_file_is_screened_has_it_not_taken_in(tmp_path, at):
+    with Scene(tmp_path, acknowledge_within=0.2 if at == "entering" else PATIENCE) as scene:
+        scene.hook("pre-receive", f"touch {tmp_path}/asked; sleep {1 if at == 'entering' else 0.2}")
+        offered(scene, "report.csv")
+
+        def closes():
+            until((tmp_path / "asked").exists)
+            scene.is_open = False
+
+        closing = threading.Thread(target=closes)
+        closing.start()
+        pulled = scene.collector.collect()
+        closing.join()
+        assert (pulled.fetched, pulled.failed) == (0, 1)
+        assert contents(scene.folders.inbound) == contents(scene.folders.screening) == {}
+        assert scene.transfers() == []
+        (tmp_path / "hooks" / "pre-receive.d" / "10-test").unlink()
+        scene.is_open = True
+        assert scene.collector.collect().fetched == 1
+
+
+def test_a_paused_remote_is_asked_for_nothing_behind_what_is_being_fetched(leaving):
+    scene = leaving
+    for number in range(TOGETHER + 5):
+        offered(scene, f"{number:03}.csv")
+    collector = scene.collects("delete", concurrency=1)
+
+    def pause(name):
+        with contextlib.suppress(RefusedError):
+            scene.halts.pause(scene.guard.subject, by="ann", reason="maintenance")
+
+    scene.remote.before_download = pause
+    with pytest.raises(RemoteAwayError, match="maintenance"):
+        collector.collect()
+    assert len(contents(scene.folders.inbound)) == TOGETHER
+    assert len(at_remote(scene)) == TOGETHER + 5
+    assert scene.guard.standing().failures == 0
+    scene.halts.lift(scene.guard.subject, by="ann", reason=None)
+    scene.remote.before_download = lambda name: None
+    assert collector.collect().fetched == 5
+    assert at_remote(scene) == {}
+
+
 def test_a_link_that_is_closed_once_all_is_fetched_has_nothing_removed_over_it(tmp_path):
     with Scene(tmp_path) as scene:
-        open_for = [None, None]  # the run, and the only group
 
         def require_open(link):
-            if not open_for:
-                raise RefusedError("not now", reason="LINK_NOT_ACTIVE")
-            open_for.pop()
+            if contents(scene.folders.inbound):
+                raise NotOpenError("not now", reason="LINK_NOT_ACTIVE")
 
         offered(scene, "report.csv")
         with pytest.raises(RefusedError):

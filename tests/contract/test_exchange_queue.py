@@ -50,6 +50,10 @@ class FakeClock:
     def now(self):
         return self._start + timedelta(seconds=self.passed)
 
+    def set(self, step):
+        """Set civil time alone."""
+        self._start += step
+
     def monotonic(self):
         return self.passed
 
@@ -386,6 +390,19 @@ def test_in_strict_order_a_file_that_fails_for_good_lets_the_next_one_go(tmp_pat
         assert scene.remote.placed == ["00000.csv", "00002.csv", "00003.csv"]
 
 
+@pytest.mark.parametrize("strict", [True, False])
+def test_a_clock_that_is_set_back_neither_turns_the_order_round_nor_keeps_files_waiting(tmp_path, strict):
+    clock = FakeClock()
+    with Scene(tmp_path, clock=clock, workers=1, turns=Turns(strict=strict)) as scene:
+        claim_all(scene, ["first"])
+        clock.set(-timedelta(hours=12))
+        claim_all(scene, ["second"])
+        serve(scene)
+        assert sorted(scene.remote.placed) == ["first", "second"]
+        if strict:
+            assert scene.remote.placed == ["first", "second"]
+
+
 def test_strict_order_outlives_a_restart(tmp_path):
     strict = Turns(strict=True)
     with Scene(tmp_path, turns=strict, remote_backoff=AN_HOUR) as scene:
@@ -456,6 +473,7 @@ def test_memory_holds_a_bounded_part_of_what_waits(scene):
 LOOK_UPS = {
     turn_records._NEXT: "ix_transfer_turn (link=? AND route=? AND rank=? AND not_before",
     turn_records._LATER: "ix_transfer_turn (link=? AND route=? AND rank=? AND not_before",
+    turn_records._LAST: "ix_transfer_turn (link=? AND route=? AND rank=? AND not_before",
     records._ON_THEIR_WAY: "ix_transfer_path_route_link (path=? AND route=? AND link=?)",
     records._BEING_PLACED: "ix_transfer_state_not_before (state=?)",  # few are at once
     records._REPLACE: "ix_kept_file_path_link_state (path=? AND link=? AND state=?)",

@@ -6,16 +6,18 @@ import signal
 import subprocess
 import sys
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from exchange_scene import Scene, contents, quick_folder
-from waiting import until
+from waiting import holds, until
 
 from sftpd.errors import ContainmentError, RefusedError
 from sftpd.exchange import arrival
 from sftpd.exchange.arrival import Arrival
 from sftpd.exchange.partner import Upload, complete_together
 from sftpd.exchange.receive import Receiver
+from sftpd.exchange.screening import Screening
 from sftpd.names import VirtualPath
 
 
@@ -397,3 +399,18 @@ def test_what_is_rationed_is_left_to_be_done_by_itself(scene, monkeypatch):
     assert scene.transfers() == []
     assert rest() == "published"
     assert contents(scene.folders.inbound) == {"a.csv": b"x"}
+
+
+def test_only_so_many_files_wait_for_observers_and_all_are_told_of(scene, monkeypatch):
+    held, told = threading.Event(), []
+    monkeypatch.setattr(
+        Screening, "tell", lambda _, transfer, file: (held.wait(20), told.append(transfer.id))
+    )
+    scene.hook("post-receive", "exit 0")
+    with ThreadPoolExecutor(1) as sender:
+        sending = sender.submit(lambda: [scene.upload(f"upload/{number}.csv") for number in range(20)])
+        until(lambda: len(contents(scene.folders.inbound)) >= 5)
+        assert not holds(sending.done, 0.5)
+        held.set()
+        sending.result(20)
+    until(lambda: len(told) == 20)

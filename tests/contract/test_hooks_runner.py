@@ -237,6 +237,28 @@ while read -r line; do case $line in
 esac; done"""
 
 
+@pytest.mark.parametrize("instead", ["the folder of hooks", "that of the event"])
+def test_an_empty_folder_in_the_place_of_one_with_gates_as_without_a_mount_lets_nothing_through(
+    hooks, file, commands, instead
+):
+    add(hooks, "10-a", "exit 0")
+    runner = HookRunner(hooks, commands, 20, SystemClock())
+    folder = hooks if instead == "the folder of hooks" else hooks / "pre-receive.d"
+    mounted = folder.with_name("mounted")
+    folder.rename(mounted)
+    folder.mkdir()
+    with capture_logs() as logs:
+        assert runner.screen("pre-receive", GATED, file) == HOOK_FAILED
+    assert "not mounted" in logs[0]["error"]
+    assert runner.screen("pre-send", GATED, file) == ACCEPTED, "there were none before either"
+    assert HookRunner(hooks, commands, 20, SystemClock()).screen("pre-receive", GATED, file) == ACCEPTED
+    folder.rmdir()
+    mounted.rename(folder)
+    assert runner.screen("pre-receive", GATED, file) == ACCEPTED
+    (hooks / "pre-receive.d" / "10-a").unlink()
+    assert runner.screen("pre-receive", GATED, file) == ACCEPTED, "somebody removed it"
+
+
 def named(name):
     return {**GATED, "path": f"/upload/{name}"}
 
@@ -276,6 +298,19 @@ esac; done"""
     assert holds(lambda: not children.running())
     assert screen(named("bad")) == HOOK_FAILED
     assert screen(named("bad")) == Verdict(Ruling.REJECT, "virus")
+
+
+def test_a_second_answer_while_the_next_file_is_asked_about_is_none_for_it_where_answers_name_theirs(
+    hooks, screen
+):
+    body = """# sftpd: persistent, answers name the transfer
+read -r line; echo t1 0
+read -r line; echo t1 0
+read -r line"""
+    add(hooks, "10-stays", body)
+    assert screen(named("a")) == ACCEPTED
+    assert screen({**named("b"), "transfer": "t2"}) == HOOK_FAILED
+    assert screen(named("a")) == ACCEPTED, "it is started anew"
 
 
 def test_a_persistent_hook_that_was_changed_is_started_anew(hooks, screen):

@@ -6,7 +6,9 @@ import urllib.request
 import pytest
 from daemon import PATIENCE, Daemon, eventually
 from sshd import free_port, sshd
-from traffic_scene import Consumer, make_files, names, outbound, states, with_remote
+from traffic_scene import Consumer, couriers, inbound, make_files, names, outbound, states, with_remote
+
+from sftpd.link.folders import Folders
 
 WHY = ("--reason", "test", "--by", "Ina")
 
@@ -127,3 +129,31 @@ def test_a_route_sends_no_faster_than_its_rate_and_goes_on_without_one(daemon, s
     daemon.reload()
     eventually(lambda: states(daemon) == {"done": 1}, daemon)
     assert (server.root / "large.bin").stat().st_size == 2 << 20
+
+
+def test_what_is_on_its_way_is_cut_off_when_the_link_is_suspended_and_comes_once_when_it_is_resumed(
+    daemon, server, tmp_path
+):
+    offered, content = tmp_path / "offered", bytes(2 << 20)
+    offered.mkdir()
+    (offered / "in.bin").write_bytes(content)
+    rate = 'rate = "2 KiB"'
+    pull = inbound(offered, '"delete"', rate, "settle = 0")
+    with_remote(daemon, server, outbound(server.root, rate) + "[[route]]\n" + pull)
+    daemon.start()
+    (daemon.outbound / "out.bin").write_bytes(content)
+    screening = Folders(daemon.link).screening
+    eventually(lambda: list(server.root.glob(".*.part")) and names(screening), daemon)
+
+    ask(daemon, "link", "suspend", "demo")
+    eventually(lambda: couriers(daemon) == [] and names(screening) == [], daemon)
+    assert states(daemon) == {"sending": 1}, "it costs no try"
+    assert names(daemon.inbound) == []
+    assert "remote_down" not in daemon.log
+
+    daemon.link_config.write_text(daemon.link_config.read_text().replace(rate, ""))
+    daemon.reload()
+    ask(daemon, "link", "resume", "demo")
+    eventually(lambda: states(daemon) == {"done": 2} and names(offered) == [], daemon)
+    assert (server.root / "out.bin").read_bytes() == (daemon.inbound / "in.bin").read_bytes() == content
+    assert len(daemon.events_of("transfer.received")) == len(daemon.events_of("transfer.delivered")) == 1

@@ -92,7 +92,9 @@ def test_while_a_link_is_being_closed_its_files_go_back(server, daemon):
         assert (len(names(server.root / "returned")), names(daemon.inbound)) == (3, [])
 
 
-def test_a_paused_route_sends_nothing_back_and_status_says_what_waits(server, daemon):
+def test_a_paused_route_sends_nothing_back_and_what_waits_goes_on_though_no_rule_names_it_any_more(
+    server, daemon
+):
     with daemon:
         upload(daemon, 2)
         pause = ("transfer", "pause", "--link", "demo", "--route", "out", "--by", "jan", "--reason", "audit")
@@ -102,6 +104,11 @@ def test_a_paused_route_sends_nothing_back_and_status_says_what_waits(server, da
         eventually(lambda: outcomes(daemon) == {"sending": 2}, daemon)
         assert json.loads(daemon.cli("status", "--json").stdout)["queue"] == 2
         assert names(server.root) == []
+        config = daemon.link_config.read_text()
+        assert "version = 1" in config
+        config = config.replace('return_by = "route:out"', "").replace("version = 1", "version = 2")
+        daemon.link_config.write_text(config)
+        daemon.reload()
         resume = ("transfer", "resume", "--link", "demo", "--route", "out", "--by", "jan")
         assert daemon.cli(*resume).returncode == 0
         eventually(lambda: outcomes(daemon) == {"done": 2}, daemon)
