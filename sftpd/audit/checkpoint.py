@@ -175,12 +175,20 @@ def decode_base64(text: str, size: int, *, where: str) -> bytes:
 
     Raises AuditError for any other text, the non-canonical encodings of those bytes included.
     """
+    data = decode_any_base64(text, where=where)
+    if len(data) != size:
+        raise AuditError("not canonical base64", where=where, expected=f"{size} bytes")
+    return data
+
+
+def decode_any_base64(text: str, *, where: str) -> bytes:
+    """The same for any number of bytes. Raises AuditError."""
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         data = b""
-    if len(data) != size or base64.b64encode(data).decode() != text:
-        raise AuditError("not canonical base64", where=where, expected=f"{size} bytes")
+    if base64.b64encode(data).decode() != text:
+        raise AuditError("not canonical base64", where=where)
     return data
 
 
@@ -219,10 +227,8 @@ def _parse_signature(line: str, where: str) -> tuple[str, bytes]:
     parts = line.split(" ")
     if len(parts) != 3 or parts[0] != _DASH or _NAME.fullmatch(parts[1]) is None:
         raise AuditError("not a signature line", where=where, expected=f"{_DASH} name base64")
-    encoded = parts[2]
-    size = len(encoded) // 4 * 3 - encoded.count("=")
-    data = decode_base64(encoded, size, where=where)
-    if size <= _KEY_ID_SIZE:
+    data = decode_any_base64(parts[2], where=where)
+    if len(data) <= _KEY_ID_SIZE:
         raise AuditError("signature is too short", where=where)
     return parts[1], data
 

@@ -17,8 +17,9 @@ from sftpd.cli.common import (
     print_table,
     show_fields,
 )
-from sftpd.cli.evidence import KeyOption, LogFiles, own_logs, read_file, verifier_key
-from sftpd.errors import AuditError, UsageError
+from sftpd.cli.evidence import KeyOption, LogFiles, own_logs, read_file, told_in_json, verifier_key
+from sftpd.cli.proven import proven_event
+from sftpd.errors import UsageError
 
 if TYPE_CHECKING:
     from sftpd.audit.checkpoint import VerifierKey
@@ -95,13 +96,8 @@ def verify(
     if kept is not None and len(logs) > 1:
         raise UsageError("--kept is about one log", remedy="name it by --link")
     verifier = verifier_key(key, config)
-    try:
+    with told_in_json(as_json):
         rows = [_verified(log, verifier, kept) for log in logs]
-    except AuditError as error:
-        if not as_json:
-            raise
-        print_json({"valid": False, "fault": str(error)})
-        raise typer.Exit(1) from None
     if as_json:
         print_json({"valid": True, "key": str(verifier), "logs": rows})
     else:
@@ -109,6 +105,29 @@ def verify(
         for line in (_restored(row["log"], one) for row in rows for one in row["restored"]):
             print(line)
         print(f"valid, signed by {verifier}")
+
+
+@group.command("verify-proof")
+def verify_proof(
+    proof: Annotated[Path, argument("FILE", "What `audit prove` printed.")],
+    event: Annotated[
+        Path | None,
+        option("--event", "FILE", "What `audit show --json` printed: its private values are verified too."),
+    ] = None,
+    origin: Annotated[str | None, option("--origin", "ORIGIN", "The log that it must be in.")] = None,
+    key: KeyOption = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Verify from files alone that an event is in a log, and show what is proven. Exit with 1 if not."""
+    verifier = verifier_key(key, config)
+    with told_in_json(as_json):
+        proven = proven_event(proof, event, verifier, origin)
+    if as_json:
+        print_json({"valid": True, "key": str(verifier), **proven})
+    else:
+        show_fields(proven["event"], as_json=False)
+        print(f"valid, one of {proven['size']} leaves of {proven['origin']}, signed by {verifier}")
 
 
 @group.command("signer")

@@ -1,11 +1,14 @@
 """Verifying evidence from files alone: by which key, and which logs lie where."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from sftpd.cli.common import option
+import typer
+
+from sftpd.cli.common import option, print_json
 from sftpd.errors import AuditError, SftpdError, UsageError
 
 if TYPE_CHECKING:
@@ -32,6 +35,18 @@ class LogFiles:
     def name(self) -> str:
         """The link, or `system`."""
         return self.origin.rpartition("/")[2]
+
+
+@contextmanager
+def told_in_json(as_json: bool) -> Iterator[None]:
+    """Where what is verified in the context does not hold, exit with 1, and say so `as_json` if wanted."""
+    try:
+        yield
+    except AuditError as fault:
+        if not as_json:
+            raise
+        print_json({"valid": False, "fault": str(fault)})
+        raise typer.Exit(1) from None
 
 
 def read_file(file: Path) -> bytes:
