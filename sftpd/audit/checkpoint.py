@@ -17,7 +17,9 @@ from sftpd.errors import AuditError
 _ED25519 = b"\1"
 _KEY_ID_SIZE = 4
 _KEY_SIZE = 32
-_NOTE_LIMIT = 65_536
+NOTE_LIMIT = 65_536
+"""Bytes; a longer text is no note."""
+
 _DASH = "—"
 _NAME = re.compile(r"[^\s+\x00-\x1f]+")
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}")
@@ -201,8 +203,8 @@ def _check_name(name: str) -> None:
 
 def _split_note(raw: bytes, where: str) -> tuple[str, list[str]]:
     """The text of a signed note, its last newline included, and its signature lines."""
-    if len(raw) > _NOTE_LIMIT:
-        raise AuditError("note is too long", where=where, expected=f"at most {_NOTE_LIMIT} bytes")
+    if len(raw) > NOTE_LIMIT:
+        raise AuditError("note is too long", where=where, expected=f"at most {NOTE_LIMIT} bytes")
     try:
         note = raw.decode()
     except UnicodeDecodeError as error:

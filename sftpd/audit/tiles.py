@@ -17,6 +17,9 @@ TILE_WIDTH = 1 << TILE_HEIGHT
 LEAF_LIMIT = 65_535
 """The most bytes in a leaf: its length is a uint16 in the entry bundle."""
 
+BUNDLE_LIMIT = TILE_WIDTH * (2 + LEAF_LIMIT)
+"""The most bytes in an entry bundle."""
+
 _LENGTH = struct.Struct(">H")
 
 
@@ -80,13 +83,13 @@ def encode_bundle(leaves: Iterable[bytes]) -> bytes:
 
 
 def decode_bundle(data: bytes, where: str) -> list[bytes]:
-    """The leaves in an entry bundle.
+    """The leaves in an entry bundle; of one with too many, one more than it may have.
 
     Raises AuditError, naming `where` and the byte, if an entry runs past the end.
     """
     leaves: list[bytes] = []
     start = 0
-    while start < len(data):
+    while start < len(data) and len(leaves) <= TILE_WIDTH:
         body = start + _LENGTH.size
         end = body + _LENGTH.unpack_from(data, start)[0] if body <= len(data) else body
         if end > len(data):

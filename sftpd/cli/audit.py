@@ -13,12 +13,14 @@ from sftpd.cli.common import (
     argument,
     brief,
     option,
+    pairs,
     print_json,
     print_table,
     show_fields,
 )
 from sftpd.cli.evidence import KeyOption, LogFiles, own_logs, read_file, told_in_json, verifier_key
 from sftpd.cli.proven import proven_event
+from sftpd.documents.text import printable
 from sftpd.errors import UsageError
 
 if TYPE_CHECKING:
@@ -103,7 +105,7 @@ def verify(
     else:
         print_table(("log", "size", "root"), ([row["log"], row["size"], row["root"]] for row in rows))
         for line in (_restored(row["log"], one) for row in rows for one in row["restored"]):
-            print(line)
+            print(printable(line))
         print(f"valid, signed by {verifier}")
 
 
@@ -127,7 +129,7 @@ def verify_proof(
         print_json({"valid": True, "key": str(verifier), **proven})
     else:
         show_fields(proven["event"], as_json=False)
-        print(f"valid, one of {proven['size']} leaves of {proven['origin']}, signed by {verifier}")
+        print(printable(f"valid, one of {proven['size']} leaves of {proven['origin']}, signed by {verifier}"))
 
 
 @group.command("signer")
@@ -183,6 +185,6 @@ def _show_events(events: list[dict[str, Any]], as_json: bool) -> None:
 
 
 def _told(event: dict[str, Any]) -> str:
-    """All that an event says, on one line; what was erased as such."""
-    values = {**event["public"], **event["private"], **dict.fromkeys(event["erased"], "(erased)")}
-    return ", ".join(f"{name} {brief(name, value)}" for name, value in values.items() if value is not None)
+    """All that an event says, `name=value` on one line; what was erased as such."""
+    erased = "".join(f" {name}=(erased)" for name in event["erased"])
+    return pairs({**event["public"], **event["private"]}) + erased

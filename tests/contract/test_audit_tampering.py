@@ -1,5 +1,6 @@
 """Any byte that is changed in a log's files is found, and the file it is in is named."""
 
+import os
 import re
 import shutil
 from datetime import UTC, datetime
@@ -114,6 +115,34 @@ def test_a_missing_short_or_long_file_is_found(log_folder, tmp_path, change):
             with pytest.raises(AuditError, match=f"{path}[: ]|{path.parent.with_suffix('')}: "):
                 verify(copy)
         shutil.rmtree(copy)
+
+
+@pytest.mark.parametrize("name", ["checkpoint", "tile/0/000", "tile/entries/000", "tile/0/001.p/4"])
+@pytest.mark.parametrize("sort", ["pipe", "link", "folder", "endless"])
+def test_what_is_no_file_of_a_log_is_found_and_neither_waited_for_nor_read_to_its_end(
+    log_folder, tmp_path, name, sort
+):
+    path = shutil.copytree(log_folder, tmp_path / "log") / "public" / name
+    if sort != "endless":
+        path.unlink()
+    match sort:
+        case "pipe":
+            os.mkfifo(path)
+        case "link":
+            path.symlink_to("/dev/zero")
+        case "folder":
+            path.mkdir()
+        case "endless":
+            os.truncate(path, 1 << 40)
+    with pytest.raises(AuditError, match=f"{path}[: ]"):
+        verify(tmp_path / "log")
+
+
+def test_names_beside_partial_tiles_that_no_tile_has_are_passed_over(log_folder, tmp_path):
+    copy = shutil.copytree(log_folder, tmp_path / "log")
+    for name in ("0", "004", "٣", "x"):
+        (copy / "public" / "tile" / "0" / "001.p" / name).touch()
+    assert verify(copy).size == sum(BATCHES)
 
 
 def test_the_published_log_holds_no_private_value(log_folder):

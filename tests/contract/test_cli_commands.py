@@ -521,7 +521,7 @@ def test_people_are_shown_what_matters(day: Day) -> None:
         ("hold list", r" files named customers\.csv +0 +court .* no *$"),
         ("erasure list", r" denied "),
         ("erasure show", r"^1 +inbound +redact +csv +1 +done"),
-        ("audit tail --link demo --count 150", r" transfer\.received +.*path old\.csv"),
+        ("audit tail --link demo --count 150", r" transfer\.received +.*path=old\.csv"),
         ("audit verify", r"^valid, signed by demo\.local\+"),
     ):
         assert re.search(expected, day.texts[words], re.MULTILINE), (words, day.texts[words])

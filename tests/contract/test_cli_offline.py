@@ -19,9 +19,10 @@ import pytest
 from cli_scene import Asked, Scene, instance, sftpd
 
 from sftpd.cli import retention
-from sftpd.cli.common import brief
+from sftpd.cli.common import brief, pairs
 from sftpd.cli.main import COMMANDS
 
+KEY = "demo.local+4b923158+AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 REPOSITORY = Path(__file__).parents[2]
 
 
@@ -41,6 +42,25 @@ def one_line(asked: Asked, code: int, text: str) -> None:
     assert (asked.code, asked.out, asked.err.count("\n")) == (code, "", 1), asked
     assert asked.err.startswith("sftpd: ")
     assert text in asked.err
+
+
+def test_what_an_event_says_is_read_as_names_and_values() -> None:
+    people = [{"type": "email", "count": 2}, "x=y", "é\x1b"]
+    rule = {"id": "r", "all": True}
+    said = {
+        "files": 3,
+        "reason": "a court's order",
+        "fault": None,
+        "empty": "",
+        "rule": rule,
+        "people": people,
+    }
+    told = pairs(said)
+    assert told == (
+        'files=3 reason="a court\'s order" empty="" rule={id=r all=true}'
+        ' people=[{type=email count=2}, "x=y", "é\\u001b"]'
+    )
+    assert brief("people", people[:1]) == "type=email count=2"
 
 
 def test_what_was_done_without_a_daemon_stands_in_the_log_at_once(scene: Scene) -> None:
@@ -245,3 +265,4 @@ def test_names_from_outside_do_not_steer_the_terminal(scene: Scene) -> None:
     shown = scene.process("hold", "list").out
     assert "\\x1b[2J" in shown
     assert "a\\nb" in shown
+    one_line(sftpd("audit", "verify-proof", "no\x1bfile", "--key", KEY), 1, "no\\x1bfile: cannot read")
