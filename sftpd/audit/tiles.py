@@ -66,15 +66,25 @@ def tile_at(level: int | None, index: int, size: int) -> Tile:
     return Tile(level, index, min(TILE_WIDTH, total - index * TILE_WIDTH))
 
 
-def right_edge(size: int) -> Iterator[Tile]:
-    """The partial tiles of a tree of `size` leaves: the entry bundle, then each level."""
-    if size % TILE_WIDTH:
-        yield Tile(None, size // TILE_WIDTH, size % TILE_WIDTH)
+def with_partials(size: int) -> Iterator[Tile]:
+    """The tiles of a tree of `size` leaves beside which there may be partial ones: the last two of each kind.
+
+    Those of a full tile stay until the next one is full too, for whoever fetches the log meanwhile has seen
+    them in a listing, and not the full one.
+    """
+    yield from _last_two(None, size)
     level, count = 0, size
     while count:
-        if count % TILE_WIDTH:
-            yield Tile(level, count // TILE_WIDTH, count % TILE_WIDTH)
+        yield from _last_two(level, count)
         level, count = level + 1, count // TILE_WIDTH
+
+
+def _last_two(level: int | None, count: int) -> Iterator[Tile]:
+    index, width = divmod(count, TILE_WIDTH)
+    if width:
+        yield Tile(level, index, width)
+    if index:
+        yield Tile(level, index - 1)
 
 
 def encode_bundle(leaves: Iterable[bytes]) -> bytes:

@@ -92,13 +92,28 @@ def test_reopening_goes_on_where_it_ended(directory):
         assert verified(directory).root == root_of(size)
 
 
-def test_every_earlier_checkpoint_keeps_its_partial_tiles_until_the_tile_is_full(directory):
+def test_every_earlier_checkpoint_keeps_its_partial_tiles_until_the_next_tile_is_full(directory):
     fill(directory, 10, 20)
     entries = directory / "public" / "tile" / "entries" / "000.p"
-    assert sorted(path.name for path in entries.iterdir()) == ["10", "30"]
-    fill(directory, 226)
+    for grown in (226, 200):
+        assert sorted(path.name for path in entries.iterdir()) == ["10", "30"]
+        fill(directory, grown)
+    fill(directory, 56)
     assert not entries.exists()
     assert (directory / "public" / "tile" / "entries" / "000").exists()
+
+
+def test_a_copy_of_what_was_listed_before_a_tile_was_full_verifies(directory, tmp_path):
+    fill(directory, 100, 150)
+    public, copy = directory / "public", tmp_path / "copy"
+    listed = [path.relative_to(public) for path in public.rglob("*") if path.is_file()]
+    kept = (public / "checkpoint").read_bytes()
+    fill(directory, 200)
+    for path in listed:
+        (copy / path).parent.mkdir(parents=True, exist_ok=True)
+        (copy / path).write_bytes((public / path).read_bytes())
+    (copy / "checkpoint").write_bytes(kept)
+    assert verify_log(copy, KEYS, origin=ORIGIN).size == 250
 
 
 def test_the_counterpart_may_read_what_is_public_and_only_that(directory):

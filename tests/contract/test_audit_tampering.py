@@ -57,8 +57,9 @@ def positions(path):
 
 def test_the_log_has_every_kind_of_file(log_folder):
     names = {str(path.relative_to(log_folder)) for path in files(log_folder)}
-    tiles = ["0/000", "0/001.p/4", "0/001.p/44", "1/000.p/1", "entries/000", "entries/001.p/4"]
-    expected = {"journal", "public/checkpoint", "public/tile/entries/001.p/44"}
+    both = ["000", "000.p/100", "000.p/250", "001.p/4", "001.p/44"]
+    tiles = ["1/000.p/1", *(f"{kind}/{name}" for kind in ("0", "entries") for name in both)]
+    expected = {"journal", "public/checkpoint"}
     assert names == expected | {f"public/tile/{tile}" for tile in tiles}
     assert verify(log_folder).size == sum(BATCHES)
 
@@ -104,7 +105,7 @@ def test_a_missing_short_or_long_file_is_found(log_folder, tmp_path, change):
     for original in files(log_folder):
         copy = shutil.copytree(log_folder, tmp_path / "log")
         path = copy / original.relative_to(log_folder)
-        superseded = path.name == "4"
+        superseded = path.name in ("4", "100", "250")
         if change == "missing":
             path.unlink()
         else:
