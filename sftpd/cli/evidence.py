@@ -23,6 +23,10 @@ KeyOption = Annotated[
 """`--key KEY`; its default is None."""
 
 
+_MOST = 64 << 20
+"""Bytes of a file of evidence that are read."""
+
+
 @dataclass(frozen=True, slots=True)
 class LogFiles:
     """A log to verify: its origin, its public folder, and our journal if it is ours."""
@@ -50,11 +54,15 @@ def told_in_json(as_json: bool) -> Iterator[None]:
 
 
 def read_file(file: Path) -> bytes:
-    """The content of a file of evidence. Raises SftpdError."""
+    """The content of a file of evidence, which may come from anybody. Raises SftpdError."""
     try:
-        return file.read_bytes()
+        with file.open("rb") as opened:
+            content = opened.read(_MOST + 1)
     except OSError as error:
         raise SftpdError(f"cannot read: {error.strerror}", where=str(file)) from None
+    if len(content) > _MOST:
+        raise SftpdError("is too long", where=str(file), expected=f"at most {_MOST} bytes")
+    return content
 
 
 def verifier_key(text: str | None, config: Path) -> "VerifierKey":

@@ -248,6 +248,8 @@ def test_one_event_is_disclosed_and_proven_to_a_third_party(scene: Scene, tmp_pa
     proof.write_text(re.sub("extra .+", f"extra {changed}", proof.read_text()))
     one_line(sftpd(*of), 1, f"the path does not lead from this leaf at {index} to the root")
     assert subprocess.run(by_hand, cwd=tmp_path, capture_output=True).returncode == 1
+    os.truncate(proof, 1 << 40)
+    one_line(sftpd(*of), 1, "is too long")
 
 
 def test_help_is_shown_without_loading_what_the_commands_need() -> None:
