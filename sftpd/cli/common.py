@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -169,5 +170,6 @@ def brief(name: str, value: object) -> str:
     if isinstance(value, list):
         return ", ".join(pairs(each) if isinstance(each, Mapping) else str(each) for each in value)
     if name in _INSTANTS:
-        return datetime.fromisoformat(str(value)).astimezone().isoformat(" ", "seconds")
+        with suppress(ValueError):  # what others have signed says what they like
+            return datetime.fromisoformat(str(value)).astimezone().isoformat(" ", "seconds")
     return str(value)

@@ -61,6 +61,7 @@ def test_what_an_event_says_is_read_as_names_and_values() -> None:
         ' people=[{type=email count=2}, "x=y", "é\\u001b"]'
     )
     assert brief("people", people[:1]) == "type=email count=2"
+    assert brief("time", "of no sort") == "of no sort"
 
 
 def test_what_was_done_without_a_daemon_stands_in_the_log_at_once(scene: Scene) -> None:
