@@ -21,12 +21,12 @@ _plain = msgspec.json.Encoder(order="sorted")
 def canonical(value: JSON) -> bytes:
     """Return the one UTF-8 encoding of `value` (RFC 8785).
 
-    Raises AuditError for what has none: integers beyond 2**53 - 1, NaN, infinities, lone surrogates and
-    objects that are not JSON.
+    Raises AuditError for what has none: integers beyond 2**53 - 1, NaN, infinities, lone surrogates, objects
+    that are not JSON, and what is nested too deeply.
     """
     try:
         return _plain.encode(value) if _is_plain(value) else rfc8785.dumps(value)
-    except (rfc8785.CanonicalizationError, UnicodeEncodeError) as error:
+    except (rfc8785.CanonicalizationError, UnicodeEncodeError, RecursionError) as error:
         raise AuditError(f"value has no canonical JSON: {error}") from error
 
 

@@ -17,7 +17,9 @@ from sftpd.errors import AuditError
 _ED25519 = b"\1"
 _KEY_ID_SIZE = 4
 _KEY_SIZE = 32
-_NOTE_LIMIT = 65_536
+NOTE_LIMIT = 65_536
+"""Bytes; a longer text is no note."""
+
 _DASH = "—"
 _NAME = re.compile(r"[^\s+\x00-\x1f]+")
 _SIZE = re.compile(r"0|[1-9][0-9]{0,18}")
@@ -175,12 +177,20 @@ def decode_base64(text: str, size: int, *, where: str) -> bytes:
 
     Raises AuditError for any other text, the non-canonical encodings of those bytes included.
     """
+    data = decode_any_base64(text, where=where)
+    if len(data) != size:
+        raise AuditError("not canonical base64", where=where, expected=f"{size} bytes")
+    return data
+
+
+def decode_any_base64(text: str, *, where: str) -> bytes:
+    """The same for any number of bytes. Raises AuditError."""
     try:
         data = base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         data = b""
-    if len(data) != size or base64.b64encode(data).decode() != text:
-        raise AuditError("not canonical base64", where=where, expected=f"{size} bytes")
+    if base64.b64encode(data).decode() != text:
+        raise AuditError("not canonical base64", where=where)
     return data
 
 
@@ -193,8 +203,8 @@ def _check_name(name: str) -> None:
 
 def _split_note(raw: bytes, where: str) -> tuple[str, list[str]]:
     """The text of a signed note, its last newline included, and its signature lines."""
-    if len(raw) > _NOTE_LIMIT:
-        raise AuditError("note is too long", where=where, expected=f"at most {_NOTE_LIMIT} bytes")
+    if len(raw) > NOTE_LIMIT:
+        raise AuditError("note is too long", where=where, expected=f"at most {NOTE_LIMIT} bytes")
     try:
         note = raw.decode()
     except UnicodeDecodeError as error:
@@ -219,10 +229,8 @@ def _parse_signature(line: str, where: str) -> tuple[str, bytes]:
     parts = line.split(" ")
     if len(parts) != 3 or parts[0] != _DASH or _NAME.fullmatch(parts[1]) is None:
         raise AuditError("not a signature line", where=where, expected=f"{_DASH} name base64")
-    encoded = parts[2]
-    size = len(encoded) // 4 * 3 - encoded.count("=")
-    data = decode_base64(encoded, size, where=where)
-    if size <= _KEY_ID_SIZE:
+    data = decode_any_base64(parts[2], where=where)
+    if len(data) <= _KEY_ID_SIZE:
         raise AuditError("signature is too short", where=where)
     return parts[1], data
 

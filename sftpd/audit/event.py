@@ -2,10 +2,13 @@
 
 import base64
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
+from typing import Any
+
+import msgspec
 
 from sftpd.audit.canonical import JSON, canonical
 from sftpd.audit.commitment import Opening, commit, new_opening
@@ -65,6 +68,44 @@ def seal(
             f"event takes {len(leaf)} bytes", where=type, expected=f"at most {LEAF_LIMIT} in a leaf"
         )
     return Sealed(leaf, openings)
+
+
+class _Envelope(msgspec.Struct, frozen=True):
+    id: str
+    time: str
+    type: str
+    data: dict[str, Any]
+    subject: str | None = None
+
+
+def parts(leaf: bytes) -> tuple[dict[str, Any], dict[str, str]]:
+    """The id, time, type, link and public values of the event that a leaf is, and its commitments by field.
+
+    Raises AuditError for a leaf that is no event.
+    """
+    try:
+        envelope = msgspec.json.decode(leaf, type=_Envelope)
+        public = dict(envelope.data)
+        commitments = msgspec.convert(public.pop(COMMITMENTS, None), type=dict[str, str])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as fault:
+        raise AuditError(f"not an event: {fault}", where="leaf") from fault
+    known = {"id": envelope.id, "time": envelope.time, "type": envelope.type, "link": envelope.subject}
+    return known | {"public": public}, commitments
+
+
+def disclosed(leaf: bytes, openings: Iterable[Opening]) -> dict[str, Any]:
+    """The event that a leaf is, `private` as far as `openings` prove it; `undisclosed` names what stays shut.
+
+    Raises AuditError for a leaf that is no event, and an opening that does not open its commitment there.
+    """
+    event, commitments = parts(leaf)
+    private: dict[str, JSON] = {}
+    for opening in openings:
+        committed = commitments.get(opening.field)
+        if committed is None or base64.b64encode(commit(opening)).decode() != committed:
+            raise AuditError("value and nonce are not what the leaf commits to", where=opening.field)
+        private[opening.field] = opening.value
+    return event | {"private": private, "undisclosed": sorted(commitments.keys() - private.keys())}
 
 
 @lru_cache

@@ -21,7 +21,7 @@ from sftpd.audit.journal import Journal, JournalContents, decode_journal, encode
 from sftpd.audit.merkle import leaf_hash
 from sftpd.audit.published import CHECKPOINT, PublishedLog
 from sftpd.audit.succession import Marker
-from sftpd.audit.tiles import LEAF_LIMIT, TILE_WIDTH, Edge, Tile, encode_bundle, right_edge
+from sftpd.audit.tiles import LEAF_LIMIT, TILE_WIDTH, Edge, Tile, encode_bundle, with_partials
 from sftpd.errors import AuditError
 
 _RESTORE = "restore the folder from a backup no older than the last checkpoint handed out"
@@ -222,7 +222,9 @@ class AuditLog:
             self._signed = head
         completed = [tile for tile, _ in tiles if tile.full]
         for tile in completed:
-            shutil.rmtree(self._published.public / tile.partials, ignore_errors=True)
+            if tile.index:
+                before = Tile(tile.level, tile.index - 1)
+                shutil.rmtree(self._published.public / before.partials, ignore_errors=True)
         if completed:
             self._recent = self._recent[len(self._recent) - self._edge.size % TILE_WIDTH :]
             self._journal.restart(self._edge.size - len(self._recent), self._recent)
@@ -234,7 +236,7 @@ class AuditLog:
 
     def _mend_partials(self) -> None:
         """Write again the partial tiles of earlier checkpoints that a power loss damaged."""
-        for tile in right_edge(self._edge.size):
+        for tile in with_partials(self._edge.size):
             data = self._published.tile(tile)[1]
             for narrow, found in self._published.narrower(tile):
                 whole = tile.narrowed(data, narrow.width)

@@ -1,15 +1,26 @@
-"""Reading a log from its public folder alone, as its writer, its verifier and the counterpart do."""
+"""Reading a log from its public folder alone, as its writer, its verifier and the counterpart do.
 
+The folder may be a copy from anybody: what is read of it are regular files, no further than they may be long.
+"""
+
+import errno
+import os
+import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from sftpd.audit.checkpoint import NOTE_LIMIT
 from sftpd.audit.merkle import HASH_SIZE, Nodes
-from sftpd.audit.tiles import TILE_WIDTH, Tile, decode_bundle, nodes_of, tile_at
+from sftpd.audit.tiles import BUNDLE_LIMIT, TILE_WIDTH, Tile, decode_bundle, nodes_of, tile_at
 from sftpd.errors import AuditError, NotFoundError
 
 CHECKPOINT = "checkpoint"
 """The name of the signed head in the public folder."""
+
+
+class _MissingError(AuditError):
+    """A file of the log is not there."""
 
 
 class PublishedLog:
@@ -27,7 +38,7 @@ class PublishedLog:
 
     def checkpoint(self) -> bytes:
         """The latest checkpoint as it lies there. Raises AuditError if there is none."""
-        return self._read(self.public / CHECKPOINT)
+        return _regular(self.public / CHECKPOINT, NOTE_LIMIT)
 
     def tile(self, tile: Tile) -> tuple[Tile, bytes]:
         """The tile or bundle that covers `tile`, itself or the full one in its place, and its bytes.
@@ -35,10 +46,10 @@ class PublishedLog:
         Raises AuditError if neither is there, or a hash tile has the wrong length.
         """
         try:
-            found, data = tile, (self.public / tile.path).read_bytes()
-        except FileNotFoundError:
+            found, data = tile, self._bytes(tile)
+        except _MissingError:
             found = Tile(tile.level, tile.index)
-            data = self._read(self.public / found.path)
+            data = self._bytes(found)
         if tile.level is not None and len(data) != found.width * HASH_SIZE:
             raise AuditError(
                 f"tile has {len(data)} bytes", where=self.where(found), expected=f"{found.width * HASH_SIZE}"
@@ -84,15 +95,39 @@ class PublishedLog:
             yield from leaves[max(start - first, 0) : stop - first]
 
     def narrower(self, tile: Tile) -> Iterator[tuple[Tile, bytes]]:
-        """The less wide partial tiles in `tile`'s place, with their bytes: those of earlier checkpoints."""
-        for path in sorted((self.public / tile.partials).glob("*")):
-            if path.name.isdecimal() and int(path.name) < tile.width:
-                with suppress(FileNotFoundError):  # the writer has just completed the tile
-                    yield Tile(tile.level, tile.index, int(path.name)), path.read_bytes()
+        """The less wide partial tiles in `tile`'s place, with their bytes: those of earlier checkpoints.
 
-    @staticmethod
-    def _read(path: Path) -> bytes:
+        Raises AuditError if one cannot be read.
+        """
+        names = {path.name for path in (self.public / tile.partials).glob("*")}
+        for width in (width for width in range(1, tile.width) if str(width) in names):
+            narrow = Tile(tile.level, tile.index, width)
+            with suppress(_MissingError):  # the writer has just completed the tile
+                yield narrow, self._bytes(narrow)
+
+    def _bytes(self, tile: Tile) -> bytes:
+        limit = BUNDLE_LIMIT if tile.level is None else TILE_WIDTH * HASH_SIZE
+        return _regular(self.public / tile.path, limit)
+
+
+def _regular(path: Path, limit: int) -> bytes:
+    """The content of a regular file, of a longer one `limit` bytes and one more.
+
+    Raises _MissingError where there is none, AuditError for what cannot be read and anything else: to open a
+    pipe or a device could wait for ever, and a link leads out of the copy.
+    """
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         try:
-            return path.read_bytes()
-        except OSError as error:
-            raise AuditError(f"cannot be read: {error.strerror}", where=str(path)) from error
+            if not stat.S_ISREG(os.fstat(fd).st_mode):
+                raise AuditError("is not a regular file", where=str(path))
+            with os.fdopen(fd, "rb", closefd=False) as file:
+                return file.read(limit + 1)
+        finally:
+            os.close(fd)
+    except FileNotFoundError as error:
+        raise _MissingError(f"cannot be read: {error.strerror}", where=str(path)) from error
+    except OSError as error:
+        is_link = error.errno == errno.ELOOP
+        what = "is a symbolic link" if is_link else f"cannot be read: {error.strerror}"
+        raise AuditError(what, where=str(path)) from error

@@ -17,6 +17,9 @@ TILE_WIDTH = 1 << TILE_HEIGHT
 LEAF_LIMIT = 65_535
 """The most bytes in a leaf: its length is a uint16 in the entry bundle."""
 
+BUNDLE_LIMIT = TILE_WIDTH * (2 + LEAF_LIMIT)
+"""The most bytes in an entry bundle."""
+
 _LENGTH = struct.Struct(">H")
 
 
@@ -63,15 +66,25 @@ def tile_at(level: int | None, index: int, size: int) -> Tile:
     return Tile(level, index, min(TILE_WIDTH, total - index * TILE_WIDTH))
 
 
-def right_edge(size: int) -> Iterator[Tile]:
-    """The partial tiles of a tree of `size` leaves: the entry bundle, then each level."""
-    if size % TILE_WIDTH:
-        yield Tile(None, size // TILE_WIDTH, size % TILE_WIDTH)
+def with_partials(size: int) -> Iterator[Tile]:
+    """The tiles of a tree of `size` leaves beside which there may be partial ones: the last two of each kind.
+
+    Those of a full tile stay until the next one is full too, for whoever fetches the log meanwhile has seen
+    them in a listing, and not the full one.
+    """
+    yield from _last_two(None, size)
     level, count = 0, size
     while count:
-        if count % TILE_WIDTH:
-            yield Tile(level, count // TILE_WIDTH, count % TILE_WIDTH)
+        yield from _last_two(level, count)
         level, count = level + 1, count // TILE_WIDTH
+
+
+def _last_two(level: int | None, count: int) -> Iterator[Tile]:
+    index, width = divmod(count, TILE_WIDTH)
+    if width:
+        yield Tile(level, index, width)
+    if index:
+        yield Tile(level, index - 1)
 
 
 def encode_bundle(leaves: Iterable[bytes]) -> bytes:
@@ -80,13 +93,13 @@ def encode_bundle(leaves: Iterable[bytes]) -> bytes:
 
 
 def decode_bundle(data: bytes, where: str) -> list[bytes]:
-    """The leaves in an entry bundle.
+    """The leaves in an entry bundle; of one with too many, one more than it may have.
 
     Raises AuditError, naming `where` and the byte, if an entry runs past the end.
     """
     leaves: list[bytes] = []
     start = 0
-    while start < len(data):
+    while start < len(data) and len(leaves) <= TILE_WIDTH:
         body = start + _LENGTH.size
         end = body + _LENGTH.unpack_from(data, start)[0] if body <= len(data) else body
         if end > len(data):

@@ -11,7 +11,7 @@ from sftpd.audit.merkle import HASH_SIZE, consistency_proof, leaf_hash
 from sftpd.audit.merkle import verify_consistency as consistent
 from sftpd.audit.published import CHECKPOINT, PublishedLog
 from sftpd.audit.succession import Restored, lost, require_told, told
-from sftpd.audit.tiles import TILE_WIDTH, Edge, Tile, encode_bundle, right_edge
+from sftpd.audit.tiles import TILE_WIDTH, Edge, Tile, encode_bundle, with_partials
 from sftpd.errors import AuditError
 
 
@@ -151,7 +151,7 @@ def _wrong_root(
 
 def _verify_narrower(log: PublishedLog, size: int) -> None:
     """Compare the partial tiles kept for earlier checkpoints with the tiles that succeeded them."""
-    for tile in right_edge(size):
+    for tile in with_partials(size):
         found, data = log.tile(tile)
         for narrow, stored in log.narrower(tile):
             whole = found.narrowed(data, narrow.width)

@@ -13,12 +13,15 @@ from sftpd.cli.common import (
     argument,
     brief,
     option,
+    pairs,
     print_json,
     print_table,
     show_fields,
 )
-from sftpd.cli.evidence import KeyOption, LogFiles, own_logs, read_file, verifier_key
-from sftpd.errors import AuditError, UsageError
+from sftpd.cli.evidence import KeyOption, LogFiles, own_logs, read_file, told_in_json, verifier_key
+from sftpd.cli.proven import proven_event
+from sftpd.documents.text import printable
+from sftpd.errors import UsageError
 
 if TYPE_CHECKING:
     from sftpd.audit.checkpoint import VerifierKey
@@ -95,20 +98,38 @@ def verify(
     if kept is not None and len(logs) > 1:
         raise UsageError("--kept is about one log", remedy="name it by --link")
     verifier = verifier_key(key, config)
-    try:
+    with told_in_json(as_json):
         rows = [_verified(log, verifier, kept) for log in logs]
-    except AuditError as error:
-        if not as_json:
-            raise
-        print_json({"valid": False, "fault": str(error)})
-        raise typer.Exit(1) from None
     if as_json:
         print_json({"valid": True, "key": str(verifier), "logs": rows})
     else:
         print_table(("log", "size", "root"), ([row["log"], row["size"], row["root"]] for row in rows))
         for line in (_restored(row["log"], one) for row in rows for one in row["restored"]):
-            print(line)
+            print(printable(line))
         print(f"valid, signed by {verifier}")
+
+
+@group.command("verify-proof")
+def verify_proof(
+    proof: Annotated[Path, argument("FILE", "What `audit prove` printed.")],
+    event: Annotated[
+        Path | None,
+        option("--event", "FILE", "What `audit show --json` printed: its private values are verified too."),
+    ] = None,
+    origin: Annotated[str | None, option("--origin", "ORIGIN", "The log that it must be in.")] = None,
+    key: KeyOption = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Verify from files alone that an event is in a log, and show what is proven. Exit with 1 if not."""
+    verifier = verifier_key(key, config)
+    with told_in_json(as_json):
+        proven = proven_event(proof, event, verifier, origin)
+    if as_json:
+        print_json({"valid": True, "key": str(verifier), **proven})
+    else:
+        show_fields(proven["event"], as_json=False)
+        print(printable(f"valid, one of {proven['size']} leaves of {proven['origin']}, signed by {verifier}"))
 
 
 @group.command("signer")
@@ -164,6 +185,6 @@ def _show_events(events: list[dict[str, Any]], as_json: bool) -> None:
 
 
 def _told(event: dict[str, Any]) -> str:
-    """All that an event says, on one line; what was erased as such."""
-    values = {**event["public"], **event["private"], **dict.fromkeys(event["erased"], "(erased)")}
-    return ", ".join(f"{name} {brief(name, value)}" for name, value in values.items() if value is not None)
+    """All that an event says, `name=value` on one line; what was erased as such."""
+    erased = "".join(f" {name}=(erased)" for name in event["erased"])
+    return pairs({**event["public"], **event["private"]}) + erased

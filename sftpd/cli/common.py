@@ -5,6 +5,7 @@ import json
 import os
 import sys
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -15,6 +16,7 @@ from sftpd.documents.text import printable
 
 DEFAULT_CONFIG = Path("/etc/sftpd/sftpd.toml")
 _PIPE_WIDTH = 250
+_PAIRED = frozenset(' ="{}[],')
 _INSTANTS = frozenset(
     {
         "acknowledged",
@@ -138,6 +140,24 @@ def show_fields(document: Mapping[str, Any], *, as_json: bool) -> None:
             print(f"{name:<{width}}  {printable(text)}")
 
 
+def pairs(values: Mapping[str, Any]) -> str:
+    """All `values` that are not None as `name=value`, with a space between.
+
+    Objects are in braces, lists in brackets, and text that could be taken for something else in quotes.
+    """
+    return " ".join(f"{name}={_paired(value)}" for name, value in values.items() if value is not None)
+
+
+def _paired(value: object) -> str:
+    if isinstance(value, Mapping):
+        return f"{{{pairs(value)}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_paired, value))}]"
+    if isinstance(value, str) and value.isprintable() and not (set(value) & _PAIRED or not value):
+        return value
+    return json.dumps(value, ensure_ascii=False)
+
+
 def brief(name: str, value: object) -> str:
     """The value under the key `name` as people read it on one line; nothing for None."""
     if value is None:
@@ -148,7 +168,8 @@ def brief(name: str, value: object) -> str:
         told = ((key, brief(name if name in _INSTANTS else key, inner)) for key, inner in value.items())
         return ", ".join(f"{key} {text}" for key, text in told if text)
     if isinstance(value, list):
-        return ", ".join(map(str, value))
+        return ", ".join(pairs(each) if isinstance(each, Mapping) else str(each) for each in value)
     if name in _INSTANTS:
-        return datetime.fromisoformat(str(value)).astimezone().isoformat(" ", "seconds")
+        with suppress(ValueError):  # what others have signed says what they like
+            return datetime.fromisoformat(str(value)).astimezone().isoformat(" ", "seconds")
     return str(value)

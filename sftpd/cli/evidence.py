@@ -1,11 +1,14 @@
 """Verifying evidence from files alone: by which key, and which logs lie where."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
-from sftpd.cli.common import option
+import typer
+
+from sftpd.cli.common import option, print_json
 from sftpd.errors import AuditError, SftpdError, UsageError
 
 if TYPE_CHECKING:
@@ -18,6 +21,10 @@ KeyOption = Annotated[
     ),
 ]
 """`--key KEY`; its default is None."""
+
+
+_MOST = 64 << 20
+"""Bytes of a file of evidence that are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +41,28 @@ class LogFiles:
         return self.origin.rpartition("/")[2]
 
 
-def read_file(file: Path) -> bytes:
-    """The content of a file of evidence. Raises SftpdError."""
+@contextmanager
+def told_in_json(as_json: bool) -> Iterator[None]:
+    """Where what is verified in the context does not hold, exit with 1, and say so `as_json` if wanted."""
     try:
-        return file.read_bytes()
+        yield
+    except AuditError as fault:
+        if not as_json:
+            raise
+        print_json({"valid": False, "fault": str(fault)})
+        raise typer.Exit(1) from None
+
+
+def read_file(file: Path) -> bytes:
+    """The content of a file of evidence, which may come from anybody. Raises SftpdError."""
+    try:
+        with file.open("rb") as opened:
+            content = opened.read(_MOST + 1)
     except OSError as error:
         raise SftpdError(f"cannot read: {error.strerror}", where=str(file)) from None
+    if len(content) > _MOST:
+        raise SftpdError("is too long", where=str(file), expected=f"at most {_MOST} bytes")
+    return content
 
 
 def verifier_key(text: str | None, config: Path) -> "VerifierKey":

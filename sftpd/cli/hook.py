@@ -59,12 +59,12 @@ def try_hooks(
         raise UsageError(f"no event {event!r}", where="EVENT", expected=f"one of {', '.join(EVENTS)}")
     verdict = _try(load(config), event, file.absolute(), link, route)
     if as_json:
-        ruling = None if verdict is None else verdict.ruling.value
-        print_json({"event": event, "verdict": ruling, "reason": verdict.reason if verdict else ""})
+        kind = None if verdict is None else verdict.kind.value
+        print_json({"event": event, "verdict": kind, "reason": verdict.reason if verdict else ""})
     elif verdict is None:
         print("told; observers give no verdict")
     else:
-        print(f"{verdict.ruling.value}{verdict.reason and ': '}{printable(verdict.reason)}")
+        print(f"{verdict.kind.value}{verdict.reason and ': '}{printable(verdict.reason)}")
     if verdict is not None and not verdict.accepted:
         raise typer.Exit(1)
 

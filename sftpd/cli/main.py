@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from sftpd.cli.loading import loading
+from sftpd.documents.text import printable
 from sftpd.errors import SftpdError
 
 COMMANDS = {
@@ -50,7 +51,7 @@ def run(arguments: list[str]) -> int:
         sys.stdout.flush()
     except SftpdError as error:
         for line in str(error).splitlines():
-            print(f"sftpd: {line}", file=sys.stderr)
+            print(f"sftpd: {printable(line)}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         return _INTERRUPTED

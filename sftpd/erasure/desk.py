@@ -167,7 +167,7 @@ class ErasureDesk:
                 )
             self.intake.require_decided(opened)
             request = records.advance(unit, request_id, Trigger.APPROVE, approved_by=by, approved_at=unit.now)
-            unit.record(Event("erasure.approved", request.link, {"request": request.id}, {"operator": by}))
+            unit.record(Event("erasure.approved", request.link, {"request": request.id}, {"by": by}))
 
         self._ledger.write(work)
 
@@ -190,7 +190,7 @@ class ErasureDesk:
             request = records.advance(unit, request_id, Trigger.DENY, closed_at=unit.now)
             records.forget(unit, request)
             deliveries.forget_contents(unit, request.id)
-            private = {"operator": by, "reason": reason}
+            private = {"by": by, "reason": reason}
             unit.record(Event("erasure.denied", request.link, {"request": request.id}, private))
 
         self._ledger.write(work)

@@ -248,7 +248,7 @@ class Erasures:
             def work(unit: Unit) -> None:
                 _set(unit.conn, first)
                 public = {"known": found.after, "found": found.epoch, "begins_after": first.epoch}
-                unit.record(Event("erasure.ledger_lost", None, public, {"operator": by, "reason": reason}))
+                unit.record(Event("erasure.ledger_lost", None, public, {"by": by, "reason": reason}))
 
             self._ledger.write(work)
             return self.compare()

@@ -38,7 +38,7 @@ def enter(
         unit.conn.execute(steps.values(action=Action.KEEP, state="planned", reason=mark(ground, reason)))
     for seq in items:
         public = {"request": request_id, "item": seq, "ground": ground}
-        unit.record(Event("erasure.excepted", link, public, {"operator": by, "reason": reason}))
+        unit.record(Event("erasure.excepted", link, public, {"by": by, "reason": reason}))
 
 
 def forget(unit: Unit, request_id: str) -> None:

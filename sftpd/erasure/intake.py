@@ -86,7 +86,7 @@ class Intake:
                 request, state=State.DUPLICATE, duplicate_of=same.id, closed_at=unit.now, identifiers=()
             )
         records.insert(unit, request)
-        private = {"operator": request.opened_by}
+        private = {"by": request.opened_by}
         _record(unit, request, "erasure.opened", private, due=request.due_at.isoformat())
         if request.instructed_at is not None:
             _record(unit, request, "erasure.instructed", private)
@@ -105,7 +105,7 @@ class Intake:
 
         def work(unit: Unit) -> None:
             request = records.advance(unit, request_id, Trigger.ASK_IDENTITY, asked_at=unit.now)
-            _record(unit, request, "erasure.identity_asked", {"operator": by})
+            _record(unit, request, "erasure.identity_asked", {"by": by})
 
         self._ledger.write(work)
 
@@ -119,7 +119,7 @@ class Intake:
             paused = request.paused + waited
             due_at = self._due(replace(request, paused=paused))
             records.mark(unit, request_id, paused=records.microseconds(paused), due_at=due_at)
-            private = {"operator": by}
+            private = {"by": by}
             _record(unit, request, "erasure.identity_confirmed", private, due=due_at.isoformat())
 
         self._ledger.write(work)
@@ -144,7 +144,7 @@ class Intake:
                 )
             due_at = self._due(replace(request, extended_at=unit.now))
             records.mark(unit, request_id, extended_at=unit.now, due_at=due_at)
-            private = {"operator": by, "reason": reason}
+            private = {"by": by, "reason": reason}
             _record(unit, request, "erasure.extended", private, due=due_at.isoformat())
 
         self._ledger.write(work)
@@ -159,7 +159,7 @@ class Intake:
             request = self._of_controller(unit, request_id)
             if request.forwarded_at is None:
                 records.mark(unit, request_id, forwarded_at=unit.now)
-            _record(unit, request, "erasure.forwarded", {"operator": by})
+            _record(unit, request, "erasure.forwarded", {"by": by})
             return records.get(unit.conn, request_id)
 
         return self._ledger.write(work)
@@ -173,7 +173,7 @@ class Intake:
         def work(unit: Unit) -> None:
             request = self._of_controller(unit, request_id)
             records.mark(unit, request_id, instructed_at=unit.now)
-            _record(unit, request, "erasure.instructed", {"operator": by, "reference": reference})
+            _record(unit, request, "erasure.instructed", {"by": by, "reference": reference})
 
         self._ledger.write(work)
 

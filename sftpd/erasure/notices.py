@@ -189,7 +189,7 @@ def told(unit: Unit, notice_id: str, by: str, reason: str) -> bool:
         raise RefusedError("the notice was acknowledged before", reason="NOTICE_STATE", where=notice_id)
     _update(unit, notice, state=ACKNOWLEDGED, acknowledged_at=unit.now, answer=TOLD, **_FORGOTTEN)
     deliveries.forget_told(unit, notice.id)
-    private = {**notice.private, "operator": by, "reason": reason}
+    private = {**notice.private, "by": by, "reason": reason}
     public = {**notice.public, "answer": TOLD}
     unit.record(Event("erasure.notice_acknowledged", notice.link, public, private))
     return _conclude(unit, notice.request)

@@ -220,7 +220,7 @@ class Orders:
         known = {"name": found.order, "digest": digest, "request": request, "text": found.reason}
         order_records.insert(unit, link, dropped, **known)
         public = {"transfer": transfer, "request": request, "kind": found.kind}
-        private = {"order": found.order, "operator": made.opened_by, "reason": found.reason}
+        private = {"order": found.order, "by": made.opened_by, "reason": found.reason}
         unit.record(Event("order.accepted" if earlier is None else "order.repeated", link, public, private))
 
     def _acknowledge(self, dropped: Dropped, replied: Replied, unit: Unit) -> None:

@@ -101,9 +101,7 @@ class Replay:
         if found.standing is Standing.CURRENT:
             return []
         public = {"after": found.after, "entries": found.epoch - found.after}
-        self._ledger.write(
-            lambda unit: unit.record(Event("erasure.replay_begun", None, public, {"operator": by}))
-        )
+        self._ledger.write(lambda unit: unit.record(Event("erasure.replay_begun", None, public, {"by": by})))
         with ExitStack() as opened:
             outcomes = list(self._replay(found.after, opened))
         if not any(outcome.result is Result.LEFT for outcome in outcomes):

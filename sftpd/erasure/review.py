@@ -50,7 +50,7 @@ class Reviewer:
         def work(unit: Unit) -> tuple[Request, Item]:
             request = records.get(unit.conn, request_id)
             item = records.match(unit.conn, request_id, seq)
-            private = {"operator": by, "reason": reason}
+            private = {"by": by, "reason": reason}
             unit.record(Event("erasure.looked", request.link, {"request": request.id, "item": seq}, private))
             return request, item
 
@@ -88,7 +88,7 @@ class Reviewer:
                     where=f"step {unread[0]}",
                     expected="--reason TEXT",
                 )
-            private = {"operator": by} if reason is None else {"operator": by, "reason": reason}
+            private = {"by": by} if reason is None else {"by": by, "reason": reason}
             for seq in chosen:
                 public = {"request": request.id, "item": seq, "decision": "remove" if remove else "keep"}
                 unit.record(Event("erasure.decided", request.link, public, private))

@@ -199,7 +199,7 @@ class Claims:
             turns[transfer.id] = unit.now
             values = {"folder": "quarantine", "reason": verdict.reason, "rank": HERE, "not_before": unit.now}
             records.insert(unit, transfer, Outcome.BLOCKED, **values)
-            public = transfer.public | {"ruling": verdict.ruling.value}
+            public = transfer.public | {"verdict": verdict.kind.value}
             private = transfer.private | {"reason": verdict.reason}
             unit.record(Event("transfer.blocked", transfer.link, public, private))
         return turns

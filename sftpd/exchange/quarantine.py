@@ -11,17 +11,17 @@ from sftpd.exchange.places import Places
 from sftpd.exchange.records import Transfer
 from sftpd.exchange.transfer import Outcome, TransferState
 from sftpd.files import durable
-from sftpd.hooks.verdict import Ruling, Verdict
+from sftpd.hooks.verdict import Kind, Verdict
 from sftpd.ledger import tables
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
 from sftpd.ledger.writer import Unit
 
 NEWER = "a newer file of that name has come in"
-SUPERSEDED = Verdict(Ruling.REJECT, f"{NEWER}; nothing may replace it")
-STRAY = Verdict(Ruling.REJECT, "the file is not the one that was written, and its name is taken")
-_IN_THE_WAY = Verdict(Ruling.REJECT, "a file or folder of that name is in the way")
-_NO_PLACE = Verdict(Ruling.REJECT, "the file could not be put in its place")
+SUPERSEDED = Verdict(Kind.REJECT, f"{NEWER}; nothing may replace it")
+STRAY = Verdict(Kind.REJECT, "the file is not the one that was written, and its name is taken")
+_IN_THE_WAY = Verdict(Kind.REJECT, "a file or folder of that name is in the way")
+_NO_PLACE = Verdict(Kind.REJECT, "the file could not be put in its place")
 _OBSTACLES = {errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR}
 
 
@@ -42,7 +42,7 @@ class Quarantine:
                 records.move(unit, transfer.id, Outcome.BLOCKED, **values)
             else:
                 records.insert(unit, transfer, Outcome.BLOCKED, **values)
-            public = {**transfer.public, "ruling": verdict.ruling.value, **said}
+            public = {**transfer.public, "verdict": verdict.kind.value, **said}
             unit.record(
                 Event("transfer.blocked", self._link, public, transfer.private | {"reason": verdict.reason})
             )

@@ -45,7 +45,7 @@ _NAME_BYTES = 190
 _Word = Annotated[str, Meta(min_length=1, max_length=512, pattern=r"^[^\s\x00-\x1f\x7f]+$")]
 _Path = Annotated[str, Meta(min_length=1, max_length=16 * 1024)]
 _Sha256 = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
-_Ruling = Annotated[str, Meta(pattern="^(accept|quarantine|reject)$")]
+_Verdict = Annotated[str, Meta(pattern="^(accept|quarantine|reject)$")]
 _Instant = Annotated[str, Meta(max_length=40)]
 
 
@@ -78,7 +78,7 @@ class Receipt(msgspec.Struct, frozen=True, omit_defaults=True):
     audit: Position
     received: _Instant | None = None
     delivered: _Instant | None = None
-    verdict: _Ruling | None = None
+    verdict: _Verdict | None = None
     """Of a file that came in: `accept`, `quarantine` or `reject`."""
     acknowledged: str | None = None
     """`before_verdict` where its sender was told that it had arrived before it was screened."""
@@ -93,7 +93,9 @@ class _Data(msgspec.Struct, frozen=True):
     direction: str
     route: str
     size: int
+    verdict: str | None = None
     ruling: str | None = None
+    """The verdict, as events of earlier versions have it."""
     acknowledged: str | None = None
     released: str | None = None
     proof: str | None = None
@@ -156,7 +158,7 @@ def make(told: Told, opened: Mapping[str, Any], *, instance: str, log: str) -> R
         audit=Position(log, told.index, leaf_hash(told.leaf).hex()),
         received=event.time if inbound else None,
         delivered=None if inbound else event.time,
-        verdict=(data.ruling or "accept") if inbound else None,
+        verdict=(data.verdict or data.ruling or "accept") if inbound else None,
         acknowledged=data.acknowledged,
         released=data.released,
         proof=data.proof,

@@ -25,7 +25,7 @@ from sftpd.exchange.records import Parts, Transfer
 from sftpd.exchange.screening import Screening
 from sftpd.exchange.transfer import Outcome, TransferState
 from sftpd.files import durable
-from sftpd.hooks.verdict import ACCEPTED, Ruling, Verdict
+from sftpd.hooks.verdict import ACCEPTED, Kind, Verdict
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
 from sftpd.ledger.writer import Unit
@@ -197,7 +197,7 @@ class Receiver:
         if not isinstance(error, RefusedError) or isinstance(error, NotOpenError):
             return error
         # A hold was placed since the upload began, or a pull never asked; or a newer file came in meanwhile.
-        verdict = Verdict(Ruling.REJECT, f"{error.what}; nothing may replace it")
+        verdict = Verdict(Kind.REJECT, f"{error.what}; nothing may replace it")
         return self._held_back(transfer, verdict, said, entered=entered)
 
     def _held_back(
@@ -395,6 +395,6 @@ def _apart(accepted: Iterable[tuple[str, Transfer]]) -> Iterator[tuple[str, list
 
 def _held_back(verdict: Verdict) -> Answer:
     """The answer about a file that was put in quarantine. Raises RefusedError if it was rejected."""
-    if verdict.ruling is Ruling.REJECT:
+    if verdict.kind is Kind.REJECT:
         raise RefusedError(verdict.reason, reason=REJECTED)
     return "quarantined"

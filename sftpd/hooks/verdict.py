@@ -14,7 +14,7 @@ REASON_LIMIT = 200
 _UNPRINTABLE = re.compile(r"[^\x20-\x7e\xa1-\xac\xae-\u024f]+")
 
 
-class Ruling(Enum):
+class Kind(Enum):
     """The three things a gate can decide."""
 
     ACCEPT = "accept"
@@ -22,27 +22,27 @@ class Ruling(Enum):
     REJECT = "reject"
 
 
-_RULING_OF_STATUS = MappingProxyType({0: Ruling.ACCEPT, 10: Ruling.QUARANTINE, 20: Ruling.REJECT})
+_KIND_OF_STATUS = MappingProxyType({0: Kind.ACCEPT, 10: Kind.QUARANTINE, 20: Kind.REJECT})
 _DEFAULT_REASON = MappingProxyType(
-    {Ruling.ACCEPT: "", Ruling.QUARANTINE: "held for inspection", Ruling.REJECT: "refused by policy"}
+    {Kind.ACCEPT: "", Kind.QUARANTINE: "held for inspection", Kind.REJECT: "refused by policy"}
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A ruling with its reason, which is bounded and printable: the partner is shown it."""
+    """A kind with its reason, which is bounded and printable: the partner is shown it."""
 
-    ruling: Ruling
+    kind: Kind
     reason: str = ""
 
     @property
     def accepted(self) -> bool:
         """Whether the file may pass."""
-        return self.ruling is Ruling.ACCEPT
+        return self.kind is Kind.ACCEPT
 
 
-ACCEPTED = Verdict(Ruling.ACCEPT)
-HOOK_FAILED = Verdict(Ruling.QUARANTINE, "hook failed")
+ACCEPTED = Verdict(Kind.ACCEPT)
+HOOK_FAILED = Verdict(Kind.QUARANTINE, "hook failed")
 """What stands in for the verdict of a gate that could not give one: no file passes it."""
 
 
@@ -51,12 +51,12 @@ def from_exit(status: int, stdout: bytes) -> Verdict:
 
     Raises HookError for a status that has no meaning.
     """
-    ruling = _RULING_OF_STATUS.get(status)
-    if ruling is None:
+    kind = _KIND_OF_STATUS.get(status)
+    if kind is None:
         raise HookError(f"exit status {status}", expected="0 (accept), 10 (quarantine) or 20 (reject)")
-    if ruling is Ruling.ACCEPT:
+    if kind is Kind.ACCEPT:
         return ACCEPTED
-    return Verdict(ruling, printable_reason(stdout) or _DEFAULT_REASON[ruling])
+    return Verdict(kind, printable_reason(stdout) or _DEFAULT_REASON[kind])
 
 
 def printable_reason(output: bytes) -> str:

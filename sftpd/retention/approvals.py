@@ -64,7 +64,7 @@ def _end(unit: Unit, link: str, by: str) -> None:
 
 
 def _tell(unit: Unit, type: str, approval: Approval, public: dict[str, Any], by: str, why: str) -> None:
-    private = {"operator": by, "reason": why}
+    private = {"by": by, "reason": why}
     unit.record(Event(type, approval.link, {"approval": approval.id, **public}, private))
 
 

@@ -96,7 +96,7 @@ def lift(unit: Unit, freezes: Iterable[Freeze], by: str, why: str) -> None:
             else:
                 unit.conn.execute(_freeze.update().where(here).values(lifted_at=unit.now))
         public = {"reasons": [freeze.reason.code for freeze in lifted], "cause": "confirmed"}
-        _tell(unit, "retention.unfrozen", scope, public, {"operator": by, "reason": why})
+        _tell(unit, "retention.unfrozen", scope, public, {"by": by, "reason": why})
 
 
 def spend(unit: Unit, links: Collection[str]) -> None:

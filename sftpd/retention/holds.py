@@ -49,7 +49,7 @@ def place(ledger: Ledger, request: HoldRequest) -> str:
         )
         until = None if request.until is None else request.until.isoformat()
         public = {"hold": hold_id, "scope": request.scope.kind, "until": until}
-        private = {"covers": str(request.scope), "reason": request.reason, "operator": request.placed_by}
+        private = {"covers": str(request.scope), "reason": request.reason, "by": request.placed_by}
         unit.record(Event("hold.placed", request.link, public, private))
         return hold_id
 
@@ -70,10 +70,10 @@ def release(ledger: Ledger, hold_id: str, by: str, needs_second_person: Callable
         if refusal is None:
             row = _hold.update().where(_hold.c.id == hold_id)
             unit.conn.execute(row.values(released_by=by, released_at=unit.now))
-            unit.record(Event("hold.released", hold.link, public, {"operator": by}))
+            unit.record(Event("hold.released", hold.link, public, {"by": by}))
         else:
             public["refused"] = refusal.reason
-            unit.record(Event("hold.release_refused", hold.link, public, {"operator": by}))
+            unit.record(Event("hold.release_refused", hold.link, public, {"by": by}))
         return refusal
 
     if (refusal := ledger.write(work)) is not None:
@@ -86,9 +86,7 @@ def search_again(ledger: Ledger, hold_id: str, scope: Scope, by: str) -> None:
     def work(unit: Unit) -> None:
         hold = get(unit.conn, hold_id)
         unit.conn.execute(_hold.update().where(_hold.c.id == hold_id).values(scope=encode(scope)))
-        unit.record(
-            Event("hold.searched", hold.link, {"hold": hold_id}, {"covers": str(scope), "operator": by})
-        )
+        unit.record(Event("hold.searched", hold.link, {"hold": hold_id}, {"covers": str(scope), "by": by}))
 
     ledger.write(work)
 

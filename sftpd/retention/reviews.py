@@ -51,7 +51,7 @@ def answer(unit: Unit, item: Item, review: Review) -> None:
     said = {"answer": review.answer, "until": review.until, "reason": review.reason}
     _enter(unit, item, **said, answered_by=review.by, answered_at=unit.now)
     until = None if review.until is None else review.until.isoformat()
-    private = {"path": item.file.place, "reason": review.reason, "operator": review.by}
+    private = {"path": item.file.place, "reason": review.reason, "by": review.by}
     event = Event(f"retention.{review.answer}", item.file.link, _public(item) | {"until": until}, private)
     unit.record(event)
 

@@ -33,6 +33,8 @@ from sftpd.ssh.penalties import Offence
 _NO_CRASH = (signal.SIGKILL, signal.SIGALRM)
 """Signals that end a session on purpose: ours, or the time for its login is over."""
 
+_NOT_AUTHENTICATED = "NOT_AUTHENTICATED"
+
 _HASH_LENGTHS = frozenset({32, 48, 64})
 """Lengths of an exchange hash in bytes; nothing that a login signs is that short."""
 
@@ -48,17 +50,8 @@ FOLDER_PERMISSIONS: Mapping[str, tuple[str, ...]] = MappingProxyType(
 """The most that anybody may do in each folder; an account's own permissions narrow it."""
 
 _CHANGES = (m.Remove, m.Rename, m.MakeDirectory, m.RemoveDirectory, m.SetAttributes)
-_PARTNERS_OWN = frozenset(
-    {
-        errno.ENOENT,
-        errno.EEXIST,
-        errno.ENOTEMPTY,
-        errno.ENOTDIR,
-        errno.EISDIR,
-        errno.EINVAL,
-        errno.ENAMETOOLONG,
-    }
-)
+_NAMED_WRONG = (errno.ENOENT, errno.EEXIST, errno.ENOTEMPTY, errno.ENOTDIR, errno.EISDIR)
+_PARTNERS_OWN = frozenset({*_NAMED_WRONG, errno.EINVAL, errno.ENAMETOOLONG})
 """What a partner brings about by naming the wrong thing for a change: no fault of ours to be logged."""
 
 _BEGUN_LIMIT = 1024
@@ -103,6 +96,7 @@ class SessionGuard:
         self._login = Login(ports.authenticator, address)
         self._begun: dict[str, None] = {}
         self._told: set[str] = set()
+        self._has_refused = False
 
     def __call__(self, child: Attended, message: Message, fds: tuple[int, ...]) -> Message:
         """Answer a message. Raises RefusedError for one that has no place here or is refused."""
@@ -150,16 +144,19 @@ class SessionGuard:
         crashed = ended is not None and not ended.well and ended.signal not in _NO_CRASH
         public = {} if ended is None or ended.well else {"how": str(ended)}
         type_ = "session.crashed" if crashed else "session.closed"
+        events: list[Event] = []
         if self.partner is not None:
-            event = self._event(type_, public, {})
+            events.append(self._event(type_, public, {}))
             for transfer in self._begun:
                 self.partner.give_back(TransferId(transfer))
             self.partner.close()
-        elif crashed:
-            event = Event(type_, None, public, {"address": self.address})
-        else:
-            return
-        self._ports.ledger.defer(lambda unit: unit.record(event))
+        elif self._login.fell_short and not self._has_refused:
+            # Clients offer one key after another: only now is it known that none was the right one.
+            events.append(self._refused(None, _NOT_AUTHENTICATED, self._login.fell_short))
+        if self.partner is None and crashed:
+            events.append(Event(type_, None, public, {"address": self.address}))
+        if events:
+            self._ports.ledger.defer(lambda unit: unit.record_all(events))
 
     def _sign(self, message: m.Sign) -> Message:
         key = self._ports.host_keys.get(message.algorithm)
@@ -188,33 +185,32 @@ class SessionGuard:
         return answer
 
     def _verify_signature(self, message: m.VerifySignature) -> Message:
-        return self._decide(self._login.by_signature(message), message.user)
+        return self._decide(self._login.by_signature(message))
 
     def _check_password(self, message: m.CheckPassword) -> Message:
-        return self._decide(self._login.by_password(message), message.user)
+        return self._decide(self._login.by_password(message))
 
     def _check_code(self, message: m.CheckCode) -> Message:
-        return self._decide(self._login.by_code(message), message.user)
+        return self._decide(self._login.by_code(message))
 
     def _has_failed(self) -> None:
         if self.offence is not None:
             self.offence = Offence.FAILED_LOGIN
 
-    def _decide(self, outcome: Outcome, user: str) -> Message:
+    def _decide(self, outcome: Outcome) -> Message:
         if isinstance(outcome, Partly):
             return m.Continue(outcome.methods)
         account = outcome.account if isinstance(outcome, Proven) else None
         try:
             if account is None:
                 self._has_failed()
-                raise RefusedError("no account with that proof", reason="NOT_AUTHENTICATED")
+                raise RefusedError("no account with that proof", reason=_NOT_AUTHENTICATED)
             self.offence = None
             partner = self._enter(account)
         except RefusedError as refusal:
-            _log.info("login_refused", user=user, address=self.address, reason=refusal.reason)
-            private = {"user": user, "address": self.address, "proof": outcome.proof}
-            link = None if account is None else account.link
-            event = Event("session.refused", link, {"reason": refusal.reason}, private)
+            _log.info("login_refused", user=self._login.user, address=self.address, reason=refusal.reason)
+            self._has_refused = True
+            event = self._refused(account, refusal.reason, outcome.proof)
             self._ports.ledger.write(lambda unit: unit.record(event))
             return m.Denied()
         self._record("session.opened", {}, {"proof": outcome.proof})
@@ -363,6 +359,12 @@ class SessionGuard:
     def _record(self, type: str, public: dict[str, Any], private: dict[str, Any]) -> None:
         event = self._event(type, public, private)
         self._ports.ledger.write(lambda unit: unit.record(event))
+
+    def _refused(self, account: Account | None, reason: str, proof: str) -> Event:
+        private = {"user": self._login.user, "address": self.address, "proof": proof}
+        return Event(
+            "session.refused", None if account is None else account.link, {"reason": reason}, private
+        )
 
     def _event(self, type: str, public: dict[str, Any], private: dict[str, Any]) -> Event:
         account = self._in.account

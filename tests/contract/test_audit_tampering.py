@@ -1,5 +1,6 @@
 """Any byte that is changed in a log's files is found, and the file it is in is named."""
 
+import os
 import re
 import shutil
 from datetime import UTC, datetime
@@ -56,8 +57,9 @@ def positions(path):
 
 def test_the_log_has_every_kind_of_file(log_folder):
     names = {str(path.relative_to(log_folder)) for path in files(log_folder)}
-    tiles = ["0/000", "0/001.p/4", "0/001.p/44", "1/000.p/1", "entries/000", "entries/001.p/4"]
-    expected = {"journal", "public/checkpoint", "public/tile/entries/001.p/44"}
+    both = ["000", "000.p/100", "000.p/250", "001.p/4", "001.p/44"]
+    tiles = ["1/000.p/1", *(f"{kind}/{name}" for kind in ("0", "entries") for name in both)]
+    expected = {"journal", "public/checkpoint"}
     assert names == expected | {f"public/tile/{tile}" for tile in tiles}
     assert verify(log_folder).size == sum(BATCHES)
 
@@ -103,7 +105,7 @@ def test_a_missing_short_or_long_file_is_found(log_folder, tmp_path, change):
     for original in files(log_folder):
         copy = shutil.copytree(log_folder, tmp_path / "log")
         path = copy / original.relative_to(log_folder)
-        superseded = path.name == "4"
+        superseded = path.name in ("4", "100", "250")
         if change == "missing":
             path.unlink()
         else:
@@ -114,6 +116,34 @@ def test_a_missing_short_or_long_file_is_found(log_folder, tmp_path, change):
             with pytest.raises(AuditError, match=f"{path}[: ]|{path.parent.with_suffix('')}: "):
                 verify(copy)
         shutil.rmtree(copy)
+
+
+@pytest.mark.parametrize("name", ["checkpoint", "tile/0/000", "tile/entries/000", "tile/0/001.p/4"])
+@pytest.mark.parametrize("sort", ["pipe", "link", "folder", "endless"])
+def test_what_is_no_file_of_a_log_is_found_and_neither_waited_for_nor_read_to_its_end(
+    log_folder, tmp_path, name, sort
+):
+    path = shutil.copytree(log_folder, tmp_path / "log") / "public" / name
+    if sort != "endless":
+        path.unlink()
+    match sort:
+        case "pipe":
+            os.mkfifo(path)
+        case "link":
+            path.symlink_to("/dev/zero")
+        case "folder":
+            path.mkdir()
+        case "endless":
+            os.truncate(path, 1 << 40)
+    with pytest.raises(AuditError, match=f"{path}[: ]"):
+        verify(tmp_path / "log")
+
+
+def test_names_beside_partial_tiles_that_no_tile_has_are_passed_over(log_folder, tmp_path):
+    copy = shutil.copytree(log_folder, tmp_path / "log")
+    for name in ("0", "004", "٣", "x"):
+        (copy / "public" / "tile" / "0" / "001.p" / name).touch()
+    assert verify(copy).size == sum(BATCHES)
 
 
 def test_the_published_log_holds_no_private_value(log_folder):

@@ -403,6 +403,7 @@ def _audit(scene: Scene) -> dict[str, Any]:
         "audit search": scene.json("audit", "search", "old.csv", *of),
         "audit prove": scene.json("audit", "prove", "0", *of),
         "audit verify": scene.json("audit", "verify"),
+        "audit verify-proof": _proven(scene, *of),
         "audit signer": scene.json("audit", "signer"),
     }
     wrong = scene.ask("audit", "verify", "--key", "other+00000000+x", "--json")
@@ -411,8 +412,19 @@ def _audit(scene: Scene) -> dict[str, Any]:
     copy.mkdir()
     key = made["audit verify"]["key"]
     absent = ["--folder", copy, "--origin", "demo.local/demo", "--key", key]
+    made["audit verify-proof:if it does not hold"] = scene.ask(
+        "audit", "verify-proof", scene.root / "event.proof", "--origin", "another", "--json"
+    ).json
     made["audit verify:if one does not hold"] = scene.ask("audit", "verify", *absent, "--json").json
     return made
+
+
+def _proven(scene: Scene, *of: str) -> Any:
+    proof, event = scene.root / "event.proof", scene.root / "event.json"
+    index = str(scene.json("audit", "search", "old.csv", *of)[0]["index"])
+    proof.write_text(_text(scene, "audit", "prove", index, *of))
+    event.write_text(json.dumps(scene.json("audit", "show", index, *of)))
+    return scene.json("audit", "verify-proof", proof, "--event", event)
 
 
 def test_uploads_were_done_and_are_in_the_lists(documents: dict[str, Any]) -> None:
@@ -509,7 +521,7 @@ def test_people_are_shown_what_matters(day: Day) -> None:
         ("hold list", r" files named customers\.csv +0 +court .* no *$"),
         ("erasure list", r" denied "),
         ("erasure show", r"^1 +inbound +redact +csv +1 +done"),
-        ("audit tail --link demo --count 150", r" transfer\.received +.*path old\.csv"),
+        ("audit tail --link demo --count 150", r" transfer\.received +.*path=old\.csv"),
         ("audit verify", r"^valid, signed by demo\.local\+"),
     ):
         assert re.search(expected, day.texts[words], re.MULTILINE), (words, day.texts[words])

@@ -1,8 +1,10 @@
 """The command line where no daemon runs: the same verbs, evidence from files alone, and errors."""
 
+import base64
 import getpass
 import json
 import os
+import re
 import shlex
 import shutil
 import socket
@@ -16,11 +18,12 @@ from pathlib import Path
 import pytest
 from cli_scene import Asked, Scene, instance, sftpd
 
-from sftpd.audit.checkpoint import VerifierKey
-from sftpd.audit.proof import verify_proof
 from sftpd.cli import retention
-from sftpd.cli.common import brief
+from sftpd.cli.common import brief, pairs
 from sftpd.cli.main import COMMANDS
+
+KEY = "demo.local+4b923158+AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+REPOSITORY = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -39,6 +42,26 @@ def one_line(asked: Asked, code: int, text: str) -> None:
     assert (asked.code, asked.out, asked.err.count("\n")) == (code, "", 1), asked
     assert asked.err.startswith("sftpd: ")
     assert text in asked.err
+
+
+def test_what_an_event_says_is_read_as_names_and_values() -> None:
+    people = [{"type": "email", "count": 2}, "x=y", "é\x1b"]
+    rule = {"id": "r", "all": True}
+    said = {
+        "files": 3,
+        "reason": "a court's order",
+        "fault": None,
+        "empty": "",
+        "rule": rule,
+        "people": people,
+    }
+    told = pairs(said)
+    assert told == (
+        'files=3 reason="a court\'s order" empty="" rule={id=r all=true}'
+        ' people=[{type=email count=2}, "x=y", "é\\u001b"]'
+    )
+    assert brief("people", people[:1]) == "type=email count=2"
+    assert brief("time", "of no sort") == "of no sort"
 
 
 def test_what_was_done_without_a_daemon_stands_in_the_log_at_once(scene: Scene) -> None:
@@ -192,12 +215,42 @@ def test_a_log_that_did_not_grow_from_the_kept_checkpoint_is_refused(scene: Scen
     )
 
 
-def test_a_printed_proof_holds_for_the_leaf_shown(scene: Scene) -> None:
-    proof = scene.process("audit", "prove", "0", "--link", "demo").out
+def test_one_event_is_disclosed_and_proven_to_a_third_party(scene: Scene, tmp_path: Path) -> None:
+    """By the command with nothing but the key, and by the lines of Python in the documentation."""
     key = scene.ask("audit", "verify", "--json").json["key"]
-    leaf = scene.process("audit", "show", "0", "--link", "demo", "--json").json["leaf"]
-    head = verify_proof(proof.encode(), leaf.encode(), [VerifierKey.parse(key)], origin="demo.local/demo")
-    assert head.size > 0
+    (event,) = scene.ask("audit", "search", "link.accepted", "--link", "demo", "--json").json
+    index = str(event["index"])
+    proof, shown = tmp_path / "event.proof", tmp_path / "event.json"
+    proof.write_text(scene.ask("audit", "prove", index, "--link", "demo").out)
+    disclosed = scene.ask("audit", "show", index, "--link", "demo", "--json").json
+    disclosed["private"] = {"by": event["private"]["by"]}
+    shown.write_text(json.dumps(disclosed))
+    of = ("audit", "verify-proof", str(proof), "--key", key)
+    proven = sftpd(*of, "--event", str(shown), "--json").json
+    assert (proven["origin"], proven["event"]["public"]) == ("demo.local/demo", event["public"])
+    assert proven["event"]["private"] == {"by": event["private"]["by"]}
+    assert "by" in sftpd(*of, "--json").json["event"]["undisclosed"]
+    (code,) = re.findall(r"```python\n(.+?)```", (REPOSITORY / "docs/audit.md").read_text(), re.DOTALL)
+    by_hand = [sys.executable, "-I", "-c", code, key]
+    told = subprocess.run(by_hand, cwd=tmp_path, capture_output=True, text=True)
+    assert told.returncode == 0, told.stderr
+    assert told.stdout.endswith(disclosed["leaf"] + "\n")
+
+    one_line(sftpd(*of, "--origin", "demo.local/system"), 1, "checkpoint of another log")
+    disclosed["private"]["by"] = "somebody else"
+    shown.write_text(json.dumps(disclosed))
+    one_line(sftpd(*of, "--event", str(shown)), 1, "by: value and nonce are not what the leaf commits to")
+    assert subprocess.run(by_hand, cwd=tmp_path, capture_output=True).returncode == 1
+    del disclosed["nonces"]["by"]
+    shown.write_text(json.dumps(disclosed))
+    one_line(sftpd(*of, "--event", str(shown)), 1, "no nonce proves by")
+    shown.write_text("{}")
+    changed = base64.b64encode(disclosed["leaf"].replace("demo", "dome").encode()).decode()
+    proof.write_text(re.sub("extra .+", f"extra {changed}", proof.read_text()))
+    one_line(sftpd(*of), 1, f"the path does not lead from this leaf at {index} to the root")
+    assert subprocess.run(by_hand, cwd=tmp_path, capture_output=True).returncode == 1
+    os.truncate(proof, 1 << 40)
+    one_line(sftpd(*of), 1, "is too long")
 
 
 def test_help_is_shown_without_loading_what_the_commands_need() -> None:
@@ -215,3 +268,4 @@ def test_names_from_outside_do_not_steer_the_terminal(scene: Scene) -> None:
     shown = scene.process("hold", "list").out
     assert "\\x1b[2J" in shown
     assert "a\\nb" in shown
+    one_line(sftpd("audit", "verify-proof", "no\x1bfile", "--key", KEY), 1, "no\\x1bfile: cannot read")

@@ -309,7 +309,7 @@ def test_whose_account_is_taken_out_at_its_login_is_denied(scene):
     pacing = Pacing(scene.clock)
     ports = Ports({}, {}, None, lambda account: scene.partner, gone, scene.ledger, scene.clock, pacing)
     guard = SessionGuard("127.0.0.1", ports, lambda: True)
-    answer = guard._decide(Proven(scene.partner.account, "key"), "alice")
+    answer = guard._decide(Proven(scene.partner.account, "key"))
     assert isinstance(answer, messages.Denied)
     assert guard.partner is None
     assert scene.events()["session.refused"] == 1

@@ -10,7 +10,7 @@ from sftpd.clock import SystemClock
 from sftpd.hooks.commands import SandboxedCommands
 from sftpd.hooks.runner import HookRunner
 from sftpd.hooks.spec import EVENTS
-from sftpd.hooks.verdict import ACCEPTED, HOOK_FAILED, Ruling, Verdict
+from sftpd.hooks.verdict import ACCEPTED, HOOK_FAILED, Kind, Verdict
 from sftpd.process.pool import Children
 from sftpd.process.sandbox import kernel_support
 
@@ -123,13 +123,13 @@ def test_accepting_gates_let_it_pass(hooks, screen):
 def test_a_rejecting_gate_gives_its_reason_and_ends_the_round(hooks, screen, commands):
     add(hooks, "10-a", "echo 'not this one'; exit 20")
     add(hooks, "20-b", "exit 0")
-    assert screen() == Verdict(Ruling.REJECT, "not this one")
+    assert screen() == Verdict(Kind.REJECT, "not this one")
     assert commands.names == ["10-a"]
 
 
 def test_a_gate_can_send_to_quarantine(hooks, screen):
     add(hooks, "10-a", "echo suspicious; exit 10")
-    assert screen() == Verdict(Ruling.QUARANTINE, "suspicious")
+    assert screen() == Verdict(Kind.QUARANTINE, "suspicious")
 
 
 @pytest.mark.parametrize(
@@ -174,7 +174,7 @@ def test_an_unusable_gate_keeps_those_before_it_from_running(hooks, screen, comm
 def test_huge_output_does_not_stop_a_gate(hooks, screen):
     add(hooks, "10-a", "head -c 5000000 /dev/zero | tr '\\0' x; exit 20")
     verdict = screen()
-    assert verdict.ruling is Ruling.REJECT
+    assert verdict.kind is Kind.REJECT
     assert set(verdict.reason) == {"x"}
 
 
@@ -207,7 +207,7 @@ def test_a_hook_can_read_the_file_and_use_its_temporary_directory(hooks, file, s
 @pytest.mark.skipif(kernel_support().landlock_abi is None, reason="this kernel has no Landlock")
 def test_a_hook_cannot_change_the_file_or_anything_else(hooks, file, screen, tmp_path):
     add(hooks, "10-a", f"echo x >>{file} || touch {tmp_path}/new || rm {file} || exit 20")
-    assert screen().ruling is Ruling.REJECT
+    assert screen().kind is Kind.REJECT
     assert file.read_bytes() == b"a;b"
     assert not (tmp_path / "new").exists()
 
@@ -226,7 +226,7 @@ def test_the_shipped_gate_runs_in_the_sandbox(file, commands):
     runner = HookRunner(shipped, commands, 20.0, SystemClock())
     assert runner.screen("pre-receive", {**GATED, "policy": {"types": ["csv"]}}, file) == ACCEPTED
     rejected = runner.screen("pre-receive", {**GATED, "policy": {"types": ["xlsx"]}}, file)
-    assert rejected == Verdict(Ruling.REJECT, "file type is not allowed")
+    assert rejected == Verdict(Kind.REJECT, "file type is not allowed")
 
 
 PERSISTENT = """# sftpd: persistent
@@ -266,10 +266,10 @@ def named(name):
 def test_a_persistent_hook_stays_for_the_next_event(hooks, screen):
     add(hooks, "10-stays", PERSISTENT)
     first, second = screen(named("a")), screen(named("b"))
-    assert first.ruling is Ruling.QUARANTINE
+    assert first.kind is Kind.QUARANTINE
     assert first.reason.startswith("pid ")
     assert second == first
-    assert screen(named("large")) == Verdict(Ruling.REJECT, "too large")
+    assert screen(named("large")) == Verdict(Kind.REJECT, "too large")
     assert screen(named("c")) == first
 
 
@@ -279,7 +279,7 @@ def test_a_persistent_hook_that_gives_no_answer_holds_the_file_and_is_started_an
     first = screen(named("a"))
     assert screen(named(name), deadline=1.0 if name == "slow" else 20.0) == HOOK_FAILED
     after = screen(named("a"))
-    assert after.ruling is Ruling.QUARANTINE
+    assert after.kind is Kind.QUARANTINE
     assert after != first
 
 
@@ -297,7 +297,7 @@ esac; done"""
     told.touch()
     assert holds(lambda: not children.running())
     assert screen(named("bad")) == HOOK_FAILED
-    assert screen(named("bad")) == Verdict(Ruling.REJECT, "virus")
+    assert screen(named("bad")) == Verdict(Kind.REJECT, "virus")
 
 
 def test_a_second_answer_while_the_next_file_is_asked_about_is_none_for_it_where_answers_name_theirs(
@@ -333,7 +333,7 @@ def test_a_persistent_hook_serves_several_at_once(hooks, screen):
     ("body", "expected"),
     [
         ("while read -r _; do echo 0; done", ACCEPTED),
-        ("while read -r _; do echo 20 no; done", Verdict(Ruling.REJECT, "no")),
+        ("while read -r _; do echo 20 no; done", Verdict(Kind.REJECT, "no")),
         ("while read -r _; do sleep 5; echo 0; done", None),
         ("while read -r _; do echo nonsense; done", None),
         ("exit 1", None),

@@ -114,4 +114,4 @@ def test_somebody_who_confirms_the_time_is_named(daemon: Shifted) -> None:
     assert len(daemon.events_of("retention.unfrozen", log="system")) == 1
     (thawed,) = [event for event in daemon.tells("audit", "tail") if event["type"] == "retention.unfrozen"]
     assert thawed["public"] == {"reasons": ["CLOCK_PARTED"], "cause": "confirmed"}
-    assert thawed["private"] == {"operator": "jan", "reason": "an archive of 2026"}
+    assert thawed["private"] == {"by": "jan", "reason": "an archive of 2026"}

@@ -63,7 +63,7 @@ def test_what_the_gate_there_rejects_is_sent_again_and_never_counts_as_delivered
     assert names(partner.inbound) == ["a.csv", "c.csv"]
     assert len(ours.events_of("transfer.delivered")) == 2
     assert "not_seen_at_its_place" not in ours.log
-    assert [event["data"]["ruling"] for event in partner.events_of("transfer.blocked")] == ["reject"] * 3
+    assert [event["data"]["verdict"] for event in partner.events_of("transfer.blocked")] == ["reject"] * 3
     assert names(ours.failed) == ["b.txt", "b.txt.reason.txt"]
     reason = (ours.failed / "b.txt.reason.txt").read_text()
     assert "partner:/upload/: " in reason

@@ -53,11 +53,11 @@ def decided(daemon: Daemon, before: int) -> list[dict[str, Any]]:
     return daemon.events_of(BLOCKED, RECEIVED)[before:-1]
 
 
-def assert_blocked_once(daemon: Daemon, before: int, ruling: str) -> None:
+def assert_blocked_once(daemon: Daemon, before: int, verdict: str) -> None:
     eventually(lambda: [path.read_bytes() for path in daemon.quarantine.iterdir()] == [b"local"], daemon)
     assert not list(daemon.inbound.iterdir())
     (event,) = decided(daemon, before)
-    assert (event["type"], event["data"]["ruling"]) == (BLOCKED, ruling)
+    assert (event["type"], event["data"]["verdict"]) == (BLOCKED, verdict)
 
 
 def test_a_rejected_file_is_a_failure_with_the_reason(daemon: Daemon) -> None:

@@ -1,5 +1,6 @@
 """Who is let in: keys of each type, passwords, networks, expiry, the link's state, the number of sessions."""
 
+import json
 import os
 import re
 import shlex
@@ -7,6 +8,7 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import argon2
 import paramiko
@@ -130,14 +132,48 @@ def test_more_sessions_than_an_account_may_have(daemon: Daemon) -> None:
 
 
 def test_refusals_are_recorded_without_names_and_logged_with_them(daemon: Daemon) -> None:
-    before = len(daemon.events_of("session.refused", log="system"))
+    before = len(refusals(daemon))
     assert_refused(daemon, "expired", daemon.key)
     by_password(daemon, "intruder", "guessed-word")
-    eventually(lambda: len(daemon.events_of("session.refused", log="system")) == before + 1, daemon)
+    eventually(lambda: len(refusals(daemon)) == before + 2, daemon)
     assert "intruder" not in str(daemon.events("system"))
     for user in ("expired", "intruder"):
         assert f"user={user}" in daemon.log
     assert "guessed-word" not in daemon.log
+
+
+def test_keys_that_led_to_no_login_are_one_refusal_a_connection(daemon: Daemon) -> None:
+    before = len(refusals(daemon))
+    keys = [daemon.desk / name for name in ("stranger", "rsa", "ecdsa")]
+    offered = tuple(word for key in keys for word in ("-i", str(key)))
+    agent = ("-o", "IdentityAgent=none")
+    done = daemon.sftp_batch(
+        "ls", user="valid", key=keys[0], options=(*agent, *offered, "-i", str(daemon.key))
+    )
+    assert done.returncode == 0, done.stderr
+    done = daemon.sftp_batch("ls", user="nobody-known", key=keys[0], options=(*agent, *offered))
+    assert done.returncode == 255
+    eventually(lambda: not daemon.sessions and len(refusals(daemon)) > before, daemon)
+    (refused,) = refusals(daemon)[before:]
+    assert refused["public"] == {"reason": "NOT_AUTHENTICATED"}
+    proof = refused["private"].pop("proof")
+    assert refused["private"] == {"user": "nobody-known", "address": "127.0.0.1"}
+    assert sorted(proof.split(", ")) == sorted(map(fingerprint, keys))
+    assert "nobody-known" not in str(daemon.events("system"))
+
+
+def fingerprint(key: Path) -> str:
+    """A key's fingerprint, as OpenSSH has it."""
+    told = subprocess.run(
+        ["ssh-keygen", "-l", "-f", f"{key}.pub"], capture_output=True, text=True, check=True
+    )
+    return told.stdout.split()[1]
+
+
+def refusals(daemon: Daemon) -> list[dict[str, Any]]:
+    """The logins that were refused and belong to no link, as the operator reads of them."""
+    told = json.loads(daemon.cli("audit", "tail", "--count", "1000", "--json").stdout)
+    return [event for event in told if event["type"] == "session.refused"]
 
 
 def test_at_most_six_tries_a_connection(daemon: Daemon) -> None:

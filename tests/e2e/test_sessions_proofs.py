@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
-from daemon import Daemon
+from daemon import Daemon, eventually
 
 from sftpd.sftp.wire import string, uint32
 from sftpd.ssh.public_keys import SECURITY_KEY
@@ -164,6 +164,14 @@ def test_both_methods_must_be_right_and_in_order(daemon: Daemon) -> None:
         assert client.is_authenticated()
     finally:
         client.close()
+
+
+def test_who_has_one_proof_of_two_and_leaves_is_refused_on_record(daemon: Daemon) -> None:
+    assert not lets_in(daemon, "both", daemon.key)
+    eventually(lambda: not daemon.sessions, daemon)
+    tail = json.loads(daemon.cli("audit", "tail", "--count", "50", "--json").stdout)
+    refused = [event["private"] for event in tail if event["type"] == "session.refused"][-1]
+    assert (refused["user"], refused["proof"]) == ("both", own_key(daemon).fingerprint)
 
 
 def test_what_one_account_has_proven_does_not_count_for_another(daemon: Daemon) -> None:

@@ -1,5 +1,6 @@
 """The audit logs: reading leaves, opening what may be opened, proving."""
 
+import base64
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 from sftpd.app.instance import Instance
 from sftpd.app.verbs.verb import Arguments, Verb
 from sftpd.audit.checkpoint import parse_checkpoint
+from sftpd.audit.event import parts
 from sftpd.audit.proof import prove
 from sftpd.audit.published import PublishedLog
 from sftpd.errors import NotFoundError
@@ -31,7 +33,11 @@ def _show(instance: Instance, arguments: Arguments) -> dict[str, Any]:
         held = f"0 to {size - 1}" if size else "none: the log is empty"
         raise NotFoundError(f"no event {index} in this log", expected=held)
     leaf = next(iter(log.leaves(index, index + 1, size)))
-    return _event(instance, index, leaf) | {"leaf": leaf.decode()}
+    event = _event(instance, index, leaf)
+    with instance.ledger.read() as conn:
+        kept = outbox.openings(conn, event["id"])
+    nonces = {name: base64.b64encode(nonce).decode() for name, (nonce, _) in kept.items()}
+    return event | {"nonces": nonces, "leaf": leaf.decode()}
 
 
 def _search(instance: Instance, arguments: Arguments) -> list[dict[str, Any]]:
@@ -59,21 +65,10 @@ def _log(instance: Instance, arguments: Arguments) -> tuple[PublishedLog, int]:
 
 def _event(instance: Instance, index: int, leaf: bytes) -> dict[str, Any]:
     """A leaf for people: its commitments opened as far as their openings are kept."""
-    envelope = json.loads(leaf)
-    data = envelope["data"]
+    event, commitments = parts(leaf)
     with instance.ledger.read() as conn:
-        opened = {name: value for name, (_, value) in outbox.openings(conn, envelope["id"]).items()}
-    closed = sorted(data.pop("commitments").keys() - opened.keys())
-    return {
-        "index": index,
-        "id": envelope["id"],
-        "time": envelope["time"],
-        "type": envelope["type"],
-        "link": envelope.get("subject"),
-        "public": data,
-        "private": opened,
-        "erased": closed,
-    }
+        opened = {name: value for name, (_, value) in outbox.openings(conn, event["id"]).items()}
+    return {"index": index, **event, "private": opened, "erased": sorted(commitments.keys() - opened.keys())}
 
 
 VERBS: Mapping[str, Verb] = {

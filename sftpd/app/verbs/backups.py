@@ -16,7 +16,7 @@ def _create(instance: Instance, arguments: Arguments) -> dict[str, Any]:
     with_keys = bool(arguments.get("with_keys"))
     summary = backups.create(instance, arguments["output"], with_keys=with_keys)
     public = {"epoch": summary.epoch, "files": summary.files, "keys": with_keys, "manifest": summary.manifest}
-    private = {"operator": arguments["by"]}
+    private = {"by": arguments["by"]}
     instance.ledger.write(lambda unit: unit.record(Event("backup.created", None, public, private)))
     told: dict[str, Any] = msgspec.to_builtins(summary)
     return told

@@ -74,7 +74,7 @@ def _disposition(instance: Instance, arguments: Arguments) -> dict[str, Any]:
 
     def work(unit: Unit) -> None:
         public = {"plan": plan, "opened": reason is not None}
-        private = {"operator": arguments["by"], "sha256": digest, "reason": reason}
+        private = {"by": arguments["by"], "sha256": digest, "reason": reason}
         for link in sorted({row.link for row in rows}):
             unit.record(Event("retention.reported", link, public, private))
 

@@ -40,7 +40,7 @@ def _get(instance: Instance, arguments: Arguments) -> dict[str, Any]:
         raise NotFoundError("its configuration has no [vault]", where=f"link {row.link}")
     with vault.open(row.source) as sealed:
         public = {"copy": row.id, "transfer": row.transfer, "size": row.size}
-        private = {"operator": by, "reason": reason, "path": _path(row), "sha256": row.sha256}
+        private = {"by": by, "reason": reason, "path": _path(row), "sha256": row.sha256}
         instance.ledger.write(lambda unit: unit.record(Event("vault.read", row.link, public, private)))
         digest = hashlib.sha256()
         for chunk in sealed.chunks():

@@ -38,6 +38,14 @@ def sealed(**changes):
     return seal(**(event | changes))
 
 
+def test_a_value_nested_too_deeply_has_no_canonical_form():
+    nested = []
+    for _ in range(5000):
+        nested = [nested]
+    with pytest.raises(AuditError, match="no canonical JSON"):
+        canonical(nested)
+
+
 def test_a_leaf_is_a_canonical_cloudevent():
     leaf = sealed().leaf
     event = json.loads(leaf)

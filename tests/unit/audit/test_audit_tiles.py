@@ -3,7 +3,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sftpd.audit.merkle import leaf_hash
-from sftpd.audit.tiles import Edge, Tile, decode_bundle, encode_bundle, right_edge, tile_at
+from sftpd.audit.tiles import Edge, Tile, decode_bundle, encode_bundle, tile_at, with_partials
 from sftpd.errors import AuditError
 
 leaves_lists = st.lists(st.binary(max_size=80), max_size=20)
@@ -39,15 +39,18 @@ def test_a_bundle_cut_inside_an_entry_is_refused(leaves, data):
 
 @settings(deadline=None)
 @given(st.integers(0, 2000))
-def test_right_edge_names_the_partial_tiles(size):
+def test_the_tiles_with_partials_are_the_last_two_of_each_level(size):
     edge = Edge()
     for number in range(size):
         edge.append(leaf_hash(b"%d" % number))
-    tiles = list(right_edge(size))
-    assert [tile for tile in tiles if tile.level is not None] == [tile for tile, _ in edge.partials()]
-    assert [tile for tile in tiles if tile.level is None] == (
-        [tile_at(None, size // 256, size)] if size % 256 else []
-    )
+    tiles = list(with_partials(size))
+    hashes = [tile for tile in tiles if tile.level is not None]
+    assert [tile for tile in hashes if not tile.full] == [tile for tile, _ in edge.partials()]
+    completed = [tile for tile, _ in edge.take_completed()]
+    assert [tile for tile in hashes if tile.full] == completed[-1:]
+    wanted = [tile_at(None, size // 256, size)] if size % 256 else []
+    wanted += [Tile(None, size // 256 - 1)] if size >= 256 else []
+    assert [tile for tile in tiles if tile.level is None] == wanted
 
 
 @given(leaves_lists.filter(bool), st.data())

@@ -65,10 +65,11 @@ def test_it_says_all_of_the_event_and_where_that_stands():
         ),
         (
             "transfer.blocked",
-            {"direction": "inbound", "ruling": "quarantine"},
+            {"direction": "inbound", "verdict": "quarantine"},
             "blocked",
             {"verdict": "quarantine"},
         ),
+        ("transfer.blocked", {"direction": "inbound", "verdict": "reject"}, "blocked", {"verdict": "reject"}),
         ("transfer.blocked", {"direction": "inbound", "ruling": "reject"}, "blocked", {"verdict": "reject"}),
         ("transfer.delivered", {"direction": "outbound", "proof": "size"}, "delivered", {"proof": "size"}),
     ],
@@ -85,7 +86,7 @@ def test_each_event_of_a_crossing_has_its_kind(type, public, kind, says):
 @pytest.mark.parametrize(
     ("type", "public"),
     [
-        ("transfer.blocked", {"direction": "outbound", "ruling": "reject"}),
+        ("transfer.blocked", {"direction": "outbound", "verdict": "reject"}),
         ("transfer.failed", {"direction": "outbound"}),
         ("transfer.interrupted", {}),
         ("file.fetched", {"direction": "outbound"}),

@@ -1,0 +1,61 @@
+"""Verifying that one event is in a log, from the proof and what was disclosed of it alone."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sftpd.cli.evidence import read_file
+from sftpd.errors import AuditError
+
+if TYPE_CHECKING:
+    from sftpd.audit.checkpoint import VerifierKey
+    from sftpd.audit.commitment import Opening
+
+
+def proven_event(proof: Path, event: Path | None, key: "VerifierKey", origin: str | None) -> dict[str, Any]:
+    """The event that is proven to be in a log of `origin`, the log's origin, and its size at that time.
+
+    Private values are those that the file `event` discloses. Raises AuditError if something does not hold,
+    SftpdError if a file cannot be read.
+    """
+    from sftpd.audit.event import disclosed
+    from sftpd.audit.proof import parse_proof, verify_proof
+
+    raw = read_file(proof)
+    found = parse_proof(raw)
+    shown, openings = (b"", []) if event is None else _openings(event)
+    leaf = found.leaf or shown
+    if not leaf:
+        raise AuditError("the proof has no leaf with it", where=str(proof), remedy="give it by --event")
+    if shown not in (b"", leaf):
+        raise AuditError("is of another leaf than the proof", where=str(event))
+    head = verify_proof(raw, leaf, [key], origin=origin)
+    proven = {"index": found.index, **disclosed(leaf, openings)}
+    return {"origin": head.origin, "size": head.size, "event": proven}
+
+
+def _openings(file: Path) -> "tuple[bytes, list[Opening]]":
+    """The leaf and what opens it, of what `audit show --json` printed; what was taken out of it stays shut.
+
+    Raises AuditError, SftpdError.
+    """
+    import msgspec
+
+    from sftpd.audit.checkpoint import decode_base64
+    from sftpd.audit.commitment import NONCE_SIZE, Opening
+
+    class Shown(msgspec.Struct):
+        private: dict[str, msgspec.Raw] = {}
+        nonces: dict[str, str] = {}
+        leaf: str = ""
+
+    try:
+        shown = msgspec.json.decode(read_file(file), type=Shown)
+        values = {name: msgspec.json.decode(value) for name, value in shown.private.items()}
+        leaf = shown.leaf.encode()
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as fault:
+        raise AuditError(f"is not what `audit show --json` prints: {fault}", where=str(file)) from None
+    unproven = sorted(values.keys() - shown.nonces.keys())
+    if unproven:
+        raise AuditError(f"no nonce proves {', '.join(unproven)}", where=str(file), remedy="leave it out")
+    nonces = {name: decode_base64(shown.nonces[name], NONCE_SIZE, where=f"{file} {name}") for name in values}
+    return leaf, [Opening(name, nonces[name], value) for name, value in values.items()]
