@@ -21,7 +21,6 @@ from sftpd.erasure.erased import FileErased
 from sftpd.erasure.erasures import Digests, Erasures
 from sftpd.erasure.file_names import file_name_carries, file_name_may_carry
 from sftpd.erasure.freed import HELD
-from sftpd.erasure.gone_names import drop_openings
 from sftpd.erasure.marks import noted, seal_places
 from sftpd.erasure.messages import Carried, Found, Redact, Unsearchable, Which
 from sftpd.erasure.plan import Action, Place
@@ -104,13 +103,11 @@ class Executor:
         place: Place = (work.item.step.folder, work.item.step.path)
         link = self._request.link
         if outcome.done and outcome.records:
-            deliveries.note(unit, self._request, place, outcome.old)
+            deliveries.note(unit, self._request, place, outcome.old, whole=outcome.new is None)
         if outcome.new is not None and outcome.seen is not None:
-            traces.redacted(unit, link, place, outcome.old, outcome.new, outcome.seen)
+            traces.redacted(unit, link, place, outcome.new, outcome.seen)
         elif outcome.done and outcome.records:
-            traces.erased(unit, link, place, outcome.old, self._erasures.digests)
-            if file_name_carries(self._request.identifiers, place[1][-1]):
-                drop_openings(unit, [b"/".join(place[1]).decode("utf-8", "backslashreplace")])
+            traces.erased(unit, link, place, self._erasures.digests)
         for item in work.items:
             removed = work.records_of(item, outcome)
             reason = outcome.reason or (item.step.reason if item.step.possible else None)
@@ -186,7 +183,7 @@ class Executor:
         carried = self._carried(fd, work)
         if (kept := self._keeps(contents, item, opened)) is not None:
             return kept
-        deliveries.note_ahead(self._ledger, self._request, old, carried)
+        deliveries.note_ahead(self._ledger, self._request, old, carried, whole=True)
         self._enter(work, old, answer)
         remove(contents, path, opened.mark, partial(self._stays, item.step.folder))
         return Outcome(True, work.gone, _other_names(fd), old)
@@ -210,7 +207,7 @@ class Executor:
             carried = self._carried(fd, work)
             if (kept := self._keeps(contents, item, opened)) is not None:
                 return kept
-            deliveries.note_ahead(self._ledger, self._request, old, carried)
+            deliveries.note_ahead(self._ledger, self._request, old, carried, whole=answer.whole)
             if answer.whole:
                 self._enter(work, old, answer)
                 remove(contents, path, mark, partial(self._stays, item.step.folder))

@@ -15,7 +15,7 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sftpd.erasure import records, traces
+from sftpd.erasure import openings, records, traces
 from sftpd.erasure.contents import ContentError, Contents, remove, unnamed
 from sftpd.erasure.desk import Links
 from sftpd.erasure.erased import FileErased, Head, RequestClosed
@@ -298,15 +298,18 @@ class Replay:
         follows = step.result in (Result.DONE, Result.ABSENT)
         gone = follows and entry.result is None
         crossed: Sequence[str] = ()
+        told: Sequence[str] = ()
         if follows and (gone or step.new is not None):
             with self._ledger.read() as conn:
                 crossed = traces.transfers(conn, here.link, place, step.old)
+                told = openings.of_hashes(conn, traces.crossed(conn, here.link, place, step.old)[1])
 
         def work(unit: Unit) -> None:
+            openings.forget(unit, told, openings.OF_FILES if gone else openings.OF_HASHES)
             if step.new is not None and step.seen is not None:
-                traces.redacted(unit, here.link, place, step.old, step.new, step.seen)
+                traces.redacted(unit, here.link, place, step.new, step.seen)
             elif gone:
-                traces.erased(unit, here.link, place, step.old, self._erasures.digests)
+                traces.erased(unit, here.link, place, self._erasures.digests)
             outcome = _outcome(entry, step.result, None, step.records)
             unit.record(Event("erasure.replayed", here.link, outcome.public))
 

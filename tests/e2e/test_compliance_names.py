@@ -18,14 +18,18 @@ def test_names_of_files_that_are_gone_are_forgotten(tmp_path: Path) -> None:
         daemon.sftp_done(f"put letter /upload/{JAN}.pdf", f"rm /upload/{JAN}.pdf")
         daemon.sftp_done(f"put -p letter /upload/{JAN}.txt", f"get /upload/{JAN}.txt again")
         daemon.sftp_done(f"put letter /upload/x{JAN}.txt")
-        wanted = {"transfer.received", "file.withdrawn", "file.fetched"}
+        daemon.file("report", b"of nobody\n")
+        daemon.sftp_done("put report /upload/a.csv", f"rename /upload/a.csv /upload/{JAN}.1.csv")
+        daemon.sftp_done(f"rename /upload/{JAN}.1.csv /upload/x{JAN}.csv")
+        daemon.sftp_done(f"rename /upload/x{JAN}.csv /upload/b.csv")
+        wanted = {"transfer.received", "file.withdrawn", "file.fetched", "file.renamed"}
         eventually(lambda: {event["type"] for event in told(daemon)} == wanted, daemon)
         request = erasure(daemon, "open", "--link", "demo", "--identifier", f"email={JAN}")["id"]
         erasure(daemon, "find", request)
         erasure(daemon, "approve", request, "--by", "Privacy Officer")
         assert erasure(daemon, "run", request)["state"] == "closed"
         assert named(daemon) == {f"x{JAN}.txt"}
-        assert told(daemon) == []
+        assert [event["private"]["path"] for event in told(daemon)] == [f"/upload/x{JAN}.csv"]
         assert daemon.cli("audit", "verify").returncode == 0
         daemon.stop()
     files = [path for path in (daemon.root / "state").rglob("*") if path.is_file()]
