@@ -134,6 +134,8 @@ class Executor:
 
     def _remove(self, work: Work, turn: ExitStack) -> Outcome:
         item = work.item
+        if item.step.folder not in self._folders:
+            return Outcome(done=False, reason="its folder is none of the link's any more")
         contents, path = self._folders[item.step.folder], item.step.path
         if (kept := self._kept(item)) is not None:
             return kept

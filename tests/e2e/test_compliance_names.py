@@ -1,4 +1,4 @@
-"""A deletion request also forgets the names of files that came over a live link and are here no more."""
+"""A deletion request forgets names of files that are here no more, and tells folders of like names apart."""
 
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,9 @@ JAN = "jan@example.org"
 
 
 def test_names_of_files_that_are_gone_are_forgotten(tmp_path: Path) -> None:
-    with Daemon(tmp_path / "instance") as daemon:
+    daemon = Daemon(tmp_path / "instance")
+    waiting = [watched(daemon, name) for name in ("eu", "us")]
+    with daemon:
         daemon.file("letter", b"something else\n")
         daemon.sftp_done(f"put letter /upload/{JAN}.csv")
         (daemon.inbound / f"{JAN}.csv").unlink()
@@ -28,6 +30,7 @@ def test_names_of_files_that_are_gone_are_forgotten(tmp_path: Path) -> None:
         erasure(daemon, "find", request)
         erasure(daemon, "approve", request, "--by", "Privacy Officer")
         assert erasure(daemon, "run", request)["state"] == "closed"
+        assert not any(path.exists() for path in waiting)
         assert named(daemon) == {f"x{JAN}.txt"}
         assert [event["private"]["path"] for event in told(daemon)] == [f"/upload/x{JAN}.csv"]
         assert daemon.cli("audit", "verify").returncode == 0
@@ -35,6 +38,17 @@ def test_names_of_files_that_are_gone_are_forgotten(tmp_path: Path) -> None:
     files = [path for path in (daemon.root / "state").rglob("*") if path.is_file()]
     left = b"".join(path.read_bytes() for path in files).replace(b"x" + JAN.encode(), b"")
     assert JAN.encode() not in left
+
+
+def watched(daemon: Daemon, name: str) -> Path:
+    """A watched folder `NAME/out`, and in it a file that nobody has made whole yet."""
+    with daemon.link_config.open("a") as config:
+        config.write(f'\n[[route]]\nname = "{name}"\ndirection = "outbound"\nto = "download"\n')
+        config.write(f'folder = "{name}/out"\n')
+    path = daemon.link / name / "out/letter.tmp"
+    path.parent.mkdir(parents=True)
+    path.write_text(f"Dear {JAN},\n")
+    return path
 
 
 def told(daemon: Daemon) -> list[dict[str, Any]]:
