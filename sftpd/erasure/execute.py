@@ -17,10 +17,11 @@ import msgspec
 
 from sftpd.erasure import deliveries, match_records, records, traces
 from sftpd.erasure.contents import ContentError, Contents, remove, unnamed
-from sftpd.erasure.erased import FileErased
+from sftpd.erasure.erased import FileErased, FileExcepted
 from sftpd.erasure.erasures import Digests, Erasures
 from sftpd.erasure.file_names import file_name_carries, file_name_may_carry
 from sftpd.erasure.freed import HELD
+from sftpd.erasure.grounds import is_exception
 from sftpd.erasure.marks import noted, seal_places
 from sftpd.erasure.messages import Carried, Found, Redact, Unsearchable, Which
 from sftpd.erasure.plan import Action, Place
@@ -82,6 +83,8 @@ class Executor:
         Raises ProcessError when no reader can be started, LedgerError and ErasureLedgerError.
         """
         self._planned = frozenset((item.step.folder, item.step.path) for item in items)
+        if any(item.is_undone for item in items):
+            self._enter_exceptions(items)
         for work in by_file(items):
             self._ledger.write(partial(self._intend, work))
             # Begins with the last look at the file, and ends when the ledger knows what became of it.
@@ -92,6 +95,27 @@ class Executor:
                     self._ledger.write(partial(self._conclude, work, outcome))
             if outcome.replaced is not None:
                 self._folders[work.item.step.folder].retire(outcome.replaced)
+
+    def _enter_exceptions(self, items: Sequence[Item]) -> None:
+        """Have the erasure ledger know what stays, so that a restored backup does not lose it."""
+        excepted = {(item.step.folder, item.step.path) for item in items if is_exception(item.step.reason)}
+        for place in sorted(excepted):
+            self._erasures.append(partial(self._excepted, place))
+
+    def _excepted(self, place: Place, epoch: int, at: str) -> FileExcepted:
+        link, digests = self._request.link, self._erasures.digests
+        with self._ledger.read() as conn:
+            file = traces.reference(conn, link, place)
+        return FileExcepted(
+            epoch=epoch,
+            at=at,
+            request=self._request.id,
+            link=link,
+            folder=place[0],
+            file=file,
+            place=digests.place(link, *place),
+            names=tuple(sorted(self._names(place, decided=True))),
+        )
 
     def _intend(self, work: Work, unit: Unit) -> None:
         self._erasures.reserve(unit, self._request.id)
