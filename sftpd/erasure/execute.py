@@ -29,6 +29,7 @@ from sftpd.erasure.readers import Readers
 from sftpd.erasure.records import Item, Request
 from sftpd.erasure.removal import Outcome, Work, by_file
 from sftpd.erasure.search import NAME_FORMAT, NAME_PLACE, look_into
+from sftpd.erasure.staying import carried_over, of_files
 from sftpd.errors import ContainmentError
 from sftpd.files.beneath import Parts
 from sftpd.files.fingerprint import Fingerprint, fingerprint
@@ -76,6 +77,7 @@ class Executor:
         self._folders = folders
         self._held, self._receiptless, self._alone = around
         self._planned: frozenset[Place] = frozenset()
+        self._staying: Mapping[Place, Sequence[Item]] = {}
 
     def carry_out(self, items: Sequence[Item]) -> None:
         """Carry out what is not done yet; what cannot be done as approved goes back to `planned`, with why.
@@ -83,6 +85,7 @@ class Executor:
         Raises ProcessError when no reader can be started, LedgerError and ErasureLedgerError.
         """
         self._planned = frozenset((item.step.folder, item.step.path) for item in items)
+        self._staying = of_files(items)
         if any(item.is_undone for item in items):
             self._enter_exceptions(items)
         for work in by_file(items):
@@ -130,6 +133,10 @@ class Executor:
             deliveries.note(unit, self._request, place, outcome.old, whole=outcome.new is None)
         if outcome.new is not None and outcome.seen is not None:
             traces.redacted(unit, link, place, outcome.new, outcome.seen)
+            if outcome.staying is not None:
+                match_records.carry_over(
+                    unit, self._request.id, self._request.secret, place, *outcome.staying
+                )
         elif outcome.done and outcome.records:
             traces.erased(unit, link, place, self._erasures.digests)
         for item in work.items:
@@ -230,6 +237,8 @@ class Executor:
                 nothing = _nothing_left(work, "it did not carry the person any more")
                 return replace(nothing, new=old, seen=mark) if nothing.records else nothing
             new = fingerprint(out)
+            kept_items = self._staying.get((item.step.folder, path), ())
+            staying = carried_over(self._readers, self._request, kept_items, fd, out)
             carried = self._carried(fd, work)
             if (kept := self._keeps(contents, item, opened)) is not None:
                 return kept
@@ -244,7 +253,7 @@ class Executor:
                 self._ledger.write(partial(note, sha256=new.sha256.hex()))
             self._enter(work, old, answer, _Redaction(new, noted(marks), question))
             seen = contents.replace(path, draft, out, os.fstat(fd))
-        return Outcome(True, answer.records, _other_names(fd), old, new, seen, replaced=mark)
+        return Outcome(True, answer.records, _other_names(fd), old, new, seen, staying, replaced=mark)
 
     def _stays(self, folder: str, path: Parts) -> bool:
         """Whether a file does not go with the one that it lies beside: held, or with steps of its own."""
