@@ -50,7 +50,8 @@ class ErasureLinks:
                 if name != vaulted.FOLDER
             ),
             VaultFolder(link, self._instance.vaults.of(link), self._instance.ledger),
-            *(Folder(path.name, path) for path in sorted(watched)),
+            # By the last name alone two could be taken for one, or one for a folder of sftpd's own.
+            *(Folder(str(path.relative_to(known.folders.root)), path) for path in sorted(watched)),
             *(Folder(str(path), path) for path in also),
         ]
 

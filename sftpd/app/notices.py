@@ -59,7 +59,9 @@ class _OverLinks:
 
     def answer(self, notice: Notice) -> Answer | None:
         """As Carrier says."""
-        found = self._of(notice.link).answer_to(notice.id, notice.remote) if notice.remote else None
+        if not notice.remote:
+            return None
+        found = self._of(notice.link).answer_to(notice.id, notice.remote, notice.answer)
         return None if found is None else Answer(found.status, found.content, found.signer)
 
     def _of(self, link: str) -> Traffic:

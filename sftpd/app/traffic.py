@@ -230,8 +230,8 @@ class Traffic:
         self._shared.instance.register.require_open(self.link.name)
         orders.push(self._remotes, to, to.requests, signed)
 
-    def answer_to(self, order: str, remote: str) -> Answered | None:
-        """What a remote's owner has answered to an order, if their receipts are collected.
+    def answer_to(self, order: str, remote: str, known: str | None) -> Answered | None:
+        """What a remote's owner has answered to an order beyond what is `known`, if receipts are collected.
 
         Raises RefusedError, RemoteError, and AuditError where it is not signed as it must be.
         """
@@ -239,7 +239,7 @@ class Traffic:
         if to is None or to.receipts is None:
             return None
         self._shared.instance.register.require_open(self.link.name)
-        return answers.fetch(self._remotes, to, order)
+        return answers.fetch(self._remotes, to, order, known)
 
     def release(self, transfer: TransferId, order: desk.Order) -> None:
         """Publish a file that a gate held back. Raises as TransferDesk.release."""

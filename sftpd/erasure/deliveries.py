@@ -30,23 +30,26 @@ class Delivery:
     sha256: str
 
 
-def note(unit: Unit, request: Request, place: Place, old: Fingerprint | None) -> None:
+def note(unit: Unit, request: Request, place: Place, old: Fingerprint | None, *, whole: bool) -> None:
     """Keep whom the content at a place was delivered to, before its name and hash are forgotten.
 
-    `old` is what it was, where that is known. To be called in the transaction in which they are forgotten.
+    `old` is what it was, where that is known, and `whole` says whether the file is gone. To be called in the
+    transaction in which they are forgotten.
     """
     crossed, hashes = traces.crossed(unit.conn, request.link, place, old)
     enter(unit, request.id, _found(unit.conn, _t.c.id.in_(crossed)))
-    _enter_contents(unit, request.id, dict.fromkeys(hashes))
+    _enter_contents(unit, request.id, dict.fromkeys(hashes), whole=whole)
 
 
-def note_ahead(ledger: Ledger, request: Request, old: Fingerprint, carried: Sequence[int]) -> None:
+def note_ahead(
+    ledger: Ledger, request: Request, old: Fingerprint, carried: Sequence[int], *, whole: bool
+) -> None:
     """Keep the hash of a content that is about to go, which after a crash nobody could tell any more.
 
     `carried` are the numbers of the request's identifiers that it has: recipients are told no others.
     """
     content = {old.sha256.hex(): list(carried)}
-    ledger.write(lambda unit: _enter_contents(unit, request.id, content))
+    ledger.write(lambda unit: _enter_contents(unit, request.id, content, whole=whole))
 
 
 def carried(conn: sa.Connection, request: str) -> dict[str, Sequence[int] | None]:
@@ -112,17 +115,21 @@ def forget_contents(unit: Unit, request: str) -> None:
     unit.conn.execute(_content.delete().where(_content.c.request == request))
 
 
-def _enter_contents(unit: Unit, request: str, contents: Mapping[str, Sequence[int] | None]) -> None:
-    """Enter contents by their hash, each with what it carried; those that are entered stay as they are."""
+def _enter_contents(
+    unit: Unit, request: str, contents: Mapping[str, Sequence[int] | None], *, whole: bool
+) -> None:
+    """Enter contents by their hash, each with what it carried; what that was of known ones stays as it is."""
     mine = (_content.c.request == request, _content.c.sha256.in_([*contents]))
     known = set(unit.conn.scalars(sa.select(_content.c.sha256).where(*mine)))
     rows = [
-        {"request": request, "sha256": sha256, "carried": numbers}
+        {"request": request, "sha256": sha256, "carried": numbers, "whole": whole}
         for sha256, numbers in contents.items()
         if sha256 not in known
     ]
     if rows:
         unit.conn.execute(_content.insert(), rows)
+    if whole and known:
+        unit.conn.execute(_content.update().where(*mine).values(whole=True))
 
 
 def _found(conn: sa.Connection, *where: sa.ColumnElement[bool]) -> list[Delivery]:

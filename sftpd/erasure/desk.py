@@ -306,11 +306,13 @@ class ErasureDesk:
                 where=request.id,
                 remedy="find, approve and run the request again",
             )
-        media = {folder.name: folder.medium() for folder in self._links.folders(request.link)}
+        folders = self._links.folders(request.link)
+        media = {folder.name: folder.medium() for folder in folders}
+        removed = [item.step.path for item in items if item.is_done]
         with self._ledger.read() as conn:
             delivered = deliveries.of_same_content(conn, request.id)
-            folders = self._links.folders(request.link)
-            gone = gone_names.look(conn, request.link, request.identifiers, folders)
+            who = (request.link, request.id, request.identifiers)
+            gone = gone_names.look(conn, *who, folders, removed)
         if not any(step.action is Action.KEEP for step in steps):
             self._erasures.append(lambda epoch, at: RequestClosed(epoch, at, request.id, request.link))
             if index is not None:

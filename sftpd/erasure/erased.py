@@ -76,6 +76,20 @@ class FileErased(Entry, frozen=True, tag="file"):
     """Left out of the line where it is not set: lines from before it was told stay as they were written."""
 
 
+class FileExcepted(Entry, frozen=True, tag="excepted"):
+    """A file that a request left as it is on a ground of GDPR 17(3), told before it removes others.
+
+    `place` is where it lay, and `names` are digests of the names that it had on its way.
+    """
+
+    request: str
+    link: str
+    folder: str
+    file: str | None
+    place: str
+    names: tuple[str, ...]
+
+
 class RequestClosed(Entry, frozen=True, tag="closed"):
     """A request that was closed, and forgot whom it was about."""
 
@@ -83,8 +97,12 @@ class RequestClosed(Entry, frozen=True, tag="closed"):
     link: str
 
 
+Told = FileErased | FileExcepted | RequestClosed
+"""What a line tells of a request."""
+
+
 class _Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    entry: Beginning | FileErased | RequestClosed
+    entry: Beginning | Told
     hash: str
 
 
@@ -98,7 +116,7 @@ class Head(NamedTuple):
 class Read(NamedTuple):
     """A line that was read: its entry, the head that it makes, and the byte after it."""
 
-    entry: Beginning | FileErased | RequestClosed
+    entry: Beginning | Told
     head: Head
     end: int
 
@@ -130,7 +148,7 @@ def decode(lines: Iterable[bytes], where: str) -> Iterator[Read]:
         yield Read(entry, head, end)
 
 
-def _entry(line: bytes) -> Beginning | FileErased | RequestClosed | None:
+def _entry(line: bytes) -> Beginning | Told | None:
     try:
         return msgspec.json.decode(line, type=_Line).entry
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

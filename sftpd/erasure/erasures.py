@@ -24,10 +24,9 @@ from sftpd.audit.canonical import instant
 from sftpd.clock import Clock
 from sftpd.erasure.erased import (
     Beginning,
-    FileErased,
     Head,
     Read,
-    RequestClosed,
+    Told,
     UnusableError,
     decode,
 )
@@ -68,7 +67,7 @@ class Known:
     reserved: int
     request: str | None
 
-    def expects(self, entries: Iterable[Beginning | FileErased | RequestClosed]) -> bool:
+    def expects(self, entries: Iterable[Beginning | Told]) -> bool:
         """Whether these entries above the head may be what a crash left."""
         return all(
             not isinstance(entry, Beginning)
@@ -187,7 +186,7 @@ class Erasures:
                 remedy="run sftpd erasure replay, and serve then",
             )
 
-    def append(self, make: Callable[[int, str], FileErased | RequestClosed]) -> None:
+    def append(self, make: Callable[[int, str], Told]) -> None:
         """Add what `make` gives for the next epoch and the time, durably.
 
         Raises ErasureLedgerError, and RefusedError where the ledger was taken away meanwhile.
@@ -214,7 +213,7 @@ class Erasures:
         _set(unit.conn, head)
         return head.epoch
 
-    def pending(self, after: int) -> Iterator[tuple[FileErased | RequestClosed, Head]]:
+    def pending(self, after: int) -> Iterator[tuple[Told, Head]]:
         """The entries above an epoch, in their order, each with the head that it makes."""
         for read in self._opened().entries(after):
             if not isinstance(read.entry, Beginning):
@@ -292,7 +291,7 @@ def compared(
     beginning: Beginning,
     head: Head,
     hash_at: Callable[[int], bytes | None],
-    above: Iterable[Beginning | FileErased | RequestClosed],
+    above: Iterable[Beginning | Told],
 ) -> Compared:
     """How a state that knows so much stands to a ledger: `above` are its entries above those."""
     after = 0 if known is None else known.head.epoch
@@ -317,7 +316,7 @@ def look(conn: sa.Connection, path: Path) -> Compared:
     noted = known(conn)
     wanted = 0 if noted is None else noted.head.epoch
     reads: list[Read] = []
-    above: list[Beginning | FileErased | RequestClosed] = []
+    above: list[Beginning | Told] = []
     hashes = {}
     try:
         with path.open("rb") as lines:

@@ -17,11 +17,11 @@ import msgspec
 
 from sftpd.erasure import deliveries, match_records, records, traces
 from sftpd.erasure.contents import ContentError, Contents, remove, unnamed
-from sftpd.erasure.erased import FileErased
+from sftpd.erasure.erased import FileErased, FileExcepted
 from sftpd.erasure.erasures import Digests, Erasures
 from sftpd.erasure.file_names import file_name_carries, file_name_may_carry
 from sftpd.erasure.freed import HELD
-from sftpd.erasure.gone_names import drop_openings
+from sftpd.erasure.grounds import is_exception
 from sftpd.erasure.marks import noted, seal_places
 from sftpd.erasure.messages import Carried, Found, Redact, Unsearchable, Which
 from sftpd.erasure.plan import Action, Place
@@ -29,6 +29,7 @@ from sftpd.erasure.readers import Readers
 from sftpd.erasure.records import Item, Request
 from sftpd.erasure.removal import Outcome, Work, by_file
 from sftpd.erasure.search import NAME_FORMAT, NAME_PLACE, look_into
+from sftpd.erasure.staying import carried_over, of_files
 from sftpd.errors import ContainmentError
 from sftpd.files.beneath import Parts
 from sftpd.files.fingerprint import Fingerprint, fingerprint
@@ -76,6 +77,7 @@ class Executor:
         self._folders = folders
         self._held, self._receiptless, self._alone = around
         self._planned: frozenset[Place] = frozenset()
+        self._staying: Mapping[Place, Sequence[Item]] = {}
 
     def carry_out(self, items: Sequence[Item]) -> None:
         """Carry out what is not done yet; what cannot be done as approved goes back to `planned`, with why.
@@ -83,6 +85,9 @@ class Executor:
         Raises ProcessError when no reader can be started, LedgerError and ErasureLedgerError.
         """
         self._planned = frozenset((item.step.folder, item.step.path) for item in items)
+        self._staying = of_files(items)
+        if any(item.is_undone for item in items):
+            self._enter_exceptions(items)
         for work in by_file(items):
             self._ledger.write(partial(self._intend, work))
             # Begins with the last look at the file, and ends when the ledger knows what became of it.
@@ -94,6 +99,27 @@ class Executor:
             if outcome.replaced is not None:
                 self._folders[work.item.step.folder].retire(outcome.replaced)
 
+    def _enter_exceptions(self, items: Sequence[Item]) -> None:
+        """Have the erasure ledger know what stays, so that a restored backup does not lose it."""
+        excepted = {(item.step.folder, item.step.path) for item in items if is_exception(item.step.reason)}
+        for place in sorted(excepted):
+            self._erasures.append(partial(self._excepted, place))
+
+    def _excepted(self, place: Place, epoch: int, at: str) -> FileExcepted:
+        link, digests = self._request.link, self._erasures.digests
+        with self._ledger.read() as conn:
+            file = traces.reference(conn, link, place)
+        return FileExcepted(
+            epoch=epoch,
+            at=at,
+            request=self._request.id,
+            link=link,
+            folder=place[0],
+            file=file,
+            place=digests.place(link, *place),
+            names=tuple(sorted(self._names(place, decided=True))),
+        )
+
     def _intend(self, work: Work, unit: Unit) -> None:
         self._erasures.reserve(unit, self._request.id)
         for item in work.items:
@@ -104,13 +130,15 @@ class Executor:
         place: Place = (work.item.step.folder, work.item.step.path)
         link = self._request.link
         if outcome.done and outcome.records:
-            deliveries.note(unit, self._request, place, outcome.old)
+            deliveries.note(unit, self._request, place, outcome.old, whole=outcome.new is None)
         if outcome.new is not None and outcome.seen is not None:
-            traces.redacted(unit, link, place, outcome.old, outcome.new, outcome.seen)
+            traces.redacted(unit, link, place, outcome.new, outcome.seen)
+            if outcome.staying is not None:
+                match_records.carry_over(
+                    unit, self._request.id, self._request.secret, place, *outcome.staying
+                )
         elif outcome.done and outcome.records:
-            traces.erased(unit, link, place, outcome.old, self._erasures.digests)
-            if file_name_carries(self._request.identifiers, place[1][-1]):
-                drop_openings(unit, [b"/".join(place[1]).decode("utf-8", "backslashreplace")])
+            traces.erased(unit, link, place, self._erasures.digests)
         for item in work.items:
             removed = work.records_of(item, outcome)
             reason = outcome.reason or (item.step.reason if item.step.possible else None)
@@ -137,6 +165,8 @@ class Executor:
 
     def _remove(self, work: Work, turn: ExitStack) -> Outcome:
         item = work.item
+        if item.step.folder not in self._folders:
+            return Outcome(done=False, reason="its folder is none of the link's any more")
         contents, path = self._folders[item.step.folder], item.step.path
         if (kept := self._kept(item)) is not None:
             return kept
@@ -186,7 +216,7 @@ class Executor:
         carried = self._carried(fd, work)
         if (kept := self._keeps(contents, item, opened)) is not None:
             return kept
-        deliveries.note_ahead(self._ledger, self._request, old, carried)
+        deliveries.note_ahead(self._ledger, self._request, old, carried, whole=True)
         self._enter(work, old, answer)
         remove(contents, path, opened.mark, partial(self._stays, item.step.folder))
         return Outcome(True, work.gone, _other_names(fd), old)
@@ -207,10 +237,12 @@ class Executor:
                 nothing = _nothing_left(work, "it did not carry the person any more")
                 return replace(nothing, new=old, seen=mark) if nothing.records else nothing
             new = fingerprint(out)
+            kept_items = self._staying.get((item.step.folder, path), ())
+            staying = carried_over(self._readers, self._request, kept_items, fd, out)
             carried = self._carried(fd, work)
             if (kept := self._keeps(contents, item, opened)) is not None:
                 return kept
-            deliveries.note_ahead(self._ledger, self._request, old, carried)
+            deliveries.note_ahead(self._ledger, self._request, old, carried, whole=answer.whole)
             if answer.whole:
                 self._enter(work, old, answer)
                 remove(contents, path, mark, partial(self._stays, item.step.folder))
@@ -221,7 +253,7 @@ class Executor:
                 self._ledger.write(partial(note, sha256=new.sha256.hex()))
             self._enter(work, old, answer, _Redaction(new, noted(marks), question))
             seen = contents.replace(path, draft, out, os.fstat(fd))
-        return Outcome(True, answer.records, _other_names(fd), old, new, seen, replaced=mark)
+        return Outcome(True, answer.records, _other_names(fd), old, new, seen, staying, replaced=mark)
 
     def _stays(self, folder: str, path: Parts) -> bool:
         """Whether a file does not go with the one that it lies beside: held, or with steps of its own."""

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import lru_cache
 
 from sftpd.erasure.finder import Why
-from sftpd.erasure.identifiers import Identifier, carries, fold, possible
+from sftpd.erasure.identifiers import RECALLED, Identifier, carries, fold, possible
 from sftpd.files.naming import unflatten, without_id, without_number, without_reason
 
 _RECEIPT = re.compile(rb"\.[0-9a-z]{26}\.[0-9]+\.(received|blocked|delivered)\.json(\.sig)?\Z")
@@ -27,26 +27,34 @@ _SUFFIXES = frozenset(
 _NUMBER, _SUFFIX, _FOLDER = 1, 2, 4
 """What makes it doubtful of whom a name is, once that was taken off it."""
 
-_SURE: Mapping[str, int] = {"email": _NUMBER, "address": 0}
-"""What of it is no doubt for a type: a domain does not end with a number (RFC 3696, section 2)."""
+_SURE: Mapping[str, int] = {"email": _NUMBER, "address": 0, RECALLED: _NUMBER | _SUFFIX | _FOLDER}
+"""What of it is no doubt for a type: a domain does not end with a number (RFC 3696, section 2).
+
+Of what is recalled its label tells that there was none.
+"""
 _OTHERS = _SUFFIX
 """The same for the other types: no letter behind a dot belongs to them."""
 
+_LABELS = ("", *(f"\0{doubt}" for doubt in range(1, 8)))
+"""Under what a reading is looked at, by its doubt: a mark of it is of no field, and of no other reading."""
+
 
 def name_carries(identifiers: Iterable[Identifier], name: str) -> bool:
-    """Whether the name of a part of a file, or of a folder, carries an identifier, with a suffix or none."""
+    """Whether the name of a part of a file, or of a folder, carries an identifier.
+
+    As that of a file; and whatever its suffix is, for such a name that only may be the person's is not told.
+    """
     known = list(identifiers)
     if carries(known, name) or carries(known, name.rpartition(".")[0]):
         return True
-    readings = _readings(name.encode("utf-8", "replace"))
-    return any(not doubt and _carry(known, text) for text, doubt in readings)
+    return file_name_carries(known, name.encode("utf-8", "replace"))
 
 
 def file_name_carries(identifiers: Iterable[Identifier], name: bytes) -> bool:
     """Whether the name of a file carries an identifier for certain."""
     known = [(identifier, _SURE.get(identifier.kind, _OTHERS)) for identifier in identifiers]
     return any(
-        identifier.matches_folded(text, "")
+        identifier.matches_folded(text, _LABELS[doubt])
         for text, doubt in _readings(name)
         for identifier, sure in known
         if not doubt & ~sure

@@ -43,6 +43,10 @@ def fold(text: str) -> str:
     return text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
 
 
+RECALLED = "recalled"
+"""The kind of what stands for a person who was forgotten."""
+
+
 @dataclass(frozen=True, slots=True)
 class Identifier:
     """One thing a person is known by: its kind and its normalised value, which `repr` never shows."""
@@ -132,7 +136,7 @@ def noting(
 
 def recalled(knows: Finder, knows_record: RecordFinder | None) -> Identifier:
     """What stands for a person of whom only is known which texts, and which records if any, carried them."""
-    return Identifier("recalled", "", knows, lambda _text: True, knows_record)
+    return Identifier(RECALLED, "", knows, lambda _text: True, knows_record)
 
 
 def possible(identifier: Identifier) -> list[Identifier]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from sftpd.erasure.finder import Why
-from sftpd.erasure.plan import UNREAD, Action, Possible, Step
+from sftpd.erasure.plan import UNREAD, Action, Place, Possible, Step
 from sftpd.ledger import tables
 from sftpd.ledger.database import in_parts
 from sftpd.ledger.writer import Unit
@@ -81,6 +81,18 @@ def decide(
             alike = [seq for seq in some if known[seq].whole is whole and seq not in unread]
             _apply(unit, request_id, alike, remove=remove, whole=whole)
     return unknown
+
+
+def carry_over(
+    unit: Unit, request_id: str, secret: bytes, place: Place, mark: str, places: Sequence[str]
+) -> None:
+    """Have records of the next content of a file stay, as it was decided on them in the one before."""
+    step = Step(*place, Action.REVIEW, mark=mark)
+    for some in in_parts([_key(secret, step, each) for each in places]):
+        here = (_decision.c.request == request_id, _decision.c.match.in_(some))
+        unit.conn.execute(_decision.delete().where(*here))
+        rows = [{"request": request_id, "match": key, "remove": False} for key in some]
+        unit.conn.execute(_decision.insert(), rows)
 
 
 def undecided_of(conn: sa.Connection, request_id: str, forms: Sequence[Why]) -> list[int]:

@@ -17,8 +17,6 @@ from sftpd.erasure.formats.model import (
 from sftpd.erasure.identifiers import Identifier, possible
 from sftpd.erasure.plan import Possible
 
-_SAID_LIMIT = 20_000
-"""Characters that are shown of a record."""
 _TRIED = 50
 """Possible matches of a file that are tried one by one."""
 
@@ -148,9 +146,9 @@ def carried(form: Format, data: Data, inquiry: Inquiry) -> tuple[int, ...]:
     return tuple(number for number in range(len(inquiry.identifiers)) if number not in left)
 
 
-def said_at(form: Format, data: Data, inquiry: Inquiry, place: str) -> str:
-    """What the record at `place` says, for a person to look at; empty where it cannot be shown."""
+def said_at(form: Format, data: Data, inquiry: Inquiry, places: Iterable[str]) -> list[str]:
+    """What the records at `places` say, in the order of the file; nothing where it cannot be shown."""
     forms = _Watch(inquiry.identifiers).forms
     noted: list[str] = []
-    form.find(data, replace(inquiry, identifiers=(), places=frozenset({place}), possible=forms, noted=noted))
-    return "\n".join(noted)[:_SAID_LIMIT]
+    form.find(data, replace(inquiry, identifiers=(), places=frozenset(places), possible=forms, noted=noted))
+    return noted

@@ -46,11 +46,11 @@ class Repeat(Message, frozen=True):
 
 
 class Show(Message, frozen=True):
-    """Tell what the record at `place` says of the file that comes along, searched for these identifiers."""
+    """Tell what the records at `places` say of the file that comes along, searched for these identifiers."""
 
     name: bytes
     identifiers: tuple[str, ...]
-    place: str
+    places: tuple[str, ...]
     layouts: tuple[Layout, ...] = ()
 
 
@@ -95,9 +95,10 @@ class Found(Answer, frozen=True):
 
 
 class Shown(Answer, frozen=True):
-    """What a record says, for somebody to look at, and the mark of the content it was read from."""
+    """What records say, for somebody to look at, a digest of it, and the mark of the content with them."""
 
     text: str
+    digest: str
     mark: str
 
 

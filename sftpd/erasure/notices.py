@@ -35,6 +35,9 @@ MADE, DELIVERED, ACKNOWLEDGED = "made", "delivered", "acknowledged"
 TOLD = "told"
 """The answer that somebody here stands for."""
 
+_FURTHER = (TOLD, "denied", "partial", "certificate")
+"""Answers of which each may follow those before it, as a recipient erases what it first could not."""
+
 DueBy = Callable[[str, datetime], datetime]
 """By when a notice over a link is to be acknowledged, given when it is made."""
 
@@ -75,6 +78,12 @@ class Notice:
     """What its recipient has answered, or TOLD."""
     document: bytes | None = field(default=None, repr=False)
     """What says so."""
+
+    def may_be_answered(self, status: str) -> bool:
+        """Whether an answer of this status tells more than what was answered before."""
+        if self.state != ACKNOWLEDGED:
+            return self.state == DELIVERED
+        return _FURTHER.index(status) > _FURTHER.index(self.answer or TOLD)
 
     @property
     def public(self) -> dict[str, Any]:
@@ -163,10 +172,11 @@ def failed(unit: Unit, notice_id: str, fault: str) -> None:
 
 
 def answered(unit: Unit, notice_id: str, answer: str, document: bytes) -> None:
-    """Note what a recipient has answered: the status, and the document that says so."""
+    """Note what a recipient has answered: the status, and the document that says so; the furthest counts."""
     notice = get(unit.conn, notice_id)
-    if notice.state == DELIVERED:
-        _update(unit, notice, state=ACKNOWLEDGED, acknowledged_at=unit.now, answer=answer, document=document)
+    if notice.may_be_answered(answer):
+        since = notice.acknowledged_at or unit.now
+        _update(unit, notice, state=ACKNOWLEDGED, acknowledged_at=since, answer=answer, document=document)
         public = {"answer": answer, "sha256": hashlib.sha256(document).hexdigest()}
         _record(unit, "erasure.notice_acknowledged", notice, **public)
 

@@ -83,9 +83,10 @@ class Notifier:
                 self._withdraw(notice)
 
     def collect(self, link: str, remote: str) -> None:
-        """Look for the answers of the recipient at a remote."""
-        for notice in self._in_state(DELIVERED):
-            if (notice.link, notice.remote) != (link, remote):
+        """Look for the answers of the recipient at a remote, also for one that goes further than another."""
+        for notice in self._in_state(DELIVERED, ACKNOWLEDGED):
+            may = notice.may_be_answered("certificate")
+            if not may or (notice.link, notice.remote) != (link, remote):
                 continue
             try:
                 answer = self._carrier.answer(notice)

@@ -1,6 +1,7 @@
 """The child that parses what others wrote: one file in, one file out, and nothing else within its reach."""
 
 import hashlib
+import json
 import mmap
 import os
 import socket
@@ -61,6 +62,8 @@ _TOLD_LENGTH = 200
 """How many places are told of a file, and how many characters of each."""
 _ROOM, _OVERHEAD = 128 * 1024, 64
 """Bytes that possible matches may take of an answer, and those of each beside its locator."""
+_SAID_LIMIT = 20_000
+"""Characters that are shown of records."""
 _MARK_SIZE = 16
 _BACKGROUND = 15
 """How nice a reader is once it has indexed a file: nobody waits for it."""
@@ -102,8 +105,9 @@ def _look(question: Search | Redact | Repeat | Show | Which, fds: tuple[int, ...
     with _mapped(fds[0]) as data:
         form = told(question.name, data)
         match question:
-            case Show(place=place):
-                return Shown(said_at(form, data, inquiry, place), _mark(data))
+            case Show(places=places):
+                said = said_at(form, data, inquiry, places)
+                return Shown("\n".join(said)[:_SAID_LIMIT], _digest(said), _mark(data))
             case Which():
                 return Carried(carried(form, data, inquiry))
             case Redact(mark=mark) if mark and mark != _mark(data):
@@ -189,6 +193,11 @@ def _mark(data: Data) -> str:
     for piece in span(data, 0, len(data)):
         digest.update(piece)
     return digest.hexdigest()
+
+
+def _digest(said: Sequence[str]) -> str:
+    told = json.dumps(said).encode()
+    return hashlib.blake2b(told, digest_size=_MARK_SIZE).hexdigest()
 
 
 def _require_gone(findings: Findings, places: Collection[str]) -> None:

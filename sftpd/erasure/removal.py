@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from sftpd.erasure.messages import Found
 from sftpd.erasure.plan import Action, Place, Possible
 from sftpd.erasure.records import Item
+from sftpd.erasure.staying import Staying
 from sftpd.files.fingerprint import Fingerprint
 
 
@@ -19,6 +20,8 @@ class Outcome:
     old: Fingerprint | None = None
     new: Fingerprint | None = None
     seen: str | None = None
+    staying: Staying | None = None
+    """Where in the new content the possible matches are that stay by decision."""
     replaced: str | None = None
     """The mark of the content that another took the place of."""
 

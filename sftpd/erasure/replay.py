@@ -15,10 +15,10 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from enum import StrEnum
 
-from sftpd.erasure import records, traces
+from sftpd.erasure import openings, records, traces
 from sftpd.erasure.contents import ContentError, Contents, remove, unnamed
 from sftpd.erasure.desk import Links
-from sftpd.erasure.erased import FileErased, Head, RequestClosed
+from sftpd.erasure.erased import FileErased, FileExcepted, Head, RequestClosed, Told
 from sftpd.erasure.erasures import Erasures, Standing
 from sftpd.erasure.execute import draft_name
 from sftpd.erasure.marks import unseal_places
@@ -89,6 +89,8 @@ class Replay:
         self._readers = readers
         self._erasures = erasures
         self._links = links
+        self._excepted: dict[str, list[FileExcepted]] = {}
+        """What requests have left as it is, by request."""
 
     def run(self, by: str) -> list[Outcome]:
         """Replay all entries that the state does not know; nothing is done where there are none.
@@ -119,12 +121,18 @@ class Replay:
     def _replay(self, after: int, opened: ExitStack) -> Iterator[Outcome]:
         links: dict[str, Whereabouts] = {}
         sizes = self._sizes(after)
+        # Also those that this state knows: it does not know all that went for the same request.
+        for entry, _ in self._erasures.pending(0):
+            if isinstance(entry, FileExcepted):
+                self._excepted.setdefault(entry.request, []).append(entry)
         passing = True
         for entry, head in self._erasures.pending(after):
             if entry.link not in links:
                 links[entry.link] = self._look(entry.link, sizes.get(entry.link, set()), opened)
             if isinstance(entry, FileErased):
                 outcomes = list(self._file(entry, links[entry.link]))
+            elif isinstance(entry, FileExcepted):
+                outcomes = []
             else:
                 self._drop_drafts(entry.request, links[entry.link])
                 outcomes = [_outcome(entry, Result.DONE)]
@@ -153,7 +161,7 @@ class Replay:
                 sizes.setdefault(entry.link, set()).add(entry.size)
         return sizes
 
-    def _pass(self, entry: FileErased | RequestClosed, head: Head) -> None:
+    def _pass(self, entry: Told, head: Head) -> None:
         def work(unit: Unit) -> None:
             if isinstance(entry, RequestClosed):
                 records.close_again(unit, entry.request, entry.epoch)
@@ -171,17 +179,22 @@ class Replay:
 
     def _file(self, entry: FileErased, here: Whereabouts) -> Iterator[Outcome]:
         """Carry out an entry wherever its content lies, or say what is at the place that it names."""
-        places = here.of(entry)
-        alike = here.alike(entry, places)
+        found, exceptions = here.of(entry), self._excepted.get(entry.request, ())
+        excepted = [place for place in found if here.excepted(entry, place, exceptions)]
+        places = [place for place in found if place not in excepted]
+        alike = here.alike(entry, found)
         for place in places:
             step = self._remove(entry, place, here)
             self._conclude(entry, place, step, here)
             if step.result is not Result.LEFT:
                 here.became(entry, place, step.new)
             yield _outcome(entry, step.result, place[1], step.records, step.reason)
+        for place in excepted:
+            self._conclude(entry, place, _Step(Result.OTHER), here)
+            yield _outcome(entry, Result.OTHER, place[1], 0, "it was excepted on a ground of GDPR 17(3)")
         for closed in here.closed:
             yield _outcome(entry, Result.LEFT, None, 0, f"{closed.folder} {closed.reason}")
-        if not (places or here.closed or (alike and here.own(entry) is None)):
+        if not (found or here.closed or (alike and here.own(entry) is None)):
             yield self._nowhere(entry, here)
         if alike:
             yield from self._list(entry, alike, here)
@@ -296,15 +309,18 @@ class Replay:
         follows = step.result in (Result.DONE, Result.ABSENT)
         gone = follows and entry.result is None
         crossed: Sequence[str] = ()
+        told: Sequence[str] = ()
         if follows and (gone or step.new is not None):
             with self._ledger.read() as conn:
                 crossed = traces.transfers(conn, here.link, place, step.old)
+                told = openings.of_hashes(conn, traces.crossed(conn, here.link, place, step.old)[1])
 
         def work(unit: Unit) -> None:
+            openings.forget(unit, told, openings.OF_FILES if gone else openings.OF_HASHES)
             if step.new is not None and step.seen is not None:
-                traces.redacted(unit, here.link, place, step.old, step.new, step.seen)
+                traces.redacted(unit, here.link, place, step.new, step.seen)
             elif gone:
-                traces.erased(unit, here.link, place, step.old, self._erasures.digests)
+                traces.erased(unit, here.link, place, self._erasures.digests)
             outcome = _outcome(entry, step.result, None, step.records)
             unit.record(Event("erasure.replayed", here.link, outcome.public))
 

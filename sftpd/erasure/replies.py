@@ -13,7 +13,7 @@ from sftpd.audit import sshsig
 from sftpd.audit.checkpoint import VerifierKey
 from sftpd.erasure import notices
 from sftpd.erasure.answers import NAMESPACE
-from sftpd.erasure.notices import ACKNOWLEDGED, MADE, Notice
+from sftpd.erasure.notices import MADE, Notice
 from sftpd.erasure.notifier import Answer, examine
 from sftpd.errors import AuditError, NotFoundError, RefusedError
 from sftpd.ledger.writer import Unit
@@ -72,10 +72,10 @@ def enter(unit: Unit, link: str, replied: Replied) -> bool:
     if notice.state == MADE:
         return False
     status, document, _ = replied.answer
-    if notice.state == ACKNOWLEDGED:
-        if (notice.answer, notice.document) != (status, document):
-            raise refused("the notice was answered before", "ANSWER_REPEATED")
+    if (notice.answer, notice.document) == (status, document):
         return True
+    if not notice.may_be_answered(status):
+        raise refused("the notice was answered before", "ANSWER_REPEATED")
     try:
         examine(notice, replied.answer)
     except AuditError as fault:

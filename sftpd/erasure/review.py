@@ -136,7 +136,7 @@ class Reviewer:
         except (OSError, ContainmentError, ContentError) as fault:
             raise _changed(item) from fault
         try:
-            shown = self._readers(request.link).show(Show(step.path[-1], plain, possible.place), fd)
+            shown = self._readers(request.link).show(Show(step.path[-1], plain, (possible.place,)), fd)
         finally:
             os.close(fd)
         if isinstance(shown, Shown) and step.mark in (shown.mark, NAME_FORMAT):

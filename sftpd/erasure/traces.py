@@ -48,12 +48,12 @@ def transfers(conn: sa.Connection, link: str, place: Place, old: Fingerprint | N
     return sorted({*own, *same})
 
 
-def erased(unit: Unit, link: str, place: Place, old: Fingerprint | None, digests: Digests) -> None:
-    """Note that a file is gone: its name and hash leave the ledger and cannot be opened in the audit log.
+def erased(unit: Unit, link: str, place: Place, digests: Digests) -> None:
+    """Note that a file is gone: its name and hash leave the ledger.
 
     A fetched file stays known by a digest, for its remote may offer it still.
     """
-    received = _drop_openings(unit, link, place, old, "sha256", "path", "delivered_as")
+    received = list(unit.conn.scalars(sa.select(_file.c.id).where(*_at(link, place))))
     crossed = [*received, *_left_without_file(unit.conn, received)]
     unit.conn.execute(
         _file.update()
@@ -84,11 +84,9 @@ def _forget_ways_back(unit: Unit, files: Sequence[str]) -> None:
     unit.conn.execute(row.values(path=_NOWHERE, delivered_as=None, sha256="", temporary=nameless))
 
 
-def redacted(
-    unit: Unit, link: str, place: Place, old: Fingerprint | None, new: Fingerprint, seen: str
-) -> None:
-    """Note what a received file, and its mark, is now; its old hash leaves the ledger and opens no event."""
-    received = _drop_openings(unit, link, place, old, "sha256")
+def redacted(unit: Unit, link: str, place: Place, new: Fingerprint, seen: str) -> None:
+    """Note what a received file, and its mark, is now; its old hash leaves the ledger."""
+    received = list(unit.conn.scalars(sa.select(_file.c.id).where(*_at(link, place))))
     unit.conn.execute(
         _file.update()
         .where(_file.c.id.in_(received))
@@ -123,18 +121,3 @@ def _left_without_file(conn: sa.Connection, copies: list[str]) -> list[str]:
 def _at(link: str, place: Place) -> tuple[sa.ColumnElement[bool], ...]:
     folder, path = place
     return (*tables.at_place(link, folder, b"/".join(path)), _file.c.state == "present")
-
-
-def _drop_openings(unit: Unit, link: str, place: Place, old: Fingerprint | None, *fields: str) -> list[str]:
-    """Forget what opens the commitments of the events that tell of this content; returns the file's ids.
-
-    A small file can be guessed from its hash, so the hash is personal data while it can be opened.
-    """
-    rows = list(unit.conn.execute(sa.select(_file.c.id, _file.c.sha256).where(*_at(link, place))))
-    hashes = {row.sha256 for row in rows} | ({old.sha256.hex()} if old else set())
-    events = sa.select(_opening.c.event).where(
-        _opening.c.field == "sha256", _opening.c.value.in_([json.dumps(value) for value in hashes])
-    )
-    told = list(unit.conn.scalars(events))
-    unit.conn.execute(_opening.delete().where(_opening.c.event.in_(told), _opening.c.field.in_(fields)))
-    return [row.id for row in rows]

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import sqlalchemy as sa
 
 from sftpd.erasure.contents import Contents, Searchable, cannot_open
-from sftpd.erasure.erased import FileErased
+from sftpd.erasure.erased import FileErased, FileExcepted
 from sftpd.erasure.erasures import Digests
 from sftpd.erasure.plan import Parts, Place, Unsearched
 from sftpd.erasure.search import NAME_FORMAT
@@ -54,7 +54,7 @@ class Whereabouts:
                 self._by_place[self._digests.place(self.link, *place)] = place
                 self._names[place] = self._digests.name(self.link, path[-1])
 
-    def own(self, entry: FileErased) -> Place | None:
+    def own(self, entry: FileErased | FileExcepted) -> Place | None:
         """Where this state has the file that an entry names; None where it knows of none."""
         query = sa.select(_file.folder, _file.path).where(_file.id == entry.file, _file.state == "present")
         with self._ledger.read() as conn:
@@ -92,7 +92,20 @@ class Whereabouts:
         if new is not None:
             self._by_content.setdefault(self._digests.content(new.sha256), []).append(place)
 
-    def _is_named(self, entry: FileErased, place: Place) -> bool:
+    def excepted(self, entry: FileErased, place: Place, exceptions: Sequence[FileExcepted]) -> bool:
+        """Whether a place is that of a file which the request of an entry left, or may be it.
+
+        That is one by the name of a file that is not where it lay then, unless the entry itself names it.
+        """
+        for exception in exceptions:
+            own = self.own(exception)
+            if own == place:
+                return True
+            if own is None and self._is_named(exception, place) and place != self.own(entry):
+                return True
+        return False
+
+    def _is_named(self, entry: FileErased | FileExcepted, place: Place) -> bool:
         return self._names[place] in (entry.names or ())
 
     def _found(self, folder: str, sizes: Collection[int]) -> Iterator[tuple[Parts, str]]:

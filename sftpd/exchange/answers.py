@@ -29,15 +29,18 @@ class Answered(NamedTuple):
     signer: VerifierKey
 
 
-def fetch(remotes: Remotes, to: model.Remote, order: str) -> Answered | None:
+def fetch(remotes: Remotes, to: model.Remote, order: str, known: str | None = None) -> Answered | None:
     """The answer to an order at a remote whose receipts are collected; None while there is none.
+
+    Where the status of an answer is `known` only one that goes further is looked for.
 
     Raises RemoteError, and AuditError where it is not signed as it must be.
     """
     assert to.receipts is not None
     directory = in_directory(to.receipts.folder) + _FOLDER
+    further = _LAST[: _LAST.index(known)] if known in _LAST else _LAST
     with remotes.borrow(to.name) as remote:
-        for status in _LAST:
+        for status in further:
             path = directory + f"{order}.{status}.json".encode()
             size = remote.size(path)
             if size is not None:

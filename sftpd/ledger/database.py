@@ -11,7 +11,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 from sftpd.errors import LedgerError
 from sftpd.ledger.statement import Statement
 
-NEWEST = "0022"
+NEWEST = "0023"
 """The newest version of the schema, as its migration names it."""
 
 T = TypeVar("T")

@@ -116,6 +116,7 @@ erasure_content = sa.Table(
     sa.Column("request", sa.Text, primary_key=True),
     sa.Column("sha256", sa.Text, primary_key=True),
     sa.Column("carried", sa.JSON),  # the numbers of the request's identifiers in it; none: it is not known
+    sa.Column("whole", sa.Boolean, nullable=False, server_default=sa.false()),  # a file of it went as a whole
 )
 """The hashes of contents that a request has removed, until it is known who else has them."""
 

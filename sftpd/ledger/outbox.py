@@ -98,8 +98,8 @@ def put(conn: sa.Connection, entries: Sequence[tuple[str, str, Sealed]]) -> None
     """Add sealed events to the outbox, each with its log and its id, and keep their openings."""
     _ADD.run(conn, *({"log": log, "event": event, "leaf": sealed.leaf} for log, event, sealed in entries))
     rows = [
-        {"event": event, "field": o.field, "nonce": o.nonce, "value": json.dumps(o.value)}
-        for _, event, sealed in entries
+        {"event": event, "field": o.field, "nonce": o.nonce, "value": json.dumps(o.value), "log": log}
+        for log, event, sealed in entries
         for o in sealed.openings
     ]
     _KEEP_OPENING.run(conn, *rows)

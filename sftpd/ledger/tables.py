@@ -220,6 +220,7 @@ opening = sa.Table(
     sa.Column("field", sa.Text, primary_key=True),
     sa.Column("nonce", sa.LargeBinary, nullable=False),
     sa.Column("value", sa.Text, nullable=False),  # JSON
+    sa.Column("log", sa.Text),  # that of the event; none: of an event from before this was kept
 )
 """What opens the commitments of an event's leaf; erasure deletes rows here and leaves the leaf valid."""
 

@@ -13,6 +13,7 @@ from sftpd.erasure.grounds import Ground
 from sftpd.erasure.request import State
 from sftpd.errors import RefusedError
 from sftpd.ledger import tables
+from sftpd.ledger.outbox import Event
 
 TABLE = f"naam;mail\nJan;{JAN}\nPiet;x{JAN}\n"
 SHA256 = hashlib.sha256(TABLE.encode()).hexdigest()
@@ -122,6 +123,22 @@ def test_names_of_files_that_retention_disposed_of_are_forgotten(scene):
     assert scene.desk.run(request).state is State.CLOSED
     for table in (tables.transfer, tables.kept_file, tables.disposal):
         assert [row["path"] for row in scene.rows(table)] == [b"", f"x{JAN}.csv".encode()]
+
+
+def test_names_between_two_others_are_forgotten_in_the_log_of_the_link_alone(scene):
+    crossed(scene, "t1", f"{JAN}.pdf")
+    keep(scene, "t1", f"{JAN}.pdf", source="1:2:3", state="withdrawn")
+    for link in ("demo", "other", None):
+        told = {"path": f"/upload/{JAN}.csv", "new_path": "/upload/b.csv"}
+        scene.ledger.write(lambda unit, at=link, told=told: unit.record(Event("file.renamed", at, {}, told)))
+    for name in (f"{JAN}.pdf", f"{JAN}.csv"):
+        row = {"event": name, "field": "path", "nonce": b"", "value": f'"/upload/{name}"'}
+        scene.ledger.write(lambda unit, row=row: unit.conn.execute(tables.opening.insert(), [row]))
+    assert scene.desk.run(scene.approved()).state is State.CLOSED
+    left = [row for row in scene.rows(tables.opening) if row["field"] in ("path", "new_path")]
+    assert {row["log"] for row in left} == {"other", "system", None}
+    # Whose it is where openings did not know their log is only known of names in the ledger.
+    assert [row["event"] for row in left if row["log"] is None] == [f"{JAN}.csv"]
 
 
 def crossed(scene: Scene, transfer: str, name: str, direction: str = "inbound") -> None:

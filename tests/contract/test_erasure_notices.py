@@ -60,7 +60,7 @@ class Carrier:
                 orders.lay_out(receipts, b"notices", Signed(self._name(notice), content, signature))
 
     def answer(self, notice):
-        found = answers.fetch(self.remote, FAR, notice.id) if notice.remote else None
+        found = answers.fetch(self.remote, FAR, notice.id, notice.answer) if notice.remote else None
         return None if found is None else Answer(*found)
 
     def withdraw(self, notice):
@@ -328,6 +328,10 @@ def test_the_answer_of_a_recipient_acknowledges_the_notice_and_is_kept(scene, ca
     (found,) = made(scene, notice.request)
     assert (found.state, found.answer, found.document) == (notices.ACKNOWLEDGED, status, document)
     assert hashlib.sha256(document).hexdigest().encode() in scene.events()
+    answer(carrier, notice, "certificate", done := certified(scene, issued="2999-01-02T00:00:00Z"))
+    go_on(scene, carrier)
+    (found,) = made(scene, notice.request)
+    assert found.document == (document if status == "certificate" else done)
 
 
 @pytest.mark.parametrize(

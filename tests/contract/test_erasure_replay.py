@@ -22,6 +22,7 @@ from vault_scene import put
 from sftpd.erasure.contents import Files
 from sftpd.erasure.erasures import Erasures, Standing
 from sftpd.erasure.execute import Executor, Outcome
+from sftpd.erasure.grounds import Ground
 from sftpd.erasure.plan import LEFT_BEHIND
 from sftpd.erasure.replay import Replay, Result, require_done
 from sftpd.erasure.request import State
@@ -404,6 +405,29 @@ def test_nothing_is_removed_while_the_ledger_is_away(live):
     live.desk.run(request)
     assert path.read_text() == WITHOUT_JAN
     assert ledger.read_bytes().count(b"\n") == 3
+
+
+@pytest.mark.parametrize("moved", [False, True])
+def test_what_was_excepted_stays_although_its_content_went_elsewhere(live, children, moved):
+    for place in ("inbound/a.csv", "sent/books.csv"):
+        live.put(place, TABLE)
+    backup = backed_up(live)
+    request = live.desk.open("demo", [f"email={JAN}"], RECEIVED, "opener")
+    seqs = [item.seq for item in live.desk.find(request) if item.step.folder == "sent"]
+    live.desk.reviewer.except_files(request, seqs, Ground.LEGAL_DUTY, "books of 2025", "Ina")
+    live.desk.approve(request, "operator")
+    assert live.desk.run(request).state is State.PARTIAL
+    books = backup / "sent/books.csv"
+    if moved:
+        books = books.rename(backup / "staging/books.csv")
+    with restored(live, backup, children) as again:
+        outcomes = replay(again)
+        assert texts(again) == {"a.csv": WITHOUT_JAN}
+        assert books.read_text() == TABLE
+        assert [(each.result, each.path) for each in outcomes if each.result is not Result.DONE] == [
+            (Result.OTHER, (b"books.csv",))
+        ]
+        require_done(outcomes)
 
 
 def test_who_has_lost_the_ledger_can_go_on_and_that_is_recorded(live):

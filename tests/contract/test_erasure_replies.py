@@ -90,6 +90,22 @@ def test_a_partner_may_say_that_it_does_not_erase(desk):
     assert (desk.now(notice).state, desk.now(notice).answer) == ("acknowledged", "denied")
 
 
+def test_an_answer_that_goes_further_takes_the_place_of_the_one_before(desk):
+    notice = desk.notice()
+    for status, document in (
+        ("denied", denial(notice.id)),
+        ("partial", certificate(desk, notice)),
+        ("certificate", certificate(desk, notice)),
+    ):
+        desk.reply(f"{notice.id}.{status}.json", document)
+        desk.take_in()
+        assert (desk.now(notice).answer, desk.now(notice).document) == (status, document)
+    assert desk.scene.events().count(b"erasure.notice_acknowledged") == 3
+    transfer = desk.reply(f"{notice.id}.partial.json", certificate(desk, notice) + b" ")
+    desk.take_in()
+    assert desk.refusal(transfer)["reason"] == "ANSWER_REPEATED"
+
+
 def test_the_same_answer_again_has_no_effect_and_another_one_is_refused(desk):
     notice = desk.notice()
     document = certificate(desk, notice)

@@ -182,6 +182,21 @@ def test_decisions_stay_in_force_while_the_content_is_the_same(scene):
     assert undecided == [(b"b.csv",)]
 
 
+def test_decisions_to_keep_stay_in_force_when_we_have_changed_the_file(scene):
+    scene.put("inbound/a.csv", TABLE + "J.P. de Vries;Ede\nJan Pieter de Vries;Ede\n")
+    scene.put("inbound/J.P. de Vries.csv", "naam\nJan Pieter de Vries\nPiet\n")
+    scene.put("inbound/b.json", '[{"n": "Jan Pieter de Vries"}, {"n": "J. de Vries"}, {"n": "Piet"}]')
+    scene.put("inbound/held.csv", "naam\nJan Pieter de Vries\n")
+    scene.links.holds["inbound", b"held.csv"] = "case 7"
+    request = searched(scene)
+    decide(scene, request, [item.seq for item in scene.desk.reviewer.matches(request)], remove=False)
+    scene.desk.approve(request, "operator")
+    assert scene.desk.run(request).state is State.PARTIAL
+    scene.desk.find(request)
+    found = [(item.step.path[0], item.is_undecided) for item in scene.desk.reviewer.matches(request)]
+    assert found == [(b"J.P. de Vries.csv", False), *[(b"a.csv", False)] * 3, (b"b.json", False)]
+
+
 def test_a_possible_match_that_came_meanwhile_is_not_passed_over(scene):
     request = searched(scene)
     scene.desk.approve(request, "operator")

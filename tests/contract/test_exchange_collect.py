@@ -204,7 +204,7 @@ def test_an_erased_file_that_could_not_be_dismissed_is_dismissed_later_and_not_f
     with contextlib.nullcontext() if then == "leave" else pytest.raises(RemoteError):
         scene.collector.collect()
     place = ("inbound", (b"jan@example.nl",))
-    scene.ledger.write(lambda unit: traces.erased(unit, "demo", place, None, DIGESTS))
+    scene.ledger.write(lambda unit: traces.erased(unit, "demo", place, DIGESTS))
     (scene.folders.inbound / "jan@example.nl").unlink()
     for _ in range(2):
         assert scene.collector.collect().fetched == 0

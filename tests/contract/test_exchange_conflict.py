@@ -8,7 +8,7 @@ from exchange_scene import DIGESTS, Scene, claim_one, contents, crash_at_every_s
 from receipt_scene import ReceiptScene
 from waiting import until
 
-from sftpd.erasure import traces
+from sftpd.erasure import openings, traces
 from sftpd.errors import RemoteError
 from sftpd.ledger import tables
 from sftpd.link.model import PARTS
@@ -276,7 +276,10 @@ def test_an_erased_file_leaves_none_of_its_names(tmp_path):
         take_name(tmp_path, "remote")
         deliver(scene, "remote")
         place = ("sent", (b"a", b"report.csv"))
-        scene.ledger.write(lambda unit: traces.erased(unit, "demo", place, None, DIGESTS))
+        with scene.ledger.read() as conn:
+            told = openings.of_hashes(conn, [scene.transfers()[0].sha256])
+        scene.ledger.write(lambda unit: openings.forget(unit, told, openings.OF_FILES))
+        scene.ledger.write(lambda unit: traces.erased(unit, "demo", place, DIGESTS))
         with scene.ledger.read() as conn:
             (row,) = conn.execute(tables.transfer.select())
         assert (row.path, row.temporary, row.delivered_as) == (b"", None, None)

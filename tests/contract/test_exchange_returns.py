@@ -17,7 +17,7 @@ from return_scene import THEIRS, TRANSFER, WITHIN, Clock, ReturnScene, claim
 
 from sftpd.audit import sshsig
 from sftpd.audit.checkpoint import SigningKey
-from sftpd.erasure import traces
+from sftpd.erasure import openings, traces
 from sftpd.errors import RemoteError, RemoteRefusedError
 from sftpd.exchange import receipt, return_collect, return_records
 from sftpd.exchange.return_collect import ReturnCollector
@@ -425,16 +425,19 @@ def test_an_erased_file_takes_its_receipt_along_and_awaits_none(scene, clock):
     scene.collect()
     return_collect.remove(scene.places["return_receipts"], scene.ledger, [had, without])
     sha256 = hashlib.sha256(b"jan").hexdigest()
-    scene.ledger.write(lambda unit: traces.erased(unit, "demo", ("sent", (b"had.csv",)), None, DIGESTS))
+    with scene.ledger.read() as conn:
+        told = openings.of_hashes(conn, [sha256])
+    scene.ledger.write(lambda unit: openings.forget(unit, told, openings.OF_FILES))
+    scene.ledger.write(lambda unit: traces.erased(unit, "demo", ("sent", (b"had.csv",)), DIGESTS))
 
     assert {path.parent.name for path in scene.kept.rglob("*.json")} == {other}
     assert scene.standing(without) is None
     assert scene.standing(had)["verdict"] == "accept", "who had it, and when, names nobody"
     with contextlib.closing(sqlite3.connect(scene.folder / "ledger.db")) as ledger:
         rows = ledger.execute("SELECT * FROM return_receipt").fetchall()
-        openings = ledger.execute("SELECT value FROM opening").fetchall()
+        values = ledger.execute("SELECT value FROM opening").fetchall()
     assert len(rows) == 2
-    assert not any(sha256 in str(row) or "had.csv" in str(row) for row in (*rows, *openings))
+    assert not any(sha256 in str(row) or "had.csv" in str(row) for row in (*rows, *values))
     clock.pass_by(WITHIN)
     scene.receipt_of(other, 3, sha256=sha256, size=3, name="without.csv")
     scene.collect()

@@ -285,7 +285,7 @@ def test_a_file_that_is_erased_is_known_by_no_transfer_any_more(scene, delivered
         scene.deliver()
     (scene.folders.inbound / "jan@example.org.csv").unlink()
     place = ("inbound", (b"jan@example.org.csv",))
-    scene.ledger.write(lambda unit: traces.erased(unit, "demo", place, None, DIGESTS))
+    scene.ledger.write(lambda unit: traces.erased(unit, "demo", place, DIGESTS))
     scene.deliver()
     assert scene.transfers()[-1].state == ("done" if delivered else "vanished")
     with scene.ledger.read() as conn:

@@ -1,4 +1,4 @@
-"""A deletion request also forgets the names of files that came over a live link and are here no more."""
+"""A deletion request forgets names of files that are here no more, and tells folders of like names apart."""
 
 from pathlib import Path
 from typing import Any
@@ -11,26 +11,44 @@ JAN = "jan@example.org"
 
 
 def test_names_of_files_that_are_gone_are_forgotten(tmp_path: Path) -> None:
-    with Daemon(tmp_path / "instance") as daemon:
+    daemon = Daemon(tmp_path / "instance")
+    waiting = [watched(daemon, name) for name in ("eu", "us")]
+    with daemon:
         daemon.file("letter", b"something else\n")
         daemon.sftp_done(f"put letter /upload/{JAN}.csv")
         (daemon.inbound / f"{JAN}.csv").unlink()
         daemon.sftp_done(f"put letter /upload/{JAN}.pdf", f"rm /upload/{JAN}.pdf")
         daemon.sftp_done(f"put -p letter /upload/{JAN}.txt", f"get /upload/{JAN}.txt again")
         daemon.sftp_done(f"put letter /upload/x{JAN}.txt")
-        wanted = {"transfer.received", "file.withdrawn", "file.fetched"}
+        daemon.file("report", b"of nobody\n")
+        daemon.sftp_done("put report /upload/a.csv", f"rename /upload/a.csv /upload/{JAN}.1.csv")
+        daemon.sftp_done(f"rename /upload/{JAN}.1.csv /upload/x{JAN}.csv")
+        daemon.sftp_done(f"rename /upload/x{JAN}.csv /upload/b.csv")
+        wanted = {"transfer.received", "file.withdrawn", "file.fetched", "file.renamed"}
         eventually(lambda: {event["type"] for event in told(daemon)} == wanted, daemon)
         request = erasure(daemon, "open", "--link", "demo", "--identifier", f"email={JAN}")["id"]
         erasure(daemon, "find", request)
         erasure(daemon, "approve", request, "--by", "Privacy Officer")
         assert erasure(daemon, "run", request)["state"] == "closed"
+        assert not any(path.exists() for path in waiting)
         assert named(daemon) == {f"x{JAN}.txt"}
-        assert told(daemon) == []
+        assert [event["private"]["path"] for event in told(daemon)] == [f"/upload/x{JAN}.csv"]
         assert daemon.cli("audit", "verify").returncode == 0
         daemon.stop()
     files = [path for path in (daemon.root / "state").rglob("*") if path.is_file()]
     left = b"".join(path.read_bytes() for path in files).replace(b"x" + JAN.encode(), b"")
     assert JAN.encode() not in left
+
+
+def watched(daemon: Daemon, name: str) -> Path:
+    """A watched folder `NAME/out`, and in it a file that nobody has made whole yet."""
+    with daemon.link_config.open("a") as config:
+        config.write(f'\n[[route]]\nname = "{name}"\ndirection = "outbound"\nto = "download"\n')
+        config.write(f'folder = "{name}/out"\n')
+    path = daemon.link / name / "out/letter.tmp"
+    path.parent.mkdir(parents=True)
+    path.write_text(f"Dear {JAN},\n")
+    return path
 
 
 def told(daemon: Daemon) -> list[dict[str, Any]]:

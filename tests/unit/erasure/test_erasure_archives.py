@@ -414,3 +414,11 @@ def test_the_checksum_of_a_member_is_checked() -> None:
     wrong = data.replace(b"piet", b"pier")
     assert zlib.crc32(TABLE) != zlib.crc32(TABLE.replace(b"piet", b"pier"))
     assert "checksum" in find("a.zip", wrong).unsearched[0]
+
+
+@pytest.mark.parametrize(
+    "name", ["jan@example.nl.1.csv", "in/jan@example.nl.1.csv.gz", "jan@example.nl.1/x.csv"]
+)
+def test_a_member_is_known_by_what_it_was_called_before_something_was_added(name):
+    after = redacted("a.zip", zipped([(name, OTHER), ("piet@example.nl.1.csv", OTHER)]))
+    assert zipfile.ZipFile(io.BytesIO(after)).namelist() == ["piet@example.nl.1.csv"]

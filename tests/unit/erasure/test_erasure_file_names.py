@@ -6,8 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sftpd.erasure.file_names import file_name_carries, file_name_may_carry
-from sftpd.erasure.identifiers import parse_identifier
+from sftpd.erasure.file_names import file_name_carries, file_name_may_carry, name_carries
+from sftpd.erasure.identifiers import noting, parse_identifier, recalled
+from sftpd.erasure.marks import Marks
 from sftpd.exchange.deliver import other_name
 from sftpd.exchange.layout import LAYOUTS
 from sftpd.files.naming import apart_from_reasons, numbered, reason_beside
@@ -160,3 +161,12 @@ def test_no_name_is_too_odd_to_look_at(name: bytes) -> None:
     known = [parse_identifier(each) for each in (EMAIL, PHONE, CUSTOMER, ADDRESS, BORN)]
     assert file_name_carries(known, name) in (True, False)
     file_name_may_carry(known, name)
+
+
+def test_the_name_of_a_part_is_known_again_by_its_mark_and_no_other_is() -> None:
+    marks = Marks(bytes(32))
+    known = [noting(parse_identifier(plain), marks.note, marks.note_record) for plain in (EMAIL, CUSTOMER)]
+    names = ("jan@example.nl.1.csv", "klant 1234.csv", "klant 1234.1.csv", "klant 1234")
+    told = [name_carries(known, name) for name in names]
+    again = [recalled(Marks(bytes(32), marks.packed()).knows, None)]
+    assert [name_carries(again, name) for name in names] == told == [True, True, False, True]

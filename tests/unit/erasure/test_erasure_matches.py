@@ -101,7 +101,7 @@ def test_a_name_in_separate_fields_is_possible(name: str, data: bytes, place: st
 def test_what_a_record_says_is_shown_of_it_alone() -> None:
     def said(name: str, data: str, place: str) -> str:
         inquiry = Inquiry(KNOWN, detect, name=name.encode())
-        return said_at(detect(name.encode(), data.encode()), data.encode(), inquiry, place)
+        return "\n".join(said_at(detect(name.encode(), data.encode()), data.encode(), inquiry, [place]))
 
     assert said("a.csv", "n;c\nJ. de Vries;1\nx;2\n", "record 2") == "n: J. de Vries\nc: 1"
     assert said("a.json", '[{"n": "J. de Vries"}, {"n": "x"}]', "/0") == '{"n": "J. de Vries"}'
