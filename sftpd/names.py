@@ -1,6 +1,5 @@
 """Typed names, identifiers and the virtual paths that partners speak of."""
 
-import re
 import secrets
 import unicodedata
 from dataclasses import dataclass
@@ -18,24 +17,11 @@ TransferId = NewType("TransferId", str)
 NAME_PATTERN = r"[a-z0-9][a-z0-9_-]{0,62}"
 """The form of link, account, remote and route names: safe in paths, URLs, unit names and log origins."""
 
-_NAME = re.compile(NAME_PATTERN)
 _COMPONENT_LIMIT = 255
 _PATH_LIMIT = 4096
 _DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 _PAIRS = tuple(high + low for high in _DIGITS for low in _DIGITS)
 _SHIFTS = range(120, -1, -10)
-
-
-def parse_name(raw: str) -> str:
-    """Return `raw` if it has the form of a name.
-
-    Raises InvalidNameError otherwise.
-    """
-    if _NAME.fullmatch(raw) is None:
-        raise InvalidNameError(
-            f"{raw!r} is not a name", expected="1 to 63 of a-z, 0-9, '-' and '_', a letter or digit first"
-        )
-    return raw
 
 
 def new_id(now: datetime) -> str:

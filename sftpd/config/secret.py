@@ -8,7 +8,6 @@ from typing import Literal, Self
 
 from sftpd.errors import SftpdError
 
-SCHEMES = ("file", "credential", "env")
 FORM = "file:PATH, credential:NAME or env:NAME"
 _LIMIT = 64 * 1024
 

@@ -26,7 +26,7 @@ from sftpd.erasure.messages import Found, Repeat
 from sftpd.erasure.plan import Parts, Place, Unsearched
 from sftpd.erasure.readers import Readers
 from sftpd.erasure.whereabouts import Whereabouts
-from sftpd.errors import ContainmentError, LedgerError, NotFoundError, RefusedError
+from sftpd.errors import ContainmentError, LedgerError, NotFoundError
 from sftpd.files import durable
 from sftpd.files.fingerprint import Fingerprint, fingerprint
 from sftpd.ledger.ledger import Ledger
@@ -328,17 +328,6 @@ class Replay:
             self._ledger.write(work)
         if step.replaced is not None:
             here.contents[place[0]].retire(step.replaced)
-
-
-def require_done(outcomes: Sequence[Outcome]) -> None:
-    """Pass where nothing is left to be done. Raises RefusedError `REPLAY_UNFINISHED`."""
-    left = [outcome for outcome in outcomes if outcome.result is Result.LEFT]
-    if left:
-        raise RefusedError(
-            f"{len(left)} of {len(outcomes)} could not be carried out, the first: {left[0].reason}",
-            reason="REPLAY_UNFINISHED",
-            remedy="see to each that is left, and replay again",
-        )
 
 
 def _left(reason: str) -> _Step:
