@@ -14,7 +14,7 @@ GUIDE = (REPOSITORY / "docs/installation.md").read_text() + (REPOSITORY / "docs/
 PYTHON = "/usr/bin/python3"
 """Of the system: one in a home directory, where developers may have theirs, is hidden from services."""
 HIDDEN = Path("/home") / "anna"
-PATIENCE = 300.0
+PATIENCE = 600.0
 PARTNER = (
     "sftp -b - -F none -P 2222 -i /opt/partner -o StrictHostKeyChecking=no"
     " -o UserKnownHostsFile=/dev/null partner@127.0.0.1"
