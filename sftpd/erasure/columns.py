@@ -6,11 +6,12 @@ from dataclasses import replace
 from typing import Protocol
 
 from sftpd.erasure.formats import csv_layout
-from sftpd.erasure.formats.csv_layout import Survey
+from sftpd.erasure.formats.csv_layout import Loose, Survey
 from sftpd.erasure.formats.decoding import Traces, folded_at_once, traces
 from sftpd.erasure.formats.lines import lines, records
 from sftpd.erasure.formats.model import Data, Findings, Inquiry, UnsearchableError, cut
 from sftpd.erasure.identifiers import fold
+from sftpd.erasure.revealing import revealed
 
 _AT_ONCE = 1 << 16
 """Characters that are taken apart together: what a processor keeps at hand."""
@@ -50,10 +51,11 @@ class Columns:
         where = traces(data, ())
         if not self._take_regular(data, where):
             table = csv_layout.survey(data, where)
-            columns = list(self._columns(table.head, table.layout.delimiter))
+            self._require_strict(table.loose)
+            columns = list(self._columns(table.heads, table.layout.delimiter))
             for part in records(lines(data, where)):
                 self._take(part.text, table.layout.delimiter, columns)
-        return cut("csv", data, [])
+        return cut("csv", data, [], where.unsearched)
 
     def _take_regular(self, data: Data, where: Traces) -> bool:
         """Take what is so regular that its beginning says how it reads. Returns whether all is."""
@@ -66,9 +68,10 @@ class Columns:
                     return False
                 delimiter, count = table.layout()
                 regular = _regular(delimiter, count)
-                head = next(csv_layout.fields(table.first, delimiter)).fields
+                self._require_strict(table.loose(delimiter))
                 columns = [
-                    (label, _regular_column(delimiter, number)) for number, label in self._numbered(head)
+                    (label, _regular_column(delimiter, number))
+                    for number, label in self._numbered(table.heads(delimiter))
                 ]
             if regular.fullmatch(part.text) is None:
                 return False
@@ -78,20 +81,31 @@ class Columns:
     def _take(self, text: str, delimiter: str, columns: Sequence[Column]) -> None:
         """Take whole records."""
         for piece in _pieces(text):
-            self._taker.take_fields(_fields(piece, delimiter))
+            fields = _fields(piece, delimiter)
+            seen = revealed("\n".join(fields))
+            self._taker.take_fields(fields if seen is None else fields | {fold(seen)})
         for label, column in columns:
             found = column.finditer("\n" + text)
             self._taker.take_numbers({match[1] or match[2] or "" for match in found}, label)
 
-    def _numbered(self, head: Sequence[str]) -> list[tuple[int, str]]:
+    def _numbered(self, heads: Sequence[Sequence[str]]) -> list[tuple[int, str]]:
         """The columns of numbers, and the label of each."""
-        labelled = ((number, self._taker.labels_of(fold(label))) for number, label in enumerate(head))
+        labelled = (
+            (number, self._taker.labels_of(fold(label)))
+            for head in heads
+            for number, label in enumerate(head)
+        )
         numbered = [(number, label) for number, labels in labelled for label in labels]
         if len(numbered) > _LIMIT:
             raise UnsearchableError(f"more than {_LIMIT} columns of it are numbers of people")
         return numbered
 
-    def _columns(self, head: Sequence[str], delimiter: str) -> Iterator[Column]:
+    def _require_strict(self, readings: Sequence[Loose]) -> None:
+        """Raise UnsearchableError for lines in which numbers of people may stand in columns."""
+        if any(self._numbered(loose.heads) for loose in readings):
+            raise UnsearchableError("its columns are not strictly those of CSV")
+
+    def _columns(self, heads: Sequence[Sequence[str]], delimiter: str) -> Iterator[Column]:
         """The labels of columns of numbers, and what finds the fields under each.
 
         It looks behind line ends. A record begins there, but not every line begins a record: of one that does
@@ -99,7 +113,7 @@ class Columns:
         """
         content = rf'"([^"]*+(?:""[^"]*+)*+)"|([^"{delimiter}\r\n]*+)'
         skipped = rf'(?:(?:"[^"]*+(?:""[^"]*+)*+"|[^"{delimiter}\r\n]*+)[{delimiter}])'
-        for number, label in self._numbered(head):
+        for number, label in self._numbered(heads):
             yield label, re.compile(rf"\n(?={skipped}{{{number}}}(?:{content})(?:[{delimiter}]|\r?\n|\Z))")
 
 

@@ -95,7 +95,7 @@ def pattern_of(date: str) -> re.Pattern[str]:
         *([f"{said_month}{_GAP}{said_day}{_GAP}{year}"] if int(day) > 12 else []),
     ]
     others = [
-        f"{year}{month}{day}",
+        rf"{year}{month}{day}(?:t?[0-9]{{4}}(?:[0-9]{{2}})?z?)?",
         f"{day}{month}{year}",
         f"{said_day}{BEFORE_MONTH}{names}{_AFTER_MONTH}(?:{year}|{year[2:]})",
         f"{names}{_NEAR}{said_day}{_NTH}{_AFTER_DAY}{year}",
@@ -137,8 +137,8 @@ def in_runs(runs: Sequence[str], gaps: Sequence[str]) -> list[str]:
         elif size == 2 and at > 1 and gaps[at - 2] in _BARS and gaps[at - 1] in _SHORT_BARS:
             day, month = runs[at - 2 : at]
             found.append(date_of(run, month, day) if len(day) <= 2 >= len(month) else None)
-        elif size == 8:
-            found += compact(run)
+        elif size in (8, 12, 14):
+            found += compact(run[:8])
     return [key for key in found if key is not None]
 
 

@@ -7,6 +7,7 @@ A number begins with a run, or behind what may stand before it there, and ends w
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
+from itertools import chain
 
 from sftpd.erasure.addresses import POSTCODE_LETTERS
 from sftpd.erasure.dates import BEFORE_MONTH, MONTH_STARTS, ORDINALS, compact, in_runs, named
@@ -29,6 +30,8 @@ _TIMESTAMP = re.compile(
 )
 """Has one date, at its beginning."""
 _FEWEST_DIGITS, _MOST_DIGITS = 8, 14
+_DATE_AND_TIME = 14
+"""Digits of a date with its time, to the second; to the minute two fewer."""
 _SHORTEST = len("1-5-80")
 """Characters of a chain of several runs."""
 _USUAL = 40
@@ -67,6 +70,8 @@ def enter_solid(entries: set[str], numbers: Iterable[str]) -> None:
         if _is_bsn("0" + digits):
             entries.add(f"bsn\00{digits}")
         entries.update(f"date\0{date}" for date in compact(digits))
+    for digits in chain(sized[_DATE_AND_TIME], sized[_DATE_AND_TIME - 2]):
+        entries.update(f"date\0{date}" for date in compact(digits[:8]))
     # All of a size in one expression, which a table of numbers gains by.
     entries.update([f"bsn\0{digits}" for digits in sized[_BSN_DIGITS] if _is_bsn(digits)])
     entries.update([f"phone\0{_DUTCH}{digits}" for digits in sized[_NATIONAL_DIGITS] if digits[0] != "0"])
@@ -88,9 +93,9 @@ def enter_chains(entries: set[str], text: str) -> None:
     enter_solid(entries, solid)
     parted = chains.difference(solid)
     _enter_plain(entries, parted)
-    for chain in parted:
-        if len(chain) >= _SHORTEST:
-            entries.update(_usual(chain) if len(chain) <= _USUAL else _told(chain))
+    for each in parted:
+        if len(each) >= _SHORTEST:
+            entries.update(_usual(each) if len(each) <= _USUAL else _told(each))
     if any(chain[-3:] in MONTH_STARTS or chain[-2:] in ORDINALS for chain in parted):
         entries.update(f"date\0{date}" for date in named(text))
 
@@ -152,7 +157,7 @@ def _enter_parted(entries: set[str], chain: str) -> None:
                 and digits[:-_NATIONAL_DIGITS] in _BEFORE_NATIONAL
             ):
                 entries.add(f"phone\0{_DUTCH}{digits[-_NATIONAL_DIGITS:]}")
-            # Single spaces and dots alone part a BSN, which does not begin behind a dot.
-            is_bsn = is_bsn and (gaps[last] == "." or (len(gaps[last]) == 1 and gaps[last].isspace()))
+            # Single spaces, dots and hyphens alone part a BSN, which does not begin behind a dot.
+            is_bsn = is_bsn and (gaps[last] in (".", "-") or (len(gaps[last]) == 1 and gaps[last].isspace()))
     dates = [chain[:10]] if _TIMESTAMP.fullmatch(chain) else in_runs(runs, gaps)
     entries.update([f"date\0{date}" for date in dates])

@@ -12,8 +12,10 @@ from sftpd.erasure.digits import enter_chains, enter_solid
 from sftpd.erasure.identifiers import (
     AFTER_EMAIL,
     BEFORE_EMAIL,
+    IBAN_GAP,
     LOCAL_PART,
     LONGEST,
+    NUMBER_GAP,
     NUMBER_WORD,
     NUMBER_WORDS,
 )
@@ -33,21 +35,21 @@ _DOMAIN = re.compile(r"(?:[^\W_](?:[\w-]*[^\W_])?\.)+[^\W_](?:[\w-]*[^\W_])?")
 
 # A search is quick where it begins with plain characters: what stands before them is looked at next.
 _IBAN = re.compile(
-    r"[0-9](?:(?<=[a-z].)|(?<=[a-z][\s.\-].))(?=[\s.\-]?[0-9](?:[\s.\-]?[a-z0-9]){11})(?:"
-    r"(?<=(?<!\w)([a-z][a-z].))|(?<=(?<!\w)([a-z][\s.\-][a-z].))"
-    r"|(?<=(?<!\w)([a-z][a-z][\s.\-].))|(?<=(?<!\w)([a-z][\s.\-][a-z][\s.\-].)))"
-    r"(?=([\s.\-]?[0-9](?:[\s.\-]?[a-z0-9]){11,30}+\w?))",
+    r"[0-9](?:(?<=[a-z].)|(?<=[a-z][\s.\-].))(?=[\s.\-]?[0-9](?:[\s.\-]{0,3}[a-z0-9]){11})(?:"
+    r"(?<=(?<![^\W_])([a-z][a-z].))|(?<=(?<![^\W_])([a-z][\s.\-][a-z].))"
+    r"|(?<=(?<![^\W_])([a-z][a-z][\s.\-].))|(?<=(?<![^\W_])([a-z][\s.\-][a-z][\s.\-].)))"
+    rf"(?=([\s.\-]?[0-9](?:{IBAN_GAP}[a-z0-9]){{11,30}}+[^\W_]?))",
     re.DOTALL,
 )
 """What may be an IBAN, found by its first digit: four ways to write what is up to there, and the rest."""
-_IBAN_END = re.compile(r"(?<=[a-z0-9])(?!\w)")
+_IBAN_END = re.compile(r"(?<=[a-z0-9])(?![^\W_])")
 _IBAN_GAP = re.compile(r"[\s.\-]")
 _IBAN_DIGITS = str.maketrans({chr(letter): str(letter - 87) for letter in range(ord("a"), ord("z") + 1)})
 
 _LABEL_END = re.compile(
-    rf"(?<![^\W_])(?:{'|'.join(chain.from_iterable(NUMBER_WORDS.values()))}){NUMBER_WORD}[\s:#=]*\Z"
+    rf"(?<![^\W_])(?:{'|'.join(chain.from_iterable(NUMBER_WORDS.values()))}){NUMBER_WORD}{NUMBER_GAP}\Z"
 )
-_NUMBER = rf"[\s:#=]*+(\w[\w./-]{{0,{LONGEST - 1}}}+)?"
+_NUMBER = rf"{NUMBER_GAP}(\w[\w./-]{{0,{LONGEST - 1}}}+)?"
 _MENTIONS = tuple(
     (kind, word, re.compile(rf"{word}(?<![^\W_]{word})(?={_NUMBER})(?={NUMBER_WORD}{_NUMBER})"))
     for kind, words in NUMBER_WORDS.items()

@@ -15,6 +15,7 @@ from sftpd.erasure.addresses import address, certain_address
 from sftpd.erasure.births import birth, certain_birth
 from sftpd.erasure.finder import Field, Finder, Hint, RecordFinder, Why
 from sftpd.erasure.names import certain_name
+from sftpd.erasure.revealing import international, revealed
 from sftpd.erasure.spelling import plain
 from sftpd.erasure.variants import AFTER_ADDRESS, possible_forms
 from sftpd.errors import InvalidNameError, UsageError
@@ -29,10 +30,18 @@ BEFORE_EMAIL = re.compile(r"[\w.+'&~-]*+\Z")
 AFTER_EMAIL = re.compile(AFTER_ADDRESS)
 """What may not stand before an address, with a letter or digit after its last two dots, nor after it."""
 _SEPARATORS = re.compile(r"[\s().\-/]")
+IBAN_GAP = r"[\s.\-]{0,3}+"
+"""What may part the characters of an IBAN behind its check digits, such as the end of a line."""
 _IBAN = re.compile(r"[a-z]{2}[0-9]{2}[a-z0-9]{11,30}")
-NUMBER_WORD = r"(?:[\s_.-]*+(?:nummer|number|code|id|key|nr|no))?"
+_NUMBER_TERM = r"(?:en|s)?+[\s_.-]*+(?:(?:nummer|number|code|id|nr)s?+|key|no)\.?+"
+NUMBER_WORD = f"(?:{_NUMBER_TERM})?"
+_FRACTION = r"[.,](?!0(?![0-9]))"
+"""What makes an amount of a number before a digit; programs that keep whole numbers as others write `.0`."""
+_GAP = r"[\s:#=\"']*+"
+NUMBER_GAP = r"[\s:#=\"'(\[>|;–-]*+"
+"""What may stand between words that tell of a number and the number."""
 NUMBER_WORDS: Mapping[str, tuple[str, ...]] = {
-    "customer": ("klant", "customer", "client", "debiteur"),
+    "customer": ("klant", "customer", "client", "cliënt", "debiteur"),
     "employee": ("medewerker", "werknemer", "personeels", "employee", "staff"),
 }
 """Whose number it is: the words that a NUMBER_WORD may follow, and that a number must stand beside."""
@@ -165,8 +174,16 @@ def _in_fields(name: Identifier, forms: Sequence[Identifier]) -> Identifier:
 
 def carries(identifiers: Iterable[Identifier], text: str, label: str = "") -> bool:
     """Whether `text`, under the column or key `label`, carries any of the identifiers."""
-    text, label = fold(text), fold(label)
-    return any(identifier.matches_folded(text, label) for identifier in identifiers)
+    known, label = list(identifiers), fold(label)
+    return any(
+        identifier.matches_folded(text, label) for text in readings(fold(text)) for identifier in known
+    )
+
+
+def readings(text: str) -> tuple[str, ...]:
+    """A folded text as it stands, and as it is seen where it has escapes."""
+    plain = revealed(text)
+    return (text,) if plain is None else (text, fold(plain))
 
 
 def record_carries(identifiers: Iterable[Identifier], fields: Iterable[Field]) -> bool:
@@ -175,7 +192,9 @@ def record_carries(identifiers: Iterable[Identifier], fields: Iterable[Field]) -
     if not spread:
         return False
     folded = [(fold(label), fold(text)) for label, text in fields]
-    return any(identifier.matches_record(folded) for identifier in spread)
+    seen = [(label, readings(text)[-1]) for label, text in folded]
+    told = [folded] if seen == folded else [folded, seen]
+    return any(identifier.matches_record(each) for each in told for identifier in spread)
 
 
 def parse_identifier(raw: str) -> Identifier:
@@ -197,6 +216,7 @@ def parse_identifier(raw: str) -> Identifier:
 
 
 def _email(value: str) -> str | None:
+    value = fold(international(value))
     return value if _EMAIL.fullmatch(value) else None
 
 
@@ -251,10 +271,11 @@ def _bsn(value: str) -> str | None:
 
 def _bsn_finder(value: str) -> tuple[Finder, Hint]:
     """A number column may have lost its leading zero; an amount such as `123456782,50` is no BSN."""
-    digits = every = r"[\s.]?".join(value)
+    digits = every = r"[\s.-]?".join(value)
     if value.startswith("0"):
-        digits, every = "(?:" + digits.replace("0", "0?", 1) + ")", r"[\s.]?".join(value[1:])
-    return _pattern_finder(r"(?<!\w)(?<!\d\.)", digits, r"(?!\w)(?![.,]\d{1,2}(?!\d))", every)
+        digits, every = "(?:" + digits.replace("0", "0?", 1) + ")", r"[\s.-]?".join(value[1:])
+    before = r"(?:(?<![^\W_])|(?<=bsn))(?<!\d\.)"
+    return _pattern_finder(before, digits, rf"(?![^\W_])(?!{_FRACTION}\d{{1,2}}(?!\d))", every)
 
 
 def _iban(value: str) -> str | None:
@@ -266,8 +287,8 @@ def _iban(value: str) -> str | None:
 
 
 def _iban_finder(value: str) -> tuple[Finder, Hint]:
-    characters = r"[\s.\-]?".join(value)
-    return _pattern_finder(r"(?<!\w)", characters, r"(?!\w)")
+    characters = r"[\s.\-]?".join(value[:4]) + IBAN_GAP + IBAN_GAP.join(value[4:])
+    return _pattern_finder(r"(?<![^\W_])", characters, r"(?![^\W_])")
 
 
 def _name(value: str) -> str | None:
@@ -289,8 +310,8 @@ def _number_finder(*words: str) -> Callable[[str], tuple[Finder, Hint]]:
     """Numbers of our own making look like any other number: they count only beside a word that says whose."""
 
     def build(value: str) -> tuple[Finder, Hint]:
-        stem = rf"(?<![^\W_])(?:{'|'.join(words)}){NUMBER_WORD}"
-        pattern = re.compile(rf"{stem}[\s:#=]*+{re.escape(value)}(?!-?\w)(?![.,]\d)")
+        stem = rf"(?<![^\W_])(?:{'|'.join(words)})(?:{_NUMBER_TERM}{NUMBER_GAP}|{_GAP})"
+        pattern = re.compile(rf"{stem}{re.escape(value)}(?!-?\w)(?!{_FRACTION}\d)")
 
         def found(text: str, label: str) -> bool:
             return value in text and pattern.search(f"{label}: {text}") is not None

@@ -11,6 +11,7 @@ from functools import lru_cache
 from itertools import combinations, permutations
 
 from sftpd.erasure.finder import Finder, Hint, Why
+from sftpd.erasure.misreading import Misread
 from sftpd.erasure.spelling import is_one_error, plain, spelled_around, traces_of
 
 _PREFIXES = (
@@ -192,7 +193,9 @@ def _certain_forms(name: _Name) -> Iterator[str]:
 def possible_names(value: str) -> Mapping[Why, tuple[Finder, Hint]]:
     """The finders of the forms of a folded name that may be the person; they find certain forms too."""
     name = _parse(value)
-    may = lru_cache(maxsize=2)(_name_hint(name))
+    misread = Misread(value)
+    hint = _name_hint(name)
+    may = lru_cache(maxsize=2)(lambda text: hint(text) or misread.may_be_in(text))
     whole = {word.replace("'", "") for word in name.words}
     long_words = [word for word in sorted(whole) if len(word) >= _SMALLEST]
     right = whole.union(*(word.split("'") for word in name.words))
@@ -214,7 +217,14 @@ def possible_names(value: str) -> Mapping[Why, tuple[Finder, Hint]]:
             and any(found[0].count("~") <= 1 for each in spellings(text) for found in form.finditer(each))
         )
 
-    return {why: (finder(patterns), may) for why, form in _FORMS.items() if (patterns := list(form(name)))}
+    found = {why: (finder(patterns), may) for why, form in _FORMS.items() if (patterns := list(form(name)))}
+    certain, _ = certain_name(value)
+    as_it_is = found[Why.SPELLING][0]
+    found[Why.SPELLING] = (
+        lambda text, label: as_it_is(text, label) or certain(misread.corrected(text), label),
+        may,
+    )
+    return found
 
 
 def _cores(name: _Name) -> list[str]:
@@ -336,6 +346,9 @@ def _spelling(name: _Name) -> Iterator[str]:
         yield from _either_order(name, said(name.given), _loose(name.parts, said))
     else:
         yield surname
+    if len(name.words) > 1:
+        # With a dot, the mark of a quotation or the end of a line between them.
+        yield r" (?:[-|] )?".join(rf"{_word(word)}\.?" for word in name.words)
 
 
 _FORMS: Mapping[Why, Callable[[_Name], Iterator[str]]] = {

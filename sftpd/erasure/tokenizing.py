@@ -22,7 +22,7 @@ from sftpd.erasure.formats.csv import Csv
 from sftpd.erasure.formats.detect import detect
 from sftpd.erasure.formats.fixed_width import FixedLines
 from sftpd.erasure.formats.model import Data, Findings, Format, Inquiry, UnsearchableError
-from sftpd.erasure.identifiers import Identifier, fold, names_of, telling
+from sftpd.erasure.identifiers import Identifier, fold, names_of, readings, telling
 from sftpd.erasure.layouts import Layout, kinds_by_label
 from sftpd.erasure.tokens import LIMIT, SIZE, tokens
 
@@ -69,7 +69,8 @@ class Collector:
 
     def take_numbers(self, texts: Iterable[str], label: str) -> None:
         """Take texts under a folded label that tells of numbers."""
-        self._keep(labelled_entries(set(map(fold, texts)), label))
+        told = {each for text in texts for each in readings(fold(text))}
+        self._keep(labelled_entries(told, label))
 
     def flush(self) -> None:
         """Write what is not written yet. Raises UnsearchableError above LIMIT."""

@@ -9,10 +9,19 @@ import re
 from collections.abc import Iterator, Sequence
 
 from sftpd.erasure.formats import csv_layout
-from sftpd.erasure.formats.csv_layout import TRAILER, TRAILER_CODE, Table
+from sftpd.erasure.formats.csv_layout import TRAILER, TRAILER_CODE, Loose, Table
 from sftpd.erasure.formats.decoding import Decoded, may_carry, where_to_look
 from sftpd.erasure.formats.lines import likely, numbers_at
-from sftpd.erasure.formats.model import Data, Edit, Findings, Inquiry, Match, cut, require_few
+from sftpd.erasure.formats.model import (
+    Data,
+    Edit,
+    Findings,
+    Inquiry,
+    Match,
+    UnsearchableError,
+    cut,
+    require_few,
+)
 from sftpd.erasure.identifiers import Identifier, carries, record_carries
 
 _RECORD = "record"
@@ -30,17 +39,18 @@ class Csv:
         known = inquiry.identifiers
         where = where_to_look(data, inquiry, _plain)
         if not where:
-            return cut(self.name, data, [])
+            return cut(self.name, data, [], where.unsearched)
         table = csv_layout.survey(data, where)
-        first_goes = f"{_RECORD} 1" in inquiry.places or _carries(table.head, [], known)
-        labels = [] if first_goes else table.head
+        first_goes = f"{_RECORD} 1" in inquiry.places
+        told = table.heads[1:] if first_goes else table.heads
+        heads = [head for head in told if not _carries(head, [], known)]
         found: list[Match] = []
         for block in table.touched:
             part = Decoded(data[block.start : block.end].decode(where.encoding), where.encoding, block.start)
-            matches = _matches(part.text, block.first, table.layout.delimiter, labels, inquiry)
+            matches = _matches(part.text, block.first, table, heads, inquiry)
             found += part.in_bytes(matches)
             require_few(len(found))
-        return cut(self.name, data, found, following=_counted(table, found))
+        return cut(self.name, data, found, where.unsearched, _counted(table, found))
 
 
 def _plain(raw: str) -> str:
@@ -49,17 +59,21 @@ def _plain(raw: str) -> str:
 
 
 def _matches(
-    text: str, first: int, delimiter: str, labels: Sequence[str], inquiry: Inquiry
+    text: str, first: int, table: Table, heads: Sequence[Sequence[str]], inquiry: Inquiry
 ) -> Iterator[Match]:
     """The records that go, in a text of whole records; the first has the number `first`."""
     known, told = inquiry.identifiers, numbers_at(inquiry.places, _RECORD)
     places = csv_layout.each_record(text)
     for number, start, end in likely(text, places, first, lambda rows: may_carry(rows, known, _plain), told):
-        fields = next(csv_layout.fields(text[start:end], delimiter)).fields
-        columns = labels if number > 1 else []
+        fields = next(csv_layout.fields(text[start:end], table.layout.delimiter)).fields
+        columns = (heads if number > 1 else []) or [[]]
         if number in told:
-            inquiry.note(*(": ".join(filter(None, pair)) for pair in _labelled(fields, columns)))
-        if number in told or _carries(fields, columns, known):
+            inquiry.note(*(": ".join(filter(None, pair)) for pair in _labelled(fields, columns[-1])))
+        if (
+            number in told
+            or any(_carries(fields, labels, known) for labels in columns)
+            or any(_carries_loosely(fields[0], loose, known, number) for loose in table.loose)
+        ):
             yield Match(f"{_RECORD} {number}", start, end)
 
 
@@ -68,6 +82,24 @@ def _carries(fields: Sequence[str], labels: Sequence[str], known: Sequence[Ident
     return any(
         carries(known, field, label) for label, field in _labelled(fields, labels) if field
     ) or record_carries(known, _labelled(fields, labels))
+
+
+def _carries_loosely(line: str, loose: Loose, known: Sequence[Identifier], number: int) -> bool:
+    """Whether a line does where a delimiter parts it, under labels that only some lines have as many of.
+
+    Raises UnsearchableError where that depends on which of the labels its fields stand under.
+    """
+    fields = line.split(loose.delimiter)
+    for head in loose.heads if len(fields) > 1 else ():
+        least = min(len(fields), len(head))
+        carried = _carries(fields[:least], head[:least], known)
+        if carried and not any((*fields[least:], *head[least:])):
+            return True
+        if carried or _carries(fields[-least:], head[-least:], known):
+            raise UnsearchableError(
+                f"record {number} has {len(fields)} fields where the one with their names has {len(head)}"
+            )
+    return False
 
 
 def _labelled(fields: Sequence[str], labels: Sequence[str]) -> Iterator[tuple[str, str]]:

@@ -8,15 +8,16 @@ import re
 from array import array
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from itertools import repeat
+from itertools import islice, repeat
 from typing import NamedTuple
 
 from sftpd.erasure.formats.decoding import Decoded, Traces, width
+from sftpd.erasure.formats.heads import AMONG, heads
 from sftpd.erasure.formats.lines import lines, placed, records, spans
 from sftpd.erasure.formats.model import Data, UnsearchableError
 
 _TELLING = 3
-"""Columns of which it is told that a text is a table."""
+"""Columns of which it is told that a text is a table; two will do where no comma parts them."""
 DELIMITERS = (",", ";", "\t", "|")
 NO_DELIMITER = "\0"
 """Stands for a delimiter that is not in the text: no text that is read holds a control character."""
@@ -24,6 +25,9 @@ NO_DELIMITER = "\0"
 TRAILER = re.compile(r"(?i)\W*(?:trailer|eof|einde|footer|totaal|total|aantal|count|records|rows|regels)\b")
 TRAILER_CODE = re.compile(r"(?i)\W*(?:trl?|z|9+|end)\b")
 """What a trailer may start with where it has another number of fields."""
+
+_SAYS_DELIMITER = re.compile(r"(?i)sep=[^\"\r\n]")
+"""What a first line may be that tells spreadsheets the delimiter, and is no record."""
 
 _FIELD = {
     delimiter: re.compile(
@@ -50,6 +54,13 @@ class Layout(NamedTuple):
     columns: int
 
 
+class Loose(NamedTuple):
+    """A delimiter with which some lines have fields, and those that say what the columns are."""
+
+    delimiter: str
+    heads: Sequence[Sequence[str]]
+
+
 class Block(NamedTuple):
     """Whole records: where they begin and end, in bytes, and the number of the first."""
 
@@ -64,8 +75,10 @@ class Table(NamedTuple):
     layout: Layout
     touched: Sequence[Block]
     """What may hold the person."""
-    head: Sequence[str]
-    """The fields of the first record."""
+    heads: Sequence[Sequence[str]]
+    """The fields of the records that say what the columns are."""
+    loose: Sequence["Loose"]
+    """How lines read that are records as a whole, since with no delimiter all of them are strict."""
     total: int
     """How many records are not blank."""
     tail: Decoded | None
@@ -101,14 +114,22 @@ class Shape:
         return fields == opened == closed
 
     def is_blank(self, index: int) -> bool:
-        """Whether a record is an empty line, or one empty field."""
+        """Whether a record is an empty line, or one empty field, or none but says the delimiter."""
         line = self.lines[index].removesuffix("\r")
-        return not line or (line == '"' and self.record(index).rstrip("\r\n") == '""')
+        return (
+            not line
+            or self._says_delimiter(index)
+            or (line == '"' and self.record(index).rstrip("\r\n") == '""')
+        )
+
+    def _says_delimiter(self, index: int) -> bool:
+        is_first = self.first + index == 1
+        return is_first and _SAYS_DELIMITER.fullmatch(self.lines[0].removesuffix("\r")) is not None
 
     @cached_property
     def blanks(self) -> int:
         """How many records are blank."""
-        blank = self.lines.count("") + self.lines.count("\r")
+        blank = self.lines.count("") + self.lines.count("\r") + (bool(self.lines) and self._says_delimiter(0))
         if self.quoted and ('"' in self.lines or '"\r' in self.lines):
             blank += sum(
                 self.is_blank(index) for index, line in enumerate(self.lines) if line in ('"', '"\r')
@@ -148,7 +169,7 @@ class Reading:
             else:
                 # It is known that there is a fault, and only here which is the first.
                 for index, record in enumerate(fields(shape.text, self.delimiter, shape.first)):
-                    if record.fields != [""]:
+                    if not shape.is_blank(index):
                         self._take(len(record.fields), shape, index, record.start)
         except UnsearchableError as fault:
             self.fault = fault
@@ -187,8 +208,8 @@ class Survey:
         """Of the next record."""
         self.total = 0
         """Records that are not blank."""
-        self.first = ""
-        """The first record, as it is written."""
+        self.beginning: list[str] = []
+        """The first records that are not blank, as they are written."""
         self._last: tuple[Shape, Decoded] | None = None
         self._readings = {delimiter: Reading(delimiter) for delimiter in (*DELIMITERS, NO_DELIMITER)}
         self._present: set[str] = set()
@@ -203,7 +224,6 @@ class Survey:
         """Go on with the next whole records."""
         if self._first_line is None:
             self._first_line = part.text.partition("\n")[0]
-            self.first = next((part.text[start:end] for start, end in each_record(part.text)), "")
         self._present.update(delimiter for delimiter in DELIMITERS if delimiter in part.text)
         if not self.readings:
             return
@@ -212,6 +232,9 @@ class Survey:
             reading.read(shape)
         if not self.readings:
             return
+        if len(self.beginning) < AMONG:
+            told = (index for index in range(len(shape.lines)) if not shape.is_blank(index))
+            self.beginning += map(shape.record, islice(told, AMONG - len(self.beginning)))
         if shape.blanks < len(shape.lines):
             self.total += len(shape.lines) - shape.blanks
             self._last = shape, part
@@ -247,6 +270,25 @@ class Survey:
         best = max(strict, key=lambda reading: reading.columns)
         return Layout(best.delimiter, best.columns)
 
+    def heads(self, delimiter: str) -> list[list[str]]:
+        """The fields of the records that say what the columns are, read with a delimiter."""
+        rows = [next(fields(record, delimiter)).fields for record in self.beginning]
+        return _heads(rows)
+
+    def loose(self, delimiter: str) -> list[Loose]:
+        """How else lines read that are records as a whole, none where a delimiter parts their fields."""
+        others = DELIMITERS if delimiter == NO_DELIMITER else ()
+        lines = [record.rstrip("\r\n") for record in self.beginning]
+        return [
+            Loose(other, _heads(rows))
+            for other in others
+            if (rows := [line.split(other) for line in lines if other in line])
+        ]
+
+
+def _heads(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    return [list(head.values()) for head in heads([dict(enumerate(row)) for row in rows])]
+
 
 def survey(data: Data, traces: Traces) -> Table:
     """Read a table once, in little memory. Raises UnsearchableError where it is not strict."""
@@ -257,8 +299,8 @@ def survey(data: Data, traces: Traces) -> Table:
             touched.append(Block(part.start, end, table.number))
         table.read(part)
     layout = table.layout()
-    head = next(fields(table.first, layout.delimiter)).fields if table.first else []
-    return Table(layout, touched, head, table.total, table.tail)
+    heads, loose = table.heads(layout.delimiter), table.loose(layout.delimiter)
+    return Table(layout, touched, heads, loose, table.total, table.tail)
 
 
 def is_table(data: Data, traces: Traces) -> bool:
@@ -267,11 +309,15 @@ def is_table(data: Data, traces: Traces) -> bool:
     try:
         for part in records(lines(data, traces)):
             table.read(part)
-            if table.total and all(reading.columns < _TELLING for reading in table.readings):
+            if table.total and not any(map(_tells, table.readings)):
                 return False
-        return table.layout().columns >= _TELLING and table.number > 2
+        return _tells(table.layout()) and table.number > 2
     except UnsearchableError:
         return False
+
+
+def _tells(table: "Reading | Layout") -> bool:
+    return table.columns >= _TELLING or (table.columns > 1 and table.delimiter != ",")
 
 
 def each_record(text: str) -> Iterator[tuple[int, int]]:

@@ -1,6 +1,7 @@
 """From bytes to text, at once or in pieces, and from spans of the text back to spans of the bytes."""
 
 import codecs
+import re
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -8,6 +9,7 @@ from operator import itemgetter
 
 from sftpd.erasure.formats.model import Data, Inquiry, Match, UnsearchableError, span
 from sftpd.erasure.identifiers import Identifier, fold
+from sftpd.erasure.revealing import revealed
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -20,7 +22,12 @@ TEXT_LIMIT = 256 << 20
 Plain = Callable[[str], str]
 """Decodes what stands for other characters in a text, such as escapes, whatever its structure."""
 
-_BEGINNING = 8192
+_BEGINNINGS = ("JVBERi0", "UEsDB", "0M8R4KG", "H4sI", "PD94bWw", "PCFET0NUWVBF", "PGh0bWw", "e1xydGY")
+"""Of documents in Base64: PDF, ZIP and office documents, GZIP, XML, HTML and RTF."""
+_DOCUMENT = re.compile(rf"(?<![\w+/])(?:{'|'.join(_BEGINNINGS)})(?:[\w+/-]|\\[/nr]|[\r\n]){{200}}")
+_EMBEDDED = "a document that is embedded in it as Base64"
+_BEGINNING = 64 << 10
+"""Bytes by which a format is told; a message says so behind headers that many servers added."""
 OVERLAP = 8192
 """Characters that are looked at again with those that follow: more than an identifier has."""
 _WIDEST = 4
@@ -64,6 +71,8 @@ class Traces:
     """Where the text begins, in bytes: after the byte order mark."""
     spans: Sequence[tuple[int, int]]
     """Of bytes, ascending and apart; it is certain that nothing outside them is the person's."""
+    unsearched: Sequence[str] = ()
+    """What in the text is not searched."""
 
     def __bool__(self) -> bool:
         return bool(self.spans)
@@ -110,7 +119,8 @@ def traces(data: Data, identifiers: Sequence[Identifier], plain: Plain = str) ->
     for encoding in encodings:
         nothing = Traces(encoding, len(mark), ())
         try:
-            return replace(nothing, spans=_spans(nothing, data, identifiers, plain))
+            spans, embeds = _spans(nothing, data, identifiers, plain)
+            return replace(nothing, spans=spans, unsearched=[_EMBEDDED] if embeds else [])
         except UnicodeDecodeError:
             continue
     raise _not_text(encodings)
@@ -130,7 +140,10 @@ def may_be_in(data: Data, identifiers: Sequence[Identifier], plain: Plain = str)
 def may_carry(text: str, identifiers: Sequence[Identifier], plain: Plain = str) -> bool:
     """Whether a text, such as a record, may carry an identifier; False is certain."""
     folded = _folded(plain(text))
-    return any(identifier.may_be_in(folded) for identifier in identifiers)
+    if any(identifier.may_be_in(folded) for identifier in identifiers):
+        return True
+    seen = revealed(folded)
+    return seen is not None and may_carry(seen, identifiers)
 
 
 def texts(data: Data, where: Traces) -> Iterator[tuple[int, str]]:
@@ -145,9 +158,13 @@ def texts(data: Data, where: Traces) -> Iterator[tuple[int, str]]:
 
 def _spans(
     text: Traces, data: Data, identifiers: Sequence[Identifier], plain: Plain
-) -> list[tuple[int, int]]:
-    """Read to the end in any case, since only there it is certain what the encoding is."""
+) -> tuple[list[tuple[int, int]], bool]:
+    """Where an identifier may be, and whether the text embeds a document.
+
+    It is read to the end in any case, since only there it is certain what the encoding is.
+    """
     spans: list[tuple[int, int]] = []
+    embeds = False
     before = ""
     ended = text.start
     for end, piece in texts(data, text):
@@ -158,8 +175,9 @@ def _spans(
             if spans and spans[-1][1] >= start:
                 start = spans.pop()[0]
             spans.append((start, end))
+        embeds = embeds or (any(map(piece.__contains__, _BEGINNINGS)) and _DOCUMENT.search(both) is not None)
         before, ended = both[-OVERLAP:], end
-    return spans
+    return spans, embeds
 
 
 def _refuse_control(text: str) -> None:

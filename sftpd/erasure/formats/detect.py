@@ -43,7 +43,7 @@ _BY_START: tuple[tuple[re.Pattern[str], Format], ...] = (
     (re.compile(r"<!doctype html|<html", re.IGNORECASE), Html()),
     (re.compile(r"<(?:\?xml\s|!--|[^\W\d][\w.:-]*[\s/>])"), Xml()),
     (re.compile(r"From \S+ +(?:Mon|Tue|Wed|Thu|Fri|Sat|Sun)\b"), Mbox()),
-    (re.compile(r"(?ism)[a-z-]+:(?:(?!\n\r?\n).)*^(?:mime-version|content-type):"), Eml()),
+    (re.compile(r"(?ism)[a-z0-9-]+:(?:(?!\n\r?\n).)*^(?:mime-version|content-type|subject):"), Eml()),
 )
 _ENCODED_SUFFIXES = {b"rtf", b"vcf", b"ics"}
 _ENCODED_STARTS = ("{\\rtf", "begin:v")

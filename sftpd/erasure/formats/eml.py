@@ -11,7 +11,7 @@ from email.message import Message
 from functools import partial
 
 from sftpd.erasure.formats.decoding import TEXT_LIMIT
-from sftpd.erasure.formats.mime import Entity, Taken, take_apart, texts
+from sftpd.erasure.formats.mime import Entity, Taken, hidden_in, take_apart, texts
 from sftpd.erasure.formats.model import (
     Budget,
     Data,
@@ -24,6 +24,7 @@ from sftpd.erasure.formats.model import (
     whole_file,
 )
 from sftpd.erasure.formats.parts import Change, Parts
+from sftpd.erasure.formats.text import text_carries
 from sftpd.erasure.formats.xml_edit import with_edits
 from sftpd.erasure.identifiers import carries
 
@@ -124,7 +125,12 @@ def _body_tells(entity: Entity, data: bytes, taken: Taken, parts: Parts, inquiry
     try:
         if taken.is_encrypted:
             raise UnsearchableError("it is encrypted")
-        return carries(inquiry.identifiers, entity.text(data))
+        text = entity.text(data)
+        if text_carries(inquiry.identifiers, text):
+            return True
+        if (what := hidden_in(text)) is not None:
+            raise UnsearchableError(what)
+        return False
     except UnsearchableError as fault:
         parts.unsearched.append(f"text: {fault.what}")
         return False
@@ -138,6 +144,8 @@ def _content(entity: Entity, data: bytes, budget: Budget) -> bytes:
 
 def _file_name(entity: Entity) -> str:
     kind = entity.head.get_content_type()
+    if kind == "message/rfc822" and not entity.filename.lower().endswith(".eml"):
+        return f"{entity.filename or 'content'}.eml"
     return entity.filename or f"content.{_SUFFIX.get(kind, kind.rpartition('/')[2])}"
 
 

@@ -48,7 +48,7 @@ class FixedLines:
         """Return the lines that carry an identifier."""
         where = where_to_look(data, inquiry)
         if not where:
-            return cut(self.name, data, [])
+            return cut(self.name, data, [], where.unsearched)
         survey, tail = self._survey(data, where)
         if survey.filled < self._layout.header + self._layout.trailer:
             raise UnsearchableError("it has fewer lines than its header and trailer have")
@@ -62,7 +62,9 @@ class FixedLines:
                 raise UnsearchableError(
                     f"{match.locator} is in its header or trailer, and carries the person"
                 )
-        return cut(self.name, data, found, following=self._counted(survey.filled, tail, where, len(found)))
+        return cut(
+            self.name, data, found, where.unsearched, self._counted(survey.filled, tail, where, len(found))
+        )
 
     def _survey(self, data: Data, where: Traces) -> tuple[_Survey, Sequence[Decoded]]:
         """Read the file once; returns the lines of the trailer too."""

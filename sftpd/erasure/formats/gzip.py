@@ -35,7 +35,9 @@ class Gzip:
         names, content = _unpacked(data, inquiry.budget)
         parts = Parts(inquiry)
         tells = _HEADER_PLACE in inquiry.places or any(
-            name_carries(inquiry.identifiers, name.decode("latin-1")) for name in names
+            name_carries(inquiry.identifiers, name.decode(encoding, "replace"))
+            for name in names
+            for encoding in ("latin-1", "utf-8")
         )
         if _HEADER_PLACE in inquiry.places:
             inquiry.note(*(name.decode("latin-1") for name in names))

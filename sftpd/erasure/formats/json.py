@@ -37,8 +37,9 @@ class Json:
         Of a long document only what may carry one is looked at, and no more of it is in memory.
         """
         where = traces(data, inquiry.identifiers, unescaped)
+        unsearched = where.unsearched
         if not (where or inquiry.places):
-            return cut(self.name, data, [])
+            return cut(self.name, data, [], unsearched)
         text, where = _in_ascii(data, where)
         require_size(text)
         survey = _Survey(inquiry.identifiers, inquiry.places)
@@ -50,7 +51,8 @@ class Json:
         if survey.whole or WHOLE_DOCUMENT in inquiry.places:
             return whole_file(self.name, WHOLE_DOCUMENT)
         matches = sorted(survey.matches, key=lambda match: match.start)
-        return cut(self.name, data, matches if text is data else _in_bytes_of(data, text, matches))
+        cuts = matches if text is data else _in_bytes_of(data, text, matches)
+        return cut(self.name, data, cuts, unsearched)
 
 
 def document_carries(text: str, identifiers: Sequence[Identifier]) -> bool:

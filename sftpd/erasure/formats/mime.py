@@ -21,6 +21,8 @@ _HEADER_LIMIT = 1 << 16
 _BLANK_LINE = re.compile(rb"^\r?\n", re.MULTILINE)
 _PARSER = email.parser.BytesHeaderParser(policy=email.policy.compat32)
 _IDENTITY = ("", "7bit", "8bit", "binary")
+_UUENCODED = re.compile(r"(?m)^begin(?:-base64)? [0-7]{3,4} \S")
+"""The line before a file in a text (POSIX uuencode)."""
 _LINE = 57
 """Bytes a line of Base64, which has 76 characters then."""
 
@@ -84,9 +86,14 @@ class Entity:
             text = content.decode(charset)
         except (LookupError, UnicodeDecodeError, ValueError):
             text = content.decode("cp1252", "replace")
-        if "-----BEGIN PGP MESSAGE" in text:
-            raise UnsearchableError("it is encrypted")
         return visible(text) if self.head.get_content_type() == "text/html" else text
+
+
+def hidden_in(text: str) -> str | None:
+    """What is in the text of a body that cannot be searched."""
+    if "-----BEGIN PGP MESSAGE" in text:
+        return "it is encrypted"
+    return "it holds a file as uuencode has it" if _UUENCODED.search(text) else None
 
 
 @dataclass(slots=True)
@@ -181,6 +188,20 @@ def _decoded(raw: str) -> str:
         re.sub(r"\r?\n(?=[ \t])", "", raw).encode("utf-8", "surrogateescape").decode("utf-8", "replace")
     )
     try:
-        return str(email.header.make_header(email.header.decode_header(unfolded)))
-    except (email.errors.HeaderParseError, LookupError, ValueError):
+        words = email.header.decode_header(unfolded)
+    except (email.errors.HeaderParseError, ValueError):
         return unfolded
+    try:
+        return str(email.header.make_header(words))
+    except (email.errors.HeaderParseError, LookupError, ValueError):
+        return "".join(word if isinstance(word, str) else _read(word, charset) for word, charset in words)
+
+
+def _read(word: bytes, charset: str | None) -> str:
+    """A word of a header whose encoding is unknown, or not the one that it says."""
+    for encoding in (charset or "ascii", "utf-8"):
+        try:
+            return word.decode(encoding)
+        except (LookupError, ValueError):
+            continue
+    return word.decode("cp1252", "replace")

@@ -26,7 +26,7 @@ class Ndjson:
                 matches += _matches(part, number, inquiry)
                 require_few(len(matches))
             number += part.text.count("\n")
-        return cut(self.name, data, matches)
+        return cut(self.name, data, matches, where.unsearched)
 
 
 def _check(text: str, first: int) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from functools import partial
 
 from sftpd.erasure.finder import Field
+from sftpd.erasure.formats.heads import AMONG, heads
 from sftpd.erasure.formats.model import (
     BombError,
     Data,
@@ -36,6 +37,8 @@ _CONTENT = "content.xml"
 _SIGNATURES = "META-INF/documentsignatures.xml"
 _SIGNED = "signed spreadsheet"
 _CELLS = ("table-cell", "covered-table-cell")
+_WITHIN = ("span", "a", "s", "tab", "line-break", "ruby", "ruby-base")
+"""Elements over which the text of a paragraph goes on."""
 _COLUMNS_LIMIT = 1 << 20
 _DATE = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 """What the value of a date begins with, beside the text that is shown of it."""
@@ -98,6 +101,7 @@ def _looked_at(name: str, content: bytes, inquiry: Inquiry) -> tuple[list[Edit],
     for event in events(content):
         if name != _CONTENT or not tables.take(event):
             blanker.take(event)
+    tables.settle()
     return [*tables.edits, *blanker.edits], [*tables.locators, *[name] * blanker.found]
 
 
@@ -110,7 +114,9 @@ class _Tables:
         self._identifiers = inquiry.identifiers
         self._inquiry = inquiry
         self._count = 0
-        self._labels: dict[int, str] = {}
+        self._labels: dict[int, tuple[str, ...]] = {}
+        self._beginning: list[_Row] | None = []
+        """The first rows of a table until it is known what the columns are."""
         self._row: _Row | None = None
         self._number = 0
 
@@ -120,19 +126,48 @@ class _Tables:
         if self._row is not None:
             self._row.take(event, name)
             if not self._row.depth:
-                self._close(self._row)
+                self._take_row(self._row)
                 self._row = None
             return True
         if event.kind is Kind.START and name == "table":
-            self._count, self._number, self._labels = self._count + 1, 0, {}
+            self.settle()
+            self._count, self._number, self._labels, self._beginning = self._count + 1, 0, {}, []
         if event.kind is Kind.START and name == "table-row":
             self._row = _Row(event)
             return True
         return False
 
+    def _take_row(self, row: "_Row") -> None:
+        if self._beginning is None:
+            self._close(row)
+            return
+        self._beginning.append(row)
+        if len(self._beginning) == AMONG:
+            self.settle()
+
+    def settle(self) -> None:
+        """Look at the rows that waited for the head of their table."""
+        rows, self._beginning = self._beginning or [], None
+        texts = [{column: each[-1] for column, each in row.cells.items() if each} for row in rows]
+        number = 0
+        places = {}
+        for row, told in zip(rows, texts, strict=True):
+            places[id(told)] = self._place(number + 1)
+            number += row.repeated
+        for head in heads(texts):
+            gone = places[id(head)] in self._inquiry.places
+            if not gone and not any(carries(self._identifiers, text) for text in head.values()):
+                for column, text in head.items():
+                    self._labels[column] = (*self._labels.get(column, ()), text)
+        for row in rows:
+            self._close(row)
+
+    def _place(self, number: int) -> str:
+        return f"row {number}" if self._count < 2 else f"table {self._count}, row {number}"
+
     def _close(self, row: "_Row") -> None:
         self._number += 1
-        place = f"row {self._number}" if self._count < 2 else f"table {self._count}, row {self._number}"
+        place = self._place(self._number)
         told = place in self._inquiry.places
         if told:
             self._inquiry.note(*row.remarks, *(text for texts in row.cells.values() for text in texts))
@@ -140,9 +175,10 @@ class _Tables:
             told
             or any(carries(self._identifiers, text) for text in row.remarks)
             or any(
-                carries(self._identifiers, text, self._labels.get(column, ""))
+                carries(self._identifiers, text, label)
                 for column, texts in row.cells.items()
                 for text in texts
+                for label in self._labels.get(column, ("",))
             )
             or record_carries(self._identifiers, self._fields(row))
         )
@@ -151,14 +187,12 @@ class _Tables:
             self.edits.append(Edit(row.start, row.end, cell.encode()))
             self.locators.append(place)
             require_few(len(self.locators))
-        elif self._number == 1:
-            self._labels = {column: texts[-1] for column, texts in row.cells.items() if texts}
         self._number += row.repeated - 1
 
     def _fields(self, row: "_Row") -> Iterator[Field]:
         """What each cell shows, and the date that it is."""
         for column, texts in row.cells.items():
-            label = self._labels.get(column, "")
+            label = self._labels.get(column, ("",))[-1]
             yield from ((label, text) for text in texts[:-1] if _DATE.match(text))
             yield from ((label, text) for text in texts[-1:])
 
@@ -189,12 +223,14 @@ class _Row:
                     raise UnsearchableError(f"it has more than {_COLUMNS_LIMIT} columns")
             said = event.attributes[1::2]
             (self.cells.setdefault(self._column, []) if self.depth == 2 else self.remarks).extend(said)
-            if name in ("s", "tab", "line-break"):
+            if name not in _WITHIN:
+                self._part()
+            elif name in ("s", "tab", "line-break"):
                 self._text.append(" ")
         elif event.kind is Kind.END:
             self.depth -= 1
-            if name == "p":
-                self._text.append("\n")
+            if name not in _WITHIN:
+                self._part()
             if self.depth == 1:
                 self.cells.setdefault(self._column, []).append("".join(self._text).strip())
             self.end = max(self.start, event.start)
@@ -202,6 +238,10 @@ class _Row:
             self._text.append(event.said)
         elif event.kind is Kind.REMARK:
             self.remarks.append(event.said)
+
+    def _part(self) -> None:
+        if self._text and self._text[-1] != "\n":
+            self._text.append("\n")
 
 
 def _count(event: Event, name: str) -> int:

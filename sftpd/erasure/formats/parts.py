@@ -1,7 +1,7 @@
 """Files that hold files: each part is searched by its own format, and so is its name."""
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from sftpd.erasure.file_names import name_carries
@@ -69,9 +69,11 @@ class Parts:
 
     def _tells(self, name: str, remarks: tuple[str, ...]) -> bool:
         known = self._inquiry.identifiers
-        return any(name_carries(known, folder) for folder in name.replace("\\", "/").split("/")) or any(
-            carries(known, remark) for remark in remarks
-        )
+        return any(
+            name_carries(known, folder)
+            for reading in _readings(name)
+            for folder in reading.replace("\\", "/").split("/")
+        ) or any(carries(known, remark) for remark in remarks)
 
     def _change(self, name: str, load: Load) -> Change | None:
         raw = name.encode("utf-8", "surrogateescape")
@@ -101,6 +103,20 @@ class Parts:
             shown = f"{shown} (part {self._number})"
         self._told.add(shown)
         return f"{shown}: "
+
+
+def _readings(name: str) -> Iterator[str]:
+    """A name as it is read, and as it was meant where an archive does not say how it is encoded."""
+    yield name
+    for taken_for, errors in (
+        (("cp437", "strict"), ("utf-8", "surrogateescape")) if not name.isascii() else ()
+    ):
+        try:
+            raw = name.encode(taken_for, errors)
+        except UnicodeEncodeError:
+            continue
+        yield raw.decode("utf-8", "replace")
+        yield raw.decode("cp1252", "replace")
 
 
 def _rest(inquiry: Inquiry, name: bytes, load: Load, told: str) -> Pieces:

@@ -21,6 +21,7 @@ from pypdf.generic import (
 
 from sftpd.erasure.formats.model import Budget, Data, Findings, Inquiry, UnsearchableError, cut, whole_file
 from sftpd.erasure.formats.parts import DataFile, Parts
+from sftpd.erasure.formats.text import text_carries
 from sftpd.erasure.identifiers import carries
 
 _PAGES_LIMIT = 20_000
@@ -61,7 +62,7 @@ class Pdf:
         unsearched: list[str] = []
         for number, page in enumerate(reader.pages, 1):
             text = page.extract_text()
-            if carries(known, text):
+            if text_carries(known, text):
                 return whole_file(self.name, f"page {number}")
             if not text.strip() and page.get_contents() is not None:
                 unsearched.append(f"page {number}: it has no text, as pictures have")

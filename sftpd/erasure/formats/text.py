@@ -1,13 +1,15 @@
 """Plain text has no records: a file that carries the identifier goes as a whole."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from sftpd.erasure.formats.decoding import OVERLAP, Traces, decode, traces
 from sftpd.erasure.formats.lines import lines, placed
 from sftpd.erasure.formats.model import Data, Findings, Inquiry, cut, whole_file
-from sftpd.erasure.identifiers import carries
+from sftpd.erasure.identifiers import RECALLED, Identifier, carries
 
 _WHOLE = "whole file"
+_WRAPPED = ("email", "iban", "name", "any", RECALLED)
+"""Kinds that are looked for over the end of a line: so long that no others come together so by chance."""
 
 
 class Text:
@@ -21,10 +23,31 @@ class Text:
             if inquiry.noted is not None:
                 inquiry.note(decode(data).text)
             return whole_file(self.name, _WHOLE)
-        where = traces(data, inquiry.identifiers)
-        if where and any(carries(inquiry.identifiers, text) for text in _passages(data, where)):
+        where = traces(data, inquiry.identifiers, _with_joined)
+        if where and any(text_carries(inquiry.identifiers, text) for text in _passages(data, where)):
             return whole_file(self.name, _WHOLE)
-        return cut(self.name, data, [])
+        return cut(self.name, data, [], where.unsearched)
+
+
+def text_carries(identifiers: Sequence[Identifier], text: str) -> bool:
+    """Whether a text carries an identifier, also where the end of a line parts what is one word."""
+    long = [each for each in identifiers if each.kind in _WRAPPED]
+    return carries(identifiers, text) or any(carries(long, joined) for joined in _joined(text))
+
+
+def _joined(text: str) -> tuple[str, ...]:
+    """A text without the ends of its lines, and without hyphens before them."""
+    lines = text.replace("\r\n", "\n")
+    if "\n" not in lines:
+        return ()
+    return (
+        lines.replace("\n", ""),
+        *([lines.replace("-\n", "").replace("\n", "")] if "-\n" in lines else []),
+    )
+
+
+def _with_joined(text: str) -> str:
+    return "\n".join((text, *_joined(text)))
 
 
 def _passages(data: Data, where: Traces) -> Iterator[str]:

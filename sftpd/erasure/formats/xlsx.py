@@ -8,9 +8,12 @@ parts are copied byte for byte.
 import posixpath
 import re
 from array import array
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain, islice
 
+from sftpd.erasure.formats.heads import AMONG, heads
 from sftpd.erasure.formats.model import (
     BombError,
     Data,
@@ -47,6 +50,12 @@ _CACHES = ("xl/pivotCache/", "xl/charts/", "xl/externalLinks/")
 """Parts that repeat what cells say."""
 _WORD = re.compile(r"[^\W\d_].*..", re.DOTALL)
 _EMPTY = b"<t/>"
+_NO_LABEL = ("",)
+_HEADERS = {f"{pages}{place}" for pages in ("odd", "even", "first") for place in ("Header", "Footer")}
+_HEADER_CODE = re.compile(
+    r'&(?:"[^"]*"|K[0-9A-F]{6}|K[0-9]{2}[+-][0-9]{3}|[0-9]{1,3}|.)', re.IGNORECASE | re.DOTALL
+)
+"""How what follows looks, or where it is, in the header of a page (ECMA-376, part 1, 18.3.1.46)."""
 _SIGNED = "signed workbook"
 _UNUSED = "a shared string that no row uses"
 _ROW = re.compile(r"\$?[A-Z]+\$?([0-9]{1,10})")
@@ -80,8 +89,8 @@ class _Read:
     content: bytes
     edits: list[Edit] = field(default_factory=list)
     cleared: set[int] = field(default_factory=set)
-    results: list[Cell] = field(default_factory=list)
-    """Cells of formulas that are kept, with their results."""
+    results: list[tuple[Cell, tuple[str, ...]]] = field(default_factory=list)
+    """Cells of formulas that are kept, with their results, and the labels of each."""
     beside: list[Event] = field(default_factory=list)
 
 
@@ -152,30 +161,35 @@ class _Workbook:
         """What tells of the person in a part of that place; `repeated` strings of emptied rows do too."""
         known = self._inquiry.known_at(place)
         gone = self._gone if repeated else ()
-        return lambda text, label: text in gone or carries(known, text, label)
+
+        def tells(text: str, label: str) -> bool:
+            shown = _HEADER_CODE.sub(_header_part, text) if label in _HEADERS else text
+            return text in gone or carries(known, shown, label)
+
+        return tells
 
     def _read_sheet(self, name: str, used: "array[int]", dropped: "array[int]") -> _Read:
         """Read the rows, note which shared strings they use and which of them go."""
         sheet = _Read(self._load(name))
         walk = Sheet(sheet.content, self._strings, self._days)
-        labels: dict[str, str] = {}
-        for number, row in enumerate(walk.rows()):
+        rows = walk.rows()
+        first = list(islice(rows, AMONG))
+        labels = self._labels(name, first)
+        for row in chain(first, rows):
             told = _row_place(name, row) in self._inquiry.places
             if told:
                 self._inquiry.note(*(cell.texts[-1] for cell in row.cells))
-            hit = told or any(
-                cell.formula is None and self._carries(text, labels.get(cell.column, ""))
-                for cell in row.cells
-                for text in cell.texts
-            )
-            hit = hit or record_carries(
-                self._inquiry.identifiers,
-                (
-                    (labels.get(cell.column, ""), text)
-                    for cell in row.cells
-                    if cell.formula is None
-                    for text in cell.texts
-                ),
+            hit = (
+                told
+                or any(self._cell_carries(cell, labels) for cell in row.cells if cell.formula is None)
+                or record_carries(
+                    self._inquiry.identifiers,
+                    (
+                        (labels.get(cell.column, _NO_LABEL)[-1], text)
+                        for cell in row.cells
+                        for text in cell.texts
+                    ),
+                )
             )
             for cell in row.cells:
                 if cell.shared is not None:
@@ -189,11 +203,30 @@ class _Workbook:
             if hit:
                 self._clear_row(name, sheet, row)
             else:
-                sheet.results += (cell for cell in row.cells if cell.formula is not None)
-            if number == 0 and not hit:
-                labels = {cell.column: cell.text for cell in row.cells}
+                sheet.results += (
+                    (cell, labels.get(cell.column, _NO_LABEL))
+                    for cell in row.cells
+                    if cell.formula is not None
+                )
         sheet.beside = walk.beside
         return sheet
+
+    def _labels(self, name: str, rows: Sequence[Row]) -> Mapping[str, tuple[str, ...]]:
+        """What the columns are called, by the heads among these rows that do not go themselves."""
+        labels: dict[str, tuple[str, ...]] = {}
+        texts = [{cell.column: cell.text for cell in row.cells} for row in rows]
+        places = [_row_place(name, row) for row in rows]
+        for head in heads(texts):
+            place = next(place for place, told in zip(places, texts, strict=True) if told is head)
+            if place not in self._inquiry.places and not any(map(self._carries, head.values())):
+                for column, text in head.items():
+                    labels[column] = (*labels.get(column, ()), text)
+        return labels
+
+    def _cell_carries(self, cell: Cell, labels: Mapping[str, tuple[str, ...]]) -> bool:
+        return any(
+            self._carries(text, label) for text in cell.texts for label in labels.get(cell.column, _NO_LABEL)
+        )
 
     def _clear_row(self, name: str, sheet: _Read, row: Row) -> None:
         formulas = [cell for cell in row.cells if cell.formula is not None]
@@ -210,7 +243,7 @@ class _Workbook:
         known = self._inquiry.known_at(_UNUSED)
         for string, uses, drops in zip(self._strings, used, dropped, strict=True):
             if (drops and drops == uses) or carries(
-                known if not uses else self._inquiry.identifiers, string.text
+                known if not uses else self._inquiry.identifiers, f"{string.text}\n{string.spoken}"
             ):
                 edits.append(Edit(string.start, string.end, _EMPTY))
                 if not drops:
@@ -223,7 +256,11 @@ class _Workbook:
         base = posixpath.basename(name)
         result, beside = f"{base}: a result", f"{base}: beside its rows"
         tells = self._tells_at(result, repeated=True)
-        results = [cell.cached for cell in sheet.results if cell.cached is not None and tells(cell.text, "")]
+        results = [
+            cell.cached
+            for cell, labels in sheet.results
+            if cell.cached is not None and any(tells(cell.text, label) for label in labels)
+        ]
         blanker = Blanker(sheet.content, self._tells_at(beside))
         for event in sheet.beside:
             blanker.take(event)
@@ -231,7 +268,7 @@ class _Workbook:
         self.locators += [result] * len(results)
         self.locators += [beside] * blanker.found
         self._change(name, sheet.content, [*sheet.edits, *results, *blanker.edits])
-        if any(self._carries(cell.formula or "") for cell in sheet.results):
+        if any(self._carries(cell.formula or "") for cell, _ in sheet.results):
             raise UnsearchableError(BY_HAND)
 
     def _relations(self, name: str, sheet: _Read) -> dict[str, set[int]]:
@@ -323,6 +360,10 @@ class _Comments(Blanker):
             self.edits.append(Edit(event.start, event.end))
         else:
             super().take(event)
+
+
+def _header_part(code: re.Match[str]) -> str:
+    return "\n" if code[0] in ("&L", "&C", "&R") else "&" if code[0] == "&&" else ""
 
 
 def _row_place(sheet: str, row: Row) -> str:

@@ -27,6 +27,8 @@ class Shared(NamedTuple):
     text: str
     start: int
     end: int
+    spoken: str = ""
+    """How it is pronounced, where it says so (phonetic runs)."""
 
 
 class Cell(NamedTuple):
@@ -45,11 +47,13 @@ class Cell(NamedTuple):
     cached: Edit | None
     day: str | None = None
     """The date that a number is shown as."""
+    spoken: str = ""
+    """How it is pronounced."""
 
     @property
     def texts(self) -> Sequence[str]:
-        """What it says, and the date that it shows."""
-        return (self.text,) if self.day is None else (self.text, self.day)
+        """How it is pronounced, what it says, and the date that it shows."""
+        return (*([self.spoken] if self.spoken else []), self.text, *([self.day] if self.day else []))
 
     def without_result(self, data: bytes) -> bytes:
         """The bytes of a formula's cell, its result left out."""
@@ -75,19 +79,25 @@ def shared_strings(data: bytes) -> list[Shared]:
     """The strings in their order. Raises UnsearchableError."""
     strings: list[Shared] = []
     text: list[str] = []
+    spoken: list[str] = []
+    into = text
     inside, start = "", 0
     for event in events(data):
         name = local(event.said) if event.kind in (Kind.START, Kind.END) else ""
         if event.kind is Kind.START:
             inside = name
             if name == "si":
-                text, start = [], event.end
+                text, spoken, start = [], [], event.end
+            if name in ("si", "rPh"):
+                into = text if name == "si" else spoken
         elif event.kind is Kind.TEXT and inside == "t":
-            text.append(event.said)
+            into.append(event.said)
         elif event.kind is Kind.END:
             inside = ""
             if name == "si":
-                strings.append(Shared("".join(text), start, max(start, event.start)))
+                strings.append(Shared("".join(text), start, max(start, event.start), "".join(spoken)))
+            elif name == "rPh":
+                into = text
     return strings
 
 
@@ -186,11 +196,14 @@ class _OpenCell:
         self._style = told.get("s", "0")
         self._start = event.start
         self._inside = ""
-        self._said: dict[str, list[str]] = {"v": [], "t": [], "f": []}
+        self._said: dict[str, list[str]] = {"v": [], "t": [], "f": [], "rPh": []}
+        self._is_spoken = False
         self._has_formula = False
         self._result: list[int] = []
 
     def take(self, event: Event, name: str) -> None:
+        if name == "rPh":
+            self._is_spoken = event.kind is Kind.START
         if event.kind is Kind.START:
             self._inside = name
             self._has_formula = self._has_formula or name == "f"
@@ -201,22 +214,22 @@ class _OpenCell:
             if name in ("v", "is"):
                 self._result.append(event.end)
         elif event.kind is Kind.TEXT and self._inside in self._said:
-            self._said[self._inside].append(event.said)
+            self._said["rPh" if self._is_spoken else self._inside].append(event.said)
 
     def close(self, end: int, strings: Sequence[Shared], days: Days) -> Cell:
         value = "".join(self._said["v"])
-        shared = None
+        shared, spoken = None, "".join(self._said["rPh"])
         text = value or "".join(self._said["t"])
         if self._kind == "s" and value:
             if not value.isdecimal() or len(value) > 10 or int(value) >= len(strings):
                 raise UnsearchableError("a cell of it has no such shared string")
             shared = int(value)
-            text = strings[shared].text
+            text, spoken = strings[shared].text, strings[shared].spoken
         cached = Edit(min(self._result), max(self._result)) if self._has_formula and self._result else None
         formula = "".join(self._said["f"]) if self._has_formula else None
         shown = days.shown(self._style, text) if self._kind == "n" else None
         is_string = self._kind in _STRINGS
-        return Cell(self._column, text, is_string, shared, self._start, end, formula, cached, shown)
+        return Cell(self._column, text, is_string, shared, self._start, end, formula, cached, shown, spoken)
 
 
 def usage(strings: Sequence[Shared]) -> "array[int]":

@@ -35,6 +35,8 @@ _OVERLAP = 1024
 """Characters before a text that are looked at together with it: more than an identifier has."""
 
 _EMBEDDED = re.compile(r"\s*+[A-Za-z0-9+/\s]{512,}+={0,2}\s*")
+_NAMING = {"name", "naam", "key", "id", "type", "label", "field", "column", "schemeid", "schemename"}
+"""Attributes that say what an element holds."""
 _KEY_MATERIAL = {"SignatureValue", "X509Certificate"}
 
 
@@ -70,6 +72,8 @@ class _Element:
         self.start = start
         self.label = name.rpartition(":")[2]
         self.attributes = attributes
+        self.names: list[str] = []
+        """What it is called by attributes, as a `<field name="…">` is."""
         self.has_text = False
         self.hit = False
         self.is_told = False
@@ -173,6 +177,7 @@ class _Survey:
             self._name_carries(key) or carries(self._identifiers, value, f"{element.label}.{key}")
             for key, value in event.told
         )
+        element.names = [value for key, value in event.told if key.rpartition(":")[2].lower() in _NAMING]
         if self._is_spread:
             element.values += ((f"{element.label}.{key}", value) for key, value in event.told)
 
@@ -189,7 +194,7 @@ class _Survey:
             # What is found in an element is not found in the text around it once more.
             self._open[-2].add(" " if found or element.is_told else element.text)
             if self._is_spread and not element.children:
-                self._open[-2].values.append((element.label, element.text))
+                self._open[-2].values.append(((element.names or [element.label])[0], element.text))
         self._close(event.end)
 
     def _characters(self, event: Event) -> None:
@@ -212,7 +217,9 @@ class _Survey:
         """Text that elements part counts as one; what lies in separate elements does not."""
         label = ".".join(around.label for around in self._open[-2:])
         text = element.text
-        element.hit = element.hit or carries(self._identifiers, text, label)
+        element.hit = element.hit or any(
+            carries(self._identifiers, text, each) for each in (label, *element.names)
+        )
         if not element.children and element.label not in _KEY_MATERIAL and _EMBEDDED.fullmatch(text):
             self.unsearched.append(f"what is embedded at byte {element.start}")
 

@@ -1,6 +1,7 @@
 """ZIP: members are searched each by its own format; the archive is written anew around those that change."""
 
-from collections.abc import Mapping
+import struct
+from collections.abc import Iterator, Mapping
 from functools import partial
 
 from sftpd.erasure.formats.model import Data, Findings, Format, Inquiry, UnsearchableError, whole_file
@@ -11,6 +12,9 @@ from sftpd.erasure.formats.zip_archive import Archive, Member
 from sftpd.erasure.identifiers import carries
 
 _SPREADSHEET = b"application/vnd.oasis.opendocument.spreadsheet"
+_FIELD = struct.Struct("<2H")
+_UNICODE, _UNICODE_TEXT = (0x7075, 0x6375), 5
+"""Extra fields with a text in Unicode, and where in them it begins."""
 _ALL = "all members"
 _COMMENT = "comment"
 
@@ -31,7 +35,7 @@ class Zip:
         for number, member in enumerate(archive.members):
             load = None if member.info.is_dir() else partial(archive.read, member)
             remark = member.info.comment.decode("utf-8", "replace")
-            change = parts.look(member.name, load, remark)
+            change = parts.look(member.name, load, remark, *_extra_texts(member.info.extra))
             if change is not None:
                 changes[number] = change
         if (parts.nothing_is_left and not inquiry.apart) or _ALL in inquiry.places:
@@ -47,6 +51,16 @@ class Zip:
             lambda: archive.rewritten(changes, comment),
             unsearched=parts.unsearched,
         )
+
+
+def _extra_texts(extra: bytes) -> Iterator[str]:
+    """The name and the comment that an extra field has in Unicode (APPNOTE 4.6.8, 4.6.9)."""
+    while len(extra) >= _FIELD.size:
+        kind, size = _FIELD.unpack_from(extra)
+        if kind in _UNICODE:
+            text = extra[_FIELD.size + _UNICODE_TEXT : _FIELD.size + size].decode("utf-8", "replace")
+            yield from (text, text.rpartition(".")[0])
+        extra = extra[_FIELD.size + size :]
 
 
 def _document(members: Mapping[str, Member], archive: Archive, inquiry: Inquiry) -> Format | None:

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from sftpd.erasure.entries import entries_in, labelled_entries, number_entries
 from sftpd.erasure.formats.detect import detect
 from sftpd.erasure.formats.model import Inquiry, UnsearchableError
-from sftpd.erasure.identifiers import Identifier, carries, fold, parse_identifier, possible
+from sftpd.erasure.identifiers import Identifier, carries, fold, parse_identifier, possible, readings
 from sftpd.erasure.tokenizing import Collector
 from sftpd.erasure.tokens import KINDS, SIZE, token, tokens, wanted
 from sftpd.errors import InvalidNameError
@@ -69,7 +69,8 @@ def tells_of(person: Identifier, text: str, label: str = "") -> bool:
 
 
 def tokens_of(text: str, label: str = "") -> bytes:
-    return tokens([*entries_in(fold(text)), *number_entries(fold(text), fold(label))], KEY)
+    entries = (entries_in(each) | number_entries(each, fold(label)) for each in readings(fold(text)))
+    return tokens(set().union(*entries), KEY)
 
 
 def is_among(person: Identifier, packed: bytes) -> bool:
@@ -190,7 +191,11 @@ def test_who_is_found_in_a_file_of_any_format_has_a_token_of_it(told, labels):
     for name, data in _files(labels, rows).items():
         found = [person for person, *_ in told if _is_found(person, name.encode(), data)]
         if found:
-            left, packed = _collected(name.encode(), data)
+            try:
+                left, packed = _collected(name.encode(), data)
+            except UnsearchableError:
+                assert name in ("c.csv", "i.csv")  # its lines may be ragged, and are read at each search
+                continue
             assert left == []
             for person in found:
                 assert any(each in packed for each in wanted(person, KEY) or ()), (name, person.plain())
