@@ -9,10 +9,14 @@ from typing import NamedTuple
 from unittest.mock import patch
 
 from sftpd.erasure.formats import model
+from sftpd.erasure.formats.csv import _carries_loosely
+from sftpd.erasure.formats.csv_layout import Loose
 from sftpd.erasure.formats.decoding import decode
 from sftpd.erasure.formats.detect import detect
+from sftpd.erasure.formats.heads import AMONG, heads
 from sftpd.erasure.formats.json import document_carries
 from sftpd.erasure.formats.model import Format, Inquiry, UnsearchableError
+from sftpd.erasure.formats.text import text_carries
 from sftpd.erasure.identifiers import Identifier, carries
 
 _DELIMITERS = (",", ";", "\t", "|")
@@ -84,14 +88,32 @@ def csv(data: bytes, identifiers: Sequence[Identifier]) -> Result:
     decoded = decode(data)
     text = decoded.text
     delimiter = _layout(text).delimiter
+    rows = list(records(text, delimiter))
+    filled = [record for record in rows if record.fields != [""]][:AMONG]
+    told = [
+        names
+        for names in _heads([record.fields for record in filled])
+        if not any(carries(identifiers, name) for name in names)
+    ]
+    others = _DELIMITERS if delimiter == "\0" else ()
+    lines = [text[record.start : record.end].rstrip("\r\n") for record in rows if record.fields != [""]][
+        :AMONG
+    ]
+    loose = [
+        Loose(other, _heads(parted))
+        for other in others
+        if (parted := [line.split(other) for line in lines if other in line])
+    ]
     hers: list[_Record] = []
-    labels: list[str] = []
-    for record in records(text, delimiter):
-        columns = labels if len(labels) == len(record.fields) else [""] * len(record.fields)
-        if any(carries(identifiers, *field) for field in zip(record.fields, columns, strict=True)):
-            hers.append(record)
-        elif record.number == 1:
-            labels = record.fields
+    for record in rows:
+        for names in told if told and record.number > 1 else [[]]:
+            columns = names if len(names) == len(record.fields) else [""] * len(record.fields)
+            if any(carries(identifiers, *field) for field in zip(record.fields, columns, strict=True)):
+                hers.append(record)
+                break
+        else:
+            if any(_carries_loosely(record.fields[0], each, identifiers, record.number) for each in loose):
+                hers.append(record)
     edits = [(record.start, record.end, "") for record in hers] + _counted(text, delimiter, hers)
     rest, position = "", 0
     for start, end, new in edits:
@@ -99,6 +121,10 @@ def csv(data: bytes, identifiers: Sequence[Identifier]) -> Result:
     rest += text[position:]
     mark = data[: decoded.start]
     return Result([f"record {record.number}" for record in hers], mark + rest.encode(decoded.encoding))
+
+
+def _heads(rows: Sequence[Sequence[str]]) -> list[list[str]]:
+    return [list(head.values()) for head in heads([dict(enumerate(row)) for row in rows])]
 
 
 def ndjson(data: bytes, identifiers: Sequence[Identifier]) -> Result:
@@ -120,7 +146,7 @@ def ndjson(data: bytes, identifiers: Sequence[Identifier]) -> Result:
 
 def text(data: bytes, identifiers: Sequence[Identifier]) -> Result:
     """A file that carries the person goes as a whole."""
-    if carries(identifiers, decode(data).text):
+    if text_carries(identifiers, decode(data).text):
         return Result(["whole file"], b"", whole=True)
     return Result([], data)
 

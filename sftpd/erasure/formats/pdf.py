@@ -6,19 +6,19 @@ remarks, form fields, links. Files attached to it are searched by their own form
 
 import io
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import partial
 
 import pypdf
 from pypdf.generic import (
     ArrayObject,
     DictionaryObject,
-    EmbeddedFile,
     IndirectObject,
     StreamObject,
     TextStringObject,
 )
 
+from sftpd.erasure.formats.html import visible
 from sftpd.erasure.formats.model import Budget, Data, Findings, Inquiry, UnsearchableError, cut, whole_file
 from sftpd.erasure.formats.parts import DataFile, Parts
 from sftpd.erasure.formats.text import text_carries
@@ -69,25 +69,73 @@ class Pdf:
             elif "\ufffd" in text:
                 unsearched.append(f"page {number}: not all of its characters can be told")
         parts = Parts(inquiry)
-        for attached in reader.attachment_list:
-            if parts.look(attached.name, partial(_content, attached)):
+        for name, attached in _attached(reader):
+            if parts.look(name, partial(_content, attached)):
                 return whole_file(self.name, "attachment")
         if _revisions(data) > 1:
             unsearched.append("earlier revisions that the file keeps")
         return cut(self.name, data, [], [*unsearched, *parts.unsearched])
 
 
-def _content(attached: EmbeddedFile, budget: Budget) -> bytes:
-    content = attached.content
+def _content(attached: StreamObject, budget: Budget) -> bytes:
+    content = attached.get_data()
     budget.charge(len(content))
     return content
 
 
-def _strings(reader: pypdf.PdfReader) -> Iterator[str]:
-    """Every string of the document, and the properties it has as XML."""
+def _objects(reader: pypdf.PdfReader) -> Iterator[object]:
+    """Every object of the document."""
     ids = {(number, generation) for generation, table in reader.xref.items() for number in table}
     for number, generation in sorted(ids | {(number, 0) for number in reader.xref_objStm}):
-        yield from _strings_in(IndirectObject(number, generation, reader).get_object(), 0)
+        yield IndirectObject(number, generation, reader).get_object()
+
+
+def _attached(reader: pypdf.PdfReader) -> Iterator[tuple[str, StreamObject]]:
+    """The files attached to the document, or to a place in it, and what they are called."""
+    seen: set[int] = set()
+    for file in (each for value in _objects(reader) for each in _dictionaries(value, 0) if "/EF" in each):
+        for content in _resolved(file["/EF"].get_object()):
+            if id(content) not in seen:
+                seen.add(id(content))
+                yield str(file.get("/UF") or file.get("/F") or ""), content
+
+
+def _dictionaries(value: object, depth: int) -> Iterator[DictionaryObject]:
+    if depth > _DEPTH_LIMIT:
+        raise UnsearchableError(f"it is nested deeper than {_DEPTH_LIMIT} levels")
+    if isinstance(value, DictionaryObject):
+        yield value
+        held: Iterable[object] = dict.values(value)
+    elif isinstance(value, ArrayObject):
+        held = list.__iter__(value)
+    else:
+        return
+    for each in held:
+        yield from _dictionaries(each, depth + 1)
+
+
+def _resolved(holder: object) -> Iterator[StreamObject]:
+    """The streams that an object is, or holds."""
+    held = [holder]
+    if not isinstance(holder, StreamObject):
+        if isinstance(holder, DictionaryObject):
+            held = list(holder.values())
+        elif isinstance(holder, ArrayObject):
+            held = list(holder)
+    for each in held:
+        resolved = each.get_object() if isinstance(each, IndirectObject) else each
+        if isinstance(resolved, StreamObject):
+            yield resolved
+
+
+def _strings(reader: pypdf.PdfReader) -> Iterator[str]:
+    """Every string of the document, and the properties and the forms it has as XML."""
+    for value in _objects(reader):
+        yield from _strings_in(value, 0)
+        for each in _dictionaries(value, 0):
+            if "/XFA" in each:
+                forms = (form.get_data() for form in _resolved(each["/XFA"].get_object()))
+                yield visible(b"".join(forms).decode("utf-8", "replace"))
 
 
 def _strings_in(value: object, depth: int) -> Iterator[str]:

@@ -4,7 +4,9 @@ import io
 import json
 import zipfile
 
+import pypdf
 import pytest
+from pypdf.generic import ArrayObject, DecodedStreamObject, DictionaryObject, NameObject, TextStringObject
 
 from sftpd.erasure.formats.detect import detect
 from sftpd.erasure.formats.model import Inquiry, UnsearchableError
@@ -69,6 +71,27 @@ def member(name: bytes, extra: bytes = b"") -> bytes:
     with zipfile.ZipFile(out, "w") as archive:
         archive.writestr(told, "hoi")
     return out.getvalue().replace(b"x" * len(name), name)
+
+
+def pdf(content: bytes, *, as_form: bool) -> bytes:
+    """A document with a form as XML, or with a file attached to a place on its page."""
+    document, out = pypdf.PdfWriter(), io.BytesIO()
+    page = document.add_blank_page(100, 100)
+    stream = DecodedStreamObject()
+    stream.set_data(content)
+    kept = document._add_object(stream)
+    if as_form:
+        forms = ArrayObject([TextStringObject("datasets"), kept])
+        document._root_object[NameObject("/AcroForm")] = DictionaryObject({NameObject("/XFA"): forms})
+    else:
+        files = DictionaryObject({NameObject("/F"): kept})
+        file = DictionaryObject({NameObject("/F"): TextStringObject("a.csv"), NameObject("/EF"): files})
+        remark = DictionaryObject(
+            {NameObject("/Subtype"): NameObject("/FileAttachment"), NameObject("/FS"): file}
+        )
+        page[NameObject("/Annots")] = ArrayObject([document._add_object(remark)])
+    document.write(out)
+    return out.getvalue()
 
 
 def number(value: str) -> str:
@@ -171,6 +194,8 @@ HIDDEN = {
     "uuencode": (EMAIL, "a.eml", message("X: y", "begin 644 a.txt\r\n.:F%N0&5X86UP;&4N;FP \r\n`\r\nend\r\n")),
     "an address of DNS": ("email=jan@bücher.example", "a.txt", "jan@xn--bcher-kva.example"),
     "an address of DNS asked for": ("email=jan@xn--bcher-kva.example", "a.txt", "jan@bücher.example"),
+    "a form in PDF": (EMAIL, "a.pdf", pdf(b"<data><mail>jan&#64;example.nl</mail></data>", as_form=True)),
+    "a file on a page of PDF": (EMAIL, "a.pdf", pdf(b"a,b,c\n1,2,jan@example.nl\n", as_form=False)),
     # In names of members.
     "a name in UTF-8": (BJORN, "a.zip", member("Björn O'Brien.txt".encode())),
     "a name in Windows-1252": (BJORN, "a.zip", member("Björn O'Brien.txt".encode("cp1252"))),
