@@ -78,7 +78,7 @@ class Daemon:
         self.addresses: list[str] = []
         """Where it listens, once it does."""
         self._places: dict[str, Places] = {}
-        self._codes = Codes()
+        self._codes = Codes(instance.clock)
         self._reloads = Reloads(instance)
         self._undo = ExitStack()
 

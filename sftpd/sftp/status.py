@@ -66,6 +66,8 @@ def status_for(error: BaseException) -> tuple[Status, str]:
             return error.status, error.what
         case RefusedError():
             return Status.PERMISSION_DENIED, error.what
+        case ContainmentError(__cause__=OSError(errno=errno.ELOOP)):
+            return _BY_ERRNO[errno.ELOOP]
         case ContainmentError():
             return Status.PERMISSION_DENIED, "path leaves your folders"
         case InvalidNameError():

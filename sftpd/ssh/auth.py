@@ -1,6 +1,7 @@
 """Who may log in: the monitor's decision on keys, certificates, signatures, passwords and codes."""
 
 import functools
+import hashlib
 import hmac
 from collections.abc import Iterable
 from ipaddress import ip_address
@@ -17,14 +18,20 @@ from sftpd.ssh import messages as m
 from sftpd.ssh.codes import Codes
 from sftpd.ssh.public_keys import is_signed
 
-_NOBODYS_SECRET = bytes(20)
 _HASHER = argon2.PasswordHasher()
 
 
 @functools.cache
-def nobodys_password() -> str:
-    """The hash with which a password is compared when there is no such account: the answer takes as long."""
-    return _HASHER.hash("no account has this password")
+def _hash_of_nobody(time_cost: int, memory_cost: int, parallelism: int, hash_length: int) -> str:
+    """A hash with which a password is compared when there is no such account."""
+    hasher = argon2.PasswordHasher(time_cost, memory_cost, parallelism, hash_length)
+    return hasher.hash("no account has this password")
+
+
+def nobodys_password(known: str | None = None) -> str:
+    """A hash of no account's password, which takes as long to compare as `known`, or else as a new one."""
+    costs = _HASHER if known is None else argon2.extract_parameters(known)
+    return _hash_of_nobody(costs.time_cost, costs.memory_cost, costs.parallelism, costs.hash_len)
 
 
 class Proof(NamedTuple):
@@ -45,7 +52,8 @@ class Authenticator:
         self._accounts = {str(account.name): account for account in accounts}
         self._clock = clock
         self._codes = codes
-        self._nobody = nobodys_password()
+        hashes = [account.password_hash for account in self._accounts.values() if account.password_hash]
+        self._nobodies = [nobodys_password(known) for known in sorted(hashes)] or [nobodys_password()]
 
     @property
     def asks_for_codes(self) -> bool:
@@ -74,26 +82,36 @@ class Authenticator:
         return proof if is_signed(proof.key, proof.algorithm, login.signed, login.signature) else None
 
     def by_password(self, user: str, password: str, address: str) -> Proof | None:
-        """What the password proves, if anything; takes as long for an unknown user."""
+        """What the password proves, if anything; takes as long for an unknown user as for some known one."""
         account = self._accounts.get(user)
         known = account.password_hash if account is not None else None
         try:
-            _HASHER.verify(known or self._nobody, password)
+            _HASHER.verify(known or self._nobody(user), password)
         except (VerificationError, argon2.exceptions.InvalidHashError):
             return None
         if not known or account is None or not self._welcome(account, address):
             return None
         return Proof(account, "password")
 
+    def may_try_code(self, user: str) -> bool:
+        """Whether one more code of an account may be tried, by who has proven something else of it."""
+        return self._codes.may_try(user)
+
     def by_code(self, user: str, code: str, address: str) -> Proof | None:
         """What a one-time code proves, if anything."""
         account = self._accounts.get(user)
-        secret = account.totp if account is not None else None
-        if not self._codes.is_right(user, secret or _NOBODYS_SECRET, code, self._clock.now().timestamp()):
-            return None
-        if secret is None or account is None or not self._welcome(account, address):
+        right = self._codes.is_right(user, None if account is None else account.totp, code)
+        if not right or account is None or not self._welcome(account, address):
             return None
         return Proof(account, "code")
+
+    def _nobody(self, user: str) -> str:
+        """What the password of an unknown user is compared with: always the same, as a known one's is.
+
+        The costs are those of some account's hash: one that took its own time would be known by that.
+        """
+        number = int.from_bytes(hashlib.sha256(user.encode()).digest()[:8], "big")
+        return self._nobodies[number % len(self._nobodies)]
 
     def _certified(self, account: Account, algorithm: str, key: bytes, address: str) -> Proof | None:
         if not account.authorities:

@@ -8,6 +8,7 @@ from sftpd.sftp.requests import CheckFileHandle, CheckFileName
 from sftpd.sftp.status import Status, StatusError
 from sftpd.sftp.wire import MAX_DATA
 from sftpd.ssh.folder import fault
+from sftpd.ssh.long_answer import STEP, Steps
 
 WORK_LIMIT = 16 << 30
 """Bytes that one request may have hashed."""
@@ -19,8 +20,8 @@ _MIN_BLOCK = 256
 _CHUNK = 1 << 20
 
 
-def check(fd: int, request: CheckFileHandle | CheckFileName) -> tuple[str, list[bytes]]:
-    """The algorithm that was used, the first of the request's that is known, and the hash of each block.
+def checking(fd: int, request: CheckFileHandle | CheckFileName) -> Steps[tuple[str, list[bytes]]]:
+    """Find the algorithm that was used, the first of the request's that is known, and the hash of each block.
 
     The range ends where the file does. Raises StatusError, and OSError(EINVAL), for what cannot be done or
     is too much at once.
@@ -38,7 +39,13 @@ def check(fd: int, request: CheckFileHandle | CheckFileName) -> tuple[str, list[
     starts = range(0, length, block) if request.block_size else (0,)
     if len(starts) * hashlib.new(algorithm, usedforsecurity=False).digest_size > MAX_DATA:
         raise StatusError(Status.FAILURE, "more blocks than a reply can tell")
-    return algorithm, [_hash(fd, algorithm, request.start + at, min(block, length - at)) for at in starts]
+    hashes, since = [], 0
+    for at in starts:
+        hashes.append((yield from _hashing(fd, algorithm, request.start + at, min(block, length - at))))
+        if at - since >= STEP:
+            since = at
+            yield
+    return algorithm, hashes
 
 
 def _first_known(names: bytes) -> str:
@@ -48,11 +55,13 @@ def _first_known(names: bytes) -> str:
     raise StatusError(Status.OP_UNSUPPORTED, f"hash algorithms are {', '.join(_ALGORITHMS)}")
 
 
-def _hash(fd: int, algorithm: str, start: int, length: int) -> bytes:
+def _hashing(fd: int, algorithm: str, start: int, length: int) -> Steps[bytes]:
     digest = hashlib.new(algorithm, usedforsecurity=False)
     buffer = memoryview(bytearray(min(_CHUNK, length)))
-    end = start + length
-    while start < end and (count := os.preadv(fd, [buffer[: end - start]], start)):
+    at, end = start, start + length
+    while at < end and (count := os.preadv(fd, [buffer[: end - at]], at)):
         digest.update(buffer[:count])
-        start += count
+        at += count
+        if at < end and (at - start) % STEP < count:
+            yield
     return digest.digest()

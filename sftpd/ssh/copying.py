@@ -3,8 +3,7 @@
 import errno
 import os
 
-_STEP = 16 << 20
-"""Bytes that the kernel copies in one call, so that a signal does not wait for all."""
+from sftpd.ssh.long_answer import STEP, Steps, at_once
 
 _CHUNK = 1 << 20
 _NOT_BY_KERNEL = (errno.EXDEV, errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP)
@@ -16,6 +15,11 @@ def copy_range(source: int, target: int, *, read_at: int, length: int, write_at:
     Raises OSError(ENOSPC) before the first byte where the target's file system has no room for what it
     would grow by.
     """
+    return at_once(copying(source, target, read_at=read_at, length=length, write_at=write_at))
+
+
+def copying(source: int, target: int, *, read_at: int, length: int, write_at: int) -> Steps[int]:
+    """The steps of `copy_range`."""
     length = max(min(length, os.fstat(source).st_size - read_at), 0)
     require_room(target, write_at + length)
     copied = 0
@@ -31,6 +35,8 @@ def copy_range(source: int, target: int, *, read_at: int, length: int, write_at:
         if not count:
             break
         copied += count
+        if copied < length:
+            yield
     return copied
 
 
@@ -42,7 +48,7 @@ def require_room(target: int, end: int) -> None:
 
 
 def _by_kernel(source: int, target: int, count: int, read_at: int, write_at: int) -> int:
-    return os.copy_file_range(source, target, min(count, _STEP), read_at, write_at)
+    return os.copy_file_range(source, target, min(count, STEP), read_at, write_at)
 
 
 def _by_hand(source: int, target: int, count: int, read_at: int, write_at: int) -> int:

@@ -1,6 +1,7 @@
-"""The answer to a READ."""
+"""Data on its way: the answer to a READ, and a WRITE of which more is to come."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from sftpd.sftp import replies
 from sftpd.sftp.replies import reply_status
@@ -40,3 +41,14 @@ class FileData:
     def end(self) -> bytes:
         """The reply where there are none because the file ends."""
         return reply_status(self.request_id, Status.EOF, "end of file")
+
+
+@dataclass(slots=True)
+class Writing:
+    """A WRITE of which more is to come: where to, and the reply that it has earned so far."""
+
+    id: int
+    upload: Upload | None
+    """None once a part could not be written."""
+    offset: int
+    reply: bytes

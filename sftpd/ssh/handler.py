@@ -3,7 +3,7 @@
 import contextlib
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar
 
 import structlog
@@ -21,8 +21,9 @@ from sftpd.sftp.requests import NAMING, SPECS, Request
 from sftpd.sftp.status import Status, StatusError, status_for
 from sftpd.sftp.wire import MAX_DATA
 from sftpd.ssh import checksums
-from sftpd.ssh.file_data import FileData
+from sftpd.ssh.file_data import FileData, Writing
 from sftpd.ssh.listing import Listing, limited
+from sftpd.ssh.long_answer import LongAnswer, Steps
 from sftpd.ssh.messages import Admitted
 from sftpd.ssh.open_file import Fetch, Upload
 from sftpd.ssh.view import View
@@ -31,17 +32,8 @@ _log = structlog.get_logger()
 
 _HANDLE_BYTES = 8
 Opened = Fetch | Upload | Listing
-
-
-@dataclass(slots=True)
-class _Writing:
-    """A WRITE of which more is to come: where to, and the reply that it has earned so far."""
-
-    id: int
-    upload: Upload | None
-    """None once a part could not be written."""
-    offset: int
-    reply: bytes
+Answer = bytes | FileData | LongAnswer
+_READY = (bytes, FileData)
 
 
 class Handler:
@@ -61,9 +53,9 @@ class Handler:
         """The reasons of refusals, for clients that show their user the status alone."""
         self.ahead: NameBatches | None = None
         """A listing whose next entries can be gathered before they are asked for."""
-        self._writing: _Writing | None = None
+        self._writing: Writing | None = None
 
-    def answer(self, event: Event) -> bytes | FileData:
+    def answer(self, event: Event) -> Answer:
         """The reply to an event of the engine, empty while more of a write is to come.
 
         Raises ProcessError when the monitor is gone.
@@ -80,18 +72,22 @@ class Handler:
             case Unsupported():
                 return reply_status(event.id, Status.OP_UNSUPPORTED, "operation not supported")
 
-    def handle(self, request_id: int, request: Request) -> bytes | FileData:
+    def handle(self, request_id: int, request: Request) -> Answer:
         """Carry a request out and return its reply. Raises ProcessError when the monitor is gone."""
         try:
             self._authorise(request)
-            return self._OPERATIONS[type(request)](self, request_id, request)
+            answer = self._OPERATIONS[type(request)](self, request_id, request)
+            if isinstance(answer, _READY):
+                return answer
+            long = LongAnswer(answer, partial(self._refusal, request_id, type(request)))
+            return long.go_on() or long
         except ProcessError:
             raise
         except Exception as error:
             refusal = self._refusal(request_id, type(request), error)
             if not (isinstance(request, requests.Write) and request.more):
                 return refusal
-            self._writing = _Writing(request_id, None, 0, refusal)
+            self._writing = Writing(request_id, None, 0, refusal)
             return b""
 
     def take_remarks(self) -> list[str]:
@@ -222,7 +218,7 @@ class Handler:
         done = reply_status(request_id, Status.OK)
         if not request.more:
             return done
-        self._writing = _Writing(request_id, upload, request.offset + len(request.data), done)
+        self._writing = Writing(request_id, upload, request.offset + len(request.data), done)
         return b""
 
     def _lstat(self, request_id: int, request: requests.Lstat) -> bytes:
@@ -310,7 +306,7 @@ class Handler:
         return replies.reply_extended(request_id, statvfs_body(figures))
 
     def _fstatvfs(self, request_id: int, request: requests.Fstatvfs) -> bytes:
-        figures = self._view.statvfs(self._at(request.handle).place)
+        figures = self._view.fstatvfs(self._at(request.handle).place)
         return replies.reply_extended(request_id, statvfs_body(figures))
 
     def _fsync(self, request_id: int, request: requests.Fsync) -> bytes:
@@ -321,8 +317,8 @@ class Handler:
         self._view.set_own_attributes(self._view.place(request.path), request.attributes)
         return reply_status(request_id, Status.OK)
 
-    def _copy_data(self, request_id: int, request: requests.CopyData) -> bytes:
-        self._upload(request.write_handle).copy(
+    def _copy_data(self, request_id: int, request: requests.CopyData) -> Steps[bytes]:
+        yield from self._upload(request.write_handle).copying(
             self._file(request.read_handle),
             read_at=request.read_offset,
             length=request.length,
@@ -330,16 +326,18 @@ class Handler:
         )
         return reply_status(request_id, Status.OK)
 
-    def _check_file_name(self, request_id: int, request: requests.CheckFileName) -> bytes:
+    def _check_file_name(self, request_id: int, request: requests.CheckFileName) -> Steps[bytes]:
         with self._view.reading(self._view.place(request.path)) as fd:
-            return replies.reply_extended(request_id, check_file_body(*checksums.check(fd, request)))
+            found = yield from checksums.checking(fd, request)
+        return replies.reply_extended(request_id, check_file_body(*found))
 
-    def _check_file_handle(self, request_id: int, request: requests.CheckFileHandle) -> bytes:
+    def _check_file_handle(self, request_id: int, request: requests.CheckFileHandle) -> Steps[bytes]:
         try:
             fd = self._file(request.handle).readable_fd
         except OSError:  # what the draft has for this, where a READ is told the file is not open
             raise StatusError(Status.PERMISSION_DENIED, "file is not open for reading") from None
-        return replies.reply_extended(request_id, check_file_body(*checksums.check(fd, request)))
+        found = yield from checksums.checking(fd, request)
+        return replies.reply_extended(request_id, check_file_body(*found))
 
     def _space_available(self, request_id: int, request: requests.SpaceAvailable) -> bytes:
         figures = self._view.statvfs(self._view.place(request.path))
@@ -359,7 +357,9 @@ class Handler:
             raise StatusError(Status.NO_SUCH_FILE, "no such user")
         return _path_reply(request_id, VirtualPath.parse(rest, clamp=True))
 
-    _OPERATIONS: ClassVar[dict[type[Request], Callable[["Handler", int, Any], bytes | FileData]]] = {
+    _OPERATIONS: ClassVar[
+        dict[type[Request], Callable[["Handler", int, Any], bytes | FileData | Steps[bytes]]]
+    ] = {
         requests.Open: _open,
         requests.Close: _close,
         requests.Read: _read,

@@ -88,6 +88,9 @@ class Login:
         """The client has told a one-time code."""
         if not self._may_try(login.user):
             return Failed("code")
+        is_known = self._account is not None and self._account.name == login.user
+        if is_known and not self._authenticator().may_try_code(login.user):
+            return Failed("code, after too many wrong ones")
         proof = self._authenticator().by_code(login.user, login.code, self._address)
         return self._step("totp", proof, "code")
 

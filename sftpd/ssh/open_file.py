@@ -12,8 +12,9 @@ from sftpd.sftp.attributes import Attributes
 from sftpd.sftp.requests import OpenFlag
 from sftpd.sftp.status import Status, StatusError
 from sftpd.ssh import messages
-from sftpd.ssh.copying import copy_range, require_room
+from sftpd.ssh.copying import copying, require_room
 from sftpd.ssh.folder import fault
+from sftpd.ssh.long_answer import Steps
 from sftpd.ssh.place import Place
 
 _HARMLESS = 1 << 30
@@ -150,7 +151,7 @@ class Upload:
         elif offset < self._hashed:
             self._hashed = -1
 
-    def copy(self, source: "Fetch | Upload", *, read_at: int, length: int, write_at: int) -> None:
+    def copying(self, source: "Fetch | Upload", *, read_at: int, length: int, write_at: int) -> Steps[None]:
         """Copy `length` bytes of another open file, 0 for all up to its end, as writes would have them.
 
         Raises StatusError for the same file under any name, and with EOF where `source` ends too soon. A copy
@@ -164,7 +165,7 @@ class Upload:
             if self._granted is not None:
                 size = os.fstat(source.readable_fd).st_size - read_at
                 self._require(write_at + max(min(length or size, size), 0))
-            copied = copy_range(
+            copied = yield from copying(
                 source.readable_fd,
                 self.fd,
                 read_at=read_at,

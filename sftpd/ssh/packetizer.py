@@ -30,6 +30,7 @@ from sftpd.ssh.key_use import KeyUse
 from sftpd.ssh.outgoing import Outgoing
 from sftpd.ssh.sealing import UINT32, Keys, opening_with, sealing_with
 
+_FIRST_OF_KEX = 30
 _FIRST_AFTER_KEX = 50
 """Messages below are the transport's own, and pass during a key exchange (RFC 4253 §7.1)."""
 
@@ -96,6 +97,8 @@ class Packetizer:
         """Whether data for a channel without a Receiver is dropped; else paramiko gets it."""
         self.messages_left: int | None = None
         """How many messages may still come that are for no Receiver; None: any number."""
+        self.drops_guess = False
+        """Whether the next message of a key exchange is dropped: it began another one than was agreed on."""
         self.acknowledges_at_once = True
         """Whether TCP acknowledges what comes without waiting for something to send."""
         self.exchanging = False
@@ -180,6 +183,9 @@ class Packetizer:
             self._keys.use(self._in.bytes + self._out.bytes)
             kind = payload[0]
             if kind in _LEAST_SIZES and self._hand_on(kind, payload):
+                continue
+            if self.drops_guess and kind >= _FIRST_OF_KEX:
+                self.drops_guess = False
                 continue
             if self.messages_left is not None:
                 if not self.messages_left:

@@ -19,6 +19,7 @@ from sftpd.sftp.replies import DATA
 from sftpd.sftp.wire import ProtocolError
 from sftpd.ssh.file_data import FileData
 from sftpd.ssh.handler import Handler
+from sftpd.ssh.long_answer import LongAnswer
 from sftpd.ssh.outgoing import ROOM
 from sftpd.ssh.pace import Pace
 from sftpd.ssh.packetizer import Receiver
@@ -129,6 +130,7 @@ class SftpChannel:
         self._parked: deque[bytearray] = deque()
         self._unsent = b""
         self._owed: FileData | None = None
+        self._long: LongAnswer | None = None
         self._in_window = WINDOW
         self._consumed = 0
         self._ending = False
@@ -138,7 +140,7 @@ class SftpChannel:
     @property
     def busy(self) -> bool:
         """Whether the client has asked for what it was not told yet."""
-        return bool(self._parked or self._unsent or self._owed)
+        return bool(self._parked or self._unsent or self._owed or self._long)
 
     def data(self, data: memoryview) -> None:
         """As Receiver says.
@@ -188,11 +190,15 @@ class SftpChannel:
 
     def due(self) -> float | None:
         """As Receiver says."""
-        moment = self._paced_until()
-        return moment if moment > monotonic() else None
+        now, moment = monotonic(), self._paced_until()
+        if moment > now:
+            return moment
+        return now if self._long is not None and not self._is_stuck() else None
 
     def go_on(self) -> None:
         """As Receiver says."""
+        if self._long is not None and not self._is_stuck():
+            self._take_step(self._long)
         while not self._held_up():
             if not self._parked:
                 self._wire.rest(self)
@@ -215,7 +221,7 @@ class SftpChannel:
 
     def _held_up(self) -> bool:
         """Whether what comes next has to wait; sends first what waits itself, as far as that goes."""
-        if self._ended or self._wire.exchanging or self._wire.congested():
+        if self._is_stuck() or self._long is not None:
             return True
         if self._paced and self._paced_until() > monotonic():
             return True
@@ -228,6 +234,18 @@ class SftpChannel:
         if self._consumed >= _GRANTED_AT:
             self._grant()
         return bool(self._unsent) or self._owed is not None
+
+    def _is_stuck(self) -> bool:
+        """Whether nothing can be sent at all."""
+        return self._ended or self._wire.exchanging or self._wire.congested()
+
+    def _take_step(self, answer: LongAnswer) -> None:
+        """Go on with an answer that takes long, and send it once it is there."""
+        self.active_at = monotonic()
+        if (reply := answer.go_on()) is not None:
+            self._long = None
+            self._send(reply)
+            self._remark()
 
     def _paced_until(self) -> float:
         """When the account's rate lets it move more."""
@@ -257,6 +275,9 @@ class SftpChannel:
             reply = answer(event)
             if isinstance(reply, FileData):
                 self._send_file(reply)
+            elif isinstance(reply, LongAnswer):
+                self._long = reply
+                self._wire.wait(self)
             elif reply:
                 self._send(reply)
             if self.handler.remarks:
@@ -343,6 +364,8 @@ class SftpChannel:
         if not self._ended:
             self._ended = True
             self._wire.rest(self)
+            if self._long is not None:
+                self._long.close()
             self._on_end(error)
 
 

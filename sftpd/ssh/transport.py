@@ -33,6 +33,14 @@ for _kind in range(256):
 HOST_KEYS = "hostkeys-00@openssh.com"
 """The request by which a server tells of all its host keys (OpenSSH's PROTOCOL §2.5)."""
 
+_GUESSED = ("kex_algo_list", "server_key_algo_list")
+"""What must be the first choice of both sides for a guess to be right."""
+
+_DIRECTIONS = (
+    ("client_encrypt_algo_list", "client_mac_algo_list"),
+    ("server_encrypt_algo_list", "server_mac_algo_list"),
+)
+
 _BEFORE_LOGIN = 250
 """Messages that a client may send before it has logged in: each costs us an answer, and it nothing."""
 
@@ -90,6 +98,8 @@ class Transport(paramiko.Transport):
     kex_engine: Any
     remote_cipher: str
     local_cipher: str
+    remote_kex_init: bytes
+    local_kex_init: bytes
     _channels: Any
     _channel_handler_table: Mapping[int, Callable[..., object]]
     _check_banner: Callable[[], None]
@@ -98,6 +108,7 @@ class Transport(paramiko.Transport):
     _expected_packet: tuple[int, ...]
     _handler_table: Mapping[int, Callable[..., object]]
     _next_channel: Callable[[], int]
+    _cipher_info: Mapping[str, Mapping[str, Any]]
     _send_kex_init: Callable[[], None]
     _send_message: Callable[[Packet], None]
 
@@ -138,6 +149,25 @@ class Transport(paramiko.Transport):
         # Paramiko waits here for the end of a key exchange, in the thread that alone can bring it about.
         # The packetizer keeps the message back instead.
         self._send_message(data)
+
+    def _parse_kex_init(self, m: Packet) -> None:
+        """Have the packet dropped that the other side sent on a wrong guess (RFC 4253 §7)."""
+        super()._parse_kex_init(m)  # type: ignore[misc]  # private, so not in the stubs
+        theirs = self._really_parse_kex_init(Packet(self.remote_kex_init), ignore_first_byte=True)
+        if theirs["kex_follows"]:
+            ours = self._really_parse_kex_init(Packet(self.local_kex_init), ignore_first_byte=True)
+            self.wire.drops_guess = any(theirs[what][:1] != ours[what][:1] for what in _GUESSED)
+
+    def _really_parse_kex_init(self, m: Packet, ignore_first_byte: bool = False) -> dict[str, Any]:
+        """What a KEXINIT offers; of MACs ours too, where the cipher authenticates by itself."""
+        told: dict[str, Any] = super()._really_parse_kex_init(m, ignore_first_byte)  # type: ignore[misc]  # private
+        for ciphers, macs in _DIRECTIONS:
+            ours, theirs = self.preferred_ciphers, told[ciphers]
+            choosing, choice = (theirs, ours) if self.server_mode else (ours, theirs)
+            agreed = next((name for name in choosing if name in choice), "")
+            if agreed and self._cipher_info[agreed].get("is_aead"):
+                told[macs] = [*told[macs], *self.preferred_macs]
+        return told
 
     def _parse_debug(self, m: Packet) -> None:
         """Ignore it (RFC 4253 §11.3): to log its text, paramiko takes time that grows with its square."""

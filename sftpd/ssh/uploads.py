@@ -78,15 +78,20 @@ class Uploads:
             and place.folder.public(parts) is not None
         )
         begun = self._begun(place, size_hint)
+        transfer_id = None if begun is None else begun.transfer_id
         truncate = os.O_TRUNC if flags & OpenFlag.TRUNCATE else 0
-        part = staging.open_part(parts, _READ_WRITE | os.O_CREAT | truncate)
-        self._waiting.pop(place.path)
-        if copied:
-            _fill_from_published(part, place)
+        try:
+            part = staging.open_part(parts, _READ_WRITE | os.O_CREAT | truncate)
+            self._waiting.pop(place.path)
+            if copied:
+                _fill_from_published(part, place)
+        except BaseException:
+            self._give_up(transfer_id)
+            raise
         upload = Upload(
             part,
             place,
-            None if begun is None else begun.transfer_id,
+            transfer_id,
             copied=copied,
             readable=bool(flags & OpenFlag.READ),
             append=bool(flags & OpenFlag.APPEND),
@@ -103,7 +108,6 @@ class Uploads:
             copy_range(source, upload.fd, read_at=0, length=messages.SIZE_MAX, write_at=0)
         except OSError:
             self.abandon(upload)
-            self._give_up(upload.transfer_id)
             raise
         self.finish(upload)
 
@@ -151,6 +155,7 @@ class Uploads:
         upload.unlock()
         if not shared:
             self._monitor.notify(messages.Abandoned(bytes(upload.place.path), size))
+            self._give_up(upload.transfer_id)
 
     def truncate(self, place: Place, size: int) -> None:
         """Cut or extend what is at a path: a part stays a part, a published file is uploaded anew."""

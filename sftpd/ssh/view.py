@@ -15,6 +15,7 @@ from sftpd.names import VirtualPath
 from sftpd.process.messages import Done
 from sftpd.sftp.attributes import Attributes
 from sftpd.sftp.requests import CHANGING, OpenFlag, Permission
+from sftpd.sftp.status import Status, StatusError
 from sftpd.ssh import messages
 from sftpd.ssh.asking import Monitor, ask
 from sftpd.ssh.folder import Directory, FolderView, fault
@@ -26,7 +27,7 @@ _TOP = Attributes(permissions=stat.S_IFDIR | 0o555)
 
 
 class View:
-    """The folders of one account. Methods raise OSError, RefusedError and ContainmentError."""
+    """The folders of one account. Methods raise OSError, RefusedError, StatusError and ContainmentError."""
 
     def __init__(
         self,
@@ -83,7 +84,12 @@ class View:
             yield Entry(name, folder.published.stat(()))
 
     def statvfs(self, place: Place) -> os.statvfs_result:
-        """The figures of the file system behind a path; all folders of a link are on one."""
+        """The figures of the file system behind a path. Raises FileNotFoundError where nothing is there."""
+        self.attributes(place, follow=True)
+        return self.fstatvfs(place)
+
+    def fstatvfs(self, place: Place) -> os.statvfs_result:
+        """The same of what is open, whatever became of its path; all folders of a link are on one."""
         folder = place.within or next(iter(self._folders.values()), None)
         if folder is None:
             raise fault(errno.ENOENT)
@@ -216,6 +222,8 @@ class View:
             raise fault(errno.EEXIST)
         if _is_directory(found):
             raise fault(errno.EISDIR)
+        if found is not None and stat.S_ISLNK(found.st_mode):
+            raise StatusError(Status.PERMISSION_DENIED, "nothing is written through a link")
         return self._uploads.begin(place, flags, size_hint)
 
     def finish(self, file: Fetch | Upload) -> None:

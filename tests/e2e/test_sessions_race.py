@@ -24,8 +24,13 @@ SPARE = 50_000
 """Tries beyond those wanted, after which an attack that never hit has failed."""
 
 NONE = Attributes()
-LINK_MET = (b"path leaves your folders", b"permission denied", b"a file or folder of that name is in the way")
-"""What is said of a link met: by the session, by the monitor, and by it where it was to publish."""
+LINK_MET = (
+    b"path leaves your folders",
+    b"symbolic link not followed",
+    b"permission denied",
+    b"a file or folder of that name is in the way",
+)
+"""What is said of a link met: by the session twice, by the monitor, and by it where it was to publish."""
 NEW = OpenFlag.WRITE | OpenFlag.CREATE | OpenFlag.TRUNCATE
 
 

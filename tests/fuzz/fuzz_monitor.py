@@ -39,8 +39,8 @@ def _opened() -> Iterator[Callable[[bytes], None]]:
     """Messages to a guard over a real link: each is answered or refused, or is no message at all."""
     with scratch() as folder, Scene(folder) as scene, capture_logs():
         account = _account()
-        authenticator = Authenticator([account], scene.clock, Codes())
-        authenticator._hasher, authenticator._nobody = _HASHER, _HASHER.hash("nobody")
+        authenticator = Authenticator([account], scene.clock, Codes(scene.clock))
+        authenticator._nobodies = [_HASHER.hash("nobody")]
         ration = Ration(scene.partner.link, scene.places, scene.ledger, scene.clock)
         ports = partner.Ports(
             scene.ledger,

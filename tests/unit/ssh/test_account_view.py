@@ -86,7 +86,7 @@ def test_a_session_that_ends_publishes_nothing_and_the_part_can_be_resumed(
         file.write(b"first ")
         file.flush()
         cut.end()
-        assert cut.monitor.heard[-1] == messages.Abandoned(b"/upload/a", 6)
+        assert messages.Abandoned(b"/upload/a", 6) in cut.monitor.heard
         file._closed = True
     assert not (published / "upload/a").exists()
     with Session(tmp_path) as again:
@@ -208,6 +208,14 @@ def test_two_sessions_do_not_write_one_file(tmp_path: Path) -> None:
         file.write(b"abc")
         with pytest.raises(PermissionError, match="another session"):
             two.client.open("/upload/a", "wb")
+        assert two.monitor.kinds() == ["Begin", "GivenUp"]
+
+
+def test_an_upload_that_is_left_open_is_promised_nothing_more(tmp_path: Path) -> None:
+    with Session(tmp_path) as session:
+        file = session.client.open("/upload/a", "wb")
+    file._closed = True  # by the end of the session
+    assert session.monitor.kinds() == ["Begin", "Abandoned", "GivenUp"]
 
 
 @contextmanager

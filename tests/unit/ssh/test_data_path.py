@@ -9,7 +9,7 @@ from pathlib import Path
 import paramiko
 import pytest
 from account_sessions import close
-from paramiko.common import cMSG_CHANNEL_DATA
+from paramiko.common import MSG_KEXINIT, cMSG_CHANNEL_DATA
 from ssh_scene import connected
 from waiting import until
 
@@ -70,6 +70,34 @@ def test_content_survives_rekeys_from_either_side(
             file.prefetch()
             assert hashlib.sha256(file.read()).digest() == hashlib.sha256(content).digest()
     assert len(exchanges) > 10
+
+
+@pytest.mark.parametrize("first", ["mlkem768x25519-sha256", "curve25519-sha256@libssh.org"])
+def test_a_key_exchange_that_was_guessed_wrong_is_dropped(tmp_path: Path, first: str) -> None:
+    with connected(tmp_path) as (server, client):
+        options = client.get_security_options()
+        options.kex = [first, *(name for name in options.kex if name != first)]
+        options.key_types = ["rsa-sha2-512"]
+        send, exchanges = client._send_message, _count_exchanges(server.transport)
+
+        def guess(message: paramiko.Message) -> None:
+            """Say that a packet follows on a guess; where that is wrong it does, and is of no use."""
+            payload = bytearray(message.asbytes())
+            if payload[0] != MSG_KEXINIT:
+                send(message)
+                return
+            payload[-5] = 1
+            client.local_kex_init = bytes(payload)
+            send(paramiko.Message(client.local_kex_init))
+            if first != server.transport.preferred_kex[0]:
+                send(paramiko.Message(b"\x1e" + string(b"nonsense")))
+
+        client._send_message = guess
+        client.renegotiate_keys()
+        sftp = paramiko.SFTPClient.from_transport(client)
+        assert sftp is not None
+        assert sftp.listdir("/upload") == []
+    assert len(exchanges) == 1
 
 
 def _count_exchanges(transport: paramiko.Transport) -> list[bytes]:
@@ -228,3 +256,52 @@ def test_keys_that_change_all_the_time_end_the_connection(tmp_path: Path) -> Non
                 client.renegotiate_keys()
         until(lambda: not server.thread.is_alive())
         assert "all the time" in str(server.transport.get_exception())
+
+
+def test_what_takes_long_keeps_up_no_other_channel_and_ends_when_it_is_to(tmp_path: Path) -> None:
+    with connected(tmp_path) as (server, client):
+        busy, other = subsystem(client), subsystem(client)
+        for channel in (busy, other):
+            channel.sendall(INIT)
+            packet(channel)
+        with (tmp_path / "published/download/f").open("wb") as file:
+            file.truncate(1024 * MIB)
+        fields = string(b"/download/f") + string(b"md5") + uint64(0) + uint64(0) + uint32(0)
+        busy.sendall(frame(200, uint32(1), string(b"check-file-name"), fields))
+        busy.sendall(frame(16, uint32(2), string(b"behind")))
+        other.sendall(frame(16, uint32(3), string(b"aside")))
+        assert b"/aside" in packet(other)
+        client.global_request("keepalive@openssh.com", wait=True)
+        assert not busy.recv_ready()
+
+        def end() -> None:
+            raise EOFError
+
+        server.transport.wire.watch = end
+        assert busy.recv(1) == b""
+
+
+def test_what_waits_behind_a_long_answer_is_answered_after_it(tmp_path: Path) -> None:
+    content = os.urandom(9 * MIB)
+    with connected(tmp_path) as (_, client):
+        channel = subsystem(client)
+        channel.sendall(INIT)
+        packet(channel)
+        (tmp_path / "published/download/f").write_bytes(content)
+        source, target = (
+            opened(channel, b"/download/f", uint32(OpenFlag.READ)),
+            opened(channel, b"/upload/f", WRITING),
+        )
+        copy = string(b"copy-data") + string(source) + uint64(0) + uint64(0) + string(target) + uint64(0)
+        fields = string(b"/download/f") + string(b"md5") + uint64(0) + uint64(0) + uint32(MIB)
+        requests = [
+            frame(200, uint32(1), copy),
+            frame(200, uint32(2), string(b"check-file-name"), fields),
+            frame(4, uint32(3), string(target)),
+        ]
+        channel.sendall(b"".join(requests))
+        replies = [packet(channel) for _ in requests]
+        assert [reply[:5] for reply in replies] == [b"\x65\0\0\0\1", b"\xc9\0\0\0\2", b"\x65\0\0\0\3"]
+        blocks = [hashlib.md5(content[at : at + MIB]).digest() for at in range(0, len(content), MIB)]
+        assert replies[1].endswith(b"".join(blocks))
+    assert (tmp_path / "published/upload/f").read_bytes() == content

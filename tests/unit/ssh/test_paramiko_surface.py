@@ -28,6 +28,8 @@ SURFACE: dict[Callable[..., Any], str] = {
     Transport.stop_thread: "dcaa209f8934dcb8",
     Transport._send_kex_init: "2df1e57bcdb16a04",
     Transport._negotiate_keys: "a300d8c5ab7b2448",
+    Transport._parse_kex_init: "bbcf0a37f113a8d7",
+    Transport._really_parse_kex_init: "bacd878572172b28",
     Transport._activate_inbound: "8b9b2e254a9fbab2",
     Transport._activate_outbound: "2879dc34cb6ccf31",
     Transport._ensure_authed: "513e037e3f5e6517",

@@ -31,6 +31,7 @@ from sftpd.sftp.requests import (
 from sftpd.sftp.status import Status, StatusError
 from sftpd.sftp.wire import Reader
 from sftpd.ssh import checksums, copying
+from sftpd.ssh.long_answer import at_once
 
 CREATE = OpenFlag.WRITE | OpenFlag.CREATE | OpenFlag.TRUNCATE
 CONTENT = bytes(range(256)) * 5 + b"rest"
@@ -70,6 +71,10 @@ def status(session: Session, request: Request) -> tuple[Status, bytes]:
     assert reply[4] == 101, reply
     reader = Reader(memoryview(reply)[9:])
     return Status(reader.uint32()), reader.string()
+
+
+def check(fd: int, request: CheckFileName) -> tuple[str, list[bytes]]:
+    return at_once(checksums.checking(fd, request))
 
 
 def opened(session: Session, path: bytes, flags: int) -> bytes:
@@ -337,17 +342,17 @@ class TestCheckFile:
     def test_more_than_a_reply_holds_is_refused(self, file: Callable[[bytes], int]) -> None:
         fd = file(b"")
         os.ftruncate(fd, 256 * 4080)
-        assert len(checksums.check(fd, CheckFileName(b"", b"sha512", 0, 0, 256))[1]) == 4080
+        assert len(check(fd, CheckFileName(b"", b"sha512", 0, 0, 256))[1]) == 4080
         os.ftruncate(fd, 256 * 4080 + 1)
         with pytest.raises(StatusError, match="more blocks"):
-            checksums.check(fd, CheckFileName(b"", b"sha512", 0, 0, 256))
+            check(fd, CheckFileName(b"", b"sha512", 0, 0, 256))
 
     def test_more_than_the_limit_is_refused_at_once(self, file: Callable[[bytes], int]) -> None:
         fd = file(b"")
         os.ftruncate(fd, 2 * checksums.WORK_LIMIT)
         with pytest.raises(StatusError, match="more than 16 GiB"):
-            checksums.check(fd, CheckFileName(b"", b"md5", 0, 0, 0))
-        assert checksums.check(fd, CheckFileName(b"", b"md5", checksums.WORK_LIMIT, 1, 0))[0] == "md5"
+            check(fd, CheckFileName(b"", b"md5", 0, 0, 0))
+        assert check(fd, CheckFileName(b"", b"md5", checksums.WORK_LIMIT, 1, 0))[0] == "md5"
 
 
 @given(
@@ -361,7 +366,7 @@ def test_blocks_are_those_of_the_range(content: bytes, start: int, length: int, 
     try:
         os.write(fd, content)
         start = min(start, len(content))
-        algorithm, hashes = checksums.check(fd, CheckFileName(b"", b"sha1", start, length, block))
+        algorithm, hashes = check(fd, CheckFileName(b"", b"sha1", start, length, block))
     finally:
         os.close(fd)
     part = content[start : start + length] if length else content[start:]

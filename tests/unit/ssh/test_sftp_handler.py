@@ -194,7 +194,24 @@ def test_extensions_answer(session: Session) -> None:
     assert b"/" in handler.handle(1, requests.HomeDirectory(b"bob"))
     file = handle_of(handler.handle(1, requests.Open(b"/upload/a", CREATE, Attributes())))
     assert len(handler.handle(1, requests.Fstatvfs(file))) == 9 + 88
+    assert len(handler.handle(1, requests.Statvfs(b"/upload/a"))) == 9 + 88
+    handler.handle(1, requests.Remove(b"/upload/a"))
+    assert len(handler.handle(1, requests.Fstatvfs(file))) == 9 + 88
+    for path in (b"/upload/a", b"/nowhere"):
+        for missing in (requests.Statvfs(path), requests.SpaceAvailable(path)):
+            assert status(handler.handle(1, missing))[0] is Status.NO_SUCH_FILE
     assert status(handler.handle(1, requests.Fsync(file))) == (Status.OK, b"")
+
+
+def test_links_that_lead_nowhere_are_told_as_openssh_does(tmp_path: Path) -> None:
+    with Session(tmp_path, granted=(*BY_DEFAULT, "symlink")) as session:
+        handler, reading = session.handler, OpenFlag.READ
+        for target, link in ((b"loop", b"/upload/loop"), (b"nothing", b"/upload/dangling")):
+            assert status(handler.handle(1, requests.Symlink(target, link)))[0] is Status.OK
+            for request in (requests.Stat(link), requests.Open(link, reading, Attributes())):
+                assert status(handler.handle(1, request))[0] is Status.NO_SUCH_FILE
+            through = status(handler.handle(1, requests.Open(link, CREATE, Attributes())))
+            assert through == (Status.PERMISSION_DENIED, b"nothing is written through a link")
 
 
 def test_a_fault_of_ours_is_told_without_its_inside(
