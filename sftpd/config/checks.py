@@ -20,6 +20,10 @@ def check_instance(instance: InstanceFile) -> Iterator[Finding]:
     if _overlap(instance.about.state, instance.about.links):
         path: KeyPath = ("instance", "links")
         yield Finding(path, path, "lies in the state folder or around it, allowed: a folder apart from it")
+    if instance.about.hooks is not None and _overlap(instance.about.hooks, instance.about.links):
+        path = ("instance", "hooks")
+        text = "lies in the folder of the links or around it, allowed: a folder to which no partner uploads"
+        yield Finding(path, path, text)
     yield from _addresses(instance)
     socket = instance.control_socket
     if len(os.fsencode(socket)) > _LONGEST_SOCKET:

@@ -13,7 +13,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 
 from sftpd.clock import Clock
 from sftpd.errors import LedgerError
-from sftpd.ledger.database import is_gone, migrate, open_engine
+from sftpd.ledger.database import fault_of, is_gone, migrate, open_engine
 from sftpd.ledger.outbox import Event, Seal
 from sftpd.ledger.statement import Statement
 from sftpd.ledger.writer import Unit, Writer
@@ -80,8 +80,15 @@ class Ledger:
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
-        """A connection that sees one consistent state; writing through it is a programming error."""
-        with self._engine.connect() as conn:
+        """A connection that sees one consistent state; writing through it is a programming error.
+
+        Raises LedgerError where the database cannot be reached.
+        """
+        try:
+            connected = self._engine.connect()
+        except sa.exc.OperationalError as error:
+            raise fault_of(self._engine, "the ledger cannot be read", error) from error
+        with connected as conn:
             yield conn
 
     def look_up(self, query: Statement, **values: Any) -> list[tuple[Any, ...]]:

@@ -34,6 +34,11 @@ def test_a_reload_brings_accounts_links_and_rules_and_leaves_sessions_alone(tmp_
         drop(daemon.root / "links/other/outbound", "news")
         eventually(lambda: "news" in daemon.sftp_done("ls /download", user="other", key=key), daemon)
         assert daemon.cli("audit", "verify").returncode == 0
+        (daemon.root / "links.d/other.toml").unlink()
+        daemon.reload()
+        status = json.loads(daemon.cli("status", "--json").stdout)
+        assert status["links_gone"] == {"other": {"files": 1, "transfers": 0}}
+        assert "link_gone" in daemon.log
 
 
 def test_sessions_that_are_open_go_by_the_new_rules(tmp_path: Path) -> None:
