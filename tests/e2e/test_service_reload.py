@@ -169,10 +169,11 @@ def test_what_needs_a_restart_is_refused_by_name(tmp_path: Path) -> None:
     with Daemon(tmp_path / "instance") as daemon:
         daemon.configure("server", "max_sessions = 3")
         daemon.configure("log", 'level = "debug"')
+        daemon.configure("instance", 'ledger_password = "env:PATH"')
         os.kill(daemon.pid, signal.SIGHUP)
         eventually(lambda: "reload_refused" in daemon.log, daemon)
         line = next(line for line in daemon.log.splitlines() if "reload_refused" in line)
-        assert "server, log changed" in line
+        assert "instance.ledger_password, server, log changed" in line
         assert "restart" in line
         daemon.sftp_done("ls /upload")
         daemon.stop()
