@@ -22,8 +22,8 @@ from sftpd.app.reloads import Reloads, require_same
 from sftpd.app.traffic import Traffic, Workers
 from sftpd.app.verbs.transfers import release
 from sftpd.app.work import Work
+from sftpd.config.address import Address
 from sftpd.config.load import load
-from sftpd.config.values import Address
 from sftpd.erasure.indexing import Indexer
 from sftpd.erasure.readers import Readers
 from sftpd.errors import RefusedError, SftpdError

@@ -1,5 +1,6 @@
 """What of a link is still with us, and what to do until it can be ended."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -8,6 +9,7 @@ import sqlalchemy as sa
 from sftpd.errors import RefusedError
 from sftpd.exchange.transfer import FINAL
 from sftpd.ledger import tables
+from sftpd.link.lifecycle import LinkState
 
 _IN_OUR_CARE = ("present", "withdrawing", "renaming", "moving_aside")
 _file, _transfer = tables.kept_file.c, tables.transfer.c
@@ -60,6 +62,13 @@ class Remainder:
             remedy=f"{'; '.join(self.commands[:-1])}; what no rule ends needs a retention rule, and what is "
             "held a release",
         )
+
+
+def left_behind(conn: sa.Connection, configured: Collection[str]) -> list[Remainder]:
+    """What remains of each link whose file was taken out of the configuration: nothing here sees to it."""
+    query = sa.select(tables.link.c.name).where(tables.link.c.state != LinkState.CLOSED)
+    gone = sorted(set(conn.scalars(query)) - set(configured))
+    return [left for name in gone if (left := remainder(conn, name)).files or left.transfers]
 
 
 def remainder(conn: sa.Connection, link: str) -> Remainder:

@@ -98,7 +98,7 @@ class Instance:
             self.key = signing_key(config)
             source = f"sftpd://{about.name}"
             self.ledger = Ledger.open(
-                ledger_url(config), clock=clock, seal=functools.partial(seal, source=source)
+                ledger_url(config), clock=clock, seal=functools.partial(seal, source=source), alone=True
             )
             undo.callback(self.ledger.close)
             with self.ledger.read() as conn:

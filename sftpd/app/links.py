@@ -1,7 +1,7 @@
 """From a link's configuration to the plain values that the rest of sftpd works with."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 
 from sftpd.audit.checkpoint import VerifierKey
@@ -104,7 +104,7 @@ def most_handles(config: Config) -> int:
 
 def _account(account: AccountSection, config: Config, file: LinkFile) -> Account:
     expires = None
-    if account.expires is not None:
+    if account.expires is not None and account.expires < date.max:
         # The day named is the last one on which it may log in.
         midnight = datetime.combine(account.expires + timedelta(days=1), time(), config.zone(file))
         expires = midnight.astimezone(UTC)

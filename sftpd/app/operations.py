@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from sftpd import __version__
+from sftpd.app.ending import left_behind
 from sftpd.app.instance import Instance
 from sftpd.app.verbs import (
     audit,
@@ -84,12 +85,14 @@ def _status(instance: Instance, live: Live | None, _: Arguments) -> dict[str, An
         expectations = expecting.standings(conn)
         receipts_missing = return_records.missing_by_link(conn)
         overdue = notices.overdue_by_link(conn)
+        gone = left_behind(conn, instance.register.links)
         terms = reminders.terms(conn, instance.reminders, instance.clock.now())
     return {
         "running": live is not None,
         "version": __version__,
         "instance": instance.name,
         "links": {name: instance.register.standing(name).state for name in sorted(instance.register.links)},
+        "links_gone": {left.link: {"files": left.files, "transfers": left.transfers} for left in gone},
         "logs": instance.sequencer.sizes(),
         "outbox": waiting,
         "jobs": jobs,

@@ -55,6 +55,7 @@ def require_same(old: Config, new: Config) -> None:
         "instance.state": lambda c: c.instance.about.state,
         "instance.links": lambda c: c.instance.about.links,
         "instance.ledger": lambda c: c.instance.about.ledger,
+        "instance.ledger_password": lambda c: c.instance.about.ledger_password,
         "server": lambda c: c.instance.server,
         "the most handles of any account": most_handles,
         "metrics": lambda c: c.instance.metrics,

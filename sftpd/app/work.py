@@ -10,6 +10,7 @@ from types import MappingProxyType
 import structlog
 
 from sftpd.app import notices
+from sftpd.app.ending import left_behind
 from sftpd.app.hooks import hooks_folder
 from sftpd.app.instance import Instance
 from sftpd.app.requests import SOON, Requests
@@ -101,6 +102,7 @@ class Work:
     def start(self, take_up: Callable[[Traffic], int]) -> None:
         """Begin, with each link's traffic taken up by `take_up`."""
         return_records.enrol(self._instance.ledger, _with_return_receipts(self._instance))
+        _tell_of_links_gone(self._instance)
         _log.info("resumed", transfers=sum(map(take_up, self.traffic.values())))
         self.queue.start()
         for traffic in self.traffic.values():
@@ -177,6 +179,14 @@ class Work:
 
     def _jobs(self) -> list[Job]:
         return [job for traffic in self.traffic.values() for job in traffic.jobs()]
+
+
+def _tell_of_links_gone(instance: Instance) -> None:
+    with instance.ledger.read() as conn:
+        gone = left_behind(conn, instance.register.links)
+    for left in gone:
+        remedy = "put its file back into links.d; take it out when the link is closed: sftpd link close"
+        _log.error("link_gone", link=left.link, files=left.files, transfers=left.transfers, remedy=remedy)
 
 
 def _deadline_job(expected: Expectation) -> str:

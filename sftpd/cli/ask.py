@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from sftpd.cli.loading import loading
 from sftpd.config.whereabouts import control_socket
-from sftpd.errors import SftpdError
+from sftpd.errors import SftpdError, UsageError
 from sftpd.service.control_client import call
 
 if TYPE_CHECKING:
@@ -22,12 +22,22 @@ def ask(config: Path, verb: str, **arguments: Any) -> Any:
     daemon answers nor this process may open the instance.
     """
     given = {name: value for name, value in arguments.items() if value is not None}
+    _require_text(given)
     with suppress(ConnectionError):
         return ask_daemon(config, verb, given)
     with loading():
         from sftpd.config.load import load
 
     return _ask_files(load(config), verb, given)
+
+
+def _require_text(arguments: Mapping[str, Any]) -> None:
+    """Pass if neither a message nor the ledger will choke on a text. Raises UsageError."""
+    for name, value in arguments.items():
+        try:
+            str(value).encode()
+        except UnicodeEncodeError:
+            raise UsageError("not UTF-8 text", where=f"--{name.replace('_', '-')}") from None
 
 
 def ask_only_daemon(config: Path, verb: str, does: str, **arguments: Any) -> Any:

@@ -12,8 +12,9 @@ from pydantic import TypeAdapter, ValidationError
 
 from sftpd.cli.common import DEFAULT_CONFIG, ConfigOption, JsonOption, print_json
 from sftpd.cli.new_instance import DEMO_NAME, create_instance, create_service, greeting
+from sftpd.config.address import Address, parse_address
 from sftpd.config.load import Config, load
-from sftpd.config.values import Address, Origin, parse_address
+from sftpd.config.values import Origin
 from sftpd.errors import ConfigError, UsageError
 
 

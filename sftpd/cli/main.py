@@ -56,10 +56,21 @@ def run(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     except BrokenPipeError:
-        # Whoever read our output has had enough; the interpreter would complain when it flushes at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has had enough.
+        _give_up_output()
+        return 1
+    except OSError as error:
+        # Of our output no name is known.
+        place = error.filename or "cannot write what was asked for"
+        print(f"sftpd: {printable(f'{place}: {error.strerror or error}')}", file=sys.stderr)
+        _give_up_output()
         return 1
     return code
+
+
+def _give_up_output() -> None:
+    """Lose what could not be written: the interpreter would complain when it flushes at exit."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _invoke(application: typer.Typer, arguments: list[str]) -> int:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from sftpd.cli.new_key import make_key
-from sftpd.config.values import Address
+from sftpd.config.address import Address
 from sftpd.errors import RefusedError, SftpdError
 from sftpd.files import durable
 from sftpd.files.beneath import Root

@@ -1,13 +1,18 @@
 """Checks that need more than one key: names used twice, references to nothing, folders in each other."""
 
+import os
 from collections.abc import Iterator, Mapping
 from pathlib import PurePath
 
+from sftpd.config.address import Address
 from sftpd.config.delivery_model import NO_TEMPORARY
 from sftpd.config.faults import Finding, dotted
 from sftpd.config.link_model import OWN_FOLDERS, LinkFile
 from sftpd.config.model import InstanceFile
 from sftpd.config.positions import KeyPath
+
+_LONGEST_SOCKET = 107
+"""Bytes of the path of a Unix socket, as the kernel has it (unix(7))."""
 
 
 def check_instance(instance: InstanceFile) -> Iterator[Finding]:
@@ -15,11 +20,38 @@ def check_instance(instance: InstanceFile) -> Iterator[Finding]:
     if _overlap(instance.about.state, instance.about.links):
         path: KeyPath = ("instance", "links")
         yield Finding(path, path, "lies in the state folder or around it, allowed: a folder apart from it")
+    if instance.about.hooks is not None and _overlap(instance.about.hooks, instance.about.links):
+        path = ("instance", "hooks")
+        text = "lies in the folder of the links or around it, allowed: a folder to which no partner uploads"
+        yield Finding(path, path, text)
+    yield from _addresses(instance)
+    socket = instance.control_socket
+    if len(os.fsencode(socket)) > _LONGEST_SOCKET:
+        path = ("instance", "state") if instance.control.socket is None else ("control", "socket")
+        text = (
+            f"control socket {socket} is longer than a socket's path may be, allowed: {_LONGEST_SOCKET} bytes"
+        )
+        yield Finding(path, path, text)
     ledger = instance.erasure_ledger
     if any(folder in ledger.parents for folder in (instance.about.state, instance.about.links)):
         path = ("erasure", "ledger")
         text = "lies in the folder of the state or of the links, allowed: a file apart from what is backed up"
         yield Finding(path, path, text)
+
+
+def _addresses(instance: InstanceFile) -> Iterator[Finding]:
+    """Addresses that are given twice: the second could not be listened on."""
+    metrics = instance.metrics.listen
+    given: list[tuple[KeyPath, Address]] = [
+        *((("server", "listen", index), each) for index, each in enumerate(instance.server.listen)),
+        *((("server", "compat_listen", at), each) for at, each in enumerate(instance.server.compat_listen)),
+        *([] if metrics is None else [(("metrics", "listen"), metrics)]),
+    ]
+    first: dict[Address, KeyPath] = {}
+    for path, address in given:
+        other = first.setdefault(address, path)
+        if other != path and address.port:
+            yield Finding(path, path, f'found "{address}", which is already {dotted(other)}')
 
 
 def check_link(link: LinkFile, stem: str) -> Iterator[Finding]:

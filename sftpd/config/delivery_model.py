@@ -6,7 +6,8 @@ from typing import Annotated, Literal
 from pydantic import Field, PlainValidator
 
 from sftpd.config.model import Section
-from sftpd.config.values import ByteCount, Flag, Kind, not_allowed
+from sftpd.config.refusal import not_allowed
+from sftpd.config.values import ByteCount, Flag, Kind
 
 NO_TEMPORARY = "none"
 _WORDS = ("prefix", "suffix", NO_TEMPORARY)

@@ -5,8 +5,9 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from sftpd.config.model import Section
+from sftpd.config.refusal import fault
 from sftpd.config.requests_model import RequestsSection
-from sftpd.config.values import CalendarPeriod, ConfigPath, Count, Flag, Glob, Kind, NotEmpty, Text, fault
+from sftpd.config.values import CalendarPeriod, ConfigPath, Count, Flag, Glob, Kind, NotEmpty, Text
 from sftpd.periods import Period
 
 LineCount = Annotated[int, Field(strict=True, ge=0, le=1000), Kind("whole number from 0 to 1000")]

@@ -11,7 +11,8 @@ from pydantic_core import ErrorDetails
 
 from sftpd.config.model import Section, sections_in
 from sftpd.config.positions import KeyPath
-from sftpd.config.values import PATTERNS, show
+from sftpd.config.refusal import show
+from sftpd.config.values import PATTERNS
 
 _ALLOWED = {
     "string_type": "a text in quotes",

@@ -12,6 +12,7 @@ from pydantic import Field, model_validator
 
 from sftpd.config.erasure_model import ErasureSection
 from sftpd.config.model import Section
+from sftpd.config.refusal import fault
 from sftpd.config.remote_model import BackoffSection, RemoteSection
 from sftpd.config.rules_model import ClassSection, ExpectSection, RetentionSection
 from sftpd.config.values import (
@@ -42,9 +43,9 @@ from sftpd.config.values import (
     Suffix,
     Text,
     Then,
+    Timeout,
     TotpSecret,
     Zone,
-    fault,
 )
 from sftpd.config.vault_model import VaultSection
 from sftpd.config.windows import Window
@@ -250,7 +251,7 @@ class OutboundSection(RouteSection):
     """What happens to empty files: they are sent, or wait until they have content."""
     watch: Literal["auto", "poll"] = "auto"
     """`poll`: the folder is only listed; `auto`: so it is where the kernel does not tell of changes."""
-    poll_every: Annotated[Seconds, Field(ge=0.1)] = 2.0
+    poll_every: Annotated[Timeout, Field(ge=0.1)] = 2.0
     """How often it is listed then."""
     conflict: Literal["replace", "fail", "keep-both", "skip"] = "replace"
     """What happens where the name is taken: the file there is replaced; or ours goes to `failed/`, is

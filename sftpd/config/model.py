@@ -4,17 +4,20 @@ The text below a key is its documentation in `etc/` and `docs/configuration.md`.
 in bytes.
 """
 
+import re
 from collections.abc import Iterator
 from datetime import time
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
+from urllib.parse import urlsplit
 from zoneinfo import ZoneInfo
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 
+from sftpd.config.address import Address
+from sftpd.config.refusal import fault
 from sftpd.config.values import (
-    Address,
     AnySecret,
     ByteCount,
     ConfigPath,
@@ -34,8 +37,9 @@ from sftpd.config.values import (
     Seconds,
     SigningKey,
     TimeOfDay,
+    Timeout,
     Zone,
-    fault,
+    in_root,
 )
 from sftpd.config.whereabouts import SOCKET_NAME, STATE_FOLDER
 
@@ -51,14 +55,24 @@ class Section(BaseModel):
     )
 
 
-def _ledger_url(url: str) -> str:
+def _ledger_url(url: str, info: ValidationInfo) -> str:
     scheme, _, rest = url.partition("://")
-    if scheme not in ("sqlite", "postgresql+psycopg") or not rest:
-        raise fault("not a ledger URL, allowed: sqlite:///PATH or postgresql+psycopg://USER@HOST/DATABASE")
     user, at, _ = rest.rpartition("@")
     if (at and ":" in user) or "password=" in rest:
         raise fault("a password in the URL, allowed: the URL without it, and ledger_password")
+    if scheme == "sqlite" and re.fullmatch(r"/[^:?#][^?#]*", rest):
+        return f"sqlite:///{in_root(rest[1:], info)}"
+    if scheme != "postgresql+psycopg" or not rest or not _has_port(url):
+        raise fault("not a ledger URL, allowed: sqlite:///PATH or postgresql+psycopg://USER@HOST/DATABASE")
     return url
+
+
+def _has_port(url: str) -> bool:
+    """Whether the port of a URL is one, or left out."""
+    try:
+        return urlsplit(url).port != 0
+    except ValueError:
+        return False
 
 
 def sections_in(annotation: Any) -> Iterator[type[Section]]:
@@ -85,7 +99,7 @@ class InstanceSection(Section):
     ledger: Annotated[str, AfterValidator(_ledger_url), Kind("URL")] | None = Field(
         default=None, examples=["postgresql+psycopg://sftpd@db.example.org/sftpd"]
     )
-    """The ledger's database, without a password; an SQLite file in `state` if left out."""
+    """The ledger's database, without a password, for one daemon; an SQLite file in `state` if left out."""
     ledger_password: AnySecret | None = Field(default=None, examples=["credential:ledger"])
     """The password for the ledger's database."""
 
@@ -105,7 +119,7 @@ class ServerSection(Section):
     """What is offered there besides the standard algorithms; each login that uses it is logged."""
     banner: HarmlessText = ""
     """A text shown to partners before they log in; it must not claim another party's name."""
-    login_grace: Annotated[Seconds, Field(gt=0)] = 120.0
+    login_grace: Timeout = 120.0
     """How long a connection may take to log in."""
     idle_timeout: Annotated[Seconds, Field(gt=0)] = 900.0
     """How long a session may be silent."""
@@ -190,7 +204,7 @@ class SchedulerSection(Section):
 
     retention_at: TimeOfDay = time(3, 15)
     """When due files are disposed of, each day."""
-    rescan_every: Annotated[Seconds, Field(ge=1)] = 30.0
+    rescan_every: Annotated[Timeout, Field(ge=1)] = 30.0
     """How often watched folders are listed in full, because a file system may not tell of every change."""
 
 

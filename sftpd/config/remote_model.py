@@ -8,6 +8,7 @@ from pydantic import Field, PlainValidator, model_validator
 from sftpd.config.delivery_model import HandlingSection
 from sftpd.config.model import Section
 from sftpd.config.receipts_model import ReturnReceiptsSection
+from sftpd.config.refusal import fault, not_allowed
 from sftpd.config.values import (
     IN_SAMPLE,
     AnySecret,
@@ -19,8 +20,7 @@ from sftpd.config.values import (
     PublicKey,
     Seconds,
     Text,
-    fault,
-    not_allowed,
+    Timeout,
 )
 
 
@@ -70,9 +70,9 @@ class RemoteSection(HandlingSection):
     """The password we log in with."""
     host_keys: Annotated[tuple[PublicKey, ...], NotEmpty] = Field(examples=[["file:keys/partner_host.pub"]])
     """The host keys it may show; any other ends the connection."""
-    connect_timeout: Annotated[Seconds, Field(gt=0)] = 30.0
+    connect_timeout: Timeout = 30.0
     """How long each step of connecting and logging in may take."""
-    answer_timeout: Annotated[Seconds, Field(gt=0)] = 60.0
+    answer_timeout: Timeout = 60.0
     """How long it may send nothing at all while it owes an answer, and take nothing of what is sent."""
     source_address: SourceAddress | None = Field(default=None, examples=["192.0.2.10"])
     """The local address that connections to it come from; the system's choice if left out."""

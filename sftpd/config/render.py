@@ -18,10 +18,11 @@ from pydantic.fields import FieldInfo
 from pydantic.json_schema import GenerateJsonSchema
 
 from sftpd.config import meanings
+from sftpd.config.address import Address
 from sftpd.config.link_model import LinkFile
 from sftpd.config.model import InstanceFile, Section, sections_in
 from sftpd.config.rules_values import Trigger
-from sftpd.config.values import Address, InSample, Kind, Then
+from sftpd.config.values import InSample, Kind, Then
 
 _WIDTH = 100
 meanings.attach(InstanceFile, LinkFile)

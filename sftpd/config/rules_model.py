@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 
 from sftpd.config.model import Section
 from sftpd.config.presets import Preset
+from sftpd.config.refusal import fault
 from sftpd.config.rules_values import LastOfYear, RetentionPeriod, Trigger, TriggerChoice, WayBack
 from sftpd.config.values import (
     IN_SAMPLE,
@@ -20,7 +21,6 @@ from sftpd.config.values import (
     Seconds,
     Text,
     TimeOfDay,
-    fault,
 )
 from sftpd.periods import Period
 

@@ -7,7 +7,8 @@ from typing import Annotated, Literal
 from pydantic import PlainValidator
 
 from sftpd.config.presets import PRESETS, Preset
-from sftpd.config.values import Kind, fault, not_allowed, show
+from sftpd.config.refusal import fault, not_allowed, show
+from sftpd.config.values import Kind
 from sftpd.namedates import DatePattern, DatePatternError
 from sftpd.names import NAME_PATTERN
 from sftpd.periods import Period, PeriodError, YearEnd

@@ -10,7 +10,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 from pydantic import PlainValidator, ValidationInfo
 
-from sftpd.config.values import Kind, fault, read_file, show
+from sftpd.config.refusal import fault, show
+from sftpd.config.values import Kind, read_file
 
 NAMESPACE = "receipt@sftpd"
 """The namespace of the signatures of receipts."""

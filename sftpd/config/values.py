@@ -1,6 +1,5 @@
 """The kinds of value a configuration key can have: each reads one TOML value or says what is allowed."""
 
-import json
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,13 +22,17 @@ from pydantic_core import PydanticCustomError
 
 from sftpd.civil import Cron, CronError
 from sftpd.config import keys
+from sftpd.config.address import PORT_MAX, Address, parse_address
+from sftpd.config.refusal import fault, not_allowed, show
 from sftpd.config.secret import FORM, Secret, SecretError
 from sftpd.names import NAME_PATTERN
 from sftpd.periods import Period, PeriodError
 
-_SHOWN = 60
-_PORT_MAX = 65535
 _FILE = "file:"
+_MOST_SECONDS = 3650 * 86400
+_MOST_BYTES = 2**63 - 1
+_MOST = 1_000_000_000_000
+"""The highest of any count: more would not pass through messages and databases."""
 _CRON_FORM = 'a duration such as "PT1M", or five cron fields such as "*/5 * * * *"'
 _SIZE = re.compile(r"(\d{1,15}) ?(B|KiB|MiB|GiB|TiB)", re.ASCII)
 _UNITS: dict[str, int] = {
@@ -41,27 +44,6 @@ _FALSE_CLAIM = re.compile(r"\bofficial\b|\bsmart[ _-]*fms\b", re.IGNORECASE)
 T = TypeVar("T")
 
 
-def show(found: object) -> str:
-    """A value of the configuration as a fault line shows it: as in TOML, and short.
-
-    Tables and lists are not shown: a secret may be in them.
-    """
-    if isinstance(found, dict | list):
-        return "a table" if isinstance(found, dict) else "a list"
-    text = json.dumps(found, ensure_ascii=False, default=str)
-    return text if len(text) <= _SHOWN else text[: _SHOWN - 1] + "…"
-
-
-def fault(text: str) -> PydanticCustomError:
-    """The error that `faults.translate` passes on with `text` as it is."""
-    return PydanticCustomError("fault", "{text}", {"text": text})
-
-
-def not_allowed(found: object, allowed: str) -> PydanticCustomError:
-    """The error that says what was found and what would have been right."""
-    return fault(f"found {show(found)}, allowed: {allowed}")
-
-
 def _root(info: ValidationInfo) -> Path | None:
     """The folder of `sftpd.toml`, or None when a model is built without files at hand."""
     return info.context["root"] if info.context else None
@@ -70,11 +52,15 @@ def _root(info: ValidationInfo) -> Path | None:
 def _seconds(raw: object) -> float:
     allowed = 'seconds, as a number or as an ISO 8601 duration such as "PT2M"'
     if isinstance(raw, int | float) and not isinstance(raw, bool) and 0 <= raw < float("inf"):
-        return float(raw)
-    try:
-        return Period.parse(str(raw)).total_seconds()
-    except PeriodError:
-        raise not_allowed(raw, allowed) from None
+        seconds = raw
+    else:
+        try:
+            seconds = Period.parse(str(raw)).total_seconds()
+        except PeriodError:
+            raise not_allowed(raw, allowed) from None
+    if seconds > _MOST_SECONDS:
+        raise not_allowed(raw, "ten years or less")
+    return float(seconds)
 
 
 def _period(raw: object) -> Period:
@@ -85,13 +71,16 @@ def _period(raw: object) -> Period:
 
 
 def _size(raw: object) -> int:
-    if isinstance(raw, int) and not isinstance(raw, bool) and raw >= 0:
-        return raw
     match = _SIZE.fullmatch(str(raw))
-    if match is None:
+    if isinstance(raw, int) and not isinstance(raw, bool) and raw >= 0:
+        size = raw
+    elif match is not None:
+        size = int(match[1]) * _UNITS[match[2]]
+    else:
         raise not_allowed(raw, 'bytes, as a number or with a unit: "10 MiB"')
-    number, unit = match.groups()
-    return int(number) * _UNITS[unit]
+    if size > _MOST_BYTES:
+        raise not_allowed(raw, "less than 8388608 TiB")
+    return size
 
 
 def _zone(raw: object) -> ZoneInfo:
@@ -122,28 +111,6 @@ def _network(raw: object) -> IPv4Network | IPv6Network:
         return ip_network(raw if isinstance(raw, str) else "")
     except ValueError:
         raise not_allowed(raw, 'a network such as "192.0.2.0/24" or "2001:db8::/32"') from None
-
-
-@dataclass(frozen=True, slots=True)
-class Address:
-    """A host, as name or address, and a TCP port; port 0 lets the system choose."""
-
-    host: str
-    port: int
-
-    def __str__(self) -> str:
-        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
-
-
-def parse_address(raw: object) -> Address:
-    """Read `HOST:PORT` or `[IPV6]:PORT`.
-
-    Raises PydanticCustomError, which is a ValueError.
-    """
-    match = re.fullmatch(r"(?:\[([0-9a-fA-F:.]+)\]|([\w.-]+)):(\d{1,5})", str(raw), re.ASCII)
-    if match is None or int(match[3]) > _PORT_MAX:
-        raise not_allowed(raw, 'an address such as "127.0.0.1:2222" or "[::]:2222"')
-    return Address(match[1] or match[2], int(match[3]))
 
 
 @dataclass(frozen=True, slots=True)
@@ -213,7 +180,12 @@ def _destination(raw: object) -> str | None:
 def _path(raw: object, info: ValidationInfo) -> Path:
     if not isinstance(raw, str | Path) or not str(raw) or "\0" in str(raw):
         raise not_allowed(raw, "a path")
-    return (_root(info) or Path()) / raw
+    return in_root(raw, info)
+
+
+def in_root(path: str | Path, info: ValidationInfo) -> Path:
+    """The path, seen from the folder of `sftpd.toml`."""
+    return (_root(info) or Path()) / path
 
 
 def _folder(raw: object) -> str:
@@ -343,14 +315,16 @@ Origin = Annotated[
 Sha256 = Annotated[str, _form(r"[0-9a-f]{64}", "64 hexadecimal digits in lower case"), Kind("hexadecimal")]
 FileType = Annotated[str, _form(r"[a-z0-9]{1,16}", 'an extension such as "csv"'), Kind("extension")]
 Flag = Annotated[bool, Strict(), Kind("true or false")]
-Count = Annotated[int, Strict(), Field(ge=1), Kind("whole number from 1")]
+Count = Annotated[int, Strict(), Field(ge=1, le=_MOST), Kind("whole number from 1")]
 Priority = Annotated[int, Strict(), Field(ge=-100, le=100), Kind("whole number from -100 to 100")]
 Concurrency = Annotated[Count, Field(le=32), Kind("whole number from 1 to 32")]
 Percent = Annotated[Count, Field(le=100), Kind("whole number from 1 to 100")]
-Port = Annotated[int, Strict(), Field(ge=1, le=_PORT_MAX), Kind("port")]
+Port = Annotated[int, Strict(), Field(ge=1, le=PORT_MAX), Kind("port")]
 Seconds = Annotated[
     float, PlainValidator(_seconds, json_schema_input_type=float | str), Kind("seconds, or ISO 8601 duration")
 ]
+Timeout = Annotated[Seconds, Field(gt=0, le=86400)]
+"""How long somebody is waited for: what systems count in milliseconds ends at 24 days."""
 ByteCount = Annotated[
     int, PlainValidator(_size, json_schema_input_type=int | str), Kind('bytes, or size such as "10 MiB"')
 ]

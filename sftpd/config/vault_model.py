@@ -9,17 +9,9 @@ from pydantic_core.core_schema import ValidatorFunctionWrapHandler
 
 from sftpd.config import keys
 from sftpd.config.model import Section
+from sftpd.config.refusal import fault, not_allowed
 from sftpd.config.secret import Secret
-from sftpd.config.values import (
-    IN_SAMPLE,
-    ConfigPath,
-    Flag,
-    Kind,
-    fault,
-    not_allowed,
-    revealed,
-    secret_reference,
-)
+from sftpd.config.values import IN_SAMPLE, ConfigPath, Flag, Kind, revealed, secret_reference
 
 _FORM = '{ program = ["/PATH", ...], secret = "REFERENCE", write = ["/FOLDER", ...] }'
 

@@ -4,7 +4,8 @@ from typing import Annotated
 
 from pydantic import PlainValidator
 
-from sftpd.config.values import Kind, not_allowed
+from sftpd.config.refusal import not_allowed
+from sftpd.config.values import Kind
 from sftpd.timewindows import FORM, TimeWindow, TimeWindowError
 
 

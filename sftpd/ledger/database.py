@@ -1,5 +1,6 @@
 """Opening the ledger's database: driver settings, migrations, connections for readers."""
 
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
@@ -27,6 +28,22 @@ _BEGIN_WRITING = {
     "sqlite": Statement(sa.text("BEGIN IMMEDIATE")),
     "postgresql": Statement(sa.text(f"BEGIN ISOLATION LEVEL READ COMMITTED; {_LOCK}")),
 }
+_CLAIM = "SELECT pg_try_advisory_lock(1935766641)"
+"""Whether this session, and none of another daemon, may write from now on and for as long as it lasts."""
+_CLAIM_PATIENCE = 3.0
+"""Seconds to wait for a daemon that is on its way out."""
+_PATIENCE = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
+"""libpq would wait a quarter of an hour for a server whose machine is gone; the URL may say otherwise."""
+_NOTICES_US_GONE = (
+    "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3"
+)
+"""Else the session of a daemon whose machine is gone would keep its claim for hours."""
 _DURABLE = (
     "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
 )
@@ -40,7 +57,11 @@ def open_engine(url: str) -> sa.Engine:
     answered survives power loss. A reader's transaction sees one state of the database.
     """
     if sa.make_url(url).get_backend_name() == "postgresql":
-        engine = sa.create_engine(url, isolation_level="REPEATABLE READ", pool_pre_ping=True)
+        asked = sa.make_url(url).query
+        patience = {name: value for name, value in _PATIENCE.items() if name not in asked}
+        engine = sa.create_engine(
+            url, isolation_level="REPEATABLE READ", pool_pre_ping=True, connect_args=patience
+        )
         sa.event.listen(engine, "connect", _prepare_postgresql)
         sa.event.listen(engine, "begin", _begin_postgresql)
         return engine
@@ -73,6 +94,26 @@ def connect_by_hand(engine: sa.Engine) -> tuple[sa.Connection, Statement]:
     return conn, _BEGIN_WRITING[engine.dialect.name]
 
 
+def claim(conn: sa.Connection) -> None:
+    """Have this connection alone write, among those that claim the database, until it is closed.
+
+    What an instance knows in memory, and the audit logs in its state, allow no second daemon. Raises
+    LedgerError where another has it. SQLite needs none of this: who has its folder has it.
+    """
+    if conn.dialect.name != "postgresql":
+        return
+    conn.exec_driver_sql(_NOTICES_US_GONE)
+    deadline = time.monotonic() + _CLAIM_PATIENCE
+    while not conn.exec_driver_sql(_CLAIM).scalar():
+        if time.monotonic() > deadline:
+            raise LedgerError(
+                "another sftpd has this ledger open",
+                where=_place(conn.engine),
+                remedy="stop it first: one daemon at a time works on a ledger",
+            )
+        time.sleep(0.05)
+
+
 def is_gone(connection: PoolProxiedConnection) -> bool:
     """Whether the database ended a connection, as a server does that is started anew."""
     return bool(getattr(connection.dbapi_connection, "closed", False))
@@ -81,19 +122,39 @@ def is_gone(connection: PoolProxiedConnection) -> bool:
 def migrate(engine: sa.Engine) -> None:
     """Bring the schema to the newest version.
 
-    Raises LedgerError when the database was written by a newer sftpd or cannot be changed.
+    Raises LedgerError when the database was written by a newer sftpd, cannot be reached or cannot be changed.
     """
     try:
-        if _revision(engine) != NEWEST:
+        revision = _revision(engine)
+    except Exception as error:
+        raise fault_of(engine, "the ledger cannot be opened", error) from error
+    if revision is not None and revision > NEWEST:
+        raise LedgerError(
+            f"a newer sftpd has the ledger: its schema is {revision}, and that of this one {NEWEST}",
+            where=_place(engine),
+            remedy="run the newest sftpd, or restore a backup that belongs to this version",
+        )
+    try:
+        if revision != NEWEST:
             _upgrade(engine)
     except Exception as error:
-        # SQLAlchemy's own text goes over several lines and ends in a link to its manual.
-        cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
-        raise LedgerError(
-            f"could not bring the schema up to date: {cause}",
-            where=engine.url.render_as_string(hide_password=True),
-            remedy="run the newest sftpd, or restore the ledger that belongs to this version",
-        ) from error
+        raise fault_of(engine, "could not bring the schema up to date", error) from error
+
+
+def fault_of(engine: sa.Engine, what: str, error: BaseException) -> LedgerError:
+    """What an error of the database is for whoever runs the daemon."""
+    # The drivers' own text goes over several lines, SQLAlchemy's ends in a link to its manual.
+    cause = error.orig if isinstance(error, sa.exc.DBAPIError) else error
+    server = "see that the database server runs and lets us in, and instance.ledger in the configuration"
+    return LedgerError(
+        f"{what}: {' '.join(str(cause).split())}",
+        where=_place(engine),
+        remedy=server if engine.dialect.name == "postgresql" else "check the disk that holds the ledger",
+    )
+
+
+def _place(engine: sa.Engine) -> str:
+    return engine.url.render_as_string(hide_password=True)
 
 
 def _revision(engine: sa.Engine) -> str | None:

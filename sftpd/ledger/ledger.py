@@ -13,7 +13,7 @@ from sqlalchemy.pool import PoolProxiedConnection
 
 from sftpd.clock import Clock
 from sftpd.errors import LedgerError
-from sftpd.ledger.database import is_gone, migrate, open_engine
+from sftpd.ledger.database import fault_of, is_gone, migrate, open_engine
 from sftpd.ledger.outbox import Event, Seal
 from sftpd.ledger.statement import Statement
 from sftpd.ledger.writer import Unit, Writer
@@ -27,23 +27,31 @@ _log = structlog.get_logger()
 class Ledger:
     """The database of transfers, received files, holds and requests, and the outbox of their events."""
 
-    def __init__(self, engine: sa.Engine, *, clock: Clock, seal: Seal) -> None:
+    def __init__(self, engine: sa.Engine, *, clock: Clock, seal: Seal, alone: bool = False) -> None:
         self._engine = engine
         self._listeners: list[Callable[[], None]] = []
         self._counters: list[Callable[[Event], None]] = []
         self._readers: deque[PoolProxiedConnection] = deque()
         """Idle, outside any transaction and no longer the pool's."""
-        self._writer = Writer(engine, clock=clock, seal=seal, committed=self._tell)
+        self._writer = Writer(engine, clock=clock, seal=seal, committed=self._tell, alone=alone)
 
     @classmethod
-    def open(cls, url: str, *, clock: Clock, seal: Seal) -> Self:
+    def open(cls, url: str, *, clock: Clock, seal: Seal, alone: bool = False) -> Self:
         """Open the database at `url`, bringing its schema up to date.
 
-        Raises LedgerError when that is not possible.
+        `alone`: nobody else who is to be alone with it has it open meanwhile. Raises LedgerError when that is
+        not possible.
         """
         engine = open_engine(url)
-        migrate(engine)
-        return cls(engine, clock=clock, seal=seal)
+        ledger = cls(engine, clock=clock, seal=seal, alone=alone)
+        try:
+            if alone:
+                ledger._writer.connect()
+            migrate(engine)
+        except BaseException:
+            ledger.close()
+            raise
+        return ledger
 
     def write(self, work: Callable[[Unit], T]) -> T:
         """Run a unit of work in a transaction and return its result once the commit is durable.
@@ -72,8 +80,15 @@ class Ledger:
 
     @contextmanager
     def read(self) -> Iterator[sa.Connection]:
-        """A connection that sees one consistent state; writing through it is a programming error."""
-        with self._engine.connect() as conn:
+        """A connection that sees one consistent state; writing through it is a programming error.
+
+        Raises LedgerError where the database cannot be reached.
+        """
+        try:
+            connected = self._engine.connect()
+        except sa.exc.OperationalError as error:
+            raise fault_of(self._engine, "the ledger cannot be read", error) from error
+        with connected as conn:
             yield conn
 
     def look_up(self, query: Statement, **values: Any) -> list[tuple[Any, ...]]:

@@ -16,7 +16,7 @@ import structlog
 
 from sftpd.clock import Clock
 from sftpd.errors import LedgerError
-from sftpd.ledger.database import connect_by_hand, is_gone
+from sftpd.ledger.database import claim, connect_by_hand, fault_of, is_gone
 from sftpd.ledger.outbox import Event, Seal, Sealed, put
 from sftpd.ledger.statement import Statement
 from sftpd.names import new_id
@@ -88,9 +88,17 @@ class Writer:
     """
 
     def __init__(
-        self, engine: sa.Engine, *, clock: Clock, seal: Seal, committed: Callable[[list[Event]], None]
+        self,
+        engine: sa.Engine,
+        *,
+        clock: Clock,
+        seal: Seal,
+        committed: Callable[[list[Event]], None],
+        alone: bool = False,
     ) -> None:
+        """`alone`: no other writer that is alone commits anything while this one is connected."""
         self._engine = engine
+        self._alone = alone
         self._clock = clock
         self._seal = seal
         self._committed = committed
@@ -105,6 +113,14 @@ class Writer:
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sftpd-ledger", daemon=True)
         self._thread.start()
+
+    def connect(self) -> None:
+        """Connect to the database now. Raises LedgerError where that fails, or another is alone with it."""
+        try:
+            with self._turn:
+                self._connect()
+        except sa.exc.SQLAlchemyError as error:
+            raise fault_of(self._engine, "the ledger cannot be opened", error) from error
 
     def write(self, work: Callable[[Unit], T]) -> T:
         """Run a unit of work and return its result once it is committed. Raises what it raises."""
@@ -223,7 +239,7 @@ class Writer:
     def _begin_transaction(self) -> None:
         known = self._conn
         if known is None:
-            self._conn, self._begin = connect_by_hand(self._engine)
+            self._connect()
         assert self._conn is not None
         try:
             self._begin.run(self._conn, {})
@@ -233,6 +249,16 @@ class Writer:
                 raise
             self._disconnect()
             self._begin_transaction()
+
+    def _connect(self) -> None:
+        conn, self._begin = connect_by_hand(self._engine)
+        try:
+            if self._alone:
+                claim(conn)
+        except BaseException:
+            conn.close()
+            raise
+        self._conn = conn
 
     def _undo(self) -> None:
         """Roll back; a connection that cannot even do that is given up."""
@@ -244,7 +270,9 @@ class Writer:
 
     def _failed(self, error: BaseException, *, units: int) -> LedgerError:
         _log.error("ledger_commit_failed", error=str(error), units=units)
-        return LedgerError(f"could not commit: {error}", remedy="check the disk that holds the ledger")
+        if isinstance(error, LedgerError):
+            return error
+        return fault_of(self._engine, "could not commit", error)
 
     def _disconnect(self) -> None:
         conn, self._conn = self._conn, None

@@ -120,6 +120,14 @@ def test_what_does_not_exist_is_told_in_one_line(scene: Scene) -> None:
     hold = ["--link", "demo", "--reason", "court", "--folder", "inbond"]
     one_line(scene.process("hold", "add", *hold), 2, "no folder 'inbond'")
     one_line(scene.ask("hook", "test", "pre-recieve", __file__), 2, "expected one of pre-receive")
+    one_line(scene.ask("link", "suspend", "demo", "--reason", "caf\udce9"), 2, "--reason: not UTF-8 text")
+
+
+def test_output_that_nobody_can_write_is_told_in_one_line(scene: Scene) -> None:
+    command = [sys.executable, "-m", "sftpd", "check", "--config", scene.made["config"]]
+    with Path("/dev/full").open("wb") as full:
+        failed = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True)
+    one_line(Asked(failed.returncode, "", failed.stderr), 1, "No space left on device")
 
 
 def test_an_instance_that_is_open_elsewhere_is_left_alone(scene: Scene) -> None:

@@ -11,7 +11,8 @@ import sqlalchemy as sa
 
 from sftpd.audit.event import seal
 from sftpd.clock import SystemClock
-from sftpd.ledger import tables
+from sftpd.errors import LedgerError
+from sftpd.ledger import database, tables
 from sftpd.ledger.leases import acquire
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.statement import Statement
@@ -78,3 +79,28 @@ def test_a_server_that_is_started_anew_costs_nothing_that_comes_after(machines, 
         assert conn.scalar(sa.select(sa.func.count()).select_from(tables.tick)) == 1
     assert ledger.write(partial(note, "b")) == "b"
     assert ledger.look_up(JOBS) == [("a",), ("b",)]
+
+
+def test_one_daemon_at_a_time_works_on_a_ledger(tmp_path, postgresql, monkeypatch):
+    """Each has audit logs of its own, and knows in memory alone how links stand."""
+    monkeypatch.setattr(database, "_CLAIM_PATIENCE", 0.0)
+    with ledgers.kept_in(postgresql):
+        url = ledgers.url(tmp_path / "ledger.db")
+
+        def opened():
+            return Ledger.open(url, clock=SystemClock(), seal=partial(seal, source="x"), alone=True)
+
+        first = opened()
+        with pytest.raises(LedgerError, match="another sftpd has this ledger open"):
+            opened()
+        first.write(partial(note, "a"))
+        postgresql.restart()
+        first.write(partial(note, "b"))
+        postgresql.restart()
+        second = opened()
+        with pytest.raises(LedgerError, match="another sftpd has this ledger open"):
+            first.write(partial(note, "c"))
+        assert second.look_up(JOBS) == [("a",), ("b",)]
+        second.close()
+        first.write(partial(note, "d"))
+        first.close()

@@ -34,6 +34,11 @@ def test_a_reload_brings_accounts_links_and_rules_and_leaves_sessions_alone(tmp_
         drop(daemon.root / "links/other/outbound", "news")
         eventually(lambda: "news" in daemon.sftp_done("ls /download", user="other", key=key), daemon)
         assert daemon.cli("audit", "verify").returncode == 0
+        (daemon.root / "links.d/other.toml").unlink()
+        daemon.reload()
+        status = json.loads(daemon.cli("status", "--json").stdout)
+        assert status["links_gone"] == {"other": {"files": 1, "transfers": 0}}
+        assert "link_gone" in daemon.log
 
 
 def test_sessions_that_are_open_go_by_the_new_rules(tmp_path: Path) -> None:
@@ -164,10 +169,11 @@ def test_what_needs_a_restart_is_refused_by_name(tmp_path: Path) -> None:
     with Daemon(tmp_path / "instance") as daemon:
         daemon.configure("server", "max_sessions = 3")
         daemon.configure("log", 'level = "debug"')
+        daemon.configure("instance", 'ledger_password = "env:PATH"')
         os.kill(daemon.pid, signal.SIGHUP)
         eventually(lambda: "reload_refused" in daemon.log, daemon)
         line = next(line for line in daemon.log.splitlines() if "reload_refused" in line)
-        assert "server, log changed" in line
+        assert "instance.ledger_password, server, log changed" in line
         assert "restart" in line
         daemon.sftp_done("ls /upload")
         daemon.stop()

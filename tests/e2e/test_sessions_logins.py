@@ -35,7 +35,7 @@ def daemon(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Daemon]:
     made.add_account("elsewhere", KEYS, 'networks = ["192.0.2.0/24", "2001:db8::/32"]')
     made.add_account("here", KEYS, 'networks = ["127.0.0.0/8"]')
     made.add_account("expired", KEYS, "expires = 2020-01-01")
-    made.add_account("valid", KEYS, "expires = 2999-12-31")
+    made.add_account("valid", KEYS, "expires = 9999-12-31")
     sshd.make_key(made.desk / "stranger", "ed25519")
     with made as running:
         yield running

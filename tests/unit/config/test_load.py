@@ -8,8 +8,8 @@ from argon2 import PasswordHasher
 from argon2.low_level import Type
 
 from sftpd.cli.new_instance import create_instance
+from sftpd.config.address import Address
 from sftpd.config.load import Config, load
-from sftpd.config.values import Address
 from sftpd.errors import ConfigError
 
 REMOTE = """
@@ -67,6 +67,17 @@ def loaded(root: Path, extra: str = "") -> Config:
     with (root / "links.d" / "demo.toml").open("a") as file:
         file.write(extra)
     return load(root / "sftpd.toml")
+
+
+def test_a_ledger_in_a_file_lies_beside_the_configuration(root: Path) -> None:
+    change(root / "sftpd.toml", 'links = "links"', 'ledger = "sqlite:///state/own.db"')
+    assert load(root / "sftpd.toml").instance.about.ledger == f"sqlite:///{root}/state/own.db"
+
+
+def test_a_control_socket_has_a_path_that_the_kernel_takes(root: Path) -> None:
+    line = change(root / "sftpd.toml", 'state = "state"', f'state = "{"s" * 100}"')
+    (fault,) = faults(root)
+    assert fault.startswith(f"sftpd.toml:{line}: instance.state: control socket {root}/sss")
 
 
 def test_a_new_instance_loads(root: Path) -> None:

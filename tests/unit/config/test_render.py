@@ -5,11 +5,11 @@ import pytest
 from argon2 import PasswordHasher
 
 from sftpd.cli.new_instance import create_instance
+from sftpd.config.address import Address
 from sftpd.config.link_model import LinkFile
 from sftpd.config.load import Config, load
 from sftpd.config.model import InstanceFile
 from sftpd.config.render import rendered, sample
-from sftpd.config.values import Address
 
 REPOSITORY = Path(__file__).parents[3]
 

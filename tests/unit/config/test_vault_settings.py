@@ -8,10 +8,10 @@ import pytest
 from sftpd.app.vaults import key_file
 from sftpd.cli.new_instance import create_instance
 from sftpd.cli.new_key import make_vault_key
+from sftpd.config.address import Address
 from sftpd.config.keys import vault_key, vault_key_fault
 from sftpd.config.load import load
 from sftpd.config.secret import Secret
-from sftpd.config.values import Address
 from sftpd.config.vault_model import KeyProgram
 from sftpd.errors import ConfigError
 

@@ -7,8 +7,8 @@ import pytest
 
 from sftpd.app.rules import build_rules
 from sftpd.cli.new_instance import create_instance
+from sftpd.config.address import Address
 from sftpd.config.load import load
-from sftpd.config.values import Address
 from sftpd.namedates import DatePattern
 from sftpd.periods import Period, YearEnd
 from sftpd.retention.rule import (
