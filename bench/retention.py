@@ -28,6 +28,7 @@ from sftpd.audit.event import seal
 from sftpd.clock import SystemClock
 from sftpd.files.beneath import Root
 from sftpd.files.fingerprint import snapshot
+from sftpd.files.path_locks import PathLocks
 from sftpd.ledger import tables
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.statement import inserting
@@ -75,7 +76,7 @@ class Instance:
         clock = SystemClock()
         url = f"sqlite:///{folder}/ledger.db"
         self.ledger = Ledger.open(url, clock=clock, seal=partial(seal, source="sftpd://bench"))
-        roots = Roots(self.ledger, lambda _link, name: folder / name)
+        roots = Roots(self.ledger, lambda _link, name: folder / name, PathLocks())
         keeper = Timekeeper(self.ledger, clock)
         bounds = Bounds(unremarkable=10**9)
         self.desk = RetentionDesk(self.ledger, [_RULE], roots, keeper, clock, bounds)

@@ -166,7 +166,7 @@ def kept_files(
         .where(file.state == "present", *where)
     )
     own = len(kept)
-    return [_kept(Kept(*row[:own]), *row[own:], with_peers=with_peers) for row in conn.execute(query)]
+    return [_kept(Kept(*row[:own]), *row[own:], with_peers=with_peers) for row in conn.execute(query).all()]
 
 
 def _known(*, with_peers: bool) -> sa.FromClause:

@@ -21,6 +21,8 @@ PLACED = Statement(
     sa.select(_hold.id).where(_hold.link == sa.bindparam("link"), _hold.released_at.is_(None)).limit(1)
 )
 """A row where a link has a hold that was not released; one that has run out counts."""
+ANYWHERE = Statement(sa.select(_hold.id).where(_hold.released_at.is_(None)).limit(1))
+"""The same of all links."""
 
 _KEPT = frozenset({"inbound", "requests", "quarantine", "sent", "failed", aside.FOLDER, vaulted.FOLDER})
 """The folders whose files it knows as kept."""

@@ -126,13 +126,14 @@ class Sweep:
                     remedy=f"{against[0].remedy}; nothing was disposed of",
                 )
             empty = {place for place, root in roots.items() if _is_empty(root)}
+            usable = roots.keys() - empty
             for link, folder in sorted(empty):
                 _log.warning("retention_folder_empty", link=link, folder=folder)
             copies = Copies(self._roots, opened, parts)
             for items in batches:
                 require()
-                lying = [replace(item, file=item.file.where_it_lies) for item in items]
-                reachable = [item for item in lying if _folder(item.file) in roots.keys() - empty]
+                lying = [Item(item.file.where_it_lies, item.decision) for item in items]
+                reachable = [item for item in lying if _folder(item.file) in usable]
                 if not reachable:
                     continue
                 intents = self._intend(
@@ -243,6 +244,8 @@ class Sweep:
 
     def _held(self, groups: Sequence[_Group]) -> Held:
         """Says whether a hold covers a file, as of now: it may have been placed after the plan was made."""
+        if not self._ledger.look_up(held.ANYWHERE):
+            return lambda _: False
         files = [one.file for _, target, also in groups for one in (target, *also.values())]
         with self._ledger.read() as conn:
             return held.as_of(conn, self._clock.now(), files)
