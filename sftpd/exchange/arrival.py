@@ -4,16 +4,18 @@ import fcntl
 import os
 import signal
 import stat
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from operator import itemgetter
 from typing import Any, Literal, NamedTuple
 
 import structlog
 
 from sftpd.errors import RefusedError
 from sftpd.exchange import records
-from sftpd.exchange.records import Parts
+from sftpd.exchange.records import Parts, Transfer
 from sftpd.files import durable
 from sftpd.files.beneath import Root
 from sftpd.files.fingerprint import Snapshot, fingerprint, identity, snapshot
@@ -73,6 +75,17 @@ def take_over(arrivals: Sequence[Arrival], screening: Root) -> list[Seen | Stray
     moved = [_move(arrival, screening) for arrival in arrivals]
     fault = _sync([a for a, error in zip(arrivals, moved, strict=True) if error is None], screening)
     return [error or _look(arrival, screening, fault) for arrival, error in zip(arrivals, moved, strict=True)]
+
+
+def apart(accepted: Iterable[tuple[str, Transfer]]) -> Iterator[tuple[str, list[Transfer]]]:
+    """The files of each folder; of those with one name the later one replaces the other, after it."""
+    turns: dict[tuple[str, int], list[Transfer]] = {}
+    seen: Counter[tuple[str, Parts]] = Counter()
+    for folder, transfer in accepted:
+        turns.setdefault((folder, seen[folder, transfer.path]), []).append(transfer)
+        seen[folder, transfer.path] += 1
+    for (folder, _), transfers in sorted(turns.items(), key=itemgetter(0)):
+        yield folder, transfers
 
 
 def discard(arrival: Arrival, screening: Root, ledger: Ledger) -> None:

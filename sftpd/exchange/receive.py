@@ -1,13 +1,11 @@
 """Receiving: a whole file, uploaded or fetched, becomes a received file or is held back."""
 
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from concurrent.futures import TimeoutError as NotYet
 from contextlib import suppress
 from datetime import datetime
 from functools import partial
-from operator import itemgetter
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,12 +14,12 @@ import structlog
 from sftpd.errors import ContainmentError, NotOpenError, RefusedError
 from sftpd.exchange import records
 from sftpd.exchange.archive import NO_ARCHIVE, Archive
-from sftpd.exchange.arrival import Arrival, Seen, Stray, discard, take_over
+from sftpd.exchange.arrival import Arrival, Seen, Stray, apart, discard, take_over
 from sftpd.exchange.backlog import Backlog
 from sftpd.exchange.keeping import Keeping
 from sftpd.exchange.places import Places, file_at
 from sftpd.exchange.quarantine import NEWER, STRAY, SUPERSEDED, Quarantine, is_superseded, verdict_on
-from sftpd.exchange.records import Parts, Transfer
+from sftpd.exchange.records import Transfer
 from sftpd.exchange.screening import Screening
 from sftpd.exchange.transfer import Outcome, TransferState
 from sftpd.files import durable
@@ -119,7 +117,7 @@ class Receiver:
                 accepted.append((arrival.folder, transfer))
             else:
                 answers[arrival.transfer] = partial(self._complete, transfer, arrival, verdict)
-        for folder, transfers in _apart(accepted):
+        for folder, transfers in apart(accepted):
             answers |= self._settle(transfers, folder)
         return answers
 
@@ -380,17 +378,6 @@ def _outcome(rest: Rest) -> Answer | Exception:
         return rest()
     except Exception as error:
         return error
-
-
-def _apart(accepted: Iterable[tuple[str, Transfer]]) -> Iterator[tuple[str, list[Transfer]]]:
-    """The files of each folder; of those with one name the later one replaces the other, after it."""
-    turns: dict[tuple[str, int], list[Transfer]] = {}
-    seen: Counter[tuple[str, Parts]] = Counter()
-    for folder, transfer in accepted:
-        turns.setdefault((folder, seen[folder, transfer.path]), []).append(transfer)
-        seen[folder, transfer.path] += 1
-    for (folder, _), transfers in sorted(turns.items(), key=itemgetter(0)):
-        yield folder, transfers
 
 
 def _held_back(verdict: Verdict) -> Answer:

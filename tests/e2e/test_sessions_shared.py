@@ -168,7 +168,8 @@ def test_an_empty_process_that_is_killed_leaves_no_descriptor_behind(daemon: Dae
     for _ in range(5):
         os.kill(daemon.sessions[0], signal.SIGKILL)
         eventually(lambda: not daemon.sessions, daemon)
-        daemon.sftp_done("ls /upload")
+        # Until the monitor knows that it ended, it may give it the next connection, which ends with it.
+        eventually(lambda: daemon.sftp_batch("ls /upload").returncode == 0, daemon)
     eventually(lambda: sample(daemon.pid)["monitor"].descriptors <= before, daemon)
 
 
