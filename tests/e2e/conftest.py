@@ -1,16 +1,12 @@
 """What starts the daemons of these tests."""
 
-from collections.abc import Iterator
-
 import daemon
 import pytest
-from daemon_stage import stage
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _stage() -> Iterator[None]:
-    with stage():
-        yield
+def _stage(daemon_stage: None) -> None:
+    """Daemons start from the stage."""
 
 
 @pytest.fixture(autouse=True)
