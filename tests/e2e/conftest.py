@@ -9,8 +9,11 @@ def _stage(daemon_stage: None) -> None:
     """Daemons start from the stage."""
 
 
+_AS_A_SERVICE = {f"test_service_{part}" for part in ("activation", "secrets", "starting", "stopping")}
+
+
 @pytest.fixture(autouse=True)
 def _program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """How sftpd serves as a service is tested with the very program that a service manager starts."""
-    if request.path.name.startswith("test_service_"):
+    """How sftpd starts and ends is tested with the very program that a service manager starts."""
+    if request.path.stem in _AS_A_SERVICE:
         monkeypatch.setattr(daemon, "STAGES", [])
