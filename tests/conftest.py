@@ -1,5 +1,6 @@
 """Fixtures for every test."""
 
+import gc
 from collections import Counter
 from collections.abc import Iterator
 
@@ -7,6 +8,7 @@ import hypothesis
 import leaks
 import pytest
 import structlog
+from daemon_stage import stage
 
 # A busy machine must not fail a test: none asserts on wall time, hypothesis included.
 hypothesis.settings.register_profile("sftpd", deadline=None)
@@ -31,8 +33,26 @@ def _logs_as_at_first() -> None:
     structlog.configure(**_LOGS)
 
 
+@pytest.fixture(scope="session")
+def daemon_stage() -> Iterator[None]:
+    """What starts daemons; one for all folders that start many, for to load it takes seconds."""
+    with stage():
+        yield
+
+
 _LONGEST = ("faults", "e2e", "clients", "system")
 """Folders whose files take long: the sooner they begin, the less the last of them is waited for."""
+
+
+def pytest_collection() -> None:
+    """Load without the garbage collector, as commands do."""
+    gc.disable()
+
+
+def pytest_collection_finish() -> None:
+    """Tests stay; to go through them time and again takes a part of each."""
+    gc.freeze()
+    gc.enable()
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import leaks
+import ledgers
 import paramiko
 from daemon_stage import STAGES, Forked
 from waiting import holds
@@ -44,6 +45,9 @@ class Daemon:
         assert made.returncode == 0, made.stderr
         self.about: dict[str, Any] = json.loads(made.stdout)
         """What `init --json` printed."""
+        self.ledger = root / "state/ledger.db"
+        if STAGES:
+            ledgers.url(self.ledger)  # with its schema from the start, which takes long to make
         self.config = root / "sftpd.toml"
         self.link_config = root / "links.d/demo.toml"
         self.host, self.port, self.user = self.about["host"], self.about["port"], self.about["user"]

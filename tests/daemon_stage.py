@@ -2,9 +2,10 @@
 
 What runs is `sftpd serve`; saved are the seconds in which an interpreter loads it, once for the monitor and
 once for the zygote, which is here a fork from before the monitor ran any code of its own. Folders of tests
-that start many daemons have a `stage` in their conftest.
+that start many daemons use the `daemon_stage` of the conftest.
 """
 
+import atexit
 import contextlib
 import ctypes
 import gc
@@ -22,7 +23,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 STAGES: list["Stage"] = []
 """The stages at hand; the last one is used."""
@@ -136,7 +137,7 @@ def _own_network() -> str:
 
 
 def _serve(own: socket.socket) -> int:
-    """Fork on request until nobody asks; returns in each fork too, once the command is done."""
+    """Fork on request until nobody asks."""
     while True:
         request, fds, _, _ = socket.recv_fds(own, _LIMIT, 1)
         if not request:
@@ -148,7 +149,7 @@ def _serve(own: socket.socket) -> int:
             answer = os.fork()
             if answer == 0:
                 own.close()
-                return _play(play, *fds)
+                _end(_play(play, *fds))
             os.close(*fds)
         own.send(str(answer).encode())
 
@@ -167,6 +168,14 @@ def _play(play: dict[str, Any], output: int) -> int:
 
             POINTS.arm("monitor")
         return run(play["arguments"])
+
+
+def _end(code: int) -> NoReturn:
+    """End as an interpreter does, but without taking apart all that it has loaded."""
+    threading._shutdown()  # waits for threads
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    os._exit(code)
 
 
 def _move_to(fd: int, *targets: int) -> None:

@@ -3,9 +3,7 @@
 import contextlib
 import itertools
 import json
-import os
 import shutil
-import tempfile
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -326,14 +324,6 @@ class Scene:
 
 def open_ledger(path: Path, clock) -> FusedLedger:
     return FusedLedger.open(ledgers.url(path), clock=clock, seal=partial(seal, source="sftpd://test"))
-
-
-@contextlib.contextmanager
-def quick_folder():
-    """A folder in memory where there is one: what is tested there is the order of steps and not the disk."""
-    memory = "/dev/shm"
-    with tempfile.TemporaryDirectory(dir=memory if os.access(memory, os.W_OK) else None) as folder:
-        yield Path(folder)
 
 
 def claim_one(sender: Sender, parts: tuple[bytes, ...]):

@@ -4,6 +4,7 @@ import gc
 import os
 import threading
 import time
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -30,32 +31,29 @@ def threads() -> dict[int, str]:
 
 def processes(ancestor: int | None = None) -> dict[int, str]:
     """All living descendants of a process, this one unless told; zombies count."""
-    everything = _everything()
     found: dict[int, str] = {}
-    newest = {ancestor or os.getpid()}
-    while newest:
-        newest = {pid for pid, (parent, _) in everything.items() if parent in newest}
-        found |= {pid: everything[pid][1] for pid in newest}
+    below = children(ancestor or os.getpid())
+    while below:
+        pid = below.pop()
+        with suppress(FileNotFoundError, ProcessLookupError):
+            head, _, tail = Path(f"/proc/{pid}/stat").read_text().rpartition(") ")
+            found[pid] = f"{head.partition(' (')[2]} ({tail[0]})"
+            below += children(pid)
     return found
 
 
 def children(parent: int) -> list[int]:
     """The living children of a process, but not theirs; zombies count."""
-    return [pid for pid, (its_parent, _) in _everything().items() if its_parent == parent]
-
-
-def _everything() -> dict[int, tuple[int, str]]:
-    """The parent of each process, and what it is."""
-    everything: dict[int, tuple[int, str]] = {}
-    for number in filter(str.isdecimal, os.listdir("/proc")):
-        try:
-            head, _, tail = Path("/proc", number, "stat").read_text().rpartition(") ")
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        pid, _, name = head.partition(" (")
-        state, parent = tail.split()[:2]
-        everything[int(pid)] = (int(parent), f"{name} ({state})")
-    return everything
+    tasks = Path(f"/proc/{parent}/task")
+    while tasks.exists():
+        # A thread that ends leaves its children to another, whose list may have been read before.
+        with suppress(FileNotFoundError, ProcessLookupError):
+            return [
+                int(pid)
+                for task in os.listdir(tasks)
+                for pid in (tasks / task / "children").read_text().split()
+            ]
+    return []
 
 
 def descriptors() -> dict[int, str]:

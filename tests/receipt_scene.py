@@ -1,5 +1,6 @@
 """The receipts of one link: its exchange, its audit log, and a partner who has nothing but ssh-keygen."""
 
+import functools
 import json
 import subprocess
 import threading
@@ -7,6 +8,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from exchange_scene import Scene
+from folders import quick_folder
 
 from sftpd.audit.checkpoint import SigningKey
 from sftpd.audit.published import PublishedLog
@@ -67,7 +69,16 @@ def receipts_in(folder: Path) -> list[Path]:
 
 def verifies(path: Path, signers: Path, identity: str, namespace: str = "receipt@sftpd") -> bool:
     """What `ssh-keygen` says of a receipt and the signature beside it."""
-    command = ["ssh-keygen", "-Y", "verify", "-f", signers, "-I", identity, "-n", namespace]
-    with path.open("rb") as content:
-        done = subprocess.run([*command, "-s", f"{path}.sig"], stdin=content, capture_output=True)
-    return done.returncode == 0
+    signed = (path.read_bytes(), Path(f"{path}.sig").read_bytes(), signers.read_bytes())
+    return _verifies(*signed, identity, namespace)
+
+
+@functools.cache
+def _verifies(content: bytes, signature: bytes, signers: bytes, identity: str, namespace: str) -> bool:
+    """It is asked once of the same bytes: many tests look at the same receipts again and again."""
+    with quick_folder() as folder:
+        (folder / "signature").write_bytes(signature)
+        (folder / "signers").write_bytes(signers)
+        command = ["ssh-keygen", "-Y", "verify", "-f", folder / "signers", "-I", identity, "-n", namespace]
+        command += ["-s", folder / "signature"]
+        return subprocess.run(command, input=content, capture_output=True).returncode == 0

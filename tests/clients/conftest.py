@@ -5,7 +5,6 @@ from collections.abc import Iterator
 import pytest
 from clients_port import Client
 from daemon import Daemon
-from daemon_stage import stage
 from sshd import free_port
 
 
@@ -18,10 +17,8 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _stage() -> Iterator[None]:
-    """What starts daemons."""
-    with stage():
-        yield
+def _stage(daemon_stage: None) -> None:
+    """Daemons start from the stage."""
 
 
 @pytest.fixture(scope="module")

@@ -34,6 +34,7 @@ class Sshfs(Program):
 
     def close(self) -> None:
         subprocess.run(["fusermount3", "-u", "-z", self.mount], check=True)
+        self._process.terminate()  # it would wait for namespaces of other tests, which have the mount as well
         self._process.wait()
 
     def about(self) -> str:

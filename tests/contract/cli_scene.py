@@ -1,7 +1,6 @@
 """An instance in use: real files, a real daemon, and the command line asked about it."""
 
 import contextlib
-import io
 import json
 import os
 import shutil
@@ -13,10 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from daemon import command
 from sshd import Sshd
 from waiting import until
-
-from sftpd.cli.main import run
 
 _PATIENCE = 60.0
 _TERMS = f"""
@@ -80,10 +78,7 @@ class Scene:
 
     def ask(self, *arguments: str | Path) -> Asked:
         """Run a command in this process."""
-        out, err = io.StringIO(), io.StringIO()
-        with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-            code = run([*map(str, arguments), "--config", self.made["config"]])
-        return Asked(code, out.getvalue(), err.getvalue())
+        return here(*arguments, "--config", self.made["config"])
 
     def json(self, *arguments: str | Path) -> Any:
         """The document of a command that succeeds."""
@@ -150,6 +145,12 @@ warn = "P1D"
         )  # fmt: skip
 
 
+def here(*arguments: str | Path) -> Asked:
+    """Run `sftpd` in this process."""
+    ended = command(*map(str, arguments))
+    return Asked(ended.returncode, ended.stdout, ended.stderr)
+
+
 def sftpd(*arguments: str | Path) -> Asked:
     """Run `sftpd` as a process of its own, without an instance in its environment."""
     environment = {name: value for name, value in os.environ.items() if name != "SFTPD_CONFIG"}
@@ -165,7 +166,7 @@ def instance() -> Iterator[Scene]:
     """Make the instance, in a folder whose name is short enough for the control socket."""
     folder = Path(tempfile.mkdtemp(prefix="cli-"))
     try:
-        scene = Scene(sftpd("init", folder / "i", "--listen", "127.0.0.1:0", "--json").json)
+        scene = Scene(here("init", folder / "i", "--listen", "127.0.0.1:0", "--json").json)
         link = scene.root / "links.d/demo.toml"
         text = link.read_text()
         _, key_type, blob, *_ = Path(scene.made["known_hosts"]).read_text().split()

@@ -3,10 +3,12 @@
 import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from pathlib import Path
 from types import ModuleType
 
 import ledgers
 import pytest
+from folders import quick_folder
 from postgresql_server import Server
 from postgresql_server import postgresql as postgresql
 from stage import Stage
@@ -18,6 +20,9 @@ _ON_THE_LEDGER = re.compile(
 _BRIEF = re.compile(r"test_ledger")
 """Those that `make test` runs on PostgreSQL as well; the others' turn is `make soak`."""
 
+_IN_MEMORY = re.compile(r"test_(exchange_|retention_return_by)")
+"""Those that test the order of steps and not the disk."""
+
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     name = metafunc.module.__name__
@@ -25,6 +30,15 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         marks = () if _BRIEF.match(name) else pytest.mark.soak
         kinds = ("sqlite", pytest.param("postgresql", marks=marks))
         metafunc.parametrize("database", kinds, indirect=True, scope="session")
+
+
+@pytest.fixture
+def tmp_path(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    if not _IN_MEMORY.match(request.module.__name__):
+        yield tmp_path
+        return
+    with quick_folder() as folder:
+        yield folder
 
 
 @pytest.fixture

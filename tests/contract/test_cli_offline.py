@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from cli_scene import Asked, Scene, instance, sftpd
+from cli_scene import Asked, Scene, here, instance, sftpd
 
 from sftpd.cli import retention
 from sftpd.cli.common import brief, pairs
@@ -30,9 +30,9 @@ REPOSITORY = Path(__file__).parents[2]
 def scene() -> Iterator[Scene]:
     """An instance in which the terms of the link were accepted."""
     with instance() as made:
-        first = made.process("audit", "tail", "--link", "demo", "--json").json
+        first = made.ask("audit", "tail", "--link", "demo", "--json").json
         assert [event["type"] for event in first] == ["link.registered"]
-        accepted = made.process("link", "accept", "demo")
+        accepted = made.ask("link", "accept", "demo")
         assert (accepted.code, accepted.err) == (0, "")
         yield made
 
@@ -65,10 +65,10 @@ def test_what_an_event_says_is_read_as_names_and_values() -> None:
 
 
 def test_what_was_done_without_a_daemon_stands_in_the_log_at_once(scene: Scene) -> None:
-    before = scene.process("audit", "tail", "--link", "demo", "--json").json
+    before = scene.ask("audit", "tail", "--link", "demo", "--json").json
     scene.process("link", "suspend", "demo", "--reason", "a test")
-    scene.process("link", "resume", "demo")
-    events = scene.process("audit", "tail", "--link", "demo", "--json").json
+    scene.ask("link", "resume", "demo")
+    events = scene.ask("audit", "tail", "--link", "demo", "--json").json
     assert [event["public"]["state"] for event in events[len(before) :]] == ["suspended", "active"]
     assert events[-1]["private"] == {"by": getpass.getuser(), "reason": None}
 
@@ -92,14 +92,14 @@ def test_status_says_that_no_daemon_runs_and_leaves_the_instance_closed(scene: S
 def test_a_plan_of_something_ends_with_the_command_that_runs_it(
     scene: Scene, disposed: int, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    plan = scene.process("retention", "plan", "--json").json
+    plan = scene.ask("retention", "plan", "--json").json
     item = {"link": "demo", "path": "inbound/a", "action": "dispose", "due": None, "reason": "a test"}
     retention.show_plan(plan | {"items": [item] * disposed}, Path(scene.made["config"]))
     last = capsys.readouterr().out.splitlines()[-1]
     if disposed:
         command = shlex.split(last)
         assert command[0] == "sftpd"
-        assert sftpd(*command[1:]).code == 0
+        assert here(*command[1:]).code == 0
     else:
         assert last == "Nothing is to be disposed of."
 
@@ -112,13 +112,13 @@ def test_instants_are_shown_alike_wherever_they_stand() -> None:
 
 def test_a_run_without_a_plan_says_how_to_get_one(scene: Scene) -> None:
     one_line(scene.ask("retention", "run"), 2, "see `sftpd retention plan`")
-    one_line(scene.process("retention", "run", "--plan", "0" * 64), 1, "plan again")
+    one_line(scene.ask("retention", "run", "--plan", "0" * 64), 1, "plan again")
 
 
 def test_what_does_not_exist_is_told_in_one_line(scene: Scene) -> None:
-    one_line(scene.process("link", "show", "nobody"), 1, "no link 'nobody'; expected one of demo")
+    one_line(scene.ask("link", "show", "nobody"), 1, "no link 'nobody'; expected one of demo")
     hold = ["--link", "demo", "--reason", "court", "--folder", "inbond"]
-    one_line(scene.process("hold", "add", *hold), 2, "no folder 'inbond'")
+    one_line(scene.ask("hold", "add", *hold), 2, "no folder 'inbond'")
     one_line(scene.ask("hook", "test", "pre-recieve", __file__), 2, "expected one of pre-receive")
     one_line(scene.ask("link", "suspend", "demo", "--reason", "caf\udce9"), 2, "--reason: not UTF-8 text")
 
@@ -163,7 +163,7 @@ def test_what_a_daemon_may_have_done_is_not_done_again(scene: Scene) -> None:
         ending.join()
     path.unlink()
     one_line(asked, 1, "the daemon ended before it answered")
-    assert scene.process("link", "show", "demo", "--json").json["state"] == "active"
+    assert scene.ask("link", "show", "demo", "--json").json["state"] == "active"
 
 
 def test_a_hook_that_rejects_is_told_with_its_reason(scene: Scene, tmp_path: Path) -> None:
@@ -206,20 +206,20 @@ def test_a_counterpart_verifies_its_copy_without_our_configuration(scene: Scene,
     named = ["--folder", copy, "--origin", "demo.local/demo", "--key", own["key"]]
     seen = sftpd("audit", "verify", *named, "--kept", kept, "--json")
     assert (seen.code, seen.json) == (0, own)
-    one_line(sftpd("audit", "verify", *named[:4]), 2, "--key")
+    one_line(here("audit", "verify", *named[:4]), 2, "--key")
     named[3] = "demo.local/other"
-    one_line(sftpd("audit", "verify", *named), 1, "checkpoint of another log")
+    one_line(here("audit", "verify", *named), 1, "checkpoint of another log")
 
 
 def test_a_log_that_did_not_grow_from_the_kept_checkpoint_is_refused(scene: Scene, tmp_path: Path) -> None:
     public = scene.root / "state/audit/demo/public"
     older = shutil.copytree(public, tmp_path / "older")
     key = scene.ask("audit", "verify", "--json").json["key"]
-    assert scene.process("hold", "add", "--link", "demo", "--reason", "court").code == 0
+    assert scene.ask("hold", "add", "--link", "demo", "--reason", "court").code == 0
     named = ["--origin", "demo.local/demo", "--key", key, "--kept"]
-    assert sftpd("audit", "verify", "--folder", public, *named, older / "checkpoint").code == 0
+    assert here("audit", "verify", "--folder", public, *named, older / "checkpoint").code == 0
     one_line(
-        sftpd("audit", "verify", "--folder", older, *named, public / "checkpoint"), 1, "expected at least the"
+        here("audit", "verify", "--folder", older, *named, public / "checkpoint"), 1, "expected at least the"
     )
 
 
@@ -237,28 +237,28 @@ def test_one_event_is_disclosed_and_proven_to_a_third_party(scene: Scene, tmp_pa
     proven = sftpd(*of, "--event", str(shown), "--json").json
     assert (proven["origin"], proven["event"]["public"]) == ("demo.local/demo", event["public"])
     assert proven["event"]["private"] == {"by": event["private"]["by"]}
-    assert "by" in sftpd(*of, "--json").json["event"]["undisclosed"]
+    assert "by" in here(*of, "--json").json["event"]["undisclosed"]
     (code,) = re.findall(r"```python\n(.+?)```", (REPOSITORY / "docs/audit.md").read_text(), re.DOTALL)
     by_hand = [sys.executable, "-I", "-c", code, key]
     told = subprocess.run(by_hand, cwd=tmp_path, capture_output=True, text=True)
     assert told.returncode == 0, told.stderr
     assert told.stdout.endswith(disclosed["leaf"] + "\n")
 
-    one_line(sftpd(*of, "--origin", "demo.local/system"), 1, "checkpoint of another log")
+    one_line(here(*of, "--origin", "demo.local/system"), 1, "checkpoint of another log")
     disclosed["private"]["by"] = "somebody else"
     shown.write_text(json.dumps(disclosed))
-    one_line(sftpd(*of, "--event", str(shown)), 1, "by: value and nonce are not what the leaf commits to")
+    one_line(here(*of, "--event", str(shown)), 1, "by: value and nonce are not what the leaf commits to")
     assert subprocess.run(by_hand, cwd=tmp_path, capture_output=True).returncode == 1
     del disclosed["nonces"]["by"]
     shown.write_text(json.dumps(disclosed))
-    one_line(sftpd(*of, "--event", str(shown)), 1, "no nonce proves by")
+    one_line(here(*of, "--event", str(shown)), 1, "no nonce proves by")
     shown.write_text("{}")
     changed = base64.b64encode(disclosed["leaf"].replace("demo", "dome").encode()).decode()
     proof.write_text(re.sub("extra .+", f"extra {changed}", proof.read_text()))
-    one_line(sftpd(*of), 1, f"the path does not lead from this leaf at {index} to the root")
+    one_line(here(*of), 1, f"the path does not lead from this leaf at {index} to the root")
     assert subprocess.run(by_hand, cwd=tmp_path, capture_output=True).returncode == 1
     os.truncate(proof, 1 << 40)
-    one_line(sftpd(*of), 1, "is too long")
+    one_line(here(*of), 1, "is too long")
 
 
 def test_help_is_shown_without_loading_what_the_commands_need() -> None:
@@ -272,8 +272,8 @@ def test_help_is_shown_without_loading_what_the_commands_need() -> None:
 
 
 def test_names_from_outside_do_not_steer_the_terminal(scene: Scene) -> None:
-    scene.process("hold", "add", "--link", "demo", "--reason", "\x1b[2J", "--by", "a\nb")
-    shown = scene.process("hold", "list").out
+    scene.ask("hold", "add", "--link", "demo", "--reason", "\x1b[2J", "--by", "a\nb")
+    shown = scene.ask("hold", "list").out
     assert "\\x1b[2J" in shown
     assert "a\\nb" in shown
-    one_line(sftpd("audit", "verify-proof", "no\x1bfile", "--key", KEY), 1, "no\\x1bfile: cannot read")
+    one_line(here("audit", "verify-proof", "no\x1bfile", "--key", KEY), 1, "no\\x1bfile: cannot read")

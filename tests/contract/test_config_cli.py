@@ -1,4 +1,4 @@
-"""`sftpd init` and `sftpd check`, as processes of their own."""
+"""`sftpd init` and `sftpd check`, as processes of their own but for the many mistakes."""
 
 import json
 import os
@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import argon2
+import daemon
 import pytest
 
 from sftpd.cli.main import run
@@ -41,7 +42,7 @@ def root(pristine_instance: Path, tmp_path: Path) -> Path:
 
 
 def check(root: Path) -> subprocess.CompletedProcess[str]:
-    return sftpd("check", "--config", root / "sftpd.toml")
+    return daemon.command("check", "--config", str(root / "sftpd.toml"))
 
 
 def test_init_prints_one_object_of_existing_absolute_paths(tmp_path: Path) -> None:
@@ -97,8 +98,8 @@ def test_init_leaves_a_folder_with_anything_in_it_alone(root: Path) -> None:
 
 def test_a_new_instance_is_valid_by_option_and_by_environment(root: Path) -> None:
     valid = "config is valid: 1 link, 1 account, 0 remotes, 1 route\n"
-    assert check(root).stdout == valid
     assert sftpd("check", SFTPD_CONFIG=str(root / "sftpd.toml")).stdout == valid
+    assert sftpd("check", "--config", root / "sftpd.toml").stdout == valid
     document = json.loads(sftpd("check", "--json", "--config", root / "sftpd.toml").stdout)
     assert (document["valid"], document["faults"], document["links"]) == (True, [], 1)
 

@@ -5,7 +5,7 @@ import os
 
 import pytest
 import sqlalchemy as sa
-from exchange_scene import Scene, claim_one, contents, crash_at_every_step, quick_folder
+from exchange_scene import Scene, claim_one, contents, crash_at_every_step
 from vault_scene import read
 from waiting import until
 
@@ -15,12 +15,6 @@ from sftpd.files.vault import Vault, VaultError
 from sftpd.ledger import tables
 
 CONTENT = b"a;b\n" * 40_000
-
-
-@pytest.fixture
-def tmp_path():
-    with quick_folder() as folder:
-        yield folder
 
 
 def archived(scene: Scene) -> dict[str, bytes]:

@@ -2,7 +2,7 @@
 
 import pytest
 import sqlalchemy as sa
-from exchange_scene import Scene, contents, crash_at_every_step, quick_folder
+from exchange_scene import Scene, contents, crash_at_every_step
 
 from sftpd.errors import RefusedError
 from sftpd.files import durable
@@ -10,12 +10,6 @@ from sftpd.ledger import tables
 from sftpd.names import VirtualPath
 
 HELD, NEWER = b"held", b"newer, and longer"
-
-
-@pytest.fixture
-def tmp_path():
-    with quick_folder() as folder:
-        yield folder
 
 
 @pytest.fixture

@@ -8,7 +8,7 @@ from unittest.mock import Mock
 import pytest
 import sqlalchemy as sa
 from exchange_doubles import Crash
-from exchange_scene import DIGESTS, PATIENCE, Scene, contents, quick_folder
+from exchange_scene import DIGESTS, PATIENCE, Scene, contents
 from waiting import until
 
 from sftpd.erasure import traces
@@ -29,12 +29,6 @@ class FakeClock:
 
     def now(self):
         return datetime.now(UTC)
-
-
-@pytest.fixture
-def tmp_path():
-    with quick_folder() as folder:
-        yield folder
 
 
 @pytest.fixture(params=["leave", "delete", "move"])

@@ -4,7 +4,7 @@ import json
 
 import pytest
 import sqlalchemy as sa
-from exchange_scene import DIGESTS, Scene, claim_one, contents, crash_at_every_step, quick_folder
+from exchange_scene import DIGESTS, Scene, claim_one, contents, crash_at_every_step
 from receipt_scene import ReceiptScene
 from waiting import until
 
@@ -16,12 +16,6 @@ from sftpd.link.model import PARTS
 THEIRS, OURS = b"theirs\n", b"ours, and longer\n"
 ROUTES = ("download", "remote")
 POLICIES = ("replace", "fail", "keep-both", "skip")
-
-
-@pytest.fixture
-def tmp_path():
-    with quick_folder() as folder:
-        yield folder
 
 
 def place_of(folder, route):

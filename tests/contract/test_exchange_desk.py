@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from exchange_scene import Scene, claim_one, contents, crash_at_every_step, quick_folder
+from exchange_scene import Scene, claim_one, contents, crash_at_every_step
 from waiting import until
 
 from sftpd.errors import NotFoundError, NotPlacedError, RefusedError, RemoteRefusedError
@@ -12,12 +12,6 @@ from sftpd.exchange.desk import Order, TransferDesk
 ORDER = Order("Ina", "they asked for it")
 CONTENT = b"a;b\n"
 NO = RemoteRefusedError("it answers PERMISSION_DENIED")
-
-
-@pytest.fixture
-def tmp_path():
-    with quick_folder() as folder:
-        yield folder
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from exchange_doubles import Crash, Fuse
-from exchange_scene import Scene, quick_folder
+from exchange_scene import Scene
 
 from sftpd.exchange.expecting import Expecting, missed_by_link, standings
 from sftpd.ledger import tables
@@ -33,12 +33,6 @@ class SetClock:
 
     def monotonic(self):
         return self.moment.timestamp()
-
-
-@pytest.fixture
-def tmp_path():
-    with quick_folder() as folder:
-        yield folder
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import sqlalchemy as sa
 from exchange_doubles import Crash, Fuse
-from exchange_scene import Scene, contents, crash_at_every_step, quick_folder
+from exchange_scene import Scene, contents, crash_at_every_step
 
 from sftpd.errors import LedgerError, RefusedError
 from sftpd.exchange.places import is_at
@@ -19,12 +19,6 @@ from sftpd.ssh import messages
 from sftpd.ssh.login import Proven
 from sftpd.ssh.monitor import Ports, SessionGuard
 from sftpd.ssh.pacing import Pacing
-
-
-@pytest.fixture
-def tmp_path():
-    with quick_folder() as folder:
-        yield folder
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 import ledgers
 import pytest
 import sqlalchemy as sa
-from exchange_scene import PATIENCE, Scene, claim_one, contents, quick_folder
+from exchange_scene import PATIENCE, Scene, claim_one, contents
 from waiting import until
 
 from sftpd.errors import (
@@ -56,12 +56,6 @@ class FakeClock:
 
     def monotonic(self):
         return self.passed
-
-
-@pytest.fixture
-def tmp_path():
-    with quick_folder() as folder:
-        yield folder
 
 
 @pytest.fixture
@@ -115,8 +109,9 @@ def sub_route(scene, name, **turns):
 
 
 @pytest.mark.slow
-def test_a_remote_down_for_three_days_costs_few_connects_and_then_gets_every_file_once(tmp_path):
-    names = numbered(10_000)
+@pytest.mark.parametrize("count", [2000, pytest.param(10_000, marks=pytest.mark.soak)])
+def test_a_remote_down_for_three_days_costs_few_connects_and_then_gets_every_file_once(tmp_path, count):
+    names = numbered(count)
     usual = Backoff(timedelta(seconds=1), timedelta(minutes=10))
     with Scene(tmp_path, clock=FakeClock(), remote_backoff=usual, workers=4, attempts=3) as scene:
         scene.remote.down = RemoteError("connection refused")
@@ -131,7 +126,7 @@ def test_a_remote_down_for_three_days_costs_few_connects_and_then_gets_every_fil
             most_held = max(most_held, scene.queue.held())
         connects = scene.remote.calls["borrow"]
         assert 443 <= connects <= 875, connects
-        assert scene.queue.depth() == 10_000
+        assert scene.queue.depth() == count
         assert most_held <= due.LIMIT
         assert {transfer.attempts for transfer in scene.transfers()} == {0}
 
@@ -141,8 +136,8 @@ def test_a_remote_down_for_three_days_costs_few_connects_and_then_gets_every_fil
         until(lambda: scene.queue.held() == scene.queue.depth() == 0, 10 * PATIENCE)
         assert at_remote(scene) == {name: name.encode() for name in names}
         assert sorted(scene.remote.placed) == names
-        assert scene.remote.calls["upload"] == 10_000
-        assert scene.events() == {"transfer.delivered": 10_000}
+        assert scene.remote.calls["upload"] == count
+        assert scene.events() == {"transfer.delivered": count}
 
 
 def test_one_connection_is_made_a_step_and_its_failure_is_told_with_a_file(tmp_path):

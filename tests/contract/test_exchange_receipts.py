@@ -10,7 +10,7 @@ import threading
 
 import pytest
 from deaths import die_after
-from exchange_scene import claim_one, quick_folder
+from exchange_scene import claim_one
 from receipt_scene import KEY, ReceiptScene, receipts_in, verifies
 from waiting import until
 
@@ -35,12 +35,6 @@ CHANGES = [
     (module, ["_move"]),
 ]
 """The calls besides writes that change the disk."""
-
-
-@pytest.fixture
-def tmp_path():
-    with quick_folder() as folder:
-        yield folder
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from exchange_scene import Scene, contents, quick_folder
+from exchange_scene import Scene, contents
 from waiting import holds, until
 
 from sftpd.errors import ContainmentError, RefusedError
@@ -19,12 +19,6 @@ from sftpd.exchange.partner import Upload, complete_together
 from sftpd.exchange.receive import Receiver
 from sftpd.exchange.screening import Screening
 from sftpd.names import VirtualPath
-
-
-@pytest.fixture
-def tmp_path():
-    with quick_folder() as folder:
-        yield folder
 
 
 @pytest.fixture

@@ -2,17 +2,11 @@ import os
 
 import pytest
 from exchange_doubles import Crash
-from exchange_scene import Scene, claim_one, contents, crash_at_every_step, quick_folder, take_all
+from exchange_scene import Scene, claim_one, contents, crash_at_every_step, take_all
 
 from sftpd.exchange.receive import Receiver
 
 CONTENT = b"a;b\n"
-
-
-@pytest.fixture
-def tmp_path():
-    with quick_folder() as folder:
-        yield folder
 
 
 def test_an_upload_is_neither_lost_nor_doubled_wherever_it_is_cut_off(tmp_path, monkeypatch):

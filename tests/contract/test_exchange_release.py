@@ -1,19 +1,13 @@
 """Releasing a received file that a gate held back, wherever it is cut off."""
 
 import pytest
-from exchange_scene import Scene, contents, crash_at_every_step, quick_folder
+from exchange_scene import Scene, contents, crash_at_every_step
 
 from sftpd.errors import NotFoundError, RefusedError
 from sftpd.exchange.archive import NO_ARCHIVE
 from sftpd.exchange.desk import Order, TransferDesk
 
 ORDER = Order("Ina", "it is no virus")
-
-
-@pytest.fixture
-def tmp_path():
-    with quick_folder() as folder:
-        yield folder
 
 
 @pytest.fixture

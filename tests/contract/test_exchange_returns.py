@@ -11,7 +11,7 @@ import pytest
 import sqlalchemy as sa
 from deaths import die_after
 from exchange_doubles import Crash, Fuse
-from exchange_scene import DIGESTS, claim_one, contents, quick_folder
+from exchange_scene import DIGESTS, claim_one, contents
 from receipt_scene import verifies
 from return_scene import THEIRS, TRANSFER, WITHIN, Clock, ReturnScene, claim
 
@@ -31,12 +31,6 @@ CHANGES = [
     (Ledger, ["write"]),
 ]
 """The calls besides writes that change the disk."""
-
-
-@pytest.fixture
-def tmp_path():
-    with quick_folder() as folder:
-        yield folder
 
 
 @pytest.fixture

@@ -3,18 +3,12 @@ import os
 
 import pytest
 from exchange_doubles import LocalRemote
-from exchange_scene import Scene, claim_one, contents, quick_folder
+from exchange_scene import Scene, claim_one, contents
 from waiting import until
 
 from sftpd.errors import NotPlacedError, RefusedError, RemoteError, RemoteRefusedError
 from sftpd.exchange.remote import only
 from sftpd.files import durable
-
-
-@pytest.fixture
-def tmp_path():
-    with quick_folder() as folder:
-        yield folder
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import os
 import pytest
 import sqlalchemy as sa
 from exchange_doubles import ShellCommands
-from exchange_scene import PATIENCE, Scene, contents, crash_at_every_step, quick_folder
+from exchange_scene import PATIENCE, Scene, contents, crash_at_every_step
 from waiting import until
 
 from sftpd.errors import NotPlacedError, RemoteAwayError, RemoteError, RemoteRefusedError
@@ -19,12 +19,6 @@ from sftpd.exchange.send import Sender
 from sftpd.hooks.runner import HookRunner
 
 ROUTES = pytest.mark.parametrize("route", ["remote", "download"])
-
-
-@pytest.fixture
-def tmp_path():
-    with quick_folder() as folder:
-        yield folder
 
 
 @pytest.fixture

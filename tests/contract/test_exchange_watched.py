@@ -3,7 +3,7 @@
 import contextlib
 
 import pytest
-from exchange_scene import Scene, contents, quick_folder
+from exchange_scene import Scene, contents
 from waiting import until
 
 from sftpd.exchange.halts import Subject
@@ -15,8 +15,8 @@ REPORT = "report.csv"
 
 
 @pytest.fixture
-def scene():
-    with quick_folder() as folder, Scene(folder) as scene:
+def scene(tmp_path):
+    with Scene(tmp_path) as scene:
         yield scene
 
 

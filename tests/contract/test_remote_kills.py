@@ -5,7 +5,8 @@ import os
 import signal
 
 import pytest
-from exchange_scene import Scene, contents, quick_folder
+from exchange_scene import Scene, contents
+from folders import quick_folder
 from remote_scene import couriers, login_at
 from remote_servers import Relay
 from sshd import sshd

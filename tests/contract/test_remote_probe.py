@@ -69,7 +69,7 @@ host_keys = ["{key_type} {blob}"]
 
 
 def probed(scene, server, *words):
-    return scene.process("remote", "probe", "partner", "--path", os.fsdecode(server.directory), *words)
+    return scene.ask("remote", "probe", "partner", "--path", os.fsdecode(server.directory), *words)
 
 
 def test_what_a_server_can_do_is_found_and_nothing_is_left_there(scene, server):
@@ -97,7 +97,7 @@ def test_people_are_shown_the_suggestions(scene, server):
 
 
 def test_a_folder_that_is_not_there_is_said_to_be_none(scene, server):
-    asked = scene.process("remote", "probe", "partner", "--path", os.fsdecode(server.at("missing")), "--json")
+    asked = scene.ask("remote", "probe", "partner", "--path", os.fsdecode(server.at("missing")), "--json")
     assert asked.code == 1
     assert [(step["step"], step["works"]) for step in asked.json["steps"]] == [("folder", False)]
     assert asked.json["settings"] == {}

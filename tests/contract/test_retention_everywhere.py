@@ -5,7 +5,8 @@ import random
 from datetime import timedelta
 
 import pytest
-from exchange_scene import Scene, contents, quick_folder
+from exchange_scene import Scene, contents
+from folders import quick_folder
 from retention_scene import Later
 
 from sftpd.errors import RefusedError, RemoteRefusedError

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-from exchange_scene import DIGESTS, Scene, contents, crash_at_every_step, quick_folder
+from exchange_scene import DIGESTS, Scene, contents, crash_at_every_step
 from retention_scene import MANY, ZONE, Later
 
 from sftpd.erasure import traces
@@ -86,12 +86,6 @@ class ReturnBy(Scene):
 
     def here(self) -> dict[str, bytes]:
         return contents(self.folders.inbound)
-
-
-@pytest.fixture
-def tmp_path():
-    with quick_folder() as folder:
-        yield folder
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from exchange_scene import quick_folder
+from folders import quick_folder
 
 SCRIPT = """
 import os, sys, time

@@ -1,20 +1,19 @@
 """What starts the daemons of these tests."""
 
-from collections.abc import Iterator
-
 import daemon
 import pytest
-from daemon_stage import stage
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _stage() -> Iterator[None]:
-    with stage():
-        yield
+def _stage(daemon_stage: None) -> None:
+    """Daemons start from the stage."""
+
+
+_AS_A_SERVICE = {f"test_service_{part}" for part in ("activation", "secrets", "starting", "stopping")}
 
 
 @pytest.fixture(autouse=True)
 def _program(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """How sftpd serves as a service is tested with the very program that a service manager starts."""
-    if request.path.name.startswith("test_service_"):
+    """How sftpd starts and ends is tested with the very program that a service manager starts."""
+    if request.path.stem in _AS_A_SERVICE:
         monkeypatch.setattr(daemon, "STAGES", [])

@@ -23,6 +23,7 @@ def asked(daemon: Daemon, *words: str) -> Any:
 
 def test_an_instance_lives_on_postgresql(tmp_path: Path, postgresql: Server) -> None:
     daemon = Daemon(tmp_path / "instance")
+    daemon.ledger.unlink()
     with ledgers.kept_in(postgresql):
         daemon.configure("instance", f'ledger = "{ledgers.url(tmp_path / "ledger", empty=True)}"')
         with daemon:

@@ -1,17 +1,12 @@
 """Fixtures of the fault bench."""
 
-from collections.abc import Iterator
-
 import pytest
-from daemon_stage import stage
 from faults_reckoning import Tally
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _stage() -> Iterator[None]:
-    """What starts daemons."""
-    with stage():
-        yield
+def _stage(daemon_stage: None) -> None:
+    """Daemons start from the stage."""
 
 
 @pytest.fixture

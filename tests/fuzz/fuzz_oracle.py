@@ -52,7 +52,7 @@ def always(run: Run) -> Callable[[], AbstractContextManager[Run]]:
 @contextmanager
 def checked(target: Target) -> Iterator[Run]:
     """What runs one input, in the main thread: AssertionError says that it took too much memory or time."""
-    with _small_files(target.files), _traced(), _interrupted(), target.opened() as run:
+    with _small_files(target.files), _interrupted(), target.opened() as run:
 
         def check(data: bytes) -> None:
             # What another thread of this process takes at that moment counts too, but does not come again.
@@ -68,22 +68,24 @@ def checked(target: Target) -> Iterator[Run]:
 
 def _taken(run: Run, data: bytes) -> int:
     """The most memory, in bytes, that one input takes at a time."""
-    tracemalloc.reset_peak()
-    before, _ = tracemalloc.get_traced_memory()
-    signal.setitimer(signal.ITIMER_PROF, _PROCESSOR_SECONDS)
-    try:
-        run(data)
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
-    _, peak = tracemalloc.get_traced_memory()
+    with _traced():
+        before, _ = tracemalloc.get_traced_memory()
+        signal.setitimer(signal.ITIMER_PROF, _PROCESSOR_SECONDS)
+        try:
+            run(data)
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+        _, peak = tracemalloc.get_traced_memory()
     return peak - before
 
 
 @contextmanager
 def _traced() -> Iterator[None]:
+    """Trace memory for one input and no longer: whatever runs meanwhile takes several times as long."""
     started = not tracemalloc.is_tracing()
     if started:
         tracemalloc.start()
+    tracemalloc.reset_peak()
     try:
         yield
     finally:

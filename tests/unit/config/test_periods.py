@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from sftpd import periods as periods_module
 from sftpd.periods import Period, PeriodError, YearEnd, end_of
 
 AMSTERDAM = ZoneInfo("Europe/Amsterdam")
@@ -18,6 +19,14 @@ periods = st.builds(
     hours=st.integers(0, 9999),
     minutes=st.integers(0, 99999),
     seconds=st.integers(0, 10**12).map(lambda micros: micros / 10**6),
+)
+short_periods = st.builds(
+    Period,
+    years=st.integers(0, 2),
+    months=st.integers(0, 3),
+    weeks=st.integers(0, 1),
+    days=st.integers(0, 35),
+    hours=st.sampled_from([0, 0, 1, 24, 50]),
 )
 moments = st.datetimes(datetime(1990, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001 (bounds)
 
@@ -129,6 +138,15 @@ def test_due_is_never_before_the_start(start: datetime, period: Period) -> None:
 )
 def test_whether_a_period_may_outlast_another_is_known_without_a_file(one, other, outlasts):
     assert (Period.parse(one).may_outlast(Period.parse(other)) is not None) == outlasts
+
+
+@given(short_periods, short_periods, st.dates(date(2000, 1, 1), date(2003, 12, 31)))
+def test_no_day_is_passed_over_from_which_a_period_outlasts_another(
+    one: Period, other: Period, day: date
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(periods_module, "_FOUR_YEARS", [day])
+        assert (one.may_outlast(other) is not None) == one._outlasts(other, day)
 
 
 @pytest.mark.parametrize(

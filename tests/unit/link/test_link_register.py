@@ -5,7 +5,8 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 import pytest
-from exchange_scene import open_ledger, quick_folder
+from exchange_scene import open_ledger
+from folders import quick_folder
 
 from sftpd.clock import SystemClock
 from sftpd.errors import NotFoundError, RefusedError

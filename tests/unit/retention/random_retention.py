@@ -3,6 +3,8 @@
 from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
+from hypothesis import strategies as st
+
 from sftpd.namedates import DatePattern
 from sftpd.periods import Period, YearEnd
 from sftpd.retention.hold import Hold
@@ -62,6 +64,14 @@ PATHS = [
     b"inv-31.12.2026", b"a-2026-10-25",
 ]  # fmt: skip
 ACTIONS = ["dispose", "review", "return"]
+_PICKS = 400
+"""More than most cases take."""
+
+
+def drawn(data):
+    """A `pick` that hypothesis makes, of one drawing: as many as there are picks take most of the time."""
+    places = iter(data.draw(st.binary(min_size=_PICKS, max_size=_PICKS)))
+    return lambda options: options[next(places, 0) % len(options)]
 
 
 def moment(pick):

@@ -31,14 +31,10 @@ NOW = datetime(2026, 3, 29, tzinfo=UTC)
 FILE = Kept("f1", "one", "inbound", b"in/a.csv", "1:2:3", NOW, None, "anna")
 
 
-def choosing(data):
-    return lambda options: data.draw(st.sampled_from(options))
-
-
 @settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_the_book_finds_the_holds_that_each_hold_by_itself_would_say(data):
-    pick = choosing(data)
+    pick = random_retention.drawn(data)
     agree(pick, pick(range(6)))
 
 
@@ -65,7 +61,7 @@ def agree(pick, count):
 @settings(deadline=None, max_examples=300)
 @given(st.data())
 def test_a_stored_scope_is_read_as_it_was(data):
-    scope = random_retention.scope(choosing(data))
+    scope = random_retention.scope(random_retention.drawn(data))
     assert decode(json.loads(json.dumps(encode(scope)))) == scope
 
 
@@ -125,7 +121,7 @@ def test_a_glob_takes_names_and_one_with_a_slash_paths():
 @settings(deadline=None, max_examples=300, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_a_file_that_was_put_aside_is_covered_as_it_lay_before(data):
-    pick = choosing(data)
+    pick = random_retention.drawn(data)
     hold, file = random_retention.hold(pick), random_retention.kept(pick)
     place = b"/".join(aside.place_of(file.id, file.folder, tuple(file.path.split(b"/"))))
     lying = replace(file, folder=aside.FOLDER, path=place)

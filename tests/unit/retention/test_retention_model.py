@@ -1,6 +1,5 @@
 """The schedule against a slow model of its own, on rule sets, files and clocks made at random."""
 
-import functools
 import random
 from datetime import timedelta
 
@@ -33,16 +32,10 @@ def agree(file, rules, holds, now, closings):
         assert quick(*case) == slow_retention.decide(*case)
 
 
-@functools.cache
-def below(count):
-    return st.integers(0, count - 1)
-
-
 @settings(deadline=None, max_examples=1500, suppress_health_check=[HealthCheck.too_slow])
 @given(st.data())
 def test_the_schedule_decides_as_the_slow_model(data):
-    # To draw a place is quicker than to draw from the options, which are others each time.
-    agree(*random_retention.case(lambda options: options[data.draw(below(len(options)))]))
+    agree(*random_retention.case(random_retention.drawn(data)))
 
 
 @pytest.mark.parametrize("seed", range(3))
