@@ -231,7 +231,7 @@ class Daemon:
             config = load(self._config_path)
             require_same(old, config)
             instance.adopt(config)
-            work = Work(instance, self._places_of, self._workers, self._codes, self._work.traffic)
+            work = Work(instance, self._places_of, self._workers, self._codes, self._work)
         except (SftpdError, OSError) as error:
             if instance.config is not old:
                 instance.adopt(old)

@@ -2,10 +2,9 @@
 
 import platform
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import timedelta
-from types import MappingProxyType
 
 import structlog
 
@@ -56,9 +55,9 @@ class Work:
         places_of: Callable[[str], Places],
         workers: Workers,
         codes: Codes,
-        before: Mapping[str, Traffic] = MappingProxyType({}),
+        before: "Work | None" = None,
     ) -> None:
-        """`places_of` gives the folders of a link, `before` the traffic of each that this is to replace.
+        """`places_of` gives the folders of a link, `before` is what this is to replace.
 
         Raises SftpdError and OSError, and leaves nothing open.
         """
@@ -77,12 +76,16 @@ class Work:
         )
         self.traffic: dict[str, Traffic] = {}
         self._commands = SandboxedCommands(instance.children)
-        screening = Screening(_hook_runner(instance, self._commands))
+        self.hooks = _hook_runner(instance, self._commands)
+        screening = Screening(self.hooks)
         shared = Shared(instance, screening, self.queue, workers, Pacing(instance.clock))
         with ExitStack() as undo:
             undo.callback(self._commands.close)
+            if before is not None and before.hooks.directory == self.hooks.directory:
+                before.hooks.require_mounted()
+            replaced = {} if before is None else before.traffic
             for name, link in links.items():
-                self.traffic[name] = Traffic(link, places_of(name), shared, before.get(name))
+                self.traffic[name] = Traffic(link, places_of(name), shared, replaced.get(name))
                 undo.callback(self.traffic[name].close)
             self._expecting = Expecting(_expectations(instance), instance.ledger)
             deadlines = map(self._deadline, self._expecting.expectations.values())

@@ -57,8 +57,7 @@ def list_event(directory: Path, event: HookEvent) -> list[HookFile]:
 class Listings:
     """The hooks of each event, listed anew whenever the directory or one of them has changed.
 
-    Where an event had hooks, an empty directory in the place of theirs is a disk that is not mounted, until
-    somebody who knows better has them listed by another Listings.
+    Where an event had hooks, an empty directory in the place of theirs is a disk that is not mounted.
     """
 
     def __init__(self, directory: Path) -> None:
@@ -87,17 +86,36 @@ class Listings:
             self._kept[event.name] = before, hooks
         return hooks
 
+    def require_mounted(self) -> None:
+        """Pass unless an empty directory lies in the place of one in which an event had hooks.
+
+        Raises HookError. Where other files lie its disk is mounted: somebody has taken the hooks out.
+        """
+        for name in self._homes:
+            for home in self._moved(name):
+                if not any(_visible(Path(home))):
+                    raise _not_mounted(home, name)
+
     def _require_same(self, event: HookEvent) -> None:
         """Pass if the directories in which an event had hooks are those still, or one of them is gone."""
-        for home, had in self._homes.get(event.name, {}).items():
+        for home in self._moved(event.name):
+            raise _not_mounted(home, event.name)
+
+    def _moved(self, event: str) -> Iterator[str]:
+        """The directories in which an event had hooks, and where others lie now."""
+        for home, had in self._homes.get(event, {}).items():
             found = _stamp(home)
             if had is not None and found is not None and found[:2] != had[:2]:
-                raise HookError(
-                    f"had hooks for {event.name}, and now another folder lies there that has none: "
-                    "something may be not mounted",
-                    where=home,
-                    remedy="mount it; if none are meant to be there, have sftpd reload its configuration",
-                )
+                yield home
+
+
+def _not_mounted(home: str, event: str) -> HookError:
+    return HookError(
+        f"had hooks for {event}, and now another folder lies there that has none: "
+        "something may be not mounted",
+        where=home,
+        remedy="mount it; if none are meant to be there, restart sftpd",
+    )
 
 
 class _Stamp(NamedTuple):

@@ -42,10 +42,15 @@ class HookRunner:
     """
 
     def __init__(self, directory: Path, commands: CommandRunner, deadline: float, clock: Clock) -> None:
+        self.directory = directory
         self._listings = Listings(directory)
         self._commands = commands
         self._deadline = deadline
         self._clock = clock
+
+    def require_mounted(self) -> None:
+        """Pass unless hooks that were there may only be not mounted. Raises HookError."""
+        self._listings.require_mounted()
 
     def has(self, event: str) -> bool:
         """Whether there are hooks of `event`; what keeps them from being listed counts as one."""

@@ -7,6 +7,7 @@ from structlog.testing import capture_logs
 from waiting import holds
 
 from sftpd.clock import SystemClock
+from sftpd.errors import HookError
 from sftpd.hooks.commands import SandboxedCommands
 from sftpd.hooks.runner import HookRunner
 from sftpd.hooks.spec import EVENTS
@@ -252,11 +253,14 @@ def test_an_empty_folder_in_the_place_of_one_with_gates_as_without_a_mount_lets_
     assert "not mounted" in logs[0]["error"]
     assert runner.screen("pre-send", GATED, file) == ACCEPTED, "there were none before either"
     assert HookRunner(hooks, commands, 20, SystemClock()).screen("pre-receive", GATED, file) == ACCEPTED
+    with pytest.raises(HookError, match="not mounted"):
+        runner.require_mounted()
     folder.rmdir()
     mounted.rename(folder)
     assert runner.screen("pre-receive", GATED, file) == ACCEPTED
     (hooks / "pre-receive.d" / "10-a").unlink()
     assert runner.screen("pre-receive", GATED, file) == ACCEPTED, "somebody removed it"
+    runner.require_mounted()
 
 
 def named(name):

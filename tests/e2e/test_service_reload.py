@@ -57,6 +57,13 @@ def test_sessions_that_are_open_go_by_the_new_rules(tmp_path: Path) -> None:
         daemon.reload()
         put(client, "/upload/b.csv", b"x")
         assert outcome(daemon) == (["a.csv"], 2)
+        # As where a disk is not mounted: a reload does not take it for a wish.
+        (daemon.root / "hooks").rename(daemon.root / "disk")
+        (daemon.root / "hooks").mkdir()
+        os.kill(daemon.pid, signal.SIGHUP)
+        eventually(lambda: "reload_refused" in daemon.log, daemon)
+        (daemon.root / "hooks").rmdir()
+        (daemon.root / "disk").rename(daemon.root / "hooks")
         (daemon.root / "hooks/pre-receive.d/10-none").unlink()
         daemon.configure_link("link", 'storage = "100 B"')
         daemon.reload()
