@@ -81,6 +81,7 @@ def is_superseded(ledger: Ledger, transfer: Transfer, folder: str) -> bool:
     t, own = tables.transfer.c, tables.transfer.alias().c
     place = (t.path == records.join(transfer.path), t.link == transfer.link, t.folder == folder)
     published = t.state.in_((TransferState.PLACING, TransferState.DONE))
-    began_at = sa.select(own.began_at).where(own.id == transfer.id).scalar_subquery()
+    generation = sa.select(sa.func.coalesce(own.generation, 0)).where(own.id == transfer.id)
+    newer = t.generation > generation.scalar_subquery()
     with ledger.read() as conn:
-        return bool(conn.scalar(sa.select(sa.exists().where(*place, published, t.began_at > began_at))))
+        return bool(conn.scalar(sa.select(sa.exists().where(*place, published, newer))))

@@ -25,7 +25,16 @@ Values = Mapping[str, Any]
 """Columns of a transfer's row, by name."""
 
 _t, _file = tables.transfer, tables.kept_file
-_INSERT = inserting(_t)
+_earlier = tables.transfer.alias().c
+_INSERT = {
+    "outbound": inserting(_t, "generation"),
+    "inbound": inserting(
+        _t,
+        generation=sa.select(sa.func.coalesce(sa.func.max(_earlier.generation), 0) + 1)
+        .where(_earlier.path == sa.bindparam("path"), _earlier.link == sa.bindparam("link"))
+        .scalar_subquery(),
+    ),
+}
 _GET = Statement(sa.select(_t).where(_t.c.id == sa.bindparam("transfer")))
 _COLUMNS = [column.name for column in _t.columns]
 _INSTANTS = ("not_before", "began_at")
@@ -64,6 +73,7 @@ _ON_THEIR_WAY = Statement(
         _t.c.link == sa.bindparam("link"),
         _t.c.route == sa.bindparam("route"),
         _t.c.path.in_(_PATH),
+        _t.c.not_before.is_not(None),
         *(_t.c.state != str(state) for state in sorted(FINAL)),
     )
 )
@@ -155,7 +165,7 @@ def insert_all(unit: Unit, entries: Iterable[tuple[Transfer, Values]], *outcomes
     }
     rows = [{**_columns(transfer), **begun, **values} for transfer, values in entries]
     if rows:
-        _INSERT.run(unit.conn, *rows)
+        _INSERT[rows[0]["direction"]].run(unit.conn, *rows)
 
 
 def move(unit: Unit, transfer_id: TransferId, *outcomes: Outcome, **values: Any) -> None:

@@ -117,7 +117,10 @@ def _told(error: Exception, sql: str, dialect: sa.Dialect) -> Exception:
     return sa.exc.DBAPIError.instance(sql, None, error, dialect.loaded_dbapi.Error, dialect=dialect)
 
 
-def inserting(table: sa.Table, *without: str) -> Statement:
-    """The statement that inserts a row, with a parameter for each column but those in `without`."""
+def inserting(table: sa.Table, *without: str, **computed: Any) -> Statement:
+    """The statement that inserts a row, with a parameter for each column but those in `without`.
+
+    `computed`: expressions for columns whose values the database finds out.
+    """
     names = [column.name for column in table.columns if column.name not in without]
-    return Statement(table.insert().values({name: sa.bindparam(name) for name in names}))
+    return Statement(table.insert().values({name: sa.bindparam(name) for name in names} | computed))

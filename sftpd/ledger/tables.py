@@ -73,9 +73,10 @@ transfer = sa.Table(
     sa.Column("attempts", sa.Integer, nullable=False, default=0),
     sa.Column("rank", sa.Integer, nullable=False, server_default="2"),  # its turn: 0 before 1 before 2
     sa.Column("not_before", Instant),  # while it waits for its turn: when that comes
+    sa.Column("generation", sa.BigInteger),  # inbound: the how-manieth of its path in its link
     sa.Column("began_at", Instant, nullable=False),
     sa.Column("changed_at", Instant, nullable=False),
-    sa.Index(None, "path", "route", "link"),
+    sa.Index(None, "path", "link", "generation"),
     sa.Index(None, "peer", "began_at"),
     sa.Index(None, "state", "not_before"),
     sa.Index(
@@ -85,6 +86,14 @@ transfer = sa.Table(
         "rank",
         "not_before",
         "id",
+        sqlite_where=sa.text("not_before IS NOT NULL"),
+        postgresql_where=sa.text("not_before IS NOT NULL"),
+    ),
+    sa.Index(
+        "ix_transfer_way",
+        "path",
+        "route",
+        "link",
         sqlite_where=sa.text("not_before IS NOT NULL"),
         postgresql_where=sa.text("not_before IS NOT NULL"),
     ),

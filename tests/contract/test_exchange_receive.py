@@ -7,11 +7,13 @@ import subprocess
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import timedelta
 
 import pytest
 from exchange_scene import Scene, contents
 from waiting import holds, until
 
+from sftpd.clock import SystemClock
 from sftpd.errors import ContainmentError, RefusedError
 from sftpd.exchange import arrival
 from sftpd.exchange.arrival import Arrival
@@ -301,6 +303,31 @@ def test_a_file_that_is_screened_late_does_not_replace_one_that_came_after_it(tm
         assert scene.received() == [("inbound", "report.csv"), ("quarantine", "report.csv")]
         assert scene.events() == {"transfer.received": 1, "transfer.blocked": 1}
         assert "a newer file of that name" in scene.transfers()[0].reason
+
+
+def test_which_of_two_files_came_later_is_told_though_the_clock_is_set_back(tmp_path):
+    clock = SettableClock()
+    with Scene(tmp_path, clock=clock, acknowledge_within=0.01) as scene:
+        for go, late, newer in [("first", b"old", b"newer"), ("second", b"newest", None)]:
+            scene.hook("pre-receive", f"while [ ! -e {tmp_path}/{go} ]; do sleep 0.01; done")
+            assert scene.upload("upload/report.csv", late) == "screening"
+            (scene.hooks / "pre-receive.d" / "10-test").unlink()
+            clock.ahead -= timedelta(hours=1)
+            if newer is not None:
+                assert scene.upload("upload/report.csv", newer) == "published"
+            (tmp_path / go).touch()
+            until(lambda: "screening" not in scene.states())
+            assert contents(scene.folders.inbound) == {"report.csv": newer or late}
+        assert contents(scene.folders.quarantine) == {"report.csv": b"old"}
+
+
+class SettableClock(SystemClock):
+    """The machine's clock, but for the civil time."""
+
+    ahead = timedelta()
+
+    def now(self):
+        return super().now() + self.ahead
 
 
 def test_a_name_that_is_not_taken_may_be_uploaded_under_a_hold(scene):
