@@ -131,7 +131,10 @@ class Scene:
         self.guard = self.guards.of("demo", "peer")
         guarded = GuardedRemotes("demo", remotes or self.remote, self.guards, lambda name: remote_backoff)
         self.remotes = guarded
-        self.tools = tools = Tools(self.ledger, screening, self.keeping, self.clock, archive)
+        observing = Backlog(self.workers, most=4)
+        self.tools = tools = Tools(
+            self.ledger, screening, self.keeping, self.clock, observing, self.bell, archive
+        )
         way = Way(
             directory,
             temporary,

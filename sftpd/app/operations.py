@@ -24,7 +24,7 @@ from sftpd.app.verbs import (
 )
 from sftpd.app.verbs.verb import Arguments
 from sftpd.erasure import notices, reminders
-from sftpd.exchange import expecting, records, return_records
+from sftpd.exchange import expecting, records, return_records, turn_records
 from sftpd.ledger import outbox
 from sftpd.service.control import Operation
 from sftpd.service.schedule import last_runs
@@ -83,6 +83,7 @@ def _status(instance: Instance, live: Live | None, _: Arguments) -> dict[str, An
         jobs = last_runs(conn)
         by_state = records.count_by_state(conn)
         expectations = expecting.standings(conn)
+        on_their_way = turn_records.count_waiting(conn)
         receipts_missing = return_records.missing_by_link(conn)
         overdue = notices.overdue_by_link(conn)
         gone = left_behind(conn, instance.register.links)
@@ -97,6 +98,11 @@ def _status(instance: Instance, live: Live | None, _: Arguments) -> dict[str, An
         "outbox": waiting,
         "jobs": jobs,
         "transfers": by_state,
+        "routes_gone": {
+            f"{link}/{route}": count
+            for (link, route), count in sorted(on_their_way.items())
+            if link in instance.register.links and not instance.register.has_outbound(link, route)
+        },
         "expectations": expectations,
         "receipts_missing": receipts_missing,
         "notices_overdue": overdue,

@@ -97,6 +97,7 @@ class Traffic:
         self._couriers = CourierRemotes(instance.children, remote_logins(link, instance.config))
         backoffs = {remote.name: remote.backoff for remote in link.remotes}
         self._remotes = GuardedRemotes(link.name, self._couriers, instance.guards, backoffs.__getitem__)
+        self._open_remotes = self._remotes.while_open(partial(instance.register.require_open, link.name))
         self._sources = {str(route.name): _open_watched(route) for route in link.leaving}
         self._senders = {str(route.name): self._sender(route) for route in link.leaving}
         self._watchers = [self._watcher(route) for route in link.outbound]
@@ -227,8 +228,7 @@ class Traffic:
                 where=f"remote {remote}",
                 remedy="set its `requests`, or tell them otherwise: sftpd erasure told",
             )
-        self._shared.instance.register.require_open(self.link.name)
-        orders.push(self._remotes, to, to.requests, signed)
+        orders.push(self._open_remotes, to, to.requests, signed)
 
     def answer_to(self, order: str, remote: str, known: str | None) -> Answered | None:
         """What a remote's owner has answered to an order beyond what is `known`, if receipts are collected.
@@ -238,8 +238,7 @@ class Traffic:
         to = next((one for one in self.link.remotes if one.name == remote), None)
         if to is None or to.receipts is None:
             return None
-        self._shared.instance.register.require_open(self.link.name)
-        return answers.fetch(self._remotes, to, order, known)
+        return answers.fetch(self._open_remotes, to, order, known)
 
     def release(self, transfer: TransferId, order: desk.Order) -> None:
         """Publish a file that a gate held back. Raises as TransferDesk.release."""
@@ -282,7 +281,7 @@ class Traffic:
             remote,
             {route.name: route.remote_path for route in self.link.leaving if route.remote == remote.name},
             self._places,
-            remotes=self._remotes,
+            remotes=self._open_remotes,
             ledger=instance.ledger,
             clock=instance.clock,
             alone=instance.receipting,
@@ -320,7 +319,15 @@ class Traffic:
         )
         # A received file that goes back is in the vault as it came, if there is one.
         archive = self._archive if route.return_of is None else NO_ARCHIVE
-        tools = Tools(instance.ledger, self._shared.screening, self._keeping, instance.clock, archive)
+        tools = Tools(
+            instance.ledger,
+            self._shared.screening,
+            self._keeping,
+            instance.clock,
+            self._shared.workers.observing,
+            instance.bell,
+            archive,
+        )
         return Sender(route, self._places, self._sources[route.name], delivery, tools)
 
     def _way(self, route: Outbound) -> Way:

@@ -10,6 +10,8 @@ from sftpd.clock import Clock
 from sftpd.errors import ContainmentError
 from sftpd.exchange import records
 from sftpd.exchange.archive import NO_ARCHIVE, Archive
+from sftpd.exchange.backlog import Backlog
+from sftpd.exchange.bell import Bell
 from sftpd.exchange.keeping import Keeping
 from sftpd.exchange.places import Places, is_at
 from sftpd.exchange.records import Parts, Transfer
@@ -34,6 +36,8 @@ class Tools:
     screening: Screening
     keeping: Keeping
     clock: Clock
+    observing: Backlog
+    bell: Bell
     archive: Archive = NO_ARCHIVE
 
 

@@ -3,7 +3,7 @@
 import random
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -218,6 +218,10 @@ class GuardedRemotes:
                 with self._lock:
                     self._stoppable.remove(use)
 
+    def while_open(self, require_open: Callable[[], None]) -> Remotes:
+        """The same for whoever may use them only as long as `require_open` passes."""
+        return _WhileOpen(self, require_open)
+
     def hang_up(self) -> None:
         """End the connections that may not be used any more."""
         with self._lock:
@@ -226,3 +230,15 @@ class GuardedRemotes:
                     require_open()
                 except RefusedError:
                     remote.hang_up()
+
+
+class _WhileOpen:
+    """The remotes of one link, each connection cut off once it may not be used any more."""
+
+    def __init__(self, remotes: GuardedRemotes, require_open: Callable[[], None]) -> None:
+        self._remotes = remotes
+        self._require_open = require_open
+
+    def borrow(self, name: RemoteName) -> AbstractContextManager[Remote]:
+        """As GuardedRemotes says."""
+        return self._remotes.borrow(name, self._require_open)

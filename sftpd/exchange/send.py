@@ -3,7 +3,6 @@
 import dataclasses
 import random
 from collections.abc import Callable, Mapping, Sequence
-from datetime import timedelta
 from functools import partial
 from pathlib import Path
 from types import MappingProxyType
@@ -21,6 +20,7 @@ from sftpd.exchange.due import HERE
 from sftpd.exchange.places import Places, file_at, is_at
 from sftpd.exchange.records import Parts, Transfer, Values
 from sftpd.exchange.returning import Stay
+from sftpd.exchange.telling import PUT_AWAY_PATIENCE, Telling
 from sftpd.exchange.transfer import Outcome, TransferState
 from sftpd.files import durable
 from sftpd.files.beneath import Root
@@ -28,9 +28,6 @@ from sftpd.ledger.outbox import Event
 from sftpd.ledger.writer import Unit
 from sftpd.link.model import Outbound
 from sftpd.names import TransferId
-
-_PUT_AWAY_PATIENCE = timedelta(minutes=1)
-"""After which a delivered file that was not put away has its turn again."""
 
 _ENDS: Mapping[Outcome, tuple[str, str | None]] = MappingProxyType(
     {
@@ -70,6 +67,8 @@ class Sender:
         self._screening = tools.screening
         self._clock = tools.clock
         self._archive = tools.archive
+        offered = None if delivery.folder is None else places[delivery.folder]
+        self._telling = Telling(source, offered, tools)
         away = Away if route.return_of is None else Stay
         self._away = away(route, places, source, tools)
         self._claims = Claims(route, source, delivery, self._away, tools)
@@ -126,7 +125,8 @@ class Sender:
                 case TransferState.SENDING | TransferState.WAITING:
                     sending.append(transfer)
                 case TransferState.PLACED:
-                    self._put_away([transfer], failed)
+                    if not self._telling.postpones(transfer.id):
+                        self._put_away([transfer], failed)
                 case _:
                     self._try(transfer, self._finish, failed)
         if placing:
@@ -262,15 +262,14 @@ class Sender:
         for transfer in placed:
             if seen[transfer.id] is False:
                 _log.warning("not_seen_at_its_place", route=self.route.name, transfer=transfer.id)
-            self._try(transfer, self._tell, failed)
-        self._put_away([transfer for transfer in placed if transfer.id not in failed], failed)
+        self._put_away([transfer for transfer in placed if not self._telling.begin(transfer)], failed)
 
     def _placed(
         self, unit: Unit, placed: Sequence[Transfer], seen: Seen, copies: Mapping[TransferId, Sealed]
     ) -> set[TransferId]:
         """Record that files are at their place."""
         offered = self._delivery.folder is not None
-        turn = {"rank": HERE, "not_before": unit.now + _PUT_AWAY_PATIENCE}
+        turn = {"rank": HERE, "not_before": unit.now + PUT_AWAY_PATIENCE}
         changes = {
             transfer.id: {"placed_as": _joined(transfer.delivered_as) if offered else None, **turn}
             for transfer in placed
@@ -284,11 +283,6 @@ class Sender:
             if self._delivery.awaits_receipt:
                 return_records.expect(unit, transfer)
         return moved
-
-    def _tell(self, transfer: Transfer) -> None:
-        folder = self._delivery.folder
-        place = (self._source, transfer.path) if folder is None else (self._places[folder], transfer.final)
-        self._screening.tell(transfer, Path(file_at(*place)))
 
     def _put_away(self, transfers: Sequence[Transfer], failed: Failed) -> None:
         """Archive or remove what was delivered; what was offered has left the watched folder already."""

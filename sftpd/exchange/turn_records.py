@@ -111,6 +111,13 @@ def returning(conn: sa.Connection, link: str) -> list[TransferId]:
     return [TransferId(name) for name in conn.scalars(query)]
 
 
+def turn_to_put_away(unit: Unit, transfer: TransferId, at: datetime) -> None:
+    """Give a transfer that was delivered its turn then, if it is not put away yet."""
+    t = tables.transfer.c
+    delivered = (t.id == transfer, t.state == TransferState.PLACED)
+    unit.conn.execute(tables.transfer.update().where(*delivered).values(not_before=at))
+
+
 def hasten(unit: Unit, link: str) -> None:
     """Give the transfers of a link that were delivered before a crash their turn at once."""
     t = tables.transfer.c

@@ -76,6 +76,11 @@ class LinkRegister:
             expected="one of " + (", ".join(sorted(self.links)) or "none: links.d is empty"),
         )
 
+    def has_outbound(self, link: str, route: str) -> bool:
+        """Whether a configured link has an outbound route of that name."""
+        known = next((each for name, each in self.links.items() if name == link), None)
+        return known is not None and any(each.name == route for each in known.leaving)
+
     def standing(self, name: str) -> Standing:
         """How the link stands."""
         with self._ledger.read() as conn:

@@ -455,6 +455,26 @@ def test_an_offer_that_finds_no_room_is_refused_and_taken_later(scene, monkeypat
     assert scene.events() == {"transfer.delivered": 4}
 
 
+def test_slow_observers_keep_no_file_waiting_and_see_theirs_where_it_was_dropped(tmp_path):
+    with Scene(tmp_path) as scene:
+        told = tmp_path / "told"
+        scene.hook(
+            "post-send",
+            f"""file=$(sed 's/.*"file": *"\\([^"]*\\)".*/\\1/')
+            while [ ! -e {tmp_path}/go ]; do sleep 0.01; done
+            cat "$file" >>{told}""",
+        )
+        scene.queue.start()
+        for count, name in enumerate(["a.csv", "b.csv", "c.csv"], 1):
+            scene.queue.offer(scene.senders["remote"], scene.drop(name, b"x"))
+            until(lambda count=count: scene.states() == ["placed"] * count)
+        assert sorted(contents(scene.outbound)) == ["a.csv", "b.csv", "c.csv"]
+        (tmp_path / "go").touch()
+        until(lambda: scene.states() == ["done"] * 3)
+        assert told.read_bytes() == b"xxx"
+        assert contents(scene.outbound) == {}
+
+
 def test_memory_holds_a_bounded_part_of_what_waits(scene):
     enter(scene, 3000)
     scene.halts.pause(ROUTE, by="Ina", reason="test")
@@ -469,7 +489,7 @@ LOOK_UPS = {
     turn_records._NEXT: "ix_transfer_turn (link=? AND route=? AND rank=? AND not_before",
     turn_records._LATER: "ix_transfer_turn (link=? AND route=? AND rank=? AND not_before",
     turn_records._LAST: "ix_transfer_turn (link=? AND route=? AND rank=? AND not_before",
-    records._ON_THEIR_WAY: "ix_transfer_path_route_link (path=? AND route=? AND link=?)",
+    records._ON_THEIR_WAY: "ix_transfer_way (path=? AND route=? AND link=?)",
     records._BEING_PLACED: "ix_transfer_state_not_before (state=?)",  # few are at once
     records._REPLACE: "ix_kept_file_path_link_state (path=? AND link=? AND state=?)",
 }

@@ -1,5 +1,6 @@
 """Small files that go together: each as if it were alone, and what befalls one costs that one."""
 
+import dataclasses
 import os
 
 import pytest
@@ -10,7 +11,6 @@ from waiting import until
 
 from sftpd.errors import NotPlacedError, RemoteAwayError, RemoteError, RemoteRefusedError
 from sftpd.exchange import claim as claim_module
-from sftpd.exchange.away import Tools
 from sftpd.exchange.circuit import Phase
 from sftpd.exchange.desk import Order, TransferDesk
 from sftpd.exchange.due import TOGETHER
@@ -245,7 +245,7 @@ def test_a_slow_gate_keeps_only_its_own_file_waiting(tmp_path):
             scene.places,
             scene.source,
             original._delivery,
-            Tools(scene.ledger, screening, scene.keeping, scene.clock),
+            dataclasses.replace(scene.tools, screening=screening),
         )
         assert sender.claims_together()
         rest, entered = drop(scene, 5), []

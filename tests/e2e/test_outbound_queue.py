@@ -103,6 +103,20 @@ def test_orders_are_taken_while_no_daemon_runs_and_carried_out_when_one_does(dae
     assert names(server.root) == []
 
 
+def test_what_waits_for_a_route_that_was_taken_out_is_told_of(daemon, server):
+    with_remote(daemon, server, outbound(server.root))
+    daemon.start()
+    ask(daemon, "transfer", "pause", "--link", "demo", *WHY)
+    (daemon.outbound / "report.csv").write_bytes(b"a")
+    eventually(lambda: states(daemon) == {"sending": 1}, daemon)
+    assert ask(daemon, "status")["routes_gone"] == {}
+    daemon.link_config.write_text(daemon.link_config.read_text().replace('name = "out"', 'name = "other"'))
+    daemon.reload()
+    assert ask(daemon, "status")["routes_gone"] == {"demo/out": 1}
+    (transfer,) = ask(daemon, "transfer", "list", "--state", "sending", "--route", "out")
+    assert "no outbound route 'out'" in transfer["reason"]
+
+
 def test_a_pause_holds_over_a_reload_and_a_restart(daemon, server):
     with_remote(daemon, server, outbound(server.root))
     daemon.start()

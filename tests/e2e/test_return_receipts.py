@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import signal
 import sqlite3
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -14,12 +15,28 @@ from daemon import Daemon, eventually
 from receipt_scene import KEY
 from return_scene import claim
 from sshd import Sshd, sshd
-from traffic_scene import make_files, outbound, states, with_remote, with_sftpd
+from traffic_scene import couriers, make_files, outbound, states, with_remote, with_sftpd
 
 from sftpd.audit import sshsig
 from sftpd.exchange import receipt
 
 HOUR = 3600 * 10**6
+
+
+def test_receipts_are_not_collected_once_the_link_is_suspended(ours: Daemon, partner: Daemon) -> None:
+    look_each(ours, "PT1H")
+    ours.start()
+    deliver(ours, **{"report.csv": b"a"})
+    eventually(lambda: list((partner.link / ".sftpd/receipts").rglob("*.json")), partner)
+    ours.stop()
+    look_each(ours, "PT1S")
+    os.kill(partner.pid, signal.SIGSTOP)
+    ours.start()
+    eventually(lambda: couriers(ours), ours)
+    assert ours.cli("link", "suspend", "demo", "--by", "Ina", "--reason", "test").returncode == 0
+    os.kill(partner.pid, signal.SIGCONT)
+    eventually(lambda: "job_failed" in ours.log, ours)
+    assert told(ours) == []
 
 
 @pytest.fixture

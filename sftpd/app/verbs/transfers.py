@@ -28,13 +28,13 @@ def _transfer_list(instance: Instance, arguments: Arguments) -> list[dict[str, A
         wanted.append(t.began_at >= instant(arguments["since"]))
     with instance.ledger.read() as conn:
         found = records.latest(conn, *wanted, limit=int(arguments.get("limit") or _LATEST))
-    return [_transfer(transfer) for transfer in found]
+    return [_transfer(instance, transfer) for transfer in found]
 
 
 def _transfer_show(instance: Instance, arguments: Arguments) -> dict[str, Any]:
     with instance.ledger.read() as conn:
         transfer = records.get(conn, arguments["id"])
-        return _transfer(transfer) | {"receipt": return_records.of(conn, transfer.id)}
+        return _transfer(instance, transfer) | {"receipt": return_records.of(conn, transfer.id)}
 
 
 def _transfer_cancel(instance: Instance, arguments: Arguments) -> dict[str, Any]:
@@ -119,7 +119,14 @@ def halt_fields(halt: Halt | None) -> dict[str, Any]:
     return {"halted": halt.cause, "since": since, "by": halt.placed_by, "reason": halt.reason}
 
 
-def _transfer(transfer: Transfer) -> dict[str, Any]:
+def _reason(instance: Instance, transfer: Transfer) -> str | None:
+    """Why a transfer stands where it does; of one that waits for a route that is gone, that alone."""
+    if transfer.not_before is None or instance.register.has_outbound(transfer.link, transfer.route):
+        return transfer.reason
+    return f"no outbound route {transfer.route!r} of link {transfer.link} is configured any more"
+
+
+def _transfer(instance: Instance, transfer: Transfer) -> dict[str, Any]:
     return {
         "id": transfer.id,
         "link": transfer.link,
@@ -136,7 +143,7 @@ def _transfer(transfer: Transfer) -> dict[str, Any]:
             None if transfer.delivered_as is None else as_text(records.join(transfer.delivered_as))
         ),
         "proof": transfer.proof,
-        "reason": transfer.reason,
+        "reason": _reason(instance, transfer),
         "attempts": transfer.attempts,
         "began": None if transfer.began_at is None else transfer.began_at.isoformat(),
         "not_before": None if transfer.not_before is None else transfer.not_before.isoformat(),
