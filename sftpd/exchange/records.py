@@ -70,10 +70,8 @@ _BEING_PLACED = Statement(
 )
 _ON_THEIR_WAY = Statement(
     sa.select(_t.c.path, _t.c.source).where(
-        _t.c.link == sa.bindparam("link"),
-        _t.c.route == sa.bindparam("route"),
+        *tables.on_its_way(sa.bindparam("link"), sa.bindparam("route")),
         _t.c.path.in_(_PATH),
-        _t.c.not_before.is_not(None),
         *(_t.c.state != str(state) for state in sorted(FINAL)),
     )
 )

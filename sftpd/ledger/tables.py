@@ -93,7 +93,6 @@ transfer = sa.Table(
         "ix_transfer_way",
         "path",
         "route",
-        "link",
         sqlite_where=sa.text("not_before IS NOT NULL"),
         postgresql_where=sa.text("not_before IS NOT NULL"),
     ),
@@ -142,6 +141,15 @@ kept_file = sa.Table(
 )
 """Files under our care until they are disposed of: received, sent, failed, offered, parts of uploads, and
 copies in the vault."""
+
+
+def on_its_way(link: Any, route: Any) -> tuple[sa.ColumnElement[bool], ...]:
+    """What is true of an outbound transfer of a route that is not at its end, and to be found by its path.
+
+    The link is compared in a form that no index has, as `at_place` compares the folder.
+    """
+    t = transfer.c
+    return t.not_before.is_not(None), t.route == route, t.link.concat(sa.literal_column("''")) == link
 
 
 def at_place(link: Any, folder: Any, path: Any) -> tuple[sa.ColumnElement[bool], ...]:

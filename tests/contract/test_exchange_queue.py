@@ -489,7 +489,7 @@ LOOK_UPS = {
     turn_records._NEXT: "ix_transfer_turn (link=? AND route=? AND rank=? AND not_before",
     turn_records._LATER: "ix_transfer_turn (link=? AND route=? AND rank=? AND not_before",
     turn_records._LAST: "ix_transfer_turn (link=? AND route=? AND rank=? AND not_before",
-    records._ON_THEIR_WAY: "ix_transfer_way (path=? AND route=? AND link=?)",
+    records._ON_THEIR_WAY: "ix_transfer_way (path=? AND route=?)",
     records._BEING_PLACED: "ix_transfer_state_not_before (state=?)",  # few are at once
     records._REPLACE: "ix_kept_file_path_link_state (path=? AND link=? AND state=?)",
 }

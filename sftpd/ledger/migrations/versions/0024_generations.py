@@ -31,7 +31,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_transfer_way",
         "transfer",
-        ["path", "route", "link"],
+        ["path", "route"],
         unique=False,
         sqlite_where=sa.text("not_before IS NOT NULL"),
         postgresql_where=sa.text("not_before IS NOT NULL"),
