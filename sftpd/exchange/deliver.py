@@ -19,7 +19,7 @@ from sftpd.errors import (
 )
 from sftpd.exchange.guard import GuardedRemotes, RemoteGuard
 from sftpd.exchange.keeping import Keeping
-from sftpd.exchange.layout import LAYOUTS, Layout, returned
+from sftpd.exchange.layout import LAYOUTS, Layout, returned, temporary_name
 from sftpd.exchange.places import Places, is_at
 from sftpd.exchange.records import Parts, Transfer
 from sftpd.exchange.remote import (
@@ -38,7 +38,6 @@ from sftpd.files.naming import with_id
 from sftpd.link.model import PARTS
 from sftpd.names import RemoteName, TransferId
 
-_NAME_LIMIT = 255
 _TRIES = 2
 _OBSTACLES = (FileExistsError, IsADirectoryError, NotADirectoryError)
 
@@ -220,6 +219,8 @@ class Bring:
         self._require_open = require_open
         self._directory = in_directory(way.directory)
         self.awaits_receipt = way.awaits_receipt
+        self._unasked: set[TransferId] = set()
+        """Brought since the start, and their rename never asked for: nobody else renames them."""
 
     def target(self, path: Parts) -> Parts:
         """As the layout has it."""
@@ -263,6 +264,7 @@ class Bring:
                 told = self._answers(lambda remote: remote.upload(files, self._way.share), breaks_off=True)
                 for transfer, answer in zip(there, told, strict=True):
                     answers[transfer.id] = _taken() if answer == "taken" else answer
+                    self._unasked.add(transfer.id)
         return [answers[transfer.id] for transfer in transfers]
 
     def place(self, transfers: Sequence[Transfer], source: Root) -> list[bool | Exception | None]:
@@ -272,9 +274,13 @@ class Bring:
         files = [Publication(self._begun(transfer), self._at(transfer.final)) for transfer in transfers]
 
         def publish(remote: Remote) -> list[bool | Exception | None]:
+            first = self._unasked.intersection(transfer.id for transfer in transfers)
+            self._unasked -= first
             told = remote.publish(files, folder=self._directory, replace=way.replace, look=way.look)
             return [
-                self._placed(remote, transfer, file, answer)
+                _removed()
+                if transfer.id in first and isinstance(answer, Published) and answer.outcome == "gone"
+                else self._placed(remote, transfer, file, answer)
                 for transfer, file, answer in zip(transfers, files, told, strict=True)
             ]
 
@@ -305,6 +311,7 @@ class Bring:
 
         So it is while the link may not be used: a transfer may be cancelled then too.
         """
+        self._unasked.discard(transfer.id)
         for _ in range(_TRIES):
             with suppress(RemoteError, RefusedError):
                 self._require_open()
@@ -375,18 +382,13 @@ def _is_left_alone(answer: object) -> bool:
     return isinstance(answer, RemoteAwayError) and not answer.tried
 
 
-def temporary_name(pattern: str | None, transfer: TransferId, name: bytes) -> bytes:
-    """The temporary name of a file after a pattern; the file's own is cut to what a name may hold."""
-    if pattern is None:
-        return name
-    made = os.fsencode(pattern).replace(b"{id}", transfer.encode())
-    room = _NAME_LIMIT - len(made.replace(b"{name}", b""))
-    return made.replace(b"{name}", name[:room])
-
-
 def other_name(path: Parts, transfer: TransferId) -> Parts:
     """The path for a file whose own is taken."""
     return (*path[:-1], with_id(path[-1], transfer))
+
+
+def _removed() -> NotPlacedError:
+    return NotPlacedError("somebody there has removed the file before it had its name")
 
 
 def _taken() -> NameTakenError:

@@ -1,10 +1,14 @@
-"""Where the files of a watched folder's subfolders go at the destination: pure."""
+"""Where the files of a watched folder go at the destination, and under which names until then: pure."""
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Literal
 
 from sftpd.files import naming
 from sftpd.files.beneath import Parts
+from sftpd.names import TransferId
+
+_NAME_LIMIT = 255
 
 Layout = Literal["keep", "flatten"]
 
@@ -27,6 +31,15 @@ def returned(path: Parts) -> Parts:
     folder = next(at for at, part in enumerate(path) if not part.startswith(b"."))
     own = path[folder + 1 :] if path[folder] == b"inbound" else path[folder:]
     return (b"returned", *own)
+
+
+def temporary_name(pattern: str | None, transfer: TransferId, name: bytes) -> bytes:
+    """The temporary name of a file after a pattern; the file's own is cut to what a name may hold."""
+    if pattern is None:
+        return name
+    made = os.fsencode(pattern).replace(b"{id}", transfer.encode())
+    room = _NAME_LIMIT - len(made.replace(b"{name}", b""))
+    return made.replace(b"{name}", name[:room])
 
 
 LAYOUTS: Mapping[Layout, Callable[[Parts], Parts]] = {"keep": keep, "flatten": flatten}

@@ -207,6 +207,22 @@ def _full(*_, **__):
     raise OSError(errno.ENOSPC, "No space left on device")
 
 
+def test_a_file_that_is_removed_there_before_its_rename_was_not_delivered(scene):
+    """As by a scanner at the remote; nobody has asked for the rename, so that it cannot have happened."""
+    publish = scene.remote.publish
+
+    def scanned(files, **order):
+        scene.remote.publish = publish
+        scene.remote._at(files[0].temporary).unlink()
+        return publish(files, **order)
+
+    scene.remote.publish = scanned
+    scene.queue.offer(scene.senders["remote"], scene.drop("report.csv", b"a"))
+    scene.run_queue()
+    assert contents(scene.folder / "remote/out") == {"report.csv": b"a"}
+    assert scene.states() == ["done"]
+
+
 def test_a_file_that_is_gone_is_nothing_to_send(scene):
     assert claim_one(scene.senders["remote"], (b"gone",)) is None
     assert scene.transfers() == []

@@ -7,7 +7,7 @@ from sftpd.app.links import _handling
 from sftpd.config.checks import check_link
 from sftpd.config.delivery_model import HandlingSection
 from sftpd.config.link_model import LinkFile
-from sftpd.exchange.deliver import temporary_name
+from sftpd.exchange.layout import temporary_name
 from sftpd.link.model import PARTS, Handling
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAECAwQFBgcICQoLDA0ODxAREhMUFRYXGBkaGxwdHh8g"
