@@ -170,6 +170,9 @@ class Collector:
             target = in_directory(self.route.move_to)
             moves = [Publication(path, target + file.name) for path, file in zip(paths, files, strict=True)]
             told = remote.place(moves, make_folders=self.route.make_folders)
+        self._fetched.dismiss(
+            self.route, [file for file, fault in zip(files, told, strict=True) if fault is None]
+        )
         return [answer or True for answer in told]
 
 

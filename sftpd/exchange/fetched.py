@@ -4,7 +4,7 @@ Where the ledger has to forget the name, as of an erased file, it keeps the dige
 still.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import sqlalchemy as sa
@@ -14,7 +14,11 @@ from sftpd.exchange.remote import RemoteFile
 from sftpd.ledger import tables
 from sftpd.ledger.database import in_parts
 from sftpd.ledger.ledger import Ledger
+from sftpd.ledger.writer import Unit
 from sftpd.link.model import Inbound
+
+DISMISSED = ""
+"""The origin of a file that was taken away at the remote."""
 
 Digest = Callable[[bytes, str], bytes]
 """What stands for a file in the ledger, given its name and its origin."""
@@ -30,6 +34,23 @@ class Fetched:
     def among(self, route: Inbound, files: list[RemoteFile]) -> set[RemoteFile]:
         """Those of `files` that the route has fetched."""
         return self._named(route, files) | self._forgotten(route, files)
+
+    def dismiss(self, route: Inbound, files: Sequence[RemoteFile]) -> None:
+        """Know, soon, that files were taken away there: what comes under such a name is another file.
+
+        That may have the same size and, where a remote tells no times, the same origin.
+        """
+
+        def work(unit: Unit) -> None:
+            for file in files:
+                t, a = tables.transfer, tables.attempt
+                there = (t.c.path == file.name, t.c.link == route.link, t.c.route == route.name)
+                known = t.update().where(*there, t.c.origin == origin(file))
+                unit.conn.execute(known.values(origin=DISMISSED))
+                key = a.c.key == self.digest(file.name, origin(file))
+                unit.conn.execute(a.delete().where(a.c.link == route.link, a.c.route == route.name, key))
+
+        self.ledger.defer(work)
 
     def _named(self, route: Inbound, files: list[RemoteFile]) -> set[RemoteFile]:
         t = tables.transfer.c

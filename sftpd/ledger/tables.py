@@ -59,7 +59,7 @@ transfer = sa.Table(
     sa.Column("peer", sa.Text, nullable=False),  # account or remote
     sa.Column("path", sa.LargeBinary, nullable=False),  # relative to the route's folder
     sa.Column("source", sa.Text, nullable=False),  # snapshot of our file: inode, size, mtime
-    sa.Column("origin", sa.Text),  # what a fetched file was at the remote: size, mtime
+    sa.Column("origin", sa.Text),  # what a fetched file is at the remote: size, mtime; empty: gone
     sa.Column("copy_of", sa.Text),  # a file that is sent again: the transfer that it was first sent by
     sa.Column("size", sa.BigInteger, nullable=False),
     sa.Column("sha256", sa.Text, nullable=False),

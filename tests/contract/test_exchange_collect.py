@@ -65,6 +65,15 @@ def test_a_file_is_fetched_once(scene, then):
     assert at_remote(scene, "done") == ({"report.bin": content} if then == "move" else {})
 
 
+def test_a_file_that_comes_after_one_was_dismissed_is_another_though_all_about_it_is_the_same(scene, then):
+    """As from a remote that tells no times."""
+    for content in [b"first", b"other"]:
+        offered(scene, "report.csv", content)
+        scene.collector.collect()
+        scene.flush()
+    assert contents(scene.folders.inbound) == {"report.csv": b"first" if then == "leave" else b"other"}
+
+
 def test_a_file_older_than_the_last_one_is_fetched_too(scene):
     offered(scene, "new", mtime=1_700_000_000)
     scene.collector.collect()
