@@ -3,7 +3,7 @@
 That is for `sftpd check`. A ledger in another database than a file is not asked.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import quote
@@ -14,13 +14,25 @@ from sftpd.app import rules
 from sftpd.config.load import Config
 from sftpd.erasure.erasures import WHERE_LOST, Standing, look
 from sftpd.ledger import tables
+from sftpd.link.folders import Folders
 
 T = TypeVar("T")
 
 
 def faults(config: Config) -> list[str]:
     """What is wrong between them, a line each. Raises nothing for what is not there yet."""
-    return [*_erasure_faults(config), *_rule_faults(config)]
+    return [*_erasure_faults(config), *_rule_faults(config), *_folder_faults(config)]
+
+
+def _folder_faults(config: Config) -> Iterator[str]:
+    """Folders of links between which no file can be moved: nothing would leave them, or come into them."""
+    for file in config.links:
+        folders = Folders(config.instance.about.links / file.name)
+        own = [path for name, path in folders.by_name().items() if name != "vault"]
+        watched = [folders.root / route.folder for route in file.outbound]
+        for path in dict.fromkeys(own + watched):
+            if path.is_dir() and path.stat().st_dev != folders.root.stat().st_dev:
+                yield f"{path}: lies on another file system, allowed: that of {folders.root}; mount it there"
 
 
 def _erasure_faults(config: Config) -> list[str]:

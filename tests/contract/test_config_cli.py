@@ -6,6 +6,7 @@ import shutil
 import stat
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import argon2
@@ -53,6 +54,18 @@ def test_init_prints_one_object_of_existing_absolute_paths(tmp_path: Path) -> No
     for key in ("config", "identity_file", "known_hosts", "inbound", "outbound"):
         assert Path(made[key]).is_absolute()
         assert Path(made[key]).exists()
+
+
+def test_a_watched_folder_on_another_file_system_is_named(root: Path) -> None:
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
+        if Path(elsewhere).stat().st_dev == root.stat().st_dev:
+            pytest.skip("there is one file system only")
+        watched = root / "links/demo/outbound"
+        watched.rmdir()
+        watched.symlink_to(elsewhere)
+        checked = check(root)
+    assert checked.returncode == 2
+    assert f"{watched}: lies on another file system" in checked.stderr
 
 
 def test_init_makes_keys_that_openssh_takes_and_that_belong_together(root: Path) -> None:
