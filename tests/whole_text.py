@@ -95,7 +95,7 @@ def csv(data: bytes, identifiers: Sequence[Identifier]) -> Result:
         for names in _heads([record.fields for record in filled])
         if not any(carries(identifiers, name) for name in names)
     ]
-    others = _DELIMITERS if delimiter == "\0" else ()
+    others = () if delimiter in text else _DELIMITERS
     lines = [text[record.start : record.end].rstrip("\r\n") for record in rows if record.fields != [""]][
         :AMONG
     ]
