@@ -25,6 +25,12 @@ Plain = Callable[[str], str]
 _BEGINNINGS = ("JVBERi0", "UEsDB", "0M8R4KG", "H4sI", "PD94bWw", "PCFET0NUWVBF", "PGh0bWw", "e1xydGY")
 """Of documents in Base64: PDF, ZIP and office documents, GZIP, XML, HTML and RTF."""
 _DOCUMENT = re.compile(rf"(?<![\w+/])(?:{'|'.join(_BEGINNINGS)})(?:[\w+/-]|\\[/nr]|[\r\n]){{200}}")
+_RUN = b"a" * 200
+_AS_RUN = bytes(
+    ord("a") if byte > 0x7F or chr(byte).isalnum() or byte in b"_+/-\\\r\n" else ord(" ")
+    for byte in range(256)
+)
+"""What may be in such a document becomes an `a`, whatever else it is: nowhere else are many together."""
 _EMBEDDED = "a document that is embedded in it as Base64"
 _BEGINNING = 64 << 10
 """Bytes by which a format is told; a message says so behind headers that many servers added."""
@@ -175,9 +181,16 @@ def _spans(
             if spans and spans[-1][1] >= start:
                 start = spans.pop()[0]
             spans.append((start, end))
-        embeds = embeds or (any(map(piece.__contains__, _BEGINNINGS)) and _DOCUMENT.search(both) is not None)
+        embeds = embeds or _embeds(both)
         before, ended = both[-OVERLAP:], end
     return spans, embeds
+
+
+def _embeds(text: str) -> bool:
+    """Whether a text has a document in it as Base64."""
+    if _RUN not in text.encode("utf-8", "surrogatepass").translate(_AS_RUN):
+        return False
+    return any(map(text.__contains__, _BEGINNINGS)) and _DOCUMENT.search(text) is not None
 
 
 def _refuse_control(text: str) -> None:
