@@ -122,7 +122,7 @@ class _Loader:
         folder = self._root / LINKS_FOLDER
         try:
             paths = sorted(
-                path for path in folder.iterdir() if path.suffix == ".toml" and path.name[0] != "."
+                path for path in folder.iterdir() if path.suffix.lower() == ".toml" and path.name[0] != "."
             )
         except OSError as error:
             self._faults.append(Fault(LINKS_FOLDER, 0, "", f"cannot read the folder: {error.strerror}"))

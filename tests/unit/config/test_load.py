@@ -221,3 +221,8 @@ def test_the_audit_key_must_be_a_plain_ed25519_key(root: Path, options: list[str
     subprocess.run(["ssh-keygen", "-q", *options, "-f", path], check=True)
     change(root / "sftpd.toml", "file:keys/audit_ed25519", "file:keys/other")
     assert faults(root) == [f"sftpd.toml:14: audit.key: {fault}"]
+
+
+def test_a_link_is_one_whatever_the_case_of_its_ending(root: Path) -> None:
+    (root / "links.d" / "demo.toml").rename(root / "links.d" / "demo.TOML")
+    assert [link.name for link in load(root / "sftpd.toml").links] == ["demo"]
