@@ -7,7 +7,6 @@ A number begins with a run, or behind what may stand before it there, and ends w
 import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from itertools import chain
 
 from sftpd.erasure.addresses import POSTCODE_LETTERS
 from sftpd.erasure.dates import BEFORE_MONTH, MONTH_STARTS, ORDINALS, compact, in_runs, named
@@ -70,7 +69,7 @@ def enter_solid(entries: set[str], numbers: Iterable[str]) -> None:
         if _is_bsn("0" + digits):
             entries.add(f"bsn\00{digits}")
         entries.update(f"date\0{date}" for date in compact(digits))
-    for digits in chain(sized[_DATE_AND_TIME], sized[_DATE_AND_TIME - 2]):
+    for digits in (*sized[_DATE_AND_TIME], *sized[_DATE_AND_TIME - 2]):
         entries.update(f"date\0{date}" for date in compact(digits[:8]))
     # All of a size in one expression, which a table of numbers gains by.
     entries.update([f"bsn\0{digits}" for digits in sized[_BSN_DIGITS] if _is_bsn(digits)])
@@ -93,9 +92,9 @@ def enter_chains(entries: set[str], text: str) -> None:
     enter_solid(entries, solid)
     parted = chains.difference(solid)
     _enter_plain(entries, parted)
-    for each in parted:
-        if len(each) >= _SHORTEST:
-            entries.update(_usual(each) if len(each) <= _USUAL else _told(each))
+    for chain in parted:
+        if len(chain) >= _SHORTEST:
+            entries.update(_usual(chain) if len(chain) <= _USUAL else _told(chain))
     if any(chain[-3:] in MONTH_STARTS or chain[-2:] in ORDINALS for chain in parted):
         entries.update(f"date\0{date}" for date in named(text))
 

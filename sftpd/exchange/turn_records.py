@@ -16,38 +16,26 @@ RANKS = (HERE, FIRST, USUAL)
 _MOMENT = timedelta(microseconds=1)
 
 _t = tables.transfer
+_OF_RANK = (
+    _t.c.link == sa.bindparam("link"),
+    _t.c.route == sa.bindparam("route"),
+    _t.c.rank == sa.bindparam("rank"),
+)
 _NEXT = Statement(
     sa.select(_t.c.rank, _t.c.not_before, _t.c.id, _t.c.path, _t.c.size)
-    .where(
-        _t.c.link == sa.bindparam("link"),
-        _t.c.route == sa.bindparam("route"),
-        _t.c.rank == sa.bindparam("rank"),
-        _t.c.not_before <= sa.bindparam("now"),
-    )
+    .where(*_OF_RANK, _t.c.not_before <= sa.bindparam("now"))
     .order_by(_t.c.not_before, _t.c.id)
     .limit(sa.bindparam("limit"))
 )
 _LATER = Statement(
     sa.select(_t.c.not_before)
-    .where(
-        _t.c.link == sa.bindparam("link"),
-        _t.c.route == sa.bindparam("route"),
-        _t.c.rank == sa.bindparam("rank"),
-        _t.c.not_before > sa.bindparam("now"),
-    )
+    .where(*_OF_RANK, _t.c.not_before > sa.bindparam("now"))
     .order_by(_t.c.not_before)
     .limit(1)
 )
-
-
 _LAST = Statement(
     sa.select(_t.c.not_before)
-    .where(
-        _t.c.link == sa.bindparam("link"),
-        _t.c.route == sa.bindparam("route"),
-        _t.c.rank == sa.bindparam("rank"),
-        _t.c.not_before.is_not(None),
-    )
+    .where(*_OF_RANK, _t.c.not_before.is_not(None))
     .order_by(_t.c.not_before.desc())
     .limit(1)
 )
