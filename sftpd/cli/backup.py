@@ -13,6 +13,7 @@ from sftpd.cli.common import (
     ConfigOption,
     JsonOption,
     argument,
+    create_file,
     print_json,
     show_fields,
 )
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from sftpd.backup.adopt import Place
 
 group = typer.Typer()
-
-_MODE = 0o600
 
 FileArgument = Annotated[Path, argument("FILE", "A backup.")]
 UnverifiedOption = Annotated[
@@ -49,7 +48,7 @@ def create(
     as_json: JsonOption = False,
 ) -> None:
     """Write the instance to one archive, while the daemon works on or without it."""
-    fd = _create(output)
+    fd = create_file(output)
     try:
         made = ask(config, "backup.create", output=fd, by=by, with_keys=with_keys)
         _sync_folder(output)
@@ -159,15 +158,6 @@ def _opened(file: Path) -> Any:
         return file.open("rb")
     except OSError as error:
         raise SftpdError(f"cannot read: {error.strerror}", where=str(file)) from None
-
-
-def _create(path: Path) -> int:
-    try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, _MODE)
-    except OSError as error:
-        raise SftpdError(
-            f"cannot create the file: {error.strerror}", where=str(path), expected="a new file"
-        ) from error
 
 
 def _sync_folder(file: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 
 from sftpd.documents.text import printable
+from sftpd.errors import SftpdError
 
 DEFAULT_CONFIG = Path("/etc/sftpd/sftpd.toml")
 _PIPE_WIDTH = 250
@@ -173,3 +174,13 @@ def brief(name: str, value: object) -> str:
         with suppress(ValueError):  # what others have signed says what they like
             return datetime.fromisoformat(str(value)).astimezone().isoformat(" ", "seconds")
     return str(value)
+
+
+def create_file(path: Path) -> int:
+    """Open a new file to read and write, which its owner alone can. Raises SftpdError where there is one."""
+    try:
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        raise SftpdError(
+            f"cannot create the file: {error.strerror}", where=str(path), expected="a new file"
+        ) from error

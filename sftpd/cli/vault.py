@@ -16,16 +16,14 @@ from sftpd.cli.common import (
     LinkOption,
     NewFileArgument,
     WhyOption,
+    create_file,
     print_json,
     show_fields,
     show_rows,
 )
 from sftpd.cli.new_key import make_vault_key, place
-from sftpd.errors import SftpdError
 
 group = typer.Typer()
-
-_MODE = 0o600
 
 
 @group.command("list")
@@ -50,7 +48,7 @@ def get(
     as_json: JsonOption = False,
 ) -> None:
     """Decrypt a copy. That it was read, by whom and why, is recorded."""
-    fd = _create(output)
+    fd = create_file(output)
     try:
         read = ask(config, "vault.get", id=copy, reason=reason, by=by, output=fd)
     except BaseException:
@@ -75,12 +73,3 @@ def new_key(
         print_json({"file": put.path, "set": [line], "drop_in": put.drop_in})
     else:
         print(f"Made {put.path}; {put.steps('[vault] of the file of the link', line)}")
-
-
-def _create(path: Path) -> int:
-    try:
-        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, _MODE)
-    except OSError as error:
-        raise SftpdError(
-            f"cannot create the file: {error.strerror}", where=str(path), expected="a new file"
-        ) from error
