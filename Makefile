@@ -23,9 +23,10 @@ run: runtime
 	exec $(BIN)/sftpd serve --config demo/sftpd.toml --announce demo/CONNECT.txt
 
 # The tests start hundreds of processes, which load what is compiled more quickly. What takes long comes first (tests/conftest.py).
+# Many wait for something: two cores are busy with six workers.
 test: packages dev
 	$(BIN)/python -m compileall -q sftpd
-	exec $(BIN)/python -m pytest --numprocesses 4 --dist loadfile --no-loadscope-reorder $(ARGS)
+	exec $(BIN)/python -m pytest --numprocesses 6 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 # What takes minutes: a day's mixed load, sshfs under load, races, sieges, the fault bench, and the test suites of client libraries.
 soak: packages dev

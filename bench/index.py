@@ -25,10 +25,10 @@ _LOOK_UPS = 2000
 
 @dataclass(frozen=True)
 class Amounts:
-    """Files in the index, and bytes of each CSV that is read."""
+    """Files in the index, and bytes of each file that is read."""
 
     files: int
-    csv: int
+    read: int
 
 
 SCALES = {
@@ -57,6 +57,8 @@ class Figures:
     """MB/s: an address, a telephone number and a BSN in a line of 85 bytes."""
     csv_homes: float
     """MB/s: a name, a date of birth, a postcode and the number of a house in a line of 75 bytes."""
+    ndjson_orders: float
+    """MB/s: the orders, an object of 290 bytes each."""
 
 
 def measure(amounts: Amounts, folder: Path) -> Figures:
@@ -81,10 +83,11 @@ def measure(amounts: Amounts, folder: Path) -> Figures:
         look_up_median=statistics.median(times) * 1e3,
         look_up_p99=times[len(times) * 99 // 100] * 1e3,
         look_up_longest=times[-1] * 1e3,
-        csv_orders=_read(_orders(), amounts.csv),
-        csv_log=_read(_log(), amounts.csv),
-        csv_people=_read(_people(), amounts.csv),
-        csv_homes=_read(_homes(), amounts.csv),
+        csv_orders=_read(_orders(), amounts.read),
+        csv_log=_read(_log(), amounts.read),
+        csv_people=_read(_people(), amounts.read),
+        csv_homes=_read(_homes(), amounts.read),
+        ndjson_orders=_read(_objects(_orders()), amounts.read, b"a.ndjson"),
     )
 
 
@@ -98,8 +101,8 @@ def _look_ups(index: Index) -> Iterator[float]:
         yield time.perf_counter() - began
 
 
-def _read(lines: Iterator[str], size: int) -> float:
-    """MB/s at which such a CSV is indexed."""
+def _read(lines: Iterator[str], size: int, name: bytes = b"a.csv") -> float:
+    """MB/s at which a file with such lines is indexed."""
     text: list[str] = []
     length = 0
     while length < size:
@@ -108,7 +111,7 @@ def _read(lines: Iterator[str], size: int) -> float:
     data = "".join(text).encode()
     collector = Collector(_KEY, len)
     began = time.process_time()
-    collector.detect(b"a.csv", data).find(data, collector.inquiry(b"a.csv"))
+    collector.detect(name, data).find(data, collector.inquiry(name))
     collector.flush()
     return len(data) / 1e6 / (time.process_time() - began)
 
@@ -155,6 +158,13 @@ def _homes() -> Iterator[str]:
             f"Jan{chance.randint(0, 999)};de Vries;{day};Kanaalstraat {house};{house};"
             f"{chance.randint(1000, 9999)} {letters};Utrecht\n"
         )
+
+
+def _objects(lines: Iterator[str]) -> Iterator[str]:
+    """The records of CSV as JSON, one a line."""
+    labels = next(lines).rstrip("\n").split(";")
+    for line in lines:
+        yield json.dumps(dict(zip(labels, line.rstrip("\n").split(";"), strict=True))) + "\n"
 
 
 def _bsn(stem: int) -> str:

@@ -243,6 +243,7 @@ direction = "inbound"
 from = "remote:openssh"
 remote_path = "{places.routed}"
 every = "PT1S"
+settle = {SETTLE}
 then = "delete"
 """
     )

@@ -18,6 +18,7 @@ from tests.sshd import free_port, make_key, sshd
 
 _PATIENCE = 30.0
 _PROFTPD = shutil.which("proftpd", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or "/usr/sbin/proftpd"
+_PROFTPD_MODULES = Path("/usr/lib/proftpd")
 _SFTP_SERVER = "/usr/lib/openssh/sftp-server"
 _SESSIONS = 600
 BASE = "openssh-internal"
@@ -130,10 +131,15 @@ def proftpd(folder: Path, ground: Ground) -> Iterator[Peer]:
     users.chmod(0o600)
     rfc4716 = ["ssh-keygen", "-e", "-f", str(ground.authorized_keys)]
     keys.write_bytes(subprocess.check_output(rfc4716))
+    # Some are compiled in until Debian 12.
+    apart = [
+        name for name in ("delay", "ls", "xfer", "sftp") if (_PROFTPD_MODULES / f"mod_{name}.so").exists()
+    ]
+    loaded = "\n".join(f"LoadModule mod_{name}.c" for name in apart)
     config.write_text(
         f"""
-        ModulePath /usr/lib/proftpd
-        LoadModule mod_sftp.c
+        ModulePath {_PROFTPD_MODULES}
+        {loaded}
         ServerType standalone
         DefaultAddress 127.0.0.1
         Port {port}

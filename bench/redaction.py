@@ -85,6 +85,16 @@ KINDS = (
         ),
         tail="]}\n",
     ),
+    Kind(
+        "XML",
+        "xml",
+        "<klanten>\n",
+        lambda n, name, mail: (
+            f'<klant nr="{n}"><naam>{name}</naam><e-mail>{mail}</e-mail>'
+            f"<adres><nr>{n % 99}</nr></adres><bedrag>{n % 997},50</bedrag></klant>\n"
+        ),
+        tail="</klanten>\n",
+    ),
 )
 
 

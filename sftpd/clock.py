@@ -5,6 +5,8 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
+_STEP = 0.25
+"""Seconds by which civil time has to leave monotonic time to count as set anew."""
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
@@ -51,3 +53,17 @@ class SystemClock:
         return Uptime(
             _BOOT_ID.read_text().strip(), timedelta(seconds=time.clock_gettime(time.CLOCK_BOOTTIME))
         )
+
+
+class Steps:
+    """Notices when civil time was set, or went on while the machine slept; monotonic time does neither."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._ahead: float | None = None
+
+    def look(self) -> timedelta:
+        """By how much civil time was set since the last look; nothing at the first one."""
+        ahead, before = self._clock.now().timestamp() - self._clock.monotonic(), self._ahead
+        self._ahead = ahead
+        return timedelta(seconds=ahead - before if before is not None and abs(ahead - before) > _STEP else 0)

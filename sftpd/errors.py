@@ -132,6 +132,15 @@ class RemoteRefusedError(RemoteError):
     code = "REMOTE_REFUSED"
 
 
+class ChangedThereError(RemoteRefusedError):
+    """A file at the remote changed while it was read: what came may be of two versions.
+
+    That is no fault of the remote's. A later look finds it as it is then.
+    """
+
+    code = "CHANGED_THERE"
+
+
 class NotPlacedError(RemoteRefusedError):
     """The remote was to give a file its final name, and certainly has not got it there now.
 

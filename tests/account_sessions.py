@@ -24,7 +24,8 @@ from sftpd.sftp.engine import Engine
 from sftpd.ssh import messages
 from sftpd.ssh.asking import failure_for
 from sftpd.ssh.file_data import FileData
-from sftpd.ssh.handler import Handler
+from sftpd.ssh.handler import Answer, Handler
+from sftpd.ssh.long_answer import LongAnswer
 from sftpd.ssh.messages import Admitted, Folder
 from sftpd.ssh.view import View
 
@@ -54,6 +55,10 @@ class SimpleMonitor:
         except (SftpdError, OSError) as error:
             raise CallFailedError(Failure(0, *failure_for(error))) from error
 
+    def call_in_steps(self, body: Message, expect: type[Any], patience: float) -> Iterator[None]:
+        yield from ()
+        return self.call(body, expect)
+
     def notify(self, body: Message) -> None:
         self.heard.append(body)
 
@@ -73,6 +78,9 @@ class SimpleMonitor:
         if b"forbidden" in body.path:
             raise RefusedError("this name is not welcome", reason="FORBIDDEN")
         return messages.Begun(f"t{next(self._ids)}")
+
+    def _askroom(self, _: messages.AskRoom) -> Message:
+        return messages.Room(None)
 
     def _complete(self, body: messages.Complete) -> Message:
         with self._roots(body.path) as (published, staging, parts):
@@ -143,7 +151,9 @@ class Loopback:
         pass
 
 
-def whole(reply: bytes | FileData) -> bytes:
+def whole(reply: Answer) -> bytes:
+    while isinstance(reply, LongAnswer):
+        reply = reply.go_on() or reply
     return reply.reply() if isinstance(reply, FileData) else reply
 
 

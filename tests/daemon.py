@@ -16,6 +16,7 @@ import leaks
 import ledgers
 import paramiko
 from daemon_stage import STAGES, Forked
+from sshd import free_port
 from waiting import holds
 
 from sftpd.audit.checkpoint import parse_checkpoint
@@ -41,7 +42,7 @@ class Daemon:
         self.desk = root.with_name(f"{root.name}-desk")
         """A folder for the local files of clients, in which they run."""
         self.desk.mkdir(parents=True)
-        made = command("init", str(root), "--listen", "127.0.0.1:0", "--json")
+        made = command("init", str(root), "--listen", f"127.0.0.1:{free_port()}", "--json")
         assert made.returncode == 0, made.stderr
         self.about: dict[str, Any] = json.loads(made.stdout)
         """What `init --json` printed."""

@@ -9,7 +9,7 @@ from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 
-from sftpd.errors import RemoteError
+from sftpd.errors import ChangedThereError, RemoteError
 from sftpd.exchange.remote import Downloaded, Listing, Published, RemoteFile
 from sftpd.ledger.ledger import Ledger
 from sftpd.process.command import Completed
@@ -98,6 +98,7 @@ class LocalRemote:
         self.during_upload = lambda: None
         self.hang_up = lambda: None
         self.before_download = lambda name: None
+        self.during_download = lambda name: None
 
     @contextlib.contextmanager
     def borrow(self, name):
@@ -209,8 +210,12 @@ class LocalRemote:
                 answers.append(fault)
                 continue
             self.before_download(file.path.rsplit(b"/", 1)[-1])
-            content = self._at(file.path).read_bytes()
+            content, before = self._at(file.path).read_bytes(), self._at(file.path).stat()
             os.pwrite(file.fd, content, 0)
+            self.during_download(file.path.rsplit(b"/", 1)[-1])
+            if file.steady and self._at(file.path).stat().st_mtime_ns != before.st_mtime_ns:
+                answers.append(ChangedThereError("the file changed while it was read"))
+                continue
             answers.append(Downloaded(len(content), hashlib.sha256(content).hexdigest()))
         self._answer("download")
         return answers

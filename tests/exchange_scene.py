@@ -231,7 +231,9 @@ class Scene:
         if not self.is_open:
             raise NotOpenError("not now", reason="LINK_NOT_ACTIVE")
 
-    def collects(self, then: str, *, clock=None, require_open=lambda link: None, **pull) -> Collector:
+    def collects(
+        self, then: str, *, clock=None, require_open=lambda link: None, waits=None, **pull
+    ) -> Collector:
         """A collector of the inbound route."""
         route = _inbound(then, pull)
         return Collector(
@@ -242,6 +244,7 @@ class Scene:
             fetched=Fetched(self.ledger, DIGESTS.fetched),
             clock=clock or self.clock,
             require_open=require_open,
+            waits=waits,
         )
 
     def hook(self, event: str, body: str) -> None:
@@ -281,8 +284,12 @@ class Scene:
         """Let the queue work until nothing is left to do."""
         with contextlib.suppress(RuntimeError):
             self.queue.start()
-        until(lambda: self.queue.depth() == 0)
+        until(self.is_idle)
         self.flush()
+
+    def is_idle(self) -> bool:
+        """Whether nothing waits; asked twice, as what is offered while one is counted may not be in that."""
+        return self.queue.depth() == 0 and self.queue.depth() == 0
 
     def recover(self, route: str) -> None:
         """Start as the daemon does: recovery, and what lies in the watched folder is offered."""
@@ -338,8 +345,12 @@ def claim_one(sender: Sender, parts: tuple[bytes, ...]):
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    """Every file beneath a folder: relative path → content."""
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    """Every file beneath a folder that stays for the look at it: relative path → content."""
+    found = {}
+    for path in folder.rglob("*"):
+        with contextlib.suppress(FileNotFoundError, IsADirectoryError):
+            found[str(path.relative_to(folder))] = path.read_bytes()
+    return found
 
 
 def take_all(folder: Path, into: list[tuple[str, bytes]]) -> None:

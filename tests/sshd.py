@@ -15,6 +15,19 @@ from pathlib import Path
 
 SSHD = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin") or "/usr/sbin/sshd"
 _START_PATIENCE = 20.0
+_PORTS_OF_A_WORKER = 2_500
+
+
+def _ports() -> Iterator[int]:
+    """Ports below those that the kernel gives to connections, others for each worker of pytest-xdist."""
+    first = 10_000 + int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 8 * _PORTS_OF_A_WORKER
+    at = os.getpid()
+    while True:
+        at += 1
+        yield first + at % _PORTS_OF_A_WORKER
+
+
+_PORTS = _ports()
 
 
 @dataclass
@@ -116,11 +129,11 @@ def public_blob(line: str) -> bytes:
 
 
 def free_port() -> int:
-    """A port of the loopback that was free a moment ago."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """A port of the loopback that was free a moment ago, and that no connection is given by the kernel."""
+    while True:
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port := next(_PORTS)))
+            return port
 
 
 def _descendants(pid: int) -> list[int]:

@@ -5,8 +5,9 @@ from collections import Counter
 from contextlib import contextmanager
 
 from sftpd.clock import SystemClock
+from sftpd.watch.folder import Pace, WatchedFolder
 from sftpd.watch.settling import Policy
-from sftpd.watch.watcher import Pace, WatchedFolder, Watcher
+from sftpd.watch.watcher import Watcher
 
 QUICK = Policy(stable_for=0.05)
 SELDOM = Pace(rescan=3600.0)
@@ -35,10 +36,12 @@ class Taken:
 
 
 @contextmanager
-def watching(root, taken, *, clock=None, on_replaced=lambda: None, observe=None, **options):
+def watching(root, taken, *, clock=None, on_replaced=lambda: None, observe=None, waits=None, **options):
     """A watcher at work on `root`."""
     folder = WatchedFolder("out", root, **{"policy": QUICK, "pace": SELDOM, **options})
-    watcher = Watcher(folder, taken, clock=clock or SystemClock(), on_replaced=on_replaced, observe=observe)
+    watcher = Watcher(
+        folder, taken, clock=clock or SystemClock(), on_replaced=on_replaced, observe=observe, waits=waits
+    )
     watcher.start()
     try:
         yield watcher

@@ -108,6 +108,7 @@ class Daemon:
             "sessions": len(sessions),
             "accounts": sorted(partner.account.name for partner in sessions if partner is not None),
             "queue": self._work.queue.depth(),
+            "overdue": self._work.overdue(),
             "children": len(self.instance.children.running()),
             "reload_refused": self._reloads.faults,
         }
@@ -143,7 +144,11 @@ class Daemon:
             ]
         )
         self._recover_desks()
-        for look, every in ((instance.timekeeper.look, _LOOK), (heap.give_back, _TIDY)):
+        for look, every in (
+            (instance.timekeeper.look, _LOOK),
+            (heap.give_back, _TIDY),
+            (self._tell_of_waits, _LOOK),
+        ):
             lookout = Lookout(look, every)
             lookout.start()
             self._undo.callback(lookout.stop)
@@ -253,6 +258,9 @@ class Daemon:
         self._work = work
         work.start(Traffic.resume)
         self._listener.end_sessions(lambda account: account not in work.accounts)
+
+    def _tell_of_waits(self) -> None:
+        self._work.tell_of_waits()  # a reload replaces it
 
     def _see(self, event: Event) -> None:
         self._work.see(event)  # a reload replaces it

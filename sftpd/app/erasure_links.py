@@ -1,5 +1,6 @@
 """Links as deletion requests see them."""
 
+import time
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
@@ -12,6 +13,7 @@ from sftpd.erasure.contents import Folder, Searchable, VaultFolder
 from sftpd.erasure.index import Index
 from sftpd.erasure.layouts import Layout
 from sftpd.erasure.notices import FOLDER as NOTICES
+from sftpd.exchange import receipts
 from sftpd.files.beneath import Parts
 from sftpd.link import vaulted
 from sftpd.periods import Period
@@ -19,6 +21,8 @@ from sftpd.periods import Period
 if TYPE_CHECKING:
     from sftpd.app.instance import Instance
 
+_PATIENCE, _PAUSE = 10.0, 0.05
+"""Seconds for which receipts are waited for, and between two looks."""
 _LEFT = {"receipts": frozenset({(NOTICES,)})}
 """Directories that deletion requests leave: notices, which have a term of their own."""
 
@@ -54,6 +58,21 @@ class ErasureLinks:
             *(Folder(str(path.relative_to(known.folders.root)), path) for path in sorted(watched)),
             *(Folder(str(path), path) for path in also),
         ]
+
+    def catch_up(self, link: str) -> None:
+        """Wait a moment for the receipts of what has come by now.
+
+        One that is written after a search names a person of whom the plan then says nothing.
+        """
+        instance = self._instance
+        instance.sequencer.drain()
+        size = instance.sequencer.sizes().get(link, 0)
+        patience = instance.clock.monotonic() + _PATIENCE
+        while instance.writes_receipts and instance.clock.monotonic() < patience:
+            with instance.ledger.read() as conn:
+                if receipts.made_of(conn, link) >= size:
+                    return
+            time.sleep(_PAUSE)
 
     def needs_second_person(self, link: str) -> bool:
         """What the link's configuration says of approvals."""

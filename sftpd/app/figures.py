@@ -61,6 +61,16 @@ class Figures:
             dict(self._away()),
             "remote",
         )
+        yield Figure(
+            "sftpd_overdue_files",
+            "Files that have not been ready for too long.",
+            {
+                f"{link}/{one.route} {one.reason}": one.files
+                for link, traffic in self.work().traffic.items()
+                for one in traffic.waits.overdue()
+            },
+            "route reason",
+        )
         yield from self._counted_by_link()
         yield Figure(
             "sftpd_erasure_index_pending",

@@ -88,6 +88,8 @@ class Instance:
         self.audit_folder = about.state / "audit"
         self.receipting = threading.Lock()
         """Held by who writes receipts, and by who removes some with what they were written from."""
+        self.writes_receipts = False
+        """Whether somebody does so: a daemon that is at work."""
         self.path_locks = PathLocks()
         """Taken by who changes files in the folders of links."""
         self.backing_up = threading.Lock()

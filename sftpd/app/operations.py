@@ -26,6 +26,7 @@ from sftpd.app.verbs.verb import Arguments
 from sftpd.erasure import notices, reminders
 from sftpd.exchange import expecting, records, return_records, turn_records
 from sftpd.ledger import outbox
+from sftpd.retention import left
 from sftpd.service.control import Operation
 from sftpd.service.schedule import last_runs
 
@@ -88,6 +89,7 @@ def _status(instance: Instance, live: Live | None, _: Arguments) -> dict[str, An
         overdue = notices.overdue_by_link(conn)
         gone = left_behind(conn, instance.register.links)
         terms = reminders.terms(conn, instance.reminders, instance.clock.now())
+        retention_left = left.counted(conn)
     return {
         "running": live is not None,
         "version": __version__,
@@ -115,6 +117,7 @@ def _status(instance: Instance, live: Live | None, _: Arguments) -> dict[str, An
             f"{freeze.scope} {freeze.reason.code}": freeze.reason.text
             for freeze in instance.retention.frozen()
         },
+        "retention_left": retention_left,
         "remotes": {
             f"{remote.link}/{remote.name}": instance.guards.of(remote.link, remote.name).standing().state
             for _, link in sorted(instance.register.links.items())

@@ -21,18 +21,29 @@ T = TypeVar("T")
 
 def faults(config: Config) -> list[str]:
     """What is wrong between them, a line each. Raises nothing for what is not there yet."""
-    return [*_erasure_faults(config), *_rule_faults(config), *_folder_faults(config)]
+    return [*_erasure_faults(config), *_rule_faults(config), *folders_apart(config)]
 
 
-def _folder_faults(config: Config) -> Iterator[str]:
-    """Folders of links between which no file can be moved: nothing would leave them, or come into them."""
+def folders_apart(config: Config) -> Iterator[str]:
+    """Folders of links between which no file can be moved: nothing would leave them, or come into them.
+
+    A line each says which, and what to do.
+    """
     for file in config.links:
         folders = Folders(config.instance.about.links / file.name)
         own = [path for name, path in folders.by_name().items() if name != "vault"]
         watched = [folders.root / route.folder for route in file.outbound]
         for path in dict.fromkeys(own + watched):
-            if path.is_dir() and path.stat().st_dev != folders.root.stat().st_dev:
+            if _device(path) not in (None, _device(folders.root)):
                 yield f"{path}: lies on another file system, allowed: that of {folders.root}; mount it there"
+
+
+def _device(folder: Path) -> int | None:
+    """The file system that a folder is on; None where there is no folder."""
+    try:
+        return folder.stat().st_dev
+    except (FileNotFoundError, NotADirectoryError):
+        return None
 
 
 def _erasure_faults(config: Config) -> list[str]:

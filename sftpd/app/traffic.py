@@ -6,6 +6,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import partial
+from math import inf
 from pathlib import Path
 from typing import NamedTuple
 
@@ -24,6 +25,7 @@ from sftpd.exchange.fetched import Fetched
 from sftpd.exchange.guard import GuardedRemotes
 from sftpd.exchange.keeping import Keeping
 from sftpd.exchange.orders import Signed
+from sftpd.exchange.overdue import LinkWaits, RouteWaits
 from sftpd.exchange.partner import InForce, Partner, Ports
 from sftpd.exchange.places import LOCAL_MODE, Places
 from sftpd.exchange.queue import OutboundQueue
@@ -45,10 +47,11 @@ from sftpd.retention.guards import RESTORED
 from sftpd.service.schedule import Job
 from sftpd.ssh.pacing import Pacing
 from sftpd.ssh.remotes import CourierRemotes
+from sftpd.watch.folder import Pace, WatchedFolder
 from sftpd.watch.selection import Selection
 from sftpd.watch.settling import EmptyFiles, Policy
 from sftpd.watch.tree import Order
-from sftpd.watch.watcher import Pace, WatchedFolder, Watcher
+from sftpd.watch.watcher import Watcher
 
 
 class Workers(NamedTuple):
@@ -94,6 +97,11 @@ class Traffic:
         self.ration: Ration = (
             before.ration if before else Ration(link, places, instance.ledger, instance.clock)
         )
+        after = {str(route.name): route.overdue_after.total_seconds() for route in link.inbound}
+        after |= {str(route.name): route.readiness.overdue for route in link.outbound}
+        known = before.waits if before else None
+        self.waits: LinkWaits = LinkWaits(link.name, instance.ledger, instance.clock, after, known)
+        """The files that are not ready."""
         self._couriers = CourierRemotes(instance.children, remote_logins(link, instance.config))
         backoffs = {remote.name: remote.backoff for remote in link.remotes}
         self._remotes = GuardedRemotes(link.name, self._couriers, instance.guards, backoffs.__getitem__)
@@ -299,6 +307,7 @@ class Traffic:
             clock=self._shared.instance.clock,
             require_open=self._shared.instance.register.require_open,
             share=self._share(route),
+            waits=self.waits.routes[route.name],
         )
 
     def _share(self, route: Inbound | Outbound) -> Share | None:
@@ -327,6 +336,7 @@ class Traffic:
             self._shared.workers.observing,
             instance.bell,
             archive,
+            self.waits.routes.get(route.name) or RouteWaits(inf),
         )
         return Sender(route, self._places, self._sources[route.name], delivery, tools)
 
@@ -367,6 +377,7 @@ class Traffic:
             lambda parts: self._shared.queue.offer(sender, parts),
             clock=self._shared.instance.clock,
             on_replaced=lambda: source.reopen(route.folder),
+            waits=self.waits.routes[route.name],
         )
 
 

@@ -13,6 +13,7 @@ from sftpd.app.ending import left_behind
 from sftpd.app.hooks import hooks_folder
 from sftpd.app.instance import Instance
 from sftpd.app.requests import SOON, Requests
+from sftpd.app.standing import folders_apart
 from sftpd.app.traffic import Shared, Traffic, Workers, collection
 from sftpd.audit.published import PublishedLog
 from sftpd.errors import NotFoundError
@@ -106,6 +107,8 @@ class Work:
         """Begin, with each link's traffic taken up by `take_up`."""
         return_records.enrol(self._instance.ledger, _with_return_receipts(self._instance))
         _tell_of_links_gone(self._instance)
+        for fault in folders_apart(self._instance.config):
+            _log.error("folder_apart", fault=fault)
         _log.info("resumed", transfers=sum(map(take_up, self.traffic.values())))
         self.queue.start()
         for traffic in self.traffic.values():
@@ -114,6 +117,7 @@ class Work:
         for job in self._requests.at_start():
             self._schedule.soon(job, SOON)
         self._receipts.start()
+        self._instance.writes_receipts = True
         self._expecting.start()
 
     def see(self, event: Event) -> None:
@@ -145,6 +149,23 @@ class Work:
         for traffic in self.traffic.values():
             traffic.close()
         self._commands.close()
+
+    def tell_of_waits(self) -> None:
+        """Tell of files that have not been ready for too long. Raises LedgerError."""
+        for traffic in self.traffic.values():
+            traffic.waits.tell()
+
+    def overdue(self) -> dict[str, dict[str, object]]:
+        """Those files by route and reason, for `status`: how many, since when, and the first names."""
+        return {
+            f"{link}/{one.route} {one.reason}": {
+                "files": one.files,
+                "since": one.since.isoformat(),
+                "paths": one.paths,
+            }
+            for link, traffic in self.traffic.items()
+            for one in traffic.waits.overdue()
+        }
 
     def pull(self, link: str, route: str) -> Pulled:
         """Pull a route's files now. Raises as Traffic.pull, NotFoundError, and RefusedError while it runs."""

@@ -78,6 +78,13 @@ class _Envelope(msgspec.Struct, frozen=True):
     subject: str | None = None
 
 
+class _Id(msgspec.Struct, frozen=True):
+    id: str
+
+
+_id = msgspec.json.Decoder(_Id)
+
+
 def parts(leaf: bytes) -> tuple[dict[str, Any], dict[str, str]]:
     """The id, time, type, link and public values of the event that a leaf is, and its commitments by field.
 
@@ -91,6 +98,14 @@ def parts(leaf: bytes) -> tuple[dict[str, Any], dict[str, str]]:
         raise AuditError(f"not an event: {fault}", where="leaf") from fault
     known = {"id": envelope.id, "time": envelope.time, "type": envelope.type, "link": envelope.subject}
     return known | {"public": public}, commitments
+
+
+def id_of(leaf: bytes) -> str:
+    """The id of the event that a leaf is. Raises AuditError for a leaf that is no event."""
+    try:
+        return _id.decode(leaf).id
+    except msgspec.MsgspecError as fault:
+        raise AuditError(f"not an event: {fault}", where="leaf") from fault
 
 
 def disclosed(leaf: bytes, openings: Iterable[Opening]) -> dict[str, Any]:

@@ -47,7 +47,7 @@ def prove(log: PublishedLog, index: int) -> InclusionProof:
     raw = log.checkpoint()
     size = parse_checkpoint(raw).size
     if not 0 <= index < size:
-        raise NotFoundError(f"no leaf {index}", where=str(log.public), expected=f"0 up to {size}")
+        raise NotFoundError(f"no leaf {index}", where=str(log.public), expected=f"0 to {size - 1}")
     leaf = next(log.leaves(index, index + 1, size))
     return InclusionProof(index, tuple(inclusion_proof(log.nodes(size), index, size)), raw, leaf)
 

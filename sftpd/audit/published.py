@@ -43,13 +43,16 @@ class PublishedLog:
     def tile(self, tile: Tile) -> tuple[Tile, bytes]:
         """The tile or bundle that covers `tile`, itself or the full one in its place, and its bytes.
 
-        Raises AuditError if neither is there, or a hash tile has the wrong length.
+        Raises AuditError if neither is there, which names `tile`, or a hash tile has the wrong length.
         """
         try:
             found, data = tile, self._bytes(tile)
-        except _MissingError:
+        except _MissingError as missing:
             found = Tile(tile.level, tile.index)
-            data = self._bytes(found)
+            try:
+                data = self._bytes(found)
+            except _MissingError:
+                raise missing from None
         if tile.level is not None and len(data) != found.width * HASH_SIZE:
             raise AuditError(
                 f"tile has {len(data)} bytes", where=self.where(found), expected=f"{found.width * HASH_SIZE}"

@@ -6,7 +6,7 @@ audit log too, so that nothing is lost in silence.
 """
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -75,15 +75,23 @@ class Adopted:
     first_unknown: tuple[Place, ...]
 
 
-def adopt(database: Path, moved: Iterable[Moved], summary: Summary, clock: Clock) -> Adopted:
+def adopt(
+    database: Path, moved: Iterable[Moved], summary: Summary, clock: Clock, also: Callable[[Unit], None]
+) -> Adopted:
     """Bring a ledger up to where its files are now, and record what is not there and what it does not know.
 
-    Raises LedgerError.
+    With it `also` is done. Raises LedgerError.
     """
+
+    def work(unit: Unit) -> Adopted:
+        adopted = _adopt(unit, moved, summary)
+        also(unit)
+        return adopted
+
     source = f"sftpd://{summary.instance}"
     ledger = Ledger.open(f"sqlite:///{database}", clock=clock, seal=functools.partial(seal, source=source))
     try:
-        return ledger.write(lambda unit: _adopt(unit, moved, summary))
+        return ledger.write(work)
     finally:
         ledger.close()
 

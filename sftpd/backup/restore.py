@@ -8,7 +8,7 @@ import os
 import secrets
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,6 +27,7 @@ from sftpd.files import durable
 from sftpd.files.beneath import Parts, Root
 from sftpd.files.fingerprint import Snapshot, identity
 from sftpd.files.syscalls import sync_file_system
+from sftpd.ledger.writer import Unit
 
 _LINKS = b"links"
 _MODE = 0o755
@@ -43,11 +44,18 @@ class Restored:
     adopted: Adopted
 
 
-def restore(archive: Path, target: Path, key: VerifierKey | None, clock: Clock) -> Restored:
+def restore(
+    archive: Path,
+    target: Path,
+    key: VerifierKey | None,
+    clock: Clock,
+    also: Callable[[Unit], None] = lambda _: None,
+) -> Restored:
     """Make the folder `target` out of a backup; with `key` the backup must be signed by it.
 
-    Raises BackupError where it is not whole, RefusedError `NOT_EMPTY` where the folder holds anything,
-    LedgerError, AuditError, OSError.
+    What else follows in the ledger from its being an older one is done by `also`. Raises BackupError where
+    the backup is not whole, RefusedError `NOT_EMPTY` where the folder holds anything, LedgerError,
+    AuditError, OSError.
     """
     target = target.absolute()
     _require_empty(target)
@@ -64,7 +72,7 @@ def restore(archive: Path, target: Path, key: VerifierKey | None, clock: Clock) 
                 raise BackupError("the archive changed while it was read", where=str(archive))
             if not (draft / "state" / "ledger.db").is_file():
                 raise BackupError("holds no ledger", where=str(archive))
-            adopted = adopt(draft / "state" / "ledger.db", taking.moved(), verified, clock)
+            adopted = adopt(draft / "state" / "ledger.db", taking.moved(), verified, clock, also)
             # What was signed after the backup is not known here: no origin may have another tree for it.
             mark_all(draft / "state" / "audit", verified.instance, clock.now())
             draft.chmod(_MODE)

@@ -76,4 +76,4 @@ def _tell(put: Place, name: str, secret: str, line: str, *, as_json: bool) -> No
         print_json({"file": str(put.path), name: secret, "set": [line], "drop_in": put.drop_in})
     else:
         steps = put.steps("the table of the account", line)
-        print(secret, f"Hand it over on a safe way; {steps}", sep="\n")
+        print(secret, f"Hand it over in a safe way; {steps}", sep="\n")

@@ -35,7 +35,9 @@ def give(  # noqa: PLR0913 (the options of the command)
         int | None,
         typer.Option("--files", metavar="NUMBER", min=1, help="The most files of a run.", show_default=False),
     ] = None,
-    until: Annotated[str | None, option("--until", "TIME", "Until when: ISO 8601 with an offset.")] = None,
+    until: Annotated[
+        str | None, option("--until", "TIME", "Until when: the end of a day, or ISO 8601 with an offset.")
+    ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:

@@ -68,9 +68,9 @@ def ask_daemon(config: Path, verb: str, arguments: Mapping[str, Any]) -> Any:
         if error.__cause__ is not None:
             raise  # there was nobody to connect to
         raise SftpdError(
-            "the daemon ended before it answered",
+            "the daemon ended, or failed, before it had answered",
             where=str(path),
-            remedy="look whether it has done what was asked before asking again",
+            remedy="look in its log, and whether it has done what was asked before asking again",
         ) from error
 
 
@@ -80,9 +80,10 @@ def _ask_files(config: "Config", verb: str, arguments: Mapping[str, Any]) -> Any
         from sftpd.app.instance import Instance
         from sftpd.app.operations import operations
         from sftpd.clock import SystemClock
+        from sftpd.service.answers import settled
 
     logs.configure("warning", "console")
     with Instance(config, SystemClock()) as instance:
         # What was committed last must stand in the logs before anybody reads them.
         instance.sequencer.drain()
-        return operations(instance)[verb](arguments)
+        return settled(operations(instance)[verb](arguments))

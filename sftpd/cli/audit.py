@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sftpd.cli import bundles
 from sftpd.cli.ask import ask
 from sftpd.cli.common import (
     DEFAULT_CONFIG,
@@ -19,14 +20,17 @@ from sftpd.cli.common import (
     show_fields,
 )
 from sftpd.cli.evidence import KeyOption, LogFiles, own_logs, read_file, told_in_json, verifier_key
-from sftpd.cli.proven import proven_event
+from sftpd.cli.proven import Piece, proven_event
 from sftpd.documents.text import printable
-from sftpd.errors import UsageError
+from sftpd.errors import NotFoundError, UsageError
 
 if TYPE_CHECKING:
     from sftpd.audit.checkpoint import VerifierKey
 
 group = typer.Typer()
+
+_MOST = 100_000
+"""Events that are shown or bundled at once."""
 
 LogOption = Annotated[str | None, option("--link", "LINK", "The log of this link; the system's if left out.")]
 IndexArgument = Annotated[int, typer.Argument(metavar="INDEX", min=0, show_default=False)]
@@ -35,7 +39,7 @@ IndexArgument = Annotated[int, typer.Argument(metavar="INDEX", min=0, show_defau
 @group.command("tail")
 def tail(
     link: LogOption = None,
-    count: Annotated[int, typer.Option("--count", "-n", min=1, help="How many events.")] = 20,
+    count: Annotated[int, typer.Option("--count", "-n", min=1, max=_MOST, help="How many events.")] = 20,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
@@ -58,11 +62,12 @@ def show(
 def search(
     text: Annotated[str, argument("TEXT")],
     link: LogOption = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=_MOST, help="How many, the newest.")] = 1000,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """Show the events of a log in which TEXT occurs."""
-    _show_events(ask(config, "audit.search", text=text, link=link), as_json)
+    """Show the events of a log in which TEXT occurs, oldest first."""
+    _show_events(ask(config, "audit.search", text=text, link=link, limit=limit), as_json)
 
 
 @group.command("prove")
@@ -124,12 +129,55 @@ def verify_proof(
     """Verify from files alone that an event is in a log, and show what is proven. Exit with 1 if not."""
     verifier = verifier_key(key, config)
     with told_in_json(as_json):
-        proven = proven_event(proof, event, verifier, origin)
+        shown = None if event is None else Piece(str(event), read_file(event))
+        proven = proven_event(Piece(str(proof), read_file(proof)), shown, verifier, origin)
     if as_json:
         print_json({"valid": True, "key": str(verifier), **proven})
     else:
         show_fields(proven["event"], as_json=False)
         print(printable(f"valid, one of {proven['size']} leaves of {proven['origin']}, signed by {verifier}"))
+
+
+@group.command("bundle")
+def bundle(
+    text: Annotated[str, argument("TEXT", "What occurs in each, such as the id of a transfer.")],
+    output: Annotated[Path, typer.Option("--output", metavar="FILE", help="A ZIP archive; a new file.")],
+    link: LogOption = None,
+    disclose: Annotated[
+        bool, typer.Option("--disclose", help="With their private values: names of files and people.")
+    ] = False,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Write the proofs of the events in which TEXT occurs, and what verifies them without sftpd."""
+    events = ask(config, "audit.search", text=text, link=link, limit=_MOST)
+    if not events:
+        raise NotFoundError(f"no event has {text!r} in it", where=link or "system", remedy="see audit search")
+    if len(events) == _MOST:
+        raise UsageError(f"{text!r} occurs in too many events", expected=f"fewer than {_MOST}")
+    proofs = [ask(config, "audit.prove", index=event["index"], link=link) for event in events]
+    shown = [ask(config, "audit.show", index=event["index"], link=link) for event in events if disclose]
+    bundles.write(output, proofs, shown)
+    show_fields({"file": str(output), "events": len(events), "key": proofs[0]["key"]}, as_json=as_json)
+
+
+@group.command("verify-bundle")
+def verify_bundle(
+    file: Annotated[Path, argument("FILE", "What `audit bundle` wrote.")],
+    origin: Annotated[str | None, option("--origin", "ORIGIN", "The log that its events must be in.")] = None,
+    key: KeyOption = None,
+    config: ConfigOption = DEFAULT_CONFIG,
+    as_json: JsonOption = False,
+) -> None:
+    """Verify from a bundle alone that its events are in a log, and show them. Exit with 1 if not."""
+    verifier = verifier_key(key, config)
+    with told_in_json(as_json):
+        proven = bundles.proven(file, verifier, origin)
+    if as_json:
+        print_json({"valid": True, "key": str(verifier), "events": proven})
+    else:
+        _show_events([one["event"] for one in proven], as_json=False)
+        print(printable(f"valid, {len(proven)} events, signed by {verifier}"))
 
 
 @group.command("signer")
@@ -186,5 +234,5 @@ def _show_events(events: list[dict[str, Any]], as_json: bool) -> None:
 
 def _told(event: dict[str, Any]) -> str:
     """All that an event says, `name=value` on one line; what was erased as such."""
-    erased = "".join(f" {name}=(erased)" for name in event["erased"])
-    return pairs({**event["public"], **event["private"]}) + erased
+    shut = "".join(f" {name}=({how})" for how in ("erased", "undisclosed") for name in event.get(how, ()))
+    return pairs({**event["public"], **event["private"]}) + shut

@@ -101,10 +101,11 @@ def restore(
     """Make an instance in DIR from a backup, once it is verified."""
     from sftpd.backup.restore import restore as restored_from
     from sftpd.clock import SystemClock
+    from sftpd.erasure.afresh import decide_afresh
 
     signer = _signer(key, unverified, config)
     try:
-        restored = restored_from(file, directory, signer, SystemClock())
+        restored = restored_from(file, directory, signer, SystemClock(), decide_afresh)
     except OSError as error:
         raise SftpdError(f"cannot restore: {error.strerror}", where=error.filename) from error
     adopted, summary = restored.adopted, restored.summary

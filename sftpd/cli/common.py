@@ -30,6 +30,7 @@ _INSTANTS = frozenset(
         "made",
         "extended",
         "forwarded",
+        "given_at",
         "identity_asked",
         "jobs",
         "instructed",

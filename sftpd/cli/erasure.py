@@ -1,6 +1,7 @@
 """`sftpd erasure`: deletion requests, from receipt to certificate."""
 
 import sys
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -30,13 +31,12 @@ from sftpd.erasure.grounds import Ground
 from sftpd.errors import UsageError
 
 group = typer.Typer()
-for _work in (certificate.certificate, certificate.render, certificate.verify):
-    group.command(_work.__name__)(_work)
-group.command("replay")(erasure_replay.replay)
-group.command("ledger-lost")(erasure_replay.ledger_lost)
 
 LinkAboutOption = Annotated[str, option("--link", "LINK", "The link it is about.")]
-ReceivedOption = Annotated[str | None, option("--received", "TIME", "When it was received; now if left out.")]
+ReceivedOption = Annotated[
+    str | None,
+    option("--received", "TIME", "When it was received: a day, or ISO 8601 with an offset; now if left out."),
+]
 
 
 @group.command("open")
@@ -99,7 +99,8 @@ def identity(
 ) -> None:
     """Record that the person's identity is asked for, or confirmed; what showed it is not kept."""
     if asked == confirmed:
-        raise UsageError("nothing is said of the identity", expected="either --ask or --confirm")
+        wrong = "two things are said" if asked else "nothing is said"
+        raise UsageError(f"{wrong} of the identity", expected="either --ask or --confirm")
     _show(ask(config, "erasure.identity", id=request, by=by, step="ask" if asked else "confirm"), as_json)
 
 
@@ -297,7 +298,10 @@ def _show(document: dict[str, Any], as_json: bool) -> None:
         print_json(document)
         return
     aside = ("items", "certificate", "searched")
-    show_fields({name: value for name, value in document.items() if name not in aside}, as_json=False)
+    fields = {name: value for name, value in document.items() if name not in aside}
+    if fields["paused"]:
+        fields["paused"] = str(timedelta(seconds=fields["paused"]))
+    show_fields(fields, as_json=False)
     if "searched" in document:
         told = "\nof {files} files {read} were read and {looked_up} looked up in the index"
         print(told.format(**document["searched"]))
@@ -315,3 +319,9 @@ def _tell_unsearched(document: dict[str, Any]) -> None:
     print(f"\ncould not be searched: {count}")
     if document["state"] == "review":
         print(f"look at each, then: sftpd erasure decide {document['id']} SEQ --remove|--keep --reason TEXT")
+
+
+for _work in (certificate.certificate, certificate.render, certificate.verify):
+    group.command(_work.__name__)(_work)
+group.command("replay")(erasure_replay.replay)
+group.command("ledger-lost")(erasure_replay.ledger_lost)

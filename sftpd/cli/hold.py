@@ -54,7 +54,8 @@ def add(  # noqa: PLR0913 (a parameter for each option)
         str | None, option("--before", "TIME", "Files received before: a day, or ISO 8601 with an offset.")
     ] = None,
     until: Annotated[
-        str | None, option("--until", "TIME", "When it ends by itself: ISO 8601 with an offset.")
+        str | None,
+        option("--until", "TIME", "When it ends by itself: the end of a day, or ISO 8601 with an offset."),
     ] = None,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,

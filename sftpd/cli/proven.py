@@ -1,9 +1,7 @@
 """Verifying that one event is in a log, from the proof and what was disclosed of it alone."""
 
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from sftpd.cli.evidence import read_file
 from sftpd.errors import AuditError
 
 if TYPE_CHECKING:
@@ -11,32 +9,37 @@ if TYPE_CHECKING:
     from sftpd.audit.commitment import Opening
 
 
-def proven_event(proof: Path, event: Path | None, key: "VerifierKey", origin: str | None) -> dict[str, Any]:
+class Piece(NamedTuple):
+    """A file of evidence, which may come from anybody."""
+
+    name: str
+    content: bytes
+
+
+def proven_event(proof: Piece, event: Piece | None, key: "VerifierKey", origin: str | None) -> dict[str, Any]:
     """The event that is proven to be in a log of `origin`, the log's origin, and its size at that time.
 
-    Private values are those that the file `event` discloses. Raises AuditError if something does not hold,
-    SftpdError if a file cannot be read.
+    Private values are those that `event` discloses. Raises AuditError if something does not hold.
     """
     from sftpd.audit.event import disclosed
     from sftpd.audit.proof import parse_proof, verify_proof
 
-    raw = read_file(proof)
-    found = parse_proof(raw)
+    found = parse_proof(proof.content)
     shown, openings = (b"", []) if event is None else _openings(event)
     leaf = found.leaf or shown
     if not leaf:
-        raise AuditError("the proof has no leaf with it", where=str(proof), remedy="give it by --event")
-    if shown not in (b"", leaf):
-        raise AuditError("is of another leaf than the proof", where=str(event))
-    head = verify_proof(raw, leaf, [key], origin=origin)
+        raise AuditError("the proof has no leaf with it", where=proof.name, remedy="give it by --event")
+    if event is not None and shown not in (b"", leaf):
+        raise AuditError("is of another leaf than the proof", where=event.name)
+    head = verify_proof(proof.content, leaf, [key], origin=origin)
     proven = {"index": found.index, **disclosed(leaf, openings)}
     return {"origin": head.origin, "size": head.size, "event": proven}
 
 
-def _openings(file: Path) -> "tuple[bytes, list[Opening]]":
+def _openings(file: Piece) -> "tuple[bytes, list[Opening]]":
     """The leaf and what opens it, of what `audit show --json` printed; what was taken out of it stays shut.
 
-    Raises AuditError, SftpdError.
+    Raises AuditError.
     """
     import msgspec
 
@@ -49,13 +52,15 @@ def _openings(file: Path) -> "tuple[bytes, list[Opening]]":
         leaf: str = ""
 
     try:
-        shown = msgspec.json.decode(read_file(file), type=Shown)
+        shown = msgspec.json.decode(file.content, type=Shown)
         values = {name: msgspec.json.decode(value) for name, value in shown.private.items()}
         leaf = shown.leaf.encode()
     except (msgspec.DecodeError, UnicodeError, RecursionError) as fault:
-        raise AuditError(f"is not what `audit show --json` prints: {fault}", where=str(file)) from None
+        raise AuditError(f"is not what `audit show --json` prints: {fault}", where=file.name) from None
     unproven = sorted(values.keys() - shown.nonces.keys())
     if unproven:
-        raise AuditError(f"no nonce proves {', '.join(unproven)}", where=str(file), remedy="leave it out")
-    nonces = {name: decode_base64(shown.nonces[name], NONCE_SIZE, where=f"{file} {name}") for name in values}
+        raise AuditError(f"no nonce proves {', '.join(unproven)}", where=file.name, remedy="leave it out")
+    nonces = {
+        name: decode_base64(shown.nonces[name], NONCE_SIZE, where=f"{file.name} {name}") for name in values
+    }
     return leaf, [Opening(name, nonces[name], value) for name, value in values.items()]

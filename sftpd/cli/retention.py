@@ -2,8 +2,7 @@
 
 import os
 import shlex
-from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated, Any
@@ -30,8 +29,6 @@ from sftpd.documents.text import printable
 from sftpd.errors import UsageError
 
 group = typer.Typer()
-for _paper in (retention_papers.schedule, retention_papers.yearly, retention_papers.disposition):
-    group.command(_paper.__name__)(_paper)
 group.add_typer(review.group, name="review", help="Files that somebody must decide on.", no_args_is_help=True)
 group.add_typer(approval.group, name="approval", help="What scheduled runs may do.", no_args_is_help=True)
 
@@ -40,7 +37,7 @@ _LEFT_TO_PEOPLE = {
     "return": "To return: {}. A run offers them to the partner, or sends them.",
 }
 _SHOWN = 500
-"""Files of a plan that people are shown on the screen."""
+"""Files of a plan or report that people are shown on the screen."""
 _REPORTED = ("link", "folder", "path", "rule", "due", "done_at", "result")
 
 
@@ -52,7 +49,9 @@ def plan(
     as_json: JsonOption = False,
 ) -> None:
     """Show what is to become of each file, why and when. As a file: .csv, .svg, .html or .pdf."""
-    document = ask(config, "retention.plan", link=link)
+    # People are shown its beginning, and of a million files the rest would only be in the way.
+    is_whole = as_json or output is not None
+    document = ask(config, "retention.plan", link=link, most=None if is_whole else _SHOWN)
     if output is not None:
         _write(output, document)
     if as_json:
@@ -76,18 +75,17 @@ def _write(output: Path, document: Mapping[str, Any]) -> None:
 
 def show_plan(document: Mapping[str, Any], config: Path) -> None:
     """Print the beginning of a plan, what it leaves to people, and how to run it."""
-    items = document["items"]
-    show_rows(items[:_SHOWN], ("link", "path", "action", "due", "reason"), as_json=False)
-    if len(items) > _SHOWN:
-        print(f"\nAnd {len(items) - _SHOWN} more: --output or --json has all.")
+    items, counts = document["items"], document["counts"]
+    show_rows(items, ("link", "path", "action", "due", "reason"), as_json=False)
+    if left := sum(counts.values()) - len(items):
+        print(f"\nAnd {left} more: --output or --json has all.")
     for freeze in document["frozen"]:
         print(f"\nFrozen: {_told(freeze)}")
-    counted = Counter(item["action"] for item in document["items"])
     for action, words in _LEFT_TO_PEOPLE.items():
-        if counted[action]:
-            print(f"\n{words.format(counted[action])}")
-    if counted["dispose"]:
-        print(f"\nTo dispose of: {counted['dispose']}. Run exactly that:")
+        if action in counts:
+            print(f"\n{words.format(counts[action])}")
+    if "dispose" in counts:
+        print(f"\nTo dispose of: {counts['dispose']}. Run exactly that:")
         print(f"sftpd retention run --plan {document['plan']}{_naming(config)}")
     else:
         print("\nNothing is to be disposed of.")
@@ -112,11 +110,12 @@ def run(
             "a run needs the hash of a plan",
             remedy="see `sftpd retention plan`, then pass its hash by --plan",
         )
-    document = ask(config, "retention.run", plan=plan, confirm_volume=confirm_volume, by=by)
+    newest = None if as_json else _SHOWN + 1
+    document = ask(config, "retention.run", plan=plan, confirm_volume=confirm_volume, by=by, newest=newest)
     if as_json:
         print_json(document)
     else:
-        show_rows(document["items"], _REPORTED, as_json=False)
+        _show_report(document["items"])
         for freeze in document["frozen"]:
             print(f"\nLeft out: {_told(freeze)}")
     if "failed" in document["results"].values():
@@ -147,11 +146,19 @@ def explain(
 def report(
     link: LinkOption = None,
     plan: Annotated[str | None, option("--plan", "HASH", "Of this plan alone.")] = None,
+    left: Annotated[
+        bool, typer.Option("--left", help="Only files that are due and still here, as of the last try.")
+    ] = False,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
     """Report what was disposed of, oldest first."""
-    show_rows(ask(config, "retention.report", link=link, plan=plan), _REPORTED, as_json=as_json)
+    newest = None if as_json else _SHOWN + 1
+    rows = ask(config, "retention.report", link=link, plan=plan, newest=newest, left=left)
+    if as_json:
+        print_json(rows)
+    else:
+        _show_report(rows)
 
 
 @group.command("unfreeze")
@@ -167,6 +174,13 @@ def unfreeze(
     show_rows(lifted, ("link", "folder", "reason", "text", "since"), as_json=as_json)
 
 
+def _show_report(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Print what is reported, the newest of it where it is much."""
+    show_rows(rows[-_SHOWN:], _REPORTED, as_json=False)
+    if len(rows) > _SHOWN:
+        print(f"\nThe newest {_SHOWN}: sftpd retention report --json has all.")
+
+
 def _told(freeze: Mapping[str, str]) -> str:
     scope = f"{freeze['link']}/{freeze['folder']}".rstrip("/")
     return f"{scope or 'all links'}: {freeze['reason']}: {freeze['text']}; {freeze['remedy']}"
@@ -176,3 +190,7 @@ def _naming(config: Path) -> str:
     """The option that names `config` to another sftpd, if it needs one."""
     usual = os.environ.get("SFTPD_CONFIG", str(DEFAULT_CONFIG))
     return "" if str(config) == usual else f" --config {shlex.quote(str(config))}"
+
+
+for _paper in (retention_papers.schedule, retention_papers.yearly, retention_papers.disposition):
+    group.command(_paper.__name__)(_paper)

@@ -22,7 +22,9 @@ group = typer.Typer()
 
 FileArgument = Annotated[str, argument("ID", "As the list has it.")]
 ForOption = Annotated[str | None, option("--for", "PERIOD", "For how long, in ISO 8601: P6M.")]
-UntilOption = Annotated[str | None, option("--until", "TIME", "Until when: ISO 8601 with an offset.")]
+UntilOption = Annotated[
+    str | None, option("--until", "TIME", "Until when: the end of a day, or ISO 8601 with an offset.")
+]
 
 
 @group.command("list")

@@ -37,7 +37,7 @@ def list_transfers(
         TransferState | None, typer.Option("--state", help="In this state alone.", show_default=False)
     ] = None,
     since: Annotated[
-        str | None, option("--since", "TIME", "Begun then or later: ISO 8601, with offset.")
+        str | None, option("--since", "TIME", "Begun then or later: a day, or ISO 8601 with an offset.")
     ] = None,
     limit: Annotated[int, typer.Option("--limit", min=1, help="How many, the newest.")] = 100,
     config: ConfigOption = DEFAULT_CONFIG,

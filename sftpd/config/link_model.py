@@ -241,6 +241,8 @@ class OutboundSection(RouteSection):
     """How long a file must not change before it is taken."""
     minimum_age: Seconds = 0.0
     """How long it must have lain there before it is taken, changed or not."""
+    overdue_after: Annotated[Seconds, Field(gt=0)] = 3600.0
+    """How long a file may wait to be ready, beyond `settle` and `minimum_age`, before that is told of."""
     done_file: Suffix | None = Field(default=None, examples=[".ok"])
     """The suffix of done-files: a file is taken only when the one with this suffix added is there too."""
     temporary: tuple[Glob, ...] = ("*.part", "*.filepart", "*.partial", "*.tmp", "*~", ".fuse_hidden*")
@@ -297,6 +299,8 @@ class InboundSection(RouteSection):
     """What becomes of a file there once it is safe here; `create = true` makes the folder it moves to."""
     settle: Seconds = 2.0
     """How long a file must not change at the remote before it is fetched; listings tell times in seconds."""
+    overdue_after: Annotated[Seconds, Field(gt=0)] = 3600.0
+    """How long a file may wait to be ready, beyond `settle`, before that is told of."""
     order: Literal["oldest", "name"] = "oldest"
     """Which files come first: those longest unchanged, or by name; strictly so with a `concurrency` of 1."""
     list_limit: ListCount = 100_000

@@ -88,6 +88,8 @@ class _Loader:
 
     def config(self) -> Config:
         instance = self._instance()
+        if not self._path.exists():  # then there is no place at which links are looked for
+            raise self._error()
         links = self._links(instance)
         if self._faults or instance is None:
             raise self._error()

@@ -10,8 +10,8 @@ from sftpd.erasure.formats.csv_layout import Loose, Survey
 from sftpd.erasure.formats.decoding import Traces, folded_at_once, traces
 from sftpd.erasure.formats.lines import lines, records
 from sftpd.erasure.formats.model import Data, Findings, Inquiry, UnsearchableError, cut
+from sftpd.erasure.formats.odd_delimiters import IN_ADDRESSES
 from sftpd.erasure.identifiers import fold
-from sftpd.erasure.revealing import revealed
 
 _AT_ONCE = 1 << 16
 """Characters that are taken apart together: what a processor keeps at hand."""
@@ -28,7 +28,7 @@ class Takes(Protocol):
     """Takes what identifies somebody."""
 
     def take_fields(self, fields: Set[str]) -> None:
-        """Take folded fields, whatever they stand under."""
+        """Take folded fields, as they stand and as they are seen, whatever they stand under."""
         ...
 
     def take_numbers(self, texts: Iterable[str], label: str) -> None:
@@ -66,9 +66,9 @@ class Columns:
                 table.read(replace(part, text=next(_pieces(part.text))))
                 if not table.readings:
                     return False
-                delimiter, count = table.layout()
+                delimiter, count = layout = table.layout()
                 regular = _regular(delimiter, count)
-                self._require_strict(table.loose(delimiter))
+                self._require_strict(table.loose(layout))
                 columns = [
                     (label, _regular_column(delimiter, number))
                     for number, label in self._numbered(table.heads(delimiter))
@@ -81,9 +81,7 @@ class Columns:
     def _take(self, text: str, delimiter: str, columns: Sequence[Column]) -> None:
         """Take whole records."""
         for piece in _pieces(text):
-            fields = _fields(piece, delimiter)
-            seen = revealed("\n".join(fields))
-            self._taker.take_fields(fields if seen is None else fields | {fold(seen)})
+            self._taker.take_fields(_fields(piece, delimiter))
         for label, column in columns:
             found = column.finditer("\n" + text)
             self._taker.take_numbers({match[1] or match[2] or "" for match in found}, label)
@@ -101,8 +99,11 @@ class Columns:
         return numbered
 
     def _require_strict(self, readings: Sequence[Loose]) -> None:
-        """Raise UnsearchableError for lines in which numbers of people may stand in columns."""
-        if any(self._numbered(loose.heads) for loose in readings):
+        """Raise UnsearchableError for lines whose columns may have numbers of people, or addresses."""
+        if any(
+            self._numbered(loose.heads) or any(sign in loose.delimiter for sign in IN_ADDRESSES)
+            for loose in readings
+        ):
             raise UnsearchableError("its columns are not strictly those of CSV")
 
     def _columns(self, heads: Sequence[Sequence[str]], delimiter: str) -> Iterator[Column]:

@@ -3,8 +3,8 @@
 import hashlib
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, ExitStack
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from datetime import datetime
 from functools import partial
 from typing import Any, Protocol
@@ -13,6 +13,7 @@ import structlog
 
 from sftpd.audit.checkpoint import SigningKey
 from sftpd.erasure import deliveries, exceptions, gone_names, intake, match_records, notices, records
+from sftpd.erasure.afresh import require_known
 from sftpd.erasure.contents import Contents, Searchable
 from sftpd.erasure.deliveries import Delivery
 from sftpd.erasure.erased import RequestClosed
@@ -30,6 +31,7 @@ from sftpd.erasure.medium import Medium
 from sftpd.erasure.plan import LEFT_BEHIND, Action, Place, Searched, Step, plan
 from sftpd.erasure.readers import Readers
 from sftpd.erasure.records import Item, Request
+from sftpd.erasure.removal import drop_drafts
 from sftpd.erasure.request import UNSEARCHED, State, Trigger
 from sftpd.erasure.review import Reviewer
 from sftpd.erasure.search import search
@@ -50,6 +52,10 @@ class Links(intake.Links, Protocol):
         """Every folder that holds files of the link; no folder lies in another one."""
         ...
 
+    def catch_up(self, link: str) -> None:
+        """Wait a moment until what is written about files that have come is in the folders."""
+        ...
+
     def needs_second_person(self, link: str) -> bool:
         """Whether another person than the one who opened a request has to approve it."""
         ...
@@ -63,10 +69,7 @@ class Links(intake.Links, Protocol):
         ...
 
     def kept_until(self, link: str, since: datetime) -> datetime:
-        """When what is left of a request that was answered at `since`, and its certificate, is to go.
-
-        A link that is not configured any more has the usual term; here and for notices.
-        """
+        """When what is left of a request answered at `since` goes; as below, also of a link that is gone."""
         ...
 
     def acknowledged_by(self, link: str, since: datetime) -> datetime:
@@ -130,6 +133,11 @@ class ErasureDesk:
 
     def _find(self, request_id: str) -> None:
         request = self._ledger.write(lambda unit: records.search_anew(unit, request_id))
+        # Of a run that was interrupted, and is not gone on with.
+        intended = [item for item in self.items(request_id) if item.state == "intended"]
+        with self._contents(request.link, intended) as contents:
+            drop_drafts(request, intended, contents)
+        self._links.catch_up(request.link)
         searched, steps = self._search(request, self._lookup(request.link, request.identifiers))
 
         def work(unit: Unit) -> None:
@@ -144,8 +152,8 @@ class ErasureDesk:
         """Approve the plan as it stands.
 
         Raises RefusedError `ERASURE_STATE`, `SECOND_PERSON` where the link wants another person to do it,
-        `NO_INSTRUCTION` where a controller has to decide first, or `ERASURE_UNDECIDED` where nobody has
-        decided on a possible match.
+        `NO_INSTRUCTION` where a controller has to decide first, `RESTORED` where it is not known what is
+        held, or `ERASURE_UNDECIDED` where nobody has decided on a possible match.
         """
 
         def work(unit: Unit) -> None:
@@ -166,6 +174,7 @@ class ErasureDesk:
                     remedy="have another person approve it",
                 )
             self.intake.require_decided(opened)
+            require_known(unit.conn)
             request = records.advance(unit, request_id, Trigger.APPROVE, approved_by=by, approved_at=unit.now)
             unit.record(Event("erasure.approved", request.link, {"request": request.id}, {"by": by}))
 
@@ -273,18 +282,23 @@ class ErasureDesk:
 
     def _carry_out(self, request: Request) -> None:
         items = self.items(request.id)
-        with ExitStack() as opened:
-            contents = {
-                folder.name: opened.enter_context(_open(folder))
-                for folder in self._links.folders(request.link)
-                if any(item.step.folder == folder.name for item in items)
-            }
+        with self._contents(request.link, items) as contents:
             links, link = self._links, request.link
             around = Around(
                 partial(links.hold, link), partial(links.receiptless, link), partial(links.alone, link)
             )
             tools = (self._ledger, self._readers_of(request.link), self._erasures)
             Executor(*tools, request, contents, around).carry_out(items)
+
+    @contextmanager
+    def _contents(self, link: str, items: Sequence[Item]) -> Iterator[Mapping[str, Contents]]:
+        """The folders of a link that some steps are about, open, by name."""
+        names = {item.step.folder for item in items}
+        folders = self._links.folders(link) if names else ()
+        with ExitStack() as opened:
+            yield {
+                folder.name: opened.enter_context(_open(folder)) for folder in folders if folder.name in names
+            }
 
     def _readers_of(self, link: str) -> Readers:
         return self._readers.knowing(self._links.layouts(link))

@@ -1,6 +1,6 @@
 """What identifies somebody by digits: citizen service numbers, Dutch telephone numbers, postcodes and dates.
 
-Digits are read as **chains**: runs of them with up to three characters between two that are no letters.
+Digits are read as **chains**: runs of them with up to three characters between two that may part a number.
 A number begins with a run, or behind what may stand before it there, and ends with one.
 """
 
@@ -13,9 +13,19 @@ from sftpd.erasure.dates import BEFORE_MONTH, MONTH_STARTS, ORDINALS, compact, i
 
 _TAIL = rf"(?=[\sa-z.,\-/])(?:{BEFORE_MONTH}(?:{'|'.join(MONTH_STARTS)})|{POSTCODE_LETTERS}(?![a-z]))"
 """What makes a date or a postcode of the digits before it."""
-_CHAIN = re.compile(
-    rf"[0-9](?<![0-9].)[0-9]*+(?:(?:\W{{1,3}}+[0-9]++)++(?:{_TAIL})?|{_TAIL}|(?<=[0-9]{{8}}))", re.DOTALL
-)
+_PARTS = r"[\s.,:'()\-/\u2010\u2013]"
+"""What may stand within a BSN, a postcode or a date; a colon does so in its time."""
+
+
+def _chain(parts: str) -> re.Pattern[str]:
+    """What finds chains of which the runs are parted by these characters."""
+    return re.compile(
+        rf"[0-9](?<![0-9].)[0-9]*+(?:(?:{parts}{{1,3}}+[0-9]++)++(?:{_TAIL})?|{_TAIL}|(?<=[0-9]{{8}}))",
+        re.DOTALL,
+    )
+
+
+_CHAIN, _NARROW = _chain(r"\W"), _chain(_PARTS)
 _TO_LAST_DIGIT = re.compile(".*[0-9]", re.DOTALL)
 _POSTCODE = re.compile(rf"([1-9][0-9]{{3}})({POSTCODE_LETTERS})\Z")
 _RUN = re.compile(r"[0-9]+")
@@ -88,15 +98,27 @@ def enter_solid(entries: set[str], numbers: Iterable[str]) -> None:
 def enter_chains(entries: set[str], text: str) -> None:
     """Enter what digits in a folded text may be."""
     chains = set(_CHAIN.findall(text))
-    solid = [chain for chain in chains if chain.isdecimal()]
-    enter_solid(entries, solid)
-    parted = chains.difference(solid)
-    _enter_plain(entries, parted)
-    for chain in parted:
+    if solid := [chain for chain in chains if chain.isdecimal()]:
+        enter_solid(entries, solid)
+        chains.difference_update(solid)
+    if not chains:
+        return
+    _enter_plain(entries, chains)
+    narrow = set(_NARROW.findall("\0".join(chains)))
+    for chain in chains - narrow:
+        if len(chain) > _NATIONAL_DIGITS:
+            _enter_phones(entries, _RUN.findall(chain))
+    _enter_narrow(entries, narrow)
+    if any(chain[-3:] in MONTH_STARTS or chain[-2:] in ORDINALS for chain in chains):
+        entries.update(f"date\0{date}" for date in named(text))
+
+
+def _enter_narrow(entries: set[str], chains: set[str]) -> None:
+    """Enter what chains are in which anything may be parted so."""
+    _enter_plain(entries, chains)
+    for chain in chains:
         if len(chain) >= _SHORTEST:
             entries.update(_usual(chain) if len(chain) <= _USUAL else _told(chain))
-    if any(chain[-3:] in MONTH_STARTS or chain[-2:] in ORDINALS for chain in parted):
-        entries.update(f"date\0{date}" for date in named(text))
 
 
 def _enter_plain(entries: set[str], chains: set[str]) -> None:
@@ -141,22 +163,43 @@ _usual = lru_cache(4096)(_told)
 def _enter_parted(entries: set[str], chain: str) -> None:
     """Enter what a chain of several runs may be."""
     runs, gaps = _RUN.findall(chain), [*_RUN.split(chain)[1:-1], ""]
+    _enter_phones(entries, runs)
+    _enter_bsns(entries, runs, gaps)
+    dates = [chain[:10]] if _TIMESTAMP.fullmatch(chain) else in_runs(runs, gaps)
+    entries.update([f"date\0{date}" for date in dates])
+
+
+def _enter_phones(entries: set[str], runs: Sequence[str]) -> None:
+    """Enter the telephone numbers that runs next to each other may be, whatever parts them."""
     for first in range(len(runs)):
-        digits, is_bsn = "", not (first and gaps[first - 1] == ".")
-        for last in range(first, len(runs)):
-            digits += runs[last]
+        digits = ""
+        for run in runs[first:]:
+            digits += run
             size = len(digits)
-            if size > _BSN_DIGITS and (digits[0] not in "03" or size > _MOST_DIGITS):
+            if size > _NATIONAL_DIGITS and (digits[0] not in "03" or size > _MOST_DIGITS):
                 break  # what stands before a telephone number begins with one of these
-            if is_bsn and _FEWEST_DIGITS <= size <= _BSN_DIGITS and _is_bsn(digits.zfill(_BSN_DIGITS)):
-                entries.add(f"bsn\0{digits.zfill(_BSN_DIGITS)}")
             if (
                 size >= _NATIONAL_DIGITS
                 and digits[-_NATIONAL_DIGITS] != "0"
                 and digits[:-_NATIONAL_DIGITS] in _BEFORE_NATIONAL
             ):
                 entries.add(f"phone\0{_DUTCH}{digits[-_NATIONAL_DIGITS:]}")
-            # Single spaces, dots and hyphens alone part a BSN, which does not begin behind a dot.
-            is_bsn = is_bsn and (gaps[last] in (".", "-") or (len(gaps[last]) == 1 and gaps[last].isspace()))
-    dates = [chain[:10]] if _TIMESTAMP.fullmatch(chain) else in_runs(runs, gaps)
-    entries.update([f"date\0{date}" for date in dates])
+
+
+def _enter_bsns(entries: set[str], runs: Sequence[str], gaps: Sequence[str]) -> None:
+    """Enter the BSNs of runs with `gaps` behind each: single spaces, dots and hyphens part one.
+
+    It does not begin behind a dot.
+    """
+    for first in range(len(runs)):
+        if first and gaps[first - 1] == ".":
+            continue
+        digits = ""
+        for run, gap in zip(runs[first:], gaps[first:], strict=True):
+            digits += run
+            if len(digits) > _BSN_DIGITS:
+                break
+            if len(digits) >= _FEWEST_DIGITS and _is_bsn(digits.zfill(_BSN_DIGITS)):
+                entries.add(f"bsn\0{digits.zfill(_BSN_DIGITS)}")
+            if gap not in (".", "-") and not (len(gap) == 1 and gap.isspace()):
+                break

@@ -15,9 +15,15 @@ from sftpd.erasure.identifiers import (
     IBAN_GAP,
     LOCAL_PART,
     LONGEST,
+)
+from sftpd.erasure.number_words import (
     NUMBER_GAP,
     NUMBER_WORD,
     NUMBER_WORDS,
+    SHORT_WORDS,
+    has_short_words,
+    names_numbers,
+    number_key,
 )
 from sftpd.erasure.variants import TAGGED_DOMAINS, mailbox
 
@@ -47,7 +53,8 @@ _IBAN_GAP = re.compile(r"[\s.\-]")
 _IBAN_DIGITS = str.maketrans({chr(letter): str(letter - 87) for letter in range(ord("a"), ord("z") + 1)})
 
 _LABEL_END = re.compile(
-    rf"(?<![^\W_])(?:{'|'.join(chain.from_iterable(NUMBER_WORDS.values()))}){NUMBER_WORD}{NUMBER_GAP}\Z"
+    rf"(?:(?<![^\W_])(?:{'|'.join(chain.from_iterable(NUMBER_WORDS.values()))}){NUMBER_WORD}"
+    rf"|{'|'.join(SHORT_WORDS.values())}){NUMBER_GAP}\Z"
 )
 _NUMBER = rf"{NUMBER_GAP}(\w[\w./-]{{0,{LONGEST - 1}}}+)?"
 _MENTIONS = tuple(
@@ -56,6 +63,7 @@ _MENTIONS = tuple(
     for word in words
 )
 """The words that tell of numbers: what stands behind each, and behind a further word there."""
+_SHORT_MENTIONS = tuple((kind, re.compile(f"{words}{_NUMBER}")) for kind, words in SHORT_WORDS.items())
 _PLAIN_NUMBERS = re.compile(r"(?m)^(?=[^\d\n]*+\d)\w++(?:-\w++)*+$")
 """Lines that can be read in one way."""
 _NUMBER_END = re.compile(r"(?!-?\w)")
@@ -89,12 +97,19 @@ def number_entries(text: str, label: str = "") -> set[str]:
     entries: set[str] = set()
     for kind, word, mention in _MENTIONS:
         if word in told:
-            runs = set(chain.from_iterable(mention.findall(told)))
-            plain = set(_PLAIN_NUMBERS.findall("\n".join(runs)))
-            entries.update([f"{kind}\0{number}" for number in plain])
-            for run in runs - plain:
-                entries.update([f"{kind}\0{number}" for number in _numbers(run)])
+            _enter_numbers(entries, kind, set(chain.from_iterable(mention.findall(told))))
+    if has_short_words(told):
+        for kind, mention in _SHORT_MENTIONS:
+            _enter_numbers(entries, kind, set(mention.findall(told)))
     return entries
+
+
+def _enter_numbers(entries: set[str], kind: str, runs: set[str]) -> None:
+    """Enter what may be numbers at the starts of runs of their characters."""
+    plain = set(_PLAIN_NUMBERS.findall("\n".join(runs)))
+    entries.update([f"{kind}\0{number_key(number)}" for number in plain])
+    for run in runs - plain:
+        entries.update([f"{kind}\0{number_key(number)}" for number in _numbers(run)])
 
 
 def labelled_entries(texts: Set[str], label: str) -> set[str]:
@@ -102,13 +117,8 @@ def labelled_entries(texts: Set[str], label: str) -> set[str]:
     together = "\n".join(texts)
     plain = set() if names_numbers(together) else set(_PLAIN_NUMBERS.findall(together))
     kinds = {entry.partition("\0")[0] for entry in number_entries("1", label) if entry.endswith("\0" + "1")}
-    entries = {f"{kind}\0{text}" for kind in kinds for text in plain}
+    entries = {f"{kind}\0{number_key(text)}" for kind in kinds for text in plain}
     return entries | number_entries(f"{APART}{label}: ".join(("", *(texts - plain))), label)
-
-
-def names_numbers(text: str) -> bool:
-    """Whether a folded text has a word by which customer or employee numbers are told."""
-    return any(word in text for _, word, _ in _MENTIONS)
 
 
 def labels_numbers(label: str) -> bool:

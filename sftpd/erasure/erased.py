@@ -77,9 +77,10 @@ class FileErased(Entry, frozen=True, tag="file"):
 
 
 class FileExcepted(Entry, frozen=True, tag="excepted"):
-    """A file that a request left as it is on a ground of GDPR 17(3), told before it removes others.
+    """A file that a request left as it is, for a legal hold or an exception, told before it removes others.
 
-    `place` is where it lay, and `names` are digests of the names that it had on its way.
+    `place` is where it lay, and `names` are digests of the names that it had on its way. `ground` is that of
+    GDPR 17(3), or None for a legal hold.
     """
 
     request: str
@@ -88,6 +89,8 @@ class FileExcepted(Entry, frozen=True, tag="excepted"):
     file: str | None
     place: str
     names: tuple[str, ...]
+    ground: str | msgspec.UnsetType | None = msgspec.UNSET
+    """Left out of lines from before it was told, all of which are of exceptions."""
 
 
 class RequestClosed(Entry, frozen=True, tag="closed"):

@@ -1,6 +1,7 @@
 """Exceptions from erasure: files that stay although the person is in them, on a ground of GDPR 17(3)."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -30,15 +31,20 @@ def enter(
     What is removed of them stays on record.
     """
     for place in set(items.values()):
-        folder, path = place[0], b"/".join(place[1])
-        here = {"request": request_id, "folder": folder, "path": path}
-        unit.conn.execute(_exception.delete().filter_by(**here))
-        unit.conn.execute(_exception.insert().values(**here, ground=ground, reason=reason))
+        here = keep(unit, request_id, place, ground, reason)
         steps = _item.update().filter_by(**here).where(_item.c.state != "done")
         unit.conn.execute(steps.values(action=Action.KEEP, state="planned", reason=mark(ground, reason)))
     for seq in items:
         public = {"request": request_id, "item": seq, "ground": ground}
         unit.record(Event("erasure.excepted", link, public, {"by": by, "reason": reason}))
+
+
+def keep(unit: Unit, request_id: str, place: Place, ground: Ground, reason: str) -> dict[str, Any]:
+    """Have a file stay in whatever plan of a request is made from now on; returns what its rows name."""
+    here = {"request": request_id, "folder": place[0], "path": b"/".join(place[1])}
+    unit.conn.execute(_exception.delete().filter_by(**here))
+    unit.conn.execute(_exception.insert().values(**here, ground=ground, reason=reason))
+    return here
 
 
 def forget(unit: Unit, request_id: str) -> None:

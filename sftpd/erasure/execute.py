@@ -21,13 +21,13 @@ from sftpd.erasure.erased import FileErased, FileExcepted
 from sftpd.erasure.erasures import Digests, Erasures
 from sftpd.erasure.file_names import file_name_carries, file_name_may_carry
 from sftpd.erasure.freed import HELD
-from sftpd.erasure.grounds import is_exception
+from sftpd.erasure.grounds import ground_of
 from sftpd.erasure.marks import noted, seal_places
 from sftpd.erasure.messages import Carried, Found, Redact, Unsearchable, Which
-from sftpd.erasure.plan import Action, Place
+from sftpd.erasure.plan import REMOVALS, Action, Place, Step
 from sftpd.erasure.readers import Readers
 from sftpd.erasure.records import Item, Request
-from sftpd.erasure.removal import Outcome, Work, by_file
+from sftpd.erasure.removal import Outcome, Work, by_file, draft_name, steps_by_file
 from sftpd.erasure.search import NAME_FORMAT, NAME_PLACE, look_into
 from sftpd.erasure.staying import carried_over, of_files
 from sftpd.errors import ContainmentError
@@ -55,6 +55,8 @@ class Around(NamedTuple):
     alone: Alone
 
 
+_CARRIES = REMOVALS | {Action.KEEP, Action.REVIEW}
+"""What happens to a file that carries the person, or may."""
 _CHANGED = "it is not what was approved any more"
 
 
@@ -86,8 +88,7 @@ class Executor:
         """
         self._planned = frozenset((item.step.folder, item.step.path) for item in items)
         self._staying = of_files(items)
-        if any(item.is_undone for item in items):
-            self._enter_exceptions(items)
+        self._enter_exceptions(items)
         for work in by_file(items):
             self._ledger.write(partial(self._intend, work))
             # Begins with the last look at the file, and ends when the ledger knows what became of it.
@@ -101,11 +102,24 @@ class Executor:
 
     def _enter_exceptions(self, items: Sequence[Item]) -> None:
         """Have the erasure ledger know what stays, so that a restored backup does not lose it."""
-        excepted = {(item.step.folder, item.step.path) for item in items if is_exception(item.step.reason)}
-        for place in sorted(excepted):
-            self._erasures.append(partial(self._excepted, place))
+        told = False
+        for place, steps in sorted(steps_by_file(items).items()):
+            ground = self._ground(place, steps)
+            if ground is not msgspec.UNSET:
+                self._erasures.append(partial(self._excepted, place, ground))
+                told = True
+        if told and not any(item.is_undone for item in items):
+            self._ledger.write(self._erasures.note)
 
-    def _excepted(self, place: Place, epoch: int, at: str) -> FileExcepted:
+    def _ground(self, place: Place, steps: Sequence[Step]) -> str | msgspec.UnsetType | None:
+        """On which ground of GDPR 17(3) a file stays, None for a legal hold; unset for one that goes."""
+        for step in steps:
+            if (ground := ground_of(step.reason)) is not None:
+                return ground
+        carries = any(step.action in _CARRIES for step in steps)
+        return None if carries and self._held(*place) is not None else msgspec.UNSET
+
+    def _excepted(self, place: Place, ground: str | None, epoch: int, at: str) -> FileExcepted:
         link, digests = self._request.link, self._erasures.digests
         with self._ledger.read() as conn:
             file = traces.reference(conn, link, place)
@@ -118,6 +132,7 @@ class Executor:
             file=file,
             place=digests.place(link, *place),
             names=tuple(sorted(self._names(place, decided=True))),
+            ground=ground,
         )
 
     def _intend(self, work: Work, unit: Unit) -> None:
@@ -344,11 +359,6 @@ class _Redaction(NamedTuple):
             "marks": None if self.marks is None else base64.b64encode(self.marks).decode(),
             "places": None if sealed is None else base64.b64encode(sealed).decode(),
         }
-
-
-def draft_name(request: Request, item: Item) -> bytes:
-    """The new file's name until it is whole: hidden, and the same after a crash."""
-    return f".erasure-{request.id}-{item.seq}.tmp".encode()
 
 
 def _is_as_decided(answer: Found, work: Work) -> bool:

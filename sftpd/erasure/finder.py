@@ -36,6 +36,7 @@ class Why(StrEnum):
     SPELLING = "spelling"
     ADDRESS = "e-mail address"
     NUMBER = "telephone number"
+    ZEROS = "leading zeros"
     FIELDS = "separate fields"
     HOUSE = "house number"
     ADDED = "added to a name"

@@ -21,7 +21,7 @@ _PAGE = 1000
 """Names that are looked at together."""
 _STATES = ("present", "replaced", "withdrawn", "disposed", "erased", "absent")
 """The states of files in our care in which nothing is under way with them."""
-_ENDED = ("done", "quarantined", "failed", "skipped", "vanished")
+_ENDED = ("done", "quarantined", "failed", "skipped", "vanished", "cancelled")
 
 _file, _transfer = tables.kept_file, tables.transfer
 

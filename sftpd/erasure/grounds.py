@@ -20,6 +20,14 @@ def mark(ground: Ground, reason: str) -> str:
     return f"{_MARK}{ground}: {reason}"
 
 
+def ground_of(reason: str | None) -> Ground | None:
+    """The ground in the reason of an excepted file; None where it is no exception."""
+    if not is_exception(reason):
+        return None
+    assert reason is not None
+    return next(ground for ground in Ground if reason.startswith(f"{_MARK}{ground}: "))
+
+
 def is_exception(reason: str | None) -> bool:
     """Whether what a certificate gives as the reason of a file that stays is an exception."""
     return reason is not None and reason.startswith(_MARK)

@@ -15,6 +15,7 @@ from sftpd.erasure.addresses import address, certain_address
 from sftpd.erasure.births import birth, certain_birth
 from sftpd.erasure.finder import Field, Finder, Hint, RecordFinder, Why
 from sftpd.erasure.names import certain_name
+from sftpd.erasure.number_words import FRACTION, NUMBER_WORDS, certain_number, number
 from sftpd.erasure.revealing import international, revealed
 from sftpd.erasure.spelling import plain
 from sftpd.erasure.variants import AFTER_ADDRESS, possible_forms
@@ -30,21 +31,11 @@ BEFORE_EMAIL = re.compile(r"[\w.+'&~-]*+\Z")
 AFTER_EMAIL = re.compile(AFTER_ADDRESS)
 """What may not stand before an address, with a letter or digit after its last two dots, nor after it."""
 _SEPARATORS = re.compile(r"[\s().\-/]")
+_COMMON = "qxyfczjwpbumkhvglsdoritane"
+"""Letters, the most common in Dutch last."""
 IBAN_GAP = r"[\s.\-]{0,3}+"
 """What may part the characters of an IBAN behind its check digits, such as the end of a line."""
 _IBAN = re.compile(r"[a-z]{2}[0-9]{2}[a-z0-9]{11,30}")
-_NUMBER_TERM = r"(?:en|s)?+[\s_.-]*+(?:(?:nummer|number|code|id|nr)s?+|key|no)\.?+"
-NUMBER_WORD = f"(?:{_NUMBER_TERM})?"
-_FRACTION = r"[.,](?!0(?![0-9]))"
-"""What makes an amount of a number before a digit; programs that keep whole numbers as others write `.0`."""
-_GAP = r"[\s:#=\"']*+"
-NUMBER_GAP = r"[\s:#=\"'(\[>|;–-]*+"
-"""What may stand between words that tell of a number and the number."""
-NUMBER_WORDS: Mapping[str, tuple[str, ...]] = {
-    "customer": ("klant", "customer", "client", "cliënt", "debiteur"),
-    "employee": ("medewerker", "werknemer", "personeels", "employee", "staff"),
-}
-"""Whose number it is: the words that a NUMBER_WORD may follow, and that a number must stand beside."""
 
 
 def fold(text: str) -> str:
@@ -65,6 +56,8 @@ class Identifier:
     _finder: Finder = field(repr=False, compare=False)
     _hint: Hint = field(repr=False, compare=False)
     _record: RecordFinder | None = field(repr=False, compare=False, default=None)
+    labels: frozenset[str] = field(repr=False, compare=False, default=frozenset())
+    """Labels that tell by hand of numbers of its kind."""
 
     def matches(self, text: str, label: str = "") -> bool:
         """Whether `text`, a field under `label` or free text, carries this identifier."""
@@ -99,16 +92,16 @@ class Identifier:
 def under(identifier: Identifier, kinds: Mapping[str, str]) -> Identifier:
     """The same identifier, found also under the labels of numbers of its kind; `kinds` has them by label."""
     labels = frozenset(fold(label) for label, kind in kinds.items() if kind == identifier.kind)
-    if not labels:
-        return identifier
+    return _under(identifier, labels, identifier.kind) if labels else identifier
 
+
+def _under(identifier: Identifier, labels: frozenset[str], kind: str) -> Identifier:
     def found(text: str, label: str) -> bool:
         return identifier.matches_folded(text, label) or (
-            not labels.isdisjoint(names_of(label))
-            and identifier.matches_folded(text, telling(identifier.kind))
+            not labels.isdisjoint(names_of(label)) and identifier.matches_folded(text, telling(kind))
         )
 
-    return replace(identifier, _finder=found)
+    return replace(identifier, _finder=found, labels=labels)
 
 
 def names_of(label: str) -> tuple[str, str]:
@@ -152,6 +145,8 @@ def possible(identifier: Identifier) -> list[Identifier]:
     """The forms of an identifier that only may be the person; the kind of each is the Why of it."""
     forms = possible_forms(identifier.kind, identifier.value)
     found = [Identifier(why, identifier.value, *finder) for why, finder in forms.items()]
+    if identifier.labels:
+        return [_under(form, identifier.labels, identifier.kind) for form in found]
     if identifier.kind == "name" and found:
         found.append(_in_fields(identifier, found))
     return found
@@ -275,7 +270,7 @@ def _bsn_finder(value: str) -> tuple[Finder, Hint]:
     if value.startswith("0"):
         digits, every = "(?:" + digits.replace("0", "0?", 1) + ")", r"[\s.-]?".join(value[1:])
     before = r"(?:(?<![^\W_])|(?<=bsn))(?<!\d\.)"
-    return _pattern_finder(before, digits, rf"(?![^\W_])(?!{_FRACTION}\d{{1,2}}(?!\d))", every)
+    return _pattern_finder(before, digits, rf"(?![^\W_])(?!{FRACTION}\d{{1,2}}(?!\d))", every)
 
 
 def _iban(value: str) -> str | None:
@@ -288,7 +283,8 @@ def _iban(value: str) -> str | None:
 
 def _iban_finder(value: str) -> tuple[Finder, Hint]:
     characters = r"[\s.\-]?".join(value[:4]) + IBAN_GAP + IBAN_GAP.join(value[4:])
-    return _pattern_finder(r"(?<![^\W_])", characters, r"(?![^\W_])")
+    rarest = min(range(4, 8), key=lambda place: _COMMON.find(value[place]))
+    return _pattern_finder(r"(?<![^\W_])", characters, r"(?![^\W_])", IBAN_GAP.join(value[rarest:]))
 
 
 def _name(value: str) -> str | None:
@@ -300,25 +296,6 @@ def _born(value: str) -> str | None:
     taken = birth(value)
     name = taken and _name(taken[0])
     return f"{name} {taken[1]}" if taken and name else None
-
-
-def _number(value: str) -> str | None:
-    return value if re.fullmatch(r"\w[\w./-]*", value) and any(map(str.isdigit, value)) else None
-
-
-def _number_finder(*words: str) -> Callable[[str], tuple[Finder, Hint]]:
-    """Numbers of our own making look like any other number: they count only beside a word that says whose."""
-
-    def build(value: str) -> tuple[Finder, Hint]:
-        stem = rf"(?<![^\W_])(?:{'|'.join(words)})(?:{_NUMBER_TERM}{NUMBER_GAP}|{_GAP})"
-        pattern = re.compile(rf"{stem}{re.escape(value)}(?!-?\w)(?!{_FRACTION}\d)")
-
-        def found(text: str, label: str) -> bool:
-            return value in text and pattern.search(f"{label}: {text}") is not None
-
-        return found, lambda text: value in text
-
-    return build
 
 
 def _pattern_finder(before: str, core: str, after: str, every: str | None = None) -> tuple[Finder, Hint]:
@@ -335,9 +312,9 @@ _KINDS: dict[str, tuple[Callable[[str], str | None], Callable[[str], _Found], st
     "address": (address, certain_address, "a Dutch postcode and number such as 3581 CD 12-a"),
     "born": (_born, certain_birth, "a name and date of birth such as Jan de Vries 1980-05-17"),
     "bsn": (_bsn, _bsn_finder, "9 digits that pass the eleven test"),
-    "customer": (_number, _number_finder(*NUMBER_WORDS["customer"]), "a customer number"),
+    "customer": (number, certain_number("customer"), "a customer number"),
     "email": (_email, _email_finder, "an address such as name@example.nl"),
-    "employee": (_number, _number_finder(*NUMBER_WORDS["employee"]), "an employee number"),
+    "employee": (number, certain_number("employee"), "an employee number"),
     "iban": (_iban, _iban_finder, "an IBAN whose check digits are right"),
     "name": (_name, certain_name, "a name of at least two characters"),
     "phone": (_phone, _phone_finder, "a number such as +31612345678 or 0612345678"),

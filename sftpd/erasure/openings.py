@@ -15,8 +15,8 @@ from sftpd.ledger.database import in_parts
 from sftpd.ledger.writer import Unit
 from sftpd.link.folders import NAMES
 
-OF_NAMES = ("path", "new_path", "delivered_as", "returned_as", "copies")
-"""The private values of events that are paths; `copies` are several."""
+OF_NAMES = ("path", "new_path", "delivered_as", "returned_as", "copies", "paths")
+"""The private values of events that are paths; `copies` and `paths` are several."""
 OF_HASHES = ("sha256",)
 OF_FILES = (*OF_HASHES, "path", "delivered_as")
 """Those of a content, and of a file with the name that it crossed the link under."""

@@ -54,7 +54,8 @@ from sftpd.erasure.plan import Possible
 from sftpd.erasure.tokenizing import Collector
 from sftpd.errors import RefusedError
 from sftpd.files import durable
-from sftpd.process.channel import Channel, ChannelClosedError, close_all
+from sftpd.process.channel import Channel, ChannelClosedError
+from sftpd.process.descriptors import close_all
 from sftpd.process.messages import Request
 
 _TOLD = 100

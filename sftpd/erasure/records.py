@@ -124,7 +124,7 @@ def get(conn: sa.Connection, request_id: str) -> Request:
     """The request of that id. Raises NotFoundError."""
     row = conn.execute(_GET, {"request": request_id}).one_or_none()
     if row is None:
-        raise NotFoundError("there is no such deletion request", where=request_id)
+        raise NotFoundError(f"no deletion request {request_id}", remedy="see sftpd erasure list")
     return Request(
         id=row.id,
         link=row.link,
@@ -145,6 +145,14 @@ def get(conn: sa.Connection, request_id: str) -> Request:
         instructed_at=row.instructed_at,
         duplicate_of=row.duplicate_of,
     )
+
+
+def known(conn: sa.Connection, request_id: str) -> Request | None:
+    """The request of that id; None where there is none, as in a state that is older."""
+    try:
+        return get(conn, request_id)
+    except NotFoundError:
+        return None
 
 
 def listed(conn: sa.Connection, link: str | None) -> list[Request]:

@@ -1,12 +1,15 @@
 """What is removed of one file in one go, and what came of it."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
+from sftpd.erasure.contents import Contents
 from sftpd.erasure.messages import Found
-from sftpd.erasure.plan import Action, Place, Possible
-from sftpd.erasure.records import Item
+from sftpd.erasure.plan import Action, Place, Possible, Step
+from sftpd.erasure.records import Item, Request
 from sftpd.erasure.staying import Staying
+from sftpd.errors import ContainmentError
 from sftpd.files.fingerprint import Fingerprint
 
 
@@ -76,3 +79,24 @@ def by_file(items: Iterable[Item]) -> Iterator[Work]:
     for together in files.values():
         first = min(together, key=lambda item: (item.step.action is Action.REDACT, item.seq))
         yield Work(first, tuple(together))
+
+
+def steps_by_file(items: Sequence[Item]) -> dict[Place, list[Step]]:
+    """All steps of a plan, by the file that they are about."""
+    steps: dict[Place, list[Step]] = {}
+    for item in items:
+        steps.setdefault((item.step.folder, item.step.path), []).append(item.step)
+    return steps
+
+
+def draft_name(request: Request, item: Item) -> bytes:
+    """The new file's name until it is whole: hidden, and the same after a crash."""
+    return f".erasure-{request.id}-{item.seq}.tmp".encode()
+
+
+def drop_drafts(request: Request, items: Sequence[Item], folders: Mapping[str, Contents]) -> None:
+    """Remove what a request was about to put in the place of files, and will not any more."""
+    for item in items:
+        if item.is_undone and item.step.folder in folders:
+            with suppress(OSError, ContainmentError):
+                folders[item.step.folder].drop_draft(item.step.path, draft_name(request, item))

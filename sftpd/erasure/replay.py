@@ -10,21 +10,24 @@ that cannot be carried out keeps the state from passing it, and so the daemon fr
 import base64
 import fcntl
 import os
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import ExitStack, suppress
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import partial
 
-from sftpd.erasure import openings, records, traces
+from sftpd.erasure import exceptions, openings, records, traces
+from sftpd.erasure.afresh import decide_afresh
 from sftpd.erasure.contents import ContentError, Contents, remove, unnamed
 from sftpd.erasure.desk import Links
 from sftpd.erasure.erased import FileErased, FileExcepted, Head, RequestClosed, Told
 from sftpd.erasure.erasures import Erasures, Standing
-from sftpd.erasure.execute import draft_name
+from sftpd.erasure.grounds import Ground
 from sftpd.erasure.marks import unseal_places
 from sftpd.erasure.messages import Found, Repeat
 from sftpd.erasure.plan import Parts, Place, Unsearched
 from sftpd.erasure.readers import Readers
+from sftpd.erasure.removal import drop_drafts
 from sftpd.erasure.whereabouts import Whereabouts
 from sftpd.errors import ContainmentError, LedgerError, NotFoundError
 from sftpd.files import durable
@@ -89,8 +92,12 @@ class Replay:
         self._readers = readers
         self._erasures = erasures
         self._links = links
-        self._excepted: dict[str, list[FileExcepted]] = {}
-        """What requests have left as it is, by request."""
+        self._excepted: dict[str, dict[str, FileExcepted]] = {}
+        """What requests have left as it is, by request and place."""
+        self._erased: dict[str, list[FileErased]] = {}
+        """The entries that this state does not know, by the content that went."""
+        self._closed: set[str] = set()
+        """Requests that were closed since."""
 
     def run(self, by: str) -> list[Outcome]:
         """Replay all entries that the state does not know; nothing is done where there are none.
@@ -103,7 +110,12 @@ class Replay:
         if found.standing is Standing.CURRENT:
             return []
         public = {"after": found.after, "entries": found.epoch - found.after}
-        self._ledger.write(lambda unit: unit.record(Event("erasure.replay_begun", None, public, {"by": by})))
+
+        def begin(unit: Unit) -> None:
+            unit.record(Event("erasure.replay_begun", None, public, {"by": by}))
+            decide_afresh(unit)
+
+        self._ledger.write(begin)
         with ExitStack() as opened:
             outcomes = list(self._replay(found.after, opened))
         if not any(outcome.result is Result.LEFT for outcome in outcomes):
@@ -120,19 +132,15 @@ class Replay:
 
     def _replay(self, after: int, opened: ExitStack) -> Iterator[Outcome]:
         links: dict[str, Whereabouts] = {}
-        sizes = self._sizes(after)
-        # Also those that this state knows: it does not know all that went for the same request.
-        for entry, _ in self._erasures.pending(0):
-            if isinstance(entry, FileExcepted):
-                self._excepted.setdefault(entry.request, []).append(entry)
+        self._read_ahead(after)
         passing = True
         for entry, head in self._erasures.pending(after):
             if entry.link not in links:
-                links[entry.link] = self._look(entry.link, sizes.get(entry.link, set()), opened)
+                links[entry.link] = self._look(entry.link, opened)
             if isinstance(entry, FileErased):
                 outcomes = list(self._file(entry, links[entry.link]))
             elif isinstance(entry, FileExcepted):
-                outcomes = []
+                outcomes = list(self._keep(entry, links[entry.link]))
             else:
                 self._drop_drafts(entry.request, links[entry.link])
                 outcomes = [_outcome(entry, Result.DONE)]
@@ -141,25 +149,20 @@ class Replay:
                 self._pass(entry, head)
             yield from outcomes
 
-    def _drop_drafts(self, request: str, here: Whereabouts) -> None:
-        """Remove what a request was about to put in the place of files when the state was backed up."""
-        try:
-            with self._ledger.read() as conn:
-                asked, items = records.get(conn, request), records.items(conn, request)
-        except NotFoundError:
-            return
-        for item in items:
-            if item.is_undone and item.step.folder in here.contents:
-                with suppress(OSError, ContainmentError):
-                    here.contents[item.step.folder].drop_draft(item.step.path, draft_name(asked, item))
+    def _read_ahead(self, after: int) -> None:
+        # Exceptions that this state knows too: it does not know all that went for the same request.
+        for entry, head in self._erasures.pending(0):
+            if isinstance(entry, FileExcepted):
+                self._excepted.setdefault(entry.request, {})[entry.place] = entry
+            elif isinstance(entry, RequestClosed):
+                self._closed.add(entry.request)
+            elif head.epoch > after:
+                self._erased.setdefault(entry.content, []).append(entry)
 
-    def _sizes(self, after: int) -> Mapping[str, set[int]]:
-        """How large the contents were that are to go, by link."""
-        sizes: dict[str, set[int]] = {}
-        for entry, _ in self._erasures.pending(after):
-            if isinstance(entry, FileErased):
-                sizes.setdefault(entry.link, set()).add(entry.size)
-        return sizes
+    def _drop_drafts(self, request: str, here: Whereabouts) -> None:
+        with self._ledger.read() as conn:
+            if (asked := records.known(conn, request)) is not None:
+                drop_drafts(asked, records.items(conn, request), here.contents)
 
     def _pass(self, entry: Told, head: Head) -> None:
         def work(unit: Unit) -> None:
@@ -169,18 +172,22 @@ class Replay:
 
         self._ledger.write(work)
 
-    def _look(self, link: str, sizes: Collection[int], opened: ExitStack) -> Whereabouts:
+    def _look(self, link: str, opened: ExitStack) -> Whereabouts:
         here = Whereabouts(link, self._ledger, self._erasures.digests)
+        sizes = {entry.size for entries in self._erased.values() for entry in entries if entry.link == link}
+        every = (entry for places in self._excepted.values() for entry in places.values())
+        excepted = [entry for entry in every if entry.link == link]
         try:
-            here.look(self._links.folders(link), sizes, opened)
+            here.look(self._links.folders(link), sizes, excepted, opened)
         except NotFoundError as fault:
             here.closed.append(Unsearched("", (), f"{fault}; put its configuration back"))
         return here
 
     def _file(self, entry: FileErased, here: Whereabouts) -> Iterator[Outcome]:
         """Carry out an entry wherever its content lies, or say what is at the place that it names."""
-        found, exceptions = here.of(entry), self._excepted.get(entry.request, ())
-        excepted = [place for place in found if here.excepted(entry, place, exceptions)]
+        later = (other for other in self._erased[entry.content] if other.epoch > entry.epoch)
+        found, exceptions = here.of(entry, later), self._excepted.get(entry.request, {}).values()
+        excepted = {place: why for place in found if (why := here.excepted(entry, place, exceptions))}
         places = [place for place in found if place not in excepted]
         alike = here.alike(entry, found)
         for place in places:
@@ -189,15 +196,39 @@ class Replay:
             if step.result is not Result.LEFT:
                 here.became(entry, place, step.new)
             yield _outcome(entry, step.result, place[1], step.records, step.reason)
-        for place in excepted:
+        for place, exception in excepted.items():
             self._conclude(entry, place, _Step(Result.OTHER), here)
-            yield _outcome(entry, Result.OTHER, place[1], 0, "it was excepted on a ground of GDPR 17(3)")
+            yield _outcome(entry, Result.OTHER, place[1], 0, _kept(exception))
         for closed in here.closed:
             yield _outcome(entry, Result.LEFT, None, 0, f"{closed.folder} {closed.reason}")
         if not (found or here.closed or (alike and here.own(entry) is None)):
             yield self._nowhere(entry, here)
         if alike:
             yield from self._list(entry, alike, here)
+
+    def _keep(self, entry: FileExcepted, here: Whereabouts) -> Iterator[Outcome]:
+        """Have what an open request left stay when that goes on, or say what it takes to keep it."""
+        is_last = self._excepted[entry.request][entry.place] == entry
+        with self._ledger.read() as conn:
+            request = records.known(conn, entry.request)
+        if request is None or not request.identifiers or entry.request in self._closed or not is_last:
+            return
+        for place in here.places(entry):
+            if entry.ground is None and self._links.hold(here.link, *place) is not None:
+                continue
+            result, reason = Result.DONE, _kept(entry)
+            if not entry.ground:
+                what = "hold" if entry.ground is None else "except"
+                result, reason = Result.OTHER, f"{reason}: {what} it again before the request is approved"
+            outcome = _outcome(entry, result, place[1], 0, reason)
+            self._ledger.write(partial(self._except, entry, place, outcome))
+            yield outcome
+
+    def _except(self, entry: FileExcepted, place: Place, outcome: Outcome, unit: Unit) -> None:
+        if entry.ground:
+            reason = f"as before the restore, entry {entry.epoch} of the erasure ledger"
+            exceptions.keep(unit, entry.request, place, Ground(entry.ground), reason)
+        unit.record(Event("erasure.replayed", entry.link, outcome.public))
 
     def _list(self, entry: FileErased, alike: Sequence[Place], here: Whereabouts) -> Iterator[Outcome]:
         """The outcomes on files of which only people can tell whether they are the one that went."""
@@ -334,8 +365,12 @@ def _left(reason: str) -> _Step:
     return _Step(Result.LEFT, reason=reason)
 
 
+def _kept(entry: FileExcepted) -> str:
+    return "a legal hold kept it" if entry.ground is None else "it was excepted on a ground of GDPR 17(3)"
+
+
 def _outcome(
-    entry: FileErased | RequestClosed,
+    entry: Told,
     result: Result,
     path: Parts | None = None,
     count: int = 0,
@@ -343,7 +378,10 @@ def _outcome(
 ) -> Outcome:
     if isinstance(entry, RequestClosed):
         return Outcome(entry.epoch, entry.request, entry.link, "", "", "close", result)
-    action = "delete" if entry.result is None else "redact"
+    if isinstance(entry, FileExcepted):
+        action = "hold" if entry.ground is None else "except"
+    else:
+        action = "delete" if entry.result is None else "redact"
     file = entry.file or entry.place
     told = (entry.epoch, entry.request, entry.link, entry.folder, file, action, result, count, path, reason)
     return Outcome(*told)

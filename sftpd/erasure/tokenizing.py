@@ -5,25 +5,34 @@ keeps the tokens of all it is shown, so gets those of the whole file, whatever i
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import replace
 from functools import lru_cache
 
 from sftpd.erasure.columns import Columns
+from sftpd.erasure.elements import Elements
 from sftpd.erasure.entries import (
     entries_in,
     entries_of,
     labelled_entries,
     labels_numbers,
-    names_numbers,
     number_entries,
 )
 from sftpd.erasure.formats.csv import Csv
 from sftpd.erasure.formats.detect import detect
 from sftpd.erasure.formats.fixed_width import FixedLines
+from sftpd.erasure.formats.json import Json
 from sftpd.erasure.formats.model import Data, Findings, Format, Inquiry, UnsearchableError
-from sftpd.erasure.identifiers import Identifier, fold, names_of, readings, telling
+from sftpd.erasure.formats.ndjson import Ndjson
+from sftpd.erasure.formats.xlsx import Xlsx
+from sftpd.erasure.formats.xml import Xml
+from sftpd.erasure.formats.zip import Zip
+from sftpd.erasure.identifiers import Identifier, carries, fold, names_of, readings, telling
 from sftpd.erasure.layouts import Layout, kinds_by_label
+from sftpd.erasure.members import Members
+from sftpd.erasure.number_words import lines_that_name_numbers, names_numbers
+from sftpd.erasure.revealing import revealed
+from sftpd.erasure.sheets import Sheets
 from sftpd.erasure.tokens import LIMIT, SIZE, tokens
 
 _BATCH = 50_000
@@ -44,6 +53,7 @@ class Collector:
         self._layouts = layouts
         self._kinds = {fold(label): kind for label, kind in kinds_by_label(layouts).items()}
         self._entries: set[str] = set()
+        self._members = Members(self)
         self.any = Identifier("any", "", self._shown, self._shown_raw)
         """Stands for every identifier there is."""
 
@@ -56,7 +66,15 @@ class Collector:
         form = detect(name, data, self._layouts)
         if isinstance(form, FixedLines):
             return _Lines(form, Identifier("any", "", self._shown, lambda _text: True))
-        return Columns(self) if isinstance(form, Csv) else form
+        if isinstance(form, Csv):
+            return Columns(self)
+        if isinstance(form, Xml):
+            return Elements(self)
+        if isinstance(form, Zip):
+            return Zip(Xlsx(Sheets(self)))
+        if isinstance(form, Json):
+            return Json(self._members.take)
+        return Ndjson(self._members.take_lines) if isinstance(form, Ndjson) else form
 
     def labels_of(self, label: str) -> list[str]:
         """What a folded label stands for that tells of numbers: itself, or a word for what is told of it."""
@@ -64,16 +82,35 @@ class Collector:
         return [*([label] if labels_numbers(label) else []), *map(telling, kinds)]
 
     def take_fields(self, fields: Set[str]) -> None:
-        """Take folded fields of CSV, whatever they stand under."""
-        self._keep(entries_of(fields))
+        """Take folded texts, as they stand and as they are seen, whatever they stand under."""
+        seen = revealed("\n".join(fields))
+        self._keep(entries_of(fields if seen is None else fields | {fold(seen)}))
+
+    def tells(self, text: str) -> bool:
+        """Whether a folded text or label may tell of numbers; False is certain."""
+        return names_numbers(text) or any(word in text for word in self._kinds)
+
+    def telling_lines(self, text: str) -> Iterator[str]:
+        """The lines of a folded text that may."""
+        return lines_that_name_numbers(text, tuple(self._kinds))
+
+    def take_name(self, name: str) -> None:
+        """Take the name of a member or element by itself."""
+        carries([self.any], name)
 
     def take_numbers(self, texts: Iterable[str], label: str) -> None:
         """Take texts under a folded label that tells of numbers."""
-        told = {each for text in texts for each in readings(fold(text))}
+        told = set(map(fold, texts))
+        if revealed("\n".join(told)) is not None:
+            told = {each for text in told for each in readings(text)}
         self._keep(labelled_entries(told, label))
 
     def flush(self) -> None:
         """Write what is not written yet. Raises UnsearchableError above LIMIT."""
+        self._members.flush()
+        self._write_out()
+
+    def _write_out(self) -> None:
         packed = tokens(self._entries, self._key)
         self._entries.clear()
         self.written += len(packed) // SIZE
@@ -96,12 +133,12 @@ class Collector:
         """Take a text of any structure; whether that must be known depends on words for numbers in it."""
         for start in range(0, len(text), _AT_ONCE):
             self._keep(entries_in(text[start : start + _AT_ONCE + _OVERLAP]))
-        return names_numbers(text) or any(label in text for label in self._kinds)
+        return self.tells(text)
 
     def _keep(self, entries: set[str]) -> None:
         self._entries.update(entries)
         if len(self._entries) >= _BATCH:
-            self.flush()
+            self._write_out()
 
 
 class _Lines:

@@ -11,7 +11,8 @@ from sftpd.erasure.addresses import postcode_of
 from sftpd.erasure.births import date_of_birth
 from sftpd.erasure.dates import keys_of
 from sftpd.erasure.digits import is_national
-from sftpd.erasure.identifiers import LONGEST, NUMBER_WORDS, Identifier
+from sftpd.erasure.identifiers import LONGEST, Identifier
+from sftpd.erasure.number_words import NUMBER_WORDS, is_padded, number_key
 from sftpd.erasure.variants import mailbox
 
 SIZE = 16
@@ -41,6 +42,8 @@ def wanted(identifier: Identifier, key: bytes) -> list[bytes] | None:
     """
     if identifier.kind in _PARTS:
         return [tokens([entry], key) for entry in _PARTS[identifier.kind](identifier.value)]
+    if identifier.kind in NUMBER_WORDS:
+        return [tokens([f"{identifier.kind}\0{number_key(identifier.value)}"], key)]
     first = token(identifier, key)
     if first is None or identifier.kind != "email":
         return None if first is None else [first]
@@ -53,6 +56,8 @@ def token(identifier: Identifier, key: bytes) -> bytes | None:
     """The token of an identifier itself under `key`; None for one that has none, or shares it with others."""
     kind, value = identifier.kind, identifier.value
     if kind not in KINDS or len(value) > LONGEST or (kind == "phone" and not is_national(value)):
+        return None
+    if kind in NUMBER_WORDS and is_padded(value):
         return None
     return tokens([f"{kind}\0{value}"], key)
 

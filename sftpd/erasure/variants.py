@@ -8,6 +8,7 @@ from sftpd.erasure.addresses import possible_addresses
 from sftpd.erasure.births import possible_births
 from sftpd.erasure.finder import Finder, Hint, RecordFinder, Why
 from sftpd.erasure.names import possible_names
+from sftpd.erasure.number_words import possible_numbers
 
 AFTER_ADDRESS = r"(?:\.|-++|_)?[^\W_]|@"
 """What may not stand after an e-mail address."""
@@ -66,7 +67,9 @@ Forms = Mapping[Why, tuple[Finder, Hint] | tuple[Finder, Hint, RecordFinder]]
 _FORMS: Mapping[str, Callable[[str], Forms]] = {
     "address": possible_addresses,
     "born": possible_births,
+    "customer": possible_numbers("customer"),
     "email": _address_forms,
+    "employee": possible_numbers("employee"),
     "name": possible_names,
     "phone": _number_forms,
 }

@@ -1,7 +1,7 @@
 """Where in the folders of a link contents lie that the erasure ledger tells of."""
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import ExitStack
 
 import sqlalchemy as sa
@@ -35,11 +35,24 @@ class Whereabouts:
         self._digests = digests
         self._by_content: dict[str, list[Place]] = {}
         self._by_place: dict[str, Place] = {}
+        self._by_name: dict[str, list[Place]] = {}
+        """The places of files that were excepted, or are called so."""
         self._names: dict[Place, str] = {}
         """The digests of last names."""
 
-    def look(self, folders: Sequence[Searchable], sizes: Collection[int], opened: ExitStack) -> None:
-        """Open the folders and find the contents of these sizes; a folder that is not there has none."""
+    def look(
+        self,
+        folders: Sequence[Searchable],
+        sizes: Collection[int],
+        excepted: Collection[FileExcepted],
+        opened: ExitStack,
+    ) -> None:
+        """Open the folders, find the contents of these sizes, and what was excepted.
+
+        A folder that is not there has none.
+        """
+        places = {exception.place for exception in excepted}
+        names = {name for exception in excepted for name in exception.names}
         for folder in folders:
             try:
                 self.contents[folder.name] = opened.enter_context(folder.open())
@@ -50,9 +63,17 @@ class Whereabouts:
                 continue
             for path, content in self._found(folder.name, sizes):
                 place = (folder.name, path)
-                self._by_content.setdefault(content, []).append(place)
-                self._by_place[self._digests.place(self.link, *place)] = place
-                self._names[place] = self._digests.name(self.link, path[-1])
+                at = self._digests.place(self.link, *place)
+                if content is not None or at in places:
+                    self._by_place[at] = place
+                if content is None and not names:
+                    continue
+                name = self._digests.name(self.link, path[-1])
+                if name in names:
+                    self._by_name.setdefault(name, []).append(place)
+                if content is not None:
+                    self._by_content.setdefault(content, []).append(place)
+                    self._names[place] = name
 
     def own(self, entry: FileErased | FileExcepted) -> Place | None:
         """Where this state has the file that an entry names; None where it knows of none."""
@@ -63,14 +84,16 @@ class Whereabouts:
             return row.folder, tuple(row.path.split(b"/"))
         return self._by_place.get(entry.place)
 
-    def of(self, entry: FileErased) -> list[Place]:
+    def of(self, entry: FileErased, later: Iterable[FileErased]) -> list[Place]:
         """Where the content of an entry lies; of one for a single file where that is, wherever it lay then.
 
-        A decision was on one file: one of the same name and content may have been decided on otherwise.
+        A decision was on one file: one of the same name and content may have been decided on otherwise. So
+        what a `later` entry names, which had that content still, is not taken for this one.
         """
         places = self._by_content.get(entry.content, [])
         if not entry.only_here:
-            return list(places)
+            theirs = {self.own(other) for other in later if other.content == entry.content}
+            return [place for place in places if place not in theirs or place == self.own(entry)]
         own = self.own(entry)
         if own in places and entry.format != NAME_FORMAT:
             return [own]
@@ -92,24 +115,33 @@ class Whereabouts:
         if new is not None:
             self._by_content.setdefault(self._digests.content(new.sha256), []).append(place)
 
-    def excepted(self, entry: FileErased, place: Place, exceptions: Sequence[FileExcepted]) -> bool:
-        """Whether a place is that of a file which the request of an entry left, or may be it.
+    def excepted(
+        self, entry: FileErased, place: Place, exceptions: Iterable[FileExcepted]
+    ) -> FileExcepted | None:
+        """By what a place is that of a file which the request of an entry left, or may be it.
 
-        That is one by the name of a file that is not where it lay then, unless the entry itself names it.
+        That is one by the name of a file that is not where it lay then. What the entry itself names went
+        before it was excepted, or after its hold had ended.
         """
+        if place == self.own(entry):
+            return None
         for exception in exceptions:
             own = self.own(exception)
-            if own == place:
-                return True
-            if own is None and self._is_named(exception, place) and place != self.own(entry):
-                return True
-        return False
+            if own == place or (own is None and self._is_named(exception, place)):
+                return exception
+        return None
+
+    def places(self, exception: FileExcepted) -> list[Place]:
+        """Where a file is that a request left; by its name, which others may have, if it lay elsewhere."""
+        if (own := self.own(exception)) is not None:
+            return [own]
+        return [place for name in exception.names for place in self._by_name.get(name, ())]
 
     def _is_named(self, entry: FileErased | FileExcepted, place: Place) -> bool:
         return self._names[place] in (entry.names or ())
 
-    def _found(self, folder: str, sizes: Collection[int]) -> Iterator[tuple[Parts, str]]:
-        """The paths of contents of these sizes, each with its digest."""
+    def _found(self, folder: str, sizes: Collection[int]) -> Iterator[tuple[Parts, str | None]]:
+        """The paths of files, each with the digest of its content where that has one of these sizes."""
         if folder == vaulted.FOLDER:
             # To decrypt every copy would take long, and the ledger knows what they are.
             for path, size, sha256 in self._sealed():
@@ -126,8 +158,8 @@ class Whereabouts:
                 self.unsearched.append(Unsearched(folder, path, cannot_open(fault)))
                 continue
             try:
-                if os.fstat(fd).st_size in sizes:
-                    yield path, self._digests.content(fingerprint(fd).sha256)
+                is_sized = os.fstat(fd).st_size in sizes
+                yield path, self._digests.content(fingerprint(fd).sha256) if is_sized else None
             finally:
                 os.close(fd)
 

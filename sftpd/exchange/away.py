@@ -3,8 +3,9 @@
 import os
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
+from math import inf
 
 from sftpd.clock import Clock
 from sftpd.errors import ContainmentError
@@ -13,6 +14,7 @@ from sftpd.exchange.archive import NO_ARCHIVE, Archive
 from sftpd.exchange.backlog import Backlog
 from sftpd.exchange.bell import Bell
 from sftpd.exchange.keeping import Keeping
+from sftpd.exchange.overdue import RouteWaits
 from sftpd.exchange.places import Places, is_at
 from sftpd.exchange.records import Parts, Transfer
 from sftpd.exchange.screening import Screening
@@ -39,6 +41,8 @@ class Tools:
     observing: Backlog
     bell: Bell
     archive: Archive = NO_ARCHIVE
+    waits: RouteWaits = field(default_factory=lambda: RouteWaits(inf))
+    """The files of the route that are not ready."""
 
 
 class Away:
@@ -125,8 +129,8 @@ def _close(put: Sequence[_Place], unit: Unit) -> None:
         transfer.id: {"folder": folder, "placed_as": records.join(place), "not_before": None}
         for transfer, folder, place in kept
     }
-    records.move_all(unit, gone, Outcome.PUT_AWAY, unless=TransferState.DONE)
-    moved = records.move_all(unit, where, Outcome.PUT_AWAY, unless=TransferState.DONE)
+    records.move_all(unit, gone, Outcome.PUT_AWAY, unless=(TransferState.DONE,))
+    moved = records.move_all(unit, where, Outcome.PUT_AWAY, unless=(TransferState.DONE,))
     for transfer, folder, place in kept:
         if transfer.id in moved:
             records.keep(unit, transfer, folder, place)
@@ -134,7 +138,7 @@ def _close(put: Sequence[_Place], unit: Unit) -> None:
 
 def _close_offered(transfers: Sequence[Transfer], folder: str, unit: Unit) -> None:
     changes = {each.id: {"not_before": None} for each in transfers}
-    moved = records.move_all(unit, changes, Outcome.PUT_AWAY, unless=TransferState.DONE)
+    moved = records.move_all(unit, changes, Outcome.PUT_AWAY, unless=(TransferState.DONE,))
     for each in transfers:
         if each.id in moved:
             records.keep(unit, each, folder, each.final)

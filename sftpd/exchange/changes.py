@@ -18,7 +18,7 @@ from sftpd.exchange.keeping import Keeping
 from sftpd.exchange.places import Places, is_at
 from sftpd.exchange.records import Parts, join, split, text
 from sftpd.files import durable
-from sftpd.files.beneath import Root
+from sftpd.files.beneath import DIRECTORY_MODE, FILE_MODE, Root
 from sftpd.files.fingerprint import snapshot
 from sftpd.files.staging import Staging
 from sftpd.ledger import tables
@@ -108,7 +108,7 @@ class Changes:
     def set_attributes(
         self, at: Published, private: Mapping[str, str], *, mode: int | None, times: tuple[int, int] | None
     ) -> None:
-        """Set permission bits, but for our own, and access and modification time in nanoseconds.
+        """Set permission bits, but for our and our group's own, and access and modification time (ns).
 
         The ledger goes on knowing the file by its new time: a partner that sets it evades no retention.
         """
@@ -125,7 +125,9 @@ class Changes:
 
             self._ledger.write(work)
             if mode is not None:
-                at.root.chmod(at.parts, mode | (0o700 if stat.S_ISDIR(status.st_mode) else 0o600))
+                at.root.chmod(
+                    at.parts, mode | (DIRECTORY_MODE if stat.S_ISDIR(status.st_mode) else FILE_MODE)
+                )
             if times is not None:
                 at.root.utime(at.parts, times)
             durable.sync_attributes(at.root, at.parts)

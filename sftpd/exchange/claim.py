@@ -1,7 +1,8 @@
 """Claiming: settled files of a watched folder are screened and entered in the ledger."""
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
@@ -9,15 +10,19 @@ from pathlib import Path
 
 import structlog
 
+from sftpd.errors import SftpdError
 from sftpd.exchange import records, turn_records
+from sftpd.exchange.apart import set_apart
 from sftpd.exchange.away import Away, Tools
 from sftpd.exchange.deliver import Delivery
 from sftpd.exchange.due import FIRST, HERE, TOGETHER_SIZE, USUAL, Due
-from sftpd.exchange.places import file_at, is_at
+from sftpd.exchange.places import Places, file_at, is_at
 from sftpd.exchange.records import Parts, Transfer, Values
 from sftpd.exchange.transfer import Outcome
+from sftpd.exchange.waits import Reason
 from sftpd.files.beneath import Root
 from sftpd.files.fingerprint import fingerprint, identity
+from sftpd.files.writers import is_unreadable
 from sftpd.hooks.verdict import Verdict
 from sftpd.ledger.outbox import Event
 from sftpd.ledger.writer import Unit
@@ -32,6 +37,13 @@ _LONG = 0.1
 """Seconds after which no other file is looked at before those that were are entered."""
 
 _log = structlog.get_logger()
+
+
+class UnreadableError(SftpdError):
+    """A settled file cannot be opened or read; whoever waits for it knows, and it is in the log."""
+
+    code = "UNREADABLE"
+
 
 _Screened = tuple[Transfer, Verdict]
 
@@ -51,15 +63,20 @@ class Claimed:
 class Claims:
     """Enters the files of one outbound route; for several threads, each with offers of its own."""
 
-    def __init__(self, route: Outbound, source: Root, delivery: Delivery, away: Away, tools: Tools) -> None:
+    def __init__(
+        self, route: Outbound, places: Places, source: Root, delivery: Delivery, away: Away, tools: Tools
+    ) -> None:
         """`source` is the watched folder."""
         self._route = route
         self._source = source
+        stays = delivery.folder is None or route.return_of is not None
+        self._drafts = None if stays else places["screening"]
         self._delivery = delivery
         self._away = away
         self._ledger = tools.ledger
         self._screening = tools.screening
         self._clock = tools.clock
+        self._waits = tools.waits
         self._slow_until = 0.0
 
     def go_together(self) -> bool:
@@ -78,6 +95,7 @@ class Claims:
                 break
             try:
                 transfer = self._describe(parts, known, room)
+                self._waits.end(parts, Reason.UNREADABLE)
                 if transfer is None:
                     claimed.entered[parts] = None
                 else:
@@ -85,6 +103,13 @@ class Claims:
                     room = (TOGETHER_SIZE if room is None else room) - transfer.size
             except _NotNowError:
                 break
+            except UnreadableError as error:
+                claimed.failed[parts] = error
+                if self._waits.see(parts, Reason.UNREADABLE, self._clock.monotonic()):
+                    path = records.text(parts)
+                    _log.warning(
+                        "file_not_readable", link=route.link, route=route.name, path=path, why=error.what
+                    )
             except Exception as error:
                 claimed.failed[parts] = error
         if screened:
@@ -107,10 +132,11 @@ class Claims:
     def _describe(self, parts: Parts, known: set[tuple[bytes, str]], room: int | None) -> Transfer | None:
         """What a file would be as a transfer; None: there is nothing to send.
 
-        Raises _NotNowError for one of more than `room` bytes.
+        Raises _NotNowError for one of more than `room` bytes, and UnreadableError.
         """
         try:
-            fd = self._source.open(parts, os.O_RDONLY | os.O_NOFOLLOW)
+            with _reading():
+                fd = self._source.open(parts, os.O_RDONLY | os.O_NOFOLLOW)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError) as error:
             _log.info("not_taken", route=self._route.name, error=error.strerror)
             return None
@@ -120,7 +146,12 @@ class Claims:
                 return None  # as all that wait after a restart: not even read
             if room is not None and before.size > room:
                 raise _NotNowError
-            content = fingerprint(fd)
+            # What is brought is hashed on its way; what is offered could still be written to by another name.
+            draft = (new_id(self._clock.now()).encode(),)
+            if self._drafts is not None and set_apart(self._source, parts, fd, self._drafts, draft):
+                return self._describe(parts, known, room)
+            with _reading():
+                content = fingerprint(fd)
             if identity(fd) != before:
                 return None  # still being written: the watcher will see it settle again
         finally:
@@ -203,6 +234,17 @@ class Claims:
             private = transfer.private | {"reason": verdict.reason}
             unit.record(Event("transfer.blocked", transfer.link, public, private))
         return turns
+
+
+@contextmanager
+def _reading() -> Iterator[None]:
+    """Raise UnreadableError for what says that a file cannot be read."""
+    try:
+        yield
+    except OSError as error:
+        if is_unreadable(error):
+            raise UnreadableError(error.strerror or str(error)) from error
+        raise
 
 
 class _NotNowError(Exception):

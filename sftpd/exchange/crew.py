@@ -54,7 +54,8 @@ class Crew:
         self._stopped = False
         self._ahead: deque[tuple[RemoteFile, ...]] = deque()
         self.done = 0
-        self.failed = 0
+        self.left: list[RemoteFile] = []
+        """Those of which it was tried and is not done."""
         self.fault: RemoteError | None = None
         """What went wrong last that is not the fault of a single file."""
 
@@ -115,9 +116,8 @@ class Crew:
             if not isinstance(each, RemoteRefusedError):
                 self.fault = each
         with self._lock:
-            done = sum(answer is True for answer in answers)
-            self.done += done
-            self.failed += len(answers) - done
+            self.left += [file for file, answer in zip(files, answers, strict=True) if answer is not True]
+            self.done += sum(answer is True for answer in answers)
         return not faults
 
 

@@ -17,6 +17,7 @@ from sftpd.errors import (
     RemoteError,
     SftpdError,
 )
+from sftpd.exchange.apart import RewrittenError, require_content
 from sftpd.exchange.guard import GuardedRemotes, RemoteGuard
 from sftpd.exchange.keeping import Keeping
 from sftpd.exchange.layout import LAYOUTS, Layout, returned, temporary_name
@@ -149,7 +150,8 @@ class Offer:
     def _bring(self, transfer: Transfer, source: Root) -> Proof | Exception:
         try:
             durable.sync_file(source, transfer.path)
-        except (OSError, ContainmentError) as error:
+            require_content(source, transfer)
+        except (OSError, ContainmentError, RewrittenError) as error:
             return error
         self._unmoved.add(transfer.id)
         return "rename"

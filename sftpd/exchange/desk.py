@@ -5,7 +5,7 @@ Each is one decision in the ledger, with its event; it is carried out now or aft
 
 import hashlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any
@@ -65,18 +65,28 @@ class TransferDesk:
         with self._ledger.read() as conn:
             return _require(conn, transfer_id, step)
 
-    def cancel(self, transfer_id: TransferId, order: Order) -> None:
+    def cancel(
+        self, transfer_id: TransferId, order: Order, is_served: Callable[[Transfer], bool] = lambda _: True
+    ) -> None:
         """End a transfer that waits: its file goes to `failed/` with the reason.
 
-        Raises NotFoundError, and RefusedError for one that is at its end or may be at its place already.
+        Where nobody serves its route the file stays where it lies, which only the route's configuration told;
+        it goes there once the route is back. Raises NotFoundError, and RefusedError for one that is at its
+        end or may be at its place already.
         """
         reason = f"cancelled by {order.by}: {order.reason}"
 
         def work(unit: Unit) -> None:
-            transfer = _require(unit.conn, transfer_id, "cancel")
-            turn = {"rank": HERE, "not_before": unit.now}
-            records.move(unit, transfer_id, Outcome.CANCELLED, reason=reason, **turn)
-            _record(unit, "transfer.cancelled", transfer, order)
+            # Asked in the transaction: a route that comes back is served after a look at what was left.
+            if is_served(records.get(unit.conn, transfer_id)):
+                transfer = _require(unit.conn, transfer_id, "cancel")
+                turn = {"rank": HERE, "not_before": unit.now}
+                records.move(unit, transfer_id, Outcome.CANCELLED, reason=reason, **turn)
+                _record(unit, "transfer.cancelled", transfer, order)
+            else:
+                transfer = _require(unit.conn, transfer_id, "cancel", TransferState.FAILING)
+                records.move(unit, transfer_id, Outcome.LEFT, reason=reason, not_before=None)
+                _record(unit, "transfer.cancelled", transfer, order, {"left": True})
 
         self._ledger.write(work)
 
@@ -191,9 +201,10 @@ def _record(
     unit.record(Event(type, transfer.link, transfer.public | (also or {}), private))
 
 
-def _require(conn: sa.Connection, transfer_id: TransferId, step: str) -> Transfer:
-    """The transfer, if it can take the step where it stands."""
+def _require(conn: sa.Connection, transfer_id: TransferId, step: str, *also: TransferState) -> Transfer:
+    """The transfer, if it can take the step where it stands, which may be at one of `also`."""
     direction, states = _POSSIBLE[step]
+    states = (*states, *also)
     transfer = records.get(conn, transfer_id)
     if transfer.direction != direction or transfer.state not in states:
         raise RefusedError(

@@ -69,6 +69,11 @@ def is_due(expected: Expectation, stand: Stand) -> bool:
     return following(expected, stand.deadline - timedelta(microseconds=1)) == stand.deadline
 
 
+def is_ahead(expected: Expectation, stand: Stand, now: datetime) -> bool:
+    """Whether it stands at a later deadline than the next but one, to which only a wrong clock can lead."""
+    return stand.deadline > following(expected, following(expected, now))
+
+
 def next_look(expected: Expectation, after: datetime) -> datetime:
     """The next instant at which something may have to be told though no file came."""
     return min(following(expected, after), following(expected, after + expected.warn) - expected.warn)

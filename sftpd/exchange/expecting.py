@@ -12,7 +12,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from sftpd.exchange.expectation import Stand, Standing, Telling, advance, begin, is_due
+from sftpd.exchange.expectation import Stand, Standing, Telling, advance, begin, is_ahead, is_due
 from sftpd.exchange.offered import matches
 from sftpd.ledger import tables
 from sftpd.ledger.ledger import Ledger
@@ -114,13 +114,14 @@ def _look(unit: Unit, expected: Expectation) -> Stand | None:
 
 
 def _known(unit: Unit, expected: Expectation) -> Stand | None:
-    """How it stood; None also where its next deadline is none any more: the configuration changed."""
+    """How it stood; None also where its next deadline is none any more: configuration or clock changed."""
     at = _at(expected.link, expected.name)
     row = unit.conn.execute(sa.select(_row).where(*at)).first()
     if row is None:
         return None
     stand = Stand(row.deadline, row.since, Standing(row.state))
-    if stand.deadline > unit.now and not is_due(expected, stand):
+    is_next = is_due(expected, stand) and not is_ahead(expected, stand, unit.now)
+    if stand.deadline > unit.now and not is_next:
         unit.conn.execute(_row.delete().where(*at))
         return None
     return stand

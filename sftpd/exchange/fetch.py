@@ -109,7 +109,9 @@ class Fetcher:
         try:
             for file, transfer in wanted:
                 fd = self._screening.open((transfer.encode(),), os.O_RDWR | os.O_CREAT | os.O_EXCL, FILE_MODE)
-                files.append(Download(self._directory + file.name, fd, file.size))
+                # Of a file that is given only once what came is all that there is.
+                steady = self._attempts is None
+                files.append(Download(self._directory + file.name, fd, file.size, steady))
             answers = remote.download(files, self._share)
             for download, answer in zip(files, answers, strict=True):
                 if not isinstance(answer, RemoteError):

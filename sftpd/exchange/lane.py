@@ -51,6 +51,8 @@ class Lane:
     def __init__(self, sender: Sender, is_halted: Callable[[], bool]) -> None:
         self.sender = sender
         self.turns = sender.route.turns
+        self.ahead: float | None = None
+        """By how many seconds civil time was ahead of monotonic time when the ledger was last read for it."""
         # Where order counts one file follows the other.
         self._most_groups, self._together = (
             (1, 1) if self.turns.strict else (self.turns.concurrency, TOGETHER)

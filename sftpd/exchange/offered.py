@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 from sftpd.exchange.remote import RemoteFile
-from sftpd.files.staging import looks_temporary
+from sftpd.files.staging import final_name, looks_temporary
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +21,18 @@ class Selection:
 
     def admits(self, path: bytes) -> bool:
         """Whether the file at `path` is meant."""
-        parts = path.split(b"/")
-        if any(part.startswith(b".") for part in parts) or looks_temporary(parts[-1]):
+        return self._would_be_meant(path) and not looks_temporary(_name(path))
+
+    def unfinished(self, path: bytes) -> bool:
+        """Whether the name at `path` looks unfinished, and the file will be meant once it has its own."""
+        name = _name(path)
+        if not looks_temporary(name):
+            return False
+        final = path.removesuffix(name) + final_name(name)
+        return self._would_be_meant(final) and not _any_matches(self.exclude, path)
+
+    def _would_be_meant(self, path: bytes) -> bool:
+        if _name(path) == b"" or any(part.startswith(b".") for part in path.split(b"/")):
             return False
         return _any_matches(self.include, path) and not _any_matches(self.exclude, path)
 
@@ -48,8 +58,12 @@ class Settling:
 
 def matches(glob: str, path: bytes) -> bool:
     """Whether a pattern fits a path: its last component, unless the pattern has a slash."""
-    whole = path if "/" in glob else path.rsplit(b"/", 1)[-1]
+    whole = path if "/" in glob else _name(path)
     return fnmatchcase(os.fsdecode(whole), glob)
+
+
+def _name(path: bytes) -> bytes:
+    return path.rpartition(b"/")[2]
 
 
 def _any_matches(globs: Sequence[str], path: bytes) -> bool:

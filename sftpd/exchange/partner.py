@@ -132,6 +132,10 @@ class Partner:
         """To how many bytes an upload of `size` so far may grow; None: to any. Raises LimitError."""
         return self._ration.grant(self.account, transfer, path.parts, size)
 
+    def room(self) -> int | None:
+        """How many bytes the account may still bring; None: no limit says how many."""
+        return self._ration.room(self.account)
+
     def give_back(self, transfer: TransferId) -> None:
         """The upload will not be completed by its session."""
         self._ration.give_back(transfer)

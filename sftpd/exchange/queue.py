@@ -14,7 +14,7 @@ from sftpd.clock import Clock
 from sftpd.errors import NotPlacedError, RefusedError, RemoteAwayError, RemoteError
 from sftpd.exchange import turn_records
 from sftpd.exchange.bell import Bell
-from sftpd.exchange.claim import Claimed
+from sftpd.exchange.claim import Claimed, UnreadableError
 from sftpd.exchange.due import HERE, Due
 from sftpd.exchange.halts import Halts, Subject
 from sftpd.exchange.lane import Claim, Lane, Refill, Send, Step
@@ -27,8 +27,10 @@ _GATE_PAUSE = 5.0
 """Seconds until a closed gate is tried again."""
 _FAULT_PAUSE = 30.0
 """Seconds until a transfer is tried again that failed for a reason of our own, such as a full disk."""
-_PUTTING_AWAY = timedelta(minutes=2)
-"""More than a file that was delivered has for being put away before that is tried again."""
+_STEP = 1.0
+"""Seconds by which civil time has to fall behind monotonic time to count as set back."""
+_DOUBLINGS = 34
+"""After so many failed tries no wait is longer than the one before."""
 _NEVER = float("inf")
 
 _log = structlog.get_logger()
@@ -171,10 +173,11 @@ class OutboundQueue:
     def _refill(self, lane: Lane, limit: int) -> None:
         now, at = self._clock.now(), self._clock.monotonic()
         try:
-            found, later = self._read(lane, now, limit)
-            if later is not None and later - now > _farthest(lane):
+            ahead = now.timestamp() - at
+            if lane.ahead is None or ahead < lane.ahead - _STEP:
                 self._recall(lane)
-                found, later = self._read(lane, now, limit)
+            lane.ahead = ahead
+            found, later = self._read(lane, now, limit)
         except Exception:
             route = lane.sender.route
             _log.exception("queue_not_read", link=route.link, route=route.name)
@@ -192,13 +195,16 @@ class OutboundQueue:
         return found, later
 
     def _recall(self, lane: Lane) -> None:
-        """Let nothing wait for a time that was far off when the clock was set back."""
+        """Let nothing wait for a time that is far off because the clock was set back, be it before we ran."""
         route, strict = lane.sender.route, lane.turns.strict
-        patience = _farthest(lane)
+        waits = [timedelta()]
+        while len(waits) < _DOUBLINGS and waits[-1] < route.backoff.cap:
+            waits.append(route.backoff.wait(len(waits), 1.0))
         count = self._ledger.write(
-            lambda unit: turn_records.recall(unit, route.link, route.name, patience, strict=strict)
+            lambda unit: turn_records.recall(unit, route.link, route.name, waits, strict=strict)
         )
-        _log.warning("clock_set_back", link=route.link, route=route.name, transfers=count)
+        if count:
+            _log.warning("clock_set_back", link=route.link, route=route.name, transfers=count)
 
     def _claim(self, lane: Lane, offers: tuple[Parts, ...]) -> None:
         route = lane.sender.route
@@ -212,7 +218,8 @@ class OutboundQueue:
         except Exception as error:
             claimed = Claimed(failed=dict.fromkeys(offers, error))
         for fault in claimed.failed.values():
-            _log.error("claim_fault", link=route.link, route=route.name, exc_info=fault)
+            if not isinstance(fault, UnreadableError):
+                _log.error("claim_fault", link=route.link, route=route.name, exc_info=fault)
 
         def change() -> None:
             for parts, due in claimed.entered.items():
@@ -285,8 +292,3 @@ class OutboundQueue:
 
     def _in(self, seconds: float) -> float:
         return self._clock.monotonic() + seconds
-
-
-def _farthest(lane: Lane) -> timedelta:
-    """How far off a turn of a lane may be."""
-    return lane.sender.route.backoff.cap + _PUTTING_AWAY

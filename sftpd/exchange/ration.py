@@ -8,24 +8,27 @@ import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime, time
+from datetime import datetime, time, timedelta
 
 import sqlalchemy as sa
 
 from sftpd.clock import Clock
+from sftpd.errors import LimitError
 from sftpd.exchange.places import Places
 from sftpd.exchange.records import Parts
 from sftpd.files.beneath import Root
 from sftpd.ledger import tables
 from sftpd.ledger.ledger import Ledger
-from sftpd.link.limits import Use, grant
+from sftpd.link.limits import Use, grant, room
 from sftpd.link.model import Account, Link
 from sftpd.names import TransferId
 
 _LYING = ("inbound", "requests", "quarantine", "screening")
+_NOBODY = TransferId("")
 _KNOWN_FOR = 2.0
-"""Seconds that what lies in the folders is remembered, or as many times as long as it took to find out."""
+"""Seconds that what lies in the folders is remembered while there is room."""
 _TIMES = 20
+"""As many times as long as it took to find out it is remembered in any case."""
 
 
 @dataclass(slots=True)
@@ -49,6 +52,7 @@ class Ration:
         self._open: dict[TransferId, _Open] = {}
         self._lying = 0
         self._lying_until: float | None = None
+        self._again_at = 0.0
 
     def go_by(self, link: Link) -> None:
         """Go by the limits of the link as it is now; what is promised stays so."""
@@ -71,6 +75,12 @@ class Ration:
             if transfer not in self._open:
                 self._forget(account.name, path)
             return self._grant(account, transfer, path, size)
+
+    def room(self, account: Account) -> int | None:
+        """How many bytes it may still bring beyond those promised; None: no limit says how many."""
+        with self._lock:
+            self._may_count_again()
+            return room(account.limits, self._link.storage, self._use(account, _NOBODY, ()))
 
     def give_back(self, transfer: TransferId) -> None:
         """The upload is over and what it was promised is free."""
@@ -102,7 +112,13 @@ class Ration:
 
     def _grant(self, account: Account, transfer: TransferId, path: Parts, size: int) -> int | None:
         place = (account.name.encode(), *path)
-        granted = grant(account.limits, self._link.storage, self._use(account, transfer, place), size)
+        limits, storage = account.limits, self._link.storage
+        try:
+            granted = grant(limits, storage, self._use(account, transfer, place), size)
+        except LimitError:
+            if not self._may_count_again():
+                raise
+            granted = grant(limits, storage, self._use(account, transfer, place), size)
         self._open[transfer] = _Open(account.name, place, size if granted is None else granted)
         return granted
 
@@ -120,10 +136,13 @@ class Ration:
         if account.limits.files_per_day is None and account.limits.bytes_per_day is None:
             return 0, 0
         zone, t = self._link.zone, tables.transfer.c
-        midnight = datetime.combine(self._clock.now().astimezone(zone).date(), time(), zone)
+        today = self._clock.now().astimezone(zone).date()
+        midnight = datetime.combine(today, time(), zone)
         query = sa.select(sa.func.count(), sa.func.coalesce(sa.func.sum(t.size), 0)).where(
             t.peer == account.name,
             t.began_at >= midnight,
+            # What came while the clock was ahead would count for every day until it has caught up.
+            t.began_at < datetime.combine(today + timedelta(days=1), time(), zone),
             t.link == self._link.name,
             t.direction == "inbound",
             t.id.not_in(without),
@@ -146,8 +165,16 @@ class Ration:
             names |= {upload.place[2:] for upload in self._open.values() if upload.completing}
             self._lying = sum(_size_of(self._places[name], without=names) for name in _LYING)
             ended = self._clock.monotonic()
-            self._lying_until = ended + max(_KNOWN_FOR, _TIMES * (ended - began))
+            self._again_at = ended + _TIMES * (ended - began)
+            self._lying_until = max(self._again_at, ended + _KNOWN_FOR)
         return self._lying
+
+    def _may_count_again(self) -> bool:
+        """Whether what lies in the folders is counted anew before somebody is refused: some may be taken."""
+        if self._lying_until is None or self._clock.monotonic() < self._again_at:
+            return False
+        self._lying_until = None
+        return True
 
 
 def _size_of(root: Root, *, without: Collection[Parts]) -> int:

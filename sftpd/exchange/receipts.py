@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime, timedelta
 from functools import partial
+from math import inf
 from typing import Any
 
 import sqlalchemy as sa
@@ -169,11 +170,15 @@ class Receipts:
 
 
 def find(receipts: Root, transfers: Mapping[str, tuple[datetime, datetime]]) -> Iterator[Parts]:
-    """Where the receipts of transfers lie, and their signatures; for each is told when it began and ended."""
+    """Where the receipts of transfers lie, and their signatures; for each is told when it began and ended.
+
+    It may have ended earlier than it began: the clock was set back.
+    """
+    ranges = [sorted((began.date(), ended.date())) for began, ended in transfers.values()]
     days = {
-        str(began.date() + timedelta(days=day)).encode()
-        for began, ended in transfers.values()
-        for day in range((ended.date() - began.date()).days + 1)
+        str(first + timedelta(days=day)).encode()
+        for first, last in ranges
+        for day in range((last - first).days + 1)
     }
     for day in sorted(days):
         for folder in names_in(receipts, (day,)):
@@ -224,6 +229,12 @@ def enrol(ledger: Ledger, links: Mapping[str, int]) -> None:
             unit.conn.execute(_cursor.insert().values(link=link, next=links[link]))
 
     ledger.write(work)
+
+
+def made_of(conn: sa.Connection, link: str) -> float:
+    """Of how many leaves of a link's log there are receipts; of every one where none are made."""
+    found: int | None = conn.scalar(sa.select(_cursor.c.next).where(_cursor.c.link == link))
+    return inf if found is None else found
 
 
 def _move(link: str, index: int, unit: Unit) -> None:

@@ -1,6 +1,6 @@
 """Transfers and received files as rows of the ledger."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -178,17 +178,17 @@ def move_all(
     unit: Unit,
     changes: Mapping[TransferId, Values],
     *outcomes: Outcome,
-    unless: TransferState | None = None,
+    unless: Collection[TransferState] = (),
 ) -> set[TransferId]:
     """The same for several, at most TOGETHER, each with values of its own under the same names.
 
-    Those that stand at `unless` stay as they are. Returns which were moved.
+    Those that stand at one of `unless` stay as they are. Returns which were moved.
     """
     states = _states(unit.conn, [*changes]) if changes else {}
     rows = [
         {"transfer": transfer, "state": step(states[transfer], *outcomes), "changed_at": unit.now, **values}
         for transfer, values in changes.items()
-        if states[transfer] is not unless
+        if states[transfer] not in unless
     ]
     if rows:
         _update(tuple(name for name in rows[0] if name != "transfer")).run(unit.conn, *rows)

@@ -1,6 +1,6 @@
 """Recovery: what a crash left half done is finished by the same functions that would have finished it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,14 +9,17 @@ import structlog
 from sftpd.errors import SftpdError
 from sftpd.exchange import records, turn_records
 from sftpd.exchange.changes import Changes
+from sftpd.exchange.due import HERE, TOGETHER
 from sftpd.exchange.places import Places
 from sftpd.exchange.queue import OutboundQueue
 from sftpd.exchange.receive import Receiver
 from sftpd.exchange.records import Transfer
 from sftpd.exchange.send import Sender
-from sftpd.exchange.transfer import TransferState
+from sftpd.exchange.transfer import Outcome, TransferState
+from sftpd.files.staging import Staging
 from sftpd.ledger import tables
 from sftpd.ledger.ledger import Ledger
+from sftpd.ledger.writer import Unit
 
 _log = structlog.get_logger()
 
@@ -51,6 +54,9 @@ class Recovery:
         for transfer in unfinished:
             self._finish_or_leave(transfer)
         self._discard_unacknowledged(known | {transfer.id.encode() for transfer in unfinished})
+        for cut in Staging(self._places["staging"]).cut_at_holes():
+            account = cut.parts[0].decode("utf-8", "backslashreplace")
+            _log.warning("part_cut", link=self._link, account=account, size=cut.size, before=cut.before)
         self._ledger.write(lambda unit: turn_records.hasten(unit, self._link))
         return len(unfinished) + self.resume_sending(queue, senders)
 
@@ -61,9 +67,18 @@ class Recovery:
         for (link, route), count in waiting.items():
             if link == self._link and route not in senders:
                 _log.error("route_gone", link=link, route=route, transfers=count)
+        self._ledger.write(lambda unit: self._regain(unit, [*senders]))
         for sender in senders.values():
             queue.serve(sender)
         return sum(count for (link, _), count in waiting.items() if link == self._link)
+
+    def _regain(self, unit: Unit, routes: Sequence[str]) -> None:
+        """Have what was cancelled while these routes were not served put aside, as others are."""
+        turn = {"rank": HERE, "not_before": unit.now}
+        left = turn_records.left_behind(unit.conn, self._link, routes)
+        for start in range(0, len(left), TOGETHER):
+            some = left[start : start + TOGETHER]
+            records.move_all(unit, dict.fromkeys(some, turn), Outcome.REGAINED)
 
     def _inbound(self) -> tuple[sa.ColumnElement[bool], ...]:
         """The unfinished inbound transfers; by state, for there may be many outbound ones."""

@@ -56,6 +56,8 @@ class Download:
     path: bytes
     fd: int
     size: int | None = None
+    steady: bool = False
+    """It is an error if the file is seen to change while it is read: what came may be of two versions."""
 
 
 class Downloaded(NamedTuple):

@@ -95,5 +95,5 @@ def is_under_way(conn: sa.Connection, transfer_id: TransferId) -> bool:
 
 def _delivered(transfers: Sequence[Transfer], unit: Unit) -> None:
     changes = {transfer.id: {"not_before": None} for transfer in transfers}
-    moved = records.move_all(unit, changes, Outcome.PUT_AWAY, unless=TransferState.DONE)
+    moved = records.move_all(unit, changes, Outcome.PUT_AWAY, unless=(TransferState.DONE,))
     unit.conn.execute(_returned.update().where(_returned.c.transfer.in_(moved)).values(fetched_at=unit.now))

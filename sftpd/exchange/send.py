@@ -12,6 +12,7 @@ import structlog
 
 from sftpd.errors import NotPlacedError, RemoteAwayError, RemoteError
 from sftpd.exchange import records, return_records
+from sftpd.exchange.apart import RewrittenError
 from sftpd.exchange.archive import Sealed
 from sftpd.exchange.away import Away, Tools
 from sftpd.exchange.claim import Claimed, Claims
@@ -38,6 +39,9 @@ _ENDS: Mapping[Outcome, tuple[str, str | None]] = MappingProxyType(
     }
 )
 """What is told of a file that is sent no more, and the folder that the ledger names for it."""
+
+_CANCELLED = (TransferState.FAILING, TransferState.CANCELLED)
+"""Where a transfer stands that was cancelled meanwhile."""
 
 _log = structlog.get_logger()
 
@@ -71,7 +75,7 @@ class Sender:
         self._telling = Telling(source, offered, tools)
         away = Away if route.return_of is None else Stay
         self._away = away(route, places, source, tools)
-        self._claims = Claims(route, source, delivery, self._away, tools)
+        self._claims = Claims(route, places, source, delivery, self._away, tools)
 
     def claims_together(self) -> bool:
         """Whether several files may be claimed at once."""
@@ -209,6 +213,8 @@ class Sender:
                         f"{error.strerror}; drop it anew"
                     )
                     self._try(transfer, partial(self._end, why=Outcome.GAVE_UP, reason=reason), failed)
+                case RewrittenError() as error:
+                    self._try(transfer, partial(self._end, why=Outcome.GAVE_UP, reason=error.what), failed)
                 case Exception() as error:
                     failed[transfer.id] = error
                 case _:
@@ -390,4 +396,4 @@ def _joined(parts: Parts | None) -> bytes | None:
 
 def _moved(unit: Unit, changes: Mapping[TransferId, Values], *outcomes: Outcome) -> set[TransferId]:
     """Take transfers through `outcomes`, but those that were cancelled meanwhile."""
-    return records.move_all(unit, changes, *outcomes, unless=TransferState.FAILING)
+    return records.move_all(unit, changes, *outcomes, unless=_CANCELLED)

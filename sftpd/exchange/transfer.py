@@ -6,7 +6,8 @@ crash can tell from where the file lies whether the rename has happened. RETURNI
 rename that brings a file that was put aside back to its watched folder. RENAMED, TAKEN and SKIPPED are what a
 route makes of a name that is taken at the counterparty: another name, a failure, or nothing to do. Each comes
 only where it is certain that the file was not placed. So does REFUSED: the counterparty would not have the
-file at its place, and it is brought anew.
+file at its place, and it is brought anew. CANCELLED is for what is cancelled while nobody serves its route:
+the file stays where it lies, and is put aside once the route is back.
 """
 
 from enum import StrEnum
@@ -31,6 +32,7 @@ class TransferState(StrEnum):
     SKIPPING = "skipping"
     SKIPPED = "skipped"
     VANISHED = "vanished"
+    CANCELLED = "cancelled"
 
 
 class Outcome(StrEnum):
@@ -49,6 +51,8 @@ class Outcome(StrEnum):
     PUT_AWAY = "put_away"
     GONE = "gone"
     CANCELLED = "cancelled"
+    LEFT = "left"
+    REGAINED = "regained"
     RETRIED = "retried"
     RELEASED = "released"
     RESENT = "resent"
@@ -74,6 +78,11 @@ STEPS: dict[tuple[TransferState, Outcome], TransferState] = {
     (TransferState.WAITING, Outcome.GAVE_UP): TransferState.FAILING,
     (TransferState.WAITING, Outcome.CANCELLED): TransferState.FAILING,
     (TransferState.WAITING, Outcome.GONE): TransferState.VANISHED,
+    **{
+        (state, Outcome.LEFT): TransferState.CANCELLED
+        for state in (TransferState.SENDING, TransferState.WAITING, TransferState.FAILING)
+    },
+    (TransferState.CANCELLED, Outcome.REGAINED): TransferState.FAILING,
     **{
         (state, outcome): after
         for state in (TransferState.SENDING, TransferState.WAITING, TransferState.PLACING)
@@ -101,9 +110,11 @@ FINAL = frozenset(
         TransferState.FAILED,
         TransferState.SKIPPED,
         TransferState.VANISHED,
+        TransferState.CANCELLED,
     }
 )
-"""States that nothing leads out of, but an operator who has what was put aside sent again or published."""
+"""States that nothing leads out of, but an operator who has what was put aside sent again or published, or
+who puts the route back of what was cancelled without it."""
 
 
 def step(state: TransferState, *outcomes: Outcome) -> TransferState:

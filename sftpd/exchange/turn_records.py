@@ -1,5 +1,6 @@
 """Which outbound transfers the ledger has that wait for their turn."""
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import sqlalchemy as sa
@@ -14,6 +15,8 @@ from sftpd.names import TransferId
 RANKS = (HERE, FIRST, USUAL)
 
 _MOMENT = timedelta(microseconds=1)
+_PUTTING_AWAY = timedelta(minutes=2)
+"""More than a file that was delivered has for being put away before that is tried again."""
 
 _t = tables.transfer
 _OF_RANK = (
@@ -79,12 +82,21 @@ def waits(conn: sa.Connection, link: str, route: str) -> bool:
     return any(_LAST.fetch(conn, link=link, route=route, rank=rank) for rank in RANKS)
 
 
-def recall(unit: Unit, link: str, route: str, patience: timedelta, *, strict: bool) -> int:
-    """Give transfers their turn whose time is further off than any waits; returns how many these are."""
-    t, ranks = tables.transfer.c, _timed(strict=strict)
-    turns = (t.link == link, t.route == route, t.rank.in_(ranks), t.not_before > unit.now + patience)
-    changes = tables.transfer.update().where(*turns).values(not_before=unit.now)
-    return unit.conn.execute(changes).rowcount
+def recall(unit: Unit, link: str, route: str, waits: Sequence[timedelta], *, strict: bool) -> int:
+    """Give transfers their turn whose time is further off than any waits; returns how many these are.
+
+    `waits`: for how long one waits at most after no failed try, after one and so on, and the last after more.
+    """
+    t = tables.transfer.c
+
+    def after(wait: timedelta) -> sa.BindParameter[datetime]:
+        return sa.literal(unit.now + wait + _PUTTING_AWAY, t.not_before.type)
+
+    tried = [(t.attempts == count, after(wait)) for count, wait in enumerate(waits)]
+    farthest = sa.case((t.rank == HERE, after(timedelta())), *tried, else_=after(waits[-1]))
+    late = (t.not_before > after(timedelta()), t.not_before > farthest)
+    turns = (t.link == link, t.route == route, t.rank.in_(_timed(strict=strict)), *late)
+    return unit.conn.execute(tables.transfer.update().where(*turns).values(not_before=unit.now)).rowcount
 
 
 def _timed(*, strict: bool) -> tuple[int, ...]:
@@ -111,6 +123,13 @@ def hasten(unit: Unit, link: str) -> None:
     t = tables.transfer.c
     delivered = (t.state == TransferState.PLACED, t.link == link, t.direction == "outbound")
     unit.conn.execute(tables.transfer.update().where(*delivered).values(not_before=unit.now))
+
+
+def left_behind(conn: sa.Connection, link: str, routes: Sequence[str]) -> list[TransferId]:
+    """What was cancelled while these routes of a link were not served."""
+    t = tables.transfer.c
+    left = (t.state == TransferState.CANCELLED, t.link == link, t.route.in_(routes))
+    return [TransferId(found) for found in conn.scalars(sa.select(t.id).where(*left))]
 
 
 def count_waiting(conn: sa.Connection) -> dict[tuple[str, str], int]:

@@ -1,4 +1,4 @@
-"""The system calls that the standard library lacks: openat2(2), renameat2(2), syncfs(2), and statfs(2)."""
+"""System calls that the standard library lacks: openat2, renameat2, sync_file_range, syncfs and statfs."""
 
 import ctypes
 import errno
@@ -15,6 +15,8 @@ _RENAMEAT2 = {"x86_64": 316, "aarch64": 276}
 _RENAME_NOREPLACE = 1
 _RESOLVE_NO_MAGICLINKS = 0x02
 _RESOLVE_BENEATH = 0x08
+_WRITTEN_OUT = 0x1 | 0x2 | 0x4
+"""SYNC_FILE_RANGE_WAIT_BEFORE, _WRITE and _WAIT_AFTER."""
 _RACES_BORNE = 64
 _STATFS_BYTES = 256
 """More than `struct statfs` has on any architecture; its first field is the type, a long."""
@@ -86,6 +88,17 @@ def rename_without_replacing(directory: int, name: bytes, other_directory: int, 
         raise OSError(number, os.strerror(number), name, None, other_name)
     os.link(name, other_name, src_dir_fd=directory, dst_dir_fd=other_directory, follow_symlinks=False)
     os.unlink(name, dir_fd=directory)
+
+
+def write_out(fd: int, start: int, length: int) -> None:
+    """Have a range of a regular file written to its disk, in which it may still be lost: that takes an fsync.
+
+    An error is told once: an fsync after it may succeed. Raises OSError.
+    """
+    offsets = ctypes.c_int64(start), ctypes.c_int64(length)
+    if _libc.sync_file_range(ctypes.c_int(fd), *offsets, ctypes.c_uint(_WRITTEN_OUT)) != 0:
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
 
 
 def sync_file_system(fd: int) -> None:

@@ -1,4 +1,4 @@
-"""Whether a file is open for writing or in use at all, as far as the kernel will tell."""
+"""Whether a file may be read, is open for writing or in use at all, as far as the kernel will tell."""
 
 import ctypes
 import errno
@@ -10,6 +10,24 @@ import signal
 # other thread comes between them: a writer that opens the file meanwhile waits for microseconds.
 _libc = ctypes.PyDLL(None, use_errno=True)
 
+_READING = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+_NO_FILE = (errno.ENOENT, errno.ENOTDIR, errno.EISDIR, errno.ELOOP, errno.ENXIO)
+_NOT_ITS_FAULT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EAGAIN, errno.EINTR)
+
+
+def is_unreadable(error: OSError) -> bool:
+    """Whether what opening or reading a file ran into says that it cannot be read: permissions, a disk."""
+    return error.errno not in (*_NO_FILE, *_NOT_ITS_FAULT)
+
+
+def why_unreadable(path: bytes) -> str | None:
+    """Why the file at a trusted path cannot be opened for reading; None where it can, or is gone."""
+    try:
+        os.close(os.open(path, _READING))
+    except OSError as error:
+        return (error.strerror or str(error)) if is_unreadable(error) else None
+    return None
+
 
 def is_open_for_writing(path: bytes) -> bool | None:
     """Whether any process, in this kernel, has the file at a trusted path open or mapped for writing.
@@ -18,9 +36,8 @@ def is_open_for_writing(path: bytes) -> bool | None:
     None when it does not say: for a file of another owner without CAP_LEASE, on a file system without
     leases, and when the file is gone.
     """
-    flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
     try:
-        fd = os.open(path, flags)
+        fd = os.open(path, _READING)
     except BlockingIOError:
         return True  # another process has a write lease and is asked to give it back
     except OSError:

@@ -9,9 +9,14 @@ from sftpd.ledger.writer import Unit
 
 
 def acquire(unit: Unit, name: str, owner: str, period: timedelta) -> bool:
-    """Take or renew the lease `name` for `period`; False while another owner has it."""
+    """Take or renew the lease `name` for `period`; False while another owner has it.
+
+    One that ends later than who takes it now could say, by a clock that is up to a period ahead of ours, is
+    free: it was taken before the clock was set back.
+    """
     lease = tables.lease
-    mine_or_free = sa.and_(lease.c.name == name, sa.or_(lease.c.owner == owner, lease.c.expires <= unit.now))
+    is_over = sa.or_(lease.c.expires <= unit.now, lease.c.expires > unit.now + 2 * period)
+    mine_or_free = sa.and_(lease.c.name == name, sa.or_(lease.c.owner == owner, is_over))
     terms = {"owner": owner, "expires": unit.now + period}
     if unit.conn.execute(lease.update().where(mine_or_free).values(terms)).rowcount:
         return True

@@ -1,6 +1,7 @@
 """Events on their way to the audit log: written beside the state they tell of, taken by the sequencer."""
 
 import json
+from collections import deque
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -121,14 +122,34 @@ def remove(conn: sa.Connection, events: Iterable[Pending]) -> None:
     _REMOVE.run(conn, *({"taken": event.seq} for event in events))
 
 
-def opened(conn: sa.Connection, events: Sequence[str], fields: Collection[str]) -> dict[str, dict[str, Any]]:
-    """The values of these fields that can still be opened, by event; `events` are at most some hundreds."""
+def opened(
+    conn: sa.Connection, events: Sequence[str], fields: Collection[str] | None = None
+) -> dict[str, dict[str, Any]]:
+    """The values of these fields, or of all, that can still be opened, by event.
+
+    `events` are at most some hundreds.
+    """
     opening = tables.opening.c
-    query = sa.select(opening.event, opening.field, opening.value)
+    query = sa.select(opening.event, opening.field, opening.value).where(opening.event.in_(events))
+    if fields is not None:
+        query = query.where(opening.field.in_(fields))
     found: dict[str, dict[str, Any]] = {}
-    for event, name, value in conn.execute(query.where(opening.event.in_(events), opening.field.in_(fields))):
+    for event, name, value in conn.execute(query):
         found.setdefault(event, {})[name] = json.loads(value)
     return found
+
+
+def telling(conn: sa.Connection, log: str, text: str, most: int) -> set[str]:
+    """The newest events of a log in which a value that can still be opened has a text, `most` at most."""
+    opening = tables.opening.c
+    stored = json.dumps(text)[1:-1]
+    of_log = (opening.log == log) | opening.log.is_(None)
+    query = sa.select(opening.event, opening.value).where(
+        of_log, opening.value.contains(stored, autoescape=True)
+    )
+    rows = conn.execution_options(yield_per=1000).execute(query.order_by(opening.event))
+    # LIKE may take letters of the other case for the same.
+    return set(deque((event for event, value in rows if stored in value), maxlen=most))
 
 
 def openings(conn: sa.Connection, event_id: str) -> dict[str, tuple[bytes, Any]]:

@@ -7,7 +7,7 @@ from sftpd.ledger.schema import Instant, metadata
 disposal = sa.Table(
     "disposal",
     metadata,
-    sa.Column("plan", sa.Text, primary_key=True),
+    sa.Column("plan", sa.Text, primary_key=True),  # its hash; once it is run again also "#" and an id
     sa.Column("file", sa.Text, primary_key=True),
     sa.Column("link", sa.Text, nullable=False),
     sa.Column("folder", sa.Text, nullable=False),

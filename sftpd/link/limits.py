@@ -31,7 +31,7 @@ def grant(limits: Limits, storage: int | None, use: Use, size: int) -> int | Non
     """
     if limits.files_per_day is not None and use.files >= limits.files_per_day:
         raise LimitError(f"limit of {limits.files_per_day} files a day reached", reason="FILES_PER_DAY")
-    most = None
+    most: int | None = None
     for reason, limit, used, text in _sizes(limits, storage, use):
         room = max(limit - used, 0)
         if max(size, 1) > room:
@@ -40,6 +40,13 @@ def grant(limits: Limits, storage: int | None, use: Use, size: int) -> int | Non
         granted = min(room, size + ahead)
         most = granted if most is None else min(granted, most)
     return most
+
+
+def room(limits: Limits, storage: int | None, use: Use) -> int | None:
+    """How many bytes may still be brought; None: any number."""
+    if limits.files_per_day is not None and use.files >= limits.files_per_day:
+        return 0
+    return min((max(limit - used, 0) for _, limit, used, _ in _sizes(limits, storage, use)), default=None)
 
 
 def _sizes(limits: Limits, storage: int | None, use: Use) -> Iterator[tuple[str, int, int, str]]:

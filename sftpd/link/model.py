@@ -174,6 +174,8 @@ class Readiness:
     """Seconds for which it must have been there."""
     done_file: str | None = None
     """The suffix of the file that says that another is whole."""
+    overdue_after: float = 3600.0
+    """Seconds for which it may wait beyond these, before that is told of."""
     temporary: tuple[str, ...] = ()
     """Patterns of unfinished files."""
     wait_for_writers: bool = True
@@ -181,6 +183,11 @@ class Readiness:
     """Whether events are not asked for."""
     poll: float = 2.0
     """Seconds between full looks where there are no events."""
+
+    @property
+    def overdue(self) -> float:
+        """Seconds after which a file that waits is told of: none that only does as it is configured."""
+        return max(self.settle, self.minimum_age) + self.overdue_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +265,8 @@ class Inbound:
     """Whether `move_to`, and what is needed in it, is made."""
     settle: timedelta = timedelta(seconds=2)
     """For how long a file must not change at the remote before it is fetched."""
+    overdue_after: timedelta = timedelta(hours=1)
+    """For how long it may wait for that, before that is told of."""
     order: Literal["oldest", "name"] = "oldest"
     """Which of the files come first: those longest unchanged, or the first by name."""
     list_limit: int = 100_000

@@ -1,20 +1,19 @@
 """One end of a channel: typed messages and descriptors over a SOCK_SEQPACKET socketpair."""
 
-import array
 import contextlib
 import errno
 import itertools
-import os
 import select
 import socket
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from copy import copy
 from typing import NamedTuple, Self, TypeVar
 
 from sftpd.errors import MessageError, ProcessError
 from sftpd.process.deadline import Deadline
+from sftpd.process.descriptors import ROOM, close_all, packed, unpacked
 from sftpd.process.messages import (
     DESCRIPTOR_LIMIT,
     MESSAGE_LIMIT,
@@ -33,7 +32,6 @@ M = TypeVar("M", bound=Message)
 
 _SEND_PATIENCE = 5.0
 _INBOX_LIMIT = 1024
-_ANCILLARY = socket.CMSG_SPACE(DESCRIPTOR_LIMIT * array.array("i").itemsize)
 _AT_ONCE = int(socket.MSG_DONTWAIT)
 _SENDING = int(socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
 _READING = int(socket.MSG_CMSG_CLOEXEC)
@@ -81,12 +79,6 @@ def channel_pair() -> tuple[socket.socket, socket.socket]:
     for end in pair:
         end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * MESSAGE_LIMIT)
     return pair
-
-
-def close_all(fds: Iterable[int]) -> None:
-    """Close descriptors that nobody wants."""
-    for fd in fds:
-        os.close(fd)
 
 
 class Channel:
@@ -167,7 +159,7 @@ class Channel:
         packet = encode(envelope)
         if len(fds) > DESCRIPTOR_LIMIT:
             raise MessageError(f"{len(fds)} descriptors", expected=f"at most {DESCRIPTOR_LIMIT}")
-        ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
+        ancillary = packed(fds)
         deadline = Deadline(_SEND_PATIENCE)
         while True:
             try:
@@ -214,11 +206,7 @@ class Channel:
         With `serve`, which is given what else comes meanwhile, the call ends with what that raises.
         Raises CallFailedError for a failure, MessageError for another reply, and as `receive`.
         """
-        answer = self.call_for_fds(body, expect, fds, timeout, serve)
-        close_all(answer[1])
-        if answer[1]:
-            raise MessageError("reply brings descriptors that were not asked for")
-        return answer[0]
+        return _without_fds(self.call_for_fds(body, expect, fds, timeout, serve))
 
     def call_for_fds(
         self,
@@ -229,23 +217,40 @@ class Channel:
         serve: Callable[[Delivery], object] | None = None,
     ) -> tuple[M, tuple[int, ...]]:
         """`call` for a reply that may bring descriptors, which then belong to the caller."""
+        with self._asked(body, fds) as number:
+            return _told(self._answer(number, Deadline(timeout), serve), expect)
+
+    def call_in_steps(self, body: Message, expect: type[M], patience: float) -> Generator[None, None, M]:
+        """`call`, but that it gives way each time that the reply has not come for `patience` seconds.
+
+        The other end does what it was asked to: who closes this waits for that. Raises as `call`.
+        """
+        with self._asked(body) as number:
+            while True:
+                try:
+                    answer = self._answer(number, Deadline(patience), None)
+                except TimeoutError:
+                    try:
+                        yield
+                    except GeneratorExit:
+                        self._answer(number, Deadline(None), None)
+                        raise
+                else:
+                    return _without_fds(_told(answer, expect))
+
+    @contextlib.contextmanager
+    def _asked(self, body: Message, fds: Sequence[int] = ()) -> Iterator[int]:
+        """Send a request, and await its reply within this."""
         number = next(self._ids)
         with self._changed:
             self._answers[number] = None
         try:
             self.send(Request(number, body), fds)
-            envelope, received = self._answer(number, Deadline(timeout), serve)
-        except BaseException:
+            yield number
+        finally:
             with self._changed:
                 late = self._answers.pop(number, None)
             close_all(late.fds if late else ())
-            raise
-        if isinstance(envelope, Reply) and isinstance(envelope.body, expect):
-            return envelope.body, received
-        close_all(received)
-        if isinstance(envelope, Failure):
-            raise CallFailedError(envelope)
-        raise MessageError("reply is of the wrong kind", expected=expect.__name__)
 
     def pump(self) -> Delivery | None:
         """Read one message if one lies ready: return a request or notice, hand a reply to its caller.
@@ -335,12 +340,12 @@ class Channel:
     def _read(self, how: int) -> Delivery:
         """Read one message; with _AT_ONCE raises BlockingIOError where none lies ready."""
         try:
-            packet, ancillary, flags, _ = self._sock.recvmsg(MESSAGE_LIMIT, _ANCILLARY, how | _READING)
+            packet, ancillary, flags, _ = self._sock.recvmsg(MESSAGE_LIMIT, ROOM, how | _READING)
         except BlockingIOError:
             raise
         except OSError as fault:
             raise _closed(fault) from fault
-        fds = _descriptors(ancillary)
+        fds = unpacked(ancillary)
         try:
             if flags & socket.MSG_TRUNC:
                 raise MessageError("message is over-long", expected=f"at most {MESSAGE_LIMIT} bytes")
@@ -364,12 +369,23 @@ class Channel:
         poll.poll(None if remaining is None else remaining * 1000)
 
 
-def _descriptors(ancillary: Sequence[tuple[int, int, bytes]]) -> tuple[int, ...]:
-    fds = array.array("i")
-    for level, kind, data in ancillary:
-        if (level, kind) == (socket.SOL_SOCKET, socket.SCM_RIGHTS):
-            fds.frombytes(data[: len(data) - len(data) % fds.itemsize])
-    return tuple(fds)
+def _told(answer: Delivery, expect: type[M]) -> tuple[M, tuple[int, ...]]:
+    """What a reply of the expected kind brings. Raises CallFailedError or MessageError for any other."""
+    envelope, fds = answer
+    if isinstance(envelope, Reply) and isinstance(envelope.body, expect):
+        return envelope.body, fds
+    close_all(fds)
+    if isinstance(envelope, Failure):
+        raise CallFailedError(envelope)
+    raise MessageError("reply is of the wrong kind", expected=expect.__name__)
+
+
+def _without_fds(told: tuple[M, tuple[int, ...]]) -> M:
+    body, fds = told
+    close_all(fds)
+    if fds:
+        raise MessageError("reply brings descriptors that were not asked for")
+    return body
 
 
 def _closed(fault: OSError) -> ProcessError:

@@ -11,9 +11,9 @@ from typing import Self
 import msgspec
 
 from sftpd.process import script
-from sftpd.process.channel import close_all
 from sftpd.process.child import Child
 from sftpd.process.deadline import Deadline
+from sftpd.process.descriptors import close_all
 from sftpd.process.pool import Children
 from sftpd.process.sandbox import Sandbox
 

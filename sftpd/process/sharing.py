@@ -27,11 +27,13 @@ def freeze() -> None:
     """Leave to children what is loaded, in pages that they seldom write to.
 
     A collection passes over it. The cache of attributes holds names, and a child that puts others in their
-    place would count them down, each in another page. And what a child allocates goes where nothing lay yet.
+    place would count them down, each in another page (before Python 3.13). And what a child allocates goes
+    where nothing lay yet.
     """
     gc.collect()
     gc.freeze()
-    sys._clear_type_cache()  # noqa: SLF001 (there is no other way)
+    if sys.version_info < (3, 13):
+        sys._clear_type_cache()  # noqa: SLF001 (there is no other way)
     _fill_heap()
 
 

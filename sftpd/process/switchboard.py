@@ -12,17 +12,9 @@ from typing import Self
 import structlog
 
 from sftpd.errors import ProcessError, SftpdError
-from sftpd.process.channel import Answer, ChannelClosedError, Delivery, close_all
-from sftpd.process.handling import (
-    Asked,
-    Attended,
-    FailureText,
-    Handler,
-    OnOver,
-    Result,
-    Together,
-    code_only,
-)
+from sftpd.process.channel import Answer, ChannelClosedError, Delivery
+from sftpd.process.descriptors import close_all
+from sftpd.process.handling import Asked, Attended, FailureText, Handler, OnOver, Result, Together, code_only
 from sftpd.process.messages import Failure, Message, Notice, Request
 
 _log = structlog.get_logger()

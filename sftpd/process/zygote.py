@@ -20,9 +20,10 @@ from types import FrameType
 from sftpd import logs
 from sftpd.errors import ProcessError
 from sftpd.process import sharing
-from sftpd.process.channel import Channel, ChannelClosedError, close_all
+from sftpd.process.channel import Channel, ChannelClosedError
 from sftpd.process.control import CAUSE_LIMIT, Ended, Ready, Spawn, Started
 from sftpd.process.deadline import Deadline
+from sftpd.process.descriptors import close_all
 from sftpd.process.forked import DEFERRED, PR_SET_PDEATHSIG, become
 from sftpd.process.messages import Failure, Message, Request
 

@@ -1,7 +1,7 @@
 """The retention desk: what operators and the scheduler ask of retention."""
 
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
@@ -15,16 +15,26 @@ from sftpd.ledger import tables
 from sftpd.ledger.database import in_parts
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.writer import Unit
+from sftpd.link.lifecycle import LinkState
 from sftpd.names import new_id
-from sftpd.retention import approvals, freezes, holds, reviews, unfinished
+from sftpd.retention import approvals, freezes, holds, left, reviews, unfinished
 from sftpd.retention.approval import Approval
-from sftpd.retention.disposal import Intent, Result, closings, kept_files, rows, singled_out, undone
+from sftpd.retention.disposal import (
+    Intent,
+    Result,
+    by_place,
+    kept_files,
+    rows,
+    singled_out,
+    undone,
+)
 from sftpd.retention.explain import Explanation, explain
 from sftpd.retention.freezes import Freeze
 from sftpd.retention.guard import Confirmation, Guard
 from sftpd.retention.guards import APPROVAL, VOLUME, Bounds
+from sftpd.retention.left import Left
 from sftpd.retention.reckoning import Ids, Plan, reckon
-from sftpd.retention.report import ReportRow, report
+from sftpd.retention.report import ReportRow, report, report_left
 from sftpd.retention.roots import Roots
 from sftpd.retention.rule import STAGING, Answer, Kept, Review, Rule, place
 from sftpd.retention.schedule import Item, Schedule, is_step
@@ -73,23 +83,28 @@ class RetentionDesk:
         """Wait until a run that is under way goes by the holds that there are now."""
         self._sweep.catch_up()
 
-    def plan(self, link: str | None = None) -> Plan:
-        """What is to become of each file of one link, or of all, as things stand now."""
+    def plan(self, link: str | None = None, without: Collection[str] = ()) -> Plan:
+        """What is to become of each file of one link, or of all, as things stand now, `without` some ids."""
         with self._ledger.read() as conn:
             schedule = self._schedule(conn, link)
             with_peers = schedule.by_peer
             special = singled_out(conn, link, with_peers=with_peers)
             found = rows(conn, link, with_peers=with_peers)
+            if without:
+                found = (row for row in found if row[0] not in without)
             return reckon(found, schedule, special, tables.instant)
 
-    def items(self, link: str | None = None, at: Schedule | None = None) -> list[Item]:
-        """Every file of one link, or of all, with the decision on it, by place; `at`: as a plan has it."""
+    def items(
+        self, link: str | None = None, at: Schedule | None = None, most: int | None = None
+    ) -> Iterator[Item]:
+        """Every file of one link, or of all, with the decision on it, by place; the first of them, at `most`.
+
+        `at`: as a plan has it.
+        """
         with self._ledger.read() as conn:
             schedule = at or self._schedule(conn, link)
-            where = () if link is None else (_file.link == link,)
-            found = kept_files(conn, *where, with_peers=schedule.by_peer)
-            found.sort(key=lambda file: (file.link, file.folder, file.path, file.id))
-            return [Item(file, schedule.decide(file)) for file in found]
+            for file in by_place(conn, link, most, with_peers=schedule.by_peer):
+                yield Item(file, schedule.decide(file))
 
     def batches(self, ids: Ids, schedule: Schedule) -> Iterator[list[Item]]:
         """The files of a plan that are still as it found them, with the decisions on them, some at a time."""
@@ -117,16 +132,19 @@ class RetentionDesk:
     def run_due(self) -> None:
         """Run what is due, each link by itself: one whose run is refused keeps no other from its own.
 
-        Raises RefusedError when the time may not be relied on, or what was held.
+        What an earlier run left in its place is left out while nothing else can be told of it. Raises
+        RefusedError when the time may not be relied on, or what was held.
         """
         with self._running:
             self._guard.require_time()
             self._guard.require_known()
             self._resume()
+            with self._ledger.read() as conn:
+                known = left.left(conn)
             for link in self._links:
                 rules = self._rules
                 self._note_unfinished(link)
-                current = self.plan(link)
+                current = self.plan(link, self._as_told(link, known))
                 self._ask_for_reviews(current)
                 try:
                     self._guard.require_volume(current, None)
@@ -134,6 +152,15 @@ class RetentionDesk:
                     self._carry_out(current, rules)
                 except RefusedError as error:
                     _log.warning("retention_refused", link=link, reason=error.reason, error=str(error))
+
+    def _as_told(self, link: str, known: Mapping[str, Left]) -> set[str]:
+        """The files of a link that a run leaves out, among those that an earlier one left."""
+        of_link = {file: one for file, one in known.items() if one.link == link}
+        if not of_link:
+            return set()
+        with self._ledger.read() as conn:
+            schedule = self._schedule(conn, link)
+        return left.as_told(self._ledger, self._roots, schedule, of_link)
 
     def recover(self) -> dict[str, Result]:
         """Finish the disposals that a crash interrupted; returns file id → result. To be called at start.
@@ -208,7 +235,10 @@ class RetentionDesk:
             found = kept_files(conn, *where, with_peers=schedule.by_peer)
             found.sort(key=lambda file: file.returned is not None)  # a newer one of that name first
             if not found:
-                raise NotFoundError(f"no file is kept at {place(folder, path)}")
+                named = place(folder, path) if path else folder
+                raise NotFoundError(
+                    f"no file is kept at {named}", remedy="name it as sftpd retention plan does"
+                )
             return explain(found[0], schedule)
 
     def waiting(self, link: str | None = None) -> list[tuple[Item, datetime | None]]:
@@ -253,13 +283,22 @@ class RetentionDesk:
         schedule = self._schedule(conn, None)
         found = kept_files(conn, _file.id == file, with_peers=schedule.by_peer)
         if not found:
-            raise NotFoundError(f"no file {file} is kept")
+            raise NotFoundError(f"no file {file} is kept", remedy="see sftpd retention review list")
         return Item(found[0], schedule.decide(found[0])), schedule
 
-    def report(self, link: str | None = None, plan_hash: str | None = None) -> list[ReportRow]:
-        """What was disposed of, of one link or plan or of all, oldest first."""
+    def report(
+        self, link: str | None = None, plan_hash: str | None = None, newest: int | None = None
+    ) -> Iterator[ReportRow]:
+        """What was disposed of, of one link or plan or of all, oldest first; the `newest` of it alone."""
         with self._ledger.read() as conn:
-            return report(conn, link, plan_hash)
+            yield from report(conn, link, plan_hash, newest)
+
+    def report_left(
+        self, link: str | None = None, plan_hash: str | None = None, newest: int | None = None
+    ) -> Iterator[ReportRow]:
+        """What of it is due and still in its place, each file as of the last try."""
+        with self._ledger.read() as conn:
+            yield from report_left(conn, link, plan_hash, newest)
 
     def _schedule(self, conn: sa.Connection, link: str | None) -> Schedule:
         now = self._clock.now()
@@ -348,3 +387,10 @@ class RetentionDesk:
 
 def _order(item: Kept) -> tuple[datetime, str]:
     return item.received_at, item.id
+
+
+def closings(conn: sa.Connection) -> dict[str, datetime]:
+    """The links whose exchange has ended, and when it did."""
+    link = tables.link.c
+    query = sa.select(link.name, link.since).where(link.state.in_((LinkState.CLOSING, LinkState.CLOSED)))
+    return {row.name: row.since for row in conn.execute(query)}

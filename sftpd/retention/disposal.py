@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
 from enum import Enum
 from functools import cache
 from typing import Any, Protocol, cast
@@ -14,8 +13,8 @@ from sftpd.ledger.outbox import Event
 from sftpd.ledger.statement import Statement, inserting
 from sftpd.ledger.writer import Unit
 from sftpd.link import vaulted
-from sftpd.link.lifecycle import LinkState
-from sftpd.retention.reckoning import Row
+from sftpd.names import new_id
+from sftpd.retention.many import Row
 from sftpd.retention.rule import STAGING, Action, Copy, Kept, Returned, place
 from sftpd.retention.schedule import Item
 
@@ -61,6 +60,12 @@ class Returns(Protocol):
         """Have the kept file of this id go back by one that there is; returns the id of its transfer."""
         ...
 
+
+_OWN = len(Kept.__dataclass_fields__)
+_AT_ONCE = 1000
+"""Rows that are read at once."""
+_ASIDE = "#"
+"""What follows the hash of a plan, before an id, in the rows of a run of it after which it was run again."""
 
 _UNKNOWN: tuple[sa.ColumnElement[Any], ...] = (sa.literal_column("''"), sa.null())
 """In the place of a file's peer, and of where it was given back to."""
@@ -150,13 +155,38 @@ def kept_files(
 
     Their peers are looked up only if asked for.
     """
+    found = conn.execute(_kept_query(*where, with_peers=with_peers)).all()
+    return [_kept(row, with_peers=with_peers) for row in found]
+
+
+def each_kept_file(
+    conn: sa.Connection, *where: sa.ColumnElement[bool], with_peers: bool = False
+) -> Iterator[Kept]:
+    """The same, one after the other, without having them all at once."""
+    return _each(conn, _kept_query(*where, with_peers=with_peers), with_peers=with_peers)
+
+
+def by_place(conn: sa.Connection, link: str | None, most: int | None, *, with_peers: bool) -> Iterator[Kept]:
+    """The files that are present, of one link or of all, by place; the first of them, at `most`."""
+    file = tables.kept_file.c
+    query = _kept_query(*([] if link is None else [file.link == link]), with_peers=with_peers)
+    query = query.order_by(file.link, file.folder, file.path, file.id).limit(most)
+    return _each(conn, query, with_peers=with_peers)
+
+
+def _each(conn: sa.Connection, query: sa.Select[Any], *, with_peers: bool) -> Iterator[Kept]:
+    found = conn.execute(query.execution_options(yield_per=_AT_ONCE))
+    return (_kept(row, with_peers=with_peers) for row in found)
+
+
+def _kept_query(*where: sa.ColumnElement[bool], with_peers: bool) -> sa.Select[Any]:
     file, back, way = tables.kept_file.c, tables.returned.c, _way.c
     elsewhere: dict[str, sa.ColumnElement[Any]] = {
         "peer": _peer(with_peers=with_peers),
         "returned": sa.null(),
     }
     kept = [elsewhere[n] if n in elsewhere else file[n] for n in Kept.__dataclass_fields__]
-    query = (
+    return (
         sa.select(*kept, back.folder, back.path, *(back[n] for n in _GOING_BACK), way.state)
         .select_from(
             _known(with_peers=with_peers)
@@ -165,8 +195,6 @@ def kept_files(
         )
         .where(file.state == "present", *where)
     )
-    own = len(kept)
-    return [_kept(Kept(*row[:own]), *row[own:], with_peers=with_peers) for row in conn.execute(query).all()]
 
 
 def _known(*, with_peers: bool) -> sa.FromClause:
@@ -181,14 +209,10 @@ def _peer(*, with_peers: bool) -> sa.ColumnElement[str]:
     return sa.func.coalesce(tables.transfer.c.peer, "") if with_peers else sa.literal_column("''")
 
 
-def _kept(
-    kept: Kept,
-    folder: str | None,
-    path: bytes,
-    *how: Any,
-    with_peers: bool,
-) -> Kept:
+def _kept(row: sa.Row[Any], *, with_peers: bool) -> Kept:
     """A file as it counts: one that was given back as where it was before, a part with its account."""
+    kept = Kept(*row[:_OWN])
+    folder, path, *how = row[_OWN:]
     if folder is not None:
         returned = Returned(kept.folder, kept.path, *how)
         kept = replace(kept, folder=folder, path=path, returned=returned)
@@ -233,8 +257,24 @@ def account_of(path: bytes) -> str:
     return path.split(b"/", 1)[0].decode("utf-8", "backslashreplace")
 
 
+def of_plan(plan_hash: str) -> sa.ColumnElement[bool]:
+    """That a disposal is of the plan of this hash, whichever time that was run."""
+    plan = tables.disposal.c.plan
+    return (plan == plan_hash) | plan.startswith(plan_hash + _ASIDE, autoescape=True)
+
+
+def hash_of(plan: str) -> str:
+    """The hash of the plan in a row of a disposal."""
+    return plan.partition(_ASIDE)[0]
+
+
 _disposal, _file = tables.disposal, tables.kept_file
 _OF_INTENT = (_disposal.c.plan == sa.bindparam("of_plan"), _disposal.c.file == sa.bindparam("of_file"))
+_SET_ASIDE = Statement(
+    _disposal.update()
+    .where(*_OF_INTENT, _disposal.c.done_at.is_not(None))
+    .values(plan=_disposal.c.plan + sa.bindparam("aside"))
+)
 _FORGET = Statement(_disposal.delete().where(*_OF_INTENT))
 _INTEND = inserting(_disposal)
 _CONCLUDE = Statement(
@@ -248,19 +288,12 @@ _END = Statement(
 )
 
 
-def closings(conn: sa.Connection) -> dict[str, datetime]:
-    """The links whose exchange has ended, and when it did."""
-    link = tables.link.c
-    query = sa.select(link.name, link.since).where(link.state.in_((LinkState.CLOSING, LinkState.CLOSED)))
-    return {row.name: row.since for row in conn.execute(query)}
-
-
 def intend(
     unit: Unit, plan: str, items: Sequence[Item], copies: Mapping[str, Sequence[Copy]]
 ) -> list[Intent]:
     """Enter the disposal of `items` with one event a file; `copies` by the file's id.
 
-    A plan that was run before and left files in place may be run again: their rows begin anew.
+    A plan that was run before and left files in place may be run again: what came of it before is set aside.
     """
     intents, rows, events = [], [], []
     for item in items:
@@ -296,7 +329,10 @@ def intend(
         private = {"path": file.place} | ({"copies": [copy.place for copy in also]} if also else {})
         events.append(Event("retention.intended", file.link, public, private))
         intents.append(intent)
-    _FORGET.run(unit.conn, *({"of_plan": plan, "of_file": item.file.id} for item in items))
+    before = [intent.key for intent in intents]
+    aside = _ASIDE + new_id(unit.now)
+    _SET_ASIDE.run(unit.conn, *({**key, "aside": aside} for key in before))
+    _FORGET.run(unit.conn, *before)  # what was never concluded begins anew
     _INTEND.run(unit.conn, *rows)
     unit.record_all(events)
     return intents

@@ -8,7 +8,7 @@ import base64
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import msgspec
 import sqlalchemy as sa
@@ -25,6 +25,13 @@ NAMESPACE = "disposition@sftpd"
 DONE = "retention.done"
 """The event of which each file's leaf tells."""
 _FIELD = "path"
+
+
+class Leaf(NamedTuple):
+    """Where an event stands in its link's audit log, and its id."""
+
+    at: int
+    event: str
 
 
 class OpenedPath(msgspec.Struct, frozen=True):
@@ -69,9 +76,9 @@ def content(report: Disposition) -> bytes:
     return canonical(cast("JSON", msgspec.to_builtins(report)))
 
 
-def entry(row: ReportRow, told: Mapping[str, tuple[int, str]], opened: Mapping[str, OpenedPath]) -> Entry:
-    """The entry of a disposal; `told` gives by file the index and event id of its leaf."""
-    index, event = told.get(row.file, (None, ""))
+def entry(row: ReportRow, leaf: Leaf | None, opened: Mapping[str, OpenedPath]) -> Entry:
+    """The entry of a disposal, of which a leaf tells what came of it."""
+    at, event = leaf or (None, "")
     values = row.as_json()
     return Entry(
         file=row.file,
@@ -84,20 +91,30 @@ def entry(row: ReportRow, told: Mapping[str, tuple[int, str]], opened: Mapping[s
         intended=values["intended_at"],
         done=values["done_at"],
         result=row.result,
-        audit_index=index,
+        audit_index=at,
         opened=opened.get(event),
     )
 
 
-def told_of(plan: str, leaves: Iterable[bytes]) -> Iterator[tuple[str, int, str]]:
-    """The file, index and event id of each leaf that tells what came of a plan's disposal."""
+def paired(rows: Sequence[ReportRow], told: Mapping[str, Sequence[Leaf]]) -> list[Leaf | None]:
+    """The leaf of each disposal of a plan, None for one that is unfinished; `told` is by file, oldest first.
+
+    A plan that was run several times has several of a file. The log is never rewritten: it may tell of more.
+    """
+    left = {file: list(leaves) for file, leaves in told.items()}
+    found = [left[row.file].pop() if row.done_at and left.get(row.file) else None for row in reversed(rows)]
+    return found[::-1]
+
+
+def told_of(plan: str, leaves: Iterable[bytes]) -> Iterator[tuple[str, Leaf]]:
+    """The file and leaf of each event that tells what came of a plan's disposal."""
     mark = plan.encode()
     for index, leaf in enumerate(leaves):
         if mark not in leaf:
             continue
         envelope: dict[str, Any] = json.loads(leaf)
         if envelope["type"] == DONE and envelope["data"].get("plan") == plan:
-            yield envelope["data"]["file"], index, envelope["id"]
+            yield envelope["data"]["file"], Leaf(index, envelope["id"])
 
 
 def open_paths(conn: sa.Connection, events: Sequence[str]) -> dict[str, OpenedPath]:

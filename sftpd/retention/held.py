@@ -11,7 +11,7 @@ from sftpd.ledger import tables
 from sftpd.ledger.statement import Statement
 from sftpd.link import aside, vaulted
 from sftpd.retention import holds
-from sftpd.retention.disposal import OFFERED, kept_files
+from sftpd.retention.disposal import OFFERED, each_kept_file, kept_files
 from sftpd.retention.hold import Hold, HoldBook
 from sftpd.retention.rule import STAGING, Kept, place
 from sftpd.retention.scope import OfFile, OfTransfer
@@ -78,9 +78,8 @@ def covered(conn: sa.Connection, holds: Sequence[Hold]) -> dict[str, int]:
                 here |= _file.transfer == named
             counts[hold.id] = count(conn, hold.link, here)
     for link, those in on_many.items():
-        for file in kept_files(
-            conn, _file.link == link, with_peers=any(hold.scope.by_peer for hold in those)
-        ):
+        by_peer = any(hold.scope.by_peer for hold in those)
+        for file in each_kept_file(conn, _file.link == link, with_peers=by_peer):
             for hold in those:
                 counts[hold.id] += hold.covers(file)
     return counts

@@ -1,10 +1,11 @@
 """Legal holds, and which of them stand over a file (pure)."""
 
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from sftpd.link import aside
+from sftpd.retention.many import Row, coverable
 from sftpd.retention.rule import Kept
 from sftpd.retention.scope import Scope
 
@@ -54,11 +55,12 @@ class HoldBook:
         """Whether some hold is on the peer of a file, so that `on` must be given files with theirs."""
         return any(hold.scope.by_peer for holds in self._on_many.values() for hold in holds)
 
-    def may_cover(self, files: Collection[str], link: str) -> set[str]:
-        """Those of some files of a link, by their ids, that any of them may cover."""
-        if link in self._on_many:
-            return set(files)
-        return self._on_one.keys() & files if self._on_one else set()
+    def may_cover(self, rows: Sequence[Row], link: str, folder: str) -> set[str]:
+        """Those of some files in one folder of a link, by their ids, that any of them may cover."""
+        found = self._on_one.keys() & {row[0] for row in rows} if self._on_one else set()
+        for hold in self._on_many.get(link, ()):
+            found.update(row[0] for row in coverable(hold.scope, folder, rows))
+        return found
 
     def on(self, file: Kept) -> Sequence[Hold]:
         """The standing holds that cover a file, oldest first."""

@@ -5,7 +5,6 @@ one file alone is about, such as a hold on it, is decided for that file.
 """
 
 import hashlib
-import re
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
@@ -13,9 +12,9 @@ from dataclasses import dataclass, field
 from datetime import date, datetime
 from itertools import compress, islice
 from json.encoder import encode_basestring
-from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
+from sftpd.retention.many import Pattern, Row, names_of
 from sftpd.retention.precedence import Entry
 from sftpd.retention.rule import (
     BusinessDate,
@@ -24,19 +23,14 @@ from sftpd.retention.rule import (
     Limit,
     Rule,
     Term,
-    compiled,
 )
 from sftpd.retention.schedule import Course, Decision, Schedule, is_step
-
-Row: TypeAlias = tuple[str, str, str, bytes, int, int | None, str]
-"""Of a file in our care: id, link, folder, path, receipt and last access (µs since 1970), and its peer."""
 
 _QUARTER = 15 * 60 * 1_000_000
 """Microseconds that mostly lie on one civil day: days begin, and clocks change, at a quarter of an hour."""
 _CHUNK = 4096
 _ESCAPED = bytes([*range(1, 0x20), *b'"\\'])
 """What JSON does not have as it is, but for NUL, which is in no path."""
-_WILDCARDS = re.compile(r"[*?]")
 
 
 class Ids:
@@ -245,7 +239,7 @@ class _Reckoner:
             rulings[key] = _Ruling(self._schedule.unheld(file), file)
         found = [rulings[key] for key in keys]
         ids = [row[0] for row in rows]
-        differing = self._schedule.may_differ(ids, link)
+        differing = self._schedule.may_differ(rows, link, folder)
         special = self._special.keys() & ids if self._special else set()
         if differing or special:
             for at, (row, ruling) in enumerate(zip(rows, found, strict=True)):
@@ -275,7 +269,7 @@ class _Shelf:
         self._days = _Days(next(iter(zones), ZoneInfo("UTC")), instant)
         self._exact = len(zones) > 1 or any(map(_counts_time, rules))
         globs = list(dict.fromkeys(glob for rule in rules for glob in _globs(rule)))
-        self._patterns = [_Pattern(glob) for glob in globs]
+        self._patterns = [Pattern(glob) for glob in globs]
         self._by_peer = any(rule.account is not None for rule in rules)
         triggers = [rule.term.trigger for rule in rules if isinstance(rule.term, Term)]
         self._by_access = any(isinstance(trigger, LastAccess) for trigger in triggers)
@@ -289,7 +283,7 @@ class _Shelf:
         if self._patterns or self._dates:
             paths = [row[3] for row in rows]
             joined = b"\0".join(paths)
-            names = [path.rsplit(b"/", 1)[-1] for path in paths] if b"/" in joined else paths
+            names = names_of(paths, joined)
             columns += [pattern.all_of(paths, names, joined) for pattern in self._patterns]
             columns += [list(map(pattern.find, names)) for pattern in self._dates]
         if self._by_peer:
@@ -297,27 +291,6 @@ class _Shelf:
         if self._by_access:
             columns.append([None if row[5] is None else self._days.of(row[5]) for row in rows])
         return columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
-
-
-class _Pattern:
-    """A glob, to be matched with many files at once."""
-
-    def __init__(self, glob: str) -> None:
-        self._match = compiled(glob).match
-        self._by_path = "/" in glob
-        literal = [] if "[" in glob else _WILDCARDS.split(glob)
-        self._part = max(literal, key=len, default="").encode("utf-8", "surrogateescape")
-        """What is in whatever matches."""
-        self._ends = len(literal) == 2 and glob.startswith("*")
-
-    def all_of(self, paths: Sequence[bytes], names: Sequence[bytes], joined: bytes) -> Sequence[bool]:
-        """Whether each file matches; `joined` has all paths in it."""
-        if self._part not in joined:
-            return [False] * len(paths)
-        texts = paths if self._by_path else names
-        if self._ends:
-            return [text.endswith(self._part) for text in texts]
-        return [self._match(text) is not None for text in texts]
 
 
 class _Days:

@@ -46,10 +46,8 @@ class Target(NamedTuple):
         root, parts = self.root, self.parts
         try:
             status = root.stat(parts, follow=False)
-            if self.file.source != str(snapshot(status)):
-                return Result.CHANGED
-            if _is_in_use(root, parts):
-                return Result.IN_USE
+            if (against := self._against(root, status)) is not None:
+                return against
             root.unlink(parts)
         except (FileNotFoundError, NotADirectoryError):
             return Result.COVERED if is_covered(root, parts) else missing
@@ -65,10 +63,9 @@ class Target(NamedTuple):
         if self.root is None or download is None:
             return failed(self.file, "there is no folder to give it back in"), None
         try:
-            if self.file.source != str(snapshot(self.root.stat(self.parts, follow=False))):
-                return Result.CHANGED, None
-            if _is_in_use(self.root, self.parts):
-                return Result.IN_USE, None
+            against = self._against(self.root, self.root.stat(self.parts, follow=False))
+            if against is not None:
+                return against, None
             return Result.RETURNED, move_aside(self.root, self.parts, download, (_RETURNED, *self.parts))
         except (FileNotFoundError, NotADirectoryError):
             place = _find(download, self.file.source) if missing is Result.GONE else None
@@ -105,6 +102,23 @@ class Target(NamedTuple):
             return (missing, None) if place is None else (Result.RETURNED, place)
         except (OSError, ContainmentError):
             return why, None
+
+    def against(self) -> Result | None:
+        """What would come of it because it may not be touched, None where it seems that it may."""
+        if self.root is None:
+            return None
+        try:
+            return self._against(self.root, self.root.stat(self.parts, follow=False))
+        except (FileNotFoundError, NotADirectoryError):
+            return Result.COVERED if is_covered(self.root, self.parts) else None
+        except (OSError, ContainmentError):
+            return None
+
+    def _against(self, root: Root, status: os.stat_result) -> Result | None:
+        """The same of a file with this status."""
+        if self.file.source != str(snapshot(status)):
+            return Result.CHANGED
+        return Result.IN_USE if _is_in_use(root, self.parts) else None
 
     def verified(self, result: Result) -> Result:
         """What came of it, once more looked at: a removal after which the file is seen again has failed."""

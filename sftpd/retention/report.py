@@ -1,5 +1,7 @@
 """The report on disposals: a row a file, with the rule, its trigger, when it was due and what came of it."""
 
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -7,7 +9,13 @@ from typing import Any
 import sqlalchemy as sa
 
 from sftpd.ledger import tables
+from sftpd.retention import left
+from sftpd.retention.disposal import hash_of, of_plan
 from sftpd.retention.rule import Copy
+
+_disposal = tables.disposal.c
+_AT_ONCE = 1000
+"""Rows that are read at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +52,33 @@ class ReportRow:
         }
 
 
-def report(conn: sa.Connection, link: str | None = None, plan: str | None = None) -> list[ReportRow]:
-    """The disposals of one link or plan, or of all, oldest first."""
+def report(
+    conn: sa.Connection, link: str | None = None, plan: str | None = None, newest: int | None = None
+) -> Iterator[ReportRow]:
+    """The disposals of one link or plan, or of all, oldest first; a file has a row for each run.
+
+    With `newest` so many at most, the newest.
+    """
+    query, order = _query(link, plan), (_disposal.intended_at, _disposal.file)
+    if newest is None:
+        found = conn.execute(query.order_by(*order).execution_options(yield_per=_AT_ONCE))
+        yield from map(_row, found)
+    else:
+        latest = conn.execute(query.order_by(*(column.desc() for column in order)).limit(newest)).all()
+        yield from map(_row, reversed(latest))
+
+
+def report_left(
+    conn: sa.Connection, link: str | None = None, plan: str | None = None, newest: int | None = None
+) -> Iterator[ReportRow]:
+    """The same of those after which a file is still in its place and due, the last of each file."""
+    tried = {file: one.tried for file, one in left.left(conn).items()}
+    query = _query(link, plan).where(_disposal.result.in_([result.value for result in left.LEFT]))
+    rows = map(_row, conn.execute(query.order_by(_disposal.intended_at, _disposal.file)))
+    yield from deque((row for row in rows if tried.get(row.file) == row.done_at), newest)
+
+
+def _query(link: str | None, plan: str | None) -> sa.Select[Any]:
     disposal, received, back, way = tables.disposal, tables.kept_file, tables.returned, tables.transfer
     columns = {**received.c, **disposal.c, "transfer": way.c.id, "transfer_state": way.c.state}
     goes_back = sa.and_(back.c.file == disposal.c.file, disposal.c.return_by.is_not(None))
@@ -54,10 +87,12 @@ def report(conn: sa.Connection, link: str | None = None, plan: str | None = None
         .join_from(disposal, received, disposal.c.file == received.c.id)
         .outerjoin(back, goes_back)
         .outerjoin(way, way.c.id == back.c.transfer)
-        .order_by(disposal.c.intended_at, disposal.c.file)
     )
     if link is not None:
         query = query.where(disposal.c.link == link)
-    if plan is not None:
-        query = query.where(disposal.c.plan == plan)
-    return [ReportRow(*row) for row in conn.execute(query)]
+    return query if plan is None else query.where(of_plan(plan))
+
+
+def _row(row: sa.Row[Any]) -> ReportRow:
+    of, *others = tuple(row)
+    return ReportRow(hash_of(of), *others)

@@ -1,6 +1,6 @@
 """What is to become of each kept file, and why (pure)."""
 
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from types import MappingProxyType
@@ -8,6 +8,7 @@ from typing import Any, Literal, TypeAlias
 
 from sftpd.retention.claim import NEVER, Bound, Claim, Closings
 from sftpd.retention.hold import Hold, HoldBook
+from sftpd.retention.many import Row
 from sftpd.retention.precedence import Book, settle
 from sftpd.retention.rule import RETURNABLE, Action, Kept, Returned, Review, Rule, Term, place
 
@@ -142,10 +143,10 @@ class Schedule:
             return Decision("keep", None, claim)
         return Decision("keep" if self.now < due else claim.rule.action, due, claim)
 
-    def may_differ(self, files: Collection[str], link: str) -> set[str]:
-        """The ids, of some of files of a link, that a hold may cover or of which something was decided."""
-        reviewed = self._reviews.keys() & files if self._reviews else set()
-        return reviewed | self._holds.may_cover(files, link)
+    def may_differ(self, rows: Sequence[Row], link: str, folder: str) -> set[str]:
+        """The ids, of some files in one folder, that a hold may cover or of which something was decided."""
+        reviewed = self._reviews.keys() & {row[0] for row in rows} if self._reviews else set()
+        return reviewed | self._holds.may_cover(rows, link, folder)
 
     def review_of(self, file: Kept, claim: Claim | None) -> Review | None:
         """What was decided of the file under the version of the rule that claims it, as long as it counts."""

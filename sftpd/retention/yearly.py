@@ -11,7 +11,7 @@ import sqlalchemy as sa
 
 from sftpd.documents.model import Bar, Bars, Document, Heading, Paragraph, Table
 from sftpd.ledger import tables
-from sftpd.retention.disposal import Result
+from sftpd.retention.disposal import Result, hash_of
 from sftpd.retention.schedule import short
 
 _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec")
@@ -101,7 +101,7 @@ def summary(
         local = intended.astimezone(zones[link])
         if local.year != year:
             continue
-        plans.add(plan)
+        plans.add(hash_of(plan))
         groups[link, rule, version, local.month, result or _UNFINISHED] += 1
         if result in _REMOVED:
             late.setdefault(link, []).append(round((done - due).total_seconds()))

@@ -14,10 +14,11 @@ from typing import Any
 import structlog
 
 from sftpd.errors import SftpdError
+from sftpd.service import answers
 from sftpd.service.control_client import OUTPUT
 
 Operation = Callable[[Mapping[str, Any]], Any]
-"""Takes the arguments of a request; what it returns must be JSON.
+"""Takes the arguments of a request; what it returns must be JSON, or as `answers.written` takes it.
 
 Among them `output`, where the request came with one: the descriptor of a file that the client has opened for
 what it asks. Nothing else gives a request such an argument.
@@ -25,6 +26,8 @@ what it asks. Nothing else gives a request such an argument.
 
 _LIMIT = 1 << 20
 _PATIENCE = 10.0
+_TAKING = 60.0
+"""Seconds that a client may take for a part of its answer."""
 _CREDENTIALS = struct.Struct("3i")
 _log = structlog.get_logger()
 
@@ -84,8 +87,17 @@ class ControlServer:
                 return
             with ExitStack() as opened:
                 request, output = _receive(connection, opened)
-                connection.settimeout(None)
-                connection.sendall(json.dumps(self._answer(request, output)).encode() + b"\n")
+                answer = self._answer(request, output)
+                connection.settimeout(_TAKING)
+                try:
+                    for part in answers.written(answer):
+                        connection.sendall(part.encode())
+                except OSError:
+                    raise
+                except Exception:
+                    _log.exception("operation_failed")  # the client sees that its answer is cut off
+                    return
+                connection.sendall(b"\n")
 
     def _answer(self, request: bytes, output: Mapping[str, int]) -> dict[str, Any]:
         try:

@@ -27,7 +27,7 @@ def call(path: Path, verb: str, arguments: Mapping[str, Any]) -> Any:
         socket.send_fds(sock, [request[:1]], [arguments[OUTPUT]] if OUTPUT in arguments else [])
         sock.sendall(request[1:])
         answer = b"".join(iter(lambda: sock.recv(65536), b""))
-    if not answer:
+    if not answer.endswith(b"\n"):
         raise ConnectionError(f"{path}: the daemon closed the connection")
     reply = json.loads(answer)
     if "error" in reply:

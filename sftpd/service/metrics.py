@@ -55,7 +55,10 @@ BYTES: Mapping[str, tuple[str, str]] = {
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """What is read at a scrape: values by the value of `label`, or one by "" where it has none."""
+    """What is read at a scrape: values by the value of `label`, or one by "" where it has none.
+
+    Two labels, or more, are given with a space between, and so are their values.
+    """
 
     name: str
     meaning: str
@@ -103,9 +106,10 @@ class _Figures(Collector):
         """As Collector says."""
         for figure in self._read():
             family = CounterMetricFamily if figure.counts else GaugeMetricFamily
-            metric = family(figure.name, figure.meaning, labels=[figure.label] if figure.label else [])
+            labels = (figure.label or "").split()
+            metric = family(figure.name, figure.meaning, labels=labels)
             for value, number in figure.values.items():
-                metric.add_metric([value] if figure.label else [], number)
+                metric.add_metric(value.split(" ", len(labels) - 1) if labels else [], number)
             yield metric
 
 

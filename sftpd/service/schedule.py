@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
 from zoneinfo import ZoneInfo
@@ -10,18 +10,23 @@ from zoneinfo import ZoneInfo
 import sqlalchemy as sa
 import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.base import BaseTrigger
 
 from sftpd.civil import Cron, instant
-from sftpd.clock import Clock
+from sftpd.clock import Clock, Steps
 from sftpd.errors import NotFoundError, RefusedError, SftpdError
 from sftpd.ledger import leases, tables
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.writer import Unit
+from sftpd.service.lookout import Lookout
 
 _LEASE = timedelta(hours=1)
 """For how long a job is kept from running elsewhere when its machine is gone."""
+
+_ATTEND = 5.0
+"""Seconds after which it is noticed that the clock was set."""
 
 _THREADS = {"long": 10, "brief": 2}
 """Jobs that are done in no time have threads of their own: no pull keeps a deadline from being told."""
@@ -80,11 +85,14 @@ class Schedule:
         self._turns = {job.name: threading.Lock() for job in jobs}
         executors = {name: ThreadPoolExecutor(threads) for name, threads in _THREADS.items()}
         self._scheduler = BackgroundScheduler(timezone="UTC", executors=executors)
+        self._steps = Steps(clock)
+        self._lookout = Lookout(self._attend, _ATTEND)
         self._adding = threading.Lock()
         self._takes_more = False
 
     def start(self) -> None:
         """Begin; what was missed while nobody ran it is run once."""
+        self._steps.look()
         with self._ledger.read() as conn:
             last = _last(conn)
         now = self._clock.now()
@@ -92,6 +100,7 @@ class Schedule:
             self._add(job, _Times(job, job.first(last.get(job.name), now)), job.name)
         self._takes_more = True
         self._scheduler.start()
+        self._lookout.start()
 
     def stop(self) -> None:
         """Let the jobs that run finish, and start none."""
@@ -99,6 +108,10 @@ class Schedule:
         with self._adding:
             self._takes_more = False
         if self._scheduler.running:
+            self._lookout.stop()
+            # A pass under way would not find the jobs that it forgets any more: it ends first.
+            self._scheduler.pause()
+            self._scheduler.get_jobs()
             self._scheduler.shutdown()
 
     def soon(self, name: str, wait: timedelta = timedelta()) -> None:
@@ -129,6 +142,29 @@ class Schedule:
                 self._ledger.defer(lambda unit: leases.release(unit, lease, self._owner))
         finally:
             turn.release()
+
+    def _attend(self) -> None:
+        """Have no job wait for a clock that was set.
+
+        APScheduler sleeps for as long as it takes by the clock as it was, and then runs what civil time has
+        reached. What has an interval, or was asked for soon, comes when it would have come. What has times of
+        its own comes at the next one that the clock now shows, be it again, and at once if one has passed by.
+        """
+        if not (step := self._steps.look()):
+            return
+        with self._adding:
+            if not self._takes_more:
+                return
+            now = self._clock.now()
+            for entry in self._scheduler.get_jobs():
+                job, comes = self._jobs.get(entry.id), entry.next_run_time
+                if job is None or isinstance(job.when, timedelta):
+                    comes += step
+                else:
+                    comes = min(comes, job.next(now))
+                with suppress(JobLookupError):  # it has run meanwhile
+                    entry.modify(next_run_time=comes)
+            self._scheduler.wakeup()
 
     def _add(self, job: Job, trigger: BaseTrigger, name: str | None) -> None:
         self._scheduler.add_job(

@@ -4,7 +4,14 @@ import errno
 from enum import IntEnum
 from typing import ClassVar
 
-from sftpd.errors import ContainmentError, InvalidNameError, NotFoundError, RefusedError, SftpdError
+from sftpd.errors import (
+    ContainmentError,
+    InvalidNameError,
+    LimitError,
+    NotFoundError,
+    RefusedError,
+    SftpdError,
+)
 from sftpd.sftp.wire import ProtocolError
 
 
@@ -64,6 +71,9 @@ def status_for(error: BaseException) -> tuple[Status, str]:
     match error:
         case StatusError():
             return error.status, error.what
+        case LimitError():
+            # As of a full disk: what clients make of a denied permission hides the text, or tries no more.
+            return Status.FAILURE, error.what
         case RefusedError():
             return Status.PERMISSION_DENIED, error.what
         case ContainmentError(__cause__=OSError(errno=errno.ELOOP)):
@@ -71,7 +81,7 @@ def status_for(error: BaseException) -> tuple[Status, str]:
         case ContainmentError():
             return Status.PERMISSION_DENIED, "path leaves your folders"
         case InvalidNameError():
-            return Status.FAILURE, "bad path"
+            return Status.BAD_MESSAGE, "bad path"
         case NotFoundError():
             return Status.NO_SUCH_FILE, "no such file or directory"
         case ProtocolError():

@@ -41,21 +41,15 @@ def checking(fd: int, request: CheckFileHandle | CheckFileName) -> Steps[tuple[s
         raise StatusError(Status.FAILURE, "more blocks than a reply can tell")
     hashes, since = [], 0
     for at in starts:
-        hashes.append((yield from _hashing(fd, algorithm, request.start + at, min(block, length - at))))
+        hashes.append((yield from hashing(fd, algorithm, request.start + at, min(block, length - at))))
         if at - since >= STEP:
             since = at
             yield
     return algorithm, hashes
 
 
-def _first_known(names: bytes) -> str:
-    for name in names.decode("ascii", "replace").split(","):
-        if name in _ALGORITHMS:
-            return name
-    raise StatusError(Status.OP_UNSUPPORTED, f"hash algorithms are {', '.join(_ALGORITHMS)}")
-
-
-def _hashing(fd: int, algorithm: str, start: int, length: int) -> Steps[bytes]:
+def hashing(fd: int, algorithm: str, start: int, length: int) -> Steps[bytes]:
+    """The hash of `length` bytes of an open file, fewer where it ends before."""
     digest = hashlib.new(algorithm, usedforsecurity=False)
     buffer = memoryview(bytearray(min(_CHUNK, length)))
     at, end = start, start + length
@@ -65,3 +59,10 @@ def _hashing(fd: int, algorithm: str, start: int, length: int) -> Steps[bytes]:
         if at < end and (at - start) % STEP < count:
             yield
     return digest.digest()
+
+
+def _first_known(names: bytes) -> str:
+    for name in names.decode("ascii", "replace").split(","):
+        if name in _ALGORITHMS:
+            return name
+    raise StatusError(Status.OP_UNSUPPORTED, f"hash algorithms are {', '.join(_ALGORITHMS)}")

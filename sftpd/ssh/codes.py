@@ -2,6 +2,7 @@
 
 import hmac
 import threading
+from collections import deque
 
 from cryptography.hazmat.primitives.hashes import SHA1
 from cryptography.hazmat.primitives.twofactor.totp import TOTP
@@ -13,6 +14,9 @@ STEP = 30
 _DIGITS = 6
 _DRIFT = (0, -1, 1)
 """The steps that are taken: this one, the last and the next (RFC 6238 §5.2)."""
+
+_REMEMBERED = 256
+"""The codes of an account that are known to be used: once the clock was set back older ones come again."""
 
 _TRIES = 10
 _SECONDS_A_TRY = 60.0
@@ -31,7 +35,7 @@ class Codes:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._lock = threading.Lock()
-        self._used: dict[str, int] = {}
+        self._used: dict[str, deque[int]] = {}
         self._tries: dict[str, Bucket] = {}
 
     def may_try(self, account: str) -> bool:
@@ -48,7 +52,10 @@ class Codes:
         return True
 
     def is_right(self, account: str, secret: bytes | None, code: str) -> bool:
-        """Whether `code` is right and newer than the last that was; without a secret it takes as long."""
+        """Whether `code` is right, and newer than the last that was by this clock.
+
+        Without a secret it takes as long.
+        """
         key = secret or _NOBODYS_SECRET
         totp = TOTP(key, _DIGITS, SHA1(), STEP, enforce_key_length=False)  # noqa: S303  (what apps have)
         step = int(self._clock.now().timestamp()) // STEP
@@ -61,9 +68,12 @@ class Codes:
         if secret is None or not right:
             return False
         with self._lock:
-            if right[0] <= self._used.get(account, -1):
+            used = self._used.setdefault(account, deque(maxlen=_REMEMBERED))
+            newest = max(used, default=-1)
+            # One that is still to come was used before the clock was set back: nobody is kept out until then.
+            if right[0] in used or right[0] <= newest <= step + max(_DRIFT):
                 return False
-            self._used[account] = right[0]
+            used.append(right[0])
             if (tries := self._tries.get(account)) is not None:
                 tries.spend(-1, self._clock.monotonic())
         return True

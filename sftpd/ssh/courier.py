@@ -16,7 +16,8 @@ from typing import TypeVar
 
 from sftpd.errors import RemoteError
 from sftpd.link.model import Handling
-from sftpd.process.channel import Channel, ChannelClosedError, close_all
+from sftpd.process.channel import Channel, ChannelClosedError
+from sftpd.process.descriptors import close_all
 from sftpd.process.messages import Done, Failure, Message, Notice, Request
 from sftpd.process.sandbox import Sandbox, interpreter_paths
 from sftpd.ssh import courier_messages as m
@@ -24,6 +25,7 @@ from sftpd.ssh.courier_delivery import Deliveries
 from sftpd.ssh.courier_listing import find
 from sftpd.ssh.courier_login import log_in
 from sftpd.ssh.courier_probe import Examination
+from sftpd.ssh.courier_proof import Known, require_read
 from sftpd.ssh.courier_replies import errors_told, told
 from sftpd.ssh.courier_sftp import Client
 from sftpd.ssh.messages import Leased
@@ -118,6 +120,7 @@ class Work:
         self._client = client
         self._monitor = monitor
         self._deliveries = Deliveries(client, handling)
+        self._hashes = handling.check_file
         self._listed: list[m.Entry] = []
         self._left_out = 0
 
@@ -215,7 +218,9 @@ class Work:
             _write(fd, piece, position)
             position += len(piece)
 
-        self._client.read_file(order.path, take, order.size)
+        self._client.read_file(order.path, take, order.size, steady=order.steady)
+        if order.steady:
+            require_read(self._client, order.path, Known(position, digest.hexdigest()), self._hashes)
         return m.Fetched(position, digest.hexdigest())
 
 

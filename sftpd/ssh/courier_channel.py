@@ -15,13 +15,11 @@ from paramiko.common import MSG_CHANNEL_DATA, MSG_CHANNEL_WINDOW_ADJUST
 
 from sftpd.sftp.wire import frame, uint32
 from sftpd.ssh.courier_answers import GREETING, Answer, Answers, Reading, Streamed
+from sftpd.ssh.data_layout import HEAD, Layout
 from sftpd.ssh.outgoing import ROOM
 from sftpd.ssh.sftp_channel import MAX_DATA, WINDOW, Peer, Wire
 
 _GRANTED_AT = WINDOW // 4
-_GAP = 64
-"""Bytes between payloads that are laid out together: room for padding and tail."""
-
 _SMALLEST_PACKET = 4096
 """Packets of less are filled from memory: there would be too many to read a file straight into them."""
 
@@ -29,7 +27,6 @@ _LOOKS = 2
 """How often the watch is called before all that has come was taken in: once it may be because of that."""
 
 _WRITE = 6
-_HEAD = struct.Struct(">BII")
 _WRITE_HEAD = struct.Struct(">IBII")
 _WRITE_PLACE = struct.Struct(">QI")
 
@@ -98,7 +95,7 @@ class CourierChannel:
         self._since = 0.0
         self._usual_patience = self._patience = patience
         self._looks_left = 0
-        self._layouts: dict[tuple[int, int], _Layout] = {}
+        self._layouts: dict[tuple[int, int], Layout] = {}
         self.wait_for: Callable[[int, float], object] = self.have_answered
         """How who asked waits for an answer."""
         self._wire.watch = self._look
@@ -134,7 +131,7 @@ class CourierChannel:
         packet += _WRITE_PLACE.pack(position, count)
         if straight:
             self._window -= head + count
-            layout.seal(self._wire, self._recipient, packet, count)
+            layout.seal(self._wire.seal, self._recipient, packet, count)
         else:
             self._send(packet + b"".join(layout.buffers)[:count])
         return number, count
@@ -266,11 +263,11 @@ class CourierChannel:
         while rest:
             self._wait(lambda: self._sendable(1))
             count = min(len(rest), self._max_data, self._window)
-            plain, at = self._wire.plain, ROOM + _HEAD.size
-            _HEAD.pack_into(plain, ROOM, MSG_CHANNEL_DATA, self._recipient, count)
+            plain, at = self._wire.plain, ROOM + HEAD.size
+            HEAD.pack_into(plain, ROOM, MSG_CHANNEL_DATA, self._recipient, count)
             plain[at : at + count] = rest[:count]
             self._window -= count
-            self._wire.seal(0, _HEAD.size + count)
+            self._wire.seal(0, HEAD.size + count)
             rest = rest[count:]
 
     def _spend(self, count: int) -> None:
@@ -283,49 +280,18 @@ class CourierChannel:
         """Let the server send as much again as was consumed, once that is worth a message."""
         if self._consumed < _GRANTED_AT or self._wire.exchanging:
             return
-        _HEAD.pack_into(self._wire.plain, ROOM, MSG_CHANNEL_WINDOW_ADJUST, self._recipient, self._consumed)
-        self._wire.seal(0, _HEAD.size)
+        HEAD.pack_into(self._wire.plain, ROOM, MSG_CHANNEL_WINDOW_ADJUST, self._recipient, self._consumed)
+        self._wire.seal(0, HEAD.size)
         self._in_window += self._consumed
         self._consumed = 0
 
-    def _layout(self, head: int, length: int) -> "_Layout":
+    def _layout(self, head: int, length: int) -> Layout:
         layout = self._layouts.get((head, length))
         if layout is None:
             self._layouts.clear()
             most = max(self._max_data, _SMALLEST_PACKET)
-            layout = self._layouts[head, length] = _Layout(self._wire.plain, head, length, most)
+            layout = self._layouts[head, length] = Layout(self._wire.plain, head, length, most)
         return layout
-
-
-class _Layout:
-    """Where in `plain` the packets of one WRITE lie, so that a file is read into all of them at once."""
-
-    def __init__(self, plain: memoryview, head: int, length: int, max_data: int) -> None:
-        """`head` is the size of what precedes the file's `length` bytes."""
-        self.buffers: list[memoryview] = []
-        self._plain = plain
-        self._packets: list[tuple[int, int]] = []
-        """Of each packet, where it begins and how many bytes of channel data it takes."""
-        at, left = 0, length
-        while left:
-            count = min(left, max_data - head)
-            start = at + ROOM + _HEAD.size + head
-            self.buffers.append(plain[start : start + count])
-            self._packets.append((at, head + count))
-            at, left, head = start + count + _GAP, left - count, 0
-
-    def seal(self, wire: Wire, recipient: int, head: bytes, count: int) -> None:
-        """Send the request, of which `count` bytes have been read behind its head."""
-        plain, left = self._plain, len(head) + count
-        start = ROOM + _HEAD.size
-        plain[start : start + len(head)] = head
-        for at, most in self._packets:
-            size = min(most, left)
-            _HEAD.pack_into(plain, at + ROOM, MSG_CHANNEL_DATA, recipient, size)
-            wire.seal(at, _HEAD.size + size)
-            left -= size
-            if not left:
-                break
 
 
 def _never() -> bool:

@@ -13,6 +13,7 @@ import paramiko
 import structlog
 
 from sftpd.errors import (
+    ChangedThereError,
     HostKeyError,
     MessageError,
     NotPlacedError,
@@ -36,9 +37,10 @@ from sftpd.exchange.remote import (
 )
 from sftpd.link import model
 from sftpd.names import RemoteName
-from sftpd.process.channel import CallFailedError, Delivery, close_all
+from sftpd.process.channel import CallFailedError, Delivery
 from sftpd.process.child import Child
 from sftpd.process.deadline import Deadline
+from sftpd.process.descriptors import close_all
 from sftpd.process.messages import Done, Failure, Message, Notice, Request
 from sftpd.ssh import courier_messages as m
 from sftpd.ssh import signing
@@ -57,7 +59,7 @@ _log = structlog.get_logger()
 M = TypeVar("M", bound=Message)
 A = TypeVar("A")
 
-_ERRORS = {kind.code: kind for kind in (RemoteError, RemoteRefusedError, HostKeyError)}
+_ERRORS = {kind.code: kind for kind in (RemoteError, RemoteRefusedError, ChangedThereError, HostKeyError)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,7 +209,7 @@ class Connection:
         self, files: Sequence[Download], share: Share | None = None
     ) -> list[Downloaded | RemoteError]:
         """As Remote says."""
-        wanted = tuple(m.Fetching(file.path, file.size) for file in files)
+        wanted = tuple(m.Fetching(file.path, file.size, file.steady) for file in files)
         order = m.Download(wanted, share.rate if share else None)
         patience = _patience(sum(file.size or 0 for file in files), share)
         fds = [file.fd for file in files]

@@ -242,6 +242,8 @@ class Fetching(msgspec.Struct, frozen=True, array_like=True):
     path: Path
     size: Size | None
     """Its size where it is known; the server is asked for it otherwise."""
+    steady: bool
+    """It must not change while it is read."""
 
 
 class Download(Message, frozen=True):

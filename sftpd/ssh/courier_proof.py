@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from sftpd.errors import RemoteError, RemoteRefusedError
+from sftpd.errors import ChangedThereError, RemoteError, RemoteRefusedError
 from sftpd.exchange.remote import Proof
 from sftpd.link.model import Ask, Handling
 from sftpd.sftp.status import Status
@@ -18,6 +18,8 @@ _SPEED = 16 << 20
 """Bytes a second that any remote hashes."""
 
 _ALGORITHM = b"sha256"
+_NOTHING = -1
+"""Less than any file has: none is read again."""
 
 
 class Ranges:
@@ -95,6 +97,15 @@ def prove(client: Client, path: bytes, sent: Ranges, handling: Handling) -> Proo
             remedy='raise confirm_limit, or set confirm to "hash" or "size"',
         )
     return "sha256" if same else "size"
+
+
+def require_read(client: Client, path: bytes, read: Known, ask: Ask) -> None:
+    """See that what was read is what the remote has, where it tells hashes.
+
+    Raises ChangedThereError, and what Client raises.
+    """
+    if is_same(client, path, read, ask=ask, read_limit=_NOTHING) is False:
+        raise ChangedThereError("the file changed while it was read")
 
 
 def _hashed_there(client: Client, path: bytes, seen: Ranges | Known, *, unoffered: bool) -> bool | None:

@@ -76,6 +76,14 @@ def size_told(answer: Answer) -> int | None:
         raise
 
 
+def marks_told(answer: Answer) -> tuple[int | None, int | None] | None:
+    """Size and time of the last write that an answer to FSTAT tells; None where it is refused."""
+    if answer.kind == Reply.STATUS:
+        return None
+    told = described(answer)
+    return told.size, told.times and told.times[1]
+
+
 def unless_end(answer: Answer, expected: Reply) -> Reader | None:
     """The body of an answer; None for the status EOF."""
     if answer.kind != Reply.STATUS:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from enum import IntEnum
 from typing import TypeVar
 
-from sftpd.errors import RemoteError
+from sftpd.errors import ChangedThereError, RemoteError
 from sftpd.sftp import attributes
 from sftpd.sftp.attributes import Attributes
 from sftpd.sftp.extensions import CHECK_FILE
@@ -26,6 +26,7 @@ from sftpd.ssh.courier_replies import (
     described,
     expect,
     known_size,
+    marks_told,
     printable,
     size_told,
     status_of,
@@ -219,11 +220,19 @@ class Client:
             ahead += count
             self._moved(count)
 
-    def read_file(self, path: bytes, sink: Sink, size: int | None = None, *, to_the_end: bool = True) -> int:
+    def read_file(
+        self,
+        path: bytes,
+        sink: Sink,
+        size: int | None = None,
+        *,
+        to_the_end: bool = True,
+        steady: bool = False,
+    ) -> int:
         """Give `sink` the bytes of a file in order; returns how many there were.
 
-        The server is asked for its size unless that is given. Raises RemoteError for a file that grows; not
-        `to_the_end`: what is behind that size is left alone.
+        The server is asked for its size unless that is given. Raises ChangedThereError for a file that grows;
+        not `to_the_end`: what is behind that size is left alone. `steady`: for any that changes meanwhile.
         """
         asked = self._send(_Ask.STAT, string(path)) if size is None else None
         opening = self._send(_Ask.OPEN, string(path), uint32(OpenFlag.READ), _NOTHING_SAID)
@@ -232,6 +241,7 @@ class Client:
         if told is not None:
             size = self._size_of(handle, told)
         assert size is not None
+        before = self._send(_Ask.FSTAT, string(handle)) if steady else None
         reading = Reading(sink)
         streamed = self._channel.stream(reading)
         try:
@@ -239,7 +249,12 @@ class Client:
         finally:
             if streamed:
                 self._channel.stream_no_more()
+        after = None if before is None else self._send(_Ask.FSTAT, string(handle))
         self._channel.ask(_Ask.CLOSE, string(handle), wanted=False)
+        if before is not None and after is not None:
+            marks = marks_told(self._await(before)), marks_told(self._await(after))
+            if None not in marks and marks[0] != marks[1]:
+                raise ChangedThereError("the file changed while it was read")
         return position
 
     def _size_of(self, handle: bytes, told: Answer) -> int:
@@ -270,7 +285,7 @@ class Client:
             window = min(window + count, most)
             self._moved(count)
             if position > size:
-                raise RemoteError("the file grew while it was read")
+                raise ChangedThereError("the file grew while it was read")
             if not count:
                 break
             if count < wanted:  # what was asked for behind it does not join on

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from sftpd.files.beneath import Entry, Listing, Parts, Root
-from sftpd.files.staging import Staging
+from sftpd.files.staging import Staging, is_unfinished
 from sftpd.sftp.requests import Permission
 from sftpd.ssh.messages import Folder
 
@@ -45,8 +45,18 @@ class FolderView:
         return self._staging
 
     def staged(self, parts: Parts, *, follow: bool = False) -> os.stat_result | None:
-        """What is staged at `parts`, None if nothing is."""
+        """What is staged at `parts`, None if nothing is; what is unfinished does not count."""
+        found = self.lying_staged(parts, follow=follow)
+        return None if found is not None and is_unfinished(found) else found
+
+    def lying_staged(self, parts: Parts, *, follow: bool = False) -> os.stat_result | None:
+        """What lies in the staging area at `parts`, None if nothing does."""
         return None if self._staging is None else _stat(self._staging.root, parts, follow=follow)
+
+    def has_unfinished(self, parts: Parts) -> bool:
+        """Whether an unfinished copy is staged at `parts`, which may be dropped."""
+        found = self.lying_staged(parts)
+        return found is not None and is_unfinished(found)
 
     def public(self, parts: Parts) -> os.stat_result | None:
         """What is published at `parts`, None if nothing is."""
@@ -91,8 +101,9 @@ class Directory:
     def __iter__(self) -> Iterator[Entry]:
         hidden = set()
         for entry in self._staged or ():
-            hidden.add(entry.name)
-            yield entry
+            if not is_unfinished(entry.stat):
+                hidden.add(entry.name)
+                yield entry
         published = self._published or ()
         for entry in sorted(published, key=_name) if self._ordered else published:
             if entry.name not in hidden and is_shown(entry.stat):

@@ -1,7 +1,5 @@
 """Answers each SFTP request of a session: one permission check, one operation on the view, one reply."""
 
-import contextlib
-import secrets
 from collections.abc import Callable
 from functools import partial
 from typing import Any, ClassVar
@@ -17,23 +15,27 @@ from sftpd.sftp.engine import Continued, Event, Init, Malformed, Requested, Unsu
 from sftpd.sftp.extensions import check_file_body, limits_body, offered, space_body, statvfs_body
 from sftpd.sftp.listing import EntryEncoder, NameBatches
 from sftpd.sftp.replies import Name, reply_status
-from sftpd.sftp.requests import NAMING, SPECS, Request
+from sftpd.sftp.requests import CHANGING, NAMING, SPECS, Request
 from sftpd.sftp.status import Status, StatusError, status_for
 from sftpd.sftp.wire import MAX_DATA
 from sftpd.ssh import checksums
 from sftpd.ssh.file_data import FileData, Writing
+from sftpd.ssh.handles import Handles, Opened
 from sftpd.ssh.listing import Listing, limited
 from sftpd.ssh.long_answer import LongAnswer, Steps
 from sftpd.ssh.messages import Admitted
-from sftpd.ssh.open_file import Fetch, Upload
+from sftpd.ssh.open_file import Upload
+from sftpd.ssh.place import Place
 from sftpd.ssh.view import View
 
 _log = structlog.get_logger()
 
-_HANDLE_BYTES = 8
-Opened = Fetch | Upload | Listing
 Answer = bytes | FileData | LongAnswer
 _READY = (bytes, FileData)
+_OUTLASTING: frozenset[type[Request]] = frozenset(
+    {requests.Close, requests.Rename, requests.PosixRename, requests.Setstat, requests.Hardlink}
+)
+"""What is done once it is asked for: some clients go without waiting for the answer."""
 
 
 class Handler:
@@ -48,7 +50,7 @@ class Handler:
         self._denied = frozenset(admitted.denied_requests)
         self._clock = clock
         self._in_all = in_all
-        self._opened: dict[bytes, Opened] = {}
+        self._handles = Handles()
         self.remarks: list[str] = []
         """The reasons of refusals, for clients that show their user the status alone."""
         self.ahead: NameBatches | None = None
@@ -79,8 +81,7 @@ class Handler:
             answer = self._OPERATIONS[type(request)](self, request_id, request)
             if isinstance(answer, _READY):
                 return answer
-            long = LongAnswer(answer, partial(self._refusal, request_id, type(request)))
-            return long.go_on() or long
+            return self._begin(answer, request_id, type(request))
         except ProcessError:
             raise
         except Exception as error:
@@ -89,6 +90,15 @@ class Handler:
                 return refusal
             self._writing = Writing(request_id, None, 0, refusal)
             return b""
+
+    def _begin(self, steps: Steps[bytes], request_id: int, kind: type[Request]) -> bytes | LongAnswer:
+        """Take the first step, which for most is the only one."""
+        try:
+            next(steps)
+        except StopIteration as done:
+            reply: bytes = done.value
+            return reply
+        return LongAnswer(steps, partial(self._refusal, request_id, kind), outlasts=kind in _OUTLASTING)
 
     def take_remarks(self) -> list[str]:
         """The remarks since the last call."""
@@ -104,25 +114,19 @@ class Handler:
     @property
     def handles(self) -> int:
         """How many handles are open."""
-        return len(self._opened)
+        return len(self._handles)
 
     @property
     def uploading(self) -> bool:
         """Whether an upload is open."""
-        return any(isinstance(opened, Upload) for opened in tuple(self._opened.values()))
+        return self._handles.uploading
 
     def end(self) -> None:
         """Close what the client left open: uploads stay parts, and nothing is published.
 
         Each is closed whatever another raises. Raises ProcessError when the monitor is gone.
         """
-        with contextlib.ExitStack() as closing:
-            for opened in self._opened.values():
-                if isinstance(opened, Listing):
-                    closing.callback(opened.close)
-                else:
-                    closing.callback(self._view.abandon, opened)
-            self._opened.clear()
+        self._handles.end(self._view.abandon)
 
     def _go_on_writing(self, part: Continued) -> bytes:
         writing = self._writing
@@ -159,61 +163,52 @@ class Handler:
             return
         for field, is_path, besides in NAMING[type(request)]:
             named = getattr(request, field)
-            place = self._view.place(named) if is_path else self._at(named).place
+            place = self._view.place(named) if is_path else self._handles.at(named).place
             wanted = needed | besides if besides else needed
             if wanted <= place.permissions:
                 continue
             if missing := place.missing(wanted, expected=field != "new"):
                 raise StatusError(Status.PERMISSION_DENIED, f"{missing[0]} is not allowed here")
 
-    def _at(self, handle: bytes) -> Opened:
-        try:
-            return self._opened[handle]
-        except KeyError:
-            raise StatusError(Status.FAILURE, "no such handle") from None
-
-    def _file(self, handle: bytes) -> Fetch | Upload:
-        opened = self._at(handle)
-        if isinstance(opened, Listing):
-            raise StatusError(Status.FAILURE, "handle is a directory's")
-        return opened
-
-    def _upload(self, handle: bytes) -> Upload:
-        opened = self._at(handle)
-        if not isinstance(opened, Upload):
-            raise StatusError(Status.FAILURE, "file is not open for writing")
-        return opened
-
     def _keep(self, request_id: int, opened: Opened) -> bytes:
-        handle = secrets.token_bytes(_HANDLE_BYTES)
-        self._opened[handle] = opened
-        return replies.reply_handle(request_id, handle)
+        return replies.reply_handle(request_id, self._handles.keep(opened))
 
     def _require_room(self) -> None:
         if (self.handles if self._in_all is None else self._in_all()) >= self._admitted.max_handles:
             self._view.tell_limit("HANDLES")
             raise StatusError(Status.FAILURE, "too many open handles")
 
-    def _open(self, request_id: int, request: requests.Open) -> bytes:
+    def _open(self, request_id: int, request: requests.Open) -> bytes | Steps[bytes]:
         self._require_room()
         place = self._view.place(request.path)
-        return self._keep(request_id, self._view.open(place, request.flags, request.attributes.size))
+        if request.flags & CHANGING:
+            return self._open_upload(request_id, place, request)
+        return self._keep(request_id, self._view.fetch(place))
 
-    def _close(self, request_id: int, request: requests.Close) -> bytes:
-        opened = self._at(request.handle)
-        del self._opened[request.handle]
+    def _open_upload(self, request_id: int, place: Place, request: requests.Open) -> Steps[bytes]:
+        upload = yield from self._view.upload(place, request.flags, request.attributes.size)
+        return self._keep(request_id, upload)
+
+    def _close(self, request_id: int, request: requests.Close) -> bytes | Steps[bytes]:
+        opened = self._handles.take(request.handle)
+        if isinstance(opened, Upload):
+            return self._finish(request_id, opened)
         if isinstance(opened, Listing):
             opened.close()
         else:
-            self._view.finish(opened)
+            self._view.fetched(opened)
+        return reply_status(request_id, Status.OK)
+
+    def _finish(self, request_id: int, upload: Upload) -> Steps[bytes]:
+        yield from self._view.finish(upload)
         return reply_status(request_id, Status.OK)
 
     def _read(self, request_id: int, request: requests.Read) -> FileData:
-        file = self._file(request.handle)
+        file = self._handles.file(request.handle)
         return FileData(request_id, file, request.offset, min(request.length, MAX_DATA))
 
     def _write(self, request_id: int, request: requests.Write) -> bytes:
-        upload = self._upload(request.handle)
+        upload = self._handles.upload(request.handle)
         upload.write(request.offset, request.data)
         done = reply_status(request_id, Status.OK)
         if not request.more:
@@ -230,18 +225,18 @@ class Handler:
         return replies.reply_attrs(request_id, self._view.attributes(place, follow=True))
 
     def _fstat(self, request_id: int, request: requests.Fstat) -> bytes:
-        return replies.reply_attrs(request_id, self._file(request.handle).attributes())
+        return replies.reply_attrs(request_id, self._handles.file(request.handle).attributes())
 
-    def _setstat(self, request_id: int, request: requests.Setstat) -> bytes:
-        self._view.set_attributes(self._view.place(request.path), request.attributes)
+    def _setstat(self, request_id: int, request: requests.Setstat) -> Steps[bytes]:
+        yield from self._view.set_attributes(self._view.place(request.path), request.attributes)
         return reply_status(request_id, Status.OK)
 
-    def _fsetstat(self, request_id: int, request: requests.Fsetstat) -> bytes:
-        file = self._file(request.handle)
+    def _fsetstat(self, request_id: int, request: requests.Fsetstat) -> Steps[bytes]:
+        file = self._handles.file(request.handle)
         if isinstance(file, Upload):
             file.set_attributes(request.attributes)
         else:
-            self._view.set_attributes(file.place, request.attributes)
+            yield from self._view.set_attributes(file.place, request.attributes)
         return reply_status(request_id, Status.OK)
 
     def _opendir(self, request_id: int, request: requests.Opendir) -> bytes:
@@ -255,9 +250,7 @@ class Handler:
         return self._keep(request_id, Listing(place, NameBatches(names), directory))
 
     def _readdir(self, request_id: int, request: requests.Readdir) -> bytes:
-        opened = self._at(request.handle)
-        if not isinstance(opened, Listing):
-            raise StatusError(Status.FAILURE, "handle is not a directory's")
+        opened = self._handles.directory(request.handle)
         reply = opened.batches.next_reply(request_id)
         if reply is None:
             raise StatusError(Status.EOF, "end of directory")
@@ -279,14 +272,14 @@ class Handler:
     def _realpath(self, request_id: int, request: requests.Realpath) -> bytes:
         return _path_reply(request_id, VirtualPath.parse(request.path, clamp=True))
 
-    def _rename(self, request_id: int, request: requests.Rename) -> bytes:
+    def _rename(self, request_id: int, request: requests.Rename) -> Steps[bytes]:
         old, new = self._view.place(request.old), self._view.place(request.new)
-        self._view.rename(old, new, replace=False)
+        yield from self._view.rename(old, new, replace=False)
         return reply_status(request_id, Status.OK)
 
-    def _posix_rename(self, request_id: int, request: requests.PosixRename) -> bytes:
+    def _posix_rename(self, request_id: int, request: requests.PosixRename) -> Steps[bytes]:
         old, new = self._view.place(request.old), self._view.place(request.new)
-        self._view.rename(old, new, replace=True)
+        yield from self._view.rename(old, new, replace=True)
         return reply_status(request_id, Status.OK)
 
     def _readlink(self, request_id: int, request: requests.Readlink) -> bytes:
@@ -297,8 +290,8 @@ class Handler:
         self._view.symlink(request.target, self._view.place(request.path))
         return reply_status(request_id, Status.OK)
 
-    def _hardlink(self, request_id: int, request: requests.Hardlink) -> bytes:
-        self._view.hardlink(self._view.place(request.old), self._view.place(request.new))
+    def _hardlink(self, request_id: int, request: requests.Hardlink) -> Steps[bytes]:
+        yield from self._view.hardlink(self._view.place(request.old), self._view.place(request.new))
         return reply_status(request_id, Status.OK)
 
     def _statvfs(self, request_id: int, request: requests.Statvfs) -> bytes:
@@ -306,20 +299,20 @@ class Handler:
         return replies.reply_extended(request_id, statvfs_body(figures))
 
     def _fstatvfs(self, request_id: int, request: requests.Fstatvfs) -> bytes:
-        figures = self._view.fstatvfs(self._at(request.handle).place)
+        figures = self._view.fstatvfs(self._handles.at(request.handle).place)
         return replies.reply_extended(request_id, statvfs_body(figures))
 
-    def _fsync(self, request_id: int, request: requests.Fsync) -> bytes:
-        self._upload(request.handle).sync()
+    def _fsync(self, request_id: int, request: requests.Fsync) -> Steps[bytes]:
+        yield from self._handles.upload(request.handle).sync()
         return reply_status(request_id, Status.OK)
 
-    def _lsetstat(self, request_id: int, request: requests.Lsetstat) -> bytes:
-        self._view.set_own_attributes(self._view.place(request.path), request.attributes)
+    def _lsetstat(self, request_id: int, request: requests.Lsetstat) -> Steps[bytes]:
+        yield from self._view.set_own_attributes(self._view.place(request.path), request.attributes)
         return reply_status(request_id, Status.OK)
 
     def _copy_data(self, request_id: int, request: requests.CopyData) -> Steps[bytes]:
-        yield from self._upload(request.write_handle).copying(
-            self._file(request.read_handle),
+        yield from self._handles.upload(request.write_handle).copying(
+            self._handles.file(request.read_handle),
             read_at=request.read_offset,
             length=request.length,
             write_at=request.write_offset,
@@ -333,7 +326,7 @@ class Handler:
 
     def _check_file_handle(self, request_id: int, request: requests.CheckFileHandle) -> Steps[bytes]:
         try:
-            fd = self._file(request.handle).readable_fd
+            fd = self._handles.file(request.handle).readable_fd
         except OSError:  # what the draft has for this, where a READ is told the file is not open
             raise StatusError(Status.PERMISSION_DENIED, "file is not open for reading") from None
         found = yield from checksums.checking(fd, request)

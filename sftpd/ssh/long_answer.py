@@ -17,10 +17,14 @@ STEP = 4 << 20
 class LongAnswer:
     """One such answer. Whoever drops it closes it."""
 
-    def __init__(self, steps: Steps[bytes], refusal: Callable[[Exception], bytes]) -> None:
+    def __init__(
+        self, steps: Steps[bytes], refusal: Callable[[Exception], bytes], *, outlasts: bool = False
+    ) -> None:
         """`refusal` makes the reply that tells of what a step raises."""
         self._steps = steps
         self._refusal = refusal
+        self.outlasts = outlasts
+        """Whether all steps are to be taken although nobody waits for the reply any more."""
 
     def go_on(self) -> bytes | None:
         """Take a step; the reply once there are no more. Raises ProcessError when the monitor is gone."""

@@ -161,6 +161,16 @@ class Extend(Message, frozen=True):
     size: Size
 
 
+class AskRoom(Message, frozen=True):
+    """How many bytes may the account still bring; answered with Room."""
+
+
+class Room(Message, frozen=True):
+    """So many it may bring; None: no limit says how many."""
+
+    size: Size | None
+
+
 class Complete(Message, frozen=True):
     """The staged file at `path` is whole, durable and closed; answered with Completed or a failure."""
 
@@ -266,6 +276,7 @@ ToMonitor = (
     | CheckCode
     | Begin
     | Extend
+    | AskRoom
     | Complete
     | Remove
     | Rename
@@ -280,4 +291,4 @@ ToMonitor = (
     | LimitReached
     | Farewell
 )
-ToSession = Signature | Allowed | Admitted | Continue | Denied | Begun | Completed | Leased
+ToSession = Signature | Allowed | Admitted | Continue | Denied | Begun | Room | Completed | Leased

@@ -362,9 +362,8 @@ class SessionGuard:
 
     def _refused(self, account: Account | None, reason: str, proof: str) -> Event:
         private = {"user": self._login.user, "address": self.address, "proof": proof}
-        return Event(
-            "session.refused", None if account is None else account.link, {"reason": reason}, private
-        )
+        link = None if account is None else account.link
+        return Event("session.refused", link, {"reason": reason}, private)
 
     def _event(self, type: str, public: dict[str, Any], private: dict[str, Any]) -> Event:
         account = self._in.account
@@ -380,6 +379,7 @@ class SessionGuard:
     _AFTER_LOGIN: ClassVar[_Handlers] = {
         m.Begin: _begin,
         m.Extend: _extend,
+        m.AskRoom: lambda self, _: m.Room(self._in.room()),
         m.Complete: _complete,
         m.Remove: _remove,
         m.Rename: _rename,

@@ -6,13 +6,14 @@ import os
 from collections.abc import Callable, Sequence
 
 from sftpd.errors import RefusedError
-from sftpd.files.fingerprint import fingerprint
+from sftpd.files.beneath import FILE_MODE
 from sftpd.files.staging import OpenPart
 from sftpd.sftp.attributes import Attributes
 from sftpd.sftp.requests import OpenFlag
 from sftpd.sftp.status import Status, StatusError
 from sftpd.ssh import messages
-from sftpd.ssh.copying import copying, require_room
+from sftpd.ssh.checksums import hashing
+from sftpd.ssh.copying import copying, require_room, syncing
 from sftpd.ssh.folder import fault
 from sftpd.ssh.long_answer import Steps
 from sftpd.ssh.place import Place
@@ -74,7 +75,7 @@ class Upload:
         readable: bool,
         append: bool,
     ) -> None:
-        self._part = part
+        self.part = part
         self.fd = part.fd
         self.place = place
         self.transfer_id = transfer_id
@@ -96,7 +97,7 @@ class Upload:
     def opened_again(self, flags: int) -> "Upload":
         """The same part, open once more as the OpenFlags in `flags` say; neither keeps a hash any longer."""
         other = Upload(
-            self._part.again(),
+            self.part.again(),
             self.place,
             self.transfer_id,
             copied=self.unchanged_copy,
@@ -201,12 +202,12 @@ class Upload:
             self.truncate(wanted.size)
         set_by_descriptor(self.fd, wanted)
 
-    def sync(self) -> None:
+    def sync(self) -> Steps[None]:
         """Make durable what was written. Where that fails there is no part any more."""
         if self._durable:
             return
         try:
-            os.fsync(self.fd)
+            yield from syncing(self.fd)
         except OSError:
             # Another fsync would succeed, and what this one failed on would be on no disk.
             self.whole = False
@@ -217,14 +218,14 @@ class Upload:
 
     def is_at_its_place(self) -> bool:
         """Whether the part's name leads to this file."""
-        found = self.place.folder.staged(self.place.parts)
+        found = self.place.folder.lying_staged(self.place.parts)
         return found is not None and os.path.samestat(found, os.fstat(self.fd))
 
-    def sha256(self, size: int) -> bytes:
+    def sha256(self, size: int) -> Steps[bytes]:
         """The hash of what the file holds, which is so many bytes."""
         if self._hashed == size:
             return self._digest.digest()
-        return fingerprint(self.fd).sha256
+        return (yield from hashing(self.fd, "sha256", 0, size))
 
     def seal(self) -> None:
         """Write no more: what is left is the part's lock, to be let go by `unlock`."""
@@ -232,7 +233,7 @@ class Upload:
 
     def unlock(self) -> None:
         """Let others write the part."""
-        os.close(self._part.lock)
+        os.close(self.part.lock)
 
     def _changed(self) -> None:
         self.unchanged_copy = self._durable = False
@@ -264,8 +265,8 @@ def told(found: os.stat_result) -> Attributes:
 
 
 def set_by_descriptor(fd: int, wanted: Attributes) -> None:
-    """Set mode and times of an open file; its owner, who is us, always keeps read and write."""
+    """Set mode and times of an open file; we can always read and write it, and who consumes it reads it."""
     if wanted.permissions is not None:
-        os.fchmod(fd, wanted.permissions & 0o777 | 0o600)
+        os.fchmod(fd, wanted.permissions & 0o777 | FILE_MODE)
     if wanted.times is not None:
         os.utime(fd, wanted.times)

@@ -21,7 +21,7 @@ from sftpd.sftp.wire import ProtocolError
 from sftpd.ssh.doorman import Doorman
 from sftpd.ssh.handler import Handler
 from sftpd.ssh.messages import Admitted, Direction, Lease, Leased, Sign, Signature, ToSession
-from sftpd.ssh.pace import Pace
+from sftpd.ssh.pace import ChannelPace, Pace
 from sftpd.ssh.sftp_channel import Paces, SftpChannel
 from sftpd.ssh.signing import RemoteSigner
 from sftpd.ssh.transport import SessionTransport
@@ -112,9 +112,9 @@ class Session:
         )
         # The grace alone limits the login: paramiko's 15 s are short for a person who compares host keys.
         self._transport.banner_timeout = self._transport.handshake_timeout = 2 * settings.login_grace
-        self._door.count_channels = self._transport.count_channels
+        self._door.count_channels = self._count_channels
         self._channels: dict[int, SftpChannel] = {}
-        self._paces = Paces()
+        self._paces: tuple[Pace | None, Pace | None] = None, None
         self._active_at = monotonic()
 
     def run(self) -> None:
@@ -127,7 +127,7 @@ class Session:
                 closing.callback(self._transport.close)
                 closing.callback(self._report_fault)
                 for channel in self._channels.values():
-                    closing.callback(channel.closed)
+                    closing.callback(channel.end, lambda: not self._monitor.is_closed())
 
     def _sign(self, data: bytes, algorithm: str) -> bytes:
         return self._monitor.call(Sign(data, algorithm), Signature).blob
@@ -138,8 +138,9 @@ class Session:
         published = tuple(folder.published for folder in admitted.folders)
         staging = tuple(folder.staging for folder in admitted.folders if folder.staging is not None)
         sandbox.apply(msgspec.structs.replace(limits, read=published, write=staging))
-        self._paces = Paces(
-            self._pace(admitted.upload_rate, "upload"), self._pace(admitted.download_rate, "download")
+        self._paces = (
+            self._pace(admitted.upload_rate, "upload"),
+            self._pace(admitted.download_rate, "download"),
         )
         self._on_login()
         self._transport.let_in()
@@ -160,9 +161,14 @@ class Session:
         handler = Handler(view, admitted, SystemClock(), self._handles)
         peer, number = self._transport.peer_of(channel), channel.get_id()
         end = partial(self._end_sftp, channel, view, handler)
-        self._channels[number] = SftpChannel(self._transport.wire, peer, handler, end, self._paces)
+        paces = Paces(*(None if pace is None else ChannelPace(pace) for pace in self._paces))
+        self._channels[number] = SftpChannel(self._transport.wire, peer, handler, end, paces)
         self._transport.wire.attach(number, self._channels[number])
         return True
+
+    def _count_channels(self) -> int:
+        """How many there are: open ones, and those in which something outlasts its client."""
+        return self._transport.count_channels() + sum(c.outlasts for c in self._channels.values())
 
     def _handles(self) -> int:
         return sum(channel.handler.handles for channel in self._channels.values())
@@ -180,7 +186,8 @@ class Session:
             view.close()
         # Without an exit status clients such as `scp -s` report failure.
         with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
-            channel.send_exit_status(0)
+            if not channel.closed:
+                channel.send_exit_status(0)
             channel.close()
 
     def _look(self) -> None:

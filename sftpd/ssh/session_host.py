@@ -10,7 +10,8 @@ import msgspec
 import structlog
 
 from sftpd.errors import ProcessError
-from sftpd.process.channel import Channel, ChannelClosedError, NoticeLostError, close_all
+from sftpd.process.channel import Channel, ChannelClosedError, NoticeLostError
+from sftpd.process.descriptors import close_all
 from sftpd.process.messages import Notice
 from sftpd.ssh.messages import Farewell, Serve, ToSession
 from sftpd.ssh.session import Drain, Session, Settings, decode_settings

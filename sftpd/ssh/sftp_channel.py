@@ -15,13 +15,13 @@ from paramiko.common import MSG_CHANNEL_DATA, MSG_CHANNEL_EXTENDED_DATA, MSG_CHA
 
 from sftpd.errors import ProcessError
 from sftpd.sftp.engine import Engine
-from sftpd.sftp.replies import DATA
 from sftpd.sftp.wire import ProtocolError
-from sftpd.ssh.file_data import FileData
+from sftpd.ssh.data_layout import HEAD, Layout
+from sftpd.ssh.file_data import HEAD_SIZE, FileData
 from sftpd.ssh.handler import Handler
 from sftpd.ssh.long_answer import LongAnswer
 from sftpd.ssh.outgoing import ROOM
-from sftpd.ssh.pace import Pace
+from sftpd.ssh.pace import ChannelPace
 from sftpd.ssh.packetizer import Receiver
 
 WINDOW = 8 * 1024 * 1024
@@ -35,15 +35,10 @@ _GRANTED_AT = WINDOW // 4
 _JOINED = 32 * 1024
 """Bytes of data that wait as one piece."""
 _ADJUST = struct.Struct(">BII")
-_HEAD = struct.Struct(">BII")
 _EXTENDED_HEAD = struct.Struct(">BIII")
 _STDERR = 1
-_READ_HEAD = struct.Struct(">IBII")
 _SMALLEST_PACKET = 4096
 """Packets of less are filled from memory: there would be too many to read a file straight into them."""
-
-_GAP = 64
-"""Bytes between payloads that are laid out together: room for padding and tail."""
 
 
 class Wire(Protocol):
@@ -85,10 +80,10 @@ class SessionWire(Wire, Protocol):
 
 
 class Paces(NamedTuple):
-    """How fast the session may go on in each direction; None: as fast as it can."""
+    """How fast the channel may go on in each direction; None: as fast as it can."""
 
-    upload: Pace | None = None
-    download: Pace | None = None
+    upload: ChannelPace | None = None
+    download: ChannelPace | None = None
 
 
 _ANY_PACE = Paces()
@@ -134,19 +129,28 @@ class SftpChannel:
         self._in_window = WINDOW
         self._consumed = 0
         self._ending = False
+        self._deserted = False
+        """Whether the client has closed the channel, and only what outlasts that is gone on with."""
         self._ended = False
-        self._layouts: dict[int, _Layout] = {}
+        self._layouts: dict[int, Layout] = {}
 
     @property
     def busy(self) -> bool:
         """Whether the client has asked for what it was not told yet."""
         return bool(self._parked or self._unsent or self._owed or self._long)
 
+    @property
+    def outlasts(self) -> bool:
+        """Whether the client has closed the channel, and what it asked for last is still being done."""
+        return self._deserted and not self._ended
+
     def data(self, data: memoryview) -> None:
         """As Receiver says.
 
         Raises SSHException for more than the window allows, EOFError when the monitor is gone.
         """
+        if self._deserted:
+            return
         self.active_at = monotonic()
         self._in_window -= len(data)
         if self._in_window < 0:
@@ -183,9 +187,20 @@ class SftpChannel:
         self.go_on()
 
     def closed(self) -> None:
-        """As Receiver says."""
+        """As Receiver says; what is being done and `outlasts` that goes on."""
         self._parked.clear()
         self._unsent, self._owed = b"", None
+        if self._long is not None and self._long.outlasts and not self._ended:
+            self._deserted = True
+            self._wire.wait(self)
+        else:
+            self._finish()
+
+    def end(self, may_go_on: Callable[[], bool]) -> None:
+        """The connection is over: do what outlasts that, for as long as it may go on."""
+        self.closed()
+        while self.outlasts and may_go_on():
+            self.go_on()
         self._finish()
 
     def due(self) -> float | None:
@@ -196,7 +211,7 @@ class SftpChannel:
         return now if self._long is not None and not self._is_stuck() else None
 
     def go_on(self) -> None:
-        """As Receiver says."""
+        """As Receiver says. Raises EOFError when the monitor is gone."""
         if self._long is not None and not self._is_stuck():
             self._take_step(self._long)
         while not self._held_up():
@@ -237,13 +252,21 @@ class SftpChannel:
 
     def _is_stuck(self) -> bool:
         """Whether nothing can be sent at all."""
-        return self._ended or self._wire.exchanging or self._wire.congested()
+        return self._ended or (not self._deserted and (self._wire.exchanging or self._wire.congested()))
 
     def _take_step(self, answer: LongAnswer) -> None:
         """Go on with an answer that takes long, and send it once it is there."""
         self.active_at = monotonic()
-        if (reply := answer.go_on()) is not None:
-            self._long = None
+        try:
+            reply = answer.go_on()
+        except ProcessError as error:
+            raise _monitor_gone(error) from error
+        if reply is None:
+            return
+        self._long = None
+        if self._deserted:
+            self._finish()
+        else:
             self._send(reply)
             self._remark()
 
@@ -258,7 +281,7 @@ class SftpChannel:
         except ProtocolError as error:
             self._finish(error)
         except ProcessError as error:
-            raise EOFError(f"the monitor does not answer: {error}") from error
+            raise _monitor_gone(error) from error
         self.active_at = monotonic()
 
     def _answer(self, data: memoryview) -> None:
@@ -308,19 +331,19 @@ class SftpChannel:
 
     def _send(self, reply: bytes) -> None:
         """Send a reply, or as much of it as the window takes; what is left waits in `_unsent`."""
-        plain, at = self._wire.plain, ROOM + _HEAD.size
+        plain, at = self._wire.plain, ROOM + HEAD.size
         if (size := len(reply)) <= min(self._max_data, self._window) and self._paces.download is None:
-            _HEAD.pack_into(plain, ROOM, MSG_CHANNEL_DATA, self._recipient, size)
+            HEAD.pack_into(plain, ROOM, MSG_CHANNEL_DATA, self._recipient, size)
             plain[at : at + size] = reply
             self._window -= size
-            self._wire.seal(0, _HEAD.size + size)
+            self._wire.seal(0, HEAD.size + size)
             return
         rest = memoryview(reply)
         while rest and (count := min(len(rest), self._max_data, self._window)) > 0:
-            _HEAD.pack_into(plain, ROOM, MSG_CHANNEL_DATA, self._recipient, count)
+            HEAD.pack_into(plain, ROOM, MSG_CHANNEL_DATA, self._recipient, count)
             plain[at : at + count] = rest[:count]
             self._window -= count
-            self._wire.seal(0, _HEAD.size + count)
+            self._wire.seal(0, HEAD.size + count)
             rest = rest[count:]
         if self._paces.download is not None:
             self._paces.download.spend(len(reply) - len(rest), monotonic())
@@ -330,7 +353,7 @@ class SftpChannel:
 
     def _send_file(self, data: FileData) -> None:
         """Read a file straight into the packets that carry it, once the window takes them all."""
-        size = _READ_HEAD.size + data.length
+        size = HEAD_SIZE + data.length
         if self._max_data < _SMALLEST_PACKET or size > self._widest or not data.length:
             self._send(data.reply())
             return
@@ -345,54 +368,31 @@ class SftpChannel:
             self._send(data.refusal(error))
             return
         if count:
-            self._window -= _READ_HEAD.size + count
+            self._window -= HEAD_SIZE + count
             if self._paces.download is not None:
-                self._paces.download.spend(_READ_HEAD.size + count, monotonic())
-            layout.seal(self._wire, self._recipient, data.request_id, count)
+                self._paces.download.spend(HEAD_SIZE + count, monotonic())
+            layout.seal(self._wire.seal, self._recipient, data.head(count), count)
         else:
             self._send(data.end())
 
-    def _layout(self, length: int) -> "_Layout":
+    def _layout(self, length: int) -> Layout:
         layout = self._layouts.get(length)
         if layout is None:
             if len(self._layouts) >= _LAYOUTS:
                 self._layouts.clear()
-            layout = self._layouts[length] = _Layout(self._wire.plain, length, self._max_data)
+            layout = self._layouts[length] = Layout(self._wire.plain, HEAD_SIZE, length, self._max_data)
         return layout
 
     def _finish(self, error: ProtocolError | None = None) -> None:
         if not self._ended:
             self._ended = True
             self._wire.rest(self)
-            if self._long is not None:
-                self._long.close()
-            self._on_end(error)
+            try:
+                if self._long is not None:
+                    self._long.close()
+            finally:
+                self._on_end(error)
 
 
-class _Layout:
-    """Where in `plain` the packets of one DATA reply lie, so that a file is read into all of them at once."""
-
-    def __init__(self, plain: memoryview, length: int, max_data: int) -> None:
-        self.buffers: list[memoryview] = []
-        self._plain = plain
-        self._packets: list[tuple[int, int]] = []
-        """Of each packet, where it begins and how many bytes of channel data it takes."""
-        at, left, head = 0, length, _READ_HEAD.size
-        while left:
-            count = min(left, max_data - head)
-            start = at + ROOM + _HEAD.size + head
-            self.buffers.append(plain[start : start + count])
-            self._packets.append((at, head + count))
-            at, left, head = start + count + _GAP, left - count, 0
-
-    def seal(self, wire: Wire, recipient: int, request_id: int, count: int) -> None:
-        """Send the reply, of which `count` bytes have been read."""
-        plain, left = self._plain, _READ_HEAD.size + count
-        _READ_HEAD.pack_into(plain, ROOM + _HEAD.size, count + 9, DATA, request_id, count)
-        for at, most in self._packets:
-            size = min(most, left)
-            _HEAD.pack_into(plain, at + ROOM, MSG_CHANNEL_DATA, recipient, size)
-            wire.seal(at, _HEAD.size + size)
-            left -= size
-            if not left:
-                break
+def _monitor_gone(error: ProcessError) -> EOFError:
+    return EOFError(f"the monitor does not answer: {error}")

@@ -10,15 +10,17 @@ import stat
 from collections.abc import Iterable, Iterator
 from typing import Literal
 
-from sftpd.files.beneath import Entry
+from sftpd.errors import InvalidNameError
+from sftpd.files.beneath import FILE_MODE, Entry
 from sftpd.names import VirtualPath
 from sftpd.process.messages import Done
 from sftpd.sftp.attributes import Attributes
-from sftpd.sftp.requests import CHANGING, OpenFlag, Permission
+from sftpd.sftp.requests import OpenFlag, Permission
 from sftpd.sftp.status import Status, StatusError
 from sftpd.ssh import messages
 from sftpd.ssh.asking import Monitor, ask
 from sftpd.ssh.folder import Directory, FolderView, fault
+from sftpd.ssh.long_answer import Steps
 from sftpd.ssh.open_file import Fetch, Upload, set_by_descriptor, told
 from sftpd.ssh.place import Place
 from sftpd.ssh.uploads import Uploads
@@ -84,7 +86,10 @@ class View:
             yield Entry(name, folder.published.stat(()))
 
     def statvfs(self, place: Place) -> os.statvfs_result:
-        """The figures of the file system behind a path. Raises FileNotFoundError where nothing is there."""
+        """The figures of the file system behind a path, and of it what the account may fill.
+
+        Raises FileNotFoundError where nothing is there.
+        """
         self.attributes(place, follow=True)
         return self.fstatvfs(place)
 
@@ -93,7 +98,10 @@ class View:
         folder = place.within or next(iter(self._folders.values()), None)
         if folder is None:
             raise fault(errno.ENOENT)
-        return folder.published.statvfs()
+        figures, room = folder.published.statvfs(), self._uploads.room()
+        if room is None:
+            return figures
+        return _within(figures, room // figures.f_frsize)
 
     def readlink(self, place: Place) -> bytes:
         """The target of a staged link; published ones are not seen."""
@@ -105,13 +113,15 @@ class View:
         return place.folder.staging.root.readlink(place.parts)
 
     def symlink(self, target: bytes, place: Place) -> None:
-        """Make a link in the staging area, where it stays."""
+        """Make a link in the staging area, where it stays. Raises InvalidNameError for a target with NUL."""
+        if b"\0" in target:
+            raise InvalidNameError("target of a link holds a NUL byte", expected="no NUL")
         place.require_free()
         root = place.folder.staging.root
         root.make_parents(place.parts)
         root.symlink(target, place.parts)
 
-    def hardlink(self, old: Place, new: Place) -> None:
+    def hardlink(self, old: Place, new: Place) -> Steps[None]:
         """Upload the content of `old` as `new`.
 
         As published files are never written in place, this is what a second name would be, and it passes
@@ -119,7 +129,7 @@ class View:
         """
         new.require_free()
         with self.reading(old) as source:
-            self._uploads.copy(source, new)
+            yield from self._uploads.copy(source, new)
 
     @contextlib.contextmanager
     def reading(self, place: Place) -> Iterator[int]:
@@ -150,7 +160,7 @@ class View:
         staged, public = place.folder.staged(place.parts), place.folder.public(place.parts)
         if any(found is not None and stat.S_ISDIR(found.st_mode) for found in (staged, public)):
             raise fault(errno.EISDIR)
-        if staged is not None:
+        if staged is not None or place.folder.has_unfinished(place.parts):
             place.folder.staging.remove(place.parts)
         self._uploads.forget(place.path)
         if staged is None and public is None:
@@ -158,27 +168,30 @@ class View:
         if public is not None:
             ask(self._monitor, messages.Remove(bytes(place.path)), Done)
 
-    def rename(self, old: Place, new: Place, *, replace: bool) -> None:
+    def rename(self, old: Place, new: Place, *, replace: bool) -> Steps[None]:
         """Rename a file or directory within its folder; what `replace` replaces is a file."""
         if old.within is not new.within:
             raise fault(errno.EXDEV)
+        there = new.folder.find(new.parts)
         if not replace:
             new.require_free()
-        elif _is_directory(new.folder.find(new.parts)):
+        elif _is_directory(there):
             raise fault(errno.EISDIR)
+        elif there is not None and _is_directory(old.folder.find(old.parts)):
+            raise fault(errno.ENOTDIR)
         new.require_parent()
         staged = old.folder.staged(old.parts)
         if staged is None or _is_directory(staged):
             self._rename_published(old, new, replace=replace)
         else:
-            self._uploads.rename(old, new, replace=replace)
+            yield from self._uploads.rename(old, new, replace=replace)
 
-    def set_attributes(self, place: Place, wanted: Attributes) -> None:
+    def set_attributes(self, place: Place, wanted: Attributes) -> Steps[None]:
         """Change size, mode or times of a path; the owner of a file cannot be changed."""
         if wanted.owner is not None:
             raise fault(errno.EPERM)
         if wanted.size is not None:
-            self._uploads.truncate(place, wanted.size)
+            yield from self._uploads.truncate(place, wanted.size)
         if wanted.permissions is None and wanted.times is None:
             return
         staged = place.folder.staged(place.parts, follow=True)
@@ -195,13 +208,13 @@ class View:
         else:
             raise fault(errno.ENOENT)
 
-    def set_own_attributes(self, place: Place, wanted: Attributes) -> None:
+    def set_own_attributes(self, place: Place, wanted: Attributes) -> Steps[None]:
         """Change mode or times of a path, of a link itself: a link has no size and no mode to change."""
         if wanted.size is not None:
             raise fault(errno.EINVAL)
         staged = place.folder.staged(place.parts)
         if staged is None or not stat.S_ISLNK(staged.st_mode):
-            self.set_attributes(place, wanted)
+            yield from self.set_attributes(place, wanted)
         elif wanted.owner is not None:
             raise fault(errno.EPERM)
         elif wanted.permissions is not None:
@@ -210,11 +223,13 @@ class View:
             atime, mtime = wanted.times
             place.folder.staging.root.utime(place.parts, (atime * 10**9, mtime * 10**9), follow=False)
 
-    def open(self, place: Place, flags: int, size_hint: int | None) -> Fetch | Upload:
-        """Open a file as the OpenFlags in `flags` say; `size_hint` in bytes."""
-        if not flags & CHANGING:
-            fd, staged = place.folder.open_reading(place.parts)
-            return Fetch(fd, place, staged=staged)
+    def fetch(self, place: Place) -> Fetch:
+        """Open a file for reading only."""
+        fd, staged = place.folder.open_reading(place.parts)
+        return Fetch(fd, place, staged=staged)
+
+    def upload(self, place: Place, flags: int, size_hint: int | None) -> Steps[Upload]:
+        """Open a file for writing, as the OpenFlags in `flags` say; `size_hint` in bytes."""
         found = place.folder.find(place.parts)
         if found is None and not flags & OpenFlag.CREATE:
             raise fault(errno.ENOENT)
@@ -224,23 +239,21 @@ class View:
             raise fault(errno.EISDIR)
         if found is not None and stat.S_ISLNK(found.st_mode):
             raise StatusError(Status.PERMISSION_DENIED, "nothing is written through a link")
-        return self._uploads.begin(place, flags, size_hint)
+        return (yield from self._uploads.begin(place, flags, size_hint))
 
-    def finish(self, file: Fetch | Upload) -> None:
+    def finish(self, upload: Upload) -> Steps[None]:
         """Close a file on its client's word; see `Uploads.finish`."""
-        if isinstance(file, Upload):
-            self._uploads.finish(file)
-        else:
-            self._fetched(file)
+        return self._uploads.finish(upload)
 
     def abandon(self, file: Fetch | Upload) -> None:
         """Close a file because the session ends: an upload stays a part and nothing is published."""
         if isinstance(file, Upload):
             self._uploads.abandon(file)
         else:
-            self._fetched(file)
+            self.fetched(file)
 
-    def _fetched(self, file: Fetch) -> None:
+    def fetched(self, file: Fetch) -> None:
+        """Close a file that was open for reading only."""
         size = os.fstat(file.fd).st_size
         complete = file.has_come_to(size)
         file.close()
@@ -275,5 +288,12 @@ def _set_attributes(place: Place, wanted: Attributes) -> messages.SetAttributes:
 def _merged(known: Attributes, wanted: Attributes) -> Attributes:
     mode = known.permissions
     if mode is not None and wanted.permissions is not None:
-        mode = stat.S_IFMT(mode) | wanted.permissions & 0o777
+        mode = stat.S_IFMT(mode) | wanted.permissions & 0o777 | FILE_MODE
     return Attributes(size=known.size, permissions=mode, times=wanted.times or known.times)
+
+
+def _within(figures: os.statvfs_result, room: int) -> os.statvfs_result:
+    """The figures of a file system that has no more than `room` blocks left."""
+    unit, size, blocks, free, available, *others = figures
+    left = min(free, room)
+    return os.statvfs_result((unit, size, blocks - free + left, left, min(available, room), *others))

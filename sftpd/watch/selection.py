@@ -31,20 +31,30 @@ class Selection:
         self._include = _Patterns(include)
         self._exclude = _Patterns(exclude)
         self._temporary = _Patterns(temporary, re.IGNORECASE)
+        self._affixes = [each for each in map(_around_star, temporary) if each is not None]
         self.done_file = None if done_file is None else os.fsencode(done_file)
         self.recursive = recursive
 
     def admits(self, path: Parts) -> bool:
         """Whether a file at `path` is meant."""
-        name = path[-1]
-        return (
-            (len(path) == 1 or (self.recursive and not any(map(_is_hidden, path))))
-            and not _is_hidden(name)
-            and (self.done_file is None or not name.endswith(self.done_file))
-            and self._include.match(path)
-            and not self._exclude.match(path)
-            and not self._temporary.match(path)
-        )
+        return self._would_be_meant(path) and not self._temporary.match(path)
+
+    def unfinished(self, path: Parts) -> bool:
+        """Whether the name at `path` looks unfinished, and the file will be meant once it has its own.
+
+        Its own is what is left when what a pattern says is taken off; where a pattern does not tell what that
+        is, as with several stars, the name as it is.
+        """
+        if not self._temporary.match(path) or _is_hidden(path[-1]) or self._exclude.match(path):
+            return False
+        return self.announced_by(path) is None and any(map(self._would_be_meant, self._finals(path)))
+
+    def concerns(self, path: Parts) -> bool:
+        """Whether a file at `path` is meant, looks unfinished, or is the done-file of one that is meant."""
+        announced = self.announced_by(path)
+        if announced is not None:
+            return self.admits(announced)
+        return self.admits(path) or self.unfinished(path)
 
     def enters(self, folder: Parts) -> bool:
         """Whether files in a subfolder may be meant."""
@@ -56,6 +66,27 @@ class Selection:
             return None
         name = path[-1].removesuffix(self.done_file)
         return (*path[:-1], name) if name else None
+
+    def _would_be_meant(self, path: Parts) -> bool:
+        name = path[-1]
+        return (
+            (len(path) == 1 or (self.recursive and not any(map(_is_hidden, path))))
+            and name != b""
+            and not _is_hidden(name)
+            and (self.done_file is None or not name.endswith(self.done_file))
+            and self._include.match(path)
+            and not self._exclude.match(path)
+        )
+
+    def _finals(self, path: Parts) -> list[Parts]:
+        """What a file whose name looks unfinished may be called in the end."""
+        name = path[-1].lower()
+        lengths = {
+            (len(before), len(name) - len(after))
+            for before, after in self._affixes
+            if len(name) >= len(before) + len(after) and name.startswith(before) and name.endswith(after)
+        }
+        return [(*path[:-1], path[-1][begin:end]) for begin, end in lengths] or [path]
 
 
 class _Patterns:
@@ -75,6 +106,14 @@ def _expression(patterns: Iterable[str], flags: int) -> re.Pattern[bytes] | None
     # As fnmatch does for bytes: translated as Latin-1, in which each byte is a character.
     texts = [fnmatch.translate(os.fsencode(pattern).decode("latin-1")) for pattern in patterns]
     return re.compile("|".join(texts).encode("latin-1"), flags) if texts else None
+
+
+def _around_star(pattern: str) -> tuple[bytes, bytes] | None:
+    """What names have before and behind the one star of a pattern, in small letters; None: it has more."""
+    before, star, after = os.fsencode(pattern).lower().rpartition(b"/")[2].partition(b"*")
+    return (
+        (before, after) if star and not any(sign in before + after for sign in (b"*", b"?", b"[")) else None
+    )
 
 
 def _is_hidden(name: bytes) -> bool:

@@ -40,7 +40,7 @@ class State(Enum):
     CROWDED = "crowded"
     """It has to wait, and too many others do: nothing is remembered of it, so look again later."""
     READY = "ready"
-    """It has settled just now: take it. Later looks say DONE."""
+    """It has settled just now: take it. Later looks say DONE, or READY again of one that was `left`."""
     EMPTY = "empty"
     """It has settled just now without a byte, and waits until it has some. Later looks say DONE."""
     DONE = "done"
@@ -63,6 +63,7 @@ class Settling:
         self._policy = policy
         self._waiting: dict[Parts, _Waiting] = {}
         self._done = Marks()
+        self._left = Marks()
         self._agenda: list[tuple[float, Parts]] = []
 
     def look(self, path: Parts, snapshot: Snapshot | None, now: float, quiet: float = 0.0) -> State:
@@ -76,8 +77,8 @@ class Settling:
         waits = self._waiting.get(path)
         if waits is None:
             if self._done.holds(path, snapshot):
-                return State.DONE
-            self._done.drop(path)
+                return State.READY if self._left.holds(path, snapshot) else State.DONE
+            self.forget(path)
             waits = _Waiting(snapshot, first=now - quiet, changed=now - quiet, not_before=now)
         elif waits.snapshot is None and self._done.holds(path, snapshot):
             waits.snapshot = snapshot
@@ -85,10 +86,24 @@ class Settling:
             waits.snapshot, waits.changed = snapshot, now - quiet
         return self._judge(path, snapshot, waits, now)
 
+    def changes(self, path: Parts, now: float) -> bool:
+        """Whether a file that waits has changed of late; else it waits for its age or for another turn."""
+        waits = self._waiting.get(path)
+        return waits is not None and now < waits.changed + self._policy.stable_for
+
+    def leave(self, path: Parts, snapshot: Snapshot) -> None:
+        """A file that is READY cannot be taken now: it is READY at every look until it is."""
+        self._left.put(path, snapshot)
+
+    def take(self, path: Parts) -> None:
+        """A file that is READY is taken, also one that was left before."""
+        self._left.drop(path)
+
     def forget(self, path: Parts) -> None:
         """Know nothing of a path any more: what lies there is another file, or none."""
         self._waiting.pop(path, None)
         self._done.drop(path)
+        self._left.drop(path)
 
     def renew(self, path: Parts) -> None:
         """Have a file that was handed over have its turn again: what lies there may be another."""
@@ -122,10 +137,12 @@ class Settling:
     def begin_scan(self) -> None:
         """A look at every file there is begins."""
         self._done.begin_round()
+        self._left.begin_round()
 
     def end_scan(self) -> None:
         """It is over: forget the settled files that it did not come across."""
         self._done.end_round()
+        self._left.end_round()
 
     def __contains__(self, path: Parts) -> bool:
         return path in self._waiting or path in self._done

@@ -7,20 +7,18 @@ from enum import Enum
 from pathlib import Path
 from typing import NamedTuple
 
-import structlog
-
+from sftpd.exchange.waits import Reason
 from sftpd.files.beneath import Parts
 from sftpd.files.fingerprint import Snapshot, snapshot
-from sftpd.files.writers import is_open_for_writing
-from sftpd.names import VirtualPath
+from sftpd.files.writers import is_open_for_writing, why_unreadable
 from sftpd.watch.selection import Selection
 
 _BATCH = 100_000
 """How many names of one folder are held at once, or twice as many for a moment."""
 _TICK = 1000
 """Entries that are read between two pauses."""
-
-_log = structlog.get_logger()
+_LATEST = (1 << 64) - 1
+"""What eight bytes can hold in nanoseconds, in the year 2554; file systems know later times."""
 
 
 class Order(Enum):
@@ -34,11 +32,14 @@ class Order(Enum):
 class Sight(NamedTuple):
     """What a file was when looked at; `changed`: when its file system says that anything of it changed last.
 
-    In seconds since 1970. Unlike the mtime nobody can set it.
+    In seconds since 1970. Unlike the mtime nobody can set it. `lacks`: why it is not to be taken at all.
+    `fault`: why a folder cannot be read; of folders only such are seen.
     """
 
     snapshot: Snapshot
     changed: float
+    lacks: Reason | None = None
+    fault: str | None = None
 
 
 class Tree:
@@ -71,22 +72,41 @@ class Tree:
         status = self._lstat(path)
         return status is not None and stat.S_ISDIR(status.st_mode)
 
+    def why_unreadable(self, path: Parts) -> str | None:
+        """Why the file cannot be opened for reading; None where it can, or is gone."""
+        return why_unreadable(self._absolute(path))
+
     def is_written(self, path: Parts) -> bool | None:
         """Whether a process has the file open for writing; None when the kernel does not say."""
         return is_open_for_writing(self._absolute(path))
 
     def sight(self, path: Parts) -> Sight | None:
-        """What lies at `path`, None when it is not there, no regular file, or its done-file is missing."""
-        status = self._regular(path)
-        if status is None:
+        """What lies at `path`; None for nothing, a directory, and the done-file of one that is there."""
+        status = self._lstat(path)
+        if status is None or stat.S_ISDIR(status.st_mode):
             return None
+        announced = self._selection.announced_by(path)
+        if announced is not None and self._lstat(announced) is not None:
+            return None
+        lacks = self._lack(path, status) if announced is None else Reason.NO_FILE
+        if lacks is Reason.NOT_A_FILE and self._selection.unfinished(path):
+            return None
+        return Sight(snapshot(status), status.st_ctime, lacks)
+
+    def _lack(self, path: Parts, status: os.stat_result) -> Reason | None:
+        if not stat.S_ISREG(status.st_mode):
+            return Reason.NOT_A_FILE
+        if self._selection.unfinished(path):
+            return Reason.UNFINISHED
         done = self._selection.done_file
-        if done is not None and self._regular((*path[:-1], path[-1] + done)) is None:
-            return None
-        return Sight(snapshot(status), status.st_ctime)
+        has_done_file = done is None or self._is_regular((*path[:-1], path[-1] + done))
+        return None if has_done_file else Reason.NO_DONE_FILE
 
     def files(self, below: Parts = ()) -> Iterator[tuple[Parts, Sight] | None]:
         """Every file that is meant below a directory: those of one folder in order, then its subfolders.
+
+        Those that lack something or look unfinished are among them, done-files without a file, and folders
+        that cannot be read.
 
         None now and then while a folder is read, so that its reader can turn to something else. A folder
         is open only while it is read: from the first None to the file after the last.
@@ -102,20 +122,29 @@ class Tree:
         """The files of one folder; the names of its subfolders go to `inner`."""
         after = b""
         while True:
-            batch = yield from self._batch(folder, after, inner)
+            batch, fault = yield from self._batch(folder, after, inner)
             for key in batch:
                 path = (*folder, key[8:] if self._by_time else key)
                 if (sight := self.sight(path)) is not None:
                     yield path, sight
+            if fault is not None and (status := self._lstat(folder)) is not None:
+                yield folder, Sight(snapshot(status), status.st_ctime, Reason.UNREADABLE, fault)
             if len(batch) < _BATCH:
                 return
             after = batch[-1]
 
-    def _batch(self, folder: Parts, after: bytes, inner: list[bytes]) -> Generator[None, None, list[bytes]]:
-        """The first keys of a folder that come after one, sorted; the folder is read once for each batch."""
+    def _batch(
+        self, folder: Parts, after: bytes, inner: list[bytes]
+    ) -> Generator[None, None, tuple[list[bytes], str | None]]:
+        """The first keys of a folder that come after one, sorted, and why it could not be read to its end.
+
+        It is read once for each batch.
+        """
         batch: list[bytes] = []
         bound: bytes | None = None
+        fault: str | None = None
         try:
+            os.lstat(self._absolute((*folder, b".")))  # who may list a folder may not know its files yet
             with os.scandir(self._absolute(folder)) as entries:
                 for number, entry in enumerate(entries):
                     if number % _TICK == 0:
@@ -127,28 +156,28 @@ class Tree:
                     key = self._key(entry)
                     if key <= after or (bound is not None and key >= bound):
                         continue
-                    if self._selection.admits((*folder, entry.name)):
+                    if self._selection.concerns((*folder, entry.name)):
                         batch.append(key)
                         if len(batch) == 2 * _BATCH:
                             bound = _cut(batch)
         except OSError as error:
-            _log.warning("folder_not_readable", path=str(VirtualPath(folder)), why=error.strerror)
+            fault = error.strerror or str(error)
         _cut(batch)
-        return batch
+        return batch, fault
 
     def _key(self, entry: os.DirEntry[bytes]) -> bytes:
         """What entries are sorted by: the name, or before it the time of the last change."""
         if not self._by_time:
             return entry.name
         try:
-            time = max(0, entry.stat(follow_symlinks=False).st_mtime_ns)
+            time = min(max(0, entry.stat(follow_symlinks=False).st_mtime_ns), _LATEST)
         except OSError:
             time = 0
         return time.to_bytes(8, "big") + entry.name
 
-    def _regular(self, path: Parts) -> os.stat_result | None:
+    def _is_regular(self, path: Parts) -> bool:
         status = self._lstat(path)
-        return status if status is not None and stat.S_ISREG(status.st_mode) else None
+        return status is not None and stat.S_ISREG(status.st_mode)
 
     def _lstat(self, path: Parts) -> os.stat_result | None:
         try:

@@ -3,19 +3,21 @@
 import heapq
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from math import inf
 from pathlib import Path
 
 import structlog
 
 from sftpd.clock import Clock
+from sftpd.exchange.overdue import RouteWaits
+from sftpd.exchange.waits import Reason
 from sftpd.files.beneath import Parts
 from sftpd.names import VirtualPath
+from sftpd.watch.folder import WatchedFolder
 from sftpd.watch.observation import Hint, InotifyObservation, NotObservableError, Observation
 from sftpd.watch.rounds import Rounds
-from sftpd.watch.selection import Selection
-from sftpd.watch.settling import Policy, Settling, State
+from sftpd.watch.settling import EmptyFiles, Settling, State
+from sftpd.watch.stamps import Stamps
 from sftpd.watch.tree import Order, Sight, Tree
 
 _HEARTBEAT = 1.0
@@ -34,10 +36,6 @@ _MOST_READY = 10_000
 """How many settled files may wait for room before no more are looked for."""
 _MOST_HINTS = 10_000
 """How many hints are kept; a full scan stands in for more."""
-_STEP = 0.25
-"""Seconds by which civil time has to leave monotonic time to count as set anew."""
-_COARSE = 0.02
-"""Seconds by which the kernel's stamps on files may lag behind its clock."""
 
 _NEVER_SEEN = (-1, -1)
 
@@ -46,32 +44,6 @@ OnReady = Callable[[Parts], bool]
 
 Called on the watcher's thread, so it has to be brief. It may raise: asked again.
 """
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """Seconds between full scans: `rescan` where the kernel reports changes, `poll` where it does not."""
-
-    rescan: float = 60.0
-    poll: float = 2.0
-
-
-@dataclass(frozen=True, slots=True)
-class WatchedFolder:
-    """A folder to watch: `name` is that of its route, `root` an absolute path.
-
-    `waits_for_writers`: a file that a process has open for writing is not handed over. `polled`: the kernel's
-    reports are not asked for.
-    """
-
-    name: str
-    root: Path
-    selection: Selection = field(default_factory=Selection)
-    policy: Policy = field(default_factory=Policy)
-    pace: Pace = field(default_factory=Pace)
-    order: Order = Order.NAME
-    waits_for_writers: bool = True
-    polled: bool = False
 
 
 class Watcher:
@@ -91,14 +63,19 @@ class Watcher:
         clock: Clock,
         on_replaced: Callable[[], None] = lambda: None,
         observe: Callable[[Path, Hint], Observation] | None = None,
+        waits: RouteWaits | None = None,
     ) -> None:
-        """`on_replaced` is told when another folder lies at the root than before, ahead of its files."""
+        """`on_replaced` is told when another folder lies at the root than before, ahead of its files.
+
+        `waits` comes to know of the files that are not ready.
+        """
         self._folder = folder
         self._tree = Tree(folder.root, folder.selection, folder.order)
         self._on_ready = on_ready
         self._on_replaced = on_replaced
         self._clock = clock
         self._settling = Settling(folder.policy)
+        self._waits = waits or RouteWaits(inf)
         self._observe = observe or self._by_inotify
         self._log = structlog.get_logger().bind(watch=folder.name, folder=str(folder.root))
         self._observation: Observation | None = None
@@ -111,8 +88,7 @@ class Watcher:
         self._is_listing = False
         self._ready: list[tuple[int, Parts]] = []
         self._room_at = 0.0
-        self._drift: float | None = None
-        self._steady_since = -inf
+        self._stamps = Stamps(clock)
         self._changed = threading.Condition()
         self._hints: dict[Parts, bool] = {}
         self._again: dict[Parts, float] = {}
@@ -190,12 +166,8 @@ class Watcher:
 
     def _attend_to_clock(self) -> None:
         """Notice when civil time was set: what it says of files that changed before then is worth nothing."""
-        now = self._clock.monotonic()
-        drift = self._clock.now().timestamp() - now
-        if self._drift is not None and abs(drift - self._drift) > _STEP:
-            self._steady_since = now
-            self._log.info("clock_was_set", by=round(drift - self._drift, 3))
-        self._drift = drift
+        if (by := self._stamps.attend()) is not None:
+            self._log.info("clock_was_set", by=round(by, 3))
 
     def _attend_to_root(self) -> None:
         """Notice when the folder goes, comes back or is another one.
@@ -230,7 +202,9 @@ class Watcher:
                 self._end_observation()
             if self._identity is not None and self._observation is None and now >= self._observe_at:
                 self._observation = self._observe(self._folder.root, self._hint)
-                self._refused_because = None
+                if self._refused_because is not None:
+                    self._refused_because = None
+                    self._log.info("watched_folder_observed")
                 self._rounds.want()
         except NotObservableError as refusal:
             self._end_observation()
@@ -280,7 +254,7 @@ class Watcher:
         if self._tree.is_directory(path):
             if selection.enters(path):
                 self._follow_folder(path)
-        elif selection.admits(path):
+        elif selection.concerns(path):
             if came_or_went:
                 # It may have been away when it was to be taken, or be another file with the same marks.
                 self._settling.renew(path)
@@ -306,6 +280,7 @@ class Watcher:
                 return None
             self._rounds.begin()
             self._settling.begin_scan()
+            self._waits.begin_round()
             self._scan, self._is_listing = self._tree.files(), True
         for _ in range(_SLICE):
             # A folder that is open is read to its end, lest the file system cannot be unmounted.
@@ -325,6 +300,7 @@ class Watcher:
     def _end_scan(self, began: float) -> None:
         self._scan = None
         self._settling.end_scan()
+        self._waits.end_round()
         now = self._clock.monotonic()
         self._rounds.spend(now - began)
         self._rounds.end(now)
@@ -336,6 +312,7 @@ class Watcher:
         if self._stopping:
             return
         state = self._judge(path, sight)
+        self._note(path, sight, state)
         if state is State.READY and sight is not None:
             by_time = self._folder.order is Order.TIME
             heapq.heappush(self._ready, (sight.snapshot.mtime_ns if by_time else 0, path))
@@ -344,18 +321,33 @@ class Watcher:
         elif state is State.CROWDED:
             self._rounds.leave_out()
 
-    def _judge(self, path: Parts, sight: Sight | None) -> State:
+    def _note(self, path: Parts, sight: Sight | None, state: State) -> None:
+        """Have it known whether a file waits, and why."""
         now = self._clock.monotonic()
         if sight is None:
+            self._waits.end(path)
+        elif sight.lacks is not None:
+            mark = sight.snapshot if sight.lacks is Reason.UNFINISHED else None
+            is_news = self._waits.see(path, sight.lacks, now, self._quiet(sight, now), mark)
+            if is_news and sight.fault is not None:
+                self._log.warning("folder_not_readable", path=str(VirtualPath(path)), why=sight.fault)
+        elif state in (State.WAITING, State.CROWDED):
+            changes = state is State.CROWDED or self._settling.changes(path, now)
+            self._waits.see(path, Reason.CHANGING if changes else None, now, self._quiet(sight, now))
+        else:
+            # One that is to be handed over waits until it is: a process may still have it open.
+            held = sight.snapshot.size == 0 and self._folder.policy.empty is EmptyFiles.HOLD
+            self._waits.see(path, Reason.EMPTY if held else None, now, self._quiet(sight, now))
+
+    def _judge(self, path: Parts, sight: Sight | None) -> State:
+        now = self._clock.monotonic()
+        if sight is None or sight.lacks is not None:
             return self._settling.look(path, None, now)
         return self._settling.look(path, sight.snapshot, now, self._quiet(sight, now))
 
     def _quiet(self, sight: Sight, now: float) -> float:
         """For how long a file did not change, as its file system says: if that is this kernel's own."""
-        if self._observation is None:
-            return 0.0
-        since = self._clock.now().timestamp() - sight.changed - _COARSE
-        return max(0.0, min(since, now - self._steady_since))
+        return 0.0 if self._observation is None else self._stamps.quiet(sight.changed, now)
 
     def _hand_over(self) -> None:
         """Hand over files that are ready, in order, while there is room."""
@@ -372,14 +364,25 @@ class Watcher:
 
     def _offer(self, path: Parts) -> bool:
         """Hand over one file if it still is as it was found; False when there is no room for it."""
-        if self._judge(path, self._tree.sight(path)) not in (State.DONE, State.READY):
+        sight = self._tree.sight(path)
+        if self._judge(path, sight) not in (State.DONE, State.READY) or sight is None:
             return True
+        now = self._clock.monotonic()
+        if (why := self._tree.why_unreadable(path)) is not None:
+            if self._waits.see(path, Reason.UNREADABLE, now):
+                self._log.warning("file_not_readable", path=str(VirtualPath(path)), why=why)
+            self._settling.leave(path, sight.snapshot)
+            return True
+        self._settling.take(path)
         if self._folder.waits_for_writers and self._observation is not None and self._tree.is_written(path):
-            self._log.debug("file_open_for_writing", path=str(VirtualPath(path)))
-            self._settling.again(path, self._clock.monotonic() + _WRITTEN)
+            self._waits.see(path, Reason.OPEN, now)
+            self._settling.again(path, now + _WRITTEN)
             return True
         try:
-            return self._on_ready(path)
+            taken = self._on_ready(path)
+            if taken:
+                self._waits.end(path)
+            return taken
         except Exception:
             # Whatever kept it from being taken, the file stays where it is and has its turn again.
             self._log.exception("file_not_taken", path=str(VirtualPath(path)), again_in=_RETRY)

@@ -125,9 +125,9 @@ class Contract:
         client.needs("chmod")
         file = client.inbound / "moded"
         file.write_bytes(b"")
-        for mode in (0o640, 0o604):
+        for mode, left in ((0o640, 0o640), (0o644, 0o644), (0o604, 0o644), (0o600, 0o640)):
             client.chmod(client.path("moded"), mode)
-            assert file.stat().st_mode & 0o777 == mode
+            assert file.stat().st_mode & 0o777 == left
 
     def test_a_time_is_set(self, client: Client) -> None:
         client.needs("utime")

@@ -32,7 +32,7 @@ LISTS = (
     "link list", "link show demo", "account list", "remote list", "host-key list", "hook list", "status",
     "transfer list --link demo --limit 1", "transfer list --route nonesuch",
     "transfer list --since 2999-01-01T00:00:00Z",
-    "retention plan", "retention report", "retention schedule", YEARLY,
+    "retention plan", "retention report", "retention report --left", "retention schedule", YEARLY,
     "hold list", "erasure list", "erasure index",
     "audit tail --link demo --count 150", "audit verify",
 )  # fmt: skip
@@ -354,8 +354,9 @@ def _reviews(scene: Scene) -> dict[str, Any]:
     made["retention review extend"] = scene.json(
         "retention", "review", "extend", second, "--for", "P6M", *why
     )
-    later = ("--until", "2999-01-01T00:00:00+01:00")
+    later = ("--until", "2998-12-31")
     made["retention review reject"] = scene.json("retention", "review", "reject", third, *later, *why)
+    assert "2998-12-31T23:00:00+00:00" in made["retention review reject"]["reason"]
     assert scene.json(*listing) == []
     return made
 
@@ -406,6 +407,12 @@ def _audit(scene: Scene) -> dict[str, Any]:
         "audit verify-proof": _proven(scene, *of),
         "audit signer": scene.json("audit", "signer"),
     }
+    bundle = scene.root / "evidence.zip"
+    made["audit bundle"] = scene.json("audit", "bundle", "old.csv", *of, "--disclose", "--output", bundle)
+    made["audit verify-bundle"] = scene.json("audit", "verify-bundle", bundle)
+    made["audit verify-bundle:if one does not hold"] = scene.ask(
+        "audit", "verify-bundle", bundle, "--origin", "another", "--json"
+    ).json
     wrong = scene.ask("audit", "verify", "--key", "other+00000000+x", "--json")
     assert wrong.code == 2
     copy = scene.root / "copy"

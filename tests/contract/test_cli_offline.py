@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -94,7 +95,8 @@ def test_a_plan_of_something_ends_with_the_command_that_runs_it(
 ) -> None:
     plan = scene.ask("retention", "plan", "--json").json
     item = {"link": "demo", "path": "inbound/a", "action": "dispose", "due": None, "reason": "a test"}
-    retention.show_plan(plan | {"items": [item] * disposed}, Path(scene.made["config"]))
+    counts = {"dispose": disposed} if disposed else {}
+    retention.show_plan(plan | {"items": [item] * disposed, "counts": counts}, Path(scene.made["config"]))
     last = capsys.readouterr().out.splitlines()[-1]
     if disposed:
         command = shlex.split(last)
@@ -162,7 +164,7 @@ def test_what_a_daemon_may_have_done_is_not_done_again(scene: Scene) -> None:
         asked = scene.ask("link", "suspend", "demo")
         ending.join()
     path.unlink()
-    one_line(asked, 1, "the daemon ended before it answered")
+    one_line(asked, 1, "the daemon ended, or failed, before it had answered")
     assert scene.ask("link", "show", "demo", "--json").json["state"] == "active"
 
 
@@ -259,6 +261,94 @@ def test_one_event_is_disclosed_and_proven_to_a_third_party(scene: Scene, tmp_pa
     assert subprocess.run(by_hand, cwd=tmp_path, capture_output=True).returncode == 1
     os.truncate(proof, 1 << 40)
     one_line(here(*of), 1, "is too long")
+
+
+def test_a_search_finds_what_events_say_and_no_more(scene: Scene) -> None:
+    """Values in the log and those that it only commits to, as given; not in the commitments."""
+    for reason in ('50% of "Zoë"', "50_ OF zoë", "50% of zoë"):
+        scene.ask("hold", "add", "--link", "demo", "--reason", reason, "--by", "Searcher")
+
+    def found(*words: str) -> list[str]:
+        return [e["private"]["reason"] for e in scene.ask("audit", "search", *words, *of, "--json").json]
+
+    of = ("--link", "demo")
+    assert found("50% of ") == ['50% of "Zoë"', "50% of zoë"]
+    assert found('"Zoë') == ['50% of "Zoë"']
+    assert found("50_") == ["50_ OF zoë"]
+    assert found("Searcher", "--limit", "2") == ["50_ OF zoë", "50% of zoë"]
+    newest = scene.ask("audit", "tail", *of, "--count", "1", "--json").json[0]
+    assert found(newest["id"]) == ["50% of zoë"]
+    leaf = json.loads(scene.ask("audit", "show", str(newest["index"]), *of, "--json").json["leaf"])
+    assert found(leaf["data"]["commitments"]["reason"]) == []
+
+
+def test_a_bundle_is_verified_without_sftpd(scene: Scene, tmp_path: Path) -> None:
+    """By the script in it, with nothing but Python's own library and openssl, and by the command."""
+    key = scene.ask("audit", "verify", "--json").json["key"]
+    for reason in ("a", "b"):
+        scene.ask("hold", "add", "--link", "demo", "--reason", f"evidence {reason}", "--by", "Ina \x9b[2J")
+    file = tmp_path / "evidence.zip"
+    of = ("audit", "bundle", "evidence ", "--link", "demo", "--output", str(file))
+    made = scene.ask(*of, "--disclose", "--json").json
+    assert made == {"file": str(file), "events": 2, "key": key}
+    assert file.stat().st_mode & 0o777 == 0o600
+    one_line(scene.ask(*of), 1, "expected a new file")
+
+    unpacked = tmp_path / "unpacked"
+    with zipfile.ZipFile(file) as archive:
+        archive.extractall(unpacked)
+    verify = ["python3", "-I", "-S", unpacked / "verify.py"]
+
+    def told(key: str = key) -> "subprocess.CompletedProcess[str]":
+        return subprocess.run([*verify, key], capture_output=True, text=True)
+
+    assert told().returncode == 0, told().stderr
+    assert told().stdout.endswith(f"2 of 2 events are proven by the key {key}\n")
+    assert '  by = "Ina \\u009b[2J"\n' in told().stdout
+    proven = here("audit", "verify-bundle", str(file), "--key", key, "--json").json
+    assert [one["event"]["private"]["reason"] for one in proven["events"]] == ["evidence a", "evidence b"]
+    assert {(one["origin"], one["event"]["type"]) for one in proven["events"]} == {
+        ("demo.local/demo", "hold.placed")
+    }
+    other = f"{key.rpartition('+')[0]}+{base64.b64encode(bytes([1] + [7] * 32)).decode()}"
+    assert told(other).returncode == 1
+    first, *_ = sorted(unpacked.glob("events/*.json"))
+    first.write_text(first.read_text().replace("evidence a", "evidence c"))
+    assert "NOT PROVEN: reason is not what the leaf commits to\n" in told().stdout
+    assert told().returncode == 1
+    first.unlink()
+    assert told().returncode == 0
+    proof = first.with_suffix(".proof")
+    (extra,) = re.findall("extra (.+)", proof.read_text())
+    changed = base64.b64encode(base64.b64decode(extra).replace(b"placed", b"lifted")).decode()
+    proof.write_text(proof.read_text().replace(extra, changed))
+    assert "NOT PROVEN: its path does not lead from the leaf to the root\n" in told().stdout
+    for proof in unpacked.glob("events/*.proof"):
+        proof.unlink()
+    assert told().returncode == 1
+
+
+@pytest.mark.parametrize(
+    ("members", "fault"),
+    [
+        ({}, "has 0 proofs in it; expected 1 to 100000"),
+        ({"events/1.proof": b"x"}, "proof line 1: not an inclusion proof"),
+        ({"events/1.proof": b"x" * (1 << 21)}, "1.proof: is too long"),
+        (b"PK\3\4", "is no bundle: File is not a zip file"),
+        (None, "cannot be read: No such file or directory"),
+    ],
+)
+def test_what_is_no_bundle_is_told(
+    tmp_path: Path, members: dict[str, bytes] | bytes | None, fault: str
+) -> None:
+    file = tmp_path / "evidence.zip"
+    if isinstance(members, bytes):
+        file.write_bytes(members)
+    elif members is not None:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, content in members.items():
+                archive.writestr(name, content)
+    one_line(here("audit", "verify-bundle", str(file), "--key", KEY), 1, fault)
 
 
 def test_help_is_shown_without_loading_what_the_commands_need() -> None:

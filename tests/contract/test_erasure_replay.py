@@ -6,7 +6,6 @@ import json
 import shutil
 import signal
 import zipfile
-from contextlib import contextmanager
 from pathlib import Path
 
 import erasure_scene
@@ -16,6 +15,7 @@ import person_parts
 import pytest
 from erasure_scene import JAN, RECEIVED, Scene, receive
 from msgspec import structs
+from replay_scene import backed_up, opened, replay, require_done, restored, texts
 from stage import Stage
 from vault_scene import put
 
@@ -24,7 +24,7 @@ from sftpd.erasure.erasures import Erasures, Standing
 from sftpd.erasure.execute import Executor, Outcome
 from sftpd.erasure.grounds import Ground
 from sftpd.erasure.plan import LEFT_BEHIND
-from sftpd.erasure.replay import Replay, Result
+from sftpd.erasure.replay import Result
 from sftpd.erasure.request import State
 from sftpd.errors import RefusedError
 from sftpd.ledger import tables
@@ -50,49 +50,10 @@ def live(tmp_path, children):
         yield scene
 
 
-@contextmanager
-def opened(root: Path, children):
-    scene = Scene(root, children, current=False)
-    try:
-        yield scene
-    finally:
-        scene.close()
-
-
-def backed_up(scene: Scene) -> Path:
-    """A copy of the state as it is now, as a backup that leaves the erasure ledger out."""
-    copy = scene.root.with_name("backup")
-    scene.ledger.compact()
-    shutil.copytree(scene.root, copy, ignore=shutil.ignore_patterns("erasures"))
-    return copy
-
-
-@contextmanager
-def restored(scene: Scene, backup: Path, children):
-    """The backup with the erasure ledger of what went on since."""
-    scene.erasures.close()
-    shutil.copytree(scene.root / "erasures", backup / "erasures")
-    with opened(backup, children) as again:
-        yield again
-
-
 def erase(scene: Scene, *identifiers: str) -> str:
     request = scene.approved(*identifiers)
     scene.desk.run(request)
     return request
-
-
-def replay(scene: Scene):
-    return Replay(scene.ledger, scene.readers, scene.erasures, scene.links).run("operator")
-
-
-def require_done(outcomes) -> None:
-    assert [outcome for outcome in outcomes if outcome.result is Result.LEFT] == []
-
-
-def texts(scene: Scene) -> dict[str, str]:
-    folder = scene.root / "inbound"
-    return {path.name: path.read_text() for path in folder.iterdir()}
 
 
 def test_a_restored_reason_goes_with_the_file_that_failed(live, children, monkeypatch):

@@ -1,4 +1,5 @@
 import contextlib
+import dataclasses
 import errno
 import os
 import threading
@@ -18,6 +19,7 @@ from sftpd.exchange.collect import Pulled
 from sftpd.exchange.due import TOGETHER
 from sftpd.exchange.receive import Receiver
 from sftpd.ledger import tables
+from sftpd.link.model import Inbound
 
 
 class FakeClock:
@@ -113,6 +115,38 @@ def test_a_file_that_is_still_being_written_is_left_until_it_stands_still(scene,
     assert contents(scene.folders.inbound) == {"report.csv": b"half and more"}
 
 
+def test_a_file_that_is_rewritten_within_a_second_is_fetched_as_it_is_in_the_end(leaving):
+    """Listings tell times in seconds: of two versions within one both may look the same."""
+    clock = FakeClock()
+    usual = next(field.default for field in dataclasses.fields(Inbound) if field.name == "settle")
+    collector = leaving.collects("leave", clock=clock, settle=usual)
+    came = []
+    for seconds, content in [
+        (1000.0, b"first."), (1000.9, b"second"), (1002.0, None), (1002.1, b"third."), (1004.2, None)
+    ]:  # fmt: skip
+        clock.seconds = seconds
+        if content is not None:
+            offered(leaving, "report.csv", content, mtime=int(seconds))
+        if collector.collect().fetched:
+            came.append((seconds, *contents(leaving.folders.inbound).values()))
+    assert came == [(1002.0, b"second"), (1004.2, b"third.")]
+
+
+def test_a_folder_that_is_empty_for_a_while_has_nothing_fetched_again(leaving):
+    """As where the partner's volume was not mounted."""
+    for name in ("a", "b"):
+        offered(leaving, name)
+    assert leaving.collector.collect().fetched == 2
+    folder = leaving.remote.folder / "in"
+    folder.rename(leaving.remote.folder / "away")
+    folder.mkdir()
+    assert leaving.collector.collect().fetched == 0
+    folder.rmdir()
+    (leaving.remote.folder / "away").rename(folder)
+    assert leaving.collector.collect().fetched == 0
+    assert contents(leaving.folders.inbound).keys() == {"a", "b"}
+
+
 def test_a_newer_file_that_comes_while_others_are_fetched_is_not_dismissed_unseen(scene, then):
     offered(scene, "a", b"first")
     offered(scene, "b")
@@ -125,6 +159,23 @@ def test_a_newer_file_that_comes_while_others_are_fetched_is_not_dismissed_unsee
     scene.collector.collect()
     assert at_remote(scene)["a"] == b"second"
     scene.collector.collect()
+    assert contents(scene.folders.inbound)["a"] == b"second"
+
+
+def test_a_file_that_changes_while_it_is_fetched_is_left_until_a_later_look_and_no_fault_of_the_remote(scene):
+    def rewrite(name):
+        scene.remote.during_download = lambda name: None
+        offered(scene, "a", b"second", mtime=1_700_000_100)
+
+    offered(scene, "a", b"first.")
+    offered(scene, "b")
+    scene.remote.during_download = rewrite
+    pulled = scene.collector.collect()
+    assert (pulled.fetched, pulled.failed) == (1, 1)
+    assert contents(scene.folders.inbound).keys() == {"b"}
+    assert at_remote(scene)["a"] == b"second"
+    assert contents(scene.folders.screening) == {}
+    assert scene.collector.collect().fetched == 1
     assert contents(scene.folders.inbound)["a"] == b"second"
 
 
@@ -261,6 +312,36 @@ def test_a_page_is_not_turned_while_files_of_it_wait(leaving):
         collector.collect()
         clock.seconds += 1
     assert taken == ["0", "1", "2", "3"]
+
+
+def test_a_file_that_never_stands_still_keeps_no_page_from_being_turned(leaving):
+    clock = FakeClock()
+    for number in range(6):
+        offered(leaving, f"{number}")
+    options = {"order": "name", "list_limit": 2, "settle": timedelta(seconds=2)}
+    collector, taken = pulling(leaving, clock=clock, **options)
+    for number in range(20):
+        offered(leaving, "1", b"x" * number)
+        collector.collect()
+        clock.seconds += 1
+    assert taken == ["0", "2", "3", "4", "5"]
+
+
+def test_files_that_are_refused_again_and_again_go_behind_those_that_a_run_has_no_room_for(leaving):
+    for name in "abcde":
+        offered(leaving, name)
+    collector, taken = pulling(leaving, order="name", batch=2)
+    refused = {b"/in/a", b"/in/b"}
+    give = leaving.remote.download
+    leaving.remote.download = lambda files, share=None: [
+        RemoteRefusedError("permission denied") if file.path in refused else give([file], share)[0]
+        for file in files
+    ]
+    assert [collector.collect().fetched for _ in range(3)] == [0, 2, 1]
+    assert taken == ["c", "d", "e"]
+    refused.clear()
+    collector.collect()
+    assert (taken[:3], sorted(taken[3:])) == (["c", "d", "e"], ["a", "b"])
 
 
 def test_folders_are_gone_into_if_the_route_says_so(leaving):

@@ -236,6 +236,82 @@ def test_one_that_is_cancelled_while_its_try_fails_ends_all_the_same(scene):
     assert scene.events() == {"transfer.cancelled": 1}
 
 
+def without_route(scene, order=ORDER):
+    """What an operator has who cancels a transfer while its route is not configured."""
+    due = claim_one(scene.senders["remote"], scene.drop("report.csv", CONTENT))
+    desk(scene).cancel(due.id, order, is_served=lambda _: False)
+    return due.id
+
+
+def test_without_its_route_a_transfer_is_cancelled_where_its_file_lies(scene):
+    without_route(scene)
+    (transfer,) = scene.transfers()
+    assert (transfer.state, transfer.reason) == ("cancelled", "cancelled by Ina: they asked for it")
+    assert transfer.not_before is None
+    assert contents(scene.outbound) == {"report.csv": CONTENT}
+    assert scene.received() == []
+    (told,) = opened(scene, "transfer.cancelled")
+    assert told["data"]["left"] is True
+    with pytest.raises(RefusedError, match="outbound and cancelled cannot cancel"):
+        desk(scene).cancel(transfer.id, ORDER, is_served=lambda _: False)
+
+
+def test_what_was_cancelled_without_its_route_is_put_aside_and_not_sent_once_that_is_back(scene):
+    without_route(scene)
+    sender = scene.senders["remote"]
+    scene.recovery.resume_sending(scene.queue, {"remote": sender})
+    scene.queue.offer(sender, (b"report.csv",))
+    scene.run_queue()
+    assert (scene.states(), at_remote(scene), contents(scene.outbound)) == (["failed"], {}, {})
+    kept = contents(scene.folders.failed)
+    assert kept["report.csv.reason.txt"] == b"cancelled by Ina: they asked for it\n"
+    assert scene.received() == [("failed", "report.csv")]
+    assert scene.events() == {"transfer.cancelled": 1}
+
+
+def test_a_newer_file_at_the_place_of_a_cancelled_one_is_sent(scene):
+    without_route(scene)
+    (scene.outbound / "report.csv").unlink()
+    sender = scene.senders["remote"]
+    scene.recovery.resume_sending(scene.queue, {"remote": sender})
+    scene.queue.offer(sender, scene.drop("report.csv", b"newer"))
+    scene.run_queue()
+    assert at_remote(scene) == {"report.csv": b"newer"}
+    assert sorted(scene.states()) == ["done", "failed"]
+    assert contents(scene.folders.failed) == {}
+
+
+def test_what_was_cancelled_before_its_route_went_can_be_ended_without_it(scene):
+    due = claim_one(scene.senders["remote"], scene.drop("report.csv", CONTENT))
+    desk(scene).cancel(due.id, ORDER)
+    assert scene.states() == ["failing"]
+    with pytest.raises(RefusedError, match="outbound and failing cannot cancel"):
+        desk(scene).cancel(due.id, ORDER)
+    desk(scene).cancel(due.id, Order("Ola", "for good"), is_served=lambda _: False)
+    assert scene.states() == ["cancelled"]
+    assert scene.transfers()[0].reason == "cancelled by Ola: for good"
+
+
+def test_one_that_may_be_at_its_place_is_not_cancelled_without_its_route_either(scene):
+    sender = scene.senders["remote"]
+    due = claim_one(sender, scene.drop("report.csv", CONTENT))
+    scene.remote.faults["publish"] = [NotPlacedError("it refuses")]
+    sender.advance(due.id)
+    with pytest.raises(RefusedError, match="outbound and placing cannot cancel"):
+        desk(scene).cancel(due.id, ORDER, is_served=lambda _: False)
+
+
+def test_a_transfer_that_is_left_while_it_is_still_sent_is_not_delivered(scene):
+    def cancel():
+        desk(scene).cancel(scene.transfers()[0].id, ORDER, is_served=lambda _: False)
+
+    scene.remote.during_upload = cancel
+    send(scene)
+    assert at_remote(scene).keys() <= {name for name in at_remote(scene) if name.startswith(".")}
+    assert contents(scene.outbound) == {"report.csv": CONTENT}
+    assert scene.states() == ["cancelled"]
+
+
 @pytest.mark.parametrize("rounds", [40])
 def test_of_a_cancel_and_a_delivery_at_once_exactly_one_happens(tmp_path, rounds):
     with Scene(tmp_path, workers=4) as scene:

@@ -177,6 +177,33 @@ def test_what_is_expected_no_longer_is_forgotten(scene, clock):
     assert [about for about, *_ in told(scene)] == []
 
 
+def test_a_clock_that_was_years_ahead_keeps_no_deadline_from_being_told(scene, clock):
+    clock.set(MONDAY + timedelta(days=400), 0)
+    started(scene)
+    clock.set(MONDAY, 0)
+    desk = started(scene)
+    clock.set(MONDAY, 5)
+    scene.upload("upload/orders-1.csv")
+    desk.look(ORDERS)
+    clock.set(MONDAY + timedelta(days=1), 6)
+    desk.look(ORDERS)
+    assert told(scene) == [("met", "Mon 06:00", "in_time"), ("missed", "Tue 06:00", None)]
+
+
+def test_of_a_deadline_that_passes_again_as_the_clock_is_set_back_nothing_is_told_twice(scene, clock):
+    desk = started(scene)
+    clock.set(MONDAY, 6, 1)
+    scene.upload("upload/orders-1.csv")
+    for hour, minute in ((6, 1), (5, 59), (6, 0), (6, 30)):
+        clock.set(MONDAY, hour, minute)
+        desk.look(ORDERS)
+        desk = started(scene)
+    assert told(scene) == [("missed", "Mon 06:00", None), ("met", "Mon 06:00", "late")]
+    clock.set(MONDAY + timedelta(days=1), 6)
+    desk.look(ORDERS)
+    assert told(scene)[2:] == [("missed", "Tue 06:00", None)]
+
+
 def test_an_event_names_what_it_may_concern_until_that_is_met(scene, clock):
     desk = started(scene)
     events = []

@@ -144,7 +144,7 @@ def test_a_new_time_does_not_make_the_ledger_lose_sight_of_the_file(scene):
     scene.partner.set_attributes(path("/upload/report.csv"), mode=0o600, atime=1, mtime=1_000_000_000)
     status = (scene.folders.inbound / "report.csv").stat()
     assert status.st_mtime == 1_000_000_000
-    assert status.st_mode & 0o777 == 0o600
+    assert status.st_mode & 0o777 == 0o640
     f = tables.kept_file.c
     with scene.ledger.read() as conn:
         source = conn.scalar(sa.select(f.source))
@@ -309,8 +309,8 @@ def test_whose_account_is_taken_out_at_its_login_is_denied(scene):
     assert scene.events()["session.refused"] == 1
 
 
-@pytest.mark.parametrize(("name", "mode"), [("report.csv", 0o601), ("folder", 0o701)])
-def test_modes_leave_the_service_its_own_access(scene, name, mode):
+@pytest.mark.parametrize(("name", "mode"), [("report.csv", 0o641), ("folder", 0o751)])
+def test_modes_leave_the_service_and_its_group_their_access(scene, name, mode):
     scene.partner.make_directory(path("/upload/folder"))
     scene.partner.set_attributes(path(f"/upload/{name}"), mode=0o001, atime=None, mtime=None)
     assert (scene.folders.inbound / name).stat().st_mode & 0o777 == mode

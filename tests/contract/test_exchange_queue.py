@@ -180,7 +180,7 @@ def test_three_refused_logins_suspend_the_remote_until_somebody_resumes_it(tmp_p
         serve_until_still(scene)
         assert scene.remote.calls["borrow"] == 0
         scene.halts.lift(REMOTE, by="Ina", reason="they have our key again")
-        until(lambda: scene.queue.depth() == 0)
+        until(scene.is_idle)
         assert sorted(at_remote(scene)) == numbered(20)
         assert scene.events() == {"remote.suspended": 1, "remote.resumed": 1, "transfer.delivered": 20}
 
@@ -273,7 +273,7 @@ def test_what_is_paused_sends_nothing_also_after_a_restart_until_it_is_resumed(t
         with pytest.raises(RefusedError, match="paused already: their inbox"):
             scene.halts.pause(subject, by="Jan", reason="again")
         scene.halts.lift(subject, by="Ina", reason=None)
-        until(lambda: scene.queue.depth() == 0)
+        until(scene.is_idle)
         assert scene.events() == {
             f"{subject.kind}.paused": 1, f"{subject.kind}.resumed": 1, "transfer.delivered": 3
         }  # fmt: skip
@@ -303,6 +303,41 @@ def test_outside_its_window_a_route_claims_and_sends_nothing(tmp_path):
         offer_all(scene, ["b.csv"])
         settle(scene)
         assert scene.states() == ["done", "sending"]
+
+
+FORWARD, BACK = datetime(2026, 3, 29, tzinfo=UTC), datetime(2026, 10, 25, tzinfo=UTC)
+"""Clocks in Amsterdam go from 02:00 to 03:00 at 01:00 UTC, and from 03:00 to 02:00."""
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize(
+    ("day", "window", "opens", "lasts"),
+    [
+        (FORWARD, "01:30-02:30", 30, 30),
+        (FORWARD, "02:30-03:30", 60, 30),
+        (BACK, "02:20-02:50", 20, 30),
+        (BACK, "01:30-02:10", -30, 40),
+        (BACK, "02:50-03:10", 50, 80),
+    ],
+)
+def test_in_a_night_in_which_clocks_change_a_window_opens_once(tmp_path, day, window, opens, lasts, restarts):
+    """`opens` is in minutes after 00:00 UTC, `lasts` in minutes."""
+    turns = Turns(windows=(TimeWindow.parse(window),), zone=ZoneInfo("Europe/Amsterdam"))
+    clock, sent = FakeClock(day - timedelta(hours=2)), []
+    scene = Scene(tmp_path, clock=clock, turns=turns)
+    serve_until_still(scene)
+    for number in range(36):
+        if restarts:
+            scene.close()
+            scene = Scene(tmp_path, clock=clock, turns=turns)
+            serve_until_still(scene)
+        before = len(scene.remote.placed)
+        offer_all(scene, [str(number)])
+        pass_time(scene, 600)
+        if len(scene.remote.placed) > before:
+            sent.append((clock.now() - day) // timedelta(minutes=1))
+    scene.close()
+    assert sent == list(range(opens, opens + lasts, 10))
 
 
 def test_a_route_of_a_higher_priority_goes_first(tmp_path):
@@ -396,6 +431,50 @@ def test_a_clock_that_is_set_back_neither_turns_the_order_round_nor_keeps_files_
         assert sorted(scene.remote.placed) == ["first", "second"]
         if strict:
             assert scene.remote.placed == ["first", "second"]
+
+
+def with_long_waits(scene):
+    """Have a failed file of the route wait for a minute, and in the end for a day."""
+    sender = scene.senders["remote"]
+    sender.route = replace(sender.route, backoff=Backoff(timedelta(minutes=1), timedelta(days=1)))
+    return sender
+
+
+@pytest.mark.parametrize("step", [timedelta(minutes=30), timedelta(hours=1), timedelta(days=3)])
+def test_a_clock_that_is_set_back_makes_no_file_wait_for_longer_than_its_own_back_off(tmp_path, step):
+    clock = FakeClock()
+    with Scene(tmp_path, clock=clock, workers=1) as scene:
+        sender = with_long_waits(scene)
+        scene.remote.faults["upload"] = [RemoteRefusedError("not yet")]
+        scene.queue.start()
+        claim_all(scene, ["report.csv"])
+        scene.queue.serve(sender)
+        settle(scene)
+        assert scene.states() == ["waiting"]
+        clock.set(-step)
+        pass_time(scene, 61)
+        assert scene.states() == ["done"]
+
+
+def test_a_clock_that_was_set_back_while_nobody_ran_keeps_no_file_waiting(tmp_path):
+    clock = FakeClock()
+    with Scene(tmp_path, clock=clock, workers=1) as scene:
+        sender = with_long_waits(scene)
+        scene.remote.faults["upload"] = [RemoteRefusedError("not yet")]
+        failed, _, cancelled = (
+            claim_one(sender, scene.drop(name)).id for name in ("failed", "fresh", "ended")
+        )
+        sender.postpone(failed, sender.advance(failed)[failed])
+        scene.ledger.write(
+            lambda unit: records.move(unit, cancelled, Outcome.CANCELLED, rank=due.HERE, not_before=unit.now)
+        )
+    clock.set(-timedelta(hours=1))
+    with Scene(tmp_path, clock=clock, workers=1) as scene:
+        sender = with_long_waits(scene)
+        scene.recovery.run(scene.queue, {"remote": sender})
+        scene.run_queue()
+        assert sorted(scene.remote.placed) == ["failed", "fresh"]
+        assert sorted(scene.states()) == ["done", "done", "failed"]
 
 
 def test_strict_order_outlives_a_restart(tmp_path):

@@ -97,6 +97,42 @@ def test_received_files_count_until_midnight(scene):
     assert not refused(ration, account, 3, 300)
 
 
+def test_what_came_while_the_clock_was_ahead_counts_for_the_day_that_it_showed_alone(scene):
+    ration, account = ration_of(scene, bytes_per_day=1000, files_per_day=1)
+    scene.upload("upload/first", b"x" * 800)
+    scene.clock.ahead = -timedelta(days=3)
+    assert not refused(ration, account, 1, 1000)
+
+
+def test_what_a_consumer_took_makes_room_at_once(scene):
+    scene.clock.monotonic = lambda: 0.0
+    ration, account = ration_of(scene, storage=1000)
+    scene.upload("upload/one", b"x" * 800)
+    assert refused(ration, account, 1, 300)
+    (scene.folders.inbound / "one").unlink()
+    assert not refused(ration, account, 2, 300)
+
+
+def test_a_count_that_takes_long_is_not_made_anew_for_each_who_is_refused(scene, monkeypatch):
+    counted = []
+
+    def slowly(root, *, without):
+        if root is scene.places["inbound"]:
+            counted.append(root)
+            scene.clock.ahead += timedelta(seconds=1)
+            return 800
+        return 0
+
+    monkeypatch.setattr("sftpd.exchange.ration._size_of", slowly)
+    ration, account = ration_of(scene, storage=1000)
+    for number in range(5):
+        assert refused(ration, account, number, 300)
+    assert len(counted) == 1
+    scene.clock.ahead += timedelta(seconds=21)
+    assert refused(ration, account, 5, 300)
+    assert len(counted) == 2
+
+
 def test_parts_and_files_count_as_stored_and_a_part_being_written_once(scene):
     ration, account = ration_of(scene, storage=1000)
     part = scene.folders.staging / account.name / "upload/file"

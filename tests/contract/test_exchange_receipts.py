@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import threading
+from datetime import timedelta
 
 import pytest
 from deaths import die_after
@@ -16,6 +17,7 @@ from waiting import until
 
 from sftpd.audit.checkpoint import SigningKey
 from sftpd.audit.merkle import leaf_hash
+from sftpd.clock import SystemClock
 from sftpd.errors import AuditError, RefusedError
 from sftpd.exchange import receipts as module
 from sftpd.exchange.receipts import enrol
@@ -208,6 +210,35 @@ def test_those_of_some_transfers_are_removed_with_their_signatures_and_no_others
     assert list(scene.found()) == [("received", "two.csv")]
     scene.write()
     assert list(scene.found()) == [("received", "two.csv")]
+
+
+@pytest.mark.parametrize("step", [timedelta(hours=1), timedelta(days=10)])
+def test_those_of_a_time_over_which_the_clock_was_set_back_verify_and_are_found(tmp_path, step):
+    clock = SetClock()
+    with ReceiptScene(tmp_path, clock=clock) as scene:
+        late = claim_one(scene.senders["remote"], scene.drop("over.csv", CONTENT)).id
+        scene.upload("upload/before.csv")
+        scene.write()
+        clock.step = -step
+        scene.upload("upload/after.csv")
+        scene.senders["remote"].advance(late)
+        scene.write()
+        found = scene.found()
+        assert sorted(name for _, name in found) == ["after.csv", "before.csv", "over.csv"]
+        assert sorted(told["audit"]["index"] for told in found.values()) == [0, 1, 2]
+        with Root.at(scene.folders.receipts) as folder:
+            for told in found.values():
+                module.remove(folder, scene.ledger, [told["transfer"]])
+        assert scene.found() == {}
+
+
+class SetClock(SystemClock):
+    """The machine's clock, set by a step."""
+
+    step = timedelta()
+
+    def now(self):
+        return super().now() + self.step
 
 
 def test_one_that_is_due_while_its_file_is_erased_is_not_written(scene):

@@ -34,6 +34,58 @@ def test_a_dropped_file_moves_to_download(scene):
     assert scene.events() == {"transfer.delivered": 1}
 
 
+def test_a_file_with_other_names_is_offered_as_a_copy_that_nobody_writes_to_by_those(scene, tmp_path):
+    other = tmp_path / "elsewhere.csv"
+    parts = scene.drop("a/report.csv", b"whole")
+    os.utime(scene.outbound / "a/report.csv", (1_700_000_000, 1_700_000_000))
+    os.link(scene.outbound / "a/report.csv", other)
+    scene.queue.offer(scene.senders["download"], parts)
+    scene.run_queue()
+    other.write_bytes(b"other")
+    offered = scene.folders.download / "a/report.csv"
+    assert offered.read_bytes() == b"whole"
+    assert offered.stat().st_nlink == 1
+    assert offered.stat().st_mtime == 1_700_000_000
+    assert contents(scene.outbound) == contents(scene.folders.screening) == {}
+    assert scene.states() == ["done"]
+
+
+def test_a_file_that_is_rewritten_once_it_is_screened_is_not_offered_though_its_time_is_set_back(scene):
+    parts = scene.drop("report.csv", b"early")
+    path, sender = scene.outbound / "report.csv", scene.senders["download"]
+    before = path.stat()
+    (due,) = sender.claim([parts]).entered.values()
+    with path.open("r+b") as file:
+        file.write(b"later")
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert sender.advance(due.id) == {}
+    assert contents(scene.folders.download) == contents(scene.outbound) == {}
+    failed = contents(scene.folders.failed)
+    assert failed["report.csv"] == b"later"
+    assert b"drop it anew" in failed["report.csv.reason.txt"]
+    assert scene.events() == {"transfer.failed": 1}
+
+
+def test_what_touches_a_screened_file_and_not_its_bytes_does_not_matter(scene):
+    parts = scene.drop("report.csv")
+    (due,) = scene.senders["download"].claim([parts]).entered.values()
+    (scene.outbound / "report.csv").chmod(0o600)
+    scene.senders["download"].advance(due.id)
+    assert contents(scene.folders.download).keys() == {"report.csv"}
+
+
+def test_one_file_that_is_linked_in_again_and_again_is_offered_each_time(scene, tmp_path):
+    """The kernel does nothing when a name of a file is renamed to another name of that file."""
+    (tmp_path / "elsewhere.csv").write_bytes(b"whole")
+    for number in range(2):
+        os.link(tmp_path / "elsewhere.csv", scene.outbound / "report.csv")
+        scene.queue.offer(scene.senders["download"], (b"report.csv",))
+        scene.run_queue()
+        assert contents(scene.outbound) == {}
+        assert scene.states() == ["done"] * (number + 1)
+    assert contents(scene.folders.download) == {"report.csv": b"whole"}
+
+
 def test_a_dropped_file_is_brought_to_the_remote_and_archived(scene):
     content = os.urandom(10_000)
     offer(scene, "remote", "a/report.csv", content)

@@ -7,8 +7,9 @@ from exchange_scene import Scene, contents
 from waiting import until
 
 from sftpd.exchange.halts import Subject
+from sftpd.watch.folder import Pace, WatchedFolder
 from sftpd.watch.settling import Policy
-from sftpd.watch.watcher import Pace, WatchedFolder, Watcher
+from sftpd.watch.watcher import Watcher
 
 EARLY, LATER = b"early", b"the later version"
 REPORT = "report.csv"
@@ -43,7 +44,7 @@ def watched(scene, before_offer=lambda parts: None):
 def arrives(scene):
     """Wait for the later version, and for nothing more to be under way."""
     until(lambda: contents(scene.remote.folder / "out") == {REPORT: LATER})
-    until(lambda: scene.queue.depth() == 0 and contents(scene.outbound) == {})
+    until(lambda: scene.is_idle() and contents(scene.outbound) == {})
 
 
 def test_what_changes_while_it_is_sent_is_sent_as_it_is_then(scene):

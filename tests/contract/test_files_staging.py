@@ -1,3 +1,4 @@
+import contextlib
 import os
 import subprocess
 import sys
@@ -146,3 +147,52 @@ def test_publishing_out_of_staging_leaves_no_folders_behind(staging, folder, tmp
     staging.prune((b"a", b"b", b"file"))
     assert (tmp_path / "inbound/a/b/file").read_bytes() == b"part"
     assert os.listdir(folder) == []
+
+
+KIB = 1024
+
+
+def put_with_hole(staging, name):
+    part = staging.open_part((b"anna", name), WRITE)
+    os.pwrite(part.fd, b"x" * (8 * KIB), 0)
+    os.pwrite(part.fd, b"y", KIB * KIB)
+    return part
+
+
+def test_what_nobody_closed_ends_where_its_first_hole_begins(staging, folder):
+    put(staging, b"anna", b"whole", data=b"x" * 10_000)
+    put(staging, b"anna", b"empty", data=b"")
+    put_with_hole(staging, b"cut").close()
+    extended = staging.open_part((b"anna", b"extended"), WRITE)
+    os.ftruncate(extended.fd, 20)
+    extended.close()
+    copy = staging.open_part((b"anna", b"copy"), WRITE, for_copy=True)
+    os.ftruncate(copy.fd, 20)
+    copy.close()
+    in_use = put_with_hole(staging, b"in use")
+    cuts = {cut.parts[1]: (cut.size, cut.before) for cut in staging.cut_at_holes()}
+    in_use.close()
+    assert cuts == {b"cut": (8 * KIB, KIB * KIB + 1), b"extended": (0, 20)}
+    sizes = {path.name: path.stat().st_size for path in (folder / "anna").iterdir()}
+    assert sizes == {
+        "whole": 10_000, "empty": 0, "cut": 8 * KIB, "extended": 0, "copy": 20, "in use": KIB * KIB + 1,
+    }  # fmt: skip
+    assert (folder / "anna/cut").read_bytes() == b"x" * (8 * KIB)
+
+
+def test_holes_last_in_what_was_closed_until_it_is_written_to(staging, folder):
+    for name in (b"closed", b"written on"):
+        part = put_with_hole(staging, name)
+        part.keep_holes()
+        part.close()
+    assert list(staging.cut_at_holes()) == []
+    with contextlib.closing(staging.open_part((b"anna", b"written on"), WRITE)) as part:
+        part.write_on()
+    assert [cut.parts[1] for cut in staging.cut_at_holes()] == [b"written on"]
+    assert (folder / "anna/closed").stat().st_size == KIB * KIB + 1
+    whole = staging.open_part((b"anna", b"whole"), WRITE)
+    os.write(whole.fd, b"x")
+    mode = os.fstat(whole.fd).st_mode
+    whole.keep_holes()
+    assert os.fstat(whole.fd).st_mode == mode
+    whole.close()

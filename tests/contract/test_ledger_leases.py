@@ -55,6 +55,14 @@ def test_it_ends_when_its_period_is_over(take, clock):
     assert not take("a")
 
 
+def test_a_clock_that_was_set_back_keeps_nobody_out_for_longer_than_two_periods(take, clock):
+    take("a")
+    clock.time -= timedelta(days=1)
+    assert take("b")
+    clock.time -= PERIOD
+    assert not take("a"), "it may be another machine's clock that is somewhat ahead"
+
+
 def test_given_back_it_is_free(take):
     take("a")
     take.give_back("a")

@@ -1,4 +1,4 @@
-"""A plan of a million files: how long it takes, and that it stays within its memory."""
+"""A plan of a million files: how long it takes, and that it and its list stay within their memory."""
 
 import json
 import subprocess
@@ -31,8 +31,10 @@ desk = RetentionDesk(scene.ledger, rules, scene.roots, keeper, scene.clock)
 began = time.process_time(), time.perf_counter()
 plan = desk.plan()
 took = time.process_time() - began[0], time.perf_counter() - began[1]
+listed = sum(1 for _ in desk.items(at=plan.schedule))
 peak = next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmHWM"))
-print(json.dumps({"steps": len(plan.steps), "cpu": took[0], "wall": took[1], "peak": peak * 1024}))
+told = {"steps": len(plan.steps), "cpu": took[0], "wall": took[1], "listed": listed, "peak": peak * 1024}
+print(json.dumps(told))
 """
 
 
@@ -62,4 +64,5 @@ def test_a_plan_of_a_million_files_stays_within_its_memory(tmp_path):
     told = json.loads(subprocess.run(child, stdout=subprocess.PIPE, text=True, check=True).stdout)
     print(told)
     assert 0 < told["steps"] < FILES
+    assert told["listed"] == FILES
     assert told["peak"] <= 250 * MEBIBYTE

@@ -145,27 +145,69 @@ def leaves(scene):
         return [event.leaf for event in outbox.pending(conn, 10_000)]
 
 
+def told_by_file(plan, log):
+    told = {}
+    for file, leaf in disposition.told_of(plan, log):
+        told.setdefault(file, []).append(leaf)
+    return told
+
+
 def test_a_disposition_points_at_the_leaf_of_each_file_and_opens_it_only_when_asked(scene):
     scene.receive(b"a.csv", b"b.csv")
     plan = scene.desk.plan().hash
     scene.desk.run(plan)
     log = leaves(scene)
-    told = {file: (index, event) for file, index, event in disposition.told_of(plan, log)}
-    rows = scene.desk.report()
-    closed = [disposition.entry(row, told, {}) for row in rows]
+    rows = list(scene.desk.report())
+    found = disposition.paired(rows, told_by_file(plan, log))
+    closed = [disposition.entry(row, leaf, {}) for row, leaf in zip(rows, found, strict=True)]
     assert [json.loads(log[one.audit_index])["data"]["result"] for one in closed] == ["disposed"] * 2
     assert (
         "a.csv"
         not in disposition.content(disposition.Disposition("f", "i", plan, "t", tuple(closed))).decode()
     )
     with scene.ledger.read() as conn:
-        opened = disposition.open_paths(conn, [event for _, event in told.values()])
-    for row in rows:
-        one = disposition.entry(row, told, opened)
+        opened = disposition.open_paths(conn, [leaf.event for leaf in found])
+    for row, leaf in zip(rows, found, strict=True):
+        one = disposition.entry(row, leaf, opened)
         commitment = json.loads(log[one.audit_index])["data"]["commitments"]["path"]
         nonce = base64.b64decode(one.opened.nonce)
         assert one.opened.path == f"inbound/{row.path.decode()}"
         assert opens(Opening("path", nonce, one.opened.path), base64.b64decode(commitment))
+
+
+def test_a_plan_that_is_run_again_leaves_what_came_of_it_before_as_it_was(scene):
+    scene.receive(b"a.csv")
+    (scene.inbound / "a.csv").write_bytes(b"somebody's own")
+    plan = scene.desk.plan().hash
+
+    def found():
+        rows = [row.as_json() for row in scene.desk.report(plan_hash=plan)]
+        with scene.ledger.read() as conn:
+            return rows, yearly.summary(conn, 2028, "test", {"demo": ZONE}, OLD)
+
+    scene.clock.time = datetime(2028, 12, 30, 12, tzinfo=UTC)
+    assert scene.run() == {"a.csv": "changed"}
+    first, year = found()
+    assert [(row["plan"], row["result"]) for row in first] == [(plan, "changed")]
+    for day in (3, 4):
+        scene.clock.time = datetime(2029, 1, day, 12, tzinfo=UTC)
+        assert scene.desk.plan().hash == plan
+        assert scene.run() == {"a.csv": "changed"}
+    again, same_year = found()
+    assert again[:1] == first
+    assert [row["done_at"][:10] for row in again] == ["2028-12-30", "2029-01-03", "2029-01-04"]
+    assert {row["plan"] for row in again} == {plan}
+    assert list(scene.desk.report(plan_hash=plan)) == list(scene.desk.report())
+    assert same_year == year
+    log = leaves(scene)
+    rows = list(scene.desk.report())
+    told = told_by_file(plan, log)
+    at = [json.loads(log[leaf.at])["time"][:10] for leaf in disposition.paired(rows, told)]
+    assert at == ["2028-12-30", "2029-01-03", "2029-01-04"]
+    # Before disposals were set aside, the latest alone was kept, and the log tells of all.
+    assert disposition.paired(rows[2:], told) == told[rows[0].file][2:]
+    scene.ledger.write(lambda unit: unit.conn.execute(tables.disposal.update().values(done_at=None)))
+    assert disposition.paired(list(scene.desk.report()), told) == [None] * 3
 
 
 def test_of_an_erased_file_nothing_is_opened(scene):
@@ -175,7 +217,7 @@ def test_of_an_erased_file_nothing_is_opened(scene):
     scene.ledger.write(lambda unit: unit.conn.execute(tables.opening.delete()))
     told = list(disposition.told_of(plan, leaves(scene)))
     with scene.ledger.read() as conn:
-        assert disposition.open_paths(conn, [event for _, _, event in told]) == {}
+        assert disposition.open_paths(conn, [leaf.event for _, leaf in told]) == {}
 
 
 def test_a_year_is_that_of_the_links_time_zone(scene):

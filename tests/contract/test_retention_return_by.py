@@ -109,7 +109,7 @@ def test_a_due_file_is_delivered_and_only_then_disposed_of(scene):
     assert "delivered" in decided.reason
 
     assert scene.run() == ["disposed"]
-    assert (scene.here(), scene.retention.items()) == ({}, [])
+    assert (scene.here(), list(scene.retention.items())) == ({}, [])
     assert contents(scene.folders.sent) == {}
     (transfer,) = [one for one in scene.transfers() if one.direction == "outbound"]
     assert (transfer.route, transfer.state, transfer.proof) == ("remote:return", "done", "sha256")

@@ -75,7 +75,7 @@ def test_once_it_was_fetched_whole_it_is_disposed_of(scene):
     assert set(scene.run().values()) == {"disposed"}
     assert offered(scene) == {}
     assert done(scene) == [("return", "returned"), ("dispose", "disposed")]
-    assert scene.desk.items() == []
+    assert list(scene.desk.items()) == []
 
 
 def test_what_nobody_fetches_waits_for_as_long_as_the_rule_says(scene):

@@ -9,7 +9,8 @@ from retention_scene import OLD, RECEIVED, ZONE, Scene
 from sftpd.ledger import tables
 from sftpd.link.lifecycle import LinkState
 from sftpd.periods import Period
-from sftpd.retention.disposal import closings, kept_files, rows
+from sftpd.retention.desk import closings
+from sftpd.retention.disposal import kept_files, rows
 from sftpd.retention.explain import explain
 from sftpd.retention.reckoning import reckon
 from sftpd.retention.rule import LastAccess, LinkClosed, Rule, Term

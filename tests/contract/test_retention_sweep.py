@@ -224,7 +224,7 @@ def test_a_report_row_says_why_when_and_what(scene):
     assert (row["path"], row["rule"], row["rule_version"], row["result"]) == ("a.csv", "short", 1, "disposed")
     assert row["due"] == "2026-01-01T00:00:05+00:00"
     assert row["reason"].startswith("rule short version 1: received 2026-01-01")
-    assert scene.desk.report("other") == []
+    assert list(scene.desk.report("other")) == []
 
 
 @pytest.mark.parametrize("when_left", [499, 420, 300, 130])

@@ -1,10 +1,14 @@
 """Jobs, their times over restarts, and who has a job's turn; the ledger is real."""
 
+import json
 import threading
 from datetime import UTC, datetime, time, timedelta
+from functools import partial
+from itertools import pairwise
 from zoneinfo import ZoneInfo
 
 import pytest
+import sqlalchemy as sa
 from exchange_scene import open_ledger
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,9 +17,12 @@ from waiting import holds, until
 from sftpd.civil import Cron
 from sftpd.clock import SystemClock
 from sftpd.errors import NotFoundError, RefusedError, RemoteError
+from sftpd.exchange.expectation import next_look
+from sftpd.exchange.expecting import Expecting
 from sftpd.ledger import tables
 from sftpd.ledger.outbox import Event
-from sftpd.service.schedule import Job, Schedule, last_runs
+from sftpd.link.model import Expectation
+from sftpd.service.schedule import Job, Schedule, _Once, last_runs
 
 ZONE = ZoneInfo("Europe/Amsterdam")
 NIGHT = datetime(2026, 10, 25, tzinfo=UTC)
@@ -179,6 +186,187 @@ def test_to_stop_waits_for_no_commit_that_asks_for_a_job_meanwhile(ledger):
     committing.start()
     until(lambda: not committing.is_alive(), patience=20)
     stopping.join()
+
+
+def test_to_stop_lets_the_scheduler_forget_what_it_ran_once(ledger, monkeypatch):
+    schedule = Schedule([Job("job", lambda: None, HOUR, ZONE)], ledger, "here", SystemClock())
+    passing, ended, next_time = threading.Event(), [], _Once.get_next_fire_time
+
+    def while_it_stops(trigger, previous, now):
+        if previous is not None:
+            passing.set()
+            holds(lambda: not schedule._scheduler.running, patience=1)
+        return next_time(trigger, previous, now)
+
+    monkeypatch.setattr(_Once, "get_next_fire_time", while_it_stops)
+    monkeypatch.setattr(threading, "excepthook", ended.append)
+    schedule.start()
+    schedule.soon("job")
+    assert passing.wait(20)
+    schedule.stop()
+    assert not ended
+
+
+class SetClock(SystemClock):
+    """A clock that is set by hand."""
+
+    def __init__(self, moment):
+        self.moment, self.passed = moment, 0.0
+
+    def now(self):
+        return self.moment
+
+    def monotonic(self):
+        return self.passed
+
+    def go_on(self, time):
+        self.moment += time
+        self.passed += time.total_seconds()
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    made = SetClock(NIGHT)
+
+    class Now(datetime):
+        @classmethod
+        def now(cls, zone):
+            return made.moment.astimezone(zone)
+
+    monkeypatch.setattr("apscheduler.schedulers.base.datetime", Now)
+    return made
+
+
+class Noted:
+    """A job that notes when it ran."""
+
+    def __init__(self, name, when, clock, work=lambda: None):
+        self.ran = []
+        self.job = Job(name, partial(self._run, clock, work), when, ZONE)
+
+    def _run(self, clock, work):
+        self.ran.append(clock.now())
+        work()
+
+    def shown(self):
+        """When it ran, as clocks showed it."""
+        return [moment.astimezone(ZONE).strftime("%d %H:%M%z") for moment in self.ran]
+
+
+class Course:
+    """A schedule that lives through time as the test lets it pass."""
+
+    def __init__(self, noted, ledger, clock):
+        self._noted, self._ledger, self._clock = noted, ledger, clock
+        self._begin()
+
+    def _begin(self):
+        jobs = [each.job for each in self._noted]
+        self._schedule = Schedule(jobs, self._ledger, "here", self._clock)
+        self._schedule.start()
+        self._settle()
+
+    def restart(self):
+        self.stop()
+        self._begin()
+
+    def stop(self):
+        self._schedule.stop()
+        self._ledger.settle()
+
+    def go_on(self, time):
+        self._clock.go_on(time)
+        self._schedule._attend()
+        self._schedule._scheduler.wakeup()
+        self._settle()
+
+    def set(self, step):
+        self._clock.moment += step
+        self._schedule._attend()
+        self._settle()
+
+    def _settle(self):
+        scheduler = self._schedule._scheduler
+        until(lambda: all(job.next_run_time > self._clock.moment for job in scheduler.get_jobs()))
+        until(lambda: not any(any(each._instances.values()) for each in scheduler._executors.values()))
+        self._ledger.settle()
+
+
+def expected_by(ledger, at):
+    """An expectation of a file by that time of day, which never comes, and the job that looks after it."""
+    link = tables.link.insert().values(name="demo", state="active", since=NIGHT)
+    ledger.write(lambda unit: unit.conn.execute(link))
+    expected = Expectation("orders", "demo", "upload", "*", at, ZONE, frozenset(range(7)))
+    desk = Expecting([expected], ledger)
+    desk.start()
+    return partial(next_look, expected), partial(desk.look, expected)
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+@pytest.mark.parametrize(
+    ("day", "shown"),
+    [
+        (datetime(2026, 3, 29, tzinfo=UTC), ["28 02:30+0100", "29 03:00+0200", "30 02:30+0200"]),
+        (datetime(2026, 10, 25, tzinfo=UTC), ["24 02:30+0200", "25 02:30+0200", "26 02:30+0100"]),
+    ],
+)
+def test_in_the_nights_in_which_clocks_change_each_job_runs_as_often_as_in_others(
+    tmp_path, clock, day, shown, restarts
+):
+    clock.moment = day - timedelta(hours=36)
+    ledger = open_ledger(tmp_path / "night.db", clock)
+    when, look = expected_by(ledger, time(2, 30))
+    daily = Noted("daily", time(2, 30), clock)
+    cron = Noted("cron", Cron.parse("30 2 * * *"), clock)
+    deadline = Noted("deadline", when, clock, look)
+    hourly = Noted("hourly", HOUR, clock)
+    quarters = Noted("quarters", Cron.parse("*/15 * * * *"), clock)
+    course = Course([daily, cron, deadline, hourly, quarters], ledger, clock)
+    for _ in range(6 * 72):
+        course.go_on(timedelta(minutes=10))
+        if restarts and abs(clock.moment - day - HOUR) <= 2 * HOUR:
+            course.restart()
+    course.stop()
+    assert daily.shown() == cron.shown() == deadline.shown() == shown
+    assert hourly.ran == [day + timedelta(hours=n) for n in range(-36, 37)]
+    assert all(later - earlier <= timedelta(minutes=20) for earlier, later in pairwise(quarters.ran))
+    assert len(quarters.ran) == len(set(quarters.ran)) == 4 * 72
+    with ledger.read() as conn:
+        missed = [
+            json.loads(leaf)["data"]["deadline"] for (leaf,) in conn.execute(sa.select(tables.outbox.c.leaf))
+        ]
+    assert missed == [moment.isoformat() for moment in daily.ran]
+    ledger.close()
+
+
+@pytest.mark.parametrize("step", [HOUR, timedelta(days=1), timedelta(days=30)])
+def test_a_clock_that_is_set_back_keeps_no_job_that_runs_waiting(ledger, clock, step):
+    every, cron = Noted("every", HOUR, clock), Noted("cron", Cron.parse("*/10 * * * *"), clock)
+    asked = Noted("asked", time(12), clock)
+    course = Course([every, cron, asked], ledger, clock)
+    course._schedule.soon("asked", timedelta(minutes=30))
+    course.go_on(timedelta(minutes=15))
+    course.set(-step)
+    assert (len(every.ran), len(cron.ran), len(asked.ran)) == (1, 1, 0)
+    course.go_on(timedelta(minutes=10))
+    assert (len(every.ran), len(cron.ran), len(asked.ran)) == (1, 2, 0)
+    course.go_on(timedelta(minutes=10))
+    assert (len(every.ran), len(cron.ran), len(asked.ran)) == (1, 3, 1)
+    course.go_on(timedelta(minutes=25))
+    assert len(every.ran) == 2
+    course.stop()
+
+
+def test_a_clock_that_is_set_ahead_makes_up_for_a_time_that_it_leaps_over(ledger, clock):
+    """APScheduler would go on to sleep until the time as it was reckoned before."""
+    every, daily = Noted("every", HOUR, clock), Noted("daily", time(12), clock)
+    course = Course([every, daily], ledger, clock)
+    course.go_on(timedelta(minutes=15))
+    course.set(timedelta(hours=18))
+    assert (len(every.ran), len(daily.ran)) == (1, 1)
+    course.go_on(timedelta(minutes=45))
+    assert (len(every.ran), len(daily.ran)) == (2, 1)
+    course.stop()
 
 
 def _is_taken(lock):

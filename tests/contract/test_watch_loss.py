@@ -9,7 +9,7 @@ from structlog.testing import capture_logs
 from waiting import until
 from watch_scene import Taken, watching
 
-from sftpd.watch.watcher import Pace
+from sftpd.watch.folder import Pace
 
 SCRIPT = """
 import ctypes, os, sys
@@ -19,7 +19,7 @@ from pathlib import Path
 sys.path.insert(0, ".")
 from waiting import until
 from watch_scene import Taken, watching
-from sftpd.watch.watcher import Pace
+from sftpd.watch.folder import Pace
 libc = ctypes.CDLL(None, use_errno=True)
 def mount(target, kind="tmpfs"):
     assert libc.mount(kind.encode(), os.fsencode(target), kind.encode(), 0, None) == 0, ctypes.get_errno()
@@ -82,6 +82,30 @@ with watching(root, taken, pace=Pace(rescan=3600, poll=0.1)) as watcher:
 """
 )
 
+LIMITED_FOR_A_WHILE = (
+    SCRIPT
+    + """
+import sftpd.watch.watcher
+from structlog.testing import capture_logs
+sftpd.watch.watcher._OBSERVE_AGAIN = 0.2
+for name in "abcde":
+    (root / name).mkdir()
+Path("/proc/sys/user/max_inotify_watches").write_text("3")
+with capture_logs() as said, watching(root, taken, pace=Pace(rescan=3600, poll=0.1)) as watcher:
+    (root / "e/x").write_bytes(b"1")
+    until(lambda: len(taken.paths) == 1)
+    for again in range(3):
+        before = watcher._observe_at
+        until(lambda: watcher._observe_at > before)
+    Path("/proc/sys/user/max_inotify_watches").write_text("100")
+    until(lambda: watcher._observation)
+    for name in "abcde":
+        (root / name / "y").write_bytes(b"1")
+    until(lambda: len(taken.paths) == 6)
+    print(*[each["event"] for each in said])
+"""
+)
+
 
 @pytest.fixture
 def root(tmp_path):
@@ -115,6 +139,10 @@ def test_a_watcher_that_waits_for_room_keeps_nobody_from_unmounting(root):
 def test_past_the_limit_of_watches_the_folder_is_polled(root):
     (why,) = run_apart(LIMITED, root)
     assert "fs.inotify.max_user_watches" in why
+
+
+def test_and_observed_again_once_that_is_raised_each_of_which_is_said_once(root):
+    assert run_apart(LIMITED_FOR_A_WHILE, root) == ["watched_folder_polled watched_folder_observed"]
 
 
 def test_a_root_that_is_replaced_is_told_of_and_its_files_are_taken(root, tmp_path):

@@ -6,15 +6,20 @@ from contextlib import ExitStack
 from datetime import timedelta
 
 import pytest
+import structlog
+from namespaces import bound_by_modes
 from waiting import until
 from watch_scene import Taken, watching
 
 from sftpd.clock import SystemClock
+from sftpd.exchange.overdue import RouteWaits
+from sftpd.exchange.waits import Reason
 from sftpd.watch import watcher as watcher_module
+from sftpd.watch.folder import Pace, WatchedFolder
 from sftpd.watch.selection import Selection
-from sftpd.watch.settling import Policy
+from sftpd.watch.settling import EmptyFiles, Policy
 from sftpd.watch.tree import Order
-from sftpd.watch.watcher import Pace, WatchedFolder, Watcher
+from sftpd.watch.watcher import Watcher
 
 LONG = 3600.0
 
@@ -113,10 +118,10 @@ def test_the_file_system_tells_how_long_a_file_has_lain_there(watch, root, taken
 def test_and_is_not_believed_once_the_clock_was_set(watch, root, taken):
     clock = SettableClock()
     watcher = watch(policy=Policy(stable_for=LONG), clock=clock)
-    until(lambda: watcher._drift is not None)
+    until(lambda: watcher._stamps._steps._ahead is not None)
     clock.ahead = timedelta(seconds=LONG + 1)
     watcher.again((b"nothing",))  # has the watcher look up
-    until(lambda: watcher._steady_since > 0)
+    until(lambda: watcher._stamps._steady_since > 0)
     (root / "a").write_bytes(b"1")
     until(lambda: (b"a",) in watcher._settling)
     assert taken.paths == []
@@ -286,3 +291,201 @@ def test_a_stop_ends_a_scan_of_any_length(watch, root, taken):
     until(lambda: watcher._scan is not None)
     watcher.stop()
     assert not any(thread.name.startswith("sftpd-watch") for thread in threading.enumerate())
+
+
+def test_it_is_known_of_every_file_that_waits_and_why_until_it_is_taken(watch, root, taken, monkeypatch):
+    monkeypatch.setattr(watcher_module, "_WRITTEN", 0.05)
+    waits = RouteWaits(0.0)
+
+    def known():
+        return {path: wait.reason for path, wait in waits._waits._waits.items()}
+
+    for name in (
+        "bare",
+        "empty",
+        "empty.ok",
+        "open",
+        "open.ok",
+        "growing",
+        "growing.ok",
+        "alone.ok",
+        "in/\udcff",
+    ):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_bytes(b"" if name == "empty" else b"1")
+    os.mkfifo(root / "fifo")
+    writer = (root / "open").open("ab")
+    grower = (root / "growing").open("ab", buffering=0)
+    watch(
+        waits=waits,
+        pace=Pace(rescan=0.05),
+        selection=Selection(done_file=".ok"),
+        policy=Policy(stable_for=0.3, empty=EmptyFiles.HOLD),
+    )
+    expected = {
+        (b"bare",): Reason.NO_DONE_FILE,
+        (b"in", b"\xff"): Reason.NO_DONE_FILE,
+        (b"alone.ok",): Reason.NO_FILE,
+        (b"empty",): Reason.EMPTY,
+        (b"fifo",): Reason.NOT_A_FILE,
+        (b"open",): Reason.OPEN,
+        (b"growing",): Reason.CHANGING,
+    }
+    until(lambda: grower.write(b"1") and known() == expected)
+    grower.close()
+    writer.close()
+    (root / "bare.ok").touch()
+    (root / "empty").write_bytes(b"1")
+    (root / "alone.ok").unlink()
+    (root / "fifo").unlink()
+    (root / "in").rename(root.parent / "out of here")
+    until(lambda: taken.holds((b"bare",), (b"empty",), (b"open",), (b"growing",)))
+    until(lambda: known() == {})
+
+
+def test_a_file_that_is_replaced_for_ever_while_it_settles_waits_since_the_first_of_them(watch, root, taken):
+    waits = RouteWaits(0.0)
+    watch(waits=waits, policy=Policy(stable_for=LONG))
+    seen = set()
+
+    def replaced():
+        (root / "a.tmp").write_bytes(b"1")
+        seen.add((root / "a.tmp").stat().st_ino)
+        (root / "a.tmp").rename(root / "a")
+        wait = waits._waits._waits.get((b"a",))
+        return wait is not None and wait.seen > wait.since
+
+    until(lambda: replaced() and len(seen) > 3)
+    until(lambda: list(waits._waits._waits) == [(b"a",)])
+    assert taken.paths == []
+
+
+def test_a_file_that_waits_for_its_age_alone_is_not_known_to_change(watch, root, taken):
+    waits = RouteWaits(0.0)
+    watcher = watch(waits=waits, policy=Policy(stable_for=0.0, minimum_age=LONG))
+    (root / "young").write_bytes(b"1")
+    until(lambda: (b"young",) in watcher._settling)
+    assert waits._waits._waits == {}
+
+
+def test_a_file_that_may_not_be_read_waits_is_logged_once_and_is_handed_over_once_it_may(root, taken):
+    waits = RouteWaits(0.0)
+    for name, mode in (("secret.csv", 0), ("z.csv", 0o644)):
+        (root / name).write_bytes(b"1")
+        (root / name).chmod(mode)
+    options = {"waits": waits, "pace": Pace(rescan=0.05)}
+    with structlog.testing.capture_logs() as logged, bound_by_modes(), watching(root, taken, **options):
+        until(lambda: taken.holds((b"z.csv",)))
+        (wait,) = waits._waits._waits.values()
+        since, last = wait.since, wait.seen
+        until(lambda: wait.seen > last + 0.2)
+        assert (wait.reason, wait.since) == (Reason.UNREADABLE, since)
+        assert waits._waits._waits == {(b"secret.csv",): wait}
+        (root / "secret.csv").chmod(0o644)
+        until(lambda: taken.holds((b"z.csv",), (b"secret.csv",)))
+        until(lambda: waits._waits._waits == {})
+    told = [one for one in logged if one["log_level"] in ("warning", "error")]
+    assert [(one["event"], one["path"], one["why"]) for one in told] == [
+        ("file_not_readable", "/secret.csv", "Permission denied")
+    ]
+
+
+def test_many_files_that_may_not_be_read_take_little_memory_and_keep_none_that_may(root, taken):
+    waits = RouteWaits(0.0)
+    waits._waits._most = 30
+    for number in range(300):
+        (root / f"{number:03}").touch(mode=0)
+    policy = Policy(stable_for=0.02, most_waiting=20)
+    pace = Pace(poll=0.02)
+    most = 0
+    options = {"policy": policy, "pace": pace, "polled": True, "waits": waits}
+    with (
+        structlog.testing.capture_logs() as logged,
+        bound_by_modes(),
+        watching(root, taken, **options) as watcher,
+    ):
+        until(lambda: len(watcher._settling._left) == 300)
+        for number in range(10):
+            (root / f"z{number}").write_bytes(b"1")
+            until(lambda number=number: (b"z%d" % number,) in taken.paths)
+            most = max(most, len(watcher._settling))
+        for path in root.iterdir():
+            path.chmod(0o644)
+        until(lambda: len(taken.paths) >= 310)
+        until(lambda: len(watcher._settling._left) == len(waits._waits) == 0)
+    assert most <= 20
+    assert [one["event"] for one in logged].count("file_not_readable") == 30
+    assert len(set(taken.paths)) == len(taken.paths) == 310
+
+
+def test_a_file_that_stays_unfinished_waits_since_it_changed_last_until_it_has_its_name(watch, root, taken):
+    waits = RouteWaits(0.0)
+    part = root / "a.csv.part"
+    part.write_bytes(b"1")
+    for name in (".hidden.part", "x.part"):
+        (root / name).write_bytes(b"1")
+    watch(waits=waits, pace=Pace(poll=0.05), polled=True, selection=Selection(exclude=("x*",)))
+    until(lambda: (b"a.csv.part",) in waits._waits._waits)
+    first = waits._waits._waits[(b"a.csv.part",)]
+    until(lambda: first.seen > first.since)
+    part.write_bytes(b"22")
+    until(lambda: waits._waits._waits[(b"a.csv.part",)].since > first.seen)
+    assert {path: wait.reason for path, wait in waits._waits._waits.items()} == {
+        (b"a.csv.part",): Reason.UNFINISHED
+    }
+    part.rename(root / "a.csv")
+    until(lambda: taken.holds((b"a.csv",)))
+    until(lambda: waits._waits._waits == {})
+
+
+def test_reports_of_an_unfinished_file_are_followed_too(watch, root, taken):
+    waits = RouteWaits(0.0)
+    watching = watch(waits=waits)
+    until(lambda: watching._rounds._ended > 0)
+    (root / "a.part").write_bytes(b"1")
+    until(lambda: (b"a.part",) in waits._waits._waits)
+    (root / "a.part").unlink()
+    until(lambda: waits._waits._waits == {})
+
+
+def test_very_many_unfinished_files_keep_no_file_waiting_and_are_known_within_bounds(watch, root, taken):
+    waits = RouteWaits(0.0)
+    waits._waits._most = 20
+    for number in range(3000):
+        (root / f"{number:04}.part").touch()
+    watcher = watch(waits=waits, pace=Pace(poll=0.02), polled=True, policy=Policy(0.02, most_waiting=5))
+    (root / "z").write_bytes(b"1")
+    until(lambda: taken.holds((b"z",)))
+    until(lambda: len(waits._waits) == 20)
+    assert (len(watcher._settling), len(watcher._ready)) == (0, 0)
+    assert len(watcher._settling._done) == 1
+
+
+def test_a_folder_that_may_not_be_read_waits_and_is_logged_once(root, taken):
+    waits = RouteWaits(0.0)
+    for name in ("closed/in.csv", "z.csv"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_bytes(b"1")
+    (root / "closed").chmod(0)
+    options = {"waits": waits, "pace": Pace(rescan=0.05, poll=0.05)}
+    with structlog.testing.capture_logs() as logged, bound_by_modes(), watching(root, taken, **options):
+        until(lambda: taken.holds((b"z.csv",)))
+        until(lambda: (b"closed",) in waits._waits._waits)
+        wait = waits._waits._waits[(b"closed",)]
+        last = wait.seen
+        until(lambda: wait.seen > last + 0.2)
+        assert wait.reason is Reason.UNREADABLE
+        (root / "closed").chmod(0o755)
+        until(lambda: taken.holds((b"z.csv",), (b"closed", b"in.csv")))
+        until(lambda: waits._waits._waits == {})
+    told = [one for one in logged if one["event"] == "folder_not_readable"]
+    assert [(one["path"], one["why"]) for one in told] == [("/closed", "Permission denied")]
+
+
+def test_no_time_of_a_file_makes_it_wait_or_hides_another(watch, root, taken):
+    for name, year in (("past", 1960), ("future", 2100), ("farther", 3237)):
+        (root / name).write_bytes(b"1")
+        os.utime(root / name, ((year - 1970) * 31556952,) * 2)
+    (root / "now").write_bytes(b"1")
+    watch(order=Order.TIME)
+    until(lambda: taken.holds((b"past",), (b"now",), (b"future",), (b"farther",)))

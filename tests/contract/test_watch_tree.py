@@ -1,7 +1,10 @@
 import os
+import stat
 
 import pytest
+from folders import quick_folder
 
+from sftpd.exchange.waits import Reason
 from sftpd.watch import tree as tree_module
 from sftpd.watch.selection import Selection
 from sftpd.watch.tree import Order, Tree
@@ -14,7 +17,12 @@ def tree_of(root, order=Order.NAME, **selection):
 
 
 def paths(tree, below=()):
-    return [b"/".join(found[0]) for found in tree.files(below) if found is not None]
+    found = [each for each in tree.files(below) if each is not None]
+    return [b"/".join(path) for path, sight in found if sight.lacks is None]
+
+
+def lacking(tree):
+    return {b"/".join(f[0]): f[1].lacks for f in tree.files() if f is not None and f[1].lacks is not None}
 
 
 def drop(root, name, *, mtime=0):
@@ -70,13 +78,58 @@ def test_subfolders_come_after_the_files_of_a_folder_in_order_and_only_if_wanted
     assert paths(tree_of(tmp_path, recursive=False)) == [b"z"]
 
 
-def test_a_file_is_seen_only_beside_its_done_file(tmp_path):
+def test_a_file_is_meant_only_beside_its_done_file(tmp_path):
     for name in (b"a", b"a.ok", b"b", b"c.ok", b"d/e", b"d/e.ok", b"f"):
         drop(tmp_path, name)
     (tmp_path / "f.ok").mkdir()
     tree = tree_of(tmp_path, done_file=".ok")
     assert paths(tree) == [b"a", b"d/e"]
-    assert tree.sight((b"b",)) is None
+    assert lacking(tree) == {
+        b"b": Reason.NO_DONE_FILE,
+        b"c.ok": Reason.NO_FILE,
+        b"f": Reason.NO_DONE_FILE,
+    }
+    assert tree.sight((b"a.ok",)) is None
+
+
+def test_a_done_file_in_another_letter_case_speaks_for_nothing_and_is_told_of_itself(tmp_path):
+    for name in (b"a", b"a.OK"):
+        drop(tmp_path, name)
+    tree = tree_of(tmp_path, done_file=".ok")
+    assert paths(tree) == []
+    assert lacking(tree) == {b"a": Reason.NO_DONE_FILE, b"a.OK": Reason.NO_DONE_FILE}
+
+
+def test_what_is_no_file_is_seen_as_that_and_a_folder_is_entered(tmp_path):
+    drop(tmp_path, b"folder.csv/inner")
+    os.mkfifo(tmp_path / "fifo")
+    os.mknod(tmp_path / "socket", 0o600 | stat.S_IFSOCK)
+    (tmp_path / "link").symlink_to(tmp_path / "folder.csv/inner")
+    (tmp_path / os.fsdecode(b"dangling-\xff")).symlink_to("nowhere")
+    tree = tree_of(tmp_path)
+    assert paths(tree) == [b"folder.csv/inner"]
+    assert lacking(tree) == dict.fromkeys((b"dangling-\xff", b"fifo", b"link", b"socket"), Reason.NOT_A_FILE)
+
+
+def test_a_file_whose_name_looks_unfinished_is_seen_as_that(tmp_path):
+    for name in (b"a.csv.part", b"d/b~", b".c.part", b"e.csv", b"x.part"):
+        drop(tmp_path, name)
+    (tmp_path / "link.part").symlink_to("e.csv")
+    (tmp_path / "folder.part").mkdir()
+    drop(tmp_path, b"folder.part/f")
+    tree = tree_of(tmp_path, exclude=("x*",))
+    assert paths(tree) == [b"e.csv", b"folder.part/f"]
+    assert lacking(tree) == dict.fromkeys((b"a.csv.part", b"d/b~"), Reason.UNFINISHED)
+    assert tree.sight((b"link.part",)) is None
+
+
+def test_no_time_that_a_file_has_is_too_late_to_be_put_in_order():
+    """Some file systems, as tmpfs, know times that eight bytes of nanoseconds do not."""
+    with quick_folder() as root:
+        for name, year in ((b"c", 2100), (b"a", 3237), (b"b", 1960)):
+            drop(root, name)
+            os.utime(os.path.join(os.fsencode(root), name), ((year - 1970) * 31556952,) * 2)
+        assert paths(tree_of(root, Order.TIME)) == [b"b", b"c", b"a"]
 
 
 def test_a_sight_has_the_time_of_change_that_nobody_can_set(tmp_path):

@@ -7,10 +7,10 @@ from waiting import until
 from watch_scene import Taken, watching
 
 from sftpd.watch import watcher as watcher_module
+from sftpd.watch.folder import Pace
 from sftpd.watch.observation import NotObservableError
 from sftpd.watch.selection import Selection
 from sftpd.watch.settling import EmptyFiles, Policy
-from sftpd.watch.watcher import Pace
 
 
 @pytest.fixture

@@ -96,6 +96,50 @@ def test_a_restored_instance_serves_only_when_what_was_erased_is_gone_again(tmp_
     assert [path for path in there if JAN.encode() in path.read_bytes()] == []
 
 
+def test_what_was_kept_by_decision_since_a_backup_is_kept_in_what_is_restored_from_it(tmp_path: Path) -> None:
+    archive = tmp_path / "backup.tar"
+    with Daemon(tmp_path / "instance") as daemon:
+        files = {"table.csv": TABLE, "books.csv": b"book\n" + TABLE, "case.csv": b"case\n" + TABLE}
+        for name, content in files.items():
+            daemon.file(name, content)
+            daemon.sftp_done(f"put {name} /upload/")
+        request = asked(daemon, "erasure", "open", "--link", "demo", "--identifier", f"email={JAN}")["id"]
+        asked(daemon, "erasure", "find", request)
+        asked(daemon, "erasure", "approve", request)
+        asked(daemon, "backup", "create", "--output", str(archive))
+        hold = ("hold", "add", "--link", "demo", "--file", "inbound/case.csv", "--reason", "case 7")
+        asked(daemon, *hold)
+        steps = {item["path"]: item["seq"] for item in asked(daemon, "erasure", "find", request)["items"]}
+        excepted = ("--ground", "17(3)(b)", "--reason", "books of 2025")
+        asked(daemon, "erasure", "except", request, str(steps["books.csv"]), *excepted)
+        asked(daemon, "erasure", "approve", request)
+        assert asked(daemon, "erasure", "run", request)["state"] == "partial"
+        left = {**files, "table.csv": WITHOUT}
+        assert {path.name: path.read_bytes() for path in daemon.inbound.iterdir()} == left
+        daemon.stop()
+
+        restore(daemon, archive)
+        shutil.copytree(tmp_path / "old" / "erasures", daemon.root / "erasures")
+        assert asked(daemon, "erasure", "show", request)["state"] == "scoping"
+        replayed = asked(daemon, "erasure", "replay", "--by", "Operator")
+        assert [(item["action"], item["path"], item["result"]) for item in replayed["items"]] == [
+            ("except", "books.csv", "done"),
+            ("hold", "case.csv", "other"),
+            ("redact", "table.csv", "done"),
+        ]
+        daemon.start()
+        assert "scoping" in daemon.cli("erasure", "run", request).stderr
+        asked(daemon, "erasure", "find", request)
+        refused = daemon.cli("erasure", "approve", request)
+        assert (refused.returncode, "place again what was held since" in refused.stderr) == (1, True)
+        asked(daemon, *hold)
+        asked(daemon, "retention", "unfreeze", "--reason", "the hold is placed again")
+        asked(daemon, "erasure", "find", request)
+        asked(daemon, "erasure", "approve", request)
+        assert asked(daemon, "erasure", "run", request)["state"] == "partial"
+        assert {path.name: path.read_bytes() for path in daemon.inbound.iterdir()} == left
+
+
 def test_who_restores_is_told_each_step_and_goes_on_without_the_erasure_ledger_only_knowingly(
     tmp_path: Path,
 ) -> None:

@@ -40,6 +40,18 @@ def test_names_of_files_that_are_gone_are_forgotten(tmp_path: Path) -> None:
     assert JAN.encode() not in left
 
 
+def test_a_search_finds_the_receipts_of_what_has_just_come(tmp_path: Path) -> None:
+    """They are written a moment later, and nobody would have approved their removal."""
+    with Daemon(tmp_path / "instance") as daemon:
+        daemon.file("letter", b"something else\n")
+        request = erasure(daemon, "open", "--link", "demo", "--identifier", f"email={JAN}")["id"]
+        daemon.sftp_done(f"put letter /upload/{JAN}.csv")
+        found = {item["folder"] for item in erasure(daemon, "find", request)["items"]}
+        assert found == {"inbound", "receipts"}
+        erasure(daemon, "approve", request, "--by", "Privacy Officer")
+        assert erasure(daemon, "run", request)["state"] == "closed"
+
+
 def watched(daemon: Daemon, name: str) -> Path:
     """A watched folder `NAME/out`, and in it a file that nobody has made whole yet."""
     with daemon.link_config.open("a") as config:

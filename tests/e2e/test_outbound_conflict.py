@@ -17,7 +17,7 @@ def daemon(tmp_path):
     made.kill()
 
 
-@pytest.fixture(params=["download", "remote"])
+@pytest.fixture(params=["download", "remote", "remote-without-posix-rename"])
 def place(request, daemon, tmp_path):
     """The folder where the counterparty finds files; `report.csv` is taken there."""
     if request.param == "download":
@@ -29,6 +29,8 @@ def place(request, daemon, tmp_path):
     with sshd(tmp_path / "sshd") as server:
         with_remote(daemon, server, outbound(server.root))
         daemon.configure_link("[remote]", 'temporary = "suffix"', 'mode = "0604"', "preserve_times = true")
+        if request.param != "remote":
+            daemon.configure_link("[remote]", "posix_rename = false")
         (server.root / "report.csv").write_bytes(THEIRS)
         yield server.root
 

@@ -103,18 +103,48 @@ def test_orders_are_taken_while_no_daemon_runs_and_carried_out_when_one_does(dae
     assert names(server.root) == []
 
 
-def test_what_waits_for_a_route_that_was_taken_out_is_told_of(daemon, server):
+def rewrite(daemon, old, new):
+    text = daemon.link_config.read_text()
+    assert old in text
+    daemon.link_config.write_text(text.replace(old, new, 1))
+
+
+def test_what_waits_for_a_route_that_was_taken_out_is_told_of_and_can_be_cancelled(daemon, server):
     with_remote(daemon, server, outbound(server.root))
+    route = "[[route]]\n" + outbound(server.root)
     daemon.start()
     ask(daemon, "transfer", "pause", "--link", "demo", *WHY)
-    (daemon.outbound / "report.csv").write_bytes(b"a")
-    eventually(lambda: states(daemon) == {"sending": 1}, daemon)
+    for name in ("kept.csv", "report.csv"):
+        (daemon.outbound / name).write_bytes(name.encode())
+    eventually(lambda: states(daemon) == {"sending": 2}, daemon)
     assert ask(daemon, "status")["routes_gone"] == {}
-    daemon.link_config.write_text(daemon.link_config.read_text().replace('name = "out"', 'name = "other"'))
+    rewrite(daemon, route, "")
     daemon.reload()
+    assert ask(daemon, "status")["routes_gone"] == {"demo/out": 2}
+    listed = ask(daemon, "transfer", "list", "--state", "sending", "--route", "out")
+    by_name = {transfer["path"]: transfer for transfer in listed}
+    assert by_name["kept.csv"]["reason"] == "no outbound route 'out' of link demo is configured any more"
+
+    cancelled = ask(daemon, "transfer", "cancel", by_name["report.csv"]["id"], *WHY)
+
+    assert (cancelled["state"], cancelled["reason"]) == ("cancelled", "cancelled by Ina: test")
     assert ask(daemon, "status")["routes_gone"] == {"demo/out": 1}
-    (transfer,) = ask(daemon, "transfer", "list", "--state", "sending", "--route", "out")
-    assert "no outbound route 'out'" in transfer["reason"]
+    assert names(daemon.outbound) == ["kept.csv", "report.csv"]
+    (event,) = daemon.events_of("transfer.cancelled")
+    assert event["data"]["left"] is True
+    refused = daemon.cli("transfer", "retry", cancelled["id"], *WHY)
+    assert (refused.returncode, "outbound and cancelled cannot retry" in refused.stderr) == (1, True)
+
+    daemon.stop()
+    rewrite(daemon, "[[retention]]", f"{route}[[retention]]")
+    daemon.start()
+    ask(daemon, "transfer", "resume", "--link", "demo")
+    eventually(lambda: states(daemon) == {"done": 1, "failed": 1}, daemon)
+    assert (names(server.root), names(daemon.outbound)) == (["kept.csv"], [])
+    assert names(daemon.failed) == ["report.csv", "report.csv.reason.txt"]
+    ask(daemon, "transfer", "retry", cancelled["id"], *WHY)
+    eventually(lambda: states(daemon) == {"done": 2}, daemon)
+    assert names(server.root) == ["kept.csv", "report.csv"]
 
 
 def test_a_pause_holds_over_a_reload_and_a_restart(daemon, server):

@@ -68,3 +68,25 @@ def test_what_the_gate_there_rejects_is_sent_again_and_never_counts_as_delivered
     reason = (ours.failed / "b.txt.reason.txt").read_text()
     assert "partner:/upload/: " in reason
     assert "PERMISSION_DENIED" in reason
+
+
+def test_what_there_is_no_room_for_waits_until_the_consumer_there_has_made_some(
+    ours: Daemon, partner: Daemon
+) -> None:
+    partner.configure_link("link", 'storage = "1 MiB"')
+    ours.link_config.write_text(ours.link_config.read_text().replace("attempts = 3", ""))
+    files = {f"{number}.bin": os.urandom(700_000) for number in range(3)}
+    for name, content in files.items():
+        (ours.outbound / name).write_bytes(content)
+    partner.start()
+    ours.start()
+    taken: dict[str, bytes] = {}
+    for count in range(1, len(files) + 1):
+        eventually(lambda: len(names(partner.inbound)) == 1, ours)
+        eventually(lambda done=count: states(ours)["done"] == done, ours)
+        (path,) = partner.inbound.iterdir()
+        taken[path.name] = path.read_bytes()
+        path.unlink()
+    assert taken == files
+    assert len(partner.events_of("transfer.received")) == len(ours.events_of("transfer.delivered")) == 3
+    assert "bytes stored here reached" in ours.log

@@ -40,7 +40,7 @@ def test_the_tour_does_what_it_says(tmp_path: Path) -> None:
 def test_make_run_serves_from_a_clean_clone_and_ctrl_c_ends_it(tmp_path: Path) -> None:
     clone = tmp_path / "clone"
     copy_tree(clone)
-    made = run([SFTPD, "init", clone / "demo", "--listen", "127.0.0.1:0"], tmp_path, "")
+    made = run([SFTPD, "init", clone / "demo", "--listen", f"127.0.0.1:{free_port()}"], tmp_path, "")
     assert made.returncode == 0, made.stdout
     log = tmp_path / "make.log"
     with log.open("wb") as output:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from daemon import PATIENCE, Daemon, eventually
+from folders import quick_folder
 
 
 @pytest.fixture(params=["path", "abstract"])
@@ -146,3 +147,18 @@ def next_with(sock: socket.socket, key: str) -> dict[str, str]:
         message = dict(line.split("=", 1) for line in sock.recv(4096).decode().splitlines())
         if key in message:
             return message
+
+
+def test_a_folder_on_another_file_system_than_the_others_of_its_link_is_named(tmp_path: Path) -> None:
+    with quick_folder() as elsewhere:
+        daemon = Daemon(tmp_path / "instance")
+        if elsewhere.stat().st_dev == daemon.root.stat().st_dev:
+            pytest.skip("there is one file system only")
+        daemon.outbound.rmdir()
+        daemon.outbound.symlink_to(elsewhere)
+        with daemon:
+            assert daemon.log.count(f"{daemon.outbound}: lies on another file system") == 1
+            daemon.outbound.unlink()
+            daemon.outbound.mkdir()
+            daemon.reload()
+            assert daemon.log.count("folder_apart") == 1

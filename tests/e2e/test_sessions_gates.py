@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import paramiko
 import pytest
 from daemon import Daemon, eventually
 
@@ -169,3 +171,32 @@ def test_check_names_each_hook_that_cannot_run(tmp_path: Path) -> None:
         "hooks/pre-receive.d/10-first",
         "hooks/pre-recieve.d",
     ]
+
+
+def test_a_gate_that_takes_long_is_waited_for_on_its_own_channel_alone(tmp_path: Path) -> None:
+    made = Daemon(tmp_path / "instance")
+    made.configure("screening", "deadline = 60", "acknowledge_within = 60")
+    made.configure("instance", 'hooks = "hooks"')
+    add_hook(made, f'{SHELL}until [ -e "${{0%/*}}/../go" ]; do sleep 0.05; done\n')
+    with made as daemon, daemon.connected() as transport:
+        waiting, other = (paramiko.SFTPClient.from_transport(transport) for _ in range(2))
+        assert waiting is not None
+        assert other is not None
+        file = waiting.open("/upload/slow", "wb")
+        file.write(b"slow")
+        with ThreadPoolExecutor(1) as pool:
+            closing = pool.submit(file.close)
+            eventually(lambda: any(map(_runs_gate, Path("/proc").glob("[0-9]*/cmdline"))), daemon)
+            assert other.listdir("/") != []
+            transport.global_request("keepalive@openssh.com", wait=True)
+            assert not closing.done()
+            (daemon.root / "hooks/go").touch()
+            closing.result()
+        assert (daemon.inbound / "slow").read_bytes() == b"slow"
+
+
+def _runs_gate(command: Path) -> bool:
+    try:
+        return b"50-gate" in command.read_bytes()
+    except OSError:
+        return False

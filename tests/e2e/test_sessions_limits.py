@@ -1,5 +1,6 @@
 """What an account may use ends where its limits say, with a clear answer for the partner and an event."""
 
+import os
 import subprocess
 import time
 from collections.abc import Iterator
@@ -91,6 +92,38 @@ def test_a_part_that_is_open_twice_has_one_limit(daemon: Daemon) -> None:
             other.write(b"x" * 700_000)
 
 
+def available(daemon: Daemon) -> int:
+    """The bytes that a partner is told there is room for."""
+    told = daemon.sftp_done("df /upload").splitlines()[-1].split()
+    return int(told[3]) * 1024
+
+
+@pytest.mark.parametrize("kind", ["storage", "bytes_per_day", "files_per_day", "none"])
+def test_a_partner_is_told_what_room_its_limits_leave(daemon: Daemon, kind: str) -> None:
+    device = os.statvfs(daemon.inbound)
+    if kind == "storage":
+        daemon.configure_link("link", 'storage = "1 MiB"')
+        daemon.start()
+    elif kind == "none":
+        daemon.start()
+    else:
+        limit(daemon, 'bytes_per_day = "1 MiB"' if kind == "bytes_per_day" else "files_per_day = 1")
+    before = available(daemon)
+    if kind in ("storage", "bytes_per_day"):
+        assert before == MIB
+    else:
+        assert before > MIB
+    assert put(daemon, "one", 600 * 1024).returncode == 0
+    after = available(daemon)
+    left = MIB - 600 * 1024
+    assert after == {"storage": left, "bytes_per_day": left, "files_per_day": 0}.get(kind, after)
+    (daemon.inbound / "one").unlink()
+    if kind == "storage":
+        eventually(lambda: available(daemon) == MIB, daemon)
+    if kind == "none":
+        assert device.f_bavail * device.f_frsize / 2 < after <= device.f_blocks * device.f_frsize
+
+
 def test_what_lies_here_is_limited_until_it_is_taken(daemon: Daemon) -> None:
     daemon.configure_link("link", 'storage = "1 MiB"')
     daemon.start()
@@ -101,6 +134,61 @@ def test_what_lies_here_is_limited_until_it_is_taken(daemon: Daemon) -> None:
     (daemon.inbound / "one").unlink()
     assert holds(lambda: put(daemon, "two", 700_000).returncode == 0)
     assert received(daemon) == ["two"]
+
+
+@pytest.mark.parametrize("key", ["storage", "bytes_per_day"])
+@pytest.mark.parametrize("sessions", [1, 2])
+def test_a_part_that_gets_its_final_name_counts_once(daemon: Daemon, key: str, sessions: int) -> None:
+    if key == "storage":
+        daemon.configure_link("link", 'storage = "1 MiB"')
+        daemon.start()
+    else:
+        limit(daemon, 'bytes_per_day = "1 MiB"')
+    daemon.file("file", b"x" * 1_000_000)
+    commands = ["put file /upload/file.part", "rename /upload/file.part /upload/file"]
+    if sessions == 1:
+        commands = ["\n".join(commands)]
+    for each in commands:
+        done = daemon.sftp_batch(each)
+        assert done.returncode == 0, done.stderr
+    assert received(daemon) == ["file"]
+    assert (daemon.inbound / "file").stat().st_size == 1_000_000
+    assert "bytes" in put(daemon, "more", 60_000).stderr
+
+
+def test_a_published_file_that_is_opened_to_be_changed_counts_twice_while_it_is_open(daemon: Daemon) -> None:
+    daemon.configure_link("link", 'storage = "1 MiB"')
+    daemon.start()
+    (daemon.inbound / "large").write_bytes(b"x" * 600_000)
+    with daemon.sftp() as client, pytest.raises(OSError, match=f"limit of {MIB} bytes stored here reached"):
+        client.open("/upload/large", "r+")
+    assert reached(daemon) == ["STORAGE"]
+    assert not (daemon.staging / daemon.user / "upload/large").exists()
+    (daemon.inbound / "large").unlink()
+    (daemon.inbound / "small").write_bytes(b"x" * 400_000)
+    with daemon.sftp() as client:
+        eventually(lambda: may_open(client, "/upload/small"), daemon)  # by then it is seen that there is room
+        with client.open("/upload/small", "r+"):
+            assert "bytes stored here reached" in put(daemon, "other", 400_000).stderr
+        assert holds(lambda: put(daemon, "other", 400_000).returncode == 0)
+
+
+def test_a_part_that_is_opened_again_counts_with_what_it_has(daemon: Daemon) -> None:
+    daemon.configure_link("link", 'storage = "1 MiB"')
+    daemon.start()
+    with daemon.sftp() as client:
+        with client.open("/upload/part.tmp", "wb") as part:
+            part.write(b"x" * 700_000)
+        with client.open("/upload/part.tmp", "r+"):
+            assert "bytes stored here reached" in put(daemon, "other", 600_000).stderr
+
+
+def may_open(client: paramiko.SFTPClient, path: str) -> bool:
+    try:
+        client.open(path, "r+").close()
+    except OSError:
+        return False
+    return True
 
 
 def test_a_listing_ends_at_its_limit(daemon: Daemon) -> None:
@@ -187,6 +275,28 @@ def test_the_sessions_of_an_account_share_its_bandwidth(daemon: Daemon, directio
     assert time.monotonic() - began > 2
     where = daemon.inbound if direction == "upload" else daemon.desk
     assert [(where / f"{number}").read_bytes() == content for number in range(2)] == [True, True]
+
+
+@pytest.mark.parametrize("direction", ["upload", "download"])
+def test_a_channel_that_waits_for_the_bandwidth_keeps_up_no_other(daemon: Daemon, direction: str) -> None:
+    """The one waits for minutes, far longer than the other has patience."""
+    limit(daemon, f'{direction}_rate = "1 KiB"')
+    size = 8 * 32_768
+    (daemon.inbound / "there").write_bytes(bytes(size))
+    with daemon.connected() as transport:
+        bulk, other = (paramiko.SFTPClient.from_transport(transport) for _ in range(2))
+        other.get_channel().settimeout(PATIENCE)
+        if direction == "upload":
+            file = bulk.open("/upload/part.tmp", "wb")
+            file.set_pipelined(True)
+            file.write(bytes(size))
+        else:
+            file = bulk.open("/upload/there", "rb")
+            file.prefetch(size)
+        for _ in range(20):
+            assert other.stat("/upload/there").st_size == size
+        other.mkdir("/upload/made")
+        assert {"made", "there"} <= set(other.listdir("/upload"))
 
 
 def test_without_a_limit_nothing_is_asked_or_told(daemon: Daemon) -> None:

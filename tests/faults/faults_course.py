@@ -2,6 +2,7 @@
 
 import os
 import re
+import signal
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,7 +26,7 @@ _SENT = frozenset({S.SENDING, S.PLACING, S.PLACED, S.DONE})
 _TAKEN_IN = frozenset({S.PLACING, S.DONE})
 _HELD_BACK = frozenset({S.QUARANTINING, S.QUARANTINED})
 _SKIPPED = frozenset({S.SENDING, S.SKIPPING, S.SKIPPED})
-_UNREACHED = ("late", "gone")
+_UNREACHED = ("late", "gone", "cancelled")
 """What happens where the remote is down at first."""
 _OBSTRUCTED = ("given up", "sent again")
 """What happens where something is in the way at the remote."""
@@ -54,6 +55,7 @@ COURSES = (
     Course("remote", "late", _SENT | {S.WAITING}),
     Course("remote", "given up", _GIVEN_UP, FAILED, ("attempts = 2",)),
     Course("remote", "gone", frozenset({S.SENDING, S.WAITING, S.VANISHED}), VANISHED),
+    Course("remote", "cancelled", _GIVEN_UP | {S.CANCELLED}, FAILED),
     Course("remote", "sent again", _SENT | _GIVEN_UP | {S.RETURNING}, DELIVERED, ("attempts = 2",)),
     Course("remote", "skipped", _SKIPPED, SKIPPED, ('conflict = "skip"',)),
     Course("remote", "blocked", _HELD_BACK, BLOCKED),
@@ -74,6 +76,8 @@ class Runs:
         self._numbers = iter(range(1, 1_000_000))
         self._names: list[str] = []
         self._in_the_way: Path | None = None
+        self._configured: str | None = None
+        """The configuration of the link while it has another."""
         self._board = Board(folder / "board")
         if course.happens == "screened long":
             self.daemon.configure("screening", "acknowledge_within = 0")
@@ -189,12 +193,36 @@ class Runs:
             if self.course.happens == "gone":
                 for path in self.crossing.left():
                     os.unlink(path)
-            self._make_way()
+            if self.course.happens == "cancelled":
+                self._without_its_route(struck)
+            else:
+                self._make_way()
         if self.course.happens == "sent again":
             holds(lambda: struck() or (self._known(S.FAILED) and not self.crossing.unfinished()), PATIENCE)
             if not struck():
                 self._make_way()
                 self._order_again()
+
+    def _without_its_route(self, struck: Callable[[], bool]) -> None:
+        """Have an operator cancel what waits while its route is not configured, and then put that back."""
+        self._configured = self.daemon.link_config.read_text()
+        head, _, tail = self._configured.partition("[[route]]")
+        self.daemon.link_config.write_text(head + tail[tail.index("[[retention]]") :])
+        self._reload(struck)
+        self._cancel(struck)
+        self._make_way()
+        self._reload(struck)
+
+    def _reload(self, struck: Callable[[], bool]) -> None:
+        mark = self.daemon.log_mark
+        if self.daemon.runs and not struck():
+            os.kill(self.daemon.pid, signal.SIGHUP)
+            holds(lambda: struck() or " reloaded " in self.daemon.log_after(mark), PATIENCE)
+
+    def _cancel(self, struck: Callable[[], bool] = lambda: False) -> None:
+        for row in self._own_rows():
+            if row["state"] in (S.SENDING, S.WAITING) and self.daemon.runs and not struck():
+                self.daemon.cli("transfer", "cancel", row["id"], "--reason", "test", "--by", "Ina")
 
     def _known(self, state: TransferState) -> bool:
         """Whether one of this run has come to that state, and the other is known at least."""
@@ -225,7 +253,10 @@ class Runs:
                 (server.root / name).mkdir(parents=True)
 
     def _make_way(self) -> None:
-        """Let the remote be as it should, unless the files are never to arrive."""
+        """Let the remote and the configuration be as they should, unless the files are never to arrive."""
+        if self.course.happens == "cancelled":
+            self.daemon.link_config.write_text(self._configured or self.daemon.link_config.read_text())
+            return
         server = self.crossing.server
         if server is not None and not server.runs:
             server.start()
@@ -238,7 +269,10 @@ class Runs:
             self._in_the_way = None
 
     def _order_again(self) -> None:
-        """Have an operator send again what failed."""
+        """Have an operator send again what failed, or cancel what waits still."""
+        if self.course.happens == "cancelled":
+            holds(lambda: not self.crossing.left() or self._known(S.WAITING), PATIENCE)
+            self._cancel()
         if self.course.happens != "sent again":
             return
         holds(lambda: not self.crossing.left() and not self.crossing.unfinished(), PATIENCE)
@@ -248,4 +282,5 @@ class Runs:
 
     def _reckoned(self) -> Reckoning:
         self._clear()
-        return reckon(self.crossing, self._names, self.course.end)
+        event = "transfer.cancelled" if self.course.happens == "cancelled" else None
+        return reckon(self.crossing, self._names, self.course.end, event)

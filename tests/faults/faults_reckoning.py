@@ -55,8 +55,10 @@ class Tally:
             self.counts[kind] = self.counts.get(kind, 0) + 1
 
 
-def reckon(crossing: Crossing, names: list[str], end: TransferState = DELIVERED) -> Reckoning:
-    """Compare all that is known of these files, which have come to `end`."""
+def reckon(
+    crossing: Crossing, names: list[str], end: TransferState = DELIVERED, event: str | None = None
+) -> Reckoning:
+    """Compare all that is known of these files, which have come to `end`; `event`, or its own, tells so."""
     found = Reckoning()
     crossing.shore.look()
     crossing.shore.take_all()
@@ -65,7 +67,7 @@ def reckon(crossing: Crossing, names: list[str], end: TransferState = DELIVERED)
     by_path: defaultdict[str, list[dict[str, Any]]] = defaultdict(list)
     for row in rows:
         by_path[row["path"]].append(row)
-    events = _events(crossing, end)
+    events = _events(crossing, end, event)
     kept = {row["id"]: row for row in crossing.rows("SELECT * FROM kept_file")}
     for name in names:
         sent, own = crossing.sent[name], by_path[name]
@@ -132,8 +134,8 @@ def _recorded(
             found.ledger.append(f"{sent.name} is kept as {has}")
 
 
-def _events(crossing: Crossing, end: TransferState) -> "Counter[str]":
-    type_ = crossing.event if end is DELIVERED else _EVENTS.get(end)
+def _events(crossing: Crossing, end: TransferState, event: str | None) -> "Counter[str]":
+    type_ = event or (crossing.event if end is DELIVERED else _EVENTS.get(end))
     if type_ is None:
         return Counter()
     return Counter(event["data"]["transfer"] for event in crossing.daemon.events_of(type_))

@@ -6,6 +6,7 @@ import os
 import random
 
 import pytest
+from daemon import eventually
 from faults_crossing import CROSSINGS, PATIENCE, Upload
 from faults_disorder import STILL, endure, files, frozen, with_and_without_restart
 from faults_fuse import Layer
@@ -146,3 +147,26 @@ def test_a_file_whose_name_is_not_durable_is_not_acknowledged_and_stays_in_its_p
             daemon.start()
             crossing.settle()
         assert len(daemon.events_of("transfer.received")) == 1
+
+
+@pytest.mark.slow
+def test_a_dropped_file_that_the_disk_does_not_give_is_told_of_logged_once_and_sent_once_it_does(tmp_path):
+    with layered("download", tmp_path, "links") as (crossing, layer):
+        daemon = crossing.daemon
+        daemon.configure_link("[route]", "overdue_after = 1", "poll_every = 1")
+        with layer.failing("read", below=f"{OUTBOUND}/bad.csv"):
+            for name in ("bad.csv", "good.csv"):
+                (daemon.outbound / name).write_bytes(name.encode())
+            daemon.start()
+            eventually(lambda: daemon.events_of("waiting.overdue"), daemon)
+            before = len(layer.told)
+            assert holds(lambda: len(layer.told) > before, PATIENCE), "it is not tried again"
+            assert os.listdir(daemon.outbound) == ["bad.csv"]
+            assert daemon.log.count("file_not_readable") == 1
+            assert "claim_fault" not in daemon.log
+        eventually(lambda: os.listdir(daemon.outbound) == [], daemon)
+        eventually(lambda: daemon.events_of("waiting.ended"), daemon)
+        data = [event["data"] for event in daemon.events_of("waiting.overdue", "waiting.ended")]
+        assert [(one["route"], one["reason"]) for one in data] == [("out", "unreadable")] * 2
+        crossing.settle()
+        assert len(daemon.events_of("transfer.delivered")) == 2

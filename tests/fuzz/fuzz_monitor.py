@@ -131,6 +131,7 @@ def _seeds() -> Iterable[bytes]:
         m.CheckPassword("bob", "x"),
         m.CheckCode("alice", "0"),
     )
+    yield _packets(m.AskRoom(), password, m.AskRoom())
     yield _packets(m.Begin(b"/upload/a", 1), password, m.Farewell(), m.ProveHostKey(_HOST_KEY.asbytes()))
     yield _packets(sign, password, m.ProveHostKey(_HOST_KEY.asbytes()), m.ProveHostKey(b"other"))
     yield _packets(password, m.Begin(b"/upload/staged", 4), m.Complete("none", b"/upload/staged", 4, None))

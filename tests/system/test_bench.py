@@ -114,7 +114,7 @@ def test_redaction_is_measured_beside_sed():
     )
     assert done.returncode == 0, done.stderr
     rows = re.findall(r"^\| (\w.*), \d MiB \| \d+ \| \d+ \| \d+\.\d\d \| \d+ \|", done.stdout, re.MULTILINE)
-    assert rows == ["CSV", "CSV, all quoted", "CSV, Windows-1252", "NDJSON", "JSON"]
+    assert rows == ["CSV", "CSV, all quoted", "CSV, Windows-1252", "NDJSON", "JSON", "XML"]
 
 
 def test_a_retention_run_is_measured_beside_two_bare_loops(tmp_path):

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from sftpd.app.instance import Instance
-from sftpd.app.verbs.verb import Arguments, Verb, as_text, instant
+from sftpd.app.verbs.verb import Arguments, Verb, as_text, day_or_instant
 from sftpd.config.requests_model import PARTNER
 from sftpd.erasure import answers, notices
 from sftpd.erasure.answers import Shelf
@@ -23,14 +23,18 @@ from sftpd.files.beneath import Root
 
 
 def _open(instance: Instance, arguments: Arguments) -> dict[str, Any]:
-    link, now = instance.register.get(arguments["link"]).name, instance.clock.now()
-    received = now if arguments.get("received") is None else instant(arguments["received"])
+    link, now, told = (
+        instance.register.get(arguments["link"]),
+        instance.clock.now(),
+        arguments.get("received"),
+    )
+    received = now if told is None else day_or_instant(told, "received", link.zone)
     if received > now:
         raise UsageError(
             f"{received.isoformat()} is to come", where="received", expected="a time that has passed"
         )
     intake = instance.erasure.intake
-    opened = intake.open(intake.made(link, arguments["identifiers"], received, arguments["by"]))
+    opened = intake.open(intake.made(link.name, arguments["identifiers"], received, arguments["by"]))
     return {"id": opened.id, "state": opened.state, "duplicate_of": opened.duplicate_of}
 
 

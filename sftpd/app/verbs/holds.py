@@ -1,16 +1,15 @@
 """Legal holds."""
 
 from collections.abc import Callable, Mapping, Sequence
-from datetime import date, datetime, time
+from datetime import datetime
 from types import MappingProxyType
 from typing import Any
 
 import sqlalchemy as sa
 
-from sftpd import civil
 from sftpd.app import subjects
 from sftpd.app.instance import Instance
-from sftpd.app.verbs.verb import Arguments, Verb, instant
+from sftpd.app.verbs.verb import Arguments, Verb, day_end_or_instant, day_or_instant
 from sftpd.errors import UsageError
 from sftpd.ledger.outbox import Event
 from sftpd.ledger.writer import Unit
@@ -29,7 +28,7 @@ def _add(instance: Instance, arguments: Arguments) -> dict[str, Any]:
         scope=_scope(instance, link, arguments),
         reason=arguments["reason"],
         placed_by=arguments["by"],
-        until=None if until is None else instant(until),
+        until=None if until is None else day_end_or_instant(until, "until", link.zone),
     )
     if request.until is not None and request.until <= instance.clock.now():
         raise UsageError(f"{until} has passed", where="until", expected="a time to come")
@@ -157,13 +156,12 @@ def _account(instance: Instance, link: Link, account: str) -> str:
     return account
 
 
-def _moment(_: Instance, link: Link, text: str) -> datetime:
-    """An instant, or the beginning of a day in the link's time zone."""
-    try:
-        day = date.fromisoformat(text)
-    except ValueError:
-        return instant(text)
-    return civil.instant(day, time(), link.zone)
+def _since(_: Instance, link: Link, text: str) -> datetime:
+    return day_or_instant(text, "since", link.zone)
+
+
+def _before(_: Instance, link: Link, text: str) -> datetime:
+    return day_or_instant(text, "before", link.zone)
 
 
 _ALONE: Mapping[str, Callable[[Instance, Link, Any], Scope]] = MappingProxyType(
@@ -172,7 +170,7 @@ _ALONE: Mapping[str, Callable[[Instance, Link, Any], Scope]] = MappingProxyType(
 """The options each of which says a scope by itself."""
 
 _TOGETHER: Mapping[str, Callable[[Instance, Link, str], Any]] = MappingProxyType(
-    {"folder": _folder, "glob": _glob, "account": _account, "since": _moment, "before": _moment}
+    {"folder": _folder, "glob": _glob, "account": _account, "since": _since, "before": _before}
 )
 """The options that narrow a scope, with what reads each."""
 

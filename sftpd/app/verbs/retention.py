@@ -1,10 +1,10 @@
 """Retention."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from sftpd.app.instance import Instance
-from sftpd.app.verbs.verb import Arguments, Verb, instant
+from sftpd.app.verbs.verb import Arguments, Verb, day_end_or_instant
 from sftpd.errors import UsageError
 from sftpd.periods import Period, PeriodError
 from sftpd.retention.desk import Moment
@@ -15,9 +15,11 @@ from sftpd.retention.rule import Answer
 def _retention_plan(instance: Instance, arguments: Arguments) -> dict[str, Any]:
     link = arguments.get("link")
     plan = instance.retention.plan(link)
+    items = instance.retention.items(link, plan.schedule, arguments.get("most"))
     return {
         "plan": plan.hash,
-        "items": [item.as_json() for item in instance.retention.items(link, plan.schedule)],
+        "counts": plan.by_action(),
+        "items": (item.as_json() for item in items),
         "frozen": [freeze.as_json() for freeze in instance.retention.against(plan)],
     }
 
@@ -27,11 +29,11 @@ def _retention_run(instance: Instance, arguments: Arguments) -> dict[str, Any]:
     if "confirm_volume" in arguments:
         confirmation = Confirmation(arguments["confirm_volume"], arguments["by"])
     results = instance.retention.run(arguments["plan"], confirmation)
-    rows = instance.retention.report(plan_hash=arguments["plan"])
+    rows = instance.retention.report(plan_hash=arguments["plan"], newest=arguments.get("newest"))
     return {
         "plan": arguments["plan"],
         "results": {file: result.value for file, result in results.items()},
-        "items": [row.as_json() for row in rows],
+        "items": (row.as_json() for row in rows),
         "frozen": [freeze.as_json() for freeze in instance.retention.frozen()],
     }
 
@@ -51,8 +53,11 @@ def _retention_explain(instance: Instance, arguments: Arguments) -> dict[str, An
     ).as_json()
 
 
-def _retention_report(instance: Instance, arguments: Arguments) -> list[dict[str, Any]]:
-    return [row.as_json() for row in instance.retention.report(arguments.get("link"), arguments.get("plan"))]
+def _retention_report(instance: Instance, arguments: Arguments) -> Iterator[dict[str, Any]]:
+    of = (arguments.get(name) for name in ("link", "plan", "newest"))
+    desk = instance.retention
+    rows = desk.report_left(*of) if arguments.get("left") else desk.report(*of)
+    return (row.as_json() for row in rows)
 
 
 def _review_list(instance: Instance, arguments: Arguments) -> list[dict[str, Any]]:
@@ -82,12 +87,12 @@ def _review_answer(instance: Instance, arguments: Arguments) -> dict[str, Any]:
 
 def _approval_give(instance: Instance, arguments: Arguments) -> dict[str, Any]:
     link, until = arguments["link"], arguments.get("until")
-    instance.register.get(link)
+    zone = instance.register.get(link).zone
     return instance.retention.approve(
         link,
         arguments.get("rules", ()),
         arguments.get("files"),
-        None if until is None else instant(until),
+        None if until is None else day_end_or_instant(until, "until", zone),
         arguments["reason"],
         arguments["by"],
     ).as_json()
@@ -103,7 +108,7 @@ def _approval_list(instance: Instance, arguments: Arguments) -> list[dict[str, A
 
 
 def _moment(lasting: str | None, until: str | None) -> Moment:
-    """Until when, by a period or by an instant."""
+    """Until when, by a period, an instant or a day."""
     if (lasting is None) == (until is None):
         raise UsageError("until when is not clear", expected="one of --for PERIOD and --until TIME")
     if lasting is not None:
@@ -112,8 +117,7 @@ def _moment(lasting: str | None, until: str | None) -> Moment:
         except PeriodError as error:
             raise UsageError(error.what, expected=error.expected) from None
     assert until is not None
-    end = instant(until)
-    return lambda _now, _zone: end
+    return lambda _now, zone: day_end_or_instant(until, "until", zone)
 
 
 VERBS: Mapping[str, Verb] = {

@@ -16,7 +16,7 @@ from sftpd.errors import NotFoundError
 from sftpd.ledger.outbox import Event
 from sftpd.ledger.writer import Unit
 from sftpd.retention import disposition, rulebook, yearly
-from sftpd.retention.disposition import Disposition, OpenedPath
+from sftpd.retention.disposition import Disposition, Leaf, OpenedPath
 from sftpd.retention.report import ReportRow
 from sftpd.retention.rulebook import LinkAbout, Rulebook
 from sftpd.retention.schedule import short
@@ -58,15 +58,15 @@ def _yearly(instance: Instance, arguments: Arguments) -> dict[str, Any]:
 def _disposition(instance: Instance, arguments: Arguments) -> dict[str, Any]:
     """Issue the signed report of a run; with `reason` it is opened, and names the files."""
     plan, reason = arguments["plan"], arguments.get("reason")
-    rows = instance.retention.report(plan_hash=plan)
+    rows = list(instance.retention.report(plan_hash=plan))
     if not rows:
         raise NotFoundError(f"no disposals under the plan {plan}", remedy="see sftpd retention report")
-    told = _told(instance, plan, rows)
+    leaves = disposition.paired(rows, _told(instance, plan, rows))
     opened: dict[str, OpenedPath] = {}
     if reason is not None:
         with instance.ledger.read() as conn:
-            opened = disposition.open_paths(conn, [event for _, event in told.values()])
-    entries = tuple(disposition.entry(row, told, opened) for row in rows)
+            opened = disposition.open_paths(conn, [leaf.event for leaf in leaves if leaf])
+    entries = tuple(disposition.entry(row, leaf, opened) for row, leaf in zip(rows, leaves, strict=True))
     content = disposition.content(
         Disposition(disposition.FORMAT, instance.name, plan, _now(instance), entries)
     )
@@ -88,15 +88,15 @@ def _disposition(instance: Instance, arguments: Arguments) -> dict[str, Any]:
     }
 
 
-def _told(instance: Instance, plan: str, rows: Sequence[ReportRow]) -> dict[str, tuple[int, str]]:
-    """By file, the index and the event of the leaf that tells what came of it."""
+def _told(instance: Instance, plan: str, rows: Sequence[ReportRow]) -> dict[str, list[Leaf]]:
+    """By file, the leaves that tell what came of it, oldest first."""
     instance.sequencer.drain()
-    told = {}
+    told: dict[str, list[Leaf]] = {}
     for link in sorted({row.link for row in rows}):
         log = PublishedLog(instance.audit_folder / link / "public")
         size = parse_checkpoint(log.checkpoint()).size
-        for file, index, event in disposition.told_of(plan, log.leaves(0, size, size)):
-            told[file] = (index, event)
+        for file, leaf in disposition.told_of(plan, log.leaves(0, size, size)):
+            told.setdefault(file, []).append(leaf)
     return told
 
 

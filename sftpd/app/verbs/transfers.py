@@ -1,11 +1,14 @@
 """Transfers, and what is halted of their sending."""
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
+
+import sqlalchemy as sa
 
 from sftpd.app.instance import Instance
 from sftpd.app.traffic import Traffic
-from sftpd.app.verbs.verb import Arguments, Verb, as_text, instant
+from sftpd.app.verbs.verb import Arguments, Verb, as_text, day_or_instant
 from sftpd.errors import NotFoundError
 from sftpd.exchange import records, return_records
 from sftpd.exchange.desk import Order, TransferDesk
@@ -25,10 +28,21 @@ def _transfer_list(instance: Instance, arguments: Arguments) -> list[dict[str, A
         if arguments.get(name)
     ]
     if arguments.get("since"):
-        wanted.append(t.began_at >= instant(arguments["since"]))
+        wanted.append(_since(instance, arguments["since"]))
     with instance.ledger.read() as conn:
         found = records.latest(conn, *wanted, limit=int(arguments.get("limit") or _LATEST))
     return [_transfer(instance, transfer) for transfer in found]
+
+
+def _since(instance: Instance, text: str) -> sa.ColumnElement[bool]:
+    """That a transfer began then or later; a day is that of its link's time zone."""
+    t, links = tables.transfer.c, instance.register.links
+    usual = day_or_instant(text, "since", instance.config.instance.about.time_zone)
+    of_links = (
+        sa.and_(t.link == link.name, t.began_at >= day_or_instant(text, "since", link.zone))
+        for link in links.values()
+    )
+    return sa.or_(sa.and_(t.link.not_in(links), t.began_at >= usual), *of_links)
 
 
 def _transfer_show(instance: Instance, arguments: Arguments) -> dict[str, Any]:
@@ -38,14 +52,13 @@ def _transfer_show(instance: Instance, arguments: Arguments) -> dict[str, Any]:
 
 
 def _transfer_cancel(instance: Instance, arguments: Arguments) -> dict[str, Any]:
-    _desk(instance).cancel(arguments["id"], _order(arguments))
+    _desk(instance).cancel(arguments["id"], _order(arguments), partial(_is_served, instance))
     return _transfer_show(instance, arguments)
 
 
 def _transfer_retry(instance: Instance, arguments: Arguments) -> dict[str, Any]:
     desk = _desk(instance)
-    transfer = desk.require("retry", arguments["id"])
-    _require_route(instance, transfer.link, transfer.route)
+    _require_own_route(instance, desk.require("retry", arguments["id"]))
     desk.retry(arguments["id"], _order(arguments))
     return _transfer_show(instance, arguments)
 
@@ -53,7 +66,7 @@ def _transfer_retry(instance: Instance, arguments: Arguments) -> dict[str, Any]:
 def _transfer_resend(instance: Instance, arguments: Arguments) -> dict[str, Any]:
     desk = _desk(instance)
     transfer = desk.require("resend", arguments["id"])
-    _require_route(instance, transfer.link, transfer.route)
+    _require_own_route(instance, transfer)
     with Places(instance.register.get(transfer.link).folders, instance.path_locks) as places:
         fresh = desk.resend(arguments["id"], places, _order(arguments))
     return _transfer_show(instance, {"id": fresh})
@@ -85,6 +98,21 @@ def _desk(instance: Instance) -> TransferDesk:
 
 def _order(arguments: Arguments) -> Order:
     return Order(arguments["by"], arguments["reason"])
+
+
+def _is_served(instance: Instance, transfer: Transfer) -> bool:
+    """Whether somebody carries out what is ordered of an outbound transfer: who sends its route."""
+    return instance.register.has_outbound(transfer.link, transfer.route)
+
+
+def _require_own_route(instance: Instance, transfer: Transfer) -> None:
+    """Pass if somebody carries out what is ordered of a transfer."""
+    if not _is_served(instance, transfer):
+        raise NotFoundError(
+            _gone(transfer),
+            where=f"transfer {transfer.id}",
+            remedy="put the route back and reload",
+        )
 
 
 def _require_route(instance: Instance, link: str, route: str) -> None:
@@ -121,8 +149,12 @@ def halt_fields(halt: Halt | None) -> dict[str, Any]:
 
 def _reason(instance: Instance, transfer: Transfer) -> str | None:
     """Why a transfer stands where it does; of one that waits for a route that is gone, that alone."""
-    if transfer.not_before is None or instance.register.has_outbound(transfer.link, transfer.route):
+    if transfer.not_before is None or _is_served(instance, transfer):
         return transfer.reason
+    return _gone(transfer)
+
+
+def _gone(transfer: Transfer) -> str:
     return f"no outbound route {transfer.route!r} of link {transfer.link} is configured any more"
 
 

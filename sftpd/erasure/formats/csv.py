@@ -1,5 +1,7 @@
 """CSV as RFC 4180 has it, with `,`, `;`, `|` or tab: a record with the identifier goes whole.
 
+Other delimiters are looked for within lines, which are records then.
+
 Nothing is written anew: a record is a span of bytes, its line end included, and what stays stays as it was.
 Only a trailer that counts the records, as a last line `TOTAL;12`, counts fewer. A table is read three times,
 in little memory: for where the person may be, for how it reads, and for the records there.
@@ -66,13 +68,14 @@ def _matches(
     places = csv_layout.each_record(text)
     for number, start, end in likely(text, places, first, lambda rows: may_carry(rows, known, _plain), told):
         fields = next(csv_layout.fields(text[start:end], table.layout.delimiter)).fields
+        line = fields[0] if len(fields) == 1 else text[start:end].rstrip("\r\n")
         columns = (heads if number > 1 else []) or [[]]
         if number in told:
             inquiry.note(*(": ".join(filter(None, pair)) for pair in _labelled(fields, columns[-1])))
         if (
             number in told
             or any(_carries(fields, labels, known) for labels in columns)
-            or any(_carries_loosely(fields[0], loose, known, number) for loose in table.loose)
+            or any(_carries_loosely(line, loose, known, number) for loose in table.loose)
         ):
             yield Match(f"{_RECORD} {number}", start, end)
 
@@ -89,7 +92,7 @@ def _carries_loosely(line: str, loose: Loose, known: Sequence[Identifier], numbe
 
     Raises UnsearchableError where that depends on which of the labels its fields stand under.
     """
-    fields = line.split(loose.delimiter)
+    fields = loose.parts(line)
     for head in loose.heads if len(fields) > 1 else ():
         least = min(len(fields), len(head))
         carried = _carries(fields[:least], head[:least], known)

@@ -15,6 +15,7 @@ from sftpd.erasure.formats.decoding import Decoded, Traces, width
 from sftpd.erasure.formats.heads import AMONG, heads
 from sftpd.erasure.formats.lines import lines, placed, records, spans
 from sftpd.erasure.formats.model import Data, UnsearchableError
+from sftpd.erasure.formats.odd_delimiters import odd_delimiters, parted
 
 _TELLING = 3
 """Columns of which it is told that a text is a table; two will do where no comma parts them."""
@@ -59,6 +60,10 @@ class Loose(NamedTuple):
 
     delimiter: str
     heads: Sequence[Sequence[str]]
+
+    def parts(self, line: str) -> list[str]:
+        """The fields of a line."""
+        return line.split(self.delimiter) if self.delimiter in DELIMITERS else parted(line, self.delimiter)
 
 
 class Block(NamedTuple):
@@ -275,15 +280,28 @@ class Survey:
         rows = [next(fields(record, delimiter)).fields for record in self.beginning]
         return _heads(rows)
 
-    def loose(self, delimiter: str) -> list[Loose]:
-        """How else lines read that are records as a whole, none where a delimiter parts their fields."""
-        others = DELIMITERS if delimiter == NO_DELIMITER else ()
+    def loose(self, layout: Layout) -> list[Loose]:
+        """How else lines read that are records as a whole, and all with an odd delimiter that says more."""
         lines = [record.rstrip("\r\n") for record in self.beginning]
-        return [
+        usual = [
             Loose(other, _heads(rows))
-            for other in others
+            for other in (DELIMITERS if layout.delimiter == NO_DELIMITER else ())
             if (rows := [line.split(other) for line in lines if other in line])
         ]
+        return usual + [
+            Loose(sign, named)
+            for sign, named in odd_delimiters(lines)
+            if layout.delimiter in (*sign, NO_DELIMITER)
+            or ('"' not in "".join(lines) and max(map(len, named)) > 2 * layout.columns)
+        ]
+
+    def is_odd(self) -> bool:
+        """Whether an odd delimiter parts the first records into as many columns each, enough to tell."""
+        lines = [record.rstrip("\r\n") for record in self.beginning]
+        return any(
+            {len(parted(line, sign)) for line in lines} == {len(named[0])} and len(named[0]) >= _TELLING
+            for sign, named in odd_delimiters(lines)
+        )
 
 
 def _heads(rows: Sequence[Sequence[str]]) -> list[list[str]]:
@@ -299,7 +317,7 @@ def survey(data: Data, traces: Traces) -> Table:
             touched.append(Block(part.start, end, table.number))
         table.read(part)
     layout = table.layout()
-    heads, loose = table.heads(layout.delimiter), table.loose(layout.delimiter)
+    heads, loose = table.heads(layout.delimiter), table.loose(layout)
     return Table(layout, touched, heads, loose, table.total, table.tail)
 
 
@@ -309,9 +327,9 @@ def is_table(data: Data, traces: Traces) -> bool:
     try:
         for part in records(lines(data, traces)):
             table.read(part)
-            if table.total and not any(map(_tells, table.readings)):
+            if table.total and not any(map(_tells, table.readings)) and not table.is_odd():
                 return False
-        return _tells(table.layout()) and table.number > 2
+        return (_tells(table.layout()) or table.is_odd()) and table.number > 2
     except UnsearchableError:
         return False
 

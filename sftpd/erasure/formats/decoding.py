@@ -9,7 +9,7 @@ from operator import itemgetter
 
 from sftpd.erasure.formats.model import Data, Inquiry, Match, UnsearchableError, span
 from sftpd.erasure.identifiers import Identifier, fold
-from sftpd.erasure.revealing import revealed
+from sftpd.erasure.revealing import quick_bytes, revealed
 
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8"),
@@ -188,7 +188,7 @@ def _spans(
 
 def _embeds(text: str) -> bool:
     """Whether a text has a document in it as Base64."""
-    if _RUN not in text.encode("utf-8", "surrogatepass").translate(_AS_RUN):
+    if _RUN not in quick_bytes(text).translate(_AS_RUN):
         return False
     return any(map(text.__contains__, _BEGINNINGS)) and _DOCUMENT.search(text) is not None
 

@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterator
 from html import unescape
 
+from sftpd.erasure.formats.beside import Beside, role
 from sftpd.erasure.formats.decoding import decode
 from sftpd.erasure.formats.heads import heads
 from sftpd.erasure.formats.model import Data, Findings, Inquiry, cut, whole_file
@@ -21,6 +22,7 @@ _BLOCKS = {
 }
 """Elements that part words; text goes on over all others, also those that nobody knows."""
 _TAG = re.compile(r"<(?:!--|[!?]|(/?)([A-Za-z][A-Za-z0-9:-]*))")
+_ATTRIBUTE = re.compile(r"""(?<!\S)([^\s=]++)\s*+=\s*+(?:"([^"]*+)"?|'([^']*+)'?|([^\s"']++))""")
 _CELLS = ("td", "th")
 _SHOWN = 300
 """Characters of a cell, at most, that is shown beside others of its row, or with its label."""
@@ -66,10 +68,20 @@ def visible(markup: str) -> str:
         if name in _BLOCKS:
             text.append("\n")
             tables.take(name, is_end=bool(tag[1]))
-        beside.append(unescape(markup[tag.end() : end]))
+        said = markup[tag.end() : end]
+        beside += (unescape(said), *_named(said))
         position = end + len(closing)
     text.append(unescape(markup[position:]))
     return "\n".join(["".join(text), *tables.lines(), *beside])
+
+
+def _named(attributes: str) -> Iterator[str]:
+    """Attributes with digits behind what others of their tag call them: `<input name="nr" value="1234">`."""
+    beside = Beside()
+    for key, *values in _ATTRIBUTE.findall(attributes):
+        if (part := role(key)) is not None:
+            named = beside.take(part, unescape("".join(values)))
+            yield from (f"{label}: {text}" for label, text, _ in named if any(map(str.isdigit, text)))
 
 
 class _Tables:

@@ -234,9 +234,10 @@ def cut(
 ) -> Findings:
     """The findings of a format whose records are spans of the file's own bytes.
 
-    `matches` and then the edits `following` from them ascend and do not overlap.
+    `matches` and then the edits `following` from them ascend and do not overlap. What goes along with a match
+    has no locator.
     """
-    locators = [match.locator for match in matches]
+    locators = [match.locator for match in matches if match.locator]
     edits = [*(Edit(match.start, match.end) for match in matches), *following]
     return Findings(name, locators, lambda: edited(data, edits), unsearched=unsearched)
 

@@ -24,12 +24,12 @@ from sftpd.erasure.formats.parts import Change
 from sftpd.erasure.formats.xml_edit import (
     BY_HAND,
     Blanker,
-    certainly_without,
     local,
     require_utf8,
     with_edits,
 )
 from sftpd.erasure.formats.xml_events import Event, Kind, events
+from sftpd.erasure.formats.xml_glance import certainly_without
 from sftpd.erasure.formats.zip_archive import Archive
 from sftpd.erasure.identifiers import carries, record_carries
 

@@ -25,18 +25,30 @@ from sftpd.erasure.formats.model import (
     whole_file,
 )
 from sftpd.erasure.formats.parts import Change
-from sftpd.erasure.formats.xlsx_sheet import Cell, Days, Row, Shared, Sheet, days_of, shared_strings, usage
+from sftpd.erasure.formats.xlsx_glance import say_nothing
+from sftpd.erasure.formats.xlsx_sheet import (
+    Cell,
+    Days,
+    Row,
+    Shared,
+    Sheet,
+    TakesSheets,
+    days_of,
+    header_text,
+    shared_strings,
+    usage,
+)
 from sftpd.erasure.formats.xml_edit import (
     BY_HAND,
     Blanker,
     Tells,
     attribute,
-    certainly_without,
     local,
     require_utf8,
     with_edits,
 )
 from sftpd.erasure.formats.xml_events import Event, Kind, events
+from sftpd.erasure.formats.xml_glance import certainly_without
 from sftpd.erasure.formats.zip_archive import Archive
 from sftpd.erasure.identifiers import carries, record_carries
 
@@ -51,11 +63,6 @@ _CACHES = ("xl/pivotCache/", "xl/charts/", "xl/externalLinks/")
 _WORD = re.compile(r"[^\W\d_].*..", re.DOTALL)
 _EMPTY = b"<t/>"
 _NO_LABEL = ("",)
-_HEADERS = {f"{pages}{place}" for pages in ("odd", "even", "first") for place in ("Header", "Footer")}
-_HEADER_CODE = re.compile(
-    r'&(?:"[^"]*"|K[0-9A-F]{6}|K[0-9]{2}[+-][0-9]{3}|[0-9]{1,3}|.)', re.IGNORECASE | re.DOTALL
-)
-"""How what follows looks, or where it is, in the header of a page (ECMA-376, part 1, 18.3.1.46)."""
 _SIGNED = "signed workbook"
 _UNUSED = "a shared string that no row uses"
 _ROW = re.compile(r"\$?[A-Z]+\$?([0-9]{1,10})")
@@ -66,10 +73,14 @@ class Xlsx:
 
     name = "xlsx"
 
+    def __init__(self, taker: TakesSheets | None = None) -> None:
+        """Of a workbook that is told once for all, `taker` gets the worksheets."""
+        self._taker = taker
+
     def find(self, data: Data, inquiry: Inquiry) -> Findings:
         """Return the rows that are emptied, and the other places where the person is found."""
         book = _Workbook(Archive(data), inquiry)
-        book.look()
+        book.look(self._taker)
         changes = {number: Change(partial(_once, content)) for number, content in book.changed.items()}
         signed = any(name.startswith("_xmlsignatures/") for name in book.names)
         if (changes and signed) or _SIGNED in inquiry.places:
@@ -113,24 +124,33 @@ class _Workbook:
         self._kept: set[int] = set()
         """Hashes of the strings in other rows."""
 
-    def look(self) -> None:
+    def look(self, taker: TakesSheets | None) -> None:
         """Look at every part. Raises UnsearchableError."""
         strings = self._load(_STRINGS) if _STRINGS in self.names else b""
         self._strings = shared_strings(strings) if strings else []
         self._days = self._read_days()
-        used, dropped = usage(self._strings), usage(self._strings)
-        sheets = {}
-        for name in self.names:
-            if posixpath.dirname(name) + "/" == _SHEETS and name.endswith(".xml"):
-                sheets[name] = self._read_sheet(name, used, dropped)
-        self._clear_strings(strings, used, dropped)
-        comments = {}
-        for name, sheet in sheets.items():
-            comments.update(self._relations(name, sheet))
-            self._finish_sheet(name, sheet)
+        sheets = {name: self._load(name) for name in self.names if _is_sheet(name)}
+        comments: Mapping[str, set[int]] = {}
+        if taker is not None:
+            taker.take(self._strings, sheets.values(), self._days)
+        elif self._inquiry.places or not say_nothing(
+            strings, sheets.values(), self._days, self._inquiry.identifiers
+        ):
+            comments = self._look_at_sheets(strings, sheets)
         for name in self.names.keys() - sheets.keys() - {_STRINGS}:
             if self.names[name] not in self.changed and not name.startswith(_SETTINGS):
                 self._look_at_other(name, comments.get(name, set()))
+
+    def _look_at_sheets(self, strings: bytes, sheets: Mapping[str, bytes]) -> Mapping[str, set[int]]:
+        """Look at the rows of all sheets; returns the parts with comments, and on which emptied rows."""
+        used, dropped = usage(self._strings), usage(self._strings)
+        read = {name: self._read_sheet(name, content, used, dropped) for name, content in sheets.items()}
+        self._clear_strings(strings, used, dropped)
+        comments: dict[str, set[int]] = {}
+        for name, sheet in read.items():
+            comments.update(self._relations(name, sheet))
+            self._finish_sheet(name, sheet)
+        return comments
 
     def _read_days(self) -> Days:
         """How dates are shown; where that cannot be read, what says it is listed as unsearchable itself."""
@@ -163,14 +183,13 @@ class _Workbook:
         gone = self._gone if repeated else ()
 
         def tells(text: str, label: str) -> bool:
-            shown = _HEADER_CODE.sub(_header_part, text) if label in _HEADERS else text
-            return text in gone or carries(known, shown, label)
+            return text in gone or carries(known, header_text(text, label), label)
 
         return tells
 
-    def _read_sheet(self, name: str, used: "array[int]", dropped: "array[int]") -> _Read:
+    def _read_sheet(self, name: str, content: bytes, used: "array[int]", dropped: "array[int]") -> _Read:
         """Read the rows, note which shared strings they use and which of them go."""
-        sheet = _Read(self._load(name))
+        sheet = _Read(content)
         walk = Sheet(sheet.content, self._strings, self._days)
         rows = walk.rows()
         first = list(islice(rows, AMONG))
@@ -362,8 +381,8 @@ class _Comments(Blanker):
             super().take(event)
 
 
-def _header_part(code: re.Match[str]) -> str:
-    return "\n" if code[0] in ("&L", "&C", "&R") else "&" if code[0] == "&&" else ""
+def _is_sheet(name: str) -> bool:
+    return posixpath.dirname(name) + "/" == _SHEETS and name.endswith(".xml")
 
 
 def _row_place(sheet: str, row: Row) -> str:

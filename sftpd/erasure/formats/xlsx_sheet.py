@@ -2,9 +2,9 @@
 
 import re
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import date, timedelta
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from sftpd.erasure.formats.model import Edit, UnsearchableError
 from sftpd.erasure.formats.xml_edit import local, with_edits
@@ -19,6 +19,13 @@ _NO_DATE = re.compile(r'"[^"]*"|\\.|\[[^\]]*\]')
 _SERIAL = re.compile(r"([0-9]{1,7})(?:\.[0-9]+)?")
 _LAST_DAY = 2_958_465
 """The serial of 31 December 9999."""
+
+
+_HEADERS = {f"{pages}{place}" for pages in ("odd", "even", "first") for place in ("Header", "Footer")}
+_HEADER_CODE = re.compile(
+    r'&(?:"[^"]*"|K[0-9A-F]{6}|K[0-9]{2}[+-][0-9]{3}|[0-9]{1,3}|.)', re.IGNORECASE | re.DOTALL
+)
+"""How what follows looks, or where it is, in the header of a page (ECMA-376, part 1, 18.3.1.46)."""
 
 
 class Shared(NamedTuple):
@@ -140,6 +147,14 @@ def days_of(styles: bytes, book: bytes) -> Days:
     return Days(styled, date(1904, 1, 1) if is_1904 else date(1899, 12, 30))
 
 
+class TakesSheets(Protocol):
+    """Takes what worksheets say from who wants to know no more of it."""
+
+    def take(self, strings: Sequence[Shared], sheets: Iterable[bytes], days: Days) -> None:
+        """Take it, and the strings that they share. Raises UnsearchableError."""
+        ...
+
+
 class Sheet:
     """A walk over one worksheet; `beside` holds the events that are in no row."""
 
@@ -171,10 +186,7 @@ class Sheet:
                 self._cell.take(event, name)
 
     def _start_row(self, event: Event) -> None:
-        told = dict(event.told).get("r")
-        if told is not None and not told.isdecimal():
-            raise UnsearchableError("a row of it has no number")
-        self._row_number = int(told[:10]) if told else self._row_number + 1
+        self._row_number = row_number(dict(event.told), self._row_number)
         self._cells, self._row_start, self._in_row = [], event.end, True
 
     def _take_cell(self, event: Event) -> None:
@@ -190,8 +202,7 @@ class _OpenCell:
 
     def __init__(self, event: Event, position: int) -> None:
         told = dict(event.told)
-        letters = _LETTERS.match(told.get("r", ""))
-        self._column = letters[0] if letters and letters[0] else f"#{position}"
+        self._column = column_of(told, position)
         self._kind = told.get("t", "n")
         self._style = told.get("s", "0")
         self._start = event.start
@@ -221,9 +232,7 @@ class _OpenCell:
         shared, spoken = None, "".join(self._said["rPh"])
         text = value or "".join(self._said["t"])
         if self._kind == "s" and value:
-            if not value.isdecimal() or len(value) > 10 or int(value) >= len(strings):
-                raise UnsearchableError("a cell of it has no such shared string")
-            shared = int(value)
+            shared = shared_at(value, strings)
             text, spoken = strings[shared].text, strings[shared].spoken
         cached = Edit(min(self._result), max(self._result)) if self._has_formula and self._result else None
         formula = "".join(self._said["f"]) if self._has_formula else None
@@ -232,6 +241,36 @@ class _OpenCell:
         return Cell(self._column, text, is_string, shared, self._start, end, formula, cached, shown, spoken)
 
 
+def row_number(told: Mapping[str, str], before: int) -> int:
+    """The number of a row by its attributes; `before` is that of the one before. Raises UnsearchableError."""
+    number = told.get("r")
+    if number is not None and not number.isdecimal():
+        raise UnsearchableError("a row of it has no number")
+    return int(number[:10]) if number else before + 1
+
+
+def column_of(told: Mapping[str, str], position: int) -> str:
+    """The column of a cell by its attributes; `position` is how many cells are before it."""
+    letters = _LETTERS.match(told.get("r", ""))
+    return letters[0] if letters and letters[0] else f"#{position}"
+
+
+def shared_at(value: str, strings: Sequence[Shared]) -> int:
+    """The index that a cell has of its string. Raises UnsearchableError where there is none."""
+    if not value.isdecimal() or len(value) > 10 or int(value) >= len(strings):
+        raise UnsearchableError("a cell of it has no such shared string")
+    return int(value)
+
+
 def usage(strings: Sequence[Shared]) -> "array[int]":
     """A counter for each shared string."""
     return array("L", bytes(8 * len(strings)))
+
+
+def header_text(text: str, label: str) -> str:
+    """What the header or footer of pages shows, which `label` tells of; any other text as it is."""
+    return _HEADER_CODE.sub(_header_part, text) if label in _HEADERS else text
+
+
+def _header_part(code: re.Match[str]) -> str:
+    return "\n" if code[0] in ("&L", "&C", "&R") else "&" if code[0] == "&&" else ""

@@ -1,13 +1,10 @@
 """Changing XML in its own bytes: spans replaced, text and attributes emptied that tell of a person."""
 
-import html
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 
-from sftpd.erasure.formats.decoding import may_carry
 from sftpd.erasure.formats.model import Edit, UnsearchableError, edited
-from sftpd.erasure.formats.xml_events import Event, Kind, check
-from sftpd.erasure.identifiers import Identifier
+from sftpd.erasure.formats.xml_events import Event, Kind
 
 _ATTRIBUTE = re.compile(rb"""(?<=\s)([^\s=<>/"']++)\s*+=\s*+(?:"([^"]*)"|'([^']*)')""")
 _DECLARED = re.compile(rb"""<\?xml[^>]*?encoding\s*=\s*["']([^"']*)""")
@@ -19,11 +16,6 @@ _EFFECTIVE = {
     *("named-range", "named-expression", "database-range"),
 }
 """Elements that others refer to or reckon with, which blanking would break."""
-
-_TAG = re.compile(r"""<(?:[^>"']++|"[^"]*+"|'[^']*+')*+>""")
-_DECLARATION = re.compile(rb"(?:\xef\xbb\xbf)?<\?xml[^?>]*\?>")
-_BROKEN_BY = (b"<!", b"<?")
-"""What begins comments, CDATA sections and instructions, which no plain pattern of tags tells apart."""
 
 BY_HAND = "the person is in a formula or a name that others refer to: change it by hand"
 
@@ -45,20 +37,6 @@ def require_utf8(data: bytes) -> None:
     declared = _DECLARED.match(data.removeprefix(b"\xef\xbb\xbf")[:200])
     if data.startswith((b"\xff\xfe", b"\xfe\xff")) or (declared and declared[1].lower() not in _UTF8):
         raise UnsearchableError("a part of it is not in UTF-8")
-
-
-def certainly_without(data: bytes, identifiers: Sequence[Identifier]) -> bool:
-    """Whether a document in UTF-8 is well-formed and says nothing of the person, whatever its structure.
-
-    False is not certain. Raises UnsearchableError as `events` does, but for the depth.
-    """
-    rest = data[found.end() :] if (found := _DECLARATION.match(data)) else data
-    if any(mark in rest for mark in _BROKEN_BY):
-        return False
-    check(data)
-    text = rest.decode("utf-8").replace("\r\n", "\n")
-    # Text goes on over tags, and what is in tags is looked at too.
-    return not may_carry(f"{_TAG.sub('', text)}\n{text}", identifiers, html.unescape)
 
 
 def attribute(data: bytes, tag_start: int, name: str, new: bytes) -> Edit:

@@ -24,10 +24,14 @@ class Zip:
 
     name = "zip"
 
+    def __init__(self, workbook: Format | None = None) -> None:
+        """`workbook` is how one that the archive is gets read, if not as XLSX is."""
+        self._workbook = workbook or Xlsx()
+
     def find(self, data: Data, inquiry: Inquiry) -> Findings:
         """Return what goes of the members, or whole members; an archive that loses all goes whole."""
         archive = Archive(data)
-        document = _document({member.name: member for member in archive.members}, archive, inquiry)
+        document = self._document({member.name: member for member in archive.members}, archive, inquiry)
         if document is not None:
             return document.find(data, inquiry)
         parts = Parts(inquiry)
@@ -52,6 +56,19 @@ class Zip:
             unsearched=parts.unsearched,
         )
 
+    def _document(self, members: Mapping[str, Member], archive: Archive, inquiry: Inquiry) -> Format | None:
+        """The format of the document that an archive is; None where it is a mere archive of files."""
+        if "[Content_Types].xml" in members:
+            if "xl/workbook.xml" in members:
+                return self._workbook
+        elif "mimetype" in members:
+            if archive.read(members["mimetype"], inquiry.budget).startswith(_SPREADSHEET):
+                return Ods()
+        else:
+            return None
+        # Its words may be spread over elements, where a search of the parts misses them.
+        raise UnsearchableError("it is an office document or book, whose text is not searched")
+
 
 def _extra_texts(extra: bytes) -> Iterator[str]:
     """The name and the comment that an extra field has in Unicode (APPNOTE 4.6.8, 4.6.9)."""
@@ -61,17 +78,3 @@ def _extra_texts(extra: bytes) -> Iterator[str]:
             text = extra[_FIELD.size + _UNICODE_TEXT : _FIELD.size + size].decode("utf-8", "replace")
             yield from (text, text.rpartition(".")[0])
         extra = extra[_FIELD.size + size :]
-
-
-def _document(members: Mapping[str, Member], archive: Archive, inquiry: Inquiry) -> Format | None:
-    """The format of the document that an archive is; None where it is a mere archive of files."""
-    if "[Content_Types].xml" in members:
-        if "xl/workbook.xml" in members:
-            return Xlsx()
-    elif "mimetype" in members:
-        if archive.read(members["mimetype"], inquiry.budget).startswith(_SPREADSHEET):
-            return Ods()
-    else:
-        return None
-    # Its words may be spread over elements, where a search of the parts misses them.
-    raise UnsearchableError("it is an office document or book, whose text is not searched")

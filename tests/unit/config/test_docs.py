@@ -8,8 +8,8 @@ from sftpd.config.link_model import OutboundSection
 
 WATCHING = Path(__file__).parents[3] / "docs/watching.md"
 KEYS = {
-    "include", "exclude", "recursive", "layout", "order", "settle", "minimum_age", "done_file", "temporary",
-    "wait_for_writers", "zero_byte", "watch", "poll_every",
+    "include", "exclude", "recursive", "layout", "order", "settle", "minimum_age", "overdue_after",
+    "done_file", "temporary", "wait_for_writers", "zero_byte", "watch", "poll_every",
 }  # fmt: skip
 
 

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
+from sftpd.erasure.formats import json as json_format
 from sftpd.erasure.formats import json_passing
 from sftpd.erasure.formats.detect import detect
 from sftpd.erasure.formats.json import Json
+from sftpd.erasure.formats.json_heads import rows_heads
 from sftpd.erasure.formats.json_tokens import DEPTH_LIMIT, TEXT_LIMIT
 from sftpd.erasure.formats.model import Findings, Inquiry, UnsearchableError
 from sftpd.erasure.identifiers import Identifier, carries, parse_identifier, possible, record_carries
@@ -64,7 +66,7 @@ class Slow:
     def _left(self, value: Any, label: str, *, in_array: bool) -> tuple[Any, bool]:
         """What is left of a value, and whether the element of an array that it is in must go."""
         if isinstance(value, list):
-            read = [self._left(each, label, in_array=True) for each in value]
+            read = self._elements(value, label)
             rest = [each for each, hers in read if not hers]
             scalars = not any(isinstance(each, list | dict) for each in value)
             return rest, bool(value) and scalars and not rest and in_array
@@ -77,8 +79,51 @@ class Slow:
             read = [(key, self._left(each, under, in_array=in_array)) for under, key, each in told]
             said = [(under, self._said(each)) for under, _, each in told if not isinstance(each, list | dict)]
             hers = any(hers for _, (_, hers) in read) or record_carries(self.known, said)
-            return {key: rest for key, (rest, _) in read if not carries(self.known, key)}, hers
+            kept = [(key, rest) for key, (rest, _) in read if not carries(self.known, key)]
+            return self._by_columns(value) or dict(kept), hers
         return value, carries(self.known, self._said(value), label)
+
+    def _is_row_of_hers(self, row: Any, rest: Any, heads: list[list[str]]) -> bool:
+        """Whether a row below heads loses an element, or is hers by what they call its elements."""
+        fitting = [head for head in heads if isinstance(row, list) and len(head) == len(row)]
+        told = [
+            [
+                (label, self._said(each))
+                for label, each in zip(head, row, strict=True)
+                if not isinstance(each, list | dict)
+            ]
+            for head in fitting
+        ]
+        return any(
+            len(rest) < len(row)
+            or any(carries(self.known, text, label) for label, text in fields)
+            or record_carries(self.known, fields)
+            for fields in told
+        )
+
+    def _elements(self, value: list[Any], label: str) -> list[tuple[Any, bool]]:
+        """What is left of each element, and whether it is hers."""
+        heads = rows_heads(json.dumps(value).encode(), 1, "utf-8")
+        read = [self._left(each, label, in_array=True) for each in value]
+        return [
+            (rest, hers or self._is_row_of_hers(each, rest, heads))
+            for each, (rest, hers) in zip(value, read, strict=True)
+        ]
+
+    def _by_columns(self, value: dict[str, Any]) -> dict[str, Any]:
+        """What is left of an object of columns of one length; empty where it is none."""
+        columns = [each for each in value.values() if isinstance(each, list)]
+        if len(columns) < max(len(value), 2) or len({len(each) for each in columns}) > 1:
+            return {}
+        if any(isinstance(each, list | dict) for column in columns for each in column) or any(
+            carries(self.known, key) for key in value
+        ):
+            return {}
+        read = {key: self._elements(each, f".{key}") for key, each in value.items()}
+        gone = {at for each in read.values() for at, (_, hers) in enumerate(each) if hers}
+        return {
+            key: [rest for at, (rest, _) in enumerate(each) if at not in gone] for key, each in read.items()
+        }
 
     def _said(self, value: Any) -> str:
         return value if isinstance(value, str) else json.dumps(value)
@@ -215,3 +260,27 @@ def test_a_text_that_is_too_long_is_refused() -> None:
     data = b'["jan@example.nl", "' + b"x" * TEXT_LIMIT + b'", 1]'
     with pytest.raises(UnsearchableError, match="a text in it has more than"):
         find(data, KNOWN)
+
+
+ALONE = (
+    {"v": 1, "rijen": [{"e": "x"}, {"e": "jan@example.nl"}]},
+    {"rijen": [{"e": "x"}, {"e": "jan@example.nl"}], "meta": {"v": {"w": 1}}},
+    {"meta": {"v": {"w": 1}}, "rijen": [{"e": "x"}, {"e": "jan@example.nl", "tags": [1]}]},
+    {"fouten": [], "rijen": [{"e": "x"}, {"e": "jan@example.nl"}], "links": ["a", "b", ["c"]]},
+    {"meta": {"tags": ["a", "b"]}, "rijen": [{"e": "x"}, {"e": "jan@example.nl"}]},
+)
+
+
+@pytest.mark.parametrize("value", ALONE, ids=str)
+def test_an_array_with_no_other_of_its_length_is_no_table_however_long(value: Any, monkeypatch: Any) -> None:
+    monkeypatch.setattr(json_format, "_TABLE_LIMIT", 10)
+    findings = find(json.dumps(value).encode(), KNOWN)
+    assert list(findings.locators) == ["/rijen/1"]
+    left = value | {"rijen": [{"e": "x"}]}
+    assert json.loads(b"".join(findings.rest())) == left
+
+
+def test_arrays_beside_each_other_that_are_too_long_to_be_compared_are_refused(monkeypatch: Any) -> None:
+    monkeypatch.setattr(json_format, "_TABLE_LIMIT", 10)
+    with pytest.raises(UnsearchableError, match="a table by its columns"):
+        find(b'{"a": ["x", "jan@example.nl"], "b": [1, 2]}', KNOWN)

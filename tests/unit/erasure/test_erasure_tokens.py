@@ -2,6 +2,7 @@
 
 import io
 import json
+import re
 import zipfile
 
 import pytest
@@ -74,8 +75,8 @@ def tokens_of(text: str, label: str = "") -> bytes:
 
 
 def is_among(person: Identifier, packed: bytes) -> bool:
-    wanted = token(person, KEY)
-    return wanted in {packed[start : start + SIZE] for start in range(0, len(packed), SIZE)}
+    among = {packed[start : start + SIZE] for start in range(0, len(packed), SIZE)}
+    return not among.isdisjoint(wanted(person, KEY) or ())
 
 
 @given(mentions())
@@ -149,6 +150,9 @@ def _zip(name: str, content: bytes) -> bytes:
     return packed.getvalue()
 
 
+_TWO_SIGNS = re.compile(r"[^\w\s]{2}")
+
+
 def _files(labels: list[str], rows: list[list[str]]) -> dict[str, bytes]:
     documents = [dict(zip(labels, row, strict=True)) for row in rows]
     lines = "".join(json.dumps(document) + "\n" for document in documents)
@@ -188,15 +192,19 @@ def _collected(name: bytes, data: bytes) -> tuple[list[str], bytes]:
 @given(st.lists(mentions(), min_size=1, max_size=3), st.lists(st.sampled_from(WORDS), min_size=2, max_size=2))
 def test_who_is_found_in_a_file_of_any_format_has_a_token_of_it(told, labels):
     rows = [[text, draw_from] for (_, text, draw_from) in told]
+    # There may be a second delimiter then, by which lines read in other ways.
+    twofold = any(_TWO_SIGNS.search(field) for row in rows for field in row)
     for name, data in _files(labels, rows).items():
         found = [person for person, *_ in told if _is_found(person, name.encode(), data)]
         if found:
             try:
                 left, packed = _collected(name.encode(), data)
             except UnsearchableError:
-                assert name in ("c.csv", "i.csv")  # its lines may be ragged, and are read at each search
+                assert twofold or name in ("c.csv", "f.txt", "i.csv", "j.csv")  # the same
                 continue
-            assert left == []
+            assert twofold or left == []
+            if left:
+                continue
             for person in found:
                 assert any(each in packed for each in wanted(person, KEY) or ()), (name, person.plain())
 
@@ -281,8 +289,11 @@ def test_names_and_numbers_of_other_countries_have_no_token_and_are_scanned_for(
 
 
 def test_a_token_depends_on_key_and_type():
-    one, other = parse_identifier("customer=7"), parse_identifier("employee=7")
+    one, other = parse_identifier("customer=k-7"), parse_identifier("employee=k-7")
     assert len({token(one, KEY), token(one, KEY + b"x"), token(other, KEY)}) == 3
+    # That of 007 is that of 7 too: what one of them is forgotten by would hide the other.
+    assert token(parse_identifier("customer=7"), KEY) is None
+    assert wanted(parse_identifier("customer=7"), KEY) == wanted(parse_identifier("customer=007"), KEY)
 
 
 def test_half_a_character_is_no_obstacle():

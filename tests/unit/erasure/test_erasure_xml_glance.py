@@ -1,12 +1,17 @@
 """A document is passed over only where its text, attributes and remarks can say nothing of the person."""
 
 import random
+from collections.abc import Callable, Iterator
 
 import pytest
 
-from sftpd.erasure.formats.model import UnsearchableError
-from sftpd.erasure.formats.xml_edit import Blanker, certainly_without
+from sftpd.erasure.formats import xml, xml_glance
+from sftpd.erasure.formats.detect import detect
+from sftpd.erasure.formats.model import Inquiry, UnsearchableError
+from sftpd.erasure.formats.xml import Xml
+from sftpd.erasure.formats.xml_edit import Blanker
 from sftpd.erasure.formats.xml_events import events
+from sftpd.erasure.formats.xml_glance import certainly_without
 from sftpd.erasure.identifiers import Identifier, carries, parse_identifier, possible
 
 KNOWN = [
@@ -95,6 +100,53 @@ def test_what_is_passed_over_says_nothing_of_the_person(known: list[Identifier])
 def test_what_is_no_document_is_not_passed_over(data: bytes) -> None:
     with pytest.raises(UnsearchableError):
         _ = certainly_without(data, KNOWN) or list(events(data))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "cp1252", "utf-16"])
+def test_a_search_finds_the_same_as_one_that_reads_it_all(
+    encoding: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chance = random.Random(encoding)
+    named = {"latin-1": "iso-8859-1", "cp1252": "windows-1252"}.get(encoding, encoding)
+    monkeypatch.setattr(xml_glance, "span", pieces_of(97))
+    hits = 0
+    for _ in range(1500):
+        inner = document(chance).decode().replace("<?xml version='1.0'?>", "")
+        beside = chance.choice(("", "<!-- jan@example.nl, 'x' -->", "<?x René ?>"))
+        data = f"<?xml version='1.0' encoding='{named}'?>\n{beside}{inner}".encode(encoding)
+        glanced = searched(data)
+        with monkeypatch.context() as without:
+            without.setattr(xml, "certainly_without", lambda *_: False)
+            assert glanced == searched(data), data
+        hits += bool(glanced[0])
+    assert hits > 100
+
+
+def searched(data: bytes) -> tuple[list[str], list[str]]:
+    findings = Xml().find(data, Inquiry(EVERY, detect))
+    return list(findings.locators), list(findings.unsearched)
+
+
+def pieces_of(size: int) -> Callable[[bytes, int, int], Iterator[bytes]]:
+    def span(data: bytes, start: int, end: int) -> Iterator[bytes]:
+        yield from (data[at : min(at + size, end)] for at in range(start, end, size))
+
+    return span
+
+
+@pytest.mark.parametrize("line", ["\n", "&#13;\n", "&#xA;", "\u2003"])
+def test_a_document_in_it_is_told_of(line: str) -> None:
+    packed = line.join("aGVsbG8gd29ybGQhISEhISEh" for _ in range(40))
+    data = f"<r>{'<a>x, y</a>' * 200}<file>{packed}</file></r>".encode()
+    assert searched(data)[1] == [f"what is embedded at byte {data.index(b'<file>')}"]
+
+
+def test_what_is_read_at_a_glance_is_not_read_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(xml, "events", lambda _data: pytest.fail("it was read"))
+    data = (
+        b"<?xml version='1.0'?>\n<!-- of 2026 -->\n<r>" + b"<a b='>'>Piet, 06 1111</a>\n" * 90_000 + b"</r>"
+    )
+    assert searched(data) == ([], [])
 
 
 def test_text_goes_on_over_tags() -> None:

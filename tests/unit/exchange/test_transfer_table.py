@@ -23,9 +23,10 @@ def test_every_unfinished_state_can_come_to_an_end(state):
     assert reachable(state) & FINAL
 
 
-def test_nothing_leads_out_of_a_final_state_but_an_operator_s_word():
+def test_nothing_leads_out_of_a_final_state_but_what_an_operator_does():
     leading_out = {(at, outcome) for at, outcome in STEPS if at in FINAL}
     assert leading_out == {
+        (TransferState.CANCELLED, Outcome.REGAINED),
         (TransferState.FAILED, Outcome.RETRIED),
         (TransferState.QUARANTINED, Outcome.RETRIED),
         (TransferState.QUARANTINED, Outcome.RELEASED),
@@ -35,6 +36,17 @@ def test_nothing_leads_out_of_a_final_state_but_an_operator_s_word():
 def test_what_may_have_been_renamed_is_never_cancelled():
     cancelled_from = {at for at, outcome in STEPS if outcome is Outcome.CANCELLED}
     assert cancelled_from == {TransferState.SENDING, TransferState.WAITING}
+    left_from = {at for at, outcome in STEPS if outcome is Outcome.LEFT}
+    assert left_from == cancelled_from | {TransferState.FAILING}
+
+
+def test_what_was_cancelled_is_never_sent_unless_it_is_retried():
+    within, new = set(), {TransferState.CANCELLED}
+    while new:
+        within |= new
+        steps = {(at, outcome): after for (at, outcome), after in STEPS.items() if at in new}
+        new = {after for (_, outcome), after in steps.items() if outcome is not Outcome.RETRIED} - within
+    assert within == {TransferState.CANCELLED, TransferState.FAILING, TransferState.FAILED}
 
 
 def test_every_outcome_happens_somewhere():

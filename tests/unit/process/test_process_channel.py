@@ -259,3 +259,65 @@ def test_a_channel_that_failed_goes_when_nobody_has_it(read):
         assert gone() is None
     finally:
         gc.enable()
+
+
+def ended(call):
+    """What came of a call in steps."""
+    while True:
+        try:
+            next(call)
+        except StopIteration as done:
+            return done.value
+
+
+def test_a_call_in_steps_gives_way_until_the_reply_is_there(ends):
+    one, other = ends
+    call = one.call_in_steps(Number(1), Number, 0.001)
+    next(call)
+    request, _ = other.receive(5)
+    next(call)
+    other.reply(request, Number(2))
+    assert ended(call) == Number(2)
+
+
+def test_what_is_asked_beside_a_call_in_steps_gets_its_own_reply(ends):
+    one, other = ends
+    call = one.call_in_steps(Number(1), Number, 0.001)
+    next(call)
+    first, _ = other.receive(5)
+
+    def answer(second):
+        other.reply(first, Number(10))
+        other.reply(second, Number(20))
+
+    thread = serve(other, answer)
+    assert one.call(Number(2), Number) == Number(20)
+    assert ended(call) == Number(10)
+    one.close()
+    thread.join()
+
+
+def test_who_drops_a_call_in_steps_waits_for_its_reply(ends):
+    one, other = ends
+    call = one.call_in_steps(Number(1), Number, 0.001)
+    next(call)
+    request, _ = other.receive(5)
+    dropping = threading.Thread(target=call.close)
+    dropping.start()
+    dropping.join(0.05)
+    assert dropping.is_alive()
+    other.reply(request, Number(2))
+    dropping.join()
+
+
+def test_a_failure_and_an_end_reach_a_call_in_steps(ends):
+    one, other = ends
+    call, second = (one.call_in_steps(Number(number), Number, 0.001) for number in (1, 2))
+    next(call), next(second)
+    request, _ = other.receive(5)
+    other.send(Failure(request.id, "NO", "not this"))
+    with pytest.raises(CallFailedError, match="not this"):
+        ended(call)
+    other.close()
+    with pytest.raises(ChannelClosedError):
+        ended(second)

@@ -6,7 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sftpd.errors import ContainmentError, InvalidNameError, LedgerError, NotFoundError, RefusedError
+from sftpd.errors import (
+    ContainmentError,
+    InvalidNameError,
+    LedgerError,
+    LimitError,
+    NotFoundError,
+    RefusedError,
+)
 from sftpd.sftp.status import Status, StatusError, status_for
 from sftpd.sftp.wire import ProtocolError
 
@@ -21,8 +28,9 @@ INSIDE = "/srv/links/secret"
             RefusedError("a rule forbids it", reason="R", where=INSIDE),
             (Status.PERMISSION_DENIED, "a rule forbids it"),
         ),
+        (LimitError("so many, no more", reason="R", where=INSIDE), (Status.FAILURE, "so many, no more")),
         (ContainmentError("x", where=INSIDE), (Status.PERMISSION_DENIED, "path leaves your folders")),
-        (InvalidNameError(INSIDE), (Status.FAILURE, "bad path")),
+        (InvalidNameError(INSIDE), (Status.BAD_MESSAGE, "bad path")),
         (NotFoundError(INSIDE), (Status.NO_SUCH_FILE, "no such file or directory")),
         (ProtocolError(INSIDE), (Status.BAD_MESSAGE, "bad message")),
         (FileNotFoundError(errno.ENOENT, INSIDE, INSIDE), (Status.NO_SUCH_FILE, "no such file or directory")),

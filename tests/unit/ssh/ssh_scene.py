@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import paramiko
-from account_sessions import Session
+from account_sessions import BY_DEFAULT, Session
 from paramiko.common import AUTH_SUCCESSFUL, OPEN_SUCCEEDED
 
 from sftpd.clock import SystemClock
@@ -51,9 +51,11 @@ class Server(paramiko.ServerInterface):
     """Lets everybody in, and serves the account of `session` on every channel."""
 
     def __init__(self, end: socket.socket, base: Path) -> None:
-        self.account = Session(base, max_handles=64)
+        self.account = Session(base, granted=(*BY_DEFAULT, "hardlink"), max_handles=64)
         self.errors: list[ProtocolError] = []
         self.channels: dict[int, SftpChannel] = {}
+        self.monitored = True
+        """Whether the monitor is there."""
         signer = RemoteSigner(HOST_KEY.asbytes(), lambda data, name: signing.sign(HOST_KEY, data, name))
         self.transport = SessionTransport(
             end, "SSH-2.0-scene", [signer], lambda *_: False, watch=lambda: None
@@ -77,7 +79,8 @@ class Server(paramiko.ServerInterface):
             self.transport.wire.detach(number)
             handler.end()
             with contextlib.suppress(OSError, EOFError, paramiko.SSHException):
-                channel.send_exit_status(0)
+                if not channel.closed:
+                    channel.send_exit_status(0)
                 channel.close()
 
         self.channels[number] = SftpChannel(
@@ -90,7 +93,7 @@ class Server(paramiko.ServerInterface):
         self.transport.close()
         self.thread.join()
         for channel in self.channels.values():
-            channel.closed()
+            channel.end(lambda: self.monitored)
         self.account.end()
 
 

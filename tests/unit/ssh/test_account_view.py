@@ -1,11 +1,12 @@
 """What an account sees and does over SFTP, driven by paramiko's client on real folders."""
 
+import errno
 import os
 import resource
 import stat
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,8 @@ from types import SimpleNamespace
 import pytest
 from account_sessions import BY_DEFAULT, Session, close
 
+from sftpd.files.beneath import Parts
+from sftpd.files.staging import Staging, is_unfinished
 from sftpd.sftp.engine import Event
 from sftpd.ssh import messages, sftp_channel
 from sftpd.ssh.file_data import FileData
@@ -105,6 +108,45 @@ def test_appending_to_a_published_file_begins_with_a_copy(session: Session, publ
         assert (published / "upload/a").read_bytes() == b"one "
     assert (published / "upload/a").read_bytes() == b"one two"
     assert (published / "upload/a").stat().st_ino != before
+
+
+def test_the_copy_of_a_published_file_is_on_its_disk_before_it_is_taken_for_whole(
+    session: Session, published: Path, staging: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (published / "upload/file").write_bytes(b"before")
+    steps: list[tuple[str, bool, bytes]] = []
+    for name in ("fsync", "fchmod"):
+        real = getattr(os, name)
+
+        def noted(fd: int, *args: int, name: str = name, real: Callable[..., None] = real) -> None:
+            real(fd, *args)
+            steps.append((name, is_unfinished(os.fstat(fd)), (staging / "upload/file").read_bytes()))
+
+        monkeypatch.setattr(os, name, noted)
+    with session.client.open("/upload/file", "r+"):
+        assert steps[-2:] == [("fsync", True, b"before"), ("fchmod", False, b"before")]
+
+
+def test_a_copy_that_fails_is_never_taken_for_whole(
+    session: Session, published: Path, staging: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (published / "upload/file").write_bytes(b"before")
+    seen: list[bool] = []
+    real = Staging.remove
+
+    def noted(area: Staging, parts: Parts) -> None:
+        seen.append(is_unfinished((staging / "upload/file").stat()))
+        real(area, parts)
+
+    def fails(fd: int) -> None:
+        raise OSError(errno.EIO, "no")
+
+    monkeypatch.setattr(Staging, "remove", noted)
+    monkeypatch.setattr(os, "fsync", fails)
+    with pytest.raises(OSError, match="error"):
+        session.client.open("/upload/file", "r+")
+    assert seen == [True]
+    assert not (staging / "upload/file").exists()
 
 
 def test_opening_a_published_file_for_writing_and_not_writing_changes_nothing(
@@ -315,7 +357,7 @@ def test_attributes_of_published_files_are_set_by_the_monitor(session: Session, 
 def test_attributes_of_parts_are_set_by_the_session(session: Session, staging: Path) -> None:
     session.put("/upload/a.part", b"a")
     session.client.chmod("/upload/a.part", 0o400)
-    assert stat.S_IMODE((staging / "upload/a.part").stat().st_mode) == 0o600
+    assert stat.S_IMODE((staging / "upload/a.part").stat().st_mode) == 0o640
     assert session.monitor.kinds() == ["Begin", "GivenUp"]
 
 

@@ -55,6 +55,25 @@ def test_right_codes_cost_no_tries() -> None:
         clock.passed += 30
 
 
+def test_a_clock_that_is_set_back_locks_nobody_out_and_has_no_code_good_twice() -> None:
+    clock = Stopped()
+    codes = Codes(clock)
+    clock.passed += 3600
+    used = []
+    for _ in range(5):
+        used.append(clock.code())
+        assert codes.is_right("alice", SECRET, used[-1])
+        clock.passed += 60
+    clock.passed -= 3600
+    assert codes.is_right("alice", SECRET, clock.code())
+    assert not codes.is_right("alice", SECRET, clock.code())
+    clock.passed += 3300
+    for code in used:
+        assert not codes.is_right("alice", SECRET, code)
+        clock.passed += 60
+    assert codes.is_right("alice", SECRET, clock.code())
+
+
 def test_who_has_no_secret_has_no_right_code_and_leaves_nothing_behind() -> None:
     clock = Stopped()
     codes = Codes(clock)

@@ -79,18 +79,21 @@ def test_a_key_exchange_that_was_guessed_wrong_is_dropped(tmp_path: Path, first:
         options.kex = [first, *(name for name in options.kex if name != first)]
         options.key_types = ["rsa-sha2-512"]
         send, exchanges = client._send_message, _count_exchanges(server.transport)
+        in_order = threading.Lock()
 
         def guess(message: paramiko.Message) -> None:
             """Say that a packet follows on a guess; where that is wrong it does, and is of no use."""
             payload = bytearray(message.asbytes())
-            if payload[0] != MSG_KEXINIT:
-                send(message)
-                return
-            payload[-5] = 1
-            client.local_kex_init = bytes(payload)
-            send(paramiko.Message(client.local_kex_init))
-            if first != server.transport.preferred_kex[0]:
-                send(paramiko.Message(b"\x1e" + string(b"nonsense")))
+            # The client's own thread answers the server's KEXINIT, and may not get ahead of the guess.
+            with in_order:
+                if payload[0] != MSG_KEXINIT:
+                    send(message)
+                    return
+                payload[-5] = 1
+                client.local_kex_init = bytes(payload)
+                send(paramiko.Message(client.local_kex_init))
+                if first != server.transport.preferred_kex[0]:
+                    send(paramiko.Message(b"\x1e" + string(b"nonsense")))
 
         client._send_message = guess
         client.renegotiate_keys()

@@ -52,6 +52,15 @@ def test_it_is_published_under_the_name_that_it_has_when_it_is_closed(
     assert session.client.listdir("/upload") == ["new"]
 
 
+def test_a_directory_is_not_renamed_over_it(session: Session, tmp_path: Path) -> None:
+    session.client.mkdir("/upload/folder")
+    with session.client.open("/upload/part", "wb") as file:
+        file.write(b"here")
+        with pytest.raises(FileNotFoundError, match="not a directory"):
+            session.client.posix_rename("/upload/folder", "/upload/part")
+    assert (tmp_path / "published/upload/part").read_bytes() == b"here"
+
+
 def test_it_is_renamed_over_what_is_published(session: Session, tmp_path: Path) -> None:
     session.put("/upload/there", b"older")
     file = session.client.open("/upload/here", "wb")

@@ -2,7 +2,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sftpd.ssh.bucket import BURST, Bucket
-from sftpd.ssh.pace import Pace
+from sftpd.ssh.pace import FREE, FREE_CHANNELS, ChannelPace, Pace
 from sftpd.ssh.pacing import Pacing
 
 
@@ -68,3 +68,54 @@ def test_no_more_is_taken_than_will_be_moved() -> None:
     for _ in range(10):
         pace.spend(100, 0.0)
     assert taken == [1000]
+
+
+def test_a_channel_waits_for_what_it_moved_itself_and_not_for_the_others() -> None:
+    pacing = Pacing(SetClock())
+    pace = Pace(1024, lambda size: pacing.lease("a", 1024, size))
+    bulk, other = ChannelPace(pace), ChannelPace(pace)
+    bulk.spend(64 * 1024, 0.0)
+    assert bulk.due == pace.due == 63.0
+    moved = 0
+    while other.due == 0.0:
+        other.spend(1024, 0.0)
+        moved += 1024
+    assert moved == FREE
+    assert other.due == bulk.due == 63.0 + FREE / 1024
+
+
+def test_all_channels_have_their_turn_again_once_the_session_may_go_on() -> None:
+    clock = SetClock()
+    pacing = Pacing(clock)
+    pace = Pace(1024, lambda size: pacing.lease("a", 1024, size))
+    bulk, other = ChannelPace(pace), ChannelPace(pace)
+    bulk.spend(2 * FREE, 0.0)
+    other.spend(FREE, 0.0)
+    assert other.due == pace.due
+    clock.at = pace.due
+    bulk.spend(FREE, clock.at)  # it comes first, and has used up what there was
+    assert bulk.due > clock.at
+    assert other.due == 0.0
+
+
+@given(
+    moves=st.lists(st.tuples(st.integers(0, 5), st.integers(1, 2**18), st.booleans()), max_size=200),
+    rate=st.integers(1024, 2**24),
+)
+def test_new_channels_all_the_time_do_not_pass_the_rate(
+    moves: list[tuple[int, int, bool]], rate: int
+) -> None:
+    clock = SetClock()
+    pacing = Pacing(clock)
+    pace = Pace(rate, lambda size: pacing.lease("a", rate, size))
+    channels = [ChannelPace(pace) for _ in range(6)]
+    moved = 0
+    for which, count, is_new in moves:
+        if is_new:
+            channels[which] = ChannelPace(pace)
+        if channels[which].due > clock.at:
+            clock.at = channels[which].due
+        channels[which].spend(count, clock.at)
+        moved += count
+        ahead = (FREE_CHANNELS + 1) * (FREE + 2**18)
+        assert moved <= (clock.at + BURST) * rate * 1.000001 + ahead

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sftpd.errors import ContainmentError, LedgerError, MessageError, NotFoundError, RefusedError
+from sftpd.errors import ContainmentError, LedgerError, LimitError, MessageError, NotFoundError, RefusedError
 from sftpd.process.channel import CallFailedError
 from sftpd.process.messages import Decoder, Failure, Message, Request, encode
 from sftpd.ssh import messages
@@ -87,8 +87,9 @@ def test_errors_cross_without_their_inside(error: OSError, told: OSError) -> Non
     assert (crossed.errno, crossed.args) == (told.errno, told.args)
 
 
-def test_a_refusal_crosses_with_its_words_and_its_reason() -> None:
-    refusal = RefusedError("not today", reason="EXPIRED_TERMS", where="/srv")
+@pytest.mark.parametrize("kind", [RefusedError, LimitError])
+def test_a_refusal_crosses_with_its_words_and_its_reason(kind: type[RefusedError]) -> None:
+    refusal = kind("not today", reason="EXPIRED_TERMS", where="/srv")
     crossed = error_for(CallFailedError(Failure(1, *failure_for(refusal))))
-    assert isinstance(crossed, RefusedError)
+    assert type(crossed) is kind
     assert (crossed.what, crossed.reason, crossed.where) == ("not today", "EXPIRED_TERMS", None)

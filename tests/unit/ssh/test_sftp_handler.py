@@ -231,5 +231,13 @@ def test_a_lost_monitor_ends_the_session(session: Session, monkeypatch: pytest.M
         session.handler.handle(1, requests.Mkdir(b"/upload/d", Attributes()))
 
 
-def test_a_path_with_nul_is_a_bad_path(session: Session) -> None:
-    assert status(session.handler.handle(1, requests.Stat(b"/upload/\0"))) == (Status.FAILURE, b"bad path")
+def test_a_path_that_is_over_long_or_has_nul_is_a_bad_path(session: Session) -> None:
+    for path in (b"/upload/\0", b"/upload/" + b"n" * 256, b"/upload/" + b"n/" * 2048):
+        told = status(session.handler.handle(1, requests.Stat(path)))
+        assert told == (Status.BAD_MESSAGE, b"bad path")
+
+
+def test_nor_does_a_link_lead_to_one_with_nul(tmp_path: Path) -> None:
+    with Session(tmp_path, granted=(*BY_DEFAULT, "symlink")) as session:
+        told = status(session.handler.handle(1, requests.Symlink(b"a\0b", b"/upload/link")))
+        assert told == (Status.BAD_MESSAGE, b"bad path")

@@ -46,6 +46,39 @@ def test_temporary_names_can_be_others():
     assert not admits(selection, b"in/a.csv")
 
 
+def unfinished(selection, *paths):
+    return [path for path in paths if selection.unfinished(tuple(path.split(b"/")))]
+
+
+def test_a_name_that_looks_unfinished_is_told_from_one_that_is_not_meant_at_all():
+    paths = [
+        b"a.csv.part",
+        b"d/A.PART",
+        b"a~",
+        b"a.csv",
+        b".a.csv.part",
+        b".d/a.part",
+        b".fuse_hidden01",
+        b"~",
+    ]
+    assert unfinished(Selection(), *paths) == [b"a.csv.part", b"d/A.PART", b"a~"]
+    assert unfinished(Selection(recursive=False), *paths) == [b"a.csv.part", b"a~"]
+    assert not any(Selection().admits(tuple(path.split(b"/"))) for path in paths if path != b"a.csv")
+
+
+def test_what_a_file_is_to_be_called_decides_whether_it_will_be_meant():
+    selection = Selection(include=("*.csv", "all/*"), exclude=("x*", "*.old.csv"), done_file=".ok")
+    meant = [b"a.csv.part", b"all/a.txt.tmp"]
+    not_meant = [b"a.txt.part", b"x.csv.part", b"a.old.csv.part", b"a.csv.ok.tmp", b"a.csv.part.ok", b".csv~"]
+    assert unfinished(selection, *meant, *not_meant) == meant
+
+
+def test_what_else_says_so_is_taken_off_too_where_a_pattern_has_but_one_star():
+    selection = Selection(include=("*.csv",), temporary=("~*", "new-*.busy", "in/*.x", "*.[0-9]", "?a.csv"))
+    meant = [b"~a.csv", b"new-a.csv.BUSY", b"in/a.csv.x", b"1a.csv"]
+    assert unfinished(selection, *meant, b"~a.txt", b"a.csv.1", b"in/b.x", b"d/a.csv.x") == meant
+
+
 def test_a_pattern_without_a_slash_is_for_names_and_one_with_a_slash_for_paths():
     selection = Selection(include=("*.csv", "all/*"), exclude=("x*", "all/not/*"))
     admitted = [b"a.csv", b"d/a.csv", b"all/a.txt", b"all/d/a.txt"]
