@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 from unittest.mock import patch
 
-from sftpd.erasure.formats import model
+from sftpd.erasure.formats import lines, model
 from sftpd.erasure.formats.csv import _carries_loosely
 from sftpd.erasure.formats.csv_layout import Loose
 from sftpd.erasure.formats.decoding import decode
@@ -75,7 +75,8 @@ def _is_no_text(result: Result | str) -> bool:
 
 def piecewise(form: Format, data: bytes, identifiers: Sequence[Identifier], piece: int) -> Result | str:
     """What a format makes of it, or why it does not."""
-    with patch.object(model, "_PIECE", piece):
+    few = patch.multiple(lines, _STRETCH=max(1, piece // 2), _BATCH=2)
+    with patch.object(model, "_PIECE", piece), few:
         try:
             findings = form.find(data, Inquiry(identifiers, detect))
             return Result(list(findings.locators), b"".join(findings.rest()), findings.whole)

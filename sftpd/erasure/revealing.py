@@ -34,6 +34,7 @@ _FLOAT = re.compile(r"(?<![\w.])([1-9])(?:[.,]([0-9]{1,17}))?e\+?([0-9]{1,2})(?!
 """A number with an exponent, such as 1.11222333E8."""
 _ACE = re.compile(r"(?<![^\W_])xn--([a-z0-9-]{1,59})(?![^\W_])")
 """A label of a domain with other letters, as DNS has it (RFC 5890)."""
+_ACE_PREFIX = re.compile("xn--")
 _LAYERS = 3
 """How deep escapes are in each other, as in a link in a link."""
 
@@ -55,7 +56,7 @@ def revealed(text: str) -> str | None:
 
 def international(text: str) -> str:
     """A folded text with the letters that its domains stand for."""
-    return _ACE.sub(_label, text) if "xn--" in text else text
+    return _ACE.sub(_label, text) if _ACE_PREFIX.search(text) else text
 
 
 def _has_signs(text: str) -> bool:

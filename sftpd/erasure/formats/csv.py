@@ -65,8 +65,11 @@ def _matches(
 ) -> Iterator[Match]:
     """The records that go, in a text of whole records; the first has the number `first`."""
     known, told = inquiry.identifiers, numbers_at(inquiry.places, _RECORD)
-    places = csv_layout.each_record(text)
-    for number, start, end in likely(text, places, first, lambda rows: may_carry(rows, known, _plain), told):
+
+    def is_likely(rows: str) -> bool:
+        return may_carry(rows, known, _plain)
+
+    for number, start, end in likely(text, first, is_likely, told, quoting=True):
         fields = next(csv_layout.fields(text[start:end], table.layout.delimiter)).fields
         line = fields[0] if len(fields) == 1 else text[start:end].rstrip("\r\n")
         columns = (heads if number > 1 else []) or [[]]

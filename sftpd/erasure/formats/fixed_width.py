@@ -89,9 +89,7 @@ class FixedLines:
         text, known = data[start:end].decode(where.encoding), inquiry.identifiers
         told = numbers_at(inquiry.places, LINE)
         found = []
-        for number, begin, stop in likely(
-            text, spans(text), first, lambda rows: may_carry(rows, known), told
-        ):
+        for number, begin, stop in likely(text, first, lambda rows: may_carry(rows, known), told):
             line = text[begin:stop].rstrip("\r\n")
             if number in told:
                 inquiry.note(line)

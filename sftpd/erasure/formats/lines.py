@@ -1,5 +1,6 @@
 """Texts of any length, read some lines at a time."""
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 
@@ -12,8 +13,12 @@ LINE_LIMIT = 16 << 20
 """Bytes of a line, or of a record of more than one; it is in memory a few times over."""
 LINE = "line"
 """What locators call a line."""
+_STRETCH = 1 << 16
+"""Characters that are looked at together before the records in them are told apart."""
 _BATCH = 64
 """Records that are looked at together before each of them is."""
+_RECORD = re.compile(r'(?:[^"\n]++|"[^"]*+")*+(?:\n|\Z)')
+"""A record, whatever its delimiter, where every quote is closed."""
 
 
 def require_size(data: Data) -> None:
@@ -79,17 +84,42 @@ def spans(text: str) -> Iterator[tuple[int, int]]:
         start = end
 
 
+def each_record(text: str) -> Iterator[tuple[int, int]]:
+    """Where each record starts and ends in a text whose quotes are all closed: what they hold ends none."""
+    if '"' not in text:
+        return spans(text)
+    return (record.span() for record in _RECORD.finditer(text) if record[0])
+
+
 def likely(
+    text: str,
+    first: int,
+    may_carry: Callable[[str], bool],
+    also: frozenset[int] = frozenset(),
+    *,
+    quoting: bool = False,
+) -> Iterator[tuple[int, int, int]]:
+    """The number, start and end of each record that may carry a person, or is in `also`.
+
+    `first` is the number of the first. Records are lines, or what `each_record` says where quotes count.
+    """
+    for begin, stop in _stretches(text, quoting=quoting):
+        stretch = text[begin:stop]
+        count = _line_feeds(stretch, quoting=quoting)
+        if not also.isdisjoint(range(first, first + count + 1)) or may_carry(stretch):
+            places = each_record(stretch) if quoting else spans(stretch)
+            for number, start, end in _likely_among(stretch, places, first, may_carry, also):
+                yield number, begin + start, begin + end
+        first += count
+
+
+def _likely_among(
     text: str,
     places: Iterator[tuple[int, int]],
     first: int,
     may_carry: Callable[[str], bool],
-    also: frozenset[int] = frozenset(),
+    also: frozenset[int],
 ) -> Iterator[tuple[int, int, int]]:
-    """The number, start and end of each record at these places that may carry a person, or is in `also`.
-
-    `first` is the number of the first.
-    """
     while batch := list(islice(places, _BATCH)):
         told = not also.isdisjoint(range(first, first + len(batch)))
         if told or may_carry(text[batch[0][0] : batch[-1][1]]):
@@ -97,6 +127,28 @@ def likely(
                 if number in also or may_carry(text[start:end]):
                     yield number, start, end
         first += len(batch)
+
+
+def _stretches(text: str, *, quoting: bool) -> Iterator[tuple[int, int]]:
+    """Where stretches of whole records start and end."""
+    start = 0
+    while start < len(text):
+        end = text.find("\n", start + _STRETCH)
+        quotes = text.count('"', start, end) if quoting and end >= 0 else 0
+        while quotes % 2:
+            quote = text.find('"', end)
+            end = text.find("\n", quote) if quote >= 0 else -1
+            quotes = text.count('"', quote + 1, end) if end >= 0 else 0
+        end = end + 1 or len(text)
+        yield start, end
+        start = end
+
+
+def _line_feeds(text: str, *, quoting: bool) -> int:
+    """How many line feeds end a record."""
+    if quoting and '"' in text:
+        text = "".join(text.split('"')[::2])
+    return text.count("\n")
 
 
 def numbers_at(places: Iterable[str], word: str) -> frozenset[int]:

@@ -53,7 +53,7 @@ class Ndjson:
                 return not self._takes(rows)
             return may_carry(above + rows, known, unescaped)
 
-        for number, start, end in likely(text, spans(text), first, is_likely, told):
+        for number, start, end in likely(text, first, is_likely, told):
             if number in told:
                 inquiry.note(text[start:end])
             if number in told or document_carries(text[start:end], known, heads):

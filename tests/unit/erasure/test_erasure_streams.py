@@ -5,7 +5,7 @@ from unittest.mock import patch
 
 import pytest
 import whole_text
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from whole_text import compare, piecewise
 
@@ -140,6 +140,75 @@ def test_a_shape_has_a_line_for_each_record(text: str) -> None:
         ]
         assert [shape.start(record.number - 1) for record in records] == [record.start for record in records]
         assert shape.blanks == sum(record.fields == [""] for record in records)
+
+
+@st.composite
+def alike(draw: st.DrawFn) -> str:
+    """Records that mostly have as many fields, the same ones quoted."""
+    delimiter, line_end = draw(st.sampled_from(";,")), draw(st.sampled_from(["\n", "\r\n"]))
+    content = st.lists(st.sampled_from(["a", "é", "€", " ", ",", ";", "\n", '""']), max_size=3).map("".join)
+    bare = st.text(st.sampled_from("aé€ "), max_size=2)
+    shape = draw(st.lists(st.booleans(), min_size=1, max_size=3))
+    rows = [
+        delimiter.join(f'"{draw(content)}"' if quoted else draw(bare) for quoted in shape)
+        for _ in range(draw(st.integers(1, 4)))
+    ]
+    text = "".join(row + line_end for row in rows)
+    at = draw(st.integers(0, len(text)))
+    return text[:at] + draw(st.sampled_from(["", "", "", '"', ",", ";", "\n", "\r", "a"])) + text[at:]
+
+
+@given(alike())
+@settings(max_examples=400)
+def test_records_are_told_to_be_alike_only_where_they_are(text: str) -> None:
+    for delimiter in ";,":
+        for columns in (1, 2, 3):
+            shape = Shape(text, 1)
+            if shape.repeats(delimiter, columns):
+                records = list(whole_text.records(text, delimiter))
+                assert {len(record.fields) for record in records} == {columns}
+                assert [] not in [record.fields for record in records]
+                assert (shape.records, shape.blanks) == (len(records), 0)
+                assert (len(shape.lines), Shape(text, 1).blanks) == (len(records), 0)
+
+
+def test_records_are_told_to_be_alike_at_a_glance() -> None:
+    for text, columns in (
+        ("a;b\nc;d\n", 2),
+        ('1;"a";2\r\n3;"b";4\r\n', 3),
+        ('"a;b";"c\nd"\n"";"e"\n', 2),
+        ('"a;b";"c"\r\n"";"e"\r\n', 2),
+    ):
+        assert Shape(text, 2).repeats(";", columns)
+        assert not Shape(text, 2).repeats(";", columns + 1)
+    for text in (
+        'a";b\nc";d\n',
+        "a\r;b\nc\r;d\n",
+        "a;b\nc;d",
+        "a;b\nc",
+        'x"a";b\nx"a";b\n',
+        '"a""";"b"\n',
+        "a;b\rc\n",
+    ):
+        assert not Shape(text, 2).repeats(";", 2)
+
+
+@given(TANGLES, PIECES, st.sets(st.integers(1, 12)))
+def test_records_that_may_carry_somebody_are_found_from_afar(text: str, piece: int, also: set[int]) -> None:
+    def is_likely(some: str) -> bool:
+        return "x" in some
+
+    for quoting in (False, True):
+        if quoting and text.count('"') % 2:
+            continue
+        places = list(lines.each_record(text) if quoting else lines.spans(text))
+        wanted = [
+            (number, start, end)
+            for number, (start, end) in enumerate(places, 3)
+            if number in also or is_likely(text[start:end])
+        ]
+        with patch.multiple(lines, _STRETCH=piece, _BATCH=2):
+            assert list(lines.likely(text, 3, is_likely, frozenset(also), quoting=quoting)) == wanted
 
 
 def test_what_is_out_of_place_is_seen_for_each_delimiter() -> None:
