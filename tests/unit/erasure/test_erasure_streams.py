@@ -11,7 +11,7 @@ from whole_text import compare, piecewise
 
 from sftpd.erasure.formats import decoding, lines, model
 from sftpd.erasure.formats.csv import Csv
-from sftpd.erasure.formats.csv_layout import Shape
+from sftpd.erasure.formats.csv_shape import Shape
 from sftpd.erasure.formats.decoding import Traces, traces
 from sftpd.erasure.formats.detect import detect
 from sftpd.erasure.formats.json_tokens import DEPTH_LIMIT, documents, tokens
