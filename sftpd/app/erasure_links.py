@@ -1,9 +1,11 @@
 """Links as deletion requests see them."""
 
+import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
@@ -15,7 +17,7 @@ from sftpd.erasure.layouts import Layout
 from sftpd.erasure.notices import FOLDER as NOTICES
 from sftpd.exchange import receipts
 from sftpd.files.beneath import Parts
-from sftpd.link import vaulted
+from sftpd.link import folders, vaulted
 from sftpd.periods import Period
 
 if TYPE_CHECKING:
@@ -42,7 +44,10 @@ class ErasureLinks:
         return self._instance.erasure_settings(link).role == "controller"
 
     def folders(self, link: str) -> Sequence[Searchable]:
-        """Every folder with files of the link, and those that its configuration adds."""
+        """Every folder with files of the link, and those that its configuration adds.
+
+        What else lies in the folder of the link is searched too, as of a route that is configured no more.
+        """
         known = self._instance.register.get(link)
         own = known.folders.by_name()
         watched = {route.folder for route in known.outbound}
@@ -56,6 +61,7 @@ class ErasureLinks:
             VaultFolder(link, self._instance.vaults.of(link), self._instance.ledger),
             # By the last name alone two could be taken for one, or one for a folder of sftpd's own.
             *(Folder(str(path.relative_to(known.folders.root)), path) for path in sorted(watched)),
+            *_others(known.folders.root, {*own.values(), known.folders.own, *watched, *also}),
             *(Folder(str(path), path) for path in also),
         ]
 
@@ -119,3 +125,25 @@ class ErasureLinks:
         known = self._instance.register.get(link).folders.by_name()
         # Only sftpd takes these locks: in other folders whoever owns them may change a file at any moment.
         return self._instance.path_locks.lock(known[folder], path) if folder in known else nullcontext()
+
+
+def _others(root: Path, known: Collection[Path]) -> Iterator[Folder]:
+    """The directories in the folder of a link that are not known, and what files lie in it by themselves."""
+    inside = {path.relative_to(root).parts for path in known if path.is_relative_to(root)}
+    if () in inside:
+        return
+    with os.scandir(root) as listing:
+        entries = sorted(listing, key=lambda entry: entry.name)
+    directories = [entry.name for entry in entries if entry.is_dir(follow_symlinks=False)]
+    for name in directories:
+        if (name,) not in inside:
+            without = {tuple(map(os.fsencode, parts[1:])) for parts in inside if parts[0] == name}
+            yield Folder(_called(name), root / name, frozenset(without))
+    if any(entry.is_file(follow_symlinks=False) for entry in entries):
+        yield Folder(".", root, frozenset((os.fsencode(name),) for name in directories))
+
+
+def _called(name: str) -> str:
+    """What a directory is called that is none of those of which sftpd calls one so."""
+    told = os.fsencode(name).decode("utf-8", "backslashreplace")
+    return f"./{told}" if told in folders.NAMES else told

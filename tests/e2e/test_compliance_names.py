@@ -52,6 +52,36 @@ def test_a_search_finds_the_receipts_of_what_has_just_come(tmp_path: Path) -> No
         assert erasure(daemon, "run", request)["state"] == "closed"
 
 
+def test_all_that_lies_in_the_folder_of_a_link_is_searched(tmp_path: Path) -> None:
+    """Also what a route left that is configured no more, and what somebody made a directory for."""
+    daemon = Daemon(tmp_path / "instance")
+    config = daemon.link_config.read_text()
+    gone = watched(daemon, "eu")
+    daemon.link_config.write_text(config)
+    kept = watched(daemon, "us")
+    others = [
+        daemon.link / place for place in ("us/old/a.txt", "archive/2025/b.txt", "download/c.txt", "d.txt")
+    ]
+    for path in others:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"Dear {JAN},\n")
+    (daemon.link / "elsewhere").symlink_to(tmp_path)
+    with daemon:
+        request = erasure(daemon, "open", "--link", "demo", "--identifier", f"email={JAN}")["id"]
+        found = [(item["folder"], item["path"]) for item in erasure(daemon, "find", request)["items"]]
+        assert sorted(found) == [
+            (".", "d.txt"),
+            ("./download", "c.txt"),
+            ("archive", "2025/b.txt"),
+            ("eu", "out/letter.tmp"),
+            ("us", "old/a.txt"),
+            ("us/out", "letter.tmp"),
+        ]
+        erasure(daemon, "approve", request, "--by", "Privacy Officer")
+        assert erasure(daemon, "run", request)["state"] == "closed"
+        assert not any(path.exists() for path in (gone, kept, *others))
+
+
 def watched(daemon: Daemon, name: str) -> Path:
     """A watched folder `NAME/out`, and in it a file that nobody has made whole yet."""
     with daemon.link_config.open("a") as config:
