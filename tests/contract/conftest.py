@@ -1,4 +1,4 @@
-"""Contracts of what stands on the ledger are tested on each database that it can be in."""
+"""What contract tests share; those of what stands on the ledger run on each database that it can be in."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -12,6 +12,8 @@ from folders import quick_folder
 from postgresql_server import Server
 from postgresql_server import postgresql as postgresql
 from stage import Stage
+
+from sftpd.process.pool import Children
 
 _ON_THE_LEDGER = re.compile(
     r"test_(ledger_(leases|schema|statement|writer)|retention_(holds|standing|sweep)|sequencer"
@@ -62,3 +64,10 @@ def _ledgers(database) -> Iterator[None]:
         return
     with ledgers.kept_in(database):
         yield
+
+
+@pytest.fixture(scope="module")
+def children(request: pytest.FixtureRequest) -> Iterator[Children]:
+    """What starts the children of the kinds that a module names in CHILDREN."""
+    with Children.start(request.module.CHILDREN) as started:
+        yield started

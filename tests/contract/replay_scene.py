@@ -4,6 +4,7 @@ import shutil
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
 from erasure_scene import Scene
 
 from sftpd.erasure.replay import Replay, Result
@@ -16,6 +17,14 @@ def opened(root: Path, children):
         yield scene
     finally:
         scene.close()
+
+
+@pytest.fixture
+def live(tmp_path, children):
+    """A scene that is backed up by `backed_up`, goes on, and is restored by `restored`."""
+    (tmp_path / "live").mkdir()
+    with opened(tmp_path / "live", children) as scene:
+        yield scene
 
 
 def backed_up(scene: Scene) -> Path:

@@ -30,7 +30,8 @@ from sftpd.erasure.tokens import token
 from sftpd.errors import RefusedError
 from sftpd.ledger import tables
 from sftpd.ledger.outbox import Event
-from sftpd.process.pool import Children
+
+CHILDREN = [READER]
 
 KEY = b"k" * 32
 HERS = parse_identifier(f"email={JAN}")
@@ -70,12 +71,6 @@ class Demo:
         self.scene.links.indexed.close()
         self.scene.links.indexed = None
         self.path.write_bytes(b"")
-
-
-@pytest.fixture(scope="module")
-def children():
-    with Children.start([READER]) as started:
-        yield started
 
 
 @pytest.fixture

@@ -26,7 +26,8 @@ from sftpd.files.beneath import Root
 from sftpd.files.fingerprint import snapshot
 from sftpd.ledger import tables
 from sftpd.names import new_id
-from sftpd.process.pool import Children
+
+CHILDREN = [READER]
 
 THEIRS, OTHER = SigningKey.generate("acme-privacy"), SigningKey.generate("other")
 TABLE = f"naam;mail\nJan;{JAN}\nPiet;x{JAN}\n"
@@ -137,12 +138,6 @@ class Inbox:
     def _receiptless(self, transfers):
         self.without_receipts += transfers
         yield
-
-
-@pytest.fixture(scope="module")
-def children():
-    with Children.start([READER]) as started:
-        yield started
 
 
 @pytest.fixture

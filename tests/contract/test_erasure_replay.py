@@ -16,6 +16,7 @@ import pytest
 from erasure_scene import JAN, RECEIVED, Scene, receive
 from msgspec import structs
 from replay_scene import backed_up, opened, replay, require_done, restored, texts
+from replay_scene import live as live
 from stage import Stage
 from vault_scene import put
 
@@ -28,26 +29,13 @@ from sftpd.erasure.replay import Result
 from sftpd.erasure.request import State
 from sftpd.errors import RefusedError
 from sftpd.ledger import tables
-from sftpd.process.pool import Children
+
+CHILDREN = ["sftpd.erasure.reader"]
 
 PIET = "piet@example.nl"
 TABLE = f"naam;mail\nJan;{JAN}\nPiet;{PIET}\nAnna;anna@example.nl\n"
 WITHOUT_JAN = f"naam;mail\nPiet;{PIET}\nAnna;anna@example.nl\n"
 WITHOUT_BOTH = "naam;mail\nAnna;anna@example.nl\n"
-
-
-@pytest.fixture(scope="module")
-def children():
-    with Children.start(["sftpd.erasure.reader"]) as started:
-        yield started
-
-
-@pytest.fixture
-def live(tmp_path, children):
-    """A scene that is backed up by `backed_up`, goes on, and is restored by `restored`."""
-    (tmp_path / "live").mkdir()
-    with opened(tmp_path / "live", children) as scene:
-        yield scene
 
 
 def erase(scene: Scene, *identifiers: str) -> str:

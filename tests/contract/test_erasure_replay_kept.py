@@ -4,7 +4,8 @@ import msgspec
 import pytest
 from erasure_scene import JAN, RECEIVED, Scene, receive
 from msgspec import structs
-from replay_scene import backed_up, opened, replay, require_done, restored, texts
+from replay_scene import backed_up, replay, require_done, restored, texts
+from replay_scene import live as live
 
 from sftpd.erasure.erasures import Erasures
 from sftpd.erasure.execute import Executor
@@ -13,27 +14,14 @@ from sftpd.erasure.removal import draft_name
 from sftpd.erasure.replay import Result
 from sftpd.erasure.request import State
 from sftpd.errors import RefusedError
-from sftpd.process.pool import Children
+
+CHILDREN = ["sftpd.erasure.reader"]
 
 NAME = "name=Jan Pieter de Vries"
 TABLE = f"naam;mail\nJan;{JAN}\nPiet;piet@example.nl\n"
 WITHOUT_JAN = "naam;mail\nPiet;piet@example.nl\n"
 BOOKS = f"boek;mail\n2025;{JAN}\n2024;piet@example.nl\n"
 LETTER = "Beste J.P. de Vries,\n"
-
-
-@pytest.fixture(scope="module")
-def children():
-    with Children.start(["sftpd.erasure.reader"]) as started:
-        yield started
-
-
-@pytest.fixture
-def live(tmp_path, children):
-    """A scene that is backed up by `backed_up`, goes on, and is restored by `restored`."""
-    (tmp_path / "live").mkdir()
-    with opened(tmp_path / "live", children) as scene:
-        yield scene
 
 
 def asked(scene: Scene, *identifiers: str) -> str:

@@ -18,16 +18,11 @@ from sftpd.erasure.plan import Action
 from sftpd.erasure.request import State
 from sftpd.errors import NotFoundError, RefusedError, UsageError
 from sftpd.ledger import tables
-from sftpd.process.pool import Children
+
+CHILDREN = ["sftpd.erasure.reader"]
 
 NAME = "name=Jan Pieter de Vries"
 TABLE = "naam;stad\nJan Pieter de Vries;Delft\nJ.P. de Vries;Gouda\nJan de Vries;Leiden\nPiet de Vries;Ede\n"
-
-
-@pytest.fixture(scope="module")
-def children():
-    with Children.start(["sftpd.erasure.reader"]) as made:
-        yield made
 
 
 @pytest.fixture

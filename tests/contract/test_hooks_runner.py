@@ -12,8 +12,9 @@ from sftpd.hooks.commands import SandboxedCommands
 from sftpd.hooks.runner import HookRunner
 from sftpd.hooks.spec import EVENTS
 from sftpd.hooks.verdict import ACCEPTED, HOOK_FAILED, Kind, Verdict
-from sftpd.process.pool import Children
 from sftpd.process.sandbox import kernel_support
+
+CHILDREN = ["sftpd.process.command"]
 
 PAYLOAD = {
     "link": "demo",
@@ -71,12 +72,6 @@ class Recorder:
     @property
     def names(self):
         return [name for name, _ in self.ended]
-
-
-@pytest.fixture(scope="module")
-def children():
-    with Children.start(["sftpd.process.command"]) as children:
-        yield children
 
 
 @pytest.fixture

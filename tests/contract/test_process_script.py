@@ -3,14 +3,9 @@
 import pytest
 
 from sftpd.process.command import run_command
-from sftpd.process.pool import Children
 from sftpd.process.script import FIRST_LINE, is_self_contained
 
-
-@pytest.fixture(scope="module")
-def children():
-    with Children.start(["sftpd.process.command", "sftpd.ledger.ledger"]) as started:
-        yield started
+CHILDREN = ["sftpd.process.command", "sftpd.ledger.ledger"]
 
 
 @pytest.fixture

@@ -11,18 +11,13 @@ from remote_servers import SERVERS
 from sftpd.errors import ChangedThereError
 from sftpd.exchange.remote import Download, Share, only
 from sftpd.link.model import Handling
-from sftpd.process.pool import Children
+
+CHILDREN = ["sftpd.ssh.courier"]
 
 OLD, NEW = b"old " * 150_000, b"new " * 150_000
 LONG_AGO = 1_700_000_000
 RATE = 400_000
 TELL_HASHES = {"sftpd": {}, "proftpd": {"check_file": "always"}}
-
-
-@pytest.fixture(scope="module")
-def children():
-    with Children.start(["sftpd.ssh.courier"]) as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

@@ -13,19 +13,14 @@ from remote_servers import SERVERS, Relay, Server
 from sftpd.errors import NotPlacedError, RemoteError
 from sftpd.exchange.remote import Publication, Upload, only
 from sftpd.link.model import Handling
-from sftpd.process.pool import Children
+
+CHILDREN = ["sftpd.ssh.courier"]
 
 PART = ".sftpd-1.part"
 BIG = 6 << 20
 OFFER_HASHES = ("sftpd",)
 TELL_HASHES = ("sftpd", "proftpd")
 WRITES_ANYWHERE = ("openssh", "openssh-chrooted", "proftpd", "asyncssh", "sftpd")
-
-
-@pytest.fixture(scope="module")
-def children():
-    with Children.start(["sftpd.ssh.courier"]) as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

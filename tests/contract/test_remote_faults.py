@@ -14,17 +14,12 @@ from waiting import until
 
 from sftpd import __version__
 from sftpd.errors import HostKeyError, NotFoundError, RemoteError, RemoteRefusedError
-from sftpd.process.pool import Children
 from sftpd.ssh.remotes import _IDLE_LIMIT
 from sftpd.ssh.signing import fingerprint
 
+CHILDREN = ["sftpd.ssh.courier"]
+
 BIG = 64 << 20
-
-
-@pytest.fixture(scope="module")
-def children():
-    with Children.start(["sftpd.ssh.courier"]) as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

@@ -12,16 +12,11 @@ from sshd import sshd
 
 from sftpd.errors import RemoteError, RemoteRefusedError
 from sftpd.exchange.remote import Download, Look, RemoteFile, Upload, only
-from sftpd.process.pool import Children
+
+CHILDREN = ["sftpd.ssh.courier"]
 
 ODD_NAME = b"caf\xe9 \xff\n.csv"
 MEGABYTE = 1 << 20
-
-
-@pytest.fixture(scope="module")
-def children():
-    with Children.start(["sftpd.ssh.courier"]) as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

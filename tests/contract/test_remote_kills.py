@@ -12,18 +12,13 @@ from remote_servers import Relay
 from sshd import sshd
 
 from sftpd.names import RemoteName
-from sftpd.process.pool import Children
 from sftpd.ssh.remotes import CourierRemotes
+
+CHILDREN = ["sftpd.ssh.courier"]
 
 OURS, THEIRS = b"ours, and longer\n", b"theirs\n"
 REQUESTS = {"replace": 10, "fail": 12, "keep-both": 13, "skip": 12}
 """Requests of a delivery whose name is taken during the upload: at least so many are killed at."""
-
-
-@pytest.fixture(scope="module")
-def children():
-    with Children.start(["sftpd.ssh.courier"]) as started:
-        yield started
 
 
 @pytest.fixture(scope="module")

@@ -12,9 +12,10 @@ from remote_scene import NAME, login_at, remotes_for
 from remote_servers import SERVERS, Relay
 
 from sftpd.errors import RemoteError
-from sftpd.process.pool import Children
 from sftpd.ssh.courier_messages import Finding, Findings
 from sftpd.ssh.suggestions import suggested
+
+CHILDREN = ["sftpd.ssh.courier"]
 
 ALL = {
     "folder", "hidden_names", "write", "size", "read", "list", "check_file", "check_file_offered", "fsync",
@@ -101,12 +102,6 @@ def test_a_folder_that_is_not_there_is_said_to_be_none(scene, server):
     assert asked.code == 1
     assert [(step["step"], step["works"]) for step in asked.json["steps"]] == [("folder", False)]
     assert asked.json["settings"] == {}
-
-
-@pytest.fixture(scope="module")
-def children():
-    with Children.start(["sftpd.ssh.courier"]) as started:
-        yield started
 
 
 @pytest.mark.parametrize("cut_after", [90_000, 200_000])

@@ -10,19 +10,14 @@ from sshd import sshd
 
 from sftpd.errors import RemoteError
 from sftpd.exchange.remote import Download, Share, Upload, only
-from sftpd.process.pool import Children
+
+CHILDREN = ["sftpd.ssh.courier"]
 
 SIZE = 600_000
 RATE = 400_000
 UNDER_WAY = RATE // 8 + 32 * 1024
 """Bytes that may be under way when the share says to wait: the window, and a packet."""
 FOREVER = 1e6
-
-
-@pytest.fixture(scope="module")
-def children():
-    with Children.start(["sftpd.ssh.courier"]) as started:
-        yield started
 
 
 @pytest.fixture

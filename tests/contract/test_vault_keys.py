@@ -18,17 +18,12 @@ from sftpd.config.vault_model import KeyProgram
 from sftpd.errors import NotFoundError
 from sftpd.files.data_keys import KeyFileError
 from sftpd.files.vault import Vault, VaultError
-from sftpd.process.pool import Children
+
+CHILDREN = ["sftpd.process.command"]
 
 KEY = bytes(range(32))
 CONTEXT = b"demo\0a-file"
 SECRET = base64.b64encode(bytes(32))
-
-
-@pytest.fixture(scope="module")
-def children():
-    with Children.start(["sftpd.process.command"]) as started:
-        yield started
 
 
 @pytest.fixture(scope="module")
