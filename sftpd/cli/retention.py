@@ -84,6 +84,9 @@ def show_plan(document: Mapping[str, Any], config: Path) -> None:
     for action, words in _LEFT_TO_PEOPLE.items():
         if action in counts:
             print(f"\n{words.format(counts[action])}")
+    if stayed := document["left"]:
+        told = ", ".join(f"{result} {number}" for result, number in stayed.items())
+        print(printable(f"\nStayed when last tried: {told}. See sftpd retention report --left."))
     if "dispose" in counts:
         print(f"\nTo dispose of: {counts['dispose']}. Run exactly that:")
         print(f"sftpd retention run --plan {document['plan']}{_naming(config)}")

@@ -59,9 +59,10 @@ def left(conn: sa.Connection) -> dict[str, Left]:
     return found
 
 
-def counted(conn: sa.Connection) -> dict[str, int]:
-    """How many files were left of each link and with each result, by both in words."""
-    return dict(sorted(Counter(f"{one.link} {one.result.value}" for one in left(conn).values()).items()))
+def counted(conn: sa.Connection, link: str | None = None) -> dict[str, int]:
+    """How many files were left of one link, or of each, and with each result, by both in words."""
+    of_link = (one for one in left(conn).values() if link in (None, one.link))
+    return dict(sorted(Counter(f"{one.link} {one.result.value}" for one in of_link).items()))
 
 
 def as_told(ledger: Ledger, roots: Roots, schedule: Schedule, known: Mapping[str, Left]) -> set[str]:

@@ -48,6 +48,19 @@ def test_disposes_of_exactly_the_due_files(daemon: Daemon) -> None:
             assert sorted(files) == sorted(row["file"] for row in report)
 
 
+def test_a_plan_says_what_stayed_when_it_was_last_tried(daemon: Daemon) -> None:
+    with daemon:
+        upload(daemon, "due.csv")
+        eventually(lambda: len(disposals(daemon)) == 1, daemon)
+        assert plan(daemon)["left"] == {}
+        with (daemon.inbound / "due.csv").open("rb"):
+            done = daemon.cli("retention", "run", "--plan", plan(daemon)["plan"])
+            assert done.returncode == 0, done.stderr
+        assert plan(daemon)["left"] == {"demo in_use": 1}
+        shown = daemon.cli("retention", "plan").stdout
+        assert "Stayed when last tried: demo in_use 1. See sftpd retention report --left." in shown
+
+
 def test_a_plan_that_no_longer_holds_is_refused(daemon: Daemon) -> None:
     with daemon:
         upload(daemon, "a.csv")

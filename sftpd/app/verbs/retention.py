@@ -7,6 +7,7 @@ from sftpd.app.instance import Instance
 from sftpd.app.verbs.verb import Arguments, Verb, day_end_or_instant
 from sftpd.errors import UsageError
 from sftpd.periods import Period, PeriodError
+from sftpd.retention import left
 from sftpd.retention.desk import Moment
 from sftpd.retention.guard import Confirmation
 from sftpd.retention.rule import Answer
@@ -16,9 +17,12 @@ def _retention_plan(instance: Instance, arguments: Arguments) -> dict[str, Any]:
     link = arguments.get("link")
     plan = instance.retention.plan(link)
     items = instance.retention.items(link, plan.schedule, arguments.get("most"))
+    with instance.ledger.read() as conn:
+        stayed = left.counted(conn, link)
     return {
         "plan": plan.hash,
         "counts": plan.by_action(),
+        "left": stayed,
         "items": (item.as_json() for item in items),
         "frozen": [freeze.as_json() for freeze in instance.retention.against(plan)],
     }
