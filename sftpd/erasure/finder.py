@@ -37,6 +37,7 @@ class Why(StrEnum):
     ADDRESS = "e-mail address"
     NUMBER = "telephone number"
     ZEROS = "leading zeros"
+    APART = "apart from its name"
     FIELDS = "separate fields"
     HOUSE = "house number"
     ADDED = "added to a name"

@@ -5,7 +5,7 @@ Such a word may be whole, as in `klant 1234`, or short, and then counts only bef
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 
 from sftpd.erasure.finder import Finder, Hint, Why
@@ -47,6 +47,20 @@ SHORT_WORDS: Mapping[str, str] = {
     for kind in NUMBER_WORDS
 }
 """How short words are written with the terms behind them, as expressions."""
+
+APART = "\0apart"
+"""The label of what `numbers_apart` tells: no column or member is called so."""
+_NAMES = {
+    kind: re.compile(
+        rf"(?<![^\W_])(?:{'|'.join(words)}){_NUMBER_TERM}(?![^\W_])|{SHORT_WORDS[kind]}(?![^\W_])"
+    )
+    for kind, words in NUMBER_WORDS.items()
+}
+"""What numbers of a kind are called: a word for whose they are, with a term."""
+_PARTS = re.compile(r"[\s|;]+")
+_AROUND = "().,:'\"<>[]"
+_LEAST = 4
+"""Characters of a number that stands by itself: shorter ones are all sorts of things."""
 
 _PARTING = " \t\r\n_.:(-"
 _BEFORE, _TERMS = tuple(chain.from_iterable(_SHORT.values())), ("nr", "num", "no.")
@@ -130,6 +144,29 @@ def number_key(number: str) -> str:
     return number.lstrip("0") if is_padded(number) else number
 
 
+def kinds_named(text: str) -> frozenset[str]:
+    """The kinds of numbers that a folded text names."""
+    if not names_numbers(text):
+        return frozenset()
+    return frozenset(kind for kind, name in _NAMES.items() if name.search(text))
+
+
+def numbers_apart(text: str, kinds: Iterable[str]) -> str:
+    """What stands by itself in a folded text and may be a number of these kinds: lines `kind‖0x00‖value`.
+
+    Of a table of which only the text is left, a number is not beside what its column is called.
+    """
+    words = {word.strip(_AROUND) for word in _PARTS.split(text)}
+    numbers = sorted(word for word in words if len(word) >= _LEAST and number(word))
+    return "\n".join(f"{kind}\0{word}" for kind in sorted(kinds) for word in numbers)
+
+
+def keyed(entries: Iterable[str]) -> set[str]:
+    """Such entries without what only some ways to write a number have."""
+    parted = (entry.partition("\0") for entry in entries)
+    return {f"{kind}\0{number_key(value)}" for kind, _, value in parted}
+
+
 def certain_number(kind: str) -> Callable[[str], tuple[Finder, Hint]]:
     """What finds numbers of a kind beside a word for it."""
 
@@ -140,16 +177,28 @@ def certain_number(kind: str) -> Callable[[str], tuple[Finder, Hint]]:
 
 
 def possible_numbers(kind: str) -> Callable[[str], Mapping[Why, tuple[Finder, Hint]]]:
-    """What finds numbers of a kind with other leading zeros: a program may add or lose them."""
+    """What finds numbers of a kind with other leading zeros, which programs add or lose, or by themselves."""
 
     def build(value: str) -> Mapping[Why, tuple[Finder, Hint]]:
-        if not is_padded(value):
-            return {}
         digits = number_key(value)
+        if not is_padded(value):
+            return {Why.APART: _apart(kind, re.escape(value), value)}
         other = rf"(?!{value}(?!\w))0*+{digits}"
-        return {Why.ZEROS: _beside_words(kind, other, digits if digits != value else f"0{digits}")}
+        return {
+            Why.ZEROS: _beside_words(kind, other, digits),
+            Why.APART: _apart(kind, f"0*+{digits}", digits),
+        }
 
     return build
+
+
+def _apart(kind: str, core: str, hint: str) -> tuple[Finder, Hint]:
+    pattern = re.compile(rf"(?m)^{kind}\x00{core}$")
+
+    def found(text: str, label: str) -> bool:
+        return label == APART and pattern.search(text) is not None
+
+    return found, lambda text: hint in text
 
 
 def _beside_words(kind: str, core: str, hint: str) -> tuple[Finder, Hint]:

@@ -30,7 +30,7 @@ from sftpd.erasure.formats.zip import Zip
 from sftpd.erasure.identifiers import Identifier, carries, fold, names_of, readings, telling
 from sftpd.erasure.layouts import Layout, kinds_by_label
 from sftpd.erasure.members import Members
-from sftpd.erasure.number_words import lines_that_name_numbers, names_numbers
+from sftpd.erasure.number_words import APART, keyed, lines_that_name_numbers, names_numbers
 from sftpd.erasure.revealing import revealed
 from sftpd.erasure.sheets import Sheets
 from sftpd.erasure.tokens import LIMIT, SIZE, tokens
@@ -119,6 +119,9 @@ class Collector:
         self._write(packed)
 
     def _shown(self, text: str, label: str) -> bool:
+        if label == APART:
+            self._keep(keyed(text.split("\n")))
+            return False
         tells = _tells(text)
         if tells:
             self._keep(entries_in(text))

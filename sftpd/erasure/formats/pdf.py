@@ -22,7 +22,8 @@ from sftpd.erasure.formats.html import visible
 from sftpd.erasure.formats.model import Budget, Data, Findings, Inquiry, UnsearchableError, cut, whole_file
 from sftpd.erasure.formats.parts import DataFile, Parts
 from sftpd.erasure.formats.text import text_carries
-from sftpd.erasure.identifiers import carries
+from sftpd.erasure.identifiers import carries, fold
+from sftpd.erasure.number_words import kinds_named
 
 _PAGES_LIMIT = 20_000
 _DEPTH_LIMIT = 50
@@ -60,10 +61,12 @@ class Pdf:
         if any(carries(known, text) for text in _strings(reader)):
             return whole_file(self.name, "properties, remarks or fields")
         unsearched: list[str] = []
+        named: frozenset[str] = frozenset()
         for number, page in enumerate(reader.pages, 1):
             text = page.extract_text()
-            if text_carries(known, text):
+            if text_carries(known, text, named):
                 return whole_file(self.name, f"page {number}")
+            named |= kinds_named(fold(text))
             if not text.strip() and page.get_contents() is not None:
                 unsearched.append(f"page {number}: it has no text, as pictures have")
             elif "\ufffd" in text:

@@ -1,15 +1,19 @@
 """Plain text has no records: a file that carries the identifier goes as a whole."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Sequence, Set
 
+from sftpd.erasure.finder import Why
 from sftpd.erasure.formats.decoding import OVERLAP, Traces, decode, traces
 from sftpd.erasure.formats.lines import lines, placed
 from sftpd.erasure.formats.model import Data, Findings, Inquiry, cut, whole_file
-from sftpd.erasure.identifiers import RECALLED, Identifier, carries
+from sftpd.erasure.identifiers import RECALLED, Identifier, carries, fold
+from sftpd.erasure.number_words import APART, kinds_named, numbers_apart
 
 _WHOLE = "whole file"
 _WRAPPED = ("email", "iban", "name", "any", RECALLED)
 """Kinds that are looked for over the end of a line: so long that no others come together so by chance."""
+_APART = ("any", "possible", Why.APART)
+"""What is looked for among numbers that do not stand beside what they are called."""
 
 
 class Text:
@@ -29,10 +33,17 @@ class Text:
         return cut(self.name, data, [], where.unsearched)
 
 
-def text_carries(identifiers: Sequence[Identifier], text: str) -> bool:
-    """Whether a text carries an identifier, also where the end of a line parts what is one word."""
+def text_carries(identifiers: Sequence[Identifier], text: str, named: Set[str] = frozenset()) -> bool:
+    """Whether a text carries an identifier, also where the end of a line parts what is one word.
+
+    `named`: kinds of numbers that were named before it.
+    """
     long = [each for each in identifiers if each.kind in _WRAPPED]
-    return carries(identifiers, text) or any(carries(long, joined) for joined in _joined(text))
+    if carries(identifiers, text) or any(carries(long, joined) for joined in _joined(text)):
+        return True
+    apart = [each for each in identifiers if each.kind in _APART]
+    kinds = named | kinds_named(folded := fold(text)) if apart else frozenset()
+    return bool(kinds) and carries(apart, numbers_apart(folded, kinds), APART)
 
 
 def _joined(text: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import openpyxl
 import pytest
+from fpdf import FPDF
 
 from sftpd.erasure.finder import Why
 from sftpd.erasure.formats.detect import detect
@@ -172,15 +173,82 @@ def test_other_numbers_with_zeros_are_no_form_of_it(text: str) -> None:
 
 
 def test_numbers_with_letters_have_no_form_with_zeros() -> None:
-    assert possible(parse_identifier("customer=K-0012")) == []
+    assert [form.kind for form in possible(parse_identifier("customer=K-0012"))] == [Why.APART]
 
 
 def test_a_label_that_is_told_by_hand_tells_of_forms_too() -> None:
     known = under(parse_identifier("customer=1234"), kinds_by_label([Numbers("Lid", "customer")]))
-    (form,) = possible(known)
+    form, _ = possible(known)
     assert form.matches("001234", "Lid")
     assert not form.matches("1234", "Lid")
     assert not form.matches("001234", fold("Led"))
+
+
+def paper(*pages: str) -> bytes:
+    """A PDF with a line for each line."""
+    made = FPDF()
+    made.set_font("Helvetica", size=10)
+    for page in pages:
+        made.add_page()
+        made.multi_cell(0, text=page)
+    return bytes(made.output())
+
+
+def mail(text: str) -> bytes:
+    return f"From: a@example.nl\nSubject: Uw lijst\nContent-Type: text/plain\n\n{text}".encode()
+
+
+TABLES = [
+    (
+        "1042",
+        "Naam Klantnummer Plaats\nJan 1042 Delft\nPiet de Boer 1043 Ede\n",
+    ),
+    ("1042", "Klantnr.\n\nNaam\n\n0001042\n\nJan\n"),
+    ("01042", "Orders per klant-ID in mei:\n(1042) Jan, (1043) Piet.\n"),
+    ("K-1042", "Debiteurnr / bedrag:\n- K-1042 / 12,50\n"),
+    ("employee=P.7781", "Pers.nr.  Uren\nP.7781  38\n"),
+]
+
+
+@pytest.mark.parametrize(("known", "table"), TABLES)
+def test_a_number_apart_from_what_it_is_called_may_be_hers(known: str, table: str) -> None:
+    person = parse_identifier(known if "=" in known else f"customer={known}")
+    for name, data in {
+        "a.txt": table.encode(),
+        "a.pdf": paper(table),
+        "of more pages.pdf": paper(*table.partition("\n")[::2]),
+        "a.eml": mail(table),
+    }.items():
+        findings, may_be = find_both(detect(name.encode(), data), data, Inquiry([person], detect))
+        assert (findings.locators, [each.why for each in may_be]) == ([], [Why.APART]), name
+        packed: list[bytes] = []
+        collector = Collector(KEY, packed.append)
+        collector.detect(name.encode(), data).find(data, collector.inquiry(name.encode()))
+        collector.flush()
+        assert any(each in b"".join(packed) for each in wanted(person, KEY) or ()), name
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Klantnummer  Plaats\n11042  Delft\n1042-5 1042,50 1042.5\n",
+        "Beste klant,\nuw order 1042 is onderweg.\n",
+        "Ordernr  Plaats\n1042  Delft\n",
+        "Pers.nr.  Uren\n1042  38\n",
+        "klantnummers en klantideeën: 104 2\n",
+    ],
+)
+def test_what_is_apart_from_other_words_or_another_number_is_not(text: str) -> None:
+    person = parse_identifier("customer=1042")
+    for name, data in {"a.txt": text.encode(), "a.pdf": paper(text), "a.eml": mail(text)}.items():
+        findings, may_be = find_both(detect(name.encode(), data), data, Inquiry([person], detect))
+        assert (findings.locators, may_be) == ([], []), name
+
+
+def test_a_short_number_stands_for_too_much_by_itself() -> None:
+    text = b"Klantnummer  Aantal\n104  12\n"
+    person = parse_identifier("customer=104")
+    assert find_both(detect(b"a.txt", text), text, Inquiry([person], detect))[1] == []
 
 
 @pytest.mark.parametrize("inner", ["value", "waarde", "val", "#text", "$", "_", "Value"])
