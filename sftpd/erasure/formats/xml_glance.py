@@ -27,7 +27,7 @@ _ENCODINGS = {
 """Those in which markup is plain ASCII, as documents declare them."""
 _MARKS = (b"\xff\xfe", b"\xfe\xff")
 """The byte order marks of UTF-16."""
-_TAG = re.compile(r"""<(?:[^>"']++|"[^"]*+"|'[^']*+')*+>""")
+_TAG = re.compile(r"""<[^>"']*+(?:(?:"[^"]*+"|'[^']*+')[^>"']*+)*+>""")
 _BROKEN_BY = ("<!", "<?")
 """What begins comments, CDATA sections and instructions, which no plain pattern of tags tells apart."""
 _RUN = b"a" * 512
@@ -53,7 +53,7 @@ def certainly_without(data: Data, identifiers: Sequence[Identifier]) -> bool:
     for piece in _pieces(data, start, encoding):
         if len(piece) > _LONGEST or any(mark in piece for mark in _BROKEN_BY):
             return False
-        tags, texts = tags[-_OVERLAP:] + piece, texts[-_OVERLAP:] + _TAG.sub("", piece)
+        tags, texts = tags[-_OVERLAP:] + piece, texts[-_OVERLAP:] + "".join(_TAG.split(piece))
         # Text goes on over tags, and what is in tags is looked at too.
         if may_embed(tags) or may_carry(f"{texts}\n{tags}", identifiers, html.unescape):
             return False

@@ -196,7 +196,7 @@ BOMB = (
         "<a>",
         "",
         "<a/><b/>",
-        "<a>" * (DEPTH_LIMIT + 1) + "</a>" * (DEPTH_LIMIT + 1),
+        "<a>" * (DEPTH_LIMIT + 1) + "jan@example.nl" + "</a>" * (DEPTH_LIMIT + 1),
         "<?xml version='1.0' encoding='ebcdic-xyz'?><a/>",
         "<?xml version='1.0' encoding='gbk'?><a/>",
         b"<?xml version='1.0' encoding='utf-8'?><a>\xff</a>",
