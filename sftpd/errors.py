@@ -132,6 +132,12 @@ class RemoteRefusedError(RemoteError):
     code = "REMOTE_REFUSED"
 
 
+class RemoteFailedError(RemoteError):
+    """The remote answered that it could not do what was asked, as if full; the connection is well."""
+
+    code = "REMOTE_FAILED"
+
+
 class ChangedThereError(RemoteRefusedError):
     """A file at the remote changed while it was read: what came may be of two versions.
 

@@ -26,9 +26,10 @@ from sftpd.exchange.archive import Archive
 from sftpd.exchange.away import Tools
 from sftpd.exchange.backlog import Backlog
 from sftpd.exchange.bell import Bell
+from sftpd.exchange.bring import Bring, Way
 from sftpd.exchange.changes import Changes
 from sftpd.exchange.collect import Collector
-from sftpd.exchange.deliver import Bring, Offer, Way
+from sftpd.exchange.deliver import Offer
 from sftpd.exchange.fetched import Fetched
 from sftpd.exchange.guard import GuardedRemotes, Guards
 from sftpd.exchange.halts import Halts
@@ -223,8 +224,8 @@ class Scene:
         )
         return Sender(route, self.places, self.source, delivery, tools)
 
-    def bring(self, way: Way) -> Bring:
-        return Bring(self.remotes, "peer", way, require_open=self.require_open)
+    def bring(self, way: Way, route="remote") -> Bring:
+        return Bring(self.remotes, "peer", route, way, require_open=self.require_open)
 
     def require_open(self) -> None:
         """What the link says to whoever wants to use it."""

@@ -18,9 +18,10 @@ from sftpd.exchange.answers import Answered
 from sftpd.exchange.archive import NO_ARCHIVE, Archive, recorded
 from sftpd.exchange.away import Tools
 from sftpd.exchange.backlog import Backlog
+from sftpd.exchange.bring import Bring, Way
 from sftpd.exchange.changes import Changes, Published
 from sftpd.exchange.collect import Collector, Pulled
-from sftpd.exchange.deliver import Bring, Offer, Way
+from sftpd.exchange.deliver import Offer
 from sftpd.exchange.fetched import Fetched
 from sftpd.exchange.guard import GuardedRemotes
 from sftpd.exchange.keeping import Keeping
@@ -324,7 +325,7 @@ class Traffic:
         delivery = (
             Offer(self._places, self._keeping, route.layout, replace=route.conflict == "replace")
             if route.remote is None
-            else Bring(self._remotes, route.remote, self._way(route), require_open=require_open)
+            else Bring(self._remotes, route.remote, route.name, self._way(route), require_open=require_open)
         )
         # A received file that goes back is in the vault as it came, if there is one.
         archive = self._archive if route.return_of is None else NO_ARCHIVE

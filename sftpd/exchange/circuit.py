@@ -52,6 +52,10 @@ class Circuit:
         """Somebody tries, who found it ready."""
         return self if self.phase is Phase.UP else dataclasses.replace(self, phase=Phase.PROBING)
 
+    def asked(self) -> "Circuit":
+        """The try under way, if it is one, came to be answered."""
+        return dataclasses.replace(self, phase=Phase.UP) if self.phase is Phase.PROBING else self
+
     def reached(self) -> "Circuit":
         """It let us log in."""
         return dataclasses.replace(self, phase=Phase.UP, refusals=0)

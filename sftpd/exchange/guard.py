@@ -2,7 +2,7 @@
 
 import random
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -10,7 +10,14 @@ from datetime import datetime, timedelta
 import structlog
 
 from sftpd.clock import Clock
-from sftpd.errors import HostKeyError, RefusedError, RemoteAwayError, RemoteError, RemoteRefusedError
+from sftpd.errors import (
+    HostKeyError,
+    RefusedError,
+    RemoteAwayError,
+    RemoteError,
+    RemoteFailedError,
+    RemoteRefusedError,
+)
 from sftpd.exchange.bell import Bell
 from sftpd.exchange.circuit import REFUSALS, Circuit, Phase
 from sftpd.exchange.halts import Cause, Halts, Subject
@@ -19,6 +26,107 @@ from sftpd.link.model import Backoff
 from sftpd.names import RemoteName
 
 _log = structlog.get_logger()
+
+
+class _Learner:
+    """Learns from tries whether another is worth it; for any thread."""
+
+    says = ""
+    """What the log says when it is not for a while."""
+
+    def __init__(self, subject: Subject, clock: Clock, bell: Bell) -> None:
+        self.subject = subject
+        self._clock = clock
+        self._bell = bell
+        self._lock = threading.Lock()
+        self._circuit = Circuit()
+        self._reason: str | None = None
+
+    def _require_ready(self, why: str) -> None:
+        """Begin a try. Raises RemoteAwayError while it is not time."""
+        with self._lock:
+            if self._circuit.ready_at() > self._clock.monotonic():
+                raise RemoteAwayError(
+                    f"{why}: {self._reason or 'a first try is being made'}", where=str(self.subject)
+                )
+            self._circuit = self._circuit.begin()
+
+    def _retry_at(self, circuit: Circuit) -> datetime | None:
+        if circuit.phase is not Phase.DOWN:
+            return None
+        return self._clock.now() + timedelta(seconds=circuit.retry_at - self._clock.monotonic())
+
+    def _learn(self, lesson: Callable[[Circuit], Circuit], reason: str | None = None) -> None:
+        with self._lock:
+            before, self._circuit = self._circuit, lesson(self._circuit)
+            after = self._circuit
+            if reason is not None:
+                self._reason = reason
+            elif after.failures == 0:
+                self._reason = None
+        if after.phase is not before.phase:
+            if after.phase is Phase.DOWN:
+                _log.warning(
+                    self.says,
+                    remote=str(self.subject),
+                    reason=reason,
+                    failures=after.failures,
+                    **self._about(),
+                )
+            self._bell.ring()
+
+    def _about(self) -> dict[str, str]:
+        return {}
+
+
+_TAKES = Circuit(Phase.UP)
+"""What is thought of a remote at first: else a first file would go alone, however long it is."""
+
+
+class RouteGuard(_Learner):
+    """Says whether a route's files may be brought to a remote: not while it takes none, as if full."""
+
+    says = "remote_takes_nothing"
+
+    def __init__(self, remote: "RemoteGuard", route: str, clock: Clock, bell: Bell) -> None:
+        super().__init__(remote.subject, clock, bell)
+        self._circuit = _TAKES
+        self._remote = remote
+        self._route = route
+
+    def ready_at(self) -> float:
+        """As of the remote, and not before the route is to try again."""
+        return max(self._remote.ready_at(), self._circuit.ready_at())
+
+    @contextmanager
+    def tried(self, backoff: Backoff) -> Iterator[None]:
+        """Try to bring some of its files.
+
+        Raises RemoteAwayError while that is not to be tried, and what is raised within.
+        """
+        self._require_ready(f"it takes nothing of route {self._route} now")
+        try:
+            yield
+        except RemoteFailedError as error:
+            now, jitter = self._clock.monotonic(), random.random()
+            self._learn(lambda circuit: circuit.asked().lost(now, backoff, jitter), str(error))
+            raise
+        except BaseException:
+            self._learn(Circuit.abandoned)
+            raise
+        self._learn(Circuit.served)
+
+    def waits(self) -> str | None:
+        """Why nothing is brought for a while; None where something may be."""
+        with self._lock:
+            return self._reason if self._circuit.phase is Phase.DOWN else None
+
+    def revive(self) -> None:
+        """Forget what went wrong."""
+        self._learn(lambda _: _TAKES)
+
+    def _about(self) -> dict[str, str]:
+        return {"route": self._route}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,19 +141,26 @@ class Standing:
     """In a row."""
     retry_at: datetime | None
     """While it is down: when it is tried again, once something is to be sent."""
+    waiting: Mapping[str, str]
+    """The routes of which it takes nothing for a while, and why."""
 
 
-class RemoteGuard:
-    """Says whether a remote may be connected to, and learns from what comes of it; for any thread."""
+class RemoteGuard(_Learner):
+    """Says whether a remote may be connected to."""
+
+    says = "remote_down"
 
     def __init__(self, subject: Subject, halts: Halts, clock: Clock, bell: Bell) -> None:
-        self.subject = subject
+        super().__init__(subject, clock, bell)
         self._halts = halts
-        self._clock = clock
-        self._bell = bell
-        self._lock = threading.Lock()
-        self._circuit = Circuit()
-        self._reason: str | None = None
+        self._routes: dict[str, RouteGuard] = {}
+
+    def of_route(self, route: str) -> RouteGuard:
+        """The guard of a route that brings files there."""
+        with self._lock:
+            if route not in self._routes:
+                self._routes[route] = RouteGuard(self, route, self._clock, self._bell)
+            return self._routes[route]
 
     def ready_at(self) -> float:
         """The monotonic time from which on a connection may be asked for; infinity: not before a ring."""
@@ -54,14 +169,12 @@ class RemoteGuard:
     def standing(self) -> Standing:
         """How the remote stands."""
         with self._lock:
-            circuit, reason = self._circuit, self._reason
+            circuit, reason, routes = self._circuit, self._reason, sorted(self._routes.items())
+        waiting = {route: why for route, guard in routes if (why := guard.waits()) is not None}
         halt = self._halts.of(self.subject)
         if halt is not None:
-            return Standing(halt.cause, halt.reason, halt.since, circuit.failures, None)
-        retry_at = None
-        if circuit.phase is Phase.DOWN:
-            retry_at = self._clock.now() + timedelta(seconds=circuit.retry_at - self._clock.monotonic())
-        return Standing(circuit.phase, reason, None, circuit.failures, retry_at)
+            return Standing(halt.cause, halt.reason, halt.since, circuit.failures, None, waiting)
+        return Standing(circuit.phase, reason, None, circuit.failures, self._retry_at(circuit), waiting)
 
     def require_free(self) -> None:
         """Pass unless the remote is halted. Raises RemoteAwayError."""
@@ -92,7 +205,7 @@ class RemoteGuard:
             self._learn(Circuit.reached)
             try:
                 yield remote
-            except RemoteRefusedError:
+            except (RemoteRefusedError, RemoteFailedError):
                 self._learn(Circuit.served)
                 raise
             except RemoteAwayError:
@@ -106,13 +219,7 @@ class RemoteGuard:
 
     def _begin(self) -> None:
         self.require_free()
-        with self._lock:
-            if self._circuit.ready_at() > self._clock.monotonic():
-                raise RemoteAwayError(
-                    f"it is not tried now: {self._reason or 'a first connection is being made'}",
-                    where=str(self.subject),
-                )
-            self._circuit = self._circuit.begin()
+        self._require_ready("it is not tried now")
 
     def _missed(self, error: RemoteError, backoff: Backoff) -> None:
         now, jitter = self._clock.monotonic(), random.random()
@@ -141,20 +248,10 @@ class RemoteGuard:
     def revive(self) -> None:
         """Forget what went wrong: whoever has the remote resumed wants it tried at once."""
         self._learn(lambda _: Circuit())
-
-    def _learn(self, lesson: Callable[[Circuit], Circuit], reason: str | None = None) -> Circuit:
         with self._lock:
-            before, self._circuit = self._circuit, lesson(self._circuit)
-            after = self._circuit
-            if reason is not None:
-                self._reason = reason
-            elif after.failures == 0:
-                self._reason = None
-        if after.phase is not before.phase:
-            if after.phase is Phase.DOWN:
-                _log.warning("remote_down", remote=str(self.subject), reason=reason, failures=after.failures)
-            self._bell.ring()
-        return after
+            routes = [*self._routes.values()]
+        for route in routes:
+            route.revive()
 
 
 class Guards:
@@ -221,6 +318,10 @@ class GuardedRemotes:
     def while_open(self, require_open: Callable[[], None]) -> Remotes:
         """The same for whoever may use them only as long as `require_open` passes."""
         return _WhileOpen(self, require_open)
+
+    def backoff(self, name: RemoteName) -> Backoff:
+        """How long to wait before the next try at a remote that is down, or takes nothing."""
+        return self._backoff(name)
 
     def hang_up(self) -> None:
         """End the connections that may not be used any more."""

@@ -20,6 +20,7 @@ from sftpd.errors import (
     ProcessError,
     RefusedError,
     RemoteError,
+    RemoteFailedError,
     RemoteRefusedError,
 )
 from sftpd.exchange.remote import (
@@ -59,7 +60,10 @@ _log = structlog.get_logger()
 M = TypeVar("M", bound=Message)
 A = TypeVar("A")
 
-_ERRORS = {kind.code: kind for kind in (RemoteError, RemoteRefusedError, ChangedThereError, HostKeyError)}
+_ERRORS = {
+    kind.code: kind
+    for kind in (RemoteError, RemoteRefusedError, RemoteFailedError, ChangedThereError, HostKeyError)
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 import contextlib
 import os
 
-from sftpd.errors import RemoteError
+from sftpd.errors import RemoteError, RemoteFailedError
 from sftpd.exchange.remote import Outcome
 from sftpd.link.model import Handling
 from sftpd.sftp.attributes import Attributes, clamped
@@ -38,7 +38,7 @@ class Deliveries:
             raise RemoteError("the file changed while it was sent")
         self._set_attributes(order.path, fd)
         if size != order.size:
-            raise RemoteError(f"{order.size} bytes were sent, the server has {size}")
+            raise RemoteFailedError(f"{order.size} bytes were sent, the server has {size}")
         return m.Arrived(prove(self._client, order.path, sent, self._handling))
 
     def publish(self, file: m.Renaming, order: m.Publish) -> m.Placed | m.Refused:
@@ -55,7 +55,7 @@ class Deliveries:
         if outcome == "gone":
             self._require_folder(order.folder)
             if self._size(file.temporary) is not None:
-                raise RemoteError("the folder was away for a moment, and the file with it")
+                raise RemoteFailedError("the folder was away for a moment, and the file with it")
         return m.Placed(outcome, self._client.size(file.final) if order.look else None)
 
     def place(self, file: m.Renaming, order: m.Place) -> None:
@@ -143,7 +143,7 @@ class Deliveries:
         try:
             self._client.set_attributes(path, Attributes(permissions=handling.mode, times=times))
         except StatusReply as reply:
-            raise RemoteError(
+            raise RemoteFailedError(
                 f"the server sets no times or mode: {reply.what}",
                 remedy="leave preserve_times and mode out of the configuration of this remote",
             ) from reply
@@ -197,4 +197,4 @@ class Deliveries:
         try:
             self._client.stat(folder)
         except StatusReply as reply:
-            raise RemoteError(f"the file is gone and so is its folder: {reply.what}") from reply
+            raise RemoteFailedError(f"the file is gone and so is its folder: {reply.what}") from reply

@@ -4,7 +4,7 @@ import hashlib
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from sftpd.errors import ChangedThereError, RemoteError, RemoteRefusedError
+from sftpd.errors import ChangedThereError, RemoteFailedError, RemoteRefusedError
 from sftpd.exchange.remote import Proof
 from sftpd.link.model import Ask, Handling
 from sftpd.sftp.status import Status
@@ -83,14 +83,14 @@ def is_same(client: Client, path: bytes, seen: Ranges | Known, *, ask: Ask, read
 def prove(client: Client, path: bytes, sent: Ranges, handling: Handling) -> Proof:
     """What is known of the remote's copy, whose size is as it should be.
 
-    Raises RemoteError where it has other bytes, RemoteRefusedError where it must be hashed and cannot be, and
-    what Client raises.
+    Raises RemoteFailedError where it has other bytes, RemoteRefusedError where it must be hashed and cannot
+    be, and what Client raises.
     """
     if handling.confirm == "size":
         return "size"
     same = is_same(client, path, sent, ask=handling.check_file, read_limit=handling.confirm_limit)
     if same is False:
-        raise RemoteError("the server has other bytes than were sent")
+        raise RemoteFailedError("the server has other bytes than were sent")
     if same is None and handling.confirm == "hash-required":
         raise RemoteRefusedError(
             "the server tells no hash, and the file is longer than confirm_limit or may not be read",

@@ -6,7 +6,7 @@ from enum import IntEnum
 
 import paramiko
 
-from sftpd.errors import RemoteError, RemoteRefusedError
+from sftpd.errors import RemoteError, RemoteFailedError, RemoteRefusedError
 from sftpd.sftp import attributes
 from sftpd.sftp.attributes import Attributes
 from sftpd.sftp.status import Status
@@ -17,6 +17,8 @@ _TEXT_LIMIT = 200
 _STATUSES = {status.value: status for status in Status}
 FINAL = (Status.PERMISSION_DENIED, Status.OP_UNSUPPORTED)
 """What a server does not answer because something is not there, and will answer again."""
+
+_UNCONNECTED = (Status.NO_CONNECTION, Status.CONNECTION_LOST)
 
 
 class Reply(IntEnum):
@@ -41,7 +43,7 @@ class StatusReply(RemoteError):  # noqa: N818  (a reply first, and an error only
 
 @contextmanager
 def errors_told() -> Iterator[None]:
-    """Turn all that a Client raises into RemoteError, or RemoteRefusedError where trying again is in vain."""
+    """Turn all that a Client raises into RemoteError, or of its kinds what `told` says."""
     try:
         yield
     except StatusReply as reply:
@@ -55,10 +57,15 @@ def errors_told() -> Iterator[None]:
 
 
 def told(error: RemoteError) -> RemoteError:
-    """An error as the monitor is told of it: RemoteRefusedError for a status that will not change."""
+    """An error as the monitor is told of it: RemoteRefusedError for a status that will not change.
+
+    RemoteFailedError for any other that says nothing of the connection.
+    """
     if not isinstance(error, StatusReply):
         return error
-    return (RemoteRefusedError if error.status in FINAL else RemoteError)(error.what)
+    if error.status in FINAL:
+        return RemoteRefusedError(error.what)
+    return (RemoteError if error.status in _UNCONNECTED else RemoteFailedError)(error.what)
 
 
 def described(answer: Answer) -> Attributes:

@@ -21,9 +21,11 @@ from sftpd.errors import (
     RefusedError,
     RemoteAwayError,
     RemoteError,
+    RemoteFailedError,
     RemoteRefusedError,
 )
 from sftpd.exchange import due, lane, records, turn_records
+from sftpd.exchange.bring import Way
 from sftpd.exchange.circuit import Phase
 from sftpd.exchange.due import TOGETHER
 from sftpd.exchange.halts import Subject
@@ -101,11 +103,12 @@ def numbered(count):
     return [f"{number:05}.csv" for number in range(count)]
 
 
-def sub_route(scene, name, **turns):
-    """Another route to the remote, with a folder of its own."""
+def sub_route(scene, name, route=None, **turns):
+    """Another route to the remote, with a guard of its own if it has a `route` of its own there."""
     sender = scene.senders["remote"]
-    route = replace(sender.route, name=name, turns=Turns(**turns))
-    return Sender(route, scene.places, scene.source, sender._delivery, scene.tools)
+    delivery = sender._delivery if route is None else scene.bring(Way("/out"), route)
+    configured = replace(sender.route, name=name, turns=Turns(**turns))
+    return Sender(configured, scene.places, scene.source, delivery, scene.tools)
 
 
 @pytest.mark.slow
@@ -138,6 +141,57 @@ def test_a_remote_down_for_three_days_costs_few_connects_and_then_gets_every_fil
         assert sorted(scene.remote.placed) == names
         assert scene.remote.calls["upload"] == count
         assert scene.events() == {"transfer.delivered": count}
+
+
+@pytest.mark.slow
+def test_a_remote_without_room_for_three_days_is_asked_now_and_then_while_others_go_on(tmp_path):
+    names = numbered(200)
+    usual = Backoff(timedelta(seconds=1), timedelta(minutes=10))
+    with Scene(tmp_path, clock=FakeClock(), remote_backoff=usual, workers=4, attempts=None) as scene:
+        scene.remote.refused = {name.encode(): RemoteFailedError("it has no room") for name in names}
+        scene.queue.start()
+        offer_all(scene, names)
+        settle(scene, 10 * PATIENCE)
+        while scene.clock.passed < 72 * 3600:
+            pass_time(scene, 300)
+        tries = sum(scene.remote.together["upload"])
+        assert 443 <= tries <= (875 + 5) * TOGETHER, tries
+        standing = scene.guard.standing()
+        assert (standing.state, standing.failures) == (Phase.UP, 0)
+        said = standing.waiting["remote"]
+        assert said == "peer:/out/: it has no room"
+        assert {transfer.reason for transfer in scene.transfers() if transfer.attempts} == {said}
+
+        other = sub_route(scene, "other", route="other")
+        scene.queue.serve(other)
+        scene.queue.offer(other, scene.drop("other.csv", b"of another route"))
+        (scene.remote.folder / "in" / "theirs.csv").write_bytes(b"theirs")
+        until(lambda: at_remote(scene) == {"other.csv": b"of another route"})
+        scene.collector.collect()
+        assert contents(scene.folders.inbound) == {"theirs.csv": b"theirs"}
+
+        scene.remote.refused.clear()
+        scene.clock.passed += 600
+        scene.queue.look()
+        until(lambda: scene.queue.held() == scene.queue.depth() == 0, 10 * PATIENCE)
+        assert sorted(scene.remote.placed) == sorted([*names, "other.csv"])
+        assert scene.guard.standing().waiting == {}
+
+
+def test_a_resumed_remote_is_brought_what_it_had_no_room_for_at_once(tmp_path):
+    with Scene(tmp_path, clock=FakeClock(), remote_backoff=AN_HOUR, attempts=None) as scene:
+        scene.remote.refused = {name.encode(): RemoteFailedError("it has no room") for name in numbered(20)}
+        scene.queue.start()
+        offer_all(scene, numbered(20))
+        settle(scene)
+        for _ in range(5):
+            pass_time(scene, 1)
+        assert scene.guard.standing().waiting
+        scene.remote.refused.clear()
+        pass_time(scene, 1)
+        assert at_remote(scene) == {}
+        scene.guard.revive()
+        until(lambda: sorted(at_remote(scene)) == numbered(20))
 
 
 def test_one_connection_is_made_a_step_and_its_failure_is_told_with_a_file(tmp_path):

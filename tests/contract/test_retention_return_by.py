@@ -11,7 +11,7 @@ from retention_scene import MANY, ZONE, Later
 
 from sftpd.erasure import traces
 from sftpd.errors import NotFoundError, RemoteAwayError, RemoteRefusedError
-from sftpd.exchange.deliver import Way
+from sftpd.exchange.bring import Way
 from sftpd.exchange.desk import Order, TransferDesk
 from sftpd.exchange.returning import Returns
 from sftpd.exchange.send import Sender
