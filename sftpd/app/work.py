@@ -133,6 +133,11 @@ class Work:
         for expected in self._expecting.concerned(event):
             self._schedule.soon(_deadline_job(expected))
 
+    def break_off(self) -> None:
+        """End the connections to remotes of links that may not be used any more."""
+        for traffic in self.traffic.values():
+            traffic.break_off()
+
     def stop(self) -> None:
         """Stop; files on their way get a while, for a remote may hang."""
         cut = threading.Timer(_LAST_FILES, self._hang_up)
