@@ -346,13 +346,17 @@ class RetentionDesk:
             found = kept_files(conn, *where, with_peers=plan.schedule.by_peer)
         return [part for part in found if is_step(plan.schedule.decide(part).action, STAGING)]
 
+    def note_unfinished(self, link: str) -> None:
+        """Take the unfinished uploads of a link into our care. Raises OSError where they cannot be seen."""
+        with Root.at(self._roots.folder((link, STAGING))) as area:
+            unfinished.note(self._ledger, link, area)
+
     def _note_unfinished(self, link: str) -> None:
-        """Take unfinished uploads into our care, where a rule says how long they are kept."""
+        """The same, where a rule says how long they are kept."""
         if not any(rule.link == link and rule.folder in (None, STAGING) for rule in self._rules):
             return
         try:
-            with Root.at(self._roots.folder((link, STAGING))) as area:
-                unfinished.note(self._ledger, link, area)
+            self.note_unfinished(link)
         except OSError as error:
             _log.error("unfinished_uploads_not_seen", link=link, error=str(error))
 

@@ -1,0 +1,63 @@
+"""The end of a link: it does not come before all that is the partner's, or a person's, is dealt with."""
+
+import json
+from pathlib import Path
+
+import pytest
+from daemon import Daemon, eventually
+
+CLOSE, FINISH = ("link", "close", "demo", "--by", "Ina"), ("link", "finish", "demo", "--reason", "Returned")
+EVERYTHING = """
+[[retention]]
+name = "everything"
+period = "PT0S"
+mandate = "Agreement"
+"""
+
+
+@pytest.fixture
+def daemon(tmp_path: Path) -> Daemon:
+    made = Daemon(tmp_path / "instance")
+    made.link_config.write_text(made.link_config.read_text().partition("[[retention]]")[0] + EVERYTHING)
+    return made
+
+
+def told(daemon: Daemon, *words: str):
+    done = daemon.cli(*words, "--json")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+def dispose(daemon: Daemon) -> None:
+    daemon.cli("retention", "run", "--plan", told(daemon, "retention", "plan", "--link", "demo")["plan"])
+
+
+@pytest.mark.parametrize("is_down", [False, True])
+def test_an_upload_that_was_never_ended_keeps_a_link_from_its_end(daemon: Daemon, is_down: bool) -> None:
+    part = daemon.staging / "demo/upload/people.csv"
+    with daemon:
+        with daemon.sftp() as client:
+            upload = client.open("/upload/people.csv", "wb")
+            upload.write(b"jan@example.org\n" * 10_000)
+            upload.flush()
+            client.stat("/upload/people.csv")
+            closed = told(daemon, *CLOSE)
+        assert (closed["files"], closed["folders"]) == (1, {"staging": 1})
+        assert part.exists()
+        if is_down:
+            daemon.stop()
+        assert "of the link remain staging: 1" in daemon.cli(*FINISH).stderr
+        if is_down:
+            daemon.start()
+        eventually(lambda: dispose(daemon) or not part.exists(), daemon)
+        assert told(daemon, *FINISH)["state"] == "closed"
+
+
+def test_a_link_whose_unfinished_uploads_cannot_be_seen_does_not_end(daemon: Daemon) -> None:
+    with daemon:
+        told(daemon, *CLOSE)
+        daemon.staging.rename(daemon.root / "elsewhere")
+        refused = daemon.cli(*FINISH)
+        assert (refused.returncode, str(daemon.staging) in refused.stderr) == (1, True), refused.stderr
+        (daemon.root / "elsewhere").rename(daemon.staging)
+        assert told(daemon, *FINISH)["state"] == "closed"
