@@ -8,7 +8,7 @@ from pathlib import Path
 import sqlalchemy as sa
 import structlog
 
-from sftpd.errors import ContainmentError
+from sftpd.errors import ContainmentError, RefusedError
 from sftpd.files.beneath import Parts, Root
 from sftpd.files.fingerprint import snapshot
 from sftpd.files.path_locks import PathLocks
@@ -54,6 +54,20 @@ class Roots:
     def folder(self, place: Place) -> Path:
         """The path of a folder's directory, whatever is there. Raises NotFoundError for an unknown link."""
         return self._folder_of(*place)
+
+    def same(self, place: Place, opened: ExitStack) -> Root | None:
+        """The directory of a folder if it is the one that is known; None where there was never one.
+
+        Raises RefusedError where it is missing or another, NotFoundError for an unknown link.
+        """
+        root, reason = self._open(place, opened)
+        if reason is None:
+            return root
+        with self._ledger.read() as conn:
+            was_there = _known(conn, place) is not None
+        if root is None and not was_there:
+            return None
+        raise RefusedError(reason.text, reason=reason.code, where=f"link {place[0]}")
 
     def alone(self, directory: Path, path: Parts) -> AbstractContextManager[None]:
         """Change a path of a folder, in its directory, while nobody else of sftpd does."""

@@ -50,23 +50,14 @@ def _link_step(instance: Instance, arguments: Arguments) -> dict[str, Any]:
         return link
     try:
         instance.retention.note_unfinished(name)
-    except OSError as error:
+    except RefusedError as error:
         _log.error("unfinished_uploads_not_seen", link=name, error=str(error))
     return link | _left(instance, name)
 
 
 def _link_finish(instance: Instance, arguments: Arguments) -> dict[str, Any]:
     name = arguments["link"]
-    staging = instance.register.get(name).folders.staging
-    try:
-        instance.retention.note_unfinished(name)
-    except OSError as error:
-        raise RefusedError(
-            f"whether unfinished uploads remain cannot be seen: {error.strerror}",
-            reason="LINK_NOT_SEEN",
-            where=str(staging),
-            remedy="mount what is missing, or make the folder anew",
-        ) from error
+    instance.retention.note_unfinished(name)
     instance.register.move(
         name,
         LinkStep.FINISH,
