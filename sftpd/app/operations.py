@@ -95,7 +95,10 @@ def _status(instance: Instance, live: Live | None, _: Arguments) -> dict[str, An
         "version": __version__,
         "instance": instance.name,
         "links": {name: instance.register.standing(name).state for name in sorted(instance.register.links)},
-        "links_gone": {left.link: {"files": left.files, "transfers": left.transfers} for left in gone},
+        "links_gone": {
+            left.link: {"files": left.files, "transfers": left.transfers, "requests": left.requests}
+            for left in gone
+        },
         "logs": instance.sequencer.sizes(),
         "outbox": waiting,
         "jobs": jobs,

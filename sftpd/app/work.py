@@ -215,7 +215,8 @@ def _tell_of_links_gone(instance: Instance) -> None:
         gone = left_behind(conn, instance.register.links)
     for left in gone:
         remedy = "put its file back into links.d; take it out when the link is closed: sftpd link close"
-        _log.error("link_gone", link=left.link, files=left.files, transfers=left.transfers, remedy=remedy)
+        counts = {"files": left.files, "transfers": left.transfers, "requests": left.requests}
+        _log.error("link_gone", link=left.link, **counts, remedy=remedy)
 
 
 def _deadline_job(expected: Expectation) -> str:

@@ -61,3 +61,29 @@ def test_a_link_whose_unfinished_uploads_cannot_be_seen_does_not_end(daemon: Dae
         assert (refused.returncode, str(daemon.staging) in refused.stderr) == (1, True), refused.stderr
         (daemon.root / "elsewhere").rename(daemon.staging)
         assert told(daemon, *FINISH)["state"] == "closed"
+
+
+def test_an_open_deletion_request_keeps_a_link_from_its_end(daemon: Daemon) -> None:
+    other = '[link]\nname = "other"\ncounterparty = "Other"\npersonal_data = false\n'
+    (daemon.root / "links.d/other.toml").write_text(other)
+    identifier = ("--identifier", "email=jan@example.org")
+    with daemon:
+        request = told(daemon, "erasure", "open", "--link", "demo", *identifier)["id"]
+        told(daemon, "erasure", "find", request)
+        closed = told(daemon, *CLOSE)
+        assert (closed["files"], closed["requests"]) == (0, 1)
+        assert "sftpd erasure list --link demo" in closed["next"]
+        assert "open deletion requests: 1" in daemon.cli(*FINISH).stderr
+
+        file = daemon.link_config.read_text()
+        daemon.link_config.unlink()
+        daemon.reload()
+        gone = told(daemon, "status")["links_gone"]
+        assert gone == {"demo": {"files": 0, "transfers": 0, "requests": 1}}
+        daemon.link_config.write_text(file)
+        daemon.reload()
+
+        told(daemon, "erasure", "approve", request, "--by", "Ina")
+        told(daemon, "erasure", "run", request)
+        assert told(daemon, *FINISH)["state"] == "closed"
+        daemon.stop()
