@@ -7,6 +7,7 @@ import pytest
 from daemon import Daemon, eventually
 
 CLOSE, FINISH = ("link", "close", "demo", "--by", "Ina"), ("link", "finish", "demo", "--reason", "Returned")
+OTHER = '[link]\nname = "other"\ncounterparty = "Other"\npersonal_data = false\n'
 EVERYTHING = """
 [[retention]]
 name = "everything"
@@ -64,8 +65,7 @@ def test_a_link_whose_unfinished_uploads_cannot_be_seen_does_not_end(daemon: Dae
 
 
 def test_an_open_deletion_request_keeps_a_link_from_its_end(daemon: Daemon) -> None:
-    other = '[link]\nname = "other"\ncounterparty = "Other"\npersonal_data = false\n'
-    (daemon.root / "links.d/other.toml").write_text(other)
+    (daemon.root / "links.d/other.toml").write_text(OTHER)
     identifier = ("--identifier", "email=jan@example.org")
     with daemon:
         request = told(daemon, "erasure", "open", "--link", "demo", *identifier)["id"]
@@ -87,3 +87,32 @@ def test_an_open_deletion_request_keeps_a_link_from_its_end(daemon: Daemon) -> N
         told(daemon, "erasure", "run", request)
         assert told(daemon, *FINISH)["state"] == "closed"
         daemon.stop()
+
+
+def test_the_log_of_a_link_is_read_and_proven_after_its_file_was_taken_out(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    (daemon.root / "links.d/other.toml").write_text(OTHER)
+    of = ("--link", "demo")
+    with daemon:
+        told(daemon, *CLOSE)
+        told(daemon, *FINISH)
+        daemon.link_config.unlink()
+        for is_down in (False, True):
+            if is_down:
+                daemon.stop()
+            else:
+                daemon.reload()
+            last = told(daemon, "audit", "tail", *of)[-1]
+            assert last["public"] == {"step": "finish", "state": "closed"}
+            index = str(last["index"])
+            assert told(daemon, "audit", "show", index, *of)["private"]["reason"] == "Returned"
+            assert told(daemon, "audit", "search", "Returned", *of)[-1]["index"] == last["index"]
+            assert told(daemon, "audit", "prove", index, *of)
+            bundle = str(tmp_path / f"{is_down}.zip")
+            assert daemon.cli("audit", "bundle", "link.moved", "--output", bundle, *of).returncode == 0
+            unknown = daemon.cli("audit", "tail", "--link", "nobody")
+            assert (unknown.returncode, "no link 'nobody'; expected one of other" in unknown.stderr) == (
+                1,
+                True,
+            )
