@@ -29,6 +29,9 @@ class Remainder:
     requests: int
     """Deletion requests that are open: without the link they could not go on."""
 
+    def __bool__(self) -> bool:
+        return bool(self.files or self.transfers or self.requests)
+
     @property
     def files(self) -> int:
         """How many files there are in all folders."""
@@ -60,10 +63,10 @@ class Remainder:
 
     def require_nothing(self) -> None:
         """Pass if nothing remains. Raises RefusedError `LINK_NOT_EMPTY`, which counts what does."""
+        if not self:
+            return
         others = {"unfinished transfers": self.transfers, "open deletion requests": self.requests}
         counts = [*self.folders.items(), *((name, count) for name, count in others.items() if count)]
-        if not counts:
-            return
         raise RefusedError(
             "of the link remain " + ", ".join(f"{name}: {count}" for name, count in counts),
             reason="LINK_NOT_EMPTY",

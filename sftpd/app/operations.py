@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from sftpd import __version__
+from sftpd.app.closing import closings
 from sftpd.app.ending import left_behind
 from sftpd.app.instance import Instance
 from sftpd.app.verbs import (
@@ -99,6 +100,7 @@ def _status(instance: Instance, live: Live | None, _: Arguments) -> dict[str, An
             left.link: {"files": left.files, "transfers": left.transfers, "requests": left.requests}
             for left in gone
         },
+        "closing": {one.left.link: one.as_json() for one in closings(instance)},
         "logs": instance.sequencer.sizes(),
         "outbox": waiting,
         "jobs": jobs,

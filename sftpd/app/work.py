@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import structlog
 
-from sftpd.app import notices
+from sftpd.app import closing, notices
 from sftpd.app.ending import left_behind
 from sftpd.app.hooks import hooks_folder
 from sftpd.app.instance import Instance
@@ -247,7 +247,10 @@ def _retention(instance: Instance) -> Job:
     config = instance.config.instance
 
     def work() -> None:
-        instance.retention.run_due()
+        try:
+            instance.retention.run_due()
+        finally:
+            closing.tell(instance)
 
     return Job("retention", work, config.scheduler.retention_at, config.about.time_zone)
 

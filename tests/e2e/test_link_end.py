@@ -1,10 +1,14 @@
 """The end of a link: it does not come before all that is the partner's, or a person's, is dealt with."""
 
 import json
+import urllib.request
+from datetime import UTC, datetime, time, timedelta
 from pathlib import Path
 
 import pytest
 from daemon import Daemon, eventually
+from sshd import free_port
+from test_compliance_guards import Shifted
 
 CLOSE, FINISH = ("link", "close", "demo", "--by", "Ina"), ("link", "finish", "demo", "--reason", "Returned")
 OTHER = '[link]\nname = "other"\ncounterparty = "Other"\npersonal_data = false\n'
@@ -116,3 +120,35 @@ def test_the_log_of_a_link_is_read_and_proven_after_its_file_was_taken_out(
                 1,
                 True,
             )
+
+
+def test_what_remains_of_a_closing_link_is_told_of_each_day_and_as_overdue_after_its_term(
+    tmp_path: Path,
+) -> None:
+    daemon, port = Shifted(tmp_path / "instance"), free_port()
+    daemon.configure("instance", 'time_zone = "UTC"')
+    daemon.configure("metrics", f'listen = "127.0.0.1:{port}"')
+    closed = datetime.now(UTC)
+
+    def wait_until_the_run(day: int, runs: int):
+        daemon.kill()
+        morning = datetime.combine(closed.date() + timedelta(days=day), time(3, 14, 55), UTC)
+        daemon.set_clock(morning - datetime.now(UTC))
+        daemon.start()
+        eventually(lambda: len(daemon.events_of("link.remains")) >= runs, daemon)
+        return daemon.events_of("link.remains")[-1]["data"]
+
+    with daemon:
+        daemon.file("local", b"a;b\n")
+        daemon.sftp_done("put local /upload/kept.csv")
+        told(daemon, *CLOSE)
+        stands = told(daemon, "status")["closing"]["demo"]
+        due = datetime.combine(closed.date() + timedelta(days=16), time(), UTC).isoformat()
+        assert (stands["due"], stands["overdue"], stands["files"]) == (due, False, 1)
+        for number, day in enumerate((10, 13), 1):
+            said = wait_until_the_run(day, number)
+            assert (said["due"], said["overdue"], said["files"]) == (due, False, 1)
+        assert wait_until_the_run(16, 3)["overdue"] is True
+        assert told(daemon, "status")["closing"]["demo"]["overdue"] is True
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as page:
+            assert b'sftpd_link_end_overdue{link="demo"} 1.0' in page.read()
