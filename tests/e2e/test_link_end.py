@@ -152,3 +152,23 @@ def test_what_remains_of_a_closing_link_is_told_of_each_day_and_as_overdue_after
         assert told(daemon, "status")["closing"]["demo"]["overdue"] is True
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as page:
             assert b'sftpd_link_end_overdue{link="demo"} 1.0' in page.read()
+
+
+def test_a_partner_that_may_not_log_in_any_more_counts_as_told_when_somebody_says_so(daemon: Daemon) -> None:
+    with daemon:
+        daemon.file("fetched", b"")
+        (daemon.outbound / "people.csv").write_bytes(b"name,email\nJan,jan@example.org\n")
+        eventually(lambda: "people.csv" in daemon.sftp_done("ls /download"), daemon)
+        daemon.sftp_done("get /download/people.csv fetched")
+        person = ("--identifier", "email=jan@example.org")
+        request = told(daemon, "erasure", "open", "--link", "demo", *person)["id"]
+        told(daemon, "erasure", "find", request)
+        told(daemon, "erasure", "approve", request, "--by", "Ina")
+        told(daemon, *CLOSE)
+        assert told(daemon, "erasure", "run", request)["state"] == "notifying"
+        eventually(lambda: "notice_not_delivered" in daemon.log, daemon)
+        (notice,) = told(daemon, "erasure", "notices", request)
+        assert (notice["state"], notice["reason"]) == ("made", "the link is closing")
+        assert "open deletion requests: 1" in daemon.cli(*FINISH).stderr
+        told(daemon, "erasure", "told", notice["id"], "--reason", "By letter", "--by", "Ina")
+        assert told(daemon, "erasure", "show", request)["state"] == "closed"
