@@ -21,6 +21,7 @@ from sftpd.app.operations import operations
 from sftpd.app.reloads import Reloads, require_same
 from sftpd.app.traffic import Traffic, Workers
 from sftpd.app.verbs.transfers import release
+from sftpd.app.welcome import LOOK, Welcome
 from sftpd.app.work import Work
 from sftpd.config.address import Address
 from sftpd.config.load import load
@@ -80,6 +81,7 @@ class Daemon:
         self._places: dict[str, Places] = {}
         self._codes = Codes(instance.clock)
         self._reloads = Reloads(instance)
+        self._welcome = Welcome(instance, lambda: self._work)
         self._undo = ExitStack()
 
     def run(self, announce: Callable[["Daemon"], None]) -> None:
@@ -148,6 +150,7 @@ class Daemon:
             (instance.timekeeper.look, _LOOK),
             (heap.give_back, _TIDY),
             (self._tell_of_waits, _LOOK),
+            (self._end_what_is_over, LOOK),
         ):
             lookout = Lookout(look, every)
             lookout.start()
@@ -257,7 +260,12 @@ class Daemon:
         self._work.stop()
         self._work = work
         work.start(Traffic.resume)
-        self._listener.end_sessions(lambda account: account not in work.accounts)
+        self._end_what_is_over()
+
+    def _end_what_is_over(self) -> None:
+        """End the sessions and connections that nothing tells of: a day ended, or a reload changed terms."""
+        self._listener.end_sessions(self._welcome.has_ended)
+        self._work.break_off()
 
     def _tell_of_waits(self) -> None:
         self._work.tell_of_waits()  # a reload replaces it
@@ -324,7 +332,7 @@ class Daemon:
             held,
             lambda: self._work.authenticator,
             self._enter,
-            self._require_welcome,
+            self._welcome.require,
             instance.ledger,
             instance.clock,
             pacing,
@@ -346,7 +354,7 @@ class Daemon:
         return Host(self._switchboard, server.login_grace, guard, self._reception)
 
     def _enter(self, account: Account) -> Partner:
-        self._require_welcome(account)
+        self._welcome.require(account)
         partners = [guard.partner for guard in self._listener.sessions()]
         own = sum(p is not None and p.account.name == account.name for p in partners)
         if own >= account.limits.sessions:
@@ -360,11 +368,6 @@ class Daemon:
         if traffic is None:
             raise RefusedError("a reload took the link out", reason="NO_LINK", where=f"link {link}")
         return traffic.in_force
-
-    def _require_welcome(self, account: Account) -> None:
-        if account not in self._work.accounts:
-            raise RefusedError("a reload has taken the account out or changed it", reason="ACCOUNT_CHANGED")
-        self.instance.register.require_open(account.link)
 
     def _places_of(self, link: str) -> Places:
         """The folders of a link; they outlive a reload, for sessions go on using them."""

@@ -32,8 +32,10 @@ _LEFT = {"receipts": frozenset({(NOTICES,)})}
 class ErasureLinks:
     """What deletion requests must know of links."""
 
-    def __init__(self, instance: "Instance") -> None:
+    def __init__(self, instance: "Instance", *, restored: bool = False) -> None:
+        """`restored`: folders are searched as they are, for files may be missing that the ledger knows."""
         self._instance = instance
+        self._restored = restored
 
     def zone(self, link: str) -> ZoneInfo:
         """The link's time zone."""
@@ -47,9 +49,12 @@ class ErasureLinks:
         """Every folder with files of the link, and those that its configuration adds.
 
         What else lies in the folder of the link is searched too, as of a route that is configured no more.
+        Raises RefusedError where files in our care are elsewhere: nobody was found would not be true.
         """
         known = self._instance.register.get(link)
         own = known.folders.by_name()
+        if not self._restored:
+            self._instance.roots.require_seen([(link, name) for name in own if name != vaulted.FOLDER])
         watched = {route.folder for route in known.outbound}
         also = self._instance.erasure_settings(link).also_search
         return [

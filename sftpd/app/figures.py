@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from sftpd.app.closing import closings
 from sftpd.app.instance import Instance
 from sftpd.app.reloads import Reloads
 from sftpd.app.work import Work
@@ -102,6 +103,11 @@ class Figures:
                     "sftpd_expected_files_missing",
                     "Expected files that are late.",
                     expecting.missed_by_link(conn),
+                ),
+                (
+                    "sftpd_link_end_overdue",
+                    "Whether the link was closed and should have ended by now.",
+                    {one.left.link: 1 for one in closings(self.instance) if one.overdue},
                 ),
                 ("sftpd_retention_reviews", "Files that wait for their review.", waiting_by_link(conn)),
                 (

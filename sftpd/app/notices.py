@@ -51,6 +51,7 @@ class _OverLinks:
         if notice.remote:
             traffic.push(notice.remote, Signed(notice.id.encode() + order.SUFFIX, content, signature))
         else:
+            traffic.require_open()  # who may not log in does not find it
             traffic.lay_out(FOLDER, Signed(_name(notice), content, signature))
 
     def withdraw(self, notice: Notice) -> None:

@@ -5,6 +5,7 @@ from functools import partial
 from typing import Any
 
 from sftpd import __version__
+from sftpd.app.closing import closings
 from sftpd.app.ending import left_behind
 from sftpd.app.instance import Instance
 from sftpd.app.verbs import (
@@ -95,7 +96,11 @@ def _status(instance: Instance, live: Live | None, _: Arguments) -> dict[str, An
         "version": __version__,
         "instance": instance.name,
         "links": {name: instance.register.standing(name).state for name in sorted(instance.register.links)},
-        "links_gone": {left.link: {"files": left.files, "transfers": left.transfers} for left in gone},
+        "links_gone": {
+            left.link: {"files": left.files, "transfers": left.transfers, "requests": left.requests}
+            for left in gone
+        },
+        "closing": {one.left.link: one.as_json() for one in closings(instance)},
         "logs": instance.sequencer.sizes(),
         "outbox": waiting,
         "jobs": jobs,

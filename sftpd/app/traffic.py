@@ -190,6 +190,10 @@ class Traffic:
         for root in self._sources.values():
             root.close()
 
+    def require_open(self) -> None:
+        """Pass if the link may be used now. Raises NotOpenError."""
+        self._shared.instance.register.require_open(self.link.name)
+
     def let_go(self) -> None:
         """Delete what was put aside for a hold that is over."""
         self._changes.let_go()

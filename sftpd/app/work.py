@@ -8,7 +8,7 @@ from datetime import timedelta
 
 import structlog
 
-from sftpd.app import notices
+from sftpd.app import closing, notices
 from sftpd.app.ending import left_behind
 from sftpd.app.hooks import hooks_folder
 from sftpd.app.instance import Instance
@@ -133,6 +133,11 @@ class Work:
         for expected in self._expecting.concerned(event):
             self._schedule.soon(_deadline_job(expected))
 
+    def break_off(self) -> None:
+        """End the connections to remotes of links that may not be used any more."""
+        for traffic in self.traffic.values():
+            traffic.break_off()
+
     def stop(self) -> None:
         """Stop; files on their way get a while, for a remote may hang."""
         cut = threading.Timer(_LAST_FILES, self._hang_up)
@@ -210,7 +215,8 @@ def _tell_of_links_gone(instance: Instance) -> None:
         gone = left_behind(conn, instance.register.links)
     for left in gone:
         remedy = "put its file back into links.d; take it out when the link is closed: sftpd link close"
-        _log.error("link_gone", link=left.link, files=left.files, transfers=left.transfers, remedy=remedy)
+        counts = {"files": left.files, "transfers": left.transfers, "requests": left.requests}
+        _log.error("link_gone", link=left.link, **counts, remedy=remedy)
 
 
 def _deadline_job(expected: Expectation) -> str:
@@ -241,7 +247,10 @@ def _retention(instance: Instance) -> Job:
     config = instance.config.instance
 
     def work() -> None:
-        instance.retention.run_due()
+        try:
+            instance.retention.run_due()
+        finally:
+            closing.tell(instance)
 
     return Job("retention", work, config.scheduler.retention_at, config.about.time_zone)
 

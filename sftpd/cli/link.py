@@ -97,5 +97,5 @@ def finish(
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
 ) -> None:
-    """End a closing link, once none of its files is in our care and none is on its way."""
+    """End a closing link, once none of its files is here or on its way and no deletion request is open."""
     show_fields(ask(config, "link.finish", link=link, reason=reason, by=by), as_json=as_json)

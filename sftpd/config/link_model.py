@@ -19,6 +19,7 @@ from sftpd.config.values import (
     IN_SAMPLE,
     AfterPull,
     ByteCount,
+    CalendarPeriod,
     Concurrency,
     Count,
     Day,
@@ -49,6 +50,7 @@ from sftpd.config.values import (
 )
 from sftpd.config.vault_model import VaultSection
 from sftpd.config.windows import Window
+from sftpd.periods import Period
 
 OWN_FOLDERS = ("inbound", "quarantine", "failed", "sent")
 """The folders of a link that sftpd fills; no route sends from them."""
@@ -121,6 +123,8 @@ class LinkSection(Section):
     """How many bytes of uploads may lie here, under way, received or in quarantine; no limit if left out."""
     receipts: Flag = True
     """Whether the counterparty finds a signed receipt of each file that crosses in `/receipts`."""
+    end_within: CalendarPeriod = Period(days=15)
+    """How long after its close all of it is to be returned or deleted; what remains is told of each day."""
     terms: TermsSection | None = None
     """The counterparty's terms that apply to this link."""
 

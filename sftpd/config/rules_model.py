@@ -115,6 +115,11 @@ class RetentionSection(Section):
     def _returns_one_way(self) -> None:
         """Refuse a way back that no file takes."""
         if self.return_by is None:
+            if self.action == "return" and self.trigger.kind == "link closed":
+                raise fault(
+                    'action is "return" once the link is closed, when nobody may log in to fetch from '
+                    '/download, allowed: return_by = "route:NAME"'
+                )
             return
         if self.action != "return":
             raise fault(

@@ -104,13 +104,22 @@ def _date(raw: object) -> date:
     raise not_allowed(raw, "a date such as 2027-12-31, without quotes")
 
 
+_MAPPED = IPv6Network("::ffff:0:0/96")
+"""The addresses of IPv4 as those of IPv6 (RFC 4291 §2.5.5.2)."""
+
+
 def _network(raw: object) -> IPv4Network | IPv6Network:
     if isinstance(raw, IPv4Network | IPv6Network):
         return raw
     try:
-        return ip_network(raw if isinstance(raw, str) else "")
+        network = ip_network(raw if isinstance(raw, str) else "")
     except ValueError:
         raise not_allowed(raw, 'a network such as "192.0.2.0/24" or "2001:db8::/32"') from None
+    if isinstance(network, IPv6Network) and network.subnet_of(_MAPPED):
+        # Addresses are compared as those of IPv4 that they are.
+        plain = IPv4Network((network.network_address.packed[-4:], network.prefixlen - _MAPPED.prefixlen))
+        raise fault(f'found "{raw}", in which nobody is, allowed: "{plain}"')
+    return network
 
 
 @dataclass(frozen=True, slots=True)

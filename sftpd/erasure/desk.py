@@ -49,7 +49,7 @@ class Links(intake.Links, Protocol):
     """What the desk must know of links; each method raises NotFoundError for a link that does not exist."""
 
     def folders(self, link: str) -> Sequence[Searchable]:
-        """Every folder that holds files of the link; no folder lies in another one."""
+        """Every folder that holds files of the link; no folder lies in another one. Raises RefusedError."""
         ...
 
     def catch_up(self, link: str) -> None:

@@ -16,6 +16,7 @@ from typing import Literal, NamedTuple
 from sftpd.errors import LedgerError, RefusedError
 from sftpd.exchange.arrival import Arrival
 from sftpd.exchange.changes import Changes, Published
+from sftpd.exchange.coverage import Stretch
 from sftpd.exchange.keeping import Keeping
 from sftpd.exchange.places import OWN_MODE, Places
 from sftpd.exchange.ration import Ration
@@ -235,15 +236,18 @@ class Partner:
             times = (mtime if atime is None else atime) * 10**9, mtime * 10**9
         self._changes.set_attributes(self._published(path), self._private(path), mode=bits, times=times)
 
-    def fetched(self, path: VirtualPath, size: int, *, complete: bool) -> None:
-        """Record that the account read a file of ours, whole or in part; retention may count from there.
+    def fetched(self, path: VirtualPath, size: int, read: Sequence[Stretch], version: str) -> None:
+        """Record that the account read stretches of a file of ours; retention may count from there.
 
+        It is complete once it has read all of this version, by as many fetches as that took.
         To read the audit log is no event: the log would grow by being read, and no copy be up to date.
         Raises RefusedError for a path that is no file's.
         """
         _require_in_folder(path)
         if path.parts[0] == b"audit":
             return
+        file = (self.account.name, path.parts, version)
+        complete = self._reads.coverage.add(file, size, read)
         public = {"size": size, "complete": complete}
         event = Event("file.fetched", self.account.link, public, self._private(path))
         self._reads.note(event, _PUBLISHED.get(path.parts[0]), path.parts[1:], whole=complete)

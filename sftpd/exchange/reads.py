@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from sftpd.errors import LedgerError
 from sftpd.exchange import records
+from sftpd.exchange.coverage import Coverage
 from sftpd.exchange.records import Parts
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
@@ -26,6 +27,7 @@ class Reads:
     def __init__(self, link: str, ledger: Ledger) -> None:
         self._link = link
         self._ledger = ledger
+        self.coverage = Coverage()
         self._lock = threading.Lock()
         self._waiting: list[_Read] = []
         self._asked: Future[Any] | None = None
@@ -34,7 +36,7 @@ class Reads:
     def note(self, event: Event, folder: str | None, path: Parts, *, whole: bool) -> None:
         """Have a read recorded soon; `folder` is the ledger's, None for one of which it keeps no files.
 
-        `whole`: without a gap up to the file's end.
+        `whole`: all of the file was read by now.
         """
         with self._lock:
             self._waiting.append(_Read(event, folder, path, whole))

@@ -37,7 +37,9 @@ def reasons_against(facts: Facts) -> tuple[Reason, ...]:
     may_use = (LinkState.ACTIVE, LinkState.CLOSING) if facts.going_back else (LinkState.ACTIVE,)
     if facts.state not in may_use:
         reasons.append(Reason("LINK_NOT_ACTIVE", f"the link is {facts.state}", "sftpd link show"))
-    terms = facts.terms
+    # Who closes a link rather than accept new terms still gives back what is the counterparty's.
+    is_return = facts.going_back and facts.state is LinkState.CLOSING
+    terms = None if is_return else facts.terms
     if terms is not None and terms.effective <= facts.today and not facts.accepted:
         reasons.append(
             Reason(

@@ -75,6 +75,10 @@ class Account:
     revoked: Revocations = Revocations()
     limits: Limits = Limits()
 
+    def has_expired(self, now: datetime) -> bool:
+        """Whether its last day is over."""
+        return self.expires is not None and now >= self.expires
+
     def __repr__(self) -> str:
         return f"Account({self.name})"
 

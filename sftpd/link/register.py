@@ -76,6 +76,13 @@ class LinkRegister:
             expected="one of " + (", ".join(sorted(self.links)) or "none: links.d is empty"),
         )
 
+    def require_known(self, name: str) -> None:
+        """Pass for a link that is configured, or was: its log outlives its file. Raises NotFoundError."""
+        with self._ledger.read() as conn:
+            known = conn.scalar(sa.select(tables.link.c.name).where(tables.link.c.name == name))
+        if known is None:
+            self.get(name)
+
     def has_outbound(self, link: str, route: str) -> bool:
         """Whether a configured link has an outbound route of that name."""
         known = next((each for name, each in self.links.items() if name == link), None)

@@ -10,7 +10,6 @@ import structlog
 
 from sftpd.clock import Clock
 from sftpd.errors import NotFoundError, RefusedError, UsageError
-from sftpd.files.beneath import Root
 from sftpd.ledger import tables
 from sftpd.ledger.database import in_parts
 from sftpd.ledger.ledger import Ledger
@@ -346,14 +345,17 @@ class RetentionDesk:
             found = kept_files(conn, *where, with_peers=plan.schedule.by_peer)
         return [part for part in found if is_step(plan.schedule.decide(part).action, STAGING)]
 
+    def note_unfinished(self, link: str) -> None:
+        """Take the unfinished uploads of a link into our care. Raises RefusedError: they cannot be seen."""
+        unfinished.look(self._ledger, self._roots, link)
+
     def _note_unfinished(self, link: str) -> None:
-        """Take unfinished uploads into our care, where a rule says how long they are kept."""
+        """The same, where a rule says how long they are kept."""
         if not any(rule.link == link and rule.folder in (None, STAGING) for rule in self._rules):
             return
         try:
-            with Root.at(self._roots.folder((link, STAGING))) as area:
-                unfinished.note(self._ledger, link, area)
-        except OSError as error:
+            self.note_unfinished(link)
+        except RefusedError as error:
             _log.error("unfinished_uploads_not_seen", link=link, error=str(error))
 
     def _resume(self) -> dict[str, Result]:

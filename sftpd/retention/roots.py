@@ -8,7 +8,7 @@ from pathlib import Path
 import sqlalchemy as sa
 import structlog
 
-from sftpd.errors import ContainmentError
+from sftpd.errors import ContainmentError, RefusedError
 from sftpd.files.beneath import Parts, Root
 from sftpd.files.fingerprint import snapshot
 from sftpd.files.path_locks import PathLocks
@@ -55,6 +55,45 @@ class Roots:
         """The path of a folder's directory, whatever is there. Raises NotFoundError for an unknown link."""
         return self._folder_of(*place)
 
+    def same(self, place: Place, opened: ExitStack) -> Root | None:
+        """The directory of a folder if it is the one that is known; None where there was never one.
+
+        Raises RefusedError where it is missing or another, NotFoundError for an unknown link.
+        """
+        root, reason = self._open(place, opened)
+        if reason is None:
+            return root
+        with self._ledger.read() as conn:
+            was_there = _known(conn, place) is not None
+        if root is None and not was_there:
+            return None
+        raise RefusedError(reason.text, reason=reason.code, where=f"link {place[0]}")
+
+    def require_seen(self, places: Collection[Place]) -> None:
+        """Pass unless files in our care are elsewhere, as where a disk is not mounted.
+
+        Raises RefusedError for a directory that is missing or another, and has none of the latest in it.
+        """
+        for place in sorted(places):
+            with self._ledger.read() as conn:
+                known, latest = _known(conn, place), _latest(conn, place)
+            if not latest:
+                continue
+            with ExitStack() as opened:
+                root, reason = self._open(place, opened)
+                if root is not None and (
+                    known == identity(root) or any(_exists(root, at) for at, _ in latest)
+                ):
+                    continue
+            reason = reason or _replaced(self._folder_of(*place))
+            self._settle(place, [reason])
+            raise RefusedError(
+                reason.text,
+                reason=reason.code,
+                where=f"link {place[0]}",
+                remedy="mount its disk, or confirm the directory by `sftpd retention unfreeze`",
+            )
+
     def alone(self, directory: Path, path: Parts) -> AbstractContextManager[None]:
         """Change a path of a folder, in its directory, while nobody else of sftpd does."""
         return self._locks.lock(directory, path)
@@ -87,7 +126,7 @@ class Roots:
             return root, None
         if known == found:
             return root, None
-        return root, Reason("FOLDER_REPLACED", f"{path} is another directory than files were put in")
+        return root, _replaced(path)
 
     def _settle(self, place: Place, found: list[Reason]) -> None:
         scope = Scope(*place)
@@ -129,6 +168,19 @@ def _mount(root: Root) -> bytes | None:
     """The id of the mount that a directory is reached by (proc(5), fdinfo); bind mounts have their own."""
     found = _MOUNT.search(Path(f"/proc/self/fdinfo/{root.fileno()}").read_bytes())
     return None if found is None else found[1]
+
+
+def _replaced(path: Path) -> Reason:
+    return Reason("FOLDER_REPLACED", f"{path} is another directory than files were put in")
+
+
+def _exists(root: Root, path: bytes) -> bool:
+    """Whether there is anything at a path: a copy of the file will do."""
+    try:
+        root.stat(tuple(path.split(b"/")), follow=False)
+    except (OSError, ContainmentError):
+        return False
+    return True
 
 
 def _is_there(root: Root, path: bytes, source: str) -> bool:

@@ -8,11 +8,12 @@ from datetime import date, datetime
 from typing import Any
 
 from sftpd.documents.model import Bar, Bars, Block, Document, Heading, Paragraph, Table
+from sftpd.documents.text import printable
 from sftpd.retention.schedule import short
 
 _COLUMNS = ("link", "path", "action", "due", "reason")
 _BARS = 36
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@")
 _ENDS = {"dispose": "to delete", "review": "to review", "return": "to return", "keep": "not yet due or held"}
 
 Item = Mapping[str, Any]
@@ -22,7 +23,8 @@ Item = Mapping[str, Any]
 def spreadsheet(items: Iterable[Item]) -> str:
     """A plan as CSV (RFC 4180): one line a file.
 
-    Partners choose names: a cell that a spreadsheet would take for a formula begins with an apostrophe.
+    Partners choose names: a cell that a spreadsheet would take for a formula begins with an apostrophe, and
+    what nobody sees is written as on paper.
     """
     text = io.StringIO()
     writer = csv.writer(text)
@@ -73,7 +75,7 @@ def document(plan: str, items: Sequence[Item], made: datetime) -> Document:
 
 
 def _harmless(value: object) -> str:
-    text = "" if value is None else str(value)
+    text = printable(value)
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 

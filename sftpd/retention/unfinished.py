@@ -2,19 +2,38 @@
 
 import stat
 from collections.abc import Mapping
+from contextlib import ExitStack
 from typing import Any
 
 import sqlalchemy as sa
 
+from sftpd.errors import RefusedError
 from sftpd.files.beneath import Root
 from sftpd.files.fingerprint import Snapshot, snapshot
 from sftpd.ledger import tables
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.writer import Unit
 from sftpd.names import new_id
+from sftpd.retention.roots import Roots
 from sftpd.retention.rule import STAGING
 
 _file = tables.kept_file
+
+
+def look(ledger: Ledger, roots: Roots, link: str) -> None:
+    """Note what lies in the staging folder of a link; there is nothing where there was never one.
+
+    Raises RefusedError where it cannot be seen, and LedgerError.
+    """
+    try:
+        with ExitStack() as opened:
+            area = roots.same((link, STAGING), opened)
+            if area is not None:
+                note(ledger, link, area)
+    except OSError as error:
+        raise RefusedError(
+            f"unfinished uploads cannot be seen: {error}", reason="UNSEEN", where=f"link {link}"
+        ) from error
 
 
 def note(ledger: Ledger, link: str, area: Root) -> None:

@@ -132,6 +132,6 @@ class Authenticator:
 
     def _welcome(self, account: Account, address: str) -> bool:
         """Whether the account may be used now and from there."""
-        if account.expires is not None and self._clock.now() >= account.expires:
+        if account.has_expired(self._clock.now()):
             return False
         return not account.networks or any(ip_address(address) in net for net in account.networks)

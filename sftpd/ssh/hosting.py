@@ -6,6 +6,8 @@ one by one all the same (Landlock restricts threads), and share what a crash tak
 
 import contextlib
 import itertools
+import os
+import socket
 import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
@@ -52,7 +54,7 @@ class Hosting(Protocol):
     """Starts sessions."""
 
     def begin(self, connection: int, on_end: OnEnd) -> Session:
-        """Serve a connection, whose descriptor stays the caller's. Raises ProcessError."""
+        """Serve a connection, whose descriptor stays the caller's. Raises ProcessError and OSError."""
         ...
 
     def over(self, session: Session, *, well: bool) -> None:
@@ -93,8 +95,12 @@ class _Guest:
 
     kind = "session"
 
-    def __init__(self, number: int, channel: Channel, host: "_Host", on_end: OnEnd) -> None:
+    def __init__(
+        self, number: int, line: socket.socket, channel: Channel, host: "_Host", on_end: OnEnd
+    ) -> None:
+        """`line` is a descriptor of its connection, to hang up by."""
         self.id = number
+        self._line = line
         self.channel = channel
         self.host = host
         self.killed = False
@@ -118,9 +124,16 @@ class _Guest:
         self.host.child.terminate()
 
     def kill(self) -> None:
-        """End it, within a second: it hears of that when it looks."""
+        """End it: its client is cut off at once, and the thread hears of that when it looks."""
         self.killed = True
+        self.hang_up()
         self.channel.close()
+
+    def hang_up(self) -> None:
+        """Let nothing more go to its client or come from it; harmless when repeated."""
+        with contextlib.suppress(OSError):
+            self._line.shutdown(socket.SHUT_RDWR)
+        self._line.close()
 
     def finish(self) -> None:
         """Take note of its end and tell who asked to know."""
@@ -171,17 +184,23 @@ class SharedProcesses:
         """As Hosting says."""
         ours, theirs = channel_pair()
         try:
-            host = self._given([connection, theirs.fileno()])
+            line = socket.socket(fileno=os.dup(connection))
+            try:
+                host = self._given([connection, theirs.fileno()])
+            except BaseException:
+                line.close()
+                raise
         except BaseException:
             ours.close()
             raise
         finally:
             theirs.close()
-        return _Guest(next(self._numbers), Channel(ours, ToMonitor), host, on_end)
+        return _Guest(next(self._numbers), line, Channel(ours, ToMonitor), host, on_end)
 
     def over(self, session: Session, *, well: bool) -> None:
         """As Hosting says."""
         assert isinstance(session, _Guest)
+        session.hang_up()
         if not well and not session.killed:
             # Its host is about to be told dead: the channel closes a moment before.
             with contextlib.suppress(TimeoutError):

@@ -158,7 +158,7 @@ class Listener:
                 self._displace(admitted.displaced)
             try:
                 self._begin(hosting, connection, address, admitted.number)
-            except ProcessError as error:
+            except (ProcessError, OSError) as error:
                 self._host.reception.leave(admitted.number, None)
                 _log.error("session_not_started", address=address, error=str(error))
 

@@ -225,11 +225,14 @@ class SetAttributes(Message, frozen=True):
 
 
 class Fetched(Message, frozen=True):
-    """Notice: a published file was read; `complete` when without a gap up to its end."""
+    """Notice: a published file was read."""
 
     path: Path
     size: Size
-    complete: bool
+    read: Annotated[tuple[tuple[Size, Size], ...], Meta(max_length=64)]
+    """The stretches between which there are gaps, in order."""
+    version: Word
+    """What the file was: another content has another."""
 
 
 class Abandoned(Message, frozen=True):

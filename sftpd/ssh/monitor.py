@@ -312,7 +312,7 @@ class SessionGuard:
         return Done()
 
     def _fetched(self, message: m.Fetched) -> Message:
-        self._in.fetched(VirtualPath.parse(message.path), message.size, complete=message.complete)
+        self._in.fetched(VirtualPath.parse(message.path), message.size, message.read, message.version)
         return Done()
 
     def _abandoned(self, message: m.Abandoned) -> Message:

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable, Sequence
 
 from sftpd.errors import RefusedError
+from sftpd.exchange.coverage import Stretch, joined
 from sftpd.files.beneath import FILE_MODE
 from sftpd.files.staging import OpenPart
 from sftpd.sftp.attributes import Attributes
@@ -32,7 +33,9 @@ class Fetch:
         self.fd = fd
         self.place = place
         self.staged = staged
-        self._seen: int | None = None
+        self._before: list[Stretch] = []
+        self._stretch: Stretch | None = None
+        """What was read last without a gap, and before that."""
 
     @property
     def readable_fd(self) -> int:
@@ -42,17 +45,23 @@ class Fetch:
     def read_into(self, buffers: Sequence[memoryview], offset: int) -> int:
         """Fill buffers from `offset` on; returns how many bytes there were, 0 at the end of the file."""
         count = os.preadv(self.fd, buffers, offset)
-        if self._seen is None or offset <= self._seen:
-            self._seen = max(self._seen or 0, offset + count)
+        last = self._stretch
+        if last is not None and last[0] <= offset <= last[1]:
+            self._stretch = (last[0], max(last[1], offset + count))
+        else:
+            self._before = joined(self.read)
+            self._stretch = (offset, offset + count)
         return count
+
+    @property
+    def read(self) -> tuple[Stretch, ...]:
+        """The stretches that were read so far, as far as they are remembered."""
+        last = () if self._stretch is None else (self._stretch,)
+        return tuple(joined((*self._before, *last)))
 
     def attributes(self) -> Attributes:
         """The file's attributes."""
         return told(os.fstat(self.fd))
-
-    def has_come_to(self, end: int) -> bool:
-        """Whether it was read without a gap, from wherever a resumed fetch began, up to `end`."""
-        return self._seen is not None and self._seen >= end
 
     def close(self) -> None:
         """Let the file go."""

@@ -12,6 +12,7 @@ from typing import Literal
 
 from sftpd.errors import InvalidNameError
 from sftpd.files.beneath import FILE_MODE, Entry
+from sftpd.files.fingerprint import identity
 from sftpd.names import VirtualPath
 from sftpd.process.messages import Done
 from sftpd.sftp.attributes import Attributes
@@ -254,11 +255,11 @@ class View:
 
     def fetched(self, file: Fetch) -> None:
         """Close a file that was open for reading only."""
-        size = os.fstat(file.fd).st_size
-        complete = file.has_come_to(size)
+        version = identity(file.fd)
         file.close()
         if not file.staged:
-            self._monitor.notify(messages.Fetched(bytes(file.place.path), size, complete))
+            path = bytes(file.place.path)
+            self._monitor.notify(messages.Fetched(path, version.size, file.read, str(version)))
 
     def _rename_published(self, old: Place, new: Place, *, replace: bool) -> None:
         folder = old.folder

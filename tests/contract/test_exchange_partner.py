@@ -153,11 +153,11 @@ def test_a_new_time_does_not_make_the_ledger_lose_sight_of_the_file(scene):
 
 def test_to_read_a_file_is_its_last_access_and_nothing_else_is(scene):
     scene.upload("upload/other.csv", b"other")
-    scene.partner.fetched(path("/download/report.csv"), 7, complete=True)
+    scene.partner.fetched(path("/download/report.csv"), 7, [(0, 7)], "1")
     scene.partner.set_attributes(path("/upload/report.csv"), mode=None, atime=4_102_444_800, mtime=1)
     assert accesses(scene) == {b"report.csv": None, b"other.csv": None}
     before = scene.clock.now()
-    scene.partner.fetched(path("/upload/report.csv"), 3, complete=False)
+    scene.partner.fetched(path("/upload/report.csv"), 3, [(1, 2)], "1")
     read = accesses(scene)
     assert before <= read[b"report.csv"] <= scene.clock.now()
     assert read[b"other.csv"] is None

@@ -131,6 +131,14 @@ def test_the_timeline_counts_every_file_that_has_an_end(scene):
     assert timeline.timeline([]).bars == []
 
 
+def test_nothing_in_a_plan_as_csv_steers_a_terminal_or_turns_a_name_around():
+    path = "inbound/\u202egnp.exe\x1b[2J\r\n.csv"
+    item = {"link": "demo", "path": path, "action": "keep", "due": None, "reason": "a\u200bb"}
+    assert timeline.spreadsheet([item]).splitlines()[1:] == [
+        r"demo,inbound/\u202egnp.exe\x1b[2J\r\n.csv,keep,,a\u200bb"
+    ]
+
+
 def test_a_plan_as_csv_has_a_row_a_file_and_no_formula(scene):
     scene.receive(b'a,"b".csv', b"c.csv")
     items = planned_json(scene.desk)["items"]

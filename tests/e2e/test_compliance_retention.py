@@ -269,6 +269,32 @@ def test_a_download_is_the_last_access(tmp_path: Path) -> None:
         assert ": never read, received " in explain(daemon, "b.csv")["reason"]
 
 
+def test_a_returned_file_goes_when_all_of_it_was_fetched_by_as_many_fetches_as_that_took(
+    tmp_path: Path,
+) -> None:
+    daemon = Daemon(tmp_path / "instance")
+    daemon.configure_link("[retention]", 'period = "PT0S"', 'action = "return"')
+
+    def fetch(begin: int, size: int) -> None:
+        with daemon.sftp() as client, client.open("/download/returned/a.csv") as file:
+            file.seek(begin)
+            file.read(size)
+
+    with daemon:
+        daemon.file("local", bytes(100_000))
+        daemon.sftp_done("put local /upload/a.csv")
+        eventually(lambda: plan(daemon)["items"][0]["action"] == "return", daemon)
+        assert daemon.cli("retention", "run", "--plan", plan(daemon)["plan"]).returncode == 0
+        for number, (begin, size) in enumerate(((99_999, 1), (0, 60_000)), 1):
+            fetch(begin, size)
+            eventually(lambda number=number: len(daemon.events_of("file.fetched")) == number, daemon)
+            assert disposals(daemon) == []
+        fetch(60_000, 40_000)
+        eventually(lambda: len(disposals(daemon)) == 1, daemon)
+        told = [event["data"]["complete"] for event in daemon.events_of("file.fetched")]
+        assert told == [False, False, True]
+
+
 RULES = """
 [[class]]
 name = "invoices"

@@ -37,7 +37,7 @@ def test_a_reload_brings_accounts_links_and_rules_and_leaves_sessions_alone(tmp_
         (daemon.root / "links.d/other.toml").unlink()
         daemon.reload()
         status = json.loads(daemon.cli("status", "--json").stdout)
-        assert status["links_gone"] == {"other": {"files": 1, "transfers": 0}}
+        assert status["links_gone"] == {"other": {"files": 1, "transfers": 0, "requests": 0}}
         assert "link_gone" in daemon.log
 
 

@@ -85,6 +85,16 @@ def test_a_session_that_is_ended_takes_no_other_along(daemon: Daemon) -> None:
         ended.listdir("/upload")
 
 
+def test_not_a_word_is_exchanged_after_a_link_was_suspended(daemon: Daemon) -> None:
+    for _ in range(3):
+        with daemon.sftp() as client:
+            client.listdir("/upload")
+            assert daemon.cli("link", "suspend", "demo", "--by", "Ina").returncode == 0
+            with pytest.raises((OSError, EOFError, paramiko.SSHException)):
+                client.listdir("/upload")
+        assert daemon.cli("link", "resume", "demo", "--by", "Ina").returncode == 0
+
+
 def test_a_session_that_is_ended_leaves_no_descriptor_and_no_lock_behind(daemon: Daemon) -> None:
     without = daemon.link_config.read_text()
     daemon.add_account("other", f'keys = ["file:{daemon.key}.pub"]')

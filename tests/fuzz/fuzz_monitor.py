@@ -146,7 +146,7 @@ def _seeds() -> Iterable[bytes]:
             m.RemoveDirectory(path),
             m.Remove(path),
         )
-        yield _packets(password, m.Fetched(path, 1, complete=True), m.Abandoned(path, m.SIZE_MAX))
+        yield _packets(password, m.Fetched(path, 1, ((0, 1),), "1:1:1"), m.Abandoned(path, m.SIZE_MAX))
     yield struct.pack(">H", 500) + b"\x91" * 500
 
 

@@ -68,7 +68,7 @@ def _log(instance: Instance, arguments: Arguments) -> tuple[PublishedLog, int]:
     """A log with everything committed so far in it, and its size."""
     name = arguments.get("link") or SYSTEM_LOG
     if name != SYSTEM_LOG:
-        instance.register.get(name)
+        instance.register.require_known(name)
     instance.sequencer.drain()
     log = PublishedLog(instance.audit_folder / name / "public")
     return log, parse_checkpoint(log.checkpoint()).size

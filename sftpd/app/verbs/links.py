@@ -3,11 +3,16 @@
 from collections.abc import Mapping
 from typing import Any
 
+import structlog
+
 from sftpd.app.ending import remainder
 from sftpd.app.instance import Instance
 from sftpd.app.verbs.verb import Arguments, Verb
+from sftpd.errors import RefusedError
 from sftpd.link.lifecycle import LinkStep
 from sftpd.retention import held, holds
+
+_log = structlog.get_logger()
 
 
 def _link_list(instance: Instance, _: Arguments) -> list[dict[str, Any]]:
@@ -41,11 +46,18 @@ def _link_step(instance: Instance, arguments: Arguments) -> dict[str, Any]:
     name, step = arguments["link"], LinkStep(arguments["step"])
     instance.register.move(name, step, by=arguments["by"], reason=arguments.get("reason"))
     link = _link(instance, name)
-    return link | _left(instance, name) if step is LinkStep.CLOSE else link
+    if step is not LinkStep.CLOSE:
+        return link
+    try:
+        instance.retention.note_unfinished(name)
+    except RefusedError as error:
+        _log.error("unfinished_uploads_not_seen", link=name, error=str(error))
+    return link | _left(instance, name)
 
 
 def _link_finish(instance: Instance, arguments: Arguments) -> dict[str, Any]:
     name = arguments["link"]
+    instance.retention.note_unfinished(name)
     instance.register.move(
         name,
         LinkStep.FINISH,

@@ -11,7 +11,9 @@ from sftpd.errors import UsageError
 
 
 def _replay(instance: Instance, arguments: Arguments) -> dict[str, Any]:
-    replay = Replay(instance.ledger, instance.readers, instance.erasures, ErasureLinks(instance))
+    replay = Replay(
+        instance.ledger, instance.readers, instance.erasures, ErasureLinks(instance, restored=True)
+    )
     outcomes = replay.run(arguments["by"])
     return {
         "standing": instance.erasures.compare().standing,

@@ -35,6 +35,13 @@ def test_received_files_go_back_while_the_link_is_being_closed():
     assert may == {LinkState.ACTIVE, LinkState.CLOSING}
 
 
+def test_what_goes_back_at_the_end_needs_no_terms_that_the_link_was_closed_to_escape():
+    back = replace(facts(LinkState.CLOSING, accepted=False), going_back=True)
+    assert codes(back) == []
+    assert codes(replace(back, state=LinkState.ACTIVE)) == ["TERMS_NOT_ACCEPTED"]
+    assert codes(replace(back, going_back=False)) == ["LINK_NOT_ACTIVE", "TERMS_NOT_ACCEPTED"]
+
+
 def test_terms_bind_from_their_day_on():
     assert codes(facts(accepted=False, today=date(2026, 6, 30))) == []
     assert codes(facts(accepted=False, today=date(2026, 7, 1))) == ["TERMS_NOT_ACCEPTED"]

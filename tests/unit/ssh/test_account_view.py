@@ -15,6 +15,7 @@ import pytest
 from account_sessions import BY_DEFAULT, Session, close
 
 from sftpd.files.beneath import Parts
+from sftpd.files.fingerprint import snapshot
 from sftpd.files.staging import Staging, is_unfinished
 from sftpd.sftp.engine import Event
 from sftpd.ssh import messages, sftp_channel
@@ -361,16 +362,19 @@ def test_attributes_of_parts_are_set_by_the_session(session: Session, staging: P
     assert session.monitor.kinds() == ["Begin", "GivenUp"]
 
 
-def test_a_fetch_is_told_to_the_monitor_with_whether_it_was_complete(
-    session: Session, published: Path
-) -> None:
+def test_a_fetch_is_told_to_the_monitor_with_what_was_read(session: Session, published: Path) -> None:
     (published / "download/a").write_bytes(b"x" * 50_000)
     assert len(session.get("/download/a")) == 50_000
     with session.client.open("/download/a") as file:
         file.read(10)
+    with session.client.open("/download/a") as file:
+        for offset, size in ((49_000, 1000), (0, 100), (200, 100), (100, 100)):
+            file.seek(offset)
+            file.read(size)
+    version = str(snapshot((published / "download/a").stat()))
+    reads = (((0, 50_000),), ((0, 10),), ((0, 300), (49_000, 50_000)))
     assert session.monitor.heard == [
-        messages.Fetched(b"/download/a", 50_000, True),
-        messages.Fetched(b"/download/a", 50_000, False),
+        messages.Fetched(b"/download/a", 50_000, read, version) for read in reads
     ]
     session.client.remove("/download/a")
     assert session.client.listdir("/download") == []
