@@ -83,7 +83,7 @@ def test_the_entries_are_those_of_a_reading_element_by_element(seed: int, entrie
         "<a><b></a>",
         "<a>&x;</a>",
         "<!DOCTYPE a [<!ENTITY b 'jan'>]><a>&b;</a>",
-        "<a>" * 513 + "</a>" * 513,
+        "<a>" * 513 + "a@b.nl" + "</a>" * 513,
         "<?xml version='1.0' encoding='gbk'?><a/>",
     ],
 )

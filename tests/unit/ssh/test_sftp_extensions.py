@@ -32,6 +32,7 @@ from sftpd.sftp.status import Status, StatusError
 from sftpd.sftp.wire import Reader
 from sftpd.ssh import checksums, copying
 from sftpd.ssh.long_answer import at_once
+from sftpd.ssh.messages import Fetched
 
 CREATE = OpenFlag.WRITE | OpenFlag.CREATE | OpenFlag.TRUNCATE
 CONTENT = bytes(range(256)) * 5 + b"rest"
@@ -310,7 +311,7 @@ class TestCheckFile:
         handle = opened(session, b"/download/a", OpenFlag.READ)
         ask(session, CheckFileHandle(handle, b"md5", 0, 0, 0))
         assert status(session, Close(handle)) == DONE
-        assert [body.complete for body in session.monitor.heard if hasattr(body, "complete")] == [False]
+        assert [body.read for body in session.monitor.heard if isinstance(body, Fetched)] == [()]
 
     @pytest.mark.parametrize(
         ("request_", "code"),
