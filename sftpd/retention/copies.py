@@ -2,6 +2,7 @@
 
 import os
 import stat
+import threading
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 
@@ -17,23 +18,28 @@ _CHUNK = 1 << 20
 
 
 class Copies:
-    """Finds what goes with files; for one run, in which each folder of unfinished uploads is listed once."""
+    """Finds what goes with files; for one run, in which each folder of unfinished uploads is listed once.
+
+    `root` is for any thread.
+    """
 
     def __init__(self, known: Roots, opened: ExitStack, planned: Iterable[Kept] = ()) -> None:
         """What of `planned` lies in staging goes by itself, and so with no other file."""
         self._known = known
         self._planned = {(file.link, file.path) for file in planned if file.folder == STAGING}
         self._opened = opened
+        self._lock = threading.Lock()
         self._roots: dict[Place, Root | None] = {}
         self._parts: dict[str, Sequence[tuple[Parts, os.stat_result]]] = {}
 
     def root(self, place: Place) -> Root | None:
         """The directory of a folder, None where there is none."""
-        if place not in self._roots:
-            self._roots[place] = None
-            with suppress(OSError):
-                self._roots[place] = self._opened.enter_context(Root.at(self._known.folder(place)))
-        return self._roots[place]
+        with self._lock:
+            if place not in self._roots:
+                self._roots[place] = None
+                with suppress(OSError):
+                    self._roots[place] = self._opened.enter_context(Root.at(self._known.folder(place)))
+            return self._roots[place]
 
     def of(self, place: Place, root: Root, parts: Parts) -> list[Copy]:
         """What goes with the file at `parts` of `root`, the directory of `place`."""

@@ -270,6 +270,8 @@ def hash_of(plan: str) -> str:
 
 _disposal, _file = tables.disposal, tables.kept_file
 _OF_INTENT = (_disposal.c.plan == sa.bindparam("of_plan"), _disposal.c.file == sa.bindparam("of_file"))
+OF_PLAN = Statement(sa.select(_disposal.c.file).where(_disposal.c.plan == sa.bindparam("of_plan")).limit(1))
+"""Finds a disposal of a plan as it was run last, if there is one."""
 _SET_ASIDE = Statement(
     _disposal.update()
     .where(*_OF_INTENT, _disposal.c.done_at.is_not(None))
@@ -289,11 +291,11 @@ _END = Statement(
 
 
 def intend(
-    unit: Unit, plan: str, items: Sequence[Item], copies: Mapping[str, Sequence[Copy]]
+    unit: Unit, plan: str, items: Sequence[Item], copies: Mapping[str, Sequence[Copy]], *, again: bool
 ) -> list[Intent]:
     """Enter the disposal of `items` with one event a file; `copies` by the file's id.
 
-    A plan that was run before and left files in place may be run again: what came of it before is set aside.
+    A plan that was run before and left files in place may be run `again`: what came of it then is set aside.
     """
     intents, rows, events = [], [], []
     for item in items:
@@ -329,10 +331,11 @@ def intend(
         private = {"path": file.place} | ({"copies": [copy.place for copy in also]} if also else {})
         events.append(Event("retention.intended", file.link, public, private))
         intents.append(intent)
-    before = [intent.key for intent in intents]
-    aside = _ASIDE + new_id(unit.now)
-    _SET_ASIDE.run(unit.conn, *({**key, "aside": aside} for key in before))
-    _FORGET.run(unit.conn, *before)  # what was never concluded begins anew
+    if again:
+        before = [intent.key for intent in intents]
+        aside = _ASIDE + new_id(unit.now)
+        _SET_ASIDE.run(unit.conn, *({**key, "aside": aside} for key in before))
+        _FORGET.run(unit.conn, *before)  # what was never concluded begins anew
     _INTEND.run(unit.conn, *rows)
     unit.record_all(events)
     return intents

@@ -2,8 +2,11 @@
 
 import threading
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import chain
 from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple, TypeAlias
@@ -20,6 +23,7 @@ from sftpd.link import vaulted
 from sftpd.retention import held
 from sftpd.retention.copies import Copies
 from sftpd.retention.disposal import (
+    OF_PLAN,
     OFFERED,
     REMOVED,
     Done,
@@ -40,6 +44,8 @@ BATCH = 500
 else the ledger is to record waits for one transaction."""
 _UNSEEN = 64
 """Files that are removed before holds are looked at again."""
+_HANDS = 2
+"""Threads that remove files: while one waits for the file system the other goes on."""
 
 Opened = Mapping[Place, Root]
 Held = Callable[[Kept], bool]
@@ -130,15 +136,15 @@ class Sweep:
             for link, folder in sorted(empty):
                 _log.warning("retention_folder_empty", link=link, folder=folder)
             copies = Copies(self._roots, opened, parts)
+            again = bool(self._ledger.look_up(OF_PLAN, of_plan=plan))
             for items in batches:
                 require()
                 lying = [Item(item.file.where_it_lies, item.decision) for item in items]
                 reachable = [item for item in lying if _folder(item.file) in usable]
                 if not reachable:
                     continue
-                intents = self._intend(
-                    plan, reachable, {i.file.id: _beside(i.file, roots, copies) for i in reachable}
-                )
+                beside = {i.file.id: _beside(i.file, roots, copies) for i in reachable}
+                intents = self._intend(plan, reachable, beside, again=again)
                 done = self._finish(intents, roots, copies, Result.ABSENT, may_go_on)
                 results |= done
                 if len(done) < len(intents):
@@ -156,9 +162,14 @@ class Sweep:
             return self._finish(reachable, roots, Copies(self._roots, opened), Result.GONE, not_due=not_due)
 
     def _intend(
-        self, plan: str, items: Sequence[Item], copies: Mapping[str, Sequence[Copy]] = _NOTHING
+        self,
+        plan: str,
+        items: Sequence[Item],
+        copies: Mapping[str, Sequence[Copy]] = _NOTHING,
+        *,
+        again: bool = True,
     ) -> list[Intent]:
-        return self._ledger.write(lambda unit: intend(unit, plan, items, copies))
+        return self._ledger.write(lambda unit: intend(unit, plan, items, copies, again=again))
 
     def _finish(
         self,
@@ -173,15 +184,17 @@ class Sweep:
         groups = [(intent, *self._targets(intent, roots, copies)) for intent in intents]
         came = _Came(copies, missing)
         begun = 0
-        while begun < len(groups):
-            some = groups[begun : begun + _UNSEEN]
-            with self._looking:
-                if not may_go_on():
-                    break
-                is_held = self._held(some)
-                for group in some:
-                    self._carry_out(group, is_held, not_due, came)
-            begun += len(some)
+        with ThreadPoolExecutor(_HANDS, thread_name_prefix="sftpd-remove") as hands:
+            while begun < len(groups):
+                some = groups[begun : begun + _UNSEEN]
+                with self._looking:
+                    if not may_go_on():
+                        break
+                    carry_out = partial(self._carry_out, self._held(some), not_due, came)
+                    wait(shares := [hands.submit(carry_out, share) for share in _shares(some)])
+                for share in shares:
+                    share.result()
+                begun += len(some)
         if not begun:
             return {}
         outcomes = came.settled()
@@ -201,7 +214,13 @@ class Sweep:
         self._ledger.write(work)
         return {one.intent.file.id: one.result for one in done}
 
-    def _carry_out(self, group: _Group, is_held: Held, not_due: Collection[str], came: _Came) -> None:
+    def _carry_out(
+        self, is_held: Held, not_due: Collection[str], came: _Came, groups: Sequence[_Group]
+    ) -> None:
+        for group in groups:
+            self._carry_out_one(group, is_held, not_due, came)
+
+    def _carry_out_one(self, group: _Group, is_held: Held, not_due: Collection[str], came: _Came) -> None:
         """Dispose of one file or give it back, and then of what goes with it."""
         intent, target, also = group
         file = target.file
@@ -272,6 +291,15 @@ def _beside_it(file: Kept, copy: Copy) -> Kept:
 
 def _folder(file: Kept) -> tuple[str, str]:
     return file.link, file.folder
+
+
+def _shares(groups: Sequence[_Group]) -> list[list[_Group]]:
+    """What each hand takes; the names of one file go together, or it would be in use for the other hand."""
+    names: dict[str, list[_Group]] = {}
+    for group in groups:
+        names.setdefault(group[0].file.source, []).append(group)
+    files = [*names.values()]
+    return [[*chain.from_iterable(files[n::_HANDS])] for n in range(_HANDS)]
 
 
 def _is_empty(root: Root) -> bool:

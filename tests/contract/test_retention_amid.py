@@ -67,8 +67,8 @@ def crash_in(scene, monkeypatch, where, what):
 
 
 def once_intended(monkeypatch, do):
-    def intend(*arguments, real=Sweep._intend):
-        intents = real(*arguments)
+    def intend(*arguments, real=Sweep._intend, **named):
+        intents = real(*arguments, **named)
         do()
         return intents
 

@@ -124,6 +124,24 @@ def test_further_hard_links_are_noticed(scene, tmp_path):
     assert scene.run() == {"a.csv": "disposed, other hard links remain"}
 
 
+def test_two_names_of_one_file_are_no_use_of_it(scene):
+    firsts = [b"%03d.csv" % number for number in range(0, 400, 2)]
+    seconds = [b"%03d.csv" % number for number in range(1, 400, 2)]
+    for first, second in zip(firsts, seconds, strict=True):
+        scene.receive(first, second)
+        (scene.inbound / os.fsdecode(second)).unlink()
+        os.link(scene.inbound / os.fsdecode(first), scene.inbound / os.fsdecode(second))
+    file = tables.kept_file.c
+    with scene.ledger.read() as conn:
+        sources = {row.path: row.source for row in conn.execute(sa.select(file.path, file.source))}
+    for first, second in zip(firsts, seconds, strict=True):
+        to = tables.kept_file.update().where(file.path == second).values(source=sources[first])
+        scene.ledger.write(lambda unit, to=to: unit.conn.execute(to))
+    came = scene.run()
+    assert Counter(came.values()) == {"disposed": 200, "disposed, other hard links remain": 200}
+    assert not any(scene.inbound.iterdir())
+
+
 def test_a_missing_folder_stops_everything(scene, tmp_path):
     scene.receive(b"a.csv")
     scene.inbound.rename(tmp_path / "unmounted")
