@@ -12,7 +12,7 @@ from sqlalchemy.pool import ConnectionPoolEntry, PoolProxiedConnection
 from sftpd.errors import LedgerError
 from sftpd.ledger.statement import Statement
 
-NEWEST = "0024"
+NEWEST = "0025"
 """The newest version of the schema, as its migration names it."""
 
 T = TypeVar("T")

@@ -5,6 +5,7 @@ takes to run it.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
 from typing import Any, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
@@ -61,13 +62,17 @@ class Statement:
 
     def stream(self, conn: sa.Connection, **values: Any) -> Iterator[tuple[Any, ...]]:
         """Run a query and return its rows one after the other, without having them all at once."""
+        return chain.from_iterable(self.batches(conn, **values))
+
+    def batches(self, conn: sa.Connection, **values: Any) -> Iterator[Sequence[tuple[Any, ...]]]:
+        """The same, some rows at a time."""
         dialect = conn.dialect
         compiled = self._compiled.get(dialect.name) or self._compile(dialect)
         cursor = conn.connection.cursor()
         try:
             cursor.execute(compiled.sql, compiled.parameters(values))
             while rows := cursor.fetchmany(_AT_ONCE):
-                yield from rows
+                yield rows
         except dialect.loaded_dbapi.Error as error:
             raise _told(error, compiled.sql, dialect) from error
         finally:

@@ -131,7 +131,7 @@ kept_file = sa.Table(
     sa.Column("changed_at", Instant, nullable=False),
     sa.Index(None, "path", "link", "state"),
     sa.Index(None, "link", "folder", "received_at"),
-    sa.Index(None, "state", "received_at"),
+    sa.Index(None, "state", "received_at", "id"),
     sa.Index(
         "ix_kept_file_transfer",
         "transfer",

@@ -21,16 +21,13 @@ from sftpd.retention.approval import Approval
 from sftpd.retention.disposal import (
     Intent,
     Result,
-    by_place,
-    kept_files,
-    rows,
-    singled_out,
     undone,
 )
 from sftpd.retention.explain import Explanation, explain
 from sftpd.retention.freezes import Freeze
 from sftpd.retention.guard import Confirmation, Guard
 from sftpd.retention.guards import APPROVAL, VOLUME, Bounds
+from sftpd.retention.in_care import by_place, kept_files, rows, singled_out
 from sftpd.retention.left import Left
 from sftpd.retention.reckoning import Ids, Plan, reckon
 from sftpd.retention.report import ReportRow, report, report_left

@@ -1,10 +1,9 @@
 """Disposals as rows of the ledger: intended, then done, each with its event."""
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from enum import Enum
-from functools import cache
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 
@@ -12,10 +11,8 @@ from sftpd.ledger import tables
 from sftpd.ledger.outbox import Event
 from sftpd.ledger.statement import Statement, inserting
 from sftpd.ledger.writer import Unit
-from sftpd.link import vaulted
 from sftpd.names import new_id
-from sftpd.retention.many import Row
-from sftpd.retention.rule import STAGING, Action, Copy, Kept, Returned, place
+from sftpd.retention.rule import Action, Copy, Kept, place
 from sftpd.retention.schedule import Item
 
 OFFERED = "download"
@@ -61,17 +58,11 @@ class Returns(Protocol):
         ...
 
 
-_OWN = len(Kept.__dataclass_fields__)
-_AT_ONCE = 1000
-"""Rows that are read at once."""
 _ASIDE = "#"
 """What follows the hash of a plan, before an id, in the rows of a run of it after which it was run again."""
 
 _UNKNOWN: tuple[sa.ColumnElement[Any], ...] = (sa.literal_column("''"), sa.null())
 """In the place of a file's peer, and of where it was given back to."""
-_GOING_BACK = ("offered_at", "fetched_at", "transfer")
-_way = tables.transfer.alias("way")
-"""The transfers by which files go back."""
 _STATE_AFTER = {
     Result.DISPOSED: "disposed",
     Result.LINKED: "disposed",
@@ -144,117 +135,6 @@ class Intent:
             "rule": self.rule,
             "rule_version": self.rule_version,
         }
-
-
-def kept_files(
-    conn: sa.Connection,
-    *where: sa.ColumnElement[bool],
-    with_peers: bool = False,
-) -> list[Kept]:
-    """The files in our care that are still present and meet the conditions.
-
-    Their peers are looked up only if asked for.
-    """
-    found = conn.execute(_kept_query(*where, with_peers=with_peers)).all()
-    return [_kept(row, with_peers=with_peers) for row in found]
-
-
-def each_kept_file(
-    conn: sa.Connection, *where: sa.ColumnElement[bool], with_peers: bool = False
-) -> Iterator[Kept]:
-    """The same, one after the other, without having them all at once."""
-    return _each(conn, _kept_query(*where, with_peers=with_peers), with_peers=with_peers)
-
-
-def by_place(conn: sa.Connection, link: str | None, most: int | None, *, with_peers: bool) -> Iterator[Kept]:
-    """The files that are present, of one link or of all, by place; the first of them, at `most`."""
-    file = tables.kept_file.c
-    query = _kept_query(*([] if link is None else [file.link == link]), with_peers=with_peers)
-    query = query.order_by(file.link, file.folder, file.path, file.id).limit(most)
-    return _each(conn, query, with_peers=with_peers)
-
-
-def _each(conn: sa.Connection, query: sa.Select[Any], *, with_peers: bool) -> Iterator[Kept]:
-    found = conn.execute(query.execution_options(yield_per=_AT_ONCE))
-    return (_kept(row, with_peers=with_peers) for row in found)
-
-
-def _kept_query(*where: sa.ColumnElement[bool], with_peers: bool) -> sa.Select[Any]:
-    file, back, way = tables.kept_file.c, tables.returned.c, _way.c
-    elsewhere: dict[str, sa.ColumnElement[Any]] = {
-        "peer": _peer(with_peers=with_peers),
-        "returned": sa.null(),
-    }
-    kept = [elsewhere[n] if n in elsewhere else file[n] for n in Kept.__dataclass_fields__]
-    return (
-        sa.select(*kept, back.folder, back.path, *(back[n] for n in _GOING_BACK), way.state)
-        .select_from(
-            _known(with_peers=with_peers)
-            .outerjoin(tables.returned, back.file == file.id)
-            .outerjoin(_way, way.id == back.transfer)
-        )
-        .where(file.state == "present", *where)
-    )
-
-
-def _known(*, with_peers: bool) -> sa.FromClause:
-    """The files in our care, and where their peers are wanted the transfers that brought them."""
-    file, transfer = tables.kept_file, tables.transfer
-    if not with_peers:
-        return file
-    return file.outerjoin(transfer, transfer.c.id == sa.func.coalesce(file.c.transfer, file.c.id))
-
-
-def _peer(*, with_peers: bool) -> sa.ColumnElement[str]:
-    return sa.func.coalesce(tables.transfer.c.peer, "") if with_peers else sa.literal_column("''")
-
-
-def _kept(row: sa.Row[Any], *, with_peers: bool) -> Kept:
-    """A file as it counts: one that was given back as where it was before, a part with its account."""
-    kept = Kept(*row[:_OWN])
-    folder, path, *how = row[_OWN:]
-    if folder is not None:
-        returned = Returned(kept.folder, kept.path, *how)
-        kept = replace(kept, folder=folder, path=path, returned=returned)
-    if with_peers and kept.folder == STAGING:
-        kept = replace(kept, peer=account_of(kept.path))
-    return kept
-
-
-@cache
-def _rows(*, of_link: bool, with_peers: bool) -> Statement:
-    file = tables.kept_file.c
-    columns = (file.id, file.link, file.folder, file.path, file.received_at, file.accessed_at)
-    query = (
-        sa.select(*columns, _peer(with_peers=with_peers))
-        .select_from(_known(with_peers=with_peers))
-        .where(file.state == "present")
-    )
-    if of_link:
-        query = query.where(file.link == sa.bindparam("link"))
-    return Statement(query.order_by(file.received_at, file.id))
-
-
-def rows(conn: sa.Connection, link: str | None, *, with_peers: bool) -> Iterator[Row]:
-    """The files in our care that are present, of one link or of all, in the order of their receipt."""
-    of = {} if link is None else {"link": link}
-    found = cast("Iterator[Row]", _rows(of_link=link is not None, with_peers=with_peers).stream(conn, **of))
-    if not with_peers:
-        return found
-    return ((*row[:6], account_of(row[3])) if row[2] == STAGING else row for row in found)
-
-
-def singled_out(conn: sa.Connection, link: str | None, *, with_peers: bool) -> dict[str, Kept]:
-    """The files of which a row does not say enough, by their ids: those given back, and copies in a vault."""
-    file = tables.kept_file.c
-    back = file.id.in_(sa.select(tables.returned.c.file))
-    where = [back | (file.folder == vaulted.FOLDER), *([] if link is None else [file.link == link])]
-    return {kept.id: kept for kept in kept_files(conn, *where, with_peers=with_peers)}
-
-
-def account_of(path: bytes) -> str:
-    """The account of an unfinished upload, with which its path begins."""
-    return path.split(b"/", 1)[0].decode("utf-8", "backslashreplace")
 
 
 def of_plan(plan_hash: str) -> sa.ColumnElement[bool]:

@@ -11,8 +11,9 @@ from sftpd.ledger import tables
 from sftpd.ledger.statement import Statement
 from sftpd.link import aside, vaulted
 from sftpd.retention import holds
-from sftpd.retention.disposal import OFFERED, each_kept_file, kept_files
+from sftpd.retention.disposal import OFFERED
 from sftpd.retention.hold import Hold, HoldBook
+from sftpd.retention.in_care import each_kept_file, kept_files
 from sftpd.retention.rule import STAGING, Kept, place
 from sftpd.retention.scope import OfFile, OfTransfer
 

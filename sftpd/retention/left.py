@@ -13,7 +13,8 @@ from sftpd.ledger import tables
 from sftpd.ledger.database import in_parts
 from sftpd.ledger.ledger import Ledger
 from sftpd.link import vaulted
-from sftpd.retention.disposal import REMOVED, Result, kept_files
+from sftpd.retention.disposal import REMOVED, Result
+from sftpd.retention.in_care import kept_files
 from sftpd.retention.removal import Target
 from sftpd.retention.roots import Place, Roots
 from sftpd.retention.rule import Kept

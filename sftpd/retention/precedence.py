@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import NamedTuple
 
 from sftpd.retention.claim import Claim, Claimant
-from sftpd.retention.rule import Action, FileClass, Kept, Rule, compiled, fits
+from sftpd.retention.rule import STAGING, Action, FileClass, Kept, Rule, compiled, fits
 
 _WILDCARDS = str.maketrans("", "", "*?[]")
 
@@ -127,7 +127,8 @@ class Book:
         """Whether some rule is on the peer of a file, so that `governing` must be given files with theirs."""
         for rule in rules:
             self._links.setdefault(rule.link, []).append(rule)
-            self.by_peer |= rule.account is not None
+            # The path of an unfinished upload tells its account.
+            self.by_peer |= rule.account is not None and rule.folder != STAGING
         self._shelves: dict[tuple[str, str], Sequence[Entry]] = {}
         self._entries: dict[str, Sequence[Entry]] = {}
 

@@ -30,10 +30,10 @@ from sftpd.retention.disposal import (
     Intent,
     Result,
     Returns,
-    account_of,
     conclude,
     intend,
 )
+from sftpd.retention.in_care import account_of
 from sftpd.retention.removal import Copied, Target, failed, make_durable
 from sftpd.retention.roots import Place, Roots
 from sftpd.retention.rule import STAGING, Copy, Kept

@@ -10,8 +10,8 @@ from sftpd.ledger import tables
 from sftpd.link.lifecycle import LinkState
 from sftpd.periods import Period
 from sftpd.retention.desk import closings
-from sftpd.retention.disposal import kept_files, rows
 from sftpd.retention.explain import explain
+from sftpd.retention.in_care import kept_files, rows
 from sftpd.retention.reckoning import reckon
 from sftpd.retention.rule import LastAccess, LinkClosed, Rule, Term
 from sftpd.retention.schedule import Schedule
