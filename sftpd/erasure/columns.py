@@ -1,12 +1,13 @@
 """CSV as it is indexed: by its fields, of which only those of customer and employee numbers have labels."""
 
 import re
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Collection, Iterator, Sequence, Set
 from dataclasses import replace
 from typing import Protocol
 
 from sftpd.erasure.formats import csv_layout
 from sftpd.erasure.formats.csv_layout import Loose, Survey
+from sftpd.erasure.formats.csv_shape import Shape
 from sftpd.erasure.formats.decoding import Traces, folded_at_once, traces
 from sftpd.erasure.formats.lines import lines, records
 from sftpd.erasure.formats.model import Data, Findings, Inquiry, UnsearchableError, cut
@@ -31,7 +32,7 @@ class Takes(Protocol):
         """Take folded fields, as they stand and as they are seen, whatever they stand under."""
         ...
 
-    def take_numbers(self, texts: Iterable[str], label: str) -> None:
+    def take_numbers(self, texts: Collection[str], label: str) -> None:
         """Take texts under a folded label that tells of numbers."""
         ...
 
@@ -59,7 +60,7 @@ class Columns:
 
     def _take_regular(self, data: Data, where: Traces) -> bool:
         """Take what is so regular that its beginning says how it reads. Returns whether all is."""
-        delimiter, regular, columns = "", re.compile(""), list[Column]()
+        delimiter, count, columns = "", 0, list[tuple[int, str]]()
         for part in lines(data, where):
             if not delimiter:
                 table = Survey()
@@ -67,16 +68,23 @@ class Columns:
                 if not table.readings:
                     return False
                 delimiter, count = layout = table.layout()
-                regular = _regular(delimiter, count)
                 self._require_strict(table.loose(layout))
-                columns = [
-                    (label, _regular_column(delimiter, number))
-                    for number, label in self._numbered(table.heads(delimiter))
-                ]
-            if regular.fullmatch(part.text) is None:
+                columns = self._numbered(table.heads(delimiter))
+            if not _is_regular(part.text, delimiter, count):
                 return False
-            self._take(part.text, delimiter, columns)
+            self._take_alike(part.text, delimiter, count, columns)
         return True
+
+    def _take_alike(self, text: str, delimiter: str, count: int, columns: Sequence[tuple[int, str]]) -> None:
+        """Take lines of `count` fields; `columns` are those of numbers, with their labels."""
+        numbers: dict[tuple[int, str], set[str]] = {column: set() for column in columns}
+        for piece in _pieces(text):
+            fields = _split(piece, delimiter)
+            self._taker.take_fields(set(fields))
+            for column, found in numbers.items():
+                found.update(fields[column[0] :: count])
+        for (_, label), found in numbers.items():
+            self._taker.take_numbers(found, label)
 
     def _take(self, text: str, delimiter: str, columns: Sequence[Column]) -> None:
         """Take whole records."""
@@ -118,15 +126,15 @@ class Columns:
             yield label, re.compile(rf"\n(?={skipped}{{{number}}}(?:{content})(?:[{delimiter}]|\r?\n|\Z))")
 
 
-def _regular(delimiter: str, columns: int) -> re.Pattern[str]:
-    """What finds lines of so many fields, none of them quoted."""
-    field = rf'[^"{delimiter}\r\n]*+'
-    return re.compile(rf"(?:{field}(?:[{delimiter}]{field}){{{columns - 1}}}(?:\r?\n|\Z))*+")
-
-
-def _regular_column(delimiter: str, number: int) -> re.Pattern[str]:
-    """What finds the fields of such a column, behind line ends."""
-    return re.compile(rf"\n(?:[^{delimiter}\n]*+{re.escape(delimiter)}){{{number}}}()([^{delimiter}\r\n]*+)")
+def _is_regular(text: str, delimiter: str, columns: int) -> bool:
+    """Whether a text is lines of so many fields, none of them quoted."""
+    if '"' in text:
+        return False
+    if Shape(text, 1).repeats(delimiter, columns):
+        return True
+    field = rf"[^{delimiter}\r\n]*+"
+    line = rf"{field}(?:[{delimiter}]{field}){{{columns - 1}}}(?:\r?\n|\Z)"
+    return re.fullmatch(rf"(?:{line})*+", text) is not None
 
 
 def _pieces(text: str) -> Iterator[str]:
@@ -140,6 +148,14 @@ def _pieces(text: str) -> Iterator[str]:
         if end == len(text) or not is_open:
             yield text[start:end]
             start = end
+
+
+def _split(piece: str, delimiter: str) -> list[str]:
+    """The fields of whole lines, none of them quoted, folded; behind the last line end there is another."""
+    folded = folded_at_once(piece)
+    text = (piece if folded is None else folded).replace("\r\n", "\n")
+    fields = text.replace("\n", delimiter).split(delimiter)
+    return fields if folded is not None else list(map(fold, fields))
 
 
 def _fields(piece: str, delimiter: str) -> set[str]:

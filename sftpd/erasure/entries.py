@@ -24,7 +24,9 @@ from sftpd.erasure.number_words import (
     has_short_words,
     names_numbers,
     number_key,
+    number_keys,
 )
+from sftpd.erasure.revealing import quick_bytes
 from sftpd.erasure.variants import TAGGED_DOMAINS, mailbox
 
 APART = ";;;;"
@@ -48,6 +50,12 @@ _IBAN = re.compile(
     re.DOTALL,
 )
 """What may be an IBAN, found by its first digit: four ways to write what is up to there, and the rest."""
+_IBAN_SIGNS = bytes(
+    ord("a" if chr(sign).islower() else "0" if chr(sign).isdigit() else ";") for sign in range(128)
+).ljust(256, b";")
+"""Each ASCII character as one that stands for all that count alike in an IBAN."""
+_IBAN_GAPS = b" \t\n\r\f\v\x1c\x1d\x1e\x1f.-" + bytes(range(128, 256))
+_SIGNS_OF_IBAN = re.compile(rb"aa00[a0]{11}")
 _IBAN_END = re.compile(r"(?<=[a-z0-9])(?![^\W_])")
 _IBAN_GAP = re.compile(r"[\s.\-]")
 _IBAN_DIGITS = str.maketrans({chr(letter): str(letter - 87) for letter in range(ord("a"), ord("z") + 1)})
@@ -75,8 +83,9 @@ def entries_in(text: str) -> set[str]:
     if "@" in text:
         _enter_addresses(entries, text)
     enter_chains(entries, text)
-    for found in set(_IBAN.findall(text)):
-        entries.update(f"iban\0{iban}" for iban in _ibans("".join(found)))
+    if _may_have_iban(text):
+        for found in set(_IBAN.findall(text)):
+            entries.update(f"iban\0{iban}" for iban in _ibans("".join(found)))
     return entries
 
 
@@ -107,7 +116,7 @@ def number_entries(text: str, label: str = "") -> set[str]:
 def _enter_numbers(entries: set[str], kind: str, runs: set[str]) -> None:
     """Enter what may be numbers at the starts of runs of their characters."""
     plain = set(_PLAIN_NUMBERS.findall("\n".join(runs)))
-    entries.update([f"{kind}\0{number_key(number)}" for number in plain])
+    entries.update([f"{kind}\0{key}" for key in number_keys(plain)])
     for run in runs - plain:
         entries.update([f"{kind}\0{number_key(number)}" for number in _numbers(run)])
 
@@ -117,7 +126,8 @@ def labelled_entries(texts: Set[str], label: str) -> set[str]:
     together = "\n".join(texts)
     plain = set() if names_numbers(together) else set(_PLAIN_NUMBERS.findall(together))
     kinds = {entry.partition("\0")[0] for entry in number_entries("1", label) if entry.endswith("\0" + "1")}
-    entries = {f"{kind}\0{number_key(text)}" for kind in kinds for text in plain}
+    keys = number_keys(plain)
+    entries = {f"{kind}\0{key}" for kind in kinds for key in keys}
     return entries | number_entries(f"{APART}{label}: ".join(("", *(texts - plain))), label)
 
 
@@ -168,6 +178,11 @@ def _domains(run: str) -> tuple[int, ...]:
     plain = _PLAIN_DOMAIN.fullmatch(run.removesuffix("."))
     ends = [plain.end()] if plain else range(1, len(run) + 1)
     return tuple(end for end in ends if not AFTER_EMAIL.match(run, end) and _DOMAIN.fullmatch(run, 0, end))
+
+
+def _may_have_iban(text: str) -> bool:
+    """Whether anything in a folded text looks like an IBAN without its gaps; False is certain."""
+    return _SIGNS_OF_IBAN.search(quick_bytes(text).translate(_IBAN_SIGNS, _IBAN_GAPS)) is not None
 
 
 def _ibans(found: str) -> Iterator[str]:

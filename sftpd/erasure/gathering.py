@@ -1,6 +1,6 @@
 """Texts that identify somebody, or may do so by what they stand under, taken many at a time."""
 
-from collections.abc import Iterable, Sequence, Set
+from collections.abc import Collection, Sequence, Set
 from typing import Protocol
 
 from sftpd.erasure.identifiers import fold, readings
@@ -16,7 +16,7 @@ _REMEMBERED = 10_000
 class TakesNumbers(Protocol):
     """Takes what identifies somebody by what it stands under."""
 
-    def take_numbers(self, texts: Iterable[str], label: str) -> None:
+    def take_numbers(self, texts: Collection[str], label: str) -> None:
         """Take texts under a folded label."""
         ...
 

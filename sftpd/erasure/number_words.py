@@ -5,7 +5,7 @@ Such a word may be whole, as in `klant 1234`, or short, and then counts only bef
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from itertools import chain
 
 from sftpd.erasure.finder import Finder, Hint, Why
@@ -142,6 +142,12 @@ def is_padded(number: str) -> bool:
 def number_key(number: str) -> str:
     """What the ways to write a number have in common."""
     return number.lstrip("0") if is_padded(number) else number
+
+
+def number_keys(numbers: Set[str]) -> set[str]:
+    """The same of many."""
+    decimal = set(filter(str.isdecimal, numbers))
+    return {*numbers - decimal, *map(number_key, decimal)}
 
 
 def kinds_named(text: str) -> frozenset[str]:

@@ -5,7 +5,7 @@ keeps the tokens of all it is shown, so gets those of the whole file, whatever i
 """
 
 import re
-from collections.abc import Callable, Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Collection, Iterator, Sequence, Set
 from dataclasses import replace
 from functools import lru_cache
 
@@ -19,6 +19,7 @@ from sftpd.erasure.entries import (
     number_entries,
 )
 from sftpd.erasure.formats.csv import Csv
+from sftpd.erasure.formats.decoding import folded_all
 from sftpd.erasure.formats.detect import detect
 from sftpd.erasure.formats.fixed_width import FixedLines
 from sftpd.erasure.formats.json import Json
@@ -98,9 +99,9 @@ class Collector:
         """Take the name of a member or element by itself."""
         carries([self.any], name)
 
-    def take_numbers(self, texts: Iterable[str], label: str) -> None:
+    def take_numbers(self, texts: Collection[str], label: str) -> None:
         """Take texts under a folded label that tells of numbers."""
-        told = set(map(fold, texts))
+        told = folded_all(texts)
         if revealed("\n".join(told)) is not None:
             told = {each for text in told for each in readings(text)}
         self._keep(labelled_entries(told, label))

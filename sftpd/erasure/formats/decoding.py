@@ -3,7 +3,7 @@
 import codecs
 import re
 from bisect import bisect_right
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from operator import itemgetter
 
@@ -210,6 +210,13 @@ def folded_at_once(text: str) -> str | None:
     except UnicodeEncodeError:
         return None
     return None if any(map(raw.__contains__, _GROWS)) else raw.translate(_FOLDS).decode("latin-1")
+
+
+def folded_all(texts: Collection[str]) -> set[str]:
+    """Texts as `fold` makes them, and faster where there are many."""
+    folded = folded_at_once("\n".join(texts))
+    lines = [] if folded is None else folded.split("\n")
+    return set(lines) if len(lines) == len(texts) else set(map(fold, texts))
 
 
 def _folded(text: str) -> str:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from sftpd.erasure import columns
 from sftpd.erasure.entries import entries_in, labelled_entries, number_entries
 from sftpd.erasure.formats.detect import detect
 from sftpd.erasure.formats.model import Inquiry, UnsearchableError
@@ -22,7 +23,7 @@ KEY = b"k" * 32
 KNOWN = {
     "email": ("jan@example.nl", "a.b-c+d@sub.example.co.uk", "x|y@q-r.nl", "_o'n@a_b.nl", "-@1.2"),
     "bsn": ("123456782", "012345672", "111222333", "001234569"),
-    "iban": ("NL91ABNA0417164300", "GB29NWBK60161331926819", "BE68539007547034"),
+    "iban": ("NL91ABNA0417164300", "GB29NWBK60161331926819", "BE68539007547034", "NO9386011117947"),
     "customer": ("K-123", "12345", "a/7.b", "nr5", "_9_"),
     "employee": ("E77", "0042", "99-x"),
     "phone": ("0612345678", "+31 20 123 4567", "0031101112223"),
@@ -207,6 +208,55 @@ def test_who_is_found_in_a_file_of_any_format_has_a_token_of_it(told, labels):
                 continue
             for person in found:
                 assert any(each in packed for each in wanted(person, KEY) or ()), (name, person.plain())
+
+
+GAPS = (*" .-\t\n\x1c\x85", "\u1680", "\u2028", "\u3000")
+
+
+@given(
+    st.sampled_from(KNOWN["iban"]), st.lists(st.sampled_from(("", *GAPS)), min_size=34, max_size=34), NOISE
+)
+def test_an_iban_has_its_token_whatever_spaces_it_is_written_with(iban, gaps, noise):
+    written = "".join(f"{gap}{sign}" for gap, sign in zip(gaps, iban, strict=False))
+    assert f"iban\0{iban.lower()}" in entries_in(fold(f"{noise}; {written} {noise}"))
+
+
+class Taken(Collector):
+    """Keeps what it is given of columns."""
+
+    def __init__(self):
+        super().__init__(KEY, len)
+        self.fields: set[str] = set()
+        self.numbers: dict[str, set[str]] = {}
+
+    def take_fields(self, fields):
+        self.fields |= fields
+
+    def take_numbers(self, texts, label):
+        self.numbers.setdefault(label, {""}).update(map(fold, texts))
+
+
+FIELD = st.text(st.sampled_from("K01 -@a.é\u0141\u037e\xa0"), max_size=6) | st.sampled_from(
+    ("jan@example.nl", "K-7")
+)
+
+
+@given(
+    st.lists(st.tuples(FIELD, FIELD, FIELD), min_size=1, max_size=6),
+    st.sampled_from(("\n", "\r\n")),
+    st.booleans(),
+)
+def test_lines_that_are_all_alike_are_taken_as_other_records_are(rows, line_end, is_ended):
+    lines = ["naam;klantnr;medewerkernummer", *map(";".join, rows)]
+    data = (line_end.join(lines) + line_end * is_ended).encode()
+    alike, others = Taken(), Taken()
+    columns.Columns(alike).find(data, Inquiry([], detect))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(columns, "_is_regular", lambda *_: False)
+        columns.Columns(others).find(data, Inquiry([], detect))
+    assert alike.fields | {""} == others.fields | {""}
+    assert alike.numbers == others.numbers
+    assert alike.numbers["klantnr"] >= {fold(number) for _, number, _ in rows}
 
 
 def test_a_text_without_anybody_has_no_token_but_of_its_dates():
