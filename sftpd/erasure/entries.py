@@ -29,7 +29,7 @@ from sftpd.erasure.number_words import (
 from sftpd.erasure.revealing import quick_bytes
 from sftpd.erasure.variants import TAGGED_DOMAINS, mailbox
 
-APART = ";;;;"
+APART = ",,,,"
 """What stands between two texts that are read as one: nothing reaches over it."""
 
 _LOCAL_PARTS = re.compile(rf"@([^\s@,;:<>()\[\]\"\\]{{0,{2 * LOCAL_PART}}}+)")

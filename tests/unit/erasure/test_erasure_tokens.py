@@ -10,7 +10,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from sftpd.erasure import columns
-from sftpd.erasure.entries import entries_in, labelled_entries, number_entries
+from sftpd.erasure.entries import entries_in, entries_of, labelled_entries, number_entries
 from sftpd.erasure.formats.detect import detect
 from sftpd.erasure.formats.model import Inquiry, UnsearchableError
 from sftpd.erasure.identifiers import Identifier, carries, fold, parse_identifier, possible, readings
@@ -208,6 +208,12 @@ def test_who_is_found_in_a_file_of_any_format_has_a_token_of_it(told, labels):
                 continue
             for person in found:
                 assert any(each in packed for each in wanted(person, KEY) or ()), (name, person.plain())
+
+
+def test_a_number_is_beside_no_word_of_another_field():
+    fields = {"klantnr", "medewerkernummer", "kl.nr.", *(f"k{number}" for number in range(50))}
+    assert entries_of(fields) == set()
+    assert entries_of({"klantnr k7", *fields}) == {"customer\0k7"}
 
 
 GAPS = (*" .-\t\n\x1c\x85", "\u1680", "\u2028", "\u3000")
