@@ -9,7 +9,6 @@ from typing import Any
 import sqlalchemy as sa
 
 from sftpd.ledger import tables
-from sftpd.ledger.database import in_parts
 from sftpd.ledger.statement import Statement
 from sftpd.link import vaulted
 from sftpd.retention.many import Row
@@ -130,11 +129,8 @@ def _with_accounts(rows: Sequence[Row]) -> Sequence[Row]:
 def singled_out(conn: sa.Connection, link: str | None, *, with_peers: bool) -> dict[str, Kept]:
     """The files of which a row does not say enough, by their ids: those given back, and copies in a vault."""
     file = tables.kept_file.c
-    of_link = [] if link is None else [file.link == link]
-    found: list[Kept] = []
-    # By their ids: without statistics SQLite takes a state for a matter of few files, and begins with them.
-    for ids in in_parts(conn.scalars(sa.select(tables.returned.c.file)).all()):
-        found += kept_files(conn, file.id.in_(ids), *of_link, with_peers=with_peers)
+    back = [file.id.in_(sa.select(tables.returned.c.file)), *([] if link is None else [file.link == link])]
+    found = kept_files(conn, *back, with_peers=with_peers)
     for of in _links(conn) if link is None else [link]:
         found += kept_files(conn, file.link == of, file.folder == vaulted.FOLDER, with_peers=with_peers)
     return {kept.id: kept for kept in found}

@@ -58,7 +58,7 @@ def answer(unit: Unit, item: Item, review: Review) -> None:
 
 def _of(query: sa.Select[Any], link: str | None) -> sa.Select[Any]:
     """The same, of files that are still here."""
-    # Not joined: without statistics SQLite takes a state for a matter of few files, and begins with them.
+    # Joined, SQLite would begin with all files that are present.
     query = query.where(sa.exists().where(_file.c.id == _review.c.file, _file.c.state == "present"))
     return query if link is None else query.where(_review.c.link == link)
 
