@@ -77,3 +77,14 @@ def test_all_are_read_in_order_and_not_sorted(scene, link):
         plan = [row[-1] for row in conn.exec_driver_sql(f"EXPLAIN QUERY PLAN {one.sql}", tuple(parameters))]
     assert "ix_kept_file_state_received_at_id (state=?)" in plan[0]
     assert not any("TEMP B-TREE" in step for step in plan)
+
+
+def test_those_of_one_folder_are_not_looked_for_among_all_that_are_present(scene):
+    page = (
+        sa.select(file.id)
+        .where(file.link == "demo", file.folder == "inbound", file.state == "present")
+        .order_by(file.received_at, file.id)
+        .limit(500)
+    )
+    (plan,) = explained(scene, lambda conn: conn.execute(page).all())
+    assert "ix_kept_file_link_folder_received_at (link=? AND folder=?)" in plan[0]

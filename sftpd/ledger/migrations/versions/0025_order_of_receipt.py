@@ -8,7 +8,7 @@ down_revision = "0024"
 
 _STATISTICS = {
     "ix_kept_file_state_received_at_id": "1000000 200000 1 1",
-    "ix_kept_file_link_folder_received_at": "1000000 100000 50000 1",
+    "ix_kept_file_link_folder_received_at": "1000000 100000 5000 1",
     "ix_kept_file_path_link_state": "1000000 1 1 1",
     "ix_kept_file_transfer": "1000000 1",
 }
