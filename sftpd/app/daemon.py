@@ -138,13 +138,7 @@ class Daemon:
         self._work.start(Traffic.recover)
         self._undo.callback(self._stop_work)
         self._undo.callback(self._switchboard.close)
-        instance.roots.mark(
-            [
-                (name, folder)
-                for name, link in instance.register.links.items()
-                for folder in link.folders.by_name()
-            ]
-        )
+        instance.know_folders()
         self._recover_desks()
         for look, every in (
             (instance.timekeeper.look, _LOOK),
@@ -247,6 +241,7 @@ class Daemon:
         else:
             with self._manager.patience("reloading"):
                 self._replace_work(work)
+            instance.know_folders()
             self._record("daemon.reloaded")
             self._reloads.succeeded()
             _log.info("reloaded", digest=config.digest)
