@@ -81,7 +81,7 @@ class Daemon:
         self._places: dict[str, Places] = {}
         self._codes = Codes(instance.clock)
         self._reloads = Reloads(instance)
-        self._welcome = Welcome(instance, lambda: self._work)
+        self._welcome = Welcome(instance, lambda: self._work.authenticator)
         self._undo = ExitStack()
 
     def run(self, announce: Callable[["Daemon"], None]) -> None:
@@ -259,7 +259,7 @@ class Daemon:
 
     def _end_what_is_over(self) -> None:
         """End the sessions and connections that nothing tells of: a day ended, or a reload changed terms."""
-        self._listener.end_sessions(self._welcome.has_ended)
+        self._listener.end_sessions(self._welcome.look())
         self._work.break_off()
 
     def _tell_of_waits(self) -> None:
