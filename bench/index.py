@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from bench.folder import made
 from sftpd.erasure.identifiers import parse_identifier
 from sftpd.erasure.index import Entry, Index
 from sftpd.erasure.tokenizing import Collector
@@ -179,7 +180,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m bench.index", description=__doc__)
     parser.add_argument("--scale", choices=SCALES, default="small", help="how much is indexed")
     parser.add_argument(
-        "--folder", type=Path, help="where the index goes, on the disk that is to be measured"
+        "--folder", type=made, help="where the index goes, on the disk that is to be measured"
     )
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.folder, prefix="sftpd-bench-") as folder:

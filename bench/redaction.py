@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.clients import Failed
+from bench.folder import made
 from sftpd.erasure.messages import Found, Question, Redact, Search
 from sftpd.erasure.readers import READER, Readers
 from sftpd.process.pool import Children
@@ -235,7 +236,7 @@ def _arguments() -> argparse.Namespace:
     )
     parser.add_argument("--mib", type=int, default=64, help="size of each file")
     parser.add_argument("--rounds", type=int, default=1)
-    parser.add_argument("--folder", type=Path, help="where the files go; the default is the temporary folder")
+    parser.add_argument("--folder", type=made, help="where the files go; the default is the temporary folder")
     return parser.parse_args()
 
 

@@ -23,6 +23,7 @@ from pathlib import Path
 from zoneinfo import ZoneInfo
 
 from bench.clients import Failed
+from bench.folder import made
 from sftpd.audit.checkpoint import SigningKey
 from sftpd.audit.event import seal
 from sftpd.clock import SystemClock
@@ -218,7 +219,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--files", type=int, default=10_000, help="files that a run disposes of")
     parser.add_argument("--each", type=int, default=10_000, help="at most so many where each is synced")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--folder", type=Path, help="where the files lie, on the disk that is to be measured")
+    parser.add_argument("--folder", type=made, help="where the files lie, on the disk that is to be measured")
     return parser.parse_args()
 
 

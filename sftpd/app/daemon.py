@@ -81,7 +81,7 @@ class Daemon:
         self._places: dict[str, Places] = {}
         self._codes = Codes(instance.clock)
         self._reloads = Reloads(instance)
-        self._welcome = Welcome(instance, lambda: self._work)
+        self._welcome = Welcome(instance, lambda: self._work.authenticator)
         self._undo = ExitStack()
 
     def run(self, announce: Callable[["Daemon"], None]) -> None:
@@ -138,13 +138,7 @@ class Daemon:
         self._work.start(Traffic.recover)
         self._undo.callback(self._stop_work)
         self._undo.callback(self._switchboard.close)
-        instance.roots.mark(
-            [
-                (name, folder)
-                for name, link in instance.register.links.items()
-                for folder in link.folders.by_name()
-            ]
-        )
+        instance.know_folders()
         self._recover_desks()
         for look, every in (
             (instance.timekeeper.look, _LOOK),
@@ -247,6 +241,7 @@ class Daemon:
         else:
             with self._manager.patience("reloading"):
                 self._replace_work(work)
+            instance.know_folders()
             self._record("daemon.reloaded")
             self._reloads.succeeded()
             _log.info("reloaded", digest=config.digest)
@@ -264,7 +259,7 @@ class Daemon:
 
     def _end_what_is_over(self) -> None:
         """End the sessions and connections that nothing tells of: a day ended, or a reload changed terms."""
-        self._listener.end_sessions(self._welcome.has_ended)
+        self._listener.end_sessions(self._welcome.look())
         self._work.break_off()
 
     def _tell_of_waits(self) -> None:

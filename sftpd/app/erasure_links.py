@@ -53,10 +53,10 @@ class ErasureLinks:
         """
         known = self._instance.register.get(link)
         own = known.folders.by_name()
-        if not self._restored:
-            self._instance.roots.require_seen([(link, name) for name in own if name != vaulted.FOLDER])
-        watched = {route.folder for route in known.outbound}
         also = self._instance.erasure_settings(link).also_search
+        if not self._restored:
+            self._instance.roots.require_seen([(link, name) for name in (*own, *map(str, also))])
+        watched = {route.folder for route in known.outbound}
         return [
             *(
                 Folder(name, path, _LEFT.get(name, frozenset()))

@@ -253,6 +253,19 @@ class Instance:
         """The path of a folder of a link."""
         return self.register.get(link).folders.by_name()[folder]
 
+    def know_folders(self) -> None:
+        """Remember which directory each folder is, of links and those that are searched beside them."""
+        links = self.register.links
+        beside = [
+            (file.name, str(path))
+            for file in self.config.links
+            if file.name in links
+            for path in file.erasure.also_search
+        ]
+        own = [(name, folder) for name, link in links.items() for folder in link.folders.by_name()]
+        self.roots.forget_others(beside)
+        self.roots.mark([*own, *beside])
+
     def held(self, link: str, folder: str, path: bytes, conn: sa.Connection | None = None) -> str | None:
         """The reason of the legal hold on the file at a path, None when there is none.
 

@@ -64,8 +64,8 @@ class Work:
         """
         self._instance = instance
         links = instance.register.links
-        self.accounts = frozenset(account for link in links.values() for account in link.accounts)
-        self.authenticator = Authenticator(self.accounts, instance.clock, codes)
+        accounts = [account for link in links.values() for account in link.accounts]
+        self.authenticator = Authenticator(accounts, instance.clock, codes)
         routes = [route for link in links.values() for route in link.leaving]
         self.queue = OutboundQueue(
             workers=min(max(_SENDERS, sum(route.turns.concurrency for route in routes)), _MOST_SENDERS),

@@ -8,6 +8,7 @@ from fpdf import FPDF
 
 from sftpd.documents import chart
 from sftpd.documents.model import Bars, Document, Heading, Paragraph, Table
+from sftpd.documents.pdf_table import TableDrawing
 from sftpd.documents.text import printable
 
 _FONT = "Helvetica"
@@ -96,17 +97,9 @@ def _table(paper: _Paper, block: Table) -> None:
     paper.set_font(_FONT, size=size)
     widths = _widths(block)
     paper.set_draw_color(_PALE)
-    with paper.table(
-        col_widths=widths,
-        line_height=size * _LINE * _MM_PER_POINT,
-        borders_layout="HORIZONTAL_LINES",
-        text_align="LEFT",
-        v_align="TOP",
-    ) as table:
-        for cells in (block.columns, *block.rows):
-            row = table.row()
-            for cell in cells:
-                row.cell(_text(cell), padding=(0.6 * paper.letters, 0.8))
+    head, *rows = ([_text(cell) for cell in cells] for cells in (block.columns, *block.rows))
+    line = size * _LINE * _MM_PER_POINT
+    TableDrawing(paper, head, widths, line=line, above=0.6 * paper.letters).draw(rows)
 
 
 def _widths(block: Table) -> tuple[int, ...]:

@@ -53,6 +53,8 @@ class Lane:
         self.turns = sender.route.turns
         self.ahead: float | None = None
         """By how many seconds civil time was ahead of monotonic time when the ledger was last read for it."""
+        self.refusal: str | None = None
+        """Why its link may not be used, as it was told; None since it may."""
         # Where order counts one file follows the other.
         self._most_groups, self._together = (
             (1, 1) if self.turns.strict else (self.turns.concurrency, TOGETHER)

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 import structlog
 
 from sftpd.clock import Clock
-from sftpd.errors import NotPlacedError, RefusedError, RemoteAwayError, RemoteError
+from sftpd.errors import NotOpenError, NotPlacedError, RefusedError, RemoteAwayError, RemoteError
 from sftpd.exchange import turn_records
 from sftpd.exchange.bell import Bell
 from sftpd.exchange.claim import Claimed, UnreadableError
@@ -209,10 +209,10 @@ class OutboundQueue:
     def _claim(self, lane: Lane, offers: tuple[Parts, ...]) -> None:
         route = lane.sender.route
         try:
-            self._require_open(route)
+            self._pass_gate(lane)
             claimed = lane.sender.claim(offers)
         except RefusedError as refusal:
-            _log.info("held", link=route.link, reason=refusal.reason)
+            self._tell_held(lane, refusal, _log.bind(link=route.link, route=route.name))
             self._tell(lambda: lane.unclaimed(offers, self._in(_GATE_PAUSE)))
             return
         except Exception as error:
@@ -234,13 +234,30 @@ class OutboundQueue:
         sender, ids = lane.sender, [due.id for due in dues]
         try:
             if dues[0].rank != HERE:
-                self._require_open(sender.route)
+                self._pass_gate(lane)
             failed = sender.advance(*ids)
             self._await_remote(sender, failed)
         except Exception as error:
             failed = dict.fromkeys(ids, error)
         changes = [self._outcome(lane, due, failed.get(due.id)) for due in dues]
         self._tell(lambda: [change() for change in changes])
+
+    def _pass_gate(self, lane: Lane) -> None:
+        """Pass if the link of a lane may be used now. Raises RefusedError."""
+        self._require_open(lane.sender.route)
+        lane.refusal = None
+
+    def _tell_held(
+        self, lane: Lane, refusal: RefusedError, log: structlog.typing.FilteringBoundLogger
+    ) -> None:
+        """Tell why something waits; that its link may not be used is told once, until it may again."""
+        text = str(refusal)
+        if isinstance(refusal, NotOpenError):
+            with self._condition:
+                told, lane.refusal = lane.refusal, text
+            if told == text:
+                return
+        log.info("held", reason=refusal.reason, text=text)
 
     def _await_remote(self, sender: Sender, failed: Failed) -> None:
         """Have the ledger tell with one transfer that the remote was tried in vain."""
@@ -272,7 +289,7 @@ class OutboundQueue:
                     return self._outcome(lane, due, fault)
                 return lambda: lane.ended(due, self._clock.monotonic(), wait)
             case RefusedError():
-                log.info("held", reason=error.reason)
+                self._tell_held(lane, error, log)
                 return lambda: lane.put_back(due, self._in(_GATE_PAUSE))
             case FileExistsError():
                 log.warning("name_taken", remedy="it goes back there once the file of that name is gone")

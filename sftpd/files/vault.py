@@ -87,7 +87,7 @@ class Vault:
         """A copy, to be read. Raises NotFoundError where its key was destroyed, SealError."""
         root, keys = self._opened()
         key = keys.get(identifier)
-        fd = root.open(_place(identifier), os.O_RDONLY | os.O_NOFOLLOW)
+        fd = root.open(place(identifier), os.O_RDONLY | os.O_NOFOLLOW)
         try:
             yield Opened(fd, key, where=f"vault of {self._name}, {identifier}")
         finally:
@@ -174,11 +174,12 @@ def _key_file(path: Path) -> int:
     return fd
 
 
-def _place(identifier: str) -> Parts:
+def place(identifier: str) -> Parts:
+    """Where a copy lies in the folder of its vault."""
     return identifier[:2].encode(), identifier.encode()
 
 
 def _places(identifier: str) -> tuple[Parts, Parts]:
     """Where a copy lies, and where it does until it is whole."""
-    folder, name = _place(identifier)
+    folder, name = place(identifier)
     return (folder, name), (folder, name + _DRAFT)

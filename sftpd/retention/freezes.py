@@ -26,7 +26,14 @@ class Scope:
 
     def __str__(self) -> str:
         """As people read it."""
+        if self.is_beside:
+            return f"{self.link} {self.folder}"
         return f"{self.link}/{self.folder}" if self.folder else self.link or "all links"
+
+    @property
+    def is_beside(self) -> bool:
+        """Whether it is a folder beside those of the link, called by its path, which is searched too."""
+        return self.folder.startswith("/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,8 +128,11 @@ def earlier_runs(conn: sa.Connection) -> dict[str, list[int]]:
 
 
 def _tell(unit: Unit, type: str, scope: Scope, public: dict[str, Any], private: dict[str, Any]) -> None:
-    where = {"folder": scope.folder} if scope.folder else {}
-    unit.record(Event(type, scope.link or None, {**where, **public}, private))
+    if scope.is_beside:  # whoever reads the link's log is told no path of ours
+        public, private = {"folder": "also_search", **public}, {"path": scope.folder, **private}
+    elif scope.folder:
+        public = {"folder": scope.folder, **public}
+    unit.record(Event(type, scope.link or None, public, private))
 
 
 def _scope_of(freeze: Freeze) -> Scope:

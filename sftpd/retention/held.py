@@ -1,8 +1,10 @@
 """Which files of the ledger, and which paths, are under a hold."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from itertools import islice
 
 import sqlalchemy as sa
 
@@ -13,9 +15,19 @@ from sftpd.link import aside, vaulted
 from sftpd.retention import holds
 from sftpd.retention.disposal import OFFERED
 from sftpd.retention.hold import Hold, HoldBook
-from sftpd.retention.in_care import each_kept_file, kept_files
+from sftpd.retention.in_care import PEER, count_not_given_back, given_back, kept_files, rows, singled_out
+from sftpd.retention.many import Row, coverable
 from sftpd.retention.rule import STAGING, Kept, place
-from sftpd.retention.scope import OfFile, OfTransfer
+from sftpd.retention.scope import (
+    OfAccount,
+    OfFile,
+    OfFolder,
+    OfLink,
+    OfQuery,
+    OfSubject,
+    OfTransfer,
+    Scope,
+)
 
 _hold, _file, _transfer = tables.hold.c, tables.kept_file.c, tables.transfer.c
 PLACED = Statement(
@@ -27,6 +39,12 @@ ANYWHERE = Statement(sa.select(_hold.id).where(_hold.released_at.is_(None)).limi
 
 _KEPT = frozenset({"inbound", "requests", "quarantine", "sent", "failed", aside.FOLDER, vaulted.FOLDER})
 """The folders whose files it knows as kept."""
+_ELSEWHERE = (aside.FOLDER, STAGING)
+"""The folders of files that count as lying elsewhere, or whose accounts their paths tell."""
+_FEW = 8
+"""Up to so many holds of a link are counted with a query each; more are by reading its files once."""
+_AT_ONCE = 10_000
+"""Rows of files that are looked at together."""
 
 
 def on_path(conn: sa.Connection, now: datetime, link: str, folder: str, path: bytes) -> Hold | None:
@@ -66,7 +84,7 @@ def as_of(conn: sa.Connection, now: datetime, files: Collection[Kept]) -> Callab
 def covered(conn: sa.Connection, holds: Sequence[Hold]) -> dict[str, int]:
     """How many files in our care are in the scope of each hold now, whether or not it stands, by its id.
 
-    Those of a link are read once, however many holds there are.
+    Those of a link are read at most once, however many holds there are.
     """
     counts = {hold.id: 0 for hold in holds}
     on_many: dict[str, list[Hold]] = {}
@@ -79,11 +97,84 @@ def covered(conn: sa.Connection, holds: Sequence[Hold]) -> dict[str, int]:
                 here |= _file.transfer == named
             counts[hold.id] = count(conn, hold.link, here)
     for link, those in on_many.items():
-        by_peer = any(hold.scope.by_peer for hold in those)
-        for file in each_kept_file(conn, _file.link == link, with_peers=by_peer):
-            for hold in those:
-                counts[hold.id] += hold.covers(file)
+        counts |= _covered_by(conn, link, those)
     return counts
+
+
+def _covered_by(conn: sa.Connection, link: str, holds: Sequence[Hold]) -> dict[str, int]:
+    """The same of holds on many files of a link."""
+    told = {hold.id: where for hold in holds if (where := _conditions(hold.scope)) is not None}
+    if len(told) > _FEW:
+        told = {}
+    by_rows = [hold for hold in holds if hold.id not in told]
+    counts = _counted_by_rows(conn, link, by_rows) if by_rows else {}
+    return counts | _counted_by_ledger(conn, link, [hold for hold in holds if hold.id in told], told)
+
+
+def _counted_by_ledger(
+    conn: sa.Connection,
+    link: str,
+    holds: Sequence[Hold],
+    told: Mapping[str, Sequence[sa.ColumnElement[bool]]],
+) -> dict[str, int]:
+    """The same where conditions decide, for each hold with a query of its own."""
+    if not holds:
+        return {}
+    by_peer = any(hold.scope.by_peer for hold in holds)
+    special = given_back(conn, link, with_peers=by_peer)
+    for folder in _ELSEWHERE:
+        found = kept_files(conn, _file.link == link, _file.folder == folder, with_peers=by_peer)
+        special += [file for file in found if file.returned is None]
+    counts = {}
+    for hold in holds:
+        where = (*told[hold.id], _file.folder.not_in(_ELSEWHERE))
+        plain = count_not_given_back(conn, link, *where, with_peers=hold.scope.by_peer)
+        counts[hold.id] = plain + sum(map(hold.covers, special))
+    return counts
+
+
+def _conditions(scope: Scope) -> Sequence[sa.ColumnElement[bool]] | None:
+    """What is true of the files that a hold covers where they lie; None where the ledger cannot tell."""
+    match scope:
+        case OfLink() | OfSubject(searched_at=None):
+            return ()
+        case OfFolder():
+            return (_file.folder == scope.folder,)
+        case OfAccount():
+            return (PEER.in_([scope.account]),)
+        case OfQuery(glob=None):
+            bounds = (
+                None if scope.folder is None else _file.folder == scope.folder,
+                None if scope.account is None else PEER.in_([scope.account]),
+                None if scope.since is None else _file.received_at >= scope.since,
+                None if scope.before is None else _file.received_at < scope.before,
+            )
+            return [bound for bound in bounds if bound is not None]
+        case _:
+            return None
+
+
+def _counted_by_rows(conn: sa.Connection, link: str, holds: Sequence[Hold]) -> dict[str, int]:
+    """The same where names or places of files decide: of most files a row says enough."""
+    with_peers = any(hold.scope.by_peer for hold in holds)
+    special = singled_out(conn, link, with_peers=with_peers)
+    put_aside = kept_files(conn, _file.link == link, _file.folder == aside.FOLDER, with_peers=with_peers)
+    special |= {file.id: file for file in put_aside}
+    counts = {hold.id: sum(map(hold.covers, special.values())) for hold in holds}
+    known = rows(conn, link, with_peers=with_peers, in_order=False)
+    found = (row for row in known if row[0] not in special)
+    while batch := list(islice(found, _AT_ONCE)):
+        for folder, those in _by_folder(batch).items():
+            for hold in holds:
+                counts[hold.id] += len(coverable(hold.scope, folder, those))
+    return counts
+
+
+def _by_folder(rows: Iterable[Row]) -> dict[str, list[Row]]:
+    found: dict[str, list[Row]] = defaultdict(list)
+    for row in rows:
+        found[row[2]].append(row)
+    return found
 
 
 def count(conn: sa.Connection, link: str, *where: sa.ColumnElement[bool]) -> int:

@@ -20,6 +20,10 @@ _AT_ONCE = 1000
 _GOING_BACK = ("offered_at", "fetched_at", "transfer")
 _way = tables.transfer.alias("way")
 """The transfers by which files go back."""
+_UNSORTED = tables.kept_file.c.state.concat("")
+"""The state of a file, where SQLite is not to take its index, which leads all over the table."""
+PEER: sa.ColumnElement[str] = sa.func.coalesce(tables.transfer.c.peer, "")
+"""The account or remote that a file came from or went to, where its transfer is looked up."""
 _FIRST_LINK = Statement(sa.select(sa.func.min(tables.kept_file.c.link)))
 _NEXT_LINK = Statement(
     sa.select(sa.func.min(tables.kept_file.c.link)).where(tables.kept_file.c.link > sa.bindparam("after"))
@@ -37,13 +41,6 @@ def kept_files(
     """
     found = conn.execute(_kept_query(*where, with_peers=with_peers)).all()
     return [_kept(row) for row in found]
-
-
-def each_kept_file(
-    conn: sa.Connection, *where: sa.ColumnElement[bool], with_peers: bool = False
-) -> Iterator[Kept]:
-    """The same, one after the other, without having them all at once."""
-    return _each(conn, _kept_query(*where, with_peers=with_peers))
 
 
 def by_place(conn: sa.Connection, link: str | None, most: int | None, *, with_peers: bool) -> Iterator[Kept]:
@@ -86,7 +83,7 @@ def _known(*, with_peers: bool) -> sa.FromClause:
 
 
 def _peer(*, with_peers: bool) -> sa.ColumnElement[str]:
-    return sa.func.coalesce(tables.transfer.c.peer, "") if with_peers else sa.literal_column("''")
+    return PEER if with_peers else sa.literal_column("''")
 
 
 def _kept(row: sa.Row[Any]) -> Kept:
@@ -102,23 +99,24 @@ def _kept(row: sa.Row[Any]) -> Kept:
 
 
 @cache
-def _rows(*, of_link: bool, with_peers: bool) -> Statement:
+def _rows(*, of_link: bool, with_peers: bool, in_order: bool) -> Statement:
     file = tables.kept_file.c
     columns = (file.id, file.link, file.folder, file.path, file.received_at, file.accessed_at)
     query = (
         sa.select(*columns, _peer(with_peers=with_peers))
         .select_from(_known(with_peers=with_peers))
-        .where(file.state == "present")
+        .where((file.state if in_order else _UNSORTED) == "present")
     )
     if of_link:
         query = query.where(file.link == sa.bindparam("link"))
-    return Statement(query.order_by(file.received_at, file.id))
+    return Statement(query.order_by(file.received_at, file.id) if in_order else query)
 
 
-def rows(conn: sa.Connection, link: str | None, *, with_peers: bool) -> Iterator[Row]:
-    """The files in our care that are present, of one link or of all, in the order of their receipt."""
+def rows(conn: sa.Connection, link: str | None, *, with_peers: bool, in_order: bool = True) -> Iterator[Row]:
+    """The files in our care that are present, of one link or of all, in the order of their receipt or any."""
     of = {} if link is None else {"link": link}
-    found = _rows(of_link=link is not None, with_peers=with_peers).batches(conn, **of)
+    statement = _rows(of_link=link is not None, with_peers=with_peers, in_order=in_order)
+    found = statement.batches(conn, **of)
     return chain.from_iterable(map(_with_accounts, found))
 
 
@@ -129,11 +127,34 @@ def _with_accounts(rows: Sequence[Row]) -> Sequence[Row]:
 def singled_out(conn: sa.Connection, link: str | None, *, with_peers: bool) -> dict[str, Kept]:
     """The files of which a row does not say enough, by their ids: those given back, and copies in a vault."""
     file = tables.kept_file.c
-    back = [file.id.in_(sa.select(tables.returned.c.file)), *([] if link is None else [file.link == link])]
-    found = kept_files(conn, *back, with_peers=with_peers)
+    found = given_back(conn, link, with_peers=with_peers)
     for of in _links(conn) if link is None else [link]:
         found += kept_files(conn, file.link == of, file.folder == vaulted.FOLDER, with_peers=with_peers)
     return {kept.id: kept for kept in found}
+
+
+def given_back(conn: sa.Connection, link: str | None, *, with_peers: bool) -> list[Kept]:
+    """The files that were given back, of one link or of all."""
+    file = tables.kept_file.c
+    back = [file.id.in_(sa.select(tables.returned.c.file)), *([] if link is None else [file.link == link])]
+    return kept_files(conn, *back, with_peers=with_peers)
+
+
+def count_not_given_back(
+    conn: sa.Connection, link: str, *where: sa.ColumnElement[bool], with_peers: bool = False
+) -> int:
+    """How many files of a link are in our care, meet the conditions and were not given back.
+
+    With peers the conditions may be on `PEER`, but an unfinished upload has none there.
+    """
+    file = tables.kept_file.c
+    query = (
+        sa.select(sa.func.count())
+        .select_from(_known(with_peers=with_peers))
+        .where(file.link == link, _UNSORTED == "present", *where)
+        .where(file.id.not_in(sa.select(tables.returned.c.file)))
+    )
+    return conn.scalar(query) or 0
 
 
 def _links(conn: sa.Connection) -> Iterator[str]:

@@ -12,9 +12,11 @@ from sftpd.errors import ContainmentError, RefusedError
 from sftpd.files.beneath import Parts, Root
 from sftpd.files.fingerprint import snapshot
 from sftpd.files.path_locks import PathLocks
+from sftpd.files.vault import place as place_in_vault
 from sftpd.ledger import tables
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.writer import Unit
+from sftpd.link import vaulted
 from sftpd.retention.freezes import Scope, settle
 from sftpd.retention.guards import FOLDER, Reason
 
@@ -22,7 +24,7 @@ FolderOf = Callable[[str, str], Path]
 """The directory of a folder of a link: (link, folder) → absolute path."""
 
 Place = tuple[str, str]
-"""A link and a folder of it."""
+"""A link and a folder of it, or the path of a folder beside them that is searched for the link too."""
 
 _WITNESSES = 100
 """Files that are looked for, the latest first, before a directory is held for the one they were put in."""
@@ -53,7 +55,7 @@ class Roots:
 
     def folder(self, place: Place) -> Path:
         """The path of a folder's directory, whatever is there. Raises NotFoundError for an unknown link."""
-        return self._folder_of(*place)
+        return Path(place[1]) if Scope(*place).is_beside else self._folder_of(*place)
 
     def same(self, place: Place, opened: ExitStack) -> Root | None:
         """The directory of a folder if it is the one that is known; None where there was never one.
@@ -72,27 +74,40 @@ class Roots:
     def require_seen(self, places: Collection[Place]) -> None:
         """Pass unless files in our care are elsewhere, as where a disk is not mounted.
 
-        Raises RefusedError for a directory that is missing or another, and has none of the latest in it.
+        Raises RefusedError for a directory that is missing or another, and has none of the latest in it. Of
+        a folder beside those of a link no files are known: it must be the one that was seen first.
         """
         for place in sorted(places):
-            with self._ledger.read() as conn:
-                known, latest = _known(conn, place), _latest(conn, place)
-            if not latest:
+            reason = self._reason_beside(place) if Scope(*place).is_beside else self._reason_own(place)
+            if reason is None:
                 continue
-            with ExitStack() as opened:
-                root, reason = self._open(place, opened)
-                if root is not None and (
-                    known == identity(root) or any(_exists(root, at) for at, _ in latest)
-                ):
-                    continue
-            reason = reason or _replaced(self._folder_of(*place))
             self._settle(place, [reason])
             raise RefusedError(
-                reason.text,
-                reason=reason.code,
-                where=f"link {place[0]}",
-                remedy="mount its disk, or confirm the directory by `sftpd retention unfreeze`",
+                reason.text, reason=reason.code, where=f"link {place[0]}", remedy=_remedy(place, reason)
             )
+
+    def _reason_own(self, place: Place) -> Reason | None:
+        with self._ledger.read() as conn:
+            known, latest = _known(conn, place), _latest(conn, place)
+        if not latest:
+            return None
+        with ExitStack() as opened:
+            root, reason = self._open(place, opened)
+            if root is not None and (known == identity(root) or any(_exists(root, at) for at, _ in latest)):
+                return None
+        return reason or _replaced(self.folder(place))
+
+    def _reason_beside(self, place: Place) -> Reason | None:
+        with self._ledger.read() as conn:
+            known = _known(conn, place)
+        with ExitStack() as opened:
+            _, reason = self._open(place, opened)
+        if reason is None or known is None:  # one that never was there is told of as not searched
+            self._settle(place, [])
+            return None
+        if reason.code == "FOLDER_REPLACED":
+            return Reason(reason.code, f"{place[1]} is another directory than was found there before")
+        return reason
 
     def alone(self, directory: Path, path: Parts) -> AbstractContextManager[None]:
         """Change a path of a folder, in its directory, while nobody else of sftpd does."""
@@ -104,14 +119,30 @@ class Roots:
             with ExitStack() as opened:
                 self._open(place, opened)
 
+    def forget_others(self, places: Collection[Place]) -> None:
+        """Forget the folders beside those of links that are none of `places`, and what is frozen of them."""
+        mark, freeze = tables.folder_mark.c, tables.freeze.c
+        with self._ledger.read() as conn:
+            marked = {(row.link, row.folder) for row in conn.execute(sa.select(mark.link, mark.folder))}
+            frozen = {(row.link, row.folder) for row in conn.execute(sa.select(freeze.link, freeze.folder))}
+        others = [place for place in marked | frozen if Scope(*place).is_beside and place not in places]
+
+        def work(unit: Unit) -> None:
+            for place in sorted(others):
+                _forget(unit, place)
+                settle(unit, Scope(*place), FOLDER, [])
+
+        if others:
+            self._ledger.write(work)
+
     def confirm(self, unit: Unit, place: Place) -> None:
         """Hold the directory that is there now for the right one. Raises OSError when there is none."""
-        with Root.at(self._folder_of(*place)) as root:
+        with Root.at(self.folder(place)) as root:
             _forget(unit, place)
             _remember(unit, place, identity(root))
 
     def _open(self, place: Place, opened: ExitStack) -> tuple[Root | None, Reason | None]:
-        path = self._folder_of(*place)
+        path = self.folder(place)
         try:
             root = opened.enter_context(Root.at(path))
         except OSError as error:
@@ -121,7 +152,7 @@ class Roots:
             known = _known(conn, place)
             latest = _latest(conn, place) if known is None else []
         if known is None:
-            if not latest or any(_is_there(root, path, source) for path, source in latest):
+            if not latest or any(_is_there(root, place, *file) for file in latest):
                 self._ledger.write(lambda unit: _remember(unit, place, found))
             return root, None
         if known == found:
@@ -170,6 +201,14 @@ def _mount(root: Root) -> bytes | None:
     return None if found is None else found[1]
 
 
+def _remedy(place: Place, reason: Reason) -> str:
+    if reason.code == "FOLDER_REPLACED":
+        return "mount its disk, or confirm the directory by `sftpd retention unfreeze`"
+    if Scope(*place).is_beside:
+        return "mount its disk, or take it out of also_search in the link's [erasure] and reload"
+    return "mount its disk, or make the directory and confirm it by `sftpd retention unfreeze`"
+
+
 def _replaced(path: Path) -> Reason:
     return Reason("FOLDER_REPLACED", f"{path} is another directory than files were put in")
 
@@ -183,7 +222,9 @@ def _exists(root: Root, path: bytes) -> bool:
     return True
 
 
-def _is_there(root: Root, path: bytes, source: str) -> bool:
+def _is_there(root: Root, place: Place, path: bytes, source: str) -> bool:
+    if place[1] == vaulted.FOLDER:
+        return _exists(root, path)
     try:
         return str(snapshot(root.stat(tuple(path.split(b"/")), follow=False))) == source
     except (OSError, ContainmentError):
@@ -191,6 +232,7 @@ def _is_there(root: Root, path: bytes, source: str) -> bool:
 
 
 def _latest(conn: sa.Connection, place: Place) -> list[tuple[bytes, str]]:
+    """Where the files of a folder lie in its directory, and what they are known again by."""
     file = tables.kept_file.c
     query = (
         sa.select(file.path, file.source)
@@ -198,7 +240,10 @@ def _latest(conn: sa.Connection, place: Place) -> list[tuple[bytes, str]]:
         .order_by(file.received_at.desc())
         .limit(_WITNESSES)
     )
-    return [(row.path, row.source) for row in conn.execute(query)]
+    found = [(row.path, row.source) for row in conn.execute(query)]
+    if place[1] == vaulted.FOLDER:
+        return [(b"/".join(place_in_vault(copy)), copy) for _, copy in found]
+    return found
 
 
 def _known(conn: sa.Connection, place: Place) -> str | None:

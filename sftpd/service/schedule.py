@@ -16,7 +16,7 @@ from apscheduler.triggers.base import BaseTrigger
 
 from sftpd.civil import Cron, instant
 from sftpd.clock import Clock, Steps
-from sftpd.errors import NotFoundError, RefusedError, SftpdError
+from sftpd.errors import NotFoundError, NotOpenError, RefusedError, SftpdError
 from sftpd.ledger import leases, tables
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.writer import Unit
@@ -83,6 +83,8 @@ class Schedule:
         self._clock = clock
         self._jobs = {job.name: job for job in jobs}
         self._turns = {job.name: threading.Lock() for job in jobs}
+        self._held: dict[str, str] = {}
+        """The jobs whose links may not be used, each with why, as it was told."""
         executors = {name: ThreadPoolExecutor(threads) for name, threads in _THREADS.items()}
         self._scheduler = BackgroundScheduler(timezone="UTC", executors=executors)
         self._steps = Steps(clock)
@@ -192,14 +194,25 @@ class Schedule:
         began = self._clock.now()
         try:
             again = job.work()
+        except NotOpenError as refusal:
+            self._tell_held(job, refusal)
+            return None
         except SftpdError as error:
             _log.warning("job_failed", job=job.name, error=str(error))
             return None
         except Exception:
             _log.exception("job_failed", job=job.name)
             return None
+        self._held.pop(job.name, None)
         self._ledger.defer(lambda unit: _mark(unit, job.name, began))
         return again
+
+    def _tell_held(self, job: Job, refusal: NotOpenError) -> None:
+        """Tell of a link that may not be used once, until it may again or for another reason may not."""
+        text = str(refusal)
+        if self._held.get(job.name) != text:
+            self._held[job.name] = text
+            _log.info("job_held", job=job.name, reason=refusal.reason, text=text)
 
 
 class _Times(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types

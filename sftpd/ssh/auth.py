@@ -60,6 +60,11 @@ class Authenticator:
         """Whether any account has one-time codes: clients are told so, of none in particular."""
         return any(account.totp is not None for account in self._accounts.values())
 
+    def knows(self, account: Account) -> bool:
+        """Whether it is one of the accounts, unchanged."""
+        known = self._accounts.get(account.name)
+        return known is account or known == account
+
     def holder(self, user: str, algorithm: str, key: bytes, address: str) -> Proof | None:
         """The account that a signature by this key, or this certificate's, would prove."""
         account = self._accounts.get(user)

@@ -13,6 +13,7 @@ import ledgers
 import pytest
 import sqlalchemy as sa
 from exchange_scene import PATIENCE, Scene, claim_one, contents
+from structlog.testing import capture_logs
 from waiting import until
 
 from sftpd.errors import (
@@ -317,6 +318,32 @@ def test_a_file_that_is_refused_does_not_hold_back_the_others(tmp_path):
         assert b"PERMISSION_DENIED" in reason
         assert scene.guard.standing().state is Phase.UP
         assert scene.events() == {"transfer.delivered": 11, "transfer.failed": 1}
+
+
+def test_that_a_link_may_not_be_used_is_told_once_until_it_may_again(tmp_path):
+    with Scene(tmp_path, clock=FakeClock()) as scene, capture_logs() as logs:
+        scene.queue = scene.new_queue(require_open=lambda _route: scene.require_open())
+        scene.is_open = False
+        claim_all(scene, numbered(3))
+        offer_all(scene, ["offered.csv"])
+        scene.queue.serve(scene.senders["remote"])
+        scene.queue.start()
+        settle(scene)
+        for _ in range(3):
+            pass_time(scene, 6)
+        assert held(logs) == [("remote", "LINK_NOT_ACTIVE")]
+        scene.is_open = True
+        scene.queue.look()
+        until(scene.is_idle)
+        scene.is_open = False
+        offer_all(scene, ["later.csv"])
+        settle(scene)
+        assert held(logs) == [("remote", "LINK_NOT_ACTIVE")] * 2
+        assert scene.events() == {"transfer.delivered": 4}
+
+
+def held(logs):
+    return [(log["route"], log["reason"]) for log in logs if log["event"] == "held"]
 
 
 @pytest.mark.parametrize("subject", [REMOTE, ROUTE, LINK], ids=str)

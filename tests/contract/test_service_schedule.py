@@ -12,11 +12,12 @@ import sqlalchemy as sa
 from exchange_scene import open_ledger
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 from waiting import holds, until
 
 from sftpd.civil import Cron
 from sftpd.clock import SystemClock
-from sftpd.errors import NotFoundError, RefusedError, RemoteError
+from sftpd.errors import NotFoundError, NotOpenError, RefusedError, RemoteError
 from sftpd.exchange.expectation import next_look
 from sftpd.exchange.expecting import Expecting
 from sftpd.ledger import tables
@@ -390,3 +391,32 @@ class _AskedLock:
 
     def release(self):
         self._lock.release()
+
+
+def test_that_a_link_may_not_be_used_is_told_once_until_it_may_again(ledger):
+    suspended = NotOpenError("the link is suspended", reason="LINK_NOT_ACTIVE", where="link demo")
+    closing = NotOpenError("the link is closing", reason="LINK_NOT_ACTIVE", where="link demo")
+    turns = [suspended, suspended, suspended, closing, closing, None, closing, RemoteError("away"), closing]
+    done = threading.Event()
+
+    def work():
+        if not turns:
+            done.set()
+            return
+        if (turn := turns.pop(0)) is not None:
+            raise turn
+        return
+
+    job = Job("job", work, timedelta(milliseconds=10), ZONE)
+    schedule = Schedule([job], ledger, "here", SystemClock())
+    with capture_logs() as logs:
+        schedule.start()
+        until(done.is_set)
+        schedule.stop()
+    told = [(log["event"], log["text"] if log["event"] == "job_held" else log["error"]) for log in logs]
+    assert told == [
+        ("job_held", str(suspended)),
+        ("job_held", str(closing)),
+        ("job_held", str(closing)),
+        ("job_failed", "away"),
+    ]

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from daemon import Daemon, eventually
+from daemon import Daemon, command, eventually
 
 PERSON = ("--identifier", "email=jan@example.org")
 
@@ -17,6 +17,18 @@ def daemon(tmp_path: Path) -> Iterator[Daemon]:
         running.file("people", b"name,email\nJan,jan@example.org\nAnna,anna@example.org\n")
         running.sftp_done("put people /upload/people.csv")
         yield running
+
+
+VAULT = """
+[[retention]]
+name = "vault"
+folder = "vault"
+period = "P1Y"
+mandate = "Agreement"
+
+[vault]
+key = "file:keys/demo.vault"
+"""
 
 
 def told(daemon: Daemon, *words: str):
@@ -83,3 +95,102 @@ def test_files_that_were_taken_away_keep_no_request_waiting_once_a_folder_is_con
     why = ("--reason", "A new disk", "--by", "Ina")
     assert daemon.cli("retention", "unfreeze", "--link", "demo", *why).returncode == 0
     assert daemon.cli("erasure", "find", request).returncode == 0
+
+
+@pytest.fixture
+def reports(daemon: Daemon, tmp_path: Path) -> Path:
+    """A folder beside the link's, which is searched too, with a copy that names the person."""
+    folder = tmp_path / "reports"
+    folder.mkdir()
+    (folder / "copy.csv").write_bytes(b"name,email\nJan,jan@example.org\n")
+    daemon.configure_link("erasure", f'also_search = ["{folder}"]')
+    daemon.reload()
+    return folder
+
+
+def away(folder: Path) -> Path:
+    """Have a folder replaced by an empty one; returns where it is."""
+    disk = folder.with_name(f"{folder.name}-disk")
+    folder.rename(disk)
+    folder.mkdir()
+    return disk
+
+
+def back(folder: Path, disk: Path) -> None:
+    folder.rmdir()
+    disk.rename(folder)
+
+
+def test_a_folder_that_is_searched_too_and_is_not_mounted_is_not_taken_for_empty(
+    daemon: Daemon, reports: Path
+) -> None:
+    request = told(daemon, "erasure", "open", "--link", "demo", *PERSON)["id"]
+    disk = away(reports)
+    refused = daemon.cli("erasure", "find", request)
+    assert refused.returncode == 1
+    assert f"{reports} is another directory than was found there before" in refused.stderr
+    assert "mount its disk, or confirm the directory by `sftpd retention unfreeze`" in refused.stderr
+    assert list(told(daemon, "status")["retention_frozen"]) == [f"demo {reports} FOLDER_REPLACED"]
+    assert daemon.cli("retention", "plan").returncode == 0, "nothing else is frozen by it"
+    back(reports, disk)
+    found = told(daemon, "erasure", "find", request)
+    assert str(reports) in {item["folder"] for item in found["items"]}
+    assert not told(daemon, "status")["retention_frozen"]
+    told(daemon, "erasure", "approve", request, "--by", "Ina")
+    disk = away(reports)
+    assert daemon.cli("erasure", "run", request).returncode == 1
+    back(reports, disk)
+    told(daemon, "erasure", "run", request)
+    assert told(daemon, "erasure", "show", request)["state"] == "closed"
+    told_of = daemon.events_of("retention.frozen", "retention.unfrozen")
+    assert {event["data"]["folder"] for event in told_of} == {"also_search"}
+    assert str(reports) not in json.dumps(told_of), "the partner may read this log"
+
+
+def test_a_folder_that_is_searched_too_is_missed_when_it_is_gone_until_it_is_searched_no_more(
+    daemon: Daemon, reports: Path
+) -> None:
+    request = told(daemon, "erasure", "open", "--link", "demo", *PERSON)["id"]
+    reports.rename(reports.with_name("elsewhere"))
+    refused = daemon.cli("erasure", "find", request)
+    assert (refused.returncode, f"{reports} cannot be opened" in refused.stderr) == (1, True)
+    assert "or take it out of also_search" in refused.stderr
+    daemon.configure_link("erasure", "also_search = []")
+    daemon.reload()
+    assert not told(daemon, "status")["retention_frozen"]
+    assert told(daemon, "erasure", "find", request)["items"]
+
+
+def test_another_folder_that_is_searched_too_is_confirmed(daemon: Daemon, reports: Path) -> None:
+    request = told(daemon, "erasure", "open", "--link", "demo", *PERSON)["id"]
+    away(reports)
+    assert daemon.cli("erasure", "find", request).returncode == 1
+    why = ("--reason", "A new disk", "--by", "Ina")
+    assert daemon.cli("retention", "unfreeze", "--link", "demo", *why).returncode == 0
+    assert told(daemon, "erasure", "find", request)["items"]
+    assert not told(daemon, "status")["retention_frozen"]
+
+
+def test_copies_in_a_vault_that_is_not_mounted_keep_their_keys(tmp_path: Path) -> None:
+    daemon = Daemon(tmp_path / "instance")
+    assert command("vault", "new-key", str(daemon.root / "keys/demo.vault")).returncode == 0
+    head, _, _ = daemon.link_config.read_text().partition("[[retention]]")
+    daemon.link_config.write_text(head + VAULT)
+    with daemon:
+        daemon.file("people", b"name,email\nJan,jan@example.org\n")
+        daemon.sftp_done("put people /upload/people.csv")
+        (copy,) = told(daemon, "vault", "list")
+        request = told(daemon, "erasure", "open", "--link", "demo", *PERSON)["id"]
+        daemon.stop()
+        vault = daemon.link / ".sftpd/vault"
+        disk = away(vault)
+        daemon.start()
+        refused = daemon.cli("erasure", "find", request)
+        assert (refused.returncode, str(vault) in refused.stderr) == (1, True)
+        daemon.stop()
+        back(vault, disk)
+        daemon.start()
+        read = tmp_path / "read"
+        daemon.cli("vault", "get", copy["id"], "--output", str(read), "--reason", "see that it is there")
+        assert b"jan@example.org" in read.read_bytes()
+        assert "vault" in {item["folder"] for item in told(daemon, "erasure", "find", request)["items"]}

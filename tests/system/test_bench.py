@@ -142,6 +142,26 @@ def test_a_retention_run_is_measured_beside_two_bare_loops(tmp_path):
     assert [bool(ratio) for _, ratio in rows] == [True, True, False, False]
 
 
+def test_a_folder_to_measure_in_is_made(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.index", "--scale", "tiny", "--folder", str(tmp_path / "a/b")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, (tmp_path / "a/b").is_dir()) == (0, True), done.stderr
+
+
+@pytest.mark.parametrize("tool", ["index", "retention", "redaction"])
+def test_a_folder_to_measure_in_that_cannot_be_made_is_named(tmp_path, tool):
+    (tmp_path / "file").write_bytes(b"")
+    command = [sys.executable, "-m", f"bench.{tool}", "--folder", str(tmp_path / "file/folder")]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    last = done.stderr.splitlines()[-1]
+    assert last.endswith(f"argument --folder: {tmp_path}/file/folder cannot be made: Not a directory")
+
+
 def test_the_table_names_the_ciphers_that_were_agreed_on(run):
     table = (run / "table.md").read_text()
 
