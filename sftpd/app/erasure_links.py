@@ -55,7 +55,8 @@ class ErasureLinks:
         own = known.folders.by_name()
         also = self._instance.erasure_settings(link).also_search
         if not self._restored:
-            self._instance.roots.require_seen([(link, name) for name in (*own, *map(str, also))])
+            beside = self._instance.folders_beside(link)
+            self._instance.roots.require_seen([(link, name) for name in (*own, *beside)])
         watched = {route.folder for route in known.outbound}
         return [
             *(

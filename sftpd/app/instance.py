@@ -253,15 +253,18 @@ class Instance:
         """The path of a folder of a link."""
         return self.register.get(link).folders.by_name()[folder]
 
+    def folders_beside(self, link: str) -> list[str]:
+        """The folders elsewhere without which the link's files cannot be searched, as `roots` calls them."""
+        file = self.config.link(link)
+        if file is None:
+            return []
+        keys = [] if file.vault is None or file.vault.keys is None else [file.vault.keys]
+        return [str(path) for path in (*file.erasure.also_search, *keys)]
+
     def know_folders(self) -> None:
-        """Remember which directory each folder is, of links and those that are searched beside them."""
+        """Remember which directory each folder is, of links and beside them."""
         links = self.register.links
-        beside = [
-            (file.name, str(path))
-            for file in self.config.links
-            if file.name in links
-            for path in file.erasure.also_search
-        ]
+        beside = [(name, path) for name in links for path in self.folders_beside(name)]
         own = [(name, folder) for name, link in links.items() for folder in link.folders.by_name()]
         self.roots.forget_others(beside)
         self.roots.mark([*own, *beside])

@@ -33,6 +33,7 @@ _MOST = 100_000
 """Events that are shown or bundled at once."""
 
 LogOption = Annotated[str | None, option("--link", "LINK", "The log of this link; the system's if left out.")]
+OriginOption = Annotated[str | None, option("--origin", "ORIGIN", "The log that what is proven must be in.")]
 IndexArgument = Annotated[int, typer.Argument(metavar="INDEX", min=0, show_default=False)]
 
 
@@ -121,7 +122,7 @@ def verify_proof(
         Path | None,
         option("--event", "FILE", "What `audit show --json` printed: its private values are verified too."),
     ] = None,
-    origin: Annotated[str | None, option("--origin", "ORIGIN", "The log that it must be in.")] = None,
+    origin: OriginOption = None,
     key: KeyOption = None,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,
@@ -155,16 +156,15 @@ def bundle(
         raise NotFoundError(f"no event has {text!r} in it", where=link or "system", remedy="see audit search")
     if len(events) == _MOST:
         raise UsageError(f"{text!r} occurs in too many events", expected=f"fewer than {_MOST}")
-    proofs = [ask(config, "audit.prove", index=event["index"], link=link) for event in events]
-    shown = [ask(config, "audit.show", index=event["index"], link=link) for event in events if disclose]
-    bundles.write(output, proofs, shown)
+    proofs = [ask(config, "audit.prove", index=e["index"], link=link, show=disclose) for e in events]
+    bundles.write(output, proofs, [proof["event"] for proof in proofs if disclose])
     show_fields({"file": str(output), "events": len(events), "key": proofs[0]["key"]}, as_json=as_json)
 
 
 @group.command("verify-bundle")
 def verify_bundle(
     file: Annotated[Path, argument("FILE", "What `audit bundle` wrote.")],
-    origin: Annotated[str | None, option("--origin", "ORIGIN", "The log that its events must be in.")] = None,
+    origin: OriginOption = None,
     key: KeyOption = None,
     config: ConfigOption = DEFAULT_CONFIG,
     as_json: JsonOption = False,

@@ -32,7 +32,7 @@ class Scope:
 
     @property
     def is_beside(self) -> bool:
-        """Whether it is a folder beside those of the link, called by its path, which is searched too."""
+        """Whether it is a folder beside those of the link, called by its path."""
         return self.folder.startswith("/")
 
 
@@ -129,7 +129,7 @@ def earlier_runs(conn: sa.Connection) -> dict[str, list[int]]:
 
 def _tell(unit: Unit, type: str, scope: Scope, public: dict[str, Any], private: dict[str, Any]) -> None:
     if scope.is_beside:  # whoever reads the link's log is told no path of ours
-        public, private = {"folder": "also_search", **public}, {"path": scope.folder, **private}
+        public, private = {"folder": "beside", **public}, {"path": scope.folder, **private}
     elif scope.folder:
         public = {"folder": scope.folder, **public}
     unit.record(Event(type, scope.link or None, public, private))

@@ -24,7 +24,7 @@ FolderOf = Callable[[str, str], Path]
 """The directory of a folder of a link: (link, folder) → absolute path."""
 
 Place = tuple[str, str]
-"""A link and a folder of it, or the path of a folder beside them that is searched for the link too."""
+"""A link and a folder of it, or the path of one beside them without which its files cannot be searched."""
 
 _WITNESSES = 100
 """Files that are looked for, the latest first, before a directory is held for the one they were put in."""
@@ -205,7 +205,7 @@ def _remedy(place: Place, reason: Reason) -> str:
     if reason.code == "FOLDER_REPLACED":
         return "mount its disk, or confirm the directory by `sftpd retention unfreeze`"
     if Scope(*place).is_beside:
-        return "mount its disk, or take it out of also_search in the link's [erasure] and reload"
+        return "mount its disk, or take it out of the link's configuration, as out of also_search"
     return "mount its disk, or make the directory and confirm it by `sftpd retention unfreeze`"
 
 

@@ -15,11 +15,12 @@ import zipfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cli_scene import Asked, Scene, here, instance, sftpd
 
-from sftpd.cli import retention
+from sftpd.cli import audit, retention
 from sftpd.cli.common import brief, pairs
 from sftpd.cli.main import COMMANDS
 
@@ -326,6 +327,30 @@ def test_a_bundle_is_verified_without_sftpd(scene: Scene, tmp_path: Path) -> Non
     for proof in unpacked.glob("events/*.proof"):
         proof.unlink()
     assert told().returncode == 1
+
+
+@pytest.mark.parametrize("words", [(), ("--disclose",)], ids=["closed", "disclosed"])
+def test_a_bundle_takes_one_look_at_each_event(
+    scene: Scene, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...]
+) -> None:
+    asked: list[str] = []
+    ask = audit.ask
+
+    def heard(config: Path, verb: str, **arguments: Any) -> Any:
+        asked.append(verb)
+        return ask(config, verb, **arguments)
+
+    for _ in range(2):
+        scene.ask("hold", "add", "--link", "demo", "--reason", "one look", "--by", "Ina")
+    monkeypatch.setattr(audit, "ask", heard)
+    file = tmp_path / "evidence.zip"
+    of = ("--link", "demo", "--output", str(file), "--json", *words)
+    made = scene.ask("audit", "bundle", "one look", *of).json
+    assert made["events"] > 1
+    assert asked == ["audit.search", *["audit.prove"] * made["events"]]
+    with zipfile.ZipFile(file) as archive:
+        shown = [name for name in archive.namelist() if name.endswith(".json")]
+    assert len(shown) == (made["events"] if words else 0)
 
 
 @pytest.mark.parametrize(

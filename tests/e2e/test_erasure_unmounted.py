@@ -143,7 +143,7 @@ def test_a_folder_that_is_searched_too_and_is_not_mounted_is_not_taken_for_empty
     told(daemon, "erasure", "run", request)
     assert told(daemon, "erasure", "show", request)["state"] == "closed"
     told_of = daemon.events_of("retention.frozen", "retention.unfrozen")
-    assert {event["data"]["folder"] for event in told_of} == {"also_search"}
+    assert {event["data"]["folder"] for event in told_of} == {"beside"}
     assert str(reports) not in json.dumps(told_of), "the partner may read this log"
 
 
@@ -154,7 +154,7 @@ def test_a_folder_that_is_searched_too_is_missed_when_it_is_gone_until_it_is_sea
     reports.rename(reports.with_name("elsewhere"))
     refused = daemon.cli("erasure", "find", request)
     assert (refused.returncode, f"{reports} cannot be opened" in refused.stderr) == (1, True)
-    assert "or take it out of also_search" in refused.stderr
+    assert "or take it out of the link's configuration" in refused.stderr
     daemon.configure_link("erasure", "also_search = []")
     daemon.reload()
     assert not told(daemon, "status")["retention_frozen"]
@@ -171,24 +171,28 @@ def test_another_folder_that_is_searched_too_is_confirmed(daemon: Daemon, report
     assert not told(daemon, "status")["retention_frozen"]
 
 
-def test_copies_in_a_vault_that_is_not_mounted_keep_their_keys(tmp_path: Path) -> None:
+@pytest.mark.parametrize("what", ["copies", "keys"])
+def test_copies_in_a_vault_that_is_not_mounted_stay(tmp_path: Path, what: str) -> None:
+    keys = tmp_path / "keys"
+    keys.mkdir()
     daemon = Daemon(tmp_path / "instance")
     assert command("vault", "new-key", str(daemon.root / "keys/demo.vault")).returncode == 0
     head, _, _ = daemon.link_config.read_text().partition("[[retention]]")
-    daemon.link_config.write_text(head + VAULT)
+    daemon.link_config.write_text(f'{head}{VAULT}keys = "{keys}"\n')
     with daemon:
         daemon.file("people", b"name,email\nJan,jan@example.org\n")
         daemon.sftp_done("put people /upload/people.csv")
         (copy,) = told(daemon, "vault", "list")
         request = told(daemon, "erasure", "open", "--link", "demo", *PERSON)["id"]
         daemon.stop()
-        vault = daemon.link / ".sftpd/vault"
-        disk = away(vault)
+        folder = keys if what == "keys" else daemon.link / ".sftpd/vault"
+        disk = away(folder)
         daemon.start()
         refused = daemon.cli("erasure", "find", request)
-        assert (refused.returncode, str(vault) in refused.stderr) == (1, True)
+        assert (refused.returncode, str(folder) in refused.stderr) == (1, True)
         daemon.stop()
-        back(vault, disk)
+        shutil.rmtree(folder)
+        disk.rename(folder)
         daemon.start()
         read = tmp_path / "read"
         daemon.cli("vault", "get", copy["id"], "--output", str(read), "--reason", "see that it is there")

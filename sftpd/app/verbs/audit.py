@@ -61,7 +61,8 @@ def _search(instance: Instance, arguments: Arguments) -> list[dict[str, Any]]:
 def _prove(instance: Instance, arguments: Arguments) -> dict[str, Any]:
     log, _ = _log(instance, arguments)
     index = int(arguments["index"])
-    return {"index": index, "proof": bytes(prove(log, index)).decode(), "key": str(instance.key.verifier)}
+    proven = {"index": index, "proof": bytes(prove(log, index)).decode(), "key": str(instance.key.verifier)}
+    return proven | {"event": _show(instance, arguments)} if arguments.get("show") else proven
 
 
 def _log(instance: Instance, arguments: Arguments) -> tuple[PublishedLog, int]:
