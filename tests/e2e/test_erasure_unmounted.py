@@ -144,6 +144,9 @@ def test_a_folder_that_is_searched_too_and_is_not_mounted_is_not_taken_for_empty
     assert told(daemon, "erasure", "show", request)["state"] == "closed"
     told_of = daemon.events_of("retention.frozen", "retention.unfrozen")
     assert {event["data"]["folder"] for event in told_of} == {"beside"}
+    removed = daemon.events_of("erasure.removed")
+    assert {event["data"]["folder"] for event in removed} == {"beside", "inbound"}
+    told_of += removed
     assert str(reports) not in json.dumps(told_of), "the partner may read this log"
 
 
