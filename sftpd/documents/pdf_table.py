@@ -95,11 +95,17 @@ class TableDrawing:
 
     def _broken(self, row: Sequence[str]) -> Lines:
         """The lines of each cell in the font of now."""
-        letters = cast("CoreFont", self._paper.current_font).cw
-        unit = self._size / 1000 / self._paper.k
+        paper = self._paper
+        letters = cast("CoreFont", paper.current_font).cw
+        unit = self._size / 1000 / paper.k
+        # The font knows letters by their bytes.
+        texts = map(paper.normalize_text, row)
         return [
-            broken(text, (width - 2 * _SIDE) / unit, letters)
-            for text, width in zip(row, self._widths, strict=True)
+            [
+                line.encode("latin-1").decode(paper.core_fonts_encoding)
+                for line in broken(text, (width - 2 * _SIDE) / unit, letters)
+            ]
+            for text, width in zip(texts, self._widths, strict=True)
         ]
 
 

@@ -48,7 +48,7 @@ def words(tmp_path, document):
 def made_up(seed, rows, columns):
     """A table of names, paths and sentences of any length."""
     chance = random.Random(seed)
-    letters = "abcdefghijklmnopqrstuvwxyzABCDEÉøß()\\/-_.,;0123456789@'\"<&"
+    letters = "abcdefghijklmnopqrstuvwxyzABCDEÉøß()\\/-_.,;0123456789@'\"<&…€’œ"
 
     def word():
         return "".join(chance.choice(letters) for _ in range(chance.choice((1, 3, 8, 20, 70))))
