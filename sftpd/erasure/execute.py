@@ -36,6 +36,7 @@ from sftpd.files.fingerprint import Fingerprint, fingerprint
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.outbox import Event
 from sftpd.ledger.writer import Unit
+from sftpd.link import beside
 
 Held = Callable[[str, Parts], str | None]
 """The reason of the legal hold on a file, given its folder's name and its path; None when there is none."""
@@ -171,12 +172,10 @@ class Executor:
             return traces.transfers(conn, self._request.link, place, outcome.old)
 
     def _public(self, item: Item) -> dict[str, str | int]:
-        folder = item.step.folder
         return {
             "request": self._request.id,
             "item": item.seq,
-            # Whoever reads the link's log is told no path of ours.
-            "folder": "beside" if folder.startswith("/") else folder,
+            "folder": beside.told(item.step.folder),
             "action": item.step.action,
         }
 

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sftpd.ledger import tables
 from sftpd.ledger.outbox import Event
 from sftpd.ledger.writer import Unit
+from sftpd.link import beside
 from sftpd.retention.disposal import REMOVED
 from sftpd.retention.guards import RUNS, Reason
 
@@ -26,14 +27,9 @@ class Scope:
 
     def __str__(self) -> str:
         """As people read it."""
-        if self.is_beside:
+        if beside.is_beside(self.folder):
             return f"{self.link} {self.folder}"
         return f"{self.link}/{self.folder}" if self.folder else self.link or "all links"
-
-    @property
-    def is_beside(self) -> bool:
-        """Whether it is a folder beside those of the link, called by its path."""
-        return self.folder.startswith("/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,10 +124,10 @@ def earlier_runs(conn: sa.Connection) -> dict[str, list[int]]:
 
 
 def _tell(unit: Unit, type: str, scope: Scope, public: dict[str, Any], private: dict[str, Any]) -> None:
-    if scope.is_beside:  # whoever reads the link's log is told no path of ours
-        public, private = {"folder": "beside", **public}, {"path": scope.folder, **private}
-    elif scope.folder:
-        public = {"folder": scope.folder, **public}
+    if scope.folder:
+        public = {"folder": beside.told(scope.folder), **public}
+    if beside.is_beside(scope.folder):
+        private = {"path": scope.folder, **private}
     unit.record(Event(type, scope.link or None, public, private))
 
 

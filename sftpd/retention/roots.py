@@ -16,7 +16,7 @@ from sftpd.files.vault import place as place_in_vault
 from sftpd.ledger import tables
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.writer import Unit
-from sftpd.link import vaulted
+from sftpd.link import beside, vaulted
 from sftpd.retention.freezes import Scope, settle
 from sftpd.retention.guards import FOLDER, Reason
 
@@ -55,7 +55,7 @@ class Roots:
 
     def folder(self, place: Place) -> Path:
         """The path of a folder's directory, whatever is there. Raises NotFoundError for an unknown link."""
-        return Path(place[1]) if Scope(*place).is_beside else self._folder_of(*place)
+        return Path(place[1]) if beside.is_beside(place[1]) else self._folder_of(*place)
 
     def same(self, place: Place, opened: ExitStack) -> Root | None:
         """The directory of a folder if it is the one that is known; None where there was never one.
@@ -78,7 +78,7 @@ class Roots:
         a folder beside those of a link no files are known: it must be the one that was seen first.
         """
         for place in sorted(places):
-            reason = self._reason_beside(place) if Scope(*place).is_beside else self._reason_own(place)
+            reason = self._reason_beside(place) if beside.is_beside(place[1]) else self._reason_own(place)
             if reason is None:
                 continue
             self._settle(place, [reason])
@@ -125,7 +125,7 @@ class Roots:
         with self._ledger.read() as conn:
             marked = {(row.link, row.folder) for row in conn.execute(sa.select(mark.link, mark.folder))}
             frozen = {(row.link, row.folder) for row in conn.execute(sa.select(freeze.link, freeze.folder))}
-        others = [place for place in marked | frozen if Scope(*place).is_beside and place not in places]
+        others = [place for place in marked | frozen if beside.is_beside(place[1]) and place not in places]
 
         def work(unit: Unit) -> None:
             for place in sorted(others):
@@ -204,7 +204,7 @@ def _mount(root: Root) -> bytes | None:
 def _remedy(place: Place, reason: Reason) -> str:
     if reason.code == "FOLDER_REPLACED":
         return "mount its disk, or confirm the directory by `sftpd retention unfreeze`"
-    if Scope(*place).is_beside:
+    if beside.is_beside(place[1]):
         return "mount its disk, or take it out of the link's configuration, as out of also_search"
     return "mount its disk, or make the directory and confirm it by `sftpd retention unfreeze`"
 
