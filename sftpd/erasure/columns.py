@@ -79,7 +79,7 @@ class Columns:
         """Take lines of `count` fields; `columns` are those of numbers, with their labels."""
         numbers: dict[tuple[int, str], set[str]] = {column: set() for column in columns}
         for piece in _pieces(text):
-            fields = _split(piece, delimiter)
+            fields = _fields(piece, delimiter)
             self._taker.take_fields(set(fields))
             for column, found in numbers.items():
                 found.update(fields[column[0] :: count])
@@ -89,7 +89,7 @@ class Columns:
     def _take(self, text: str, delimiter: str, columns: Sequence[Column]) -> None:
         """Take whole records."""
         for piece in _pieces(text):
-            self._taker.take_fields(_fields(piece, delimiter))
+            self._taker.take_fields(set(_fields(piece, delimiter)))
         for label, column in columns:
             found = column.finditer("\n" + text)
             self._taker.take_numbers({match[1] or match[2] or "" for match in found}, label)
@@ -150,16 +150,8 @@ def _pieces(text: str) -> Iterator[str]:
             start = end
 
 
-def _split(piece: str, delimiter: str) -> list[str]:
-    """The fields of whole lines, none of them quoted, folded; behind the last line end there is another."""
-    folded = folded_at_once(piece)
-    text = (piece if folded is None else folded).replace("\r\n", "\n")
-    fields = text.replace("\n", delimiter).split(delimiter)
-    return fields if folded is not None else list(map(fold, fields))
-
-
-def _fields(piece: str, delimiter: str) -> set[str]:
-    """The fields of whole records, folded."""
+def _fields(piece: str, delimiter: str) -> list[str]:
+    """The fields of whole records, folded, the quoted ones last; behind the last line end is another."""
     folded = folded_at_once(piece)
     text = piece if folded is None else folded
     quoted: list[str] = []
@@ -168,5 +160,5 @@ def _fields(piece: str, delimiter: str) -> set[str]:
         text = _QUOTED.sub("", text)
     if "\r" in text:
         text = text.replace("\r\n", "\n")
-    fields = {*text.replace(delimiter, "\n").split("\n"), *quoted}
-    return fields if folded is not None else set(map(fold, fields))
+    fields = [*text.replace("\n", delimiter).split(delimiter), *quoted]
+    return fields if folded is not None else list(map(fold, fields))
