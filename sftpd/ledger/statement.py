@@ -5,7 +5,6 @@ takes to run it.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from itertools import chain
 from typing import Any, NamedTuple, TypeAlias
 
 import sqlalchemy as sa
@@ -60,12 +59,8 @@ class Statement:
         """`fetch` on the driver's own connection, in whatever transaction that is."""
         return self._execute(connection, dialect, (values,), fetch=True)
 
-    def stream(self, conn: sa.Connection, **values: Any) -> Iterator[tuple[Any, ...]]:
-        """Run a query and return its rows one after the other, without having them all at once."""
-        return chain.from_iterable(self.batches(conn, **values))
-
     def batches(self, conn: sa.Connection, **values: Any) -> Iterator[Sequence[tuple[Any, ...]]]:
-        """The same, some rows at a time."""
+        """Run a query and return its rows some at a time, without having them all at once."""
         dialect = conn.dialect
         compiled = self._compiled.get(dialect.name) or self._compile(dialect)
         cursor = conn.connection.cursor()

@@ -18,11 +18,7 @@ from sftpd.link.lifecycle import LinkState
 from sftpd.names import new_id
 from sftpd.retention import approvals, freezes, holds, left, reviews, unfinished
 from sftpd.retention.approval import Approval
-from sftpd.retention.disposal import (
-    Intent,
-    Result,
-    undone,
-)
+from sftpd.retention.disposal import Intent, Result, undone
 from sftpd.retention.explain import Explanation, explain
 from sftpd.retention.freezes import Freeze
 from sftpd.retention.guard import Confirmation, Guard

@@ -15,7 +15,7 @@ from sftpd.link import aside, vaulted
 from sftpd.retention import holds
 from sftpd.retention.disposal import OFFERED
 from sftpd.retention.hold import Hold, HoldBook
-from sftpd.retention.in_care import PEER, count_not_given_back, given_back, kept_files, rows, singled_out
+from sftpd.retention.in_care import NOT_GIVEN_BACK, PEER, count, given_back, kept_files, rows, singled_out
 from sftpd.retention.many import Row, coverable
 from sftpd.retention.rule import STAGING, Kept, place
 from sftpd.retention.scope import (
@@ -127,8 +127,8 @@ def _counted_by_ledger(
         special += [file for file in found if file.returned is None]
     counts = {}
     for hold in holds:
-        where = (*told[hold.id], _file.folder.not_in(_ELSEWHERE))
-        plain = count_not_given_back(conn, link, *where, with_peers=hold.scope.by_peer)
+        where = (*told[hold.id], _file.folder.not_in(_ELSEWHERE), NOT_GIVEN_BACK)
+        plain = count(conn, link, *where, with_peers=hold.scope.by_peer)
         counts[hold.id] = plain + sum(map(hold.covers, special))
     return counts
 
@@ -161,7 +161,7 @@ def _counted_by_rows(conn: sa.Connection, link: str, holds: Sequence[Hold]) -> d
     put_aside = kept_files(conn, _file.link == link, _file.folder == aside.FOLDER, with_peers=with_peers)
     special |= {file.id: file for file in put_aside}
     counts = {hold.id: sum(map(hold.covers, special.values())) for hold in holds}
-    known = rows(conn, link, with_peers=with_peers, in_order=False)
+    known = rows(conn, link, with_peers=with_peers)
     found = (row for row in known if row[0] not in special)
     while batch := list(islice(found, _AT_ONCE)):
         for folder, those in _by_folder(batch).items():
@@ -175,12 +175,6 @@ def _by_folder(rows: Iterable[Row]) -> dict[str, list[Row]]:
     for row in rows:
         found[row[2]].append(row)
     return found
-
-
-def count(conn: sa.Connection, link: str, *where: sa.ColumnElement[bool]) -> int:
-    """How many files of a link are in our care."""
-    query = sa.select(sa.func.count()).where(_file.link == link, _file.state == "present", *where)
-    return conn.scalar(query) or 0
 
 
 def find_file(conn: sa.Connection, link: str, named: str) -> OfFile:

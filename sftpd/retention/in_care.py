@@ -20,10 +20,9 @@ _AT_ONCE = 1000
 _GOING_BACK = ("offered_at", "fetched_at", "transfer")
 _way = tables.transfer.alias("way")
 """The transfers by which files go back."""
-_UNSORTED = tables.kept_file.c.state.concat("")
-"""The state of a file, where SQLite is not to take its index, which leads all over the table."""
 PEER: sa.ColumnElement[str] = sa.func.coalesce(tables.transfer.c.peer, "")
 """The account or remote that a file came from or went to, where its transfer is looked up."""
+NOT_GIVEN_BACK = tables.kept_file.c.id.not_in(sa.select(tables.returned.c.file))
 _FIRST_LINK = Statement(sa.select(sa.func.min(tables.kept_file.c.link)))
 _NEXT_LINK = Statement(
     sa.select(sa.func.min(tables.kept_file.c.link)).where(tables.kept_file.c.link > sa.bindparam("after"))
@@ -48,10 +47,6 @@ def by_place(conn: sa.Connection, link: str | None, most: int | None, *, with_pe
     file = tables.kept_file.c
     query = _kept_query(*([] if link is None else [file.link == link]), with_peers=with_peers)
     query = query.order_by(file.link, file.folder, file.path, file.id).limit(most)
-    return _each(conn, query)
-
-
-def _each(conn: sa.Connection, query: sa.Select[Any]) -> Iterator[Kept]:
     found = conn.execute(query.execution_options(yield_per=_AT_ONCE))
     return (_kept(row) for row in found)
 
@@ -99,24 +94,23 @@ def _kept(row: sa.Row[Any]) -> Kept:
 
 
 @cache
-def _rows(*, of_link: bool, with_peers: bool, in_order: bool) -> Statement:
+def _rows(*, of_link: bool, with_peers: bool) -> Statement:
     file = tables.kept_file.c
     columns = (file.id, file.link, file.folder, file.path, file.received_at, file.accessed_at)
     query = (
         sa.select(*columns, _peer(with_peers=with_peers))
         .select_from(_known(with_peers=with_peers))
-        .where((file.state if in_order else _UNSORTED) == "present")
+        .where(file.state == "present")
     )
     if of_link:
         query = query.where(file.link == sa.bindparam("link"))
-    return Statement(query.order_by(file.received_at, file.id) if in_order else query)
+    return Statement(query.order_by(file.received_at, file.id))
 
 
-def rows(conn: sa.Connection, link: str | None, *, with_peers: bool, in_order: bool = True) -> Iterator[Row]:
-    """The files in our care that are present, of one link or of all, in the order of their receipt or any."""
+def rows(conn: sa.Connection, link: str | None, *, with_peers: bool) -> Iterator[Row]:
+    """The files in our care that are present, of one link or of all, in the order of their receipt."""
     of = {} if link is None else {"link": link}
-    statement = _rows(of_link=link is not None, with_peers=with_peers, in_order=in_order)
-    found = statement.batches(conn, **of)
+    found = _rows(of_link=link is not None, with_peers=with_peers).batches(conn, **of)
     return chain.from_iterable(map(_with_accounts, found))
 
 
@@ -140,19 +134,16 @@ def given_back(conn: sa.Connection, link: str | None, *, with_peers: bool) -> li
     return kept_files(conn, *back, with_peers=with_peers)
 
 
-def count_not_given_back(
-    conn: sa.Connection, link: str, *where: sa.ColumnElement[bool], with_peers: bool = False
-) -> int:
-    """How many files of a link are in our care, meet the conditions and were not given back.
+def count(conn: sa.Connection, link: str, *where: sa.ColumnElement[bool], with_peers: bool = False) -> int:
+    """How many files of a link are in our care, present and meet the conditions.
 
-    With peers the conditions may be on `PEER`, but an unfinished upload has none there.
+    With peers these may be on `PEER`, but an unfinished upload has none there.
     """
     file = tables.kept_file.c
     query = (
         sa.select(sa.func.count())
         .select_from(_known(with_peers=with_peers))
-        .where(file.link == link, _UNSORTED == "present", *where)
-        .where(file.id.not_in(sa.select(tables.returned.c.file)))
+        .where(file.link == link, file.state == "present", *where)
     )
     return conn.scalar(query) or 0
 

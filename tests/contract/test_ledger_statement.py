@@ -1,5 +1,6 @@
 from collections import deque
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -68,9 +69,10 @@ def test_a_stream_gives_every_row_and_raises_as_other_queries_do(ledger):
     rows = [{"job": f"{number:04}", "last": NOON} for number in range(1000)]
     ledger.write(lambda unit: ADD.run(unit.conn, *rows))
     with ledger.read() as conn:
-        assert [job for (job,) in every.stream(conn)] == [f"{number:04}" for number in range(1000)]
+        found = chain.from_iterable(every.batches(conn))
+        assert [job for (job,) in found] == [f"{number:04}" for number in range(1000)]
         with pytest.raises(sa.exc.DBAPIError):
-            list(Statement(sa.text("SELECT nothing FROM nowhere")).stream(conn))
+            list(Statement(sa.text("SELECT nothing FROM nowhere")).batches(conn))
 
 
 def test_kept_connections_may_be_forgotten_by_several_threads_at_once(ledger, monkeypatch):

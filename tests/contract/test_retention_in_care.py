@@ -70,7 +70,7 @@ def test_decisions_are_not_looked_for_among_all_that_are_present(scene):
 def test_all_are_read_in_order_and_not_sorted(scene, link):
     if not ledgers.is_sqlite():
         pytest.skip("PostgreSQL counts for itself what there is of each")
-    compiled = in_care._rows(of_link=link is not None, with_peers=True, in_order=True)
+    compiled = in_care._rows(of_link=link is not None, with_peers=True)
     with scene.ledger.read() as conn:
         one = compiled._compile(conn.dialect)
         parameters = one.parameters({"link": link})
