@@ -24,16 +24,16 @@ A_SESSION, AT_WORK = 8 * MIB, 32 * MIB
 8 MiB, and what it has read, sealed and not sent. Nothing limits the whole but the number of sessions."""
 
 
-@pytest.fixture(scope="module")
-def daemon() -> Iterator[Daemon]:
+@pytest.fixture(scope="module", params=["true", "false"], ids=["penalties", "no penalties"])
+def daemon(request: pytest.FixtureRequest) -> Iterator[Daemon]:
     # In memory: two transfers are compared, and a disk has moods of its own.
     memory = Path("/dev/shm")
     folder = Path(tempfile.mkdtemp(prefix="sftpd-siege-", dir=memory if memory.is_dir() else None))
     try:
         made = Daemon(folder / "instance")
-        # Floods come from networks of their own, as they do in the world. Nobody is shut out for what it has
-        # done: an attack that is over after two tries would show nothing.
-        made.configure("server", "penalty_exempt = []", "penalties = false")
+        # Floods come from networks of their own, as they do in the world. With penalties, as installed, most
+        # attackers are sent away after a few tries; what the server itself bears is seen where nobody is.
+        made.configure("server", "penalty_exempt = []", f"penalties = {request.param}")
         made.add_account(ATTACKER, 'keys = ["file:keys/demo_partner_ed25519.pub"]')
         with (made.desk / "local").open("wb") as file:
             for _ in range(SIZE // MIB):
