@@ -131,10 +131,7 @@ def test_what_remains_of_a_closing_link_is_told_of_each_day_and_as_overdue_after
     closed = datetime.now(UTC)
 
     def wait_until_the_run(day: int, runs: int):
-        daemon.kill()
-        morning = datetime.combine(closed.date() + timedelta(days=day), time(3, 14, 55), UTC)
-        daemon.set_clock(morning - datetime.now(UTC))
-        daemon.start()
+        daemon.start_before(datetime.combine(closed.date() + timedelta(days=day), time(3, 15), UTC))
         eventually(lambda: len(daemon.events_of("link.remains")) >= runs, daemon)
         return daemon.events_of("link.remains")[-1]["data"]
 

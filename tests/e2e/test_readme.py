@@ -14,7 +14,7 @@ from sshd import free_port
 from waiting import holds
 
 ROOT = Path(__file__).parents[2]
-START_PATIENCE = 120.0
+START_PATIENCE = 300.0
 END_JOBS = "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT"
 """A tour that ends early must not leave its daemon behind."""
 
