@@ -54,10 +54,11 @@ class ErasureLinks:
         known = self._instance.register.get(link)
         own = known.folders.by_name()
         also = self._instance.erasure_settings(link).also_search
+        watched = {route.folder for route in known.outbound}
         if not self._restored:
             beside = self._instance.folders_beside(link)
             self._instance.roots.require_seen([(link, name) for name in (*own, *beside)])
-        watched = {route.folder for route in known.outbound}
+            self._instance.roots.require_mounted([(link, str(folder)) for folder in watched])
         return [
             *(
                 Folder(name, path, _LEFT.get(name, frozenset()))

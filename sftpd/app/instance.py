@@ -266,8 +266,10 @@ class Instance:
         links = self.register.links
         beside = [(name, path) for name in links for path in self.folders_beside(name)]
         own = [(name, folder) for name, link in links.items() for folder in link.folders.by_name()]
-        self.roots.forget_others(beside)
+        watched = [(name, str(route.folder)) for name, link in links.items() for route in link.outbound]
+        self.roots.forget_others([*beside, *watched])
         self.roots.mark([*own, *beside])
+        self.roots.follow(watched)
 
     def held(self, link: str, folder: str, path: bytes, conn: sa.Connection | None = None) -> str | None:
         """The reason of the legal hold on the file at a path, None when there is none.

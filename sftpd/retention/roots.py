@@ -24,10 +24,12 @@ FolderOf = Callable[[str, str], Path]
 """The directory of a folder of a link: (link, folder) → absolute path."""
 
 Place = tuple[str, str]
-"""A link and a folder of it, or the path of one beside them without which its files cannot be searched."""
+"""A link and a folder of it, or the path of one that is watched or must be searched for its files too."""
 
 _WITNESSES = 100
 """Files that are looked for, the latest first, before a directory is held for the one they were put in."""
+_MOUNTED = "mounted "
+"""What the mark of a watched folder says before the file system that is mounted there."""
 _MOUNT = re.compile(rb"^mnt_id:\s*(\d+)$", re.MULTILINE)
 _log = structlog.get_logger()
 
@@ -82,9 +84,44 @@ class Roots:
             if reason is None:
                 continue
             self._settle(place, [reason])
-            raise RefusedError(
-                reason.text, reason=reason.code, where=f"link {place[0]}", remedy=_remedy(place, reason)
-            )
+            raise _refusal(place, reason)
+
+    def require_mounted(self, watched: Collection[Place]) -> None:
+        """Pass unless a disk was mounted at one of these watched folders and is not. Raises RefusedError.
+
+        Nobody knows what is dropped there, and whoever empties one may make it anew: it need not be the same.
+        """
+        for place in sorted(watched):
+            reason = self._followed(place)
+            self._settle(place, [] if reason is None else [reason])
+            if reason is not None:
+                raise _refusal(place, reason)
+
+    def follow(self, watched: Collection[Place]) -> None:
+        """Remember whether a disk is mounted at each of these folders, but where one is missing."""
+        for place in watched:
+            self._followed(place)
+
+    def _followed(self, place: Place) -> Reason | None:
+        path = self.folder(place)
+        try:
+            with Root.at(path) as root, Root.at(path.parent) as above:
+                system, around = _file_system(root), _file_system(above)
+        except OSError:
+            return None
+        found = "" if system == around else _MOUNTED + system
+        with self._ledger.read() as conn:
+            known = _known(conn, place)
+        if known is not None and known.startswith(_MOUNTED) and not found:
+            return Reason("FOLDER_REPLACED", f"no disk is mounted at {path}, as one was before")
+        if known != found:
+
+            def work(unit: Unit) -> None:
+                _forget(unit, place)
+                _remember(unit, place, found)
+
+            self._ledger.write(work)
+        return None
 
     def _reason_own(self, place: Place) -> Reason | None:
         with self._ledger.read() as conn:
@@ -179,7 +216,11 @@ def identity(root: Root) -> str:
     The id of a file system, not its device: that number may be another after each boot or mount.
     Network file systems have none (statfs(2)); of them the inode alone counts.
     """
-    return f"{root.statvfs().f_fsid:x}:{root.stat(()).st_ino}"
+    return f"{_file_system(root)}:{root.stat(()).st_ino}"
+
+
+def _file_system(root: Root) -> str:
+    return f"{root.statvfs().f_fsid:x}"
 
 
 def is_covered(root: Root, parts: Parts) -> bool:
@@ -199,6 +240,12 @@ def _mount(root: Root) -> bytes | None:
     """The id of the mount that a directory is reached by (proc(5), fdinfo); bind mounts have their own."""
     found = _MOUNT.search(Path(f"/proc/self/fdinfo/{root.fileno()}").read_bytes())
     return None if found is None else found[1]
+
+
+def _refusal(place: Place, reason: Reason) -> RefusedError:
+    return RefusedError(
+        reason.text, reason=reason.code, where=f"link {place[0]}", remedy=_remedy(place, reason)
+    )
 
 
 def _remedy(place: Place, reason: Reason) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from daemon import Daemon, command, eventually
+from mounts import ext4
 
 PERSON = ("--identifier", "email=jan@example.org")
 
@@ -172,6 +173,45 @@ def test_another_folder_that_is_searched_too_is_confirmed(daemon: Daemon, report
     assert daemon.cli("retention", "unfreeze", "--link", "demo", *why).returncode == 0
     assert told(daemon, "erasure", "find", request)["items"]
     assert not told(daemon, "status")["retention_frozen"]
+
+
+def test_a_watched_folder_whose_disk_is_not_mounted_is_not_taken_for_empty(
+    daemon: Daemon, tmp_path: Path
+) -> None:
+    # What waits there for its done-file is nobody's yet, but it is searched.
+    daemon.configure_link("[route]", 'done_file = ".ok"')
+    daemon.stop()
+    disk = tmp_path / "disk"
+    with ext4(disk, daemon.outbound):
+        (daemon.outbound / "waits.csv").write_bytes(b"name,email\nJan,jan@example.org\n")
+        daemon.start()
+        request = told(daemon, "erasure", "open", "--link", "demo", *PERSON)["id"]
+        found = told(daemon, "erasure", "find", request)
+        assert "outbound" in {item["folder"] for item in found["items"]}
+        daemon.stop()
+    daemon.start()
+    refused = daemon.cli("erasure", "find", request)
+    assert (refused.returncode, f"no disk is mounted at {daemon.outbound}" in refused.stderr) == (1, True)
+    assert "mount its disk, or confirm the directory by `sftpd retention unfreeze`" in refused.stderr
+    daemon.stop()
+    with ext4(disk, daemon.outbound):
+        daemon.start()
+        found = told(daemon, "erasure", "find", request)
+        assert "outbound" in {item["folder"] for item in found["items"]}
+        assert not told(daemon, "status")["retention_frozen"]
+        daemon.stop()
+    daemon.start()
+    assert daemon.cli("erasure", "find", request).returncode == 1
+    why = ("--reason", "It is on this disk now", "--by", "Ina")
+    assert daemon.cli("retention", "unfreeze", "--link", "demo", *why).returncode == 0
+    assert told(daemon, "erasure", "find", request)["items"]
+
+
+def test_a_watched_folder_that_was_made_anew_is_searched(daemon: Daemon) -> None:
+    request = told(daemon, "erasure", "open", "--link", "demo", *PERSON)["id"]
+    shutil.rmtree(daemon.outbound)
+    daemon.outbound.mkdir()
+    assert told(daemon, "erasure", "find", request)["items"]
 
 
 @pytest.mark.parametrize("what", ["copies", "keys"])
