@@ -8,12 +8,13 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import date, datetime
+from dataclasses import dataclass, field, replace
+from datetime import date, datetime, timedelta
 from itertools import compress, islice
 from json.encoder import encode_basestring
 from zoneinfo import ZoneInfo
 
+from sftpd.periods import Period
 from sftpd.retention.many import Pattern, Row, names_of
 from sftpd.retention.precedence import Entry
 from sftpd.retention.rule import (
@@ -28,6 +29,7 @@ from sftpd.retention.schedule import Course, Decision, Schedule, is_step
 
 _QUARTER = 15 * 60 * 1_000_000
 """Microseconds that mostly lie on one civil day: days begin, and clocks change, at a quarter of an hour."""
+_LAST = timedelta(microseconds=_QUARTER - 1)
 _CHUNK = 4096
 _ESCAPED = bytes([*range(1, 0x20), *b'"\\'])
 """What JSON does not have as it is, but for NUL, which is in no path."""
@@ -230,22 +232,35 @@ class _Reckoner:
         if shelf is None:
             shelf = _Shelf(self._schedule.book.shelf(link, folder), self._instant)
             self._shelves[link, folder] = shelf
-        keys = shelf.keys(rows)
-        if keys is None:
-            return [self._alone(row) for row in rows]
-        rulings = shelf.rulings
-        for key in [key for key in set(keys) if key not in rulings]:
-            file = self._kept(rows[keys.index(key)])
-            rulings[key] = _Ruling(self._schedule.unheld(file), file)
-        found = [rulings[key] for key in keys]
+        keys, rulings = shelf.keys(rows), shelf.rulings
+        new = [key for key in set(keys) if key not in rulings]
+        for key in new:
+            rulings[key] = self._common(shelf, self._kept(rows[keys.index(key)]))
+        common = [rulings[key] for key in keys]
         ids = [row[0] for row in rows]
         differing = self._schedule.may_differ(rows, link, folder)
         special = self._special.keys() & ids if self._special else set()
-        if differing or special:
-            for at, (row, ruling) in enumerate(zip(rows, found, strict=True)):
-                if row[0] in special or (row[0] in differing and ruling.action != "keep"):
-                    found[at] = self._alone(row)
-        return found
+        found = [ruling for ruling in common if ruling is not None]
+        if not differing and not special and len(found) == len(common):
+            return found
+        return [
+            self._alone(row)
+            if ruling is None or row[0] in special or (row[0] in differing and ruling.action != "keep")
+            else ruling
+            for row, ruling in zip(rows, common, strict=True)
+        ]
+
+    def _common(self, shelf: "_Shelf", file: Kept) -> _Ruling | None:
+        """What is decided of all files that have the key of this one; None: of each by itself.
+
+        By rules that count hours those of one quarter of an hour are due one after the other: where the first
+        is kept, all are.
+        """
+        first = shelf.first(file)
+        if first is None:
+            return None
+        decision = self._schedule.unheld(first)
+        return _Ruling(decision, first) if first is file or decision.action == "keep" else None
 
     def _alone(self, row: Row) -> _Ruling:
         """The ruling of a file that is decided on by itself."""
@@ -264,10 +279,14 @@ class _Shelf:
 
     def __init__(self, entries: Sequence[Entry], instant: Callable[[int], datetime]) -> None:
         rules = [entry.rule for entry in entries]
-        zones = {rule.zone for rule in rules}
-        self.rulings: dict[object, _Ruling] = {}
-        self._days = _Days(next(iter(zones), ZoneInfo("UTC")), instant)
-        self._exact = len(zones) > 1 or any(map(_counts_time, rules))
+        self.rulings: dict[object, _Ruling | None] = {}
+        """What is decided of files by their keys; None: each is decided on by itself."""
+        self._zones = list({rule.zone for rule in rules} or {ZoneInfo("UTC")})
+        self._days = [_Days(zone, instant) for zone in self._zones]
+        periods = [period for rule in rules for period in _periods(rule)]
+        self._counts_time = any(period.has_time_parts or not period.has_date_parts for period in periods)
+        self._unordered = any(period.has_time_parts and period.has_date_parts for period in periods)
+        """Whether what came first may be due last, as where a clock is set back on the last day."""
         globs = list(dict.fromkeys(glob for rule in rules for glob in _globs(rule)))
         self._patterns = [Pattern(glob) for glob in globs]
         self._by_peer = any(rule.account is not None for rule in rules)
@@ -275,11 +294,24 @@ class _Shelf:
         self._by_access = any(isinstance(trigger, LastAccess) for trigger in triggers)
         self._dates = [trigger.pattern for trigger in triggers if isinstance(trigger, BusinessDate)]
 
-    def keys(self, rows: Sequence[Row]) -> Sequence[Hashable] | None:
-        """What of each file decides; None where it is more than can be told apart so."""
-        if self._exact:
+    def first(self, file: Kept) -> Kept | None:
+        """The first that a file with the key of this one could be, if that is due first; else None.
+
+        It is this one where all of them are decided on alike.
+        """
+        if not self._counts_time:
+            return file
+        if self._unordered:
             return None
-        columns: list[Sequence[Hashable]] = [self._days.all_of([row[4] for row in rows])]
+        moments = [file.received_at, *([] if file.accessed_at is None else [file.accessed_at])]
+        begun = [at.replace(minute=at.minute // 15 * 15, second=0, microsecond=0) for at in moments]
+        if not all(_is_of_one_day(quarter, zone) for quarter in begun for zone in self._zones):
+            return None
+        return replace(file, received_at=begun[0], accessed_at=begun[1] if len(begun) > 1 else None)
+
+    def keys(self, rows: Sequence[Row]) -> Sequence[Hashable]:
+        """What of each file decides, or where rules count hours from when on, to a quarter of an hour."""
+        columns = self._times([row[4] for row in rows])
         if self._patterns or self._dates:
             paths = [row[3] for row in rows]
             joined = b"\0".join(paths)
@@ -289,8 +321,16 @@ class _Shelf:
         if self._by_peer:
             columns.append([row[6] for row in rows])
         if self._by_access:
-            columns.append([None if row[5] is None else self._days.of(row[5]) for row in rows])
+            read = [row[5] for row in rows]
+            known = iter(zip(*self._times([at for at in read if at is not None]), strict=True))
+            columns.append([None if at is None else next(known) for at in read])
         return columns[0] if len(columns) == 1 else list(zip(*columns, strict=True))
+
+    def _times(self, moments: Sequence[int]) -> list[Sequence[Hashable]]:
+        """What counts of each moment, by zones."""
+        if self._counts_time:
+            return [[at // _QUARTER for at in moments]]
+        return [days.all_of(moments) for days in self._days]
 
 
 class _Days:
@@ -311,12 +351,13 @@ class _Days:
             known[quarter] = first if first == last else None
         return [known[quarter] or self._day(at) for quarter, at in zip(quarters, moments, strict=True)]
 
-    def of(self, at: int) -> date:
-        """The civil day of one moment."""
-        return self.all_of((at,))[0]
-
     def _day(self, at: int) -> date:
         return self._instant(at).astimezone(self._zone).date()
+
+
+def _is_of_one_day(quarter: datetime, zone: ZoneInfo) -> bool:
+    """Whether the quarter of an hour that begins then lies on one civil day."""
+    return quarter.astimezone(zone).date() == (quarter + _LAST).astimezone(zone).date()
 
 
 def _texts(paths: Sequence[bytes]) -> list[str]:
@@ -328,15 +369,10 @@ def _texts(paths: Sequence[bytes]) -> list[str]:
     return [encode_basestring(path.decode("utf-8", "backslashreplace"))[1:-1] for path in paths]
 
 
-def _counts_time(rule: Rule) -> bool:
-    """Whether a period of a rule has hours or less, so that its end is no matter of days."""
+def _periods(rule: Rule) -> Iterator[Period]:
     term = rule.term
-    periods = [term.at_least, term.at_most]
-    if not isinstance(term, Limit):
-        periods.append(term.period)
-    return any(
-        period is not None and (period.has_time_parts or not period.has_date_parts) for period in periods
-    )
+    periods = (term.at_least, term.at_most, None if isinstance(term, Limit) else term.period)
+    return (period for period in periods if period is not None)
 
 
 def _globs(rule: Rule) -> Iterator[str]:
