@@ -216,7 +216,7 @@ class Bring:
                 only(remote.remove([file.temporary]))
             elif told.size is not None and not (is_whole and ours() is not False):
                 return NotPlacedError("another file has its final name, and ours is not there")
-        return is_whole if self._way.look else None
+        return is_whole if self._way.look and not told.hidden else None
 
     def _begun(self, transfer: Transfer) -> bytes:
         """The temporary path under which the transfer began, whatever is configured since."""

@@ -27,6 +27,8 @@ class Published(NamedTuple):
 
     outcome: Outcome
     size: int | None
+    hidden: bool = False
+    """The server let nobody look at the final name, and answered that the file has it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,7 +184,7 @@ class Connection:
                 what = f"it refuses to give the file its final name: {said}"
                 return NotPlacedError(what, where=self._name)
         assert isinstance(told, m.Placed)
-        return Published(told.outcome, told.size)
+        return Published(told.outcome, told.size, told.hidden)
 
     def holds(self, path: bytes, *, size: int, sha256: str) -> bool | None:
         """As Remote says."""

@@ -12,7 +12,7 @@ from sftpd.ssh import courier_messages as m
 from sftpd.ssh.courier_filling import filling
 from sftpd.ssh.courier_hashing import beside
 from sftpd.ssh.courier_proof import Known, Ranges, is_same, prove
-from sftpd.ssh.courier_replies import FINAL, StatusReply, told
+from sftpd.ssh.courier_replies import EXISTS, FINAL, StatusReply, told
 from sftpd.ssh.courier_sftp import CHUNK, POSIX_RENAME, Client
 
 RESUMED_FROM = 1 << 20
@@ -48,7 +48,7 @@ class Deliveries:
             try:
                 outcome = self._renamed(file, order)
             except StatusReply as refusal:
-                before = self._known_before(file, order, refusal.status)
+                before = self._known_before(file, order, refusal)
                 if before is None:
                     return m.Refused(refusal.what)
                 outcome = before
@@ -56,7 +56,13 @@ class Deliveries:
             self._require_folder(order.folder)
             if self._size(file.temporary) is not None:
                 raise RemoteFailedError("the folder was away for a moment, and the file with it")
-        return m.Placed(outcome, self._client.size(file.final) if order.look else None)
+        try:
+            return m.Placed(outcome, self._client.size(file.final) if order.look else None)
+        except StatusReply as refusal:
+            # Some servers hide what they have: that undoes no rename.
+            if outcome != "renamed" and refusal.status not in FINAL:
+                raise
+            return m.Placed(outcome, None, hidden=True)
 
     def place(self, file: m.Renaming, order: m.Place) -> None:
         """Rename and replace what is there, with the folders above it made if the order says so."""
@@ -78,7 +84,8 @@ class Deliveries:
             client.rename(old, new)
         except StatusReply as reply:
             # SFTP 3 has no code for "it exists": look, and only then make room
-            if reply.status is not Status.FAILURE or self._size(new) is None or self._size(old) is None:
+            exists = reply.name == EXISTS or (reply.status is Status.FAILURE and self._size(new) is not None)
+            if not exists or self._size(old) is None:
                 raise
             client.remove(new)
             client.rename(old, new)
@@ -171,18 +178,19 @@ class Deliveries:
             return "gone" if self._size(file.temporary) is None else "taken"
         return "renamed"
 
-    def _known_before(self, file: m.Renaming, order: m.Publish, status: Status) -> Outcome | None:
+    def _known_before(self, file: m.Renaming, order: m.Publish, refusal: StatusReply) -> Outcome | None:
         """What had become of a file before its rename was refused; None: nothing, so that it is not placed.
 
         That there is none of its temporary name says that it was renamed by a try whose answer was lost. A
         gate at the server may have removed it as well; so that must be what the server says of the rename,
         or, where its answer is one for many things, a file must be seen at the final name.
         """
-        if status in FINAL:
+        if refusal.status in FINAL:
             return None
         if self._size(file.temporary) is not None:
-            return "taken" if not order.replace and self._size(file.final) is not None else None
-        if status is Status.NO_SUCH_FILE or (order.look and self._size(file.final) is not None):
+            taken = refusal.name == EXISTS or self._size(file.final) is not None
+            return "taken" if taken and not order.replace else None
+        if refusal.status is Status.NO_SUCH_FILE or (order.look and self._size(file.final) is not None):
             return "gone"
         return None
 

@@ -165,6 +165,7 @@ class Placed(msgspec.Struct, frozen=True, array_like=True, tag="placed"):
 
     outcome: Outcome
     size: Size | None
+    hidden: bool = False
 
 
 class Refused(msgspec.Struct, frozen=True, array_like=True, tag="refused"):

@@ -11,7 +11,7 @@ from remote_scene import NAME, LocalFile, login_at, remotes_for
 from remote_servers import SERVERS, Relay, Server
 
 from sftpd.errors import NotPlacedError, RemoteError
-from sftpd.exchange.remote import Publication, Upload, only
+from sftpd.exchange.remote import Publication, Published, Upload, only
 from sftpd.link.model import Handling
 
 CHILDREN = ["sftpd.ssh.courier"]
@@ -90,7 +90,7 @@ def test_what_is_published_is_whole_and_under_its_name_alone(remote, tmp_path):
     server, connection = remote
     content = os.urandom(70_000)
     assert LocalFile(tmp_path / "file", content).upload(connection, server.at(PART)) == "sha256"
-    assert publish(server, connection, "final.csv") == ("renamed", 70_000)
+    assert publish(server, connection, "final.csv") == Published("renamed", 70_000)
     assert (server.content("final.csv"), server.names()) == (content, ["final.csv"])
 
 
@@ -99,7 +99,7 @@ def test_what_is_there_is_replaced(remote, tmp_path):
     server, connection = remote
     server.put("final.csv", b"theirs, and longer")
     uploaded(server, connection, tmp_path)
-    assert publish(server, connection, "final.csv") == ("renamed", 4)
+    assert publish(server, connection, "final.csv") == Published("renamed", 4)
     assert (server.content("final.csv"), server.content(PART)) == (b"ours", None)
 
 
@@ -117,8 +117,8 @@ def test_what_must_not_be_replaced_stays(remote, tmp_path):
 def test_to_publish_again_does_nothing_and_says_so(remote, tmp_path, replace):
     server, connection = remote
     uploaded(server, connection, tmp_path)
-    assert publish(server, connection, "final.csv", replace=replace) == ("renamed", 4)
-    assert publish(server, connection, "final.csv", replace=replace) == ("gone", 4)
+    assert publish(server, connection, "final.csv", replace=replace) == Published("renamed", 4)
+    assert publish(server, connection, "final.csv", replace=replace) == Published("gone", 4)
     assert server.content("final.csv") == b"ours"
 
 
@@ -128,7 +128,7 @@ def test_a_file_that_was_taken_away_is_gone_and_not_seen(remote, tmp_path):
     uploaded(server, connection, tmp_path)
     publish(server, connection, "final.csv")
     only(connection.remove([server.at("final.csv")]))
-    assert publish(server, connection, "final.csv") == ("gone", None)
+    assert publish(server, connection, "final.csv") == Published("gone", None)
 
 
 @REAL
@@ -330,6 +330,9 @@ def test_of_many_that_go_together_each_has_an_answer_of_its_own(server, borrow, 
             Publication(server.at(f"deep/{number}.part"), server.at(f"deep/{number}")) for number in range(7)
         ]
         done = connection.publish(names, folder=server.directory, replace=True, look=True)
-    assert done == [*(("renamed", len(content)) for content in contents[:6]), ("gone", None)]
+    assert done == [
+        *(Published("renamed", len(content)) for content in contents[:6]),
+        Published("gone", None),
+    ]
     for number, content in enumerate(contents[:6]):
         assert server.content(f"deep/{number}") == content

@@ -1,0 +1,155 @@
+"""Remotes that answer oddly: nothing is lost, nothing goes twice, and nobody tries for ever."""
+
+import contextlib
+
+import paramiko
+import pytest
+from exchange_scene import Scene, claim_one, contents
+from odd_server import odd_server
+from remote_scene import login_at
+
+from sftpd.errors import RemoteFailedError, RemoteRefusedError
+from sftpd.names import RemoteName
+from sftpd.ssh.remotes import CourierRemotes
+
+CHILDREN = ["sftpd.ssh.courier"]
+
+PEER = RemoteName("peer")
+DENIED, FAILURE = paramiko.SFTP_PERMISSION_DENIED, paramiko.SFTP_FAILURE
+NO_SUCH_PATH, EXISTS, WRITE_PROTECTED, NO_SPACE, QUOTA = 10, 11, 12, 14, 15
+
+
+@pytest.fixture
+def running(tmp_path):
+    with odd_server(tmp_path / "odd") as server_and_oddities:
+        yield server_and_oddities
+
+
+@pytest.fixture
+def odd(running):
+    """What is odd about the server."""
+    return running[1]
+
+
+@pytest.fixture
+def linked(children, running, odd, tmp_path):
+    """A link whose remote is such a server."""
+
+    @contextlib.contextmanager
+    def linking(handling=None, **options):
+        changes = {} if handling is None else {"handling": handling}
+        login = login_at(running[0], name=PEER, **changes)
+        options = {"directory": str(odd.root), "attempts": 4} | options
+        with (
+            contextlib.closing(CourierRemotes(children, {PEER: login})) as remotes,
+            Scene(tmp_path / "scene", remotes=remotes, **options) as scene,
+        ):
+            scene.couriers = remotes
+            yield scene
+
+    return linking
+
+
+def tried(scene, transfer, tries=3):
+    """Go on with a transfer until it is at its end, or was tried so often; returns what keeps it."""
+    sender = scene.senders["remote"]
+    for _ in range(tries):
+        scene.guard.revive()
+        error = sender.advance(transfer).get(transfer)
+        if error is None:
+            break
+        sender.postpone(transfer, error)
+    return error
+
+
+def deliver(scene, content=b"a;b\n", **options):
+    transfer = claim_one(scene.senders["remote"], scene.drop("report.csv", content)).id
+    return tried(scene, transfer, **options)
+
+
+def lies_at(odd):
+    """What lies at the remote: our temporary file under the name `part`."""
+    return {
+        "part" if name.startswith(".sftpd-") else name: content
+        for name, content in contents(odd.root).items()
+    }
+
+
+def nothing(step, path):
+    del step, path
+
+
+def refusing(step, ending, status):
+    """Refuse a step at paths with that ending."""
+    return lambda at, path: status if at == step and path.endswith(ending) else None
+
+
+class TestConfirmation:
+    @pytest.mark.parametrize("status", [DENIED, FAILURE])
+    def test_a_file_that_may_not_be_looked_at_once_it_has_its_name_was_delivered(self, odd, linked, status):
+        odd.refuses = refusing("stat", "report.csv", status)
+        with linked() as scene:
+            assert deliver(scene) is None
+            assert lies_at(odd) == {"report.csv": b"a;b\n"}
+            assert odd.steps["rename"] == 1
+            assert scene.states() == ["done"]
+            assert scene.events() == {"transfer.delivered": 1}
+            assert "seen" not in scene.leaves()[0]["data"]
+
+
+class TestStatusOfLaterDrafts:
+    """Codes that version 3 has not, answered though it was agreed on."""
+
+    @pytest.mark.parametrize(
+        ("status", "name"), [(NO_SPACE, "NO_SPACE_ON_FILESYSTEM"), (QUOTA, "QUOTA_EXCEEDED")]
+    )
+    def test_a_remote_without_room_is_tried_later_and_named_so(self, odd, linked, status, name):
+        with linked() as scene:
+            odd.refuses = refusing("write", "", status)
+            error = deliver(scene, tries=1)
+            assert name in str(error)
+            assert isinstance(error, RemoteFailedError)
+            assert scene.states() == ["waiting"]
+            odd.refuses = nothing
+            assert tried(scene, scene.transfers()[0].id) is None
+            assert lies_at(odd) == {"report.csv": b"a;b\n"}
+
+    def test_one_that_is_write_protected_refuses(self, odd, linked):
+        odd.refuses = refusing("open", "", WRITE_PROTECTED)
+        with linked() as scene:
+            error = deliver(scene, tries=1)
+            assert isinstance(error, RemoteRefusedError)
+            assert "WRITE_PROTECT" in str(error)
+
+    def test_a_folder_that_is_said_to_be_no_path_is_made(self, odd, linked):
+        folder = odd.root / "deep" / "er"
+        odd.refuses = lambda step, path: NO_SUCH_PATH if step == "open" and not folder.exists() else None
+        with linked(directory=str(folder)) as scene:
+            assert deliver(scene, tries=1) is None
+            assert lies_at(odd) == {"deep/er/report.csv": b"a;b\n"}
+
+    def test_a_status_that_nobody_knows_is_told_by_its_number(self, odd, linked):
+        odd.refuses = refusing("write", "", 4711)
+        with linked() as scene:
+            assert "status 4711" in str(deliver(scene, tries=1))
+
+    @pytest.mark.parametrize("hidden", [False, True])
+    @pytest.mark.parametrize(
+        ("conflict", "state"), [("fail", "failed"), ("skip", "skipped"), ("keep-both", "done")]
+    )
+    def test_a_name_that_exists_is_settled_as_the_route_says(self, odd, linked, conflict, state, hidden):
+        """Though the file there came in between, and may not be seen."""
+
+        def refuses(step, path):
+            if step == "stat" and path.endswith("/report.csv"):
+                return paramiko.SFTP_NO_SUCH_FILE if hidden or not odd.steps["rename"] else None
+            return EXISTS if step == "rename" and odd.steps["rename"] == 1 else None
+
+        with linked(conflict=conflict) as scene:
+            (odd.root / "report.csv").write_bytes(b"theirs")
+            odd.refuses = refuses
+            assert deliver(scene, tries=1) is None
+            assert scene.states() == [state]
+            there = lies_at(odd)
+            assert there.pop("report.csv") == b"theirs"
+            assert list(there.values()) == ([b"a;b\n"] if state == "done" else [])
