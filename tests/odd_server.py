@@ -112,6 +112,7 @@ class Handle(paramiko.SFTPHandle):
 
     def close(self):
         super().close()
+        self.odd.steps["close"] += 1
         self.odd.afterwards("close", self.path)
 
 

@@ -181,15 +181,17 @@ class Bring:
     def withdraw(self, transfer: Transfer) -> None:
         """Remove the temporary file, at the second try where the connection fails; then it is left there.
 
-        So it is while the link may not be used: a transfer may be cancelled then too.
+        So it is while the link may not be used: a transfer may be cancelled then too. What has the final name
+        is left too, for it may not be ours.
         """
         self._unasked.discard(transfer.id)
-        for _ in range(_TRIES):
+        begun = self._begun(transfer)
+        is_ours = not begun.endswith(b"/" + transfer.final[-1])
+        for _ in range(_TRIES if is_ours else 0):
             with suppress(RemoteError, RefusedError):
                 self._require_open()
                 with self._remotes.borrow(self._remote) as remote:
-                    if remote.size(self._begun(transfer)) is not None:
-                        only(remote.remove([self._begun(transfer)]))
+                    only(remote.remove([begun]))
                     return
         _log.warning("part_left_at_remote", remote=self._remote, transfer=transfer.id)
 

@@ -140,6 +140,7 @@ class Remote(Protocol):
     def place(self, files: Sequence[Publication], *, make_folders: bool = False) -> list[RemoteError | None]:
         """Rename in one step where the server can, replacing what is at `final`.
 
+        One that is gone, but not its folder, is done with.
         `make_folders`: create the directories above `final` that are missing.
         """
         ...
@@ -179,7 +180,7 @@ class Remote(Protocol):
         ...
 
     def remove(self, paths: Sequence[bytes]) -> list[RemoteError | None]:
-        """Delete files, at most TOGETHER."""
+        """Delete files, at most TOGETHER. One that is gone, but not its folder, is done with."""
         ...
 
     def hang_up(self) -> None:
@@ -191,7 +192,7 @@ class Remotes(Protocol):
     """Where connections come from."""
 
     def borrow(self, name: RemoteName) -> AbstractContextManager[Remote]:
-        """A connection to use for a while; one that raised RemoteError is not used again."""
+        """A connection to use for a while; one that failed is not used again, but one that refused is."""
         ...
 
 

@@ -66,6 +66,10 @@ _ERRORS = {
 }
 
 
+_ANSWERS = (RemoteRefusedError, RemoteFailedError)
+"""What says nothing of the connection."""
+
+
 @dataclass(frozen=True, slots=True)
 class RemoteLogin:
     """A remote and how to log in there: a private key, a password, or both; only the monitor has the key."""
@@ -76,7 +80,7 @@ class RemoteLogin:
 
 
 class Connection:
-    """A Remote: each method is one call to the courier, which may fail once and is then of no more use."""
+    """A Remote: each method is one call to the courier, of no more use once its connection failed."""
 
     def __init__(self, name: RemoteName, child: Child) -> None:
         self._name = name
@@ -234,12 +238,13 @@ class Connection:
         if len(answers) != len(files):
             self.usable = False
             raise RemoteError("courier answers for more or fewer files", where=self._name)
-        if any(isinstance(answer, m.Fault) for answer in answers):
-            self.usable = False
-        return [
+        told = [
             self._error(answer.code, answer.message) if isinstance(answer, m.Fault) else answer
             for answer in answers
         ]
+        if any(isinstance(one, RemoteError) and not isinstance(one, _ANSWERS) for one in told):
+            self.usable = False
+        return told
 
     def _call(
         self,
@@ -253,11 +258,18 @@ class Connection:
             raise RemoteError("connection has failed before", where=self._name)
         self.usable = False
         serve = None if share is None else partial(self._lend, share)
-        with self._told():
-            answer = self._child.channel.call(order, expect, fds, timeout=patience, serve=serve)
+        try:
+            with self._told():
+                answer = self._child.channel.call(order, expect, fds, timeout=patience, serve=serve)
+        except _ANSWERS:
+            self._is_well()
+            raise
+        self._is_well()
+        return answer
+
+    def _is_well(self) -> None:
         self._trusted = Deadline(_TRUSTED_SECONDS)
         self.usable = not self._hung_up
-        return answer
 
     def _lend(self, share: Share, asked: Delivery) -> None:
         """Let a courier take from a share. Raises MessageError for whatever else it wants."""

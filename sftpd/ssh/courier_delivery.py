@@ -69,10 +69,20 @@ class Deliveries:
         try:
             self.rename(file.temporary, file.final)
         except StatusReply as reply:
+            if self._is_gone(file.temporary, reply):
+                return
             if not order.make_folders or reply.status not in (Status.NO_SUCH_FILE, Status.FAILURE):
                 raise
             self._make_parents(file.final)
             self.rename(file.temporary, file.final)
+
+    def remove(self, path: bytes) -> None:
+        """Delete a file, if it is there."""
+        try:
+            self._client.remove(path)
+        except StatusReply as reply:
+            if not self._is_gone(path, reply):
+                raise
 
     def rename(self, old: bytes, new: bytes) -> None:
         """Rename, in one step where the server can, and replace what is there."""
@@ -200,6 +210,13 @@ class Deliveries:
             return self._client.size(path)
         except StatusReply as reply:
             raise told(reply) from reply
+
+    def _is_gone(self, path: bytes, refusal: StatusReply) -> bool:
+        """Whether a refusal says but that a file is gone. Raises RemoteFailedError if its folder is too."""
+        if refusal.status in FINAL or self._size(path) is not None:
+            return False
+        self._require_folder(path.rpartition(b"/")[0] or b"/")
+        return self._size(path) is None
 
     def _require_folder(self, folder: bytes) -> None:
         try:

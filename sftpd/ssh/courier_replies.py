@@ -9,6 +9,7 @@ import paramiko
 from sftpd.errors import RemoteError, RemoteFailedError, RemoteRefusedError
 from sftpd.sftp import attributes
 from sftpd.sftp.attributes import Attributes
+from sftpd.sftp.extensions import CHECK_FILE
 from sftpd.sftp.status import Status
 from sftpd.sftp.wire import ProtocolError, Reader
 from sftpd.ssh.courier_answers import Answer
@@ -122,6 +123,35 @@ def marks_told(answer: Answer) -> tuple[int | None, int | None] | None:
         return None
     told = described(answer)
     return told.size, told.times and told.times[1]
+
+
+def hash_told(answer: Answer, algorithm: bytes) -> bytes | None:
+    """The hash by this algorithm that an answer tells; None where it is refused.
+
+    Some servers put the name of the extension before that of the algorithm.
+    """
+    if answer.kind == Reply.STATUS:
+        return None
+    body = expect(answer, Reply.EXTENDED_REPLY)
+    used = body.string()
+    if used == CHECK_FILE:
+        used = body.string()
+    return bytes(body.rest()) if used == algorithm else None
+
+
+def limits_told(answer: Answer) -> tuple[int, int, int, int] | None:
+    """The limits that an answer tells; None where it is refused."""
+    if answer.kind == Reply.STATUS:
+        return None
+    body = expect(answer, Reply.EXTENDED_REPLY)
+    return body.uint64(), body.uint64(), body.uint64(), body.uint64()
+
+
+def extension_names(greeting: Reader) -> Iterator[bytes]:
+    """The names of the extensions that a server offers in its first packet."""
+    while not greeting.at_end:
+        yield greeting.string()
+        greeting.view()
 
 
 def unless_end(answer: Answer, expected: Reply) -> Reader | None:

@@ -38,7 +38,7 @@ class CourierRemotes:
 
     @contextlib.contextmanager
     def borrow(self, name: RemoteName) -> Iterator[Remote]:
-        """A logged-in connection to use for a while; one that failed at anything is not used again.
+        """A logged-in connection to use for a while; one that failed, but not at a file, is not used again.
 
         Raises NotFoundError for a remote that is not configured, and RemoteError, RemoteRefusedError or
         HostKeyError when there is no login.

@@ -6,9 +6,10 @@ import paramiko
 import pytest
 from exchange_scene import Scene, claim_one, contents
 from odd_server import odd_server
-from remote_scene import login_at
+from remote_scene import download, login_at
 
-from sftpd.errors import RemoteFailedError, RemoteRefusedError
+from sftpd.errors import NotPlacedError, RemoteError, RemoteFailedError, RemoteRefusedError
+from sftpd.exchange.remote import Look
 from sftpd.names import RemoteName
 from sftpd.ssh.remotes import CourierRemotes
 
@@ -153,3 +154,122 @@ class TestStatusOfLaterDrafts:
             there = lies_at(odd)
             assert there.pop("report.csv") == b"theirs"
             assert list(there.values()) == ([b"a;b\n"] if state == "done" else [])
+
+
+class TestWhatLiesUnderTheFinalName:
+    """It may be somebody else's."""
+
+    def test_it_stays_where_a_transfer_that_has_no_temporary_name_is_given_up(self, odd, linked):
+        (odd.root / "report.csv").write_bytes(b"theirs")
+        odd.refuses = refusing("open", "", DENIED)
+        with linked(temporary=None, attempts=2) as scene:
+            assert deliver(scene) is None
+            assert scene.states() == ["failed"]
+        assert lies_at(odd) == {"report.csv": b"theirs"}
+
+    def test_it_stays_where_ours_is_given_up_and_removed(self, odd, linked):
+        (odd.root / "report.csv").write_bytes(b"theirs")
+        odd.refuses = refusing("rename", "", DENIED)
+        with linked(attempts=2) as scene:
+            assert isinstance(deliver(scene, tries=1), NotPlacedError)
+            assert lies_at(odd) == {"report.csv": b"theirs", "part": b"a;b\n"}
+            assert tried(scene, scene.transfers()[0].id) is None
+            assert scene.states() == ["failed"]
+        assert lies_at(odd) == {"report.csv": b"theirs"}
+
+
+@pytest.fixture
+def pulling(odd, linked):
+    """A link that pulls from such a server and then deletes or moves what it fetched."""
+
+    def pull(then, **options):
+        (odd.root / "in").mkdir()
+        (odd.root / "done").mkdir()
+        for name in ("a", "b", "c"):
+            (odd.root / "in" / name).write_bytes(name.encode())
+        where = {"remote_path": str(odd.root / "in"), "move_to": str(odd.root / "done")}
+        return linked(then=then, pull=where | {"concurrency": 1} | options)
+
+    return pull
+
+
+@pytest.mark.parametrize("then", ["delete", "move"])
+class TestGoneAlready:
+    @pytest.mark.parametrize("status", [None, FAILURE])
+    def test_a_pulled_file_that_somebody_took_away_there_is_done_with(self, odd, pulling, then, status):
+        def take(step, path):
+            if step not in ("remove", "rename") or not path.endswith("/b"):
+                return None
+            (odd.root / "in" / "b").unlink(missing_ok=True)
+            return status
+
+        odd.refuses = take
+        with pulling(then) as scene:
+            assert scene.collector.collect().fetched == 3
+            assert odd.steps["remove"] + odd.steps["rename"] == 3
+            assert scene.collector.collect().fetched == 0
+            assert scene.events() == {"transfer.received": 3}
+            assert contents(odd.root / "in") == {}
+
+    def test_one_whose_folder_is_away_is_not(self, odd, pulling, then):
+        """Else it would be fetched twice once the volume is back."""
+
+        def away(step, path):
+            if step in ("remove", "rename"):
+                (odd.root / "in").rename(odd.root / "away")
+
+        odd.refuses = away
+        with pulling(then) as scene:
+            with pytest.raises(RemoteError):
+                scene.collector.collect()
+            odd.refuses = nothing
+            (odd.root / "away").rename(odd.root / "in")
+            scene.collector.collect()
+            assert scene.events() == {"transfer.received": 3}
+            assert contents(odd.root / "in") == {}
+
+
+class TestRefusals:
+    """They cost the file that they are about, and not the connection."""
+
+    @pytest.mark.parametrize("status", [DENIED, FAILURE])
+    @pytest.mark.parametrize(("step", "then"), [("open", "leave"), ("read", "leave"), ("remove", "delete")])
+    def test_a_file_that_is_refused_costs_no_login(self, odd, pulling, step, then, status):
+        odd.refuses = refusing(step, "/b", status)
+        with pulling(then) as scene:
+            with contextlib.nullcontext() if status == DENIED else pytest.raises(RemoteError):
+                scene.collector.collect()
+            odd.refuses = nothing
+            scene.collector.collect()
+            assert scene.events() == {"transfer.received": 3}
+        assert odd.logins == 1
+
+    @pytest.mark.parametrize("step", ["open", "write", "rename"])
+    def test_nor_does_one_that_is_sent(self, odd, linked, step):
+        odd.refuses = refusing(step, "", DENIED)
+        with linked() as scene:
+            assert deliver(scene, tries=1) is not None
+            odd.refuses = nothing
+            assert tried(scene, scene.transfers()[0].id) is None
+            assert lies_at(odd) == {"report.csv": b"a;b\n"}
+        assert odd.logins == 1
+
+    def test_a_file_that_is_refused_while_it_is_read_is_closed_and_nothing_of_it_comes_later(
+        self, odd, pulling, tmp_path
+    ):
+        content = bytes(range(256)) * 8192
+        with pulling("leave") as scene, scene.remotes.borrow(PEER) as remote:
+            (odd.root / "in" / "b").write_bytes(content)
+            odd.refuses = lambda step, path: FAILURE if step == "read" and odd.steps["read"] == 5 else None
+            with pytest.raises(RemoteFailedError):
+                download(remote, bytes(odd.root / "in" / "b"), tmp_path / "back")
+            assert download(remote, bytes(odd.root / "in" / "b"), tmp_path / "back")[0] == len(content)
+            assert (tmp_path / "back").read_bytes() == content
+            assert remote.size(bytes(odd.root / "in" / "a")) == 1
+            assert odd.steps["open"] == odd.steps["close"] == 2
+
+    def test_a_look_that_is_refused_leaves_the_connection_of_use(self, odd, pulling):
+        with pulling("leave") as scene, scene.remotes.borrow(PEER) as remote:
+            with pytest.raises(RemoteFailedError):
+                remote.look(b"/nowhere/", Look())
+            assert remote.size(bytes(odd.root / "in" / "a")) == 1
