@@ -108,7 +108,10 @@ class Handle(paramiko.SFTPHandle):
         return self.odd.tried("read", self.path, partial(super().read, offset, length))
 
     def write(self, offset, data):
-        return self.odd.tried("write", self.path, partial(super().write, offset, data))
+        work = partial(super().write, offset, data)
+        if offset + len(data) > os.fstat(self.writefile.fileno()).st_size:
+            work = partial(self.odd.tried, "grow", self.path, work)
+        return self.odd.tried("write", self.path, work)
 
     def close(self):
         super().close()

@@ -124,7 +124,8 @@ class Bring:
                     continue
                 opened.callback(os.close, fd)
                 unless = None if self._way.replace else self._at(transfer.final)
-                files.append(Upload(fd, self._begun(transfer), transfer.size, transfer.sha256, unless))
+                begun, ours = self._begun(transfer), self._is_ours(transfer)
+                files.append(Upload(fd, begun, transfer.size, transfer.sha256, unless, ours))
             there = [transfer for transfer in transfers if transfer.id not in answers]
             if files:
                 told = self._answers(lambda remote: remote.upload(files, self._way.share), breaks_off=True)
@@ -185,13 +186,11 @@ class Bring:
         is left too, for it may not be ours.
         """
         self._unasked.discard(transfer.id)
-        begun = self._begun(transfer)
-        is_ours = not begun.endswith(b"/" + transfer.final[-1])
-        for _ in range(_TRIES if is_ours else 0):
+        for _ in range(_TRIES if self._is_ours(transfer) else 0):
             with suppress(RemoteError, RefusedError):
                 self._require_open()
                 with self._remotes.borrow(self._remote) as remote:
-                    only(remote.remove([begun]))
+                    only(remote.remove([self._begun(transfer)]))
                     return
         _log.warning("part_left_at_remote", remote=self._remote, transfer=transfer.id)
 
@@ -225,6 +224,10 @@ class Bring:
         if transfer.temporary is not None:
             return transfer.temporary
         return self._at((*transfer.path[:-1], temporary_name(PARTS["prefix"], transfer.id, b"")))
+
+    def _is_ours(self, transfer: Transfer) -> bool:
+        """Whether it is brought under a name that nobody else uses."""
+        return not self._begun(transfer).endswith(b"/" + transfer.final[-1])
 
     def _at(self, parts: Parts) -> bytes:
         return self._directory + b"/".join(parts)

@@ -41,6 +41,8 @@ class Upload:
     sha256: str
     unless: bytes | None = None
     """It is not sent if a file is there."""
+    ours: bool = False
+    """Whether nobody else uses `path`: a part with which no later try could go on is removed there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -158,7 +158,7 @@ class Connection:
 
     def upload(self, files: Sequence[Upload], share: Share | None = None) -> list[Arrival | RemoteError]:
         """As Remote says."""
-        wanted = tuple(m.Sending(file.path, file.size, file.sha256, file.unless) for file in files)
+        wanted = tuple(m.Sending(file.path, file.size, file.sha256, file.unless, file.ours) for file in files)
         order = m.Upload(wanted, share.rate if share else None)
         patience = _patience(sum(file.size for file in files), share)
         fds = [file.fd for file in files]

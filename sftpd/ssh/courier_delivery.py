@@ -11,8 +11,8 @@ from sftpd.sftp.status import Status
 from sftpd.ssh import courier_messages as m
 from sftpd.ssh.courier_filling import filling
 from sftpd.ssh.courier_hashing import beside
-from sftpd.ssh.courier_proof import Known, Ranges, is_same, prove
-from sftpd.ssh.courier_replies import EXISTS, FINAL, StatusReply, told
+from sftpd.ssh.courier_proof import Known, Ranges, can_tell, is_same, prove
+from sftpd.ssh.courier_replies import EXISTS, FINAL, FULL, StatusReply, told
 from sftpd.ssh.courier_sftp import CHUNK, POSIX_RENAME, Client
 
 RESUMED_FROM = 1 << 20
@@ -31,9 +31,13 @@ class Deliveries:
         if order.unless is not None and self._client.size(order.unless) is not None:
             return m.Arrived("taken")
         sent = self._proven_part(order, fd)
-        size = self._grown(order, fd, sent) if sent.size else None
-        if size != order.size:
-            sent, size = self._written_anew(order, fd)
+        try:
+            size = self._grown(order, fd, sent) if sent.size else None
+            if size != order.size:
+                sent, size = self._written_anew(order, fd)
+        except StatusReply:
+            self._tidy(order)
+            raise
         if sent.sha256 != order.sha256:
             raise RemoteError("the file changed while it was sent")
         self._set_attributes(order.path, fd)
@@ -111,25 +115,54 @@ class Deliveries:
     def _proven_part(self, order: m.Sending, fd: int) -> Ranges:
         """What of the file is at the remote already and is proven to be its beginning."""
         handling = self._handling
-        if not handling.resume or order.size < RESUMED_FROM:
-            return Ranges()
-        there = self._client.size(order.path)
-        if not there or there > order.size:
+        there = self._client.size(order.path) if handling.resume and order.size >= RESUMED_FROM else None
+        if there is None or not self._resumable(order, there):
             return Ranges()
         part = Ranges()
         buffer, fill = memoryview(bytearray(CHUNK)), filling(fd, there, part.update)
         while fill([buffer], part.size):
             pass
         limit = handling.resume_limit
-        same = is_same(self._client, order.path, part, ask=handling.check_file, read_limit=limit)
-        return part if same else Ranges()
+        with contextlib.suppress(
+            StatusReply
+        ):  # as of rclone, which gives nothing of a file that it failed at
+            if is_same(self._client, order.path, part, ask=handling.check_file, read_limit=limit):
+                return part
+        return Ranges()
 
     def _grown(self, order: m.Sending, fd: int, part: Ranges) -> int | None:
         """The size once the rest is written, None where the server lets no file grow, as some do not."""
+        start = part.size
         try:
             return self._write(order, fd, part)
-        except StatusReply:
+        except StatusReply as reply:
+            if reply.name in FULL or self._would_grow(order.path, fd, start):
+                raise  # it has no room: to begin anew would be to send the same again
             return None
+
+    def _would_grow(self, path: bytes, fd: int, start: int) -> bool:
+        """Whether the server lets parts grow that have room: this one has, or its end can be rewritten."""
+        there = self._client.size(path)
+        if there != start:
+            return there is not None and there > start
+        with contextlib.suppress(StatusReply):
+            end = filling(fd, start, lambda _: None)
+            return self._client.write_file(path, end, start=start - 1, sync=False) == start
+        return False
+
+    def _resumable(self, order: m.Sending, there: int) -> bool:
+        """Whether a part of so many bytes may be proven to be the file's beginning."""
+        handling = self._handling
+        if not handling.resume or order.size < RESUMED_FROM or not 0 < there <= order.size:
+            return False
+        return can_tell(self._client, there, ask=handling.check_file, read_limit=handling.resume_limit)
+
+    def _tidy(self, order: m.Sending) -> None:
+        """Remove what no later try could go on with."""
+        with contextlib.suppress(StatusReply):
+            there = self._client.size(order.path) if order.ours else None
+            if there is not None and not self._resumable(order, there):
+                self._client.remove(order.path)
 
     def _written_anew(self, order: m.Sending, fd: int) -> tuple[Ranges, int | None]:
         sent = Ranges()

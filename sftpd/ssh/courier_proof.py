@@ -68,6 +68,11 @@ class Known(NamedTuple):
     sha256: str
 
 
+def can_tell(client: Client, size: int, *, ask: Ask, read_limit: int) -> bool:
+    """Whether `is_same` may tell something of `size` bytes."""
+    return size <= read_limit or ask == "always" or (ask == "offered" and client.hashes)
+
+
 def is_same(client: Client, path: bytes, seen: Ranges | Known, *, ask: Ask, read_limit: int) -> bool | None:
     """Whether the remote's copy, whose size is as it should be, has the bytes that were seen.
 

@@ -7,6 +7,7 @@ import stat
 
 import pytest
 from exchange_doubles import LocalRemote
+from mounts import enlarge, small
 from remote_scene import NAME, LocalFile, login_at, remotes_for
 from remote_servers import SERVERS, Relay, Server
 
@@ -336,3 +337,23 @@ def test_of_many_that_go_together_each_has_an_answer_of_its_own(server, borrow, 
     ]
     for number, content in enumerate(contents[:6]):
         assert server.content(f"deep/{number}") == content
+
+
+@REAL
+def test_what_a_full_server_took_is_not_sent_again_and_goes_on_once_there_is_room(counted, borrow, tmp_path):
+    relay, server = counted
+    content = os.urandom(BIG)
+    file = LocalFile(tmp_path / "file", content)
+    with small(server.places[0], BIG // 2 >> 20):
+        tries = []
+        for _ in range(3):
+            before = relay.sent
+            with borrow(server) as connection, pytest.raises(RemoteError):
+                file.upload(connection, server.at(PART), ours=True)
+            tries.append(relay.sent - before)
+        if server.name in WRITES_ANYWHERE:
+            assert max(tries[1:]) < 1_500_000, "what is sent ahead of the answers"
+        enlarge(server.places[0], 2 * BIG >> 20)
+        sent = sent_by(relay, server, borrow, tmp_path, content)
+        if server.name in WRITES_ANYWHERE:
+            assert sent < BIG - 2_000_000

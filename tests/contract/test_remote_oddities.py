@@ -1,6 +1,7 @@
 """Remotes that answer oddly: nothing is lost, nothing goes twice, and nobody tries for ever."""
 
 import contextlib
+import os
 
 import paramiko
 import pytest
@@ -10,6 +11,7 @@ from remote_scene import download, login_at
 
 from sftpd.errors import NotPlacedError, RemoteError, RemoteFailedError, RemoteRefusedError
 from sftpd.exchange.remote import Look
+from sftpd.link.model import Handling
 from sftpd.names import RemoteName
 from sftpd.ssh.remotes import CourierRemotes
 
@@ -273,3 +275,71 @@ class TestRefusals:
             with pytest.raises(RemoteFailedError):
                 remote.look(b"/nowhere/", Look())
             assert remote.size(bytes(odd.root / "in" / "a")) == 1
+
+
+class Disk:
+    """The remote's disk, which takes so many bytes and then answers with a status."""
+
+    def __init__(self, odd, room, status):
+        self.odd, self.room, self.status = odd, room, status
+        odd.refuses = self
+
+    def __call__(self, step, path):
+        is_full = step == "grow" and sum(map(len, contents(self.odd.root).values())) >= self.room
+        return self.status if is_full else None
+
+
+class TestFullRemote:
+    CONTENT = bytes(range(256)) * (3 << 12)
+    """3 MiB, in 96 packets."""
+
+    @pytest.mark.parametrize("status", [FAILURE, NO_SPACE])
+    def test_what_it_took_is_not_sent_again_however_often_it_is_tried(self, odd, linked, status):
+        disk = Disk(odd, 2 << 20, status)
+        with linked(attempts=9) as scene:
+            assert deliver(scene, self.CONTENT, tries=3) is not None
+            assert lies_at(odd) == {"part": self.CONTENT[: 2 << 20]}
+            disk.room = 5 << 19
+            assert tried(scene, scene.transfers()[0].id, tries=2) is not None
+            assert lies_at(odd) == {"part": self.CONTENT[: 5 << 19]}
+            disk.room = 9 << 20
+            assert tried(scene, scene.transfers()[0].id, tries=1) is None
+            assert lies_at(odd) == {"report.csv": self.CONTENT}
+        assert odd.steps["write"] < 96 + 5 * 32, "no more in each try than is sent ahead of the answers"
+
+    @pytest.mark.parametrize(
+        ("handling", "size"),
+        [
+            (Handling(resume=False), 3 << 20),
+            (Handling(resume_limit=1 << 20, check_file="never"), 3 << 20),
+            (Handling(), 100_000),
+        ],
+        ids=["no resume", "no proof", "small"],
+    )
+    def test_a_part_with_which_no_try_could_go_on_is_removed(self, odd, linked, handling, size):
+        Disk(odd, min(size // 2, 2 << 20), FAILURE)
+        with linked(handling) as scene:
+            assert deliver(scene, self.CONTENT[:size], tries=1) is not None
+            assert lies_at(odd) == {}
+
+    def test_nothing_is_left_where_nothing_could_be_written(self, odd, linked):
+        Disk(odd, 0, FAILURE)
+        with linked() as scene:
+            assert deliver(scene, self.CONTENT, tries=1) is not None
+            assert lies_at(odd) == {}
+
+    def test_a_server_that_lets_nothing_grow_is_sent_all_of_it_anew(self, odd, linked):
+        disk = Disk(odd, 2 << 20, FAILURE)
+        with linked() as scene:
+            assert deliver(scene, self.CONTENT, tries=1) is not None
+            disk.room = 9 << 20
+            old = set()
+
+            def note(step, path):
+                if step == "open":
+                    (old.add if os.path.getsize(path) else old.discard)(path)
+
+            odd.afterwards = note
+            odd.refuses = lambda step, path: FAILURE if step == "write" and path in old else None
+            assert tried(scene, scene.transfers()[0].id, tries=1) is None
+            assert lies_at(odd) == {"report.csv": self.CONTENT}

@@ -5,7 +5,8 @@ import contextlib
 import pytest
 from faults_crossing import Pull, ToRemote
 from faults_disorder import STILL, endure, files, with_and_without_restart
-from faults_mounts import full, linger, small
+from faults_mounts import full, linger
+from mounts import small
 from odd_server import odd_server
 
 BIG = 8 << 20
