@@ -11,9 +11,11 @@ from sftpd.names import RemoteName
 
 T = TypeVar("T")
 
-Proof = Literal["rename", "sha256", "size"]
-"""How it is known that the bytes arrived: they never moved, their hash is right, or only their size is."""
+Proof = Literal["rename", "sha256", "size", "answer"]
+"""How it is known that the bytes arrived: they never moved, their hash is right, or only their size is.
 
+`answer`: the server answered that it wrote them, and then had nothing to look at or let nobody look.
+"""
 
 Arrival = Proof | Literal["taken"]
 """What becomes of a file that is uploaded; `taken`: it was not, for a file is where none was to be."""

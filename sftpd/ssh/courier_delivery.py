@@ -41,9 +41,9 @@ class Deliveries:
         if sent.sha256 != order.sha256:
             raise RemoteError("the file changed while it was sent")
         self._set_attributes(order.path, fd)
-        if size != order.size:
+        if size not in (order.size, None):
             raise RemoteFailedError(f"{order.size} bytes were sent, the server has {size}")
-        return m.Arrived(prove(self._client, order.path, sent, self._handling))
+        return m.Arrived(prove(self._client, order.path, sent, self._handling, seen=size is not None))
 
     def publish(self, file: m.Renaming, order: m.Publish) -> m.Placed | m.Refused:
         """Rename a temporary file into place, once: one that the server has not got was renamed before."""

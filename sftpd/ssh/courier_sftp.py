@@ -183,7 +183,7 @@ class Client:
         """Write a file from `start` on, keeping what it held before that, and nothing if that is 0.
 
         `sync`: have it made durable where the server can. Returns the size that it has there then, None when
-        it is gone already. After a StatusReply the conversation can go on.
+        it is gone already or nobody may look. After a StatusReply the conversation can go on.
         """
         flags = _WRITING & ~OpenFlag.TRUNCATE if start else _WRITING
         handle = self._opened(self._send(_Ask.OPEN, string(path), uint32(flags), _NOTHING_SAID))
@@ -205,7 +205,10 @@ class Client:
             else:
                 self._channel.drop(told)
             raise
-        return size_told(self._await(told))
+        try:
+            return size_told(self._await(told))
+        except StatusReply:  # all that was written was answered
+            return None
 
     def _write(self, handle: bytes, position: int, fill: Fill, under_way: deque[tuple[int, int]]) -> None:
         """Ask for what `fill` has to be written; `under_way` gets what is not answered yet, and sizes."""

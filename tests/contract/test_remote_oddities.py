@@ -11,7 +11,7 @@ from remote_scene import download, login_at
 
 from sftpd.errors import NotPlacedError, RemoteError, RemoteFailedError, RemoteRefusedError
 from sftpd.exchange.remote import Look
-from sftpd.link.model import Handling
+from sftpd.link.model import PARTS, Handling
 from sftpd.names import RemoteName
 from sftpd.ssh.remotes import CourierRemotes
 
@@ -98,6 +98,51 @@ class TestConfirmation:
             assert scene.states() == ["done"]
             assert scene.events() == {"transfer.delivered": 1}
             assert "seen" not in scene.leaves()[0]["data"]
+
+
+class TestLetterBox:
+    """Servers that take away or hide what was written, before anybody could look at it."""
+
+    def test_a_file_that_is_taken_away_as_it_is_closed_is_delivered_once(self, odd, linked):
+        taken = []
+
+        def take(step, path):
+            if step == "close":
+                taken.append(contents(odd.root))
+                os.unlink(path)
+
+        odd.afterwards = take
+        with linked(temporary=None) as scene:
+            assert deliver(scene) is None
+            assert taken == [{"report.csv": b"a;b\n"}]
+            assert scene.states() == ["done"]
+            (delivered,) = scene.leaves()
+            assert (delivered["type"], delivered["data"]["proof"]) == ("transfer.delivered", "answer")
+            assert delivered["data"]["seen"] is False
+
+    @pytest.mark.parametrize("status", [DENIED, FAILURE, paramiko.SFTP_NO_SUCH_FILE])
+    @pytest.mark.parametrize("temporary", [None, PARTS["prefix"]])
+    def test_where_nobody_may_look_a_file_is_delivered_once(self, odd, linked, status, temporary):
+        odd.refuses = refusing("stat", "", status)
+        with linked(temporary=temporary) as scene:
+            assert deliver(scene) is None
+            assert lies_at(odd) == {"report.csv": b"a;b\n"}
+            assert odd.steps["write"] == 1
+            assert scene.states() == ["done"]
+            assert scene.leaves()[0]["data"]["proof"] == "answer"
+
+    def test_one_that_is_taken_away_before_it_has_its_name_is_not_delivered(self, odd, linked):
+        odd.afterwards = lambda step, path: os.unlink(path) if step == "close" else None
+        with linked(attempts=2) as scene:
+            assert deliver(scene) is None
+            assert scene.states() == ["failed"]
+            assert "before it had its name" in scene.transfers()[0].reason
+
+    def test_where_a_hash_is_required_nobody_is_taken_at_his_word(self, odd, linked):
+        odd.refuses = refusing("stat", "", DENIED)
+        with linked(Handling(confirm="hash-required"), attempts=2) as scene:
+            assert deliver(scene) is None
+            assert scene.states() == ["failed"]
 
 
 class TestStatusOfLaterDrafts:
