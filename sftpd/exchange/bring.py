@@ -145,9 +145,7 @@ class Bring:
             self._unasked -= first
             told = remote.publish(files, folder=self._directory, replace=way.replace, look=way.look)
             return [
-                _removed()
-                if transfer.id in first and isinstance(answer, Published) and answer.outcome == "gone"
-                else self._placed(remote, transfer, file, answer)
+                self._placed(remote, transfer, file, answer, asked_before=transfer.id not in first)
                 for transfer, file, answer in zip(transfers, files, told, strict=True)
             ]
 
@@ -195,17 +193,23 @@ class Bring:
         _log.warning("part_left_at_remote", remote=self._remote, transfer=transfer.id)
 
     def _placed(
-        self, remote: Remote, transfer: Transfer, file: Publication, told: Published | RemoteError
+        self,
+        remote: Remote,
+        transfer: Transfer,
+        file: Publication,
+        told: Published | RemoteError,
+        *,
+        asked_before: bool,
     ) -> bool | Exception | None:
         if isinstance(told, RemoteError):
             return told
         try:
-            return self._judged(remote, transfer, file, told)
+            return self._judged(remote, transfer, file, told, asked_before=asked_before)
         except RemoteError as error:  # what was answered for the others must not be lost with this
             return error
 
     def _judged(
-        self, remote: Remote, transfer: Transfer, file: Publication, told: Published
+        self, remote: Remote, transfer: Transfer, file: Publication, told: Published, *, asked_before: bool
     ) -> bool | Exception | None:
         is_whole = told.size == transfer.size
         if told.outcome != "renamed":
@@ -215,6 +219,10 @@ class Bring:
                 if not ours():
                     return _taken()
                 only(remote.remove([file.temporary]))
+            elif not asked_before:
+                # Some servers say that a rename failed, and have done it.
+                if not (is_whole and ours()):
+                    return _removed()
             elif told.size is not None and not (is_whole and ours() is not False):
                 return NotPlacedError("another file has its final name, and ours is not there")
         return is_whole if self._way.look and not told.hidden else None

@@ -72,6 +72,7 @@ class Deliveries:
         """Rename and replace what is there, with the folders above it made if the order says so."""
         try:
             self.rename(file.temporary, file.final)
+            self._require_gone(file.temporary)
         except StatusReply as reply:
             if self._is_gone(file.temporary, reply):
                 return
@@ -79,6 +80,7 @@ class Deliveries:
                 raise
             self._make_parents(file.final)
             self.rename(file.temporary, file.final)
+            self._require_gone(file.temporary)
 
     def remove(self, path: bytes) -> None:
         """Delete a file, if it is there."""
@@ -87,6 +89,8 @@ class Deliveries:
         except StatusReply as reply:
             if not self._is_gone(path, reply):
                 raise
+        else:
+            self._require_gone(path)
 
     def rename(self, old: bytes, new: bytes) -> None:
         """Rename, in one step where the server can, and replace what is there."""
@@ -169,7 +173,7 @@ class Deliveries:
         try:
             size = self._write(order, fd, sent)
         except StatusReply as reply:
-            if reply.status is not Status.NO_SUCH_FILE:
+            if not self._lacks_folder(order.path, reply):
                 raise
             self._make_parents(order.path)
             sent = Ranges()
@@ -181,7 +185,20 @@ class Deliveries:
         start = sent.size
         with beside(sent.update, order.size - start) as see:
             fill = filling(fd, order.size, see)
-            return self._client.write_file(order.path, fill, start=start, sync=self._handling.fsync)
+            size = self._client.write_file(order.path, fill, start=start, sync=self._handling.fsync)
+        if size != order.size:  # some servers do not wait with the answer until all is written
+            with contextlib.suppress(StatusReply):
+                return self._client.size(order.path)
+        return size
+
+    def _lacks_folder(self, path: bytes, refusal: StatusReply) -> bool:
+        """Whether a file was not opened as there is no folder for it."""
+        if refusal.status is Status.FAILURE:
+            try:
+                self._client.stat(path.rpartition(b"/")[0] or b"/")
+            except StatusReply as reply:
+                return reply.status is Status.NO_SUCH_FILE
+        return refusal.status is Status.NO_SUCH_FILE
 
     def _set_attributes(self, path: bytes, fd: int) -> None:
         handling, times = self._handling, None
@@ -250,6 +267,12 @@ class Deliveries:
             return False
         self._require_folder(path.rpartition(b"/")[0] or b"/")
         return self._size(path) is None
+
+    def _require_gone(self, path: bytes) -> None:
+        """See that a file is not there any more, if one may look: else it would count as a new one."""
+        with contextlib.suppress(StatusReply):
+            if self._client.size(path) is not None:
+                raise RemoteFailedError("it answers that the file is gone, which is still there")
 
     def _require_folder(self, folder: bytes) -> None:
         try:

@@ -170,10 +170,13 @@ class Client:
         handle = self._opened(self._send(_Ask.OPENDIR, string(path)))
         try:
             while (body := unless_end(self._ask(_Ask.READDIR, string(handle)), Reply.NAME)) is not None:
-                for _ in range(body.uint32()):
+                count = body.uint32()
+                for _ in range(count):
                     name = body.string()
                     body.view()
                     yield name, attributes.decode(body)
+                if not count:  # some servers say the end so
+                    break
         except StatusReply:
             self._close(handle)
             raise
@@ -205,10 +208,8 @@ class Client:
             else:
                 self._channel.drop(told)
             raise
-        try:
-            return size_told(self._await(told))
-        except StatusReply:  # all that was written was answered
-            return None
+        seen = self._await(told)  # a refusal is none of the writing, all of which was answered
+        return None if seen.kind == Reply.STATUS else known_size(described(seen))
 
     def _write(self, handle: bytes, position: int, fill: Fill, under_way: deque[tuple[int, int]]) -> None:
         """Ask for what `fill` has to be written; `under_way` gets what is not answered yet, and sizes."""

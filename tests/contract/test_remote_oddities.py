@@ -388,3 +388,82 @@ class TestFullRemote:
             odd.refuses = lambda step, path: FAILURE if step == "write" and path in old else None
             assert tried(scene, scene.transfers()[0].id, tries=1) is None
             assert lies_at(odd) == {"report.csv": self.CONTENT}
+
+
+class TestAnswersThatAreNotSo:
+    """What a server says of a step is not what came of it."""
+
+    @pytest.mark.parametrize("status", [FAILURE, paramiko.SFTP_NO_SUCH_FILE])
+    @pytest.mark.parametrize("conflict", ["replace", "fail"])
+    def test_a_rename_that_is_done_though_it_is_told_to_have_failed_is_one(
+        self, odd, linked, status, conflict
+    ):
+        def renames(step, path):
+            if step != "rename":
+                return None
+            os.rename(path, odd.root / "report.csv")
+            return status
+
+        odd.refuses = renames
+        with linked(conflict=conflict) as scene:
+            assert deliver(scene) is None
+            assert odd.steps["write"] == odd.steps["rename"] == 1
+            assert scene.states() == ["done"]
+            assert scene.leaves()[0]["data"]["seen"] is True
+
+    def test_it_is_none_where_another_file_has_the_final_name(self, odd, linked):
+        (odd.root / "report.csv").write_bytes(b"old\n")
+
+        def scanned(step, path):
+            if step == "rename" and odd.steps["rename"] == 1:
+                os.unlink(path)
+
+        odd.refuses = scanned
+        with linked() as scene:
+            assert deliver(scene) is None
+            assert odd.steps["write"] == 2
+            assert lies_at(odd) == {"report.csv": b"a;b\n"}
+
+    @pytest.mark.parametrize("then", ["delete", "move"])
+    def test_a_file_that_stays_though_it_is_told_to_be_gone_is_not_fetched_again(self, odd, pulling, then):
+        odd.afterwards = lambda step, path: None
+
+        def stays(step, path):
+            if step == "rename":
+                (odd.root / "done" / os.path.basename(path)).write_bytes(b"copied")
+            return paramiko.SFTP_OK if step in ("remove", "rename") and path.endswith("/b") else None
+
+        odd.refuses = stays
+        with pulling(then) as scene:
+            for _ in range(3):
+                with pytest.raises(RemoteFailedError, match="still there"):
+                    scene.collector.collect()
+            assert scene.events() == {"transfer.received": 3}
+            assert contents(odd.root / "in") == {"b": b"b"}
+            odd.refuses = nothing
+            scene.collector.collect()
+            assert scene.events() == {"transfer.received": 3}
+            assert contents(odd.root / "in") == {}
+
+    @pytest.mark.parametrize("told", [0, None])
+    def test_a_size_that_is_told_too_early_is_asked_for_again(self, odd, linked, told):
+        """Some servers answer a STAT before they are done with the CLOSE that was sent before it."""
+
+        def early(step, path):
+            return paramiko.SFTP_NO_SUCH_FILE if step == "stat" and odd.steps["stat"] == 1 else None
+
+        if told is None:
+            odd.refuses = early
+        else:
+            odd.lie = lambda size: size if odd.steps["stat"] > 1 else told
+        with linked() as scene:
+            assert deliver(scene) is None
+            assert odd.steps["write"] == 1
+            assert scene.leaves()[0]["data"]["proof"] == "sha256"
+
+    def test_a_folder_that_is_missing_is_made_also_where_that_is_called_a_failure(self, odd, linked):
+        folder = odd.root / "deep" / "er"
+        odd.refuses = lambda step, path: FAILURE if step == "open" and not folder.exists() else None
+        with linked(directory=str(folder)) as scene:
+            assert deliver(scene) is None
+            assert lies_at(odd) == {"deep/er/report.csv": b"a;b\n"}
