@@ -85,7 +85,7 @@ def is_same(client: Client, path: bytes, seen: Ranges | Known, *, ask: Ask, read
     return hashed
 
 
-def prove(client: Client, path: bytes, sent: Ranges, handling: Handling, *, seen: bool) -> Proof:
+def prove(client: Client, path: bytes, sent: Ranges, handling: Handling, *, seen: bool = True) -> Proof:
     """What is known of the remote's copy, whose size is as it should be, or was not `seen`.
 
     Raises RemoteFailedError where it has other bytes, RemoteRefusedError where it must be hashed and cannot
