@@ -14,13 +14,16 @@ from sshd import Sshd, free_port, make_key
 
 
 class Login(paramiko.ServerInterface):
-    """Lets everybody in who has a key."""
+    """Lets everybody in who has a key, while there are not too many."""
+
+    def __init__(self, is_full):
+        self.is_full = is_full
 
     def get_allowed_auths(self, username):
         return "publickey"
 
     def check_auth_publickey(self, username, key):
-        return paramiko.AUTH_SUCCESSFUL
+        return paramiko.AUTH_FAILED if self.is_full() else paramiko.AUTH_SUCCESSFUL
 
     def check_channel_request(self, kind, chanid):
         return paramiko.OPEN_SUCCEEDED
@@ -40,6 +43,7 @@ class Oddities:
         self.steps: Counter[str] = Counter()
         """The requests that came."""
         self.logins = 0
+        self.most_sessions = 100
 
     def files(self) -> type[paramiko.SFTPServerInterface]:
         """The interface that paramiko wants, for one conversation."""
@@ -129,6 +133,9 @@ def odd_server(folder: Path) -> Iterator[tuple[Sshd, Oddities]]:
     host_key = paramiko.PKey.from_path(folder / "host_key")
     odd, transports = Oddities(folder / "root"), []
 
+    def is_full():
+        return sum(one.is_active() and one.is_authenticated() for one in transports) >= odd.most_sessions
+
     def serve():
         with contextlib.suppress(OSError):
             while True:
@@ -138,7 +145,7 @@ def odd_server(folder: Path) -> Iterator[tuple[Sshd, Oddities]]:
                 transport.add_server_key(host_key)
                 transport.set_subsystem_handler("sftp", paramiko.SFTPServer, odd.files())
                 with contextlib.suppress(paramiko.SSHException, EOFError, OSError):  # the client was killed
-                    transport.start_server(server=Login())
+                    transport.start_server(server=Login(is_full))
 
     listener = socket.create_server(("127.0.0.1", free_port()))
     thread = threading.Thread(target=serve)

@@ -79,6 +79,9 @@ class _Learner:
         return {}
 
 
+_CROWDED = 600.0
+"""Seconds for which a remote is asked for no more connections than it let us have at once."""
+
 _TAKES = Circuit(Phase.UP)
 """What is thought of a remote at first: else a first file would go alone, however long it is."""
 
@@ -154,6 +157,10 @@ class RemoteGuard(_Learner):
         super().__init__(subject, clock, bell)
         self._halts = halts
         self._routes: dict[str, RouteGuard] = {}
+        self._lent = 0
+        self._most = 0
+        """How many connections it let us have when it refused one more."""
+        self._crowded_until = 0.0
 
     def of_route(self, route: str) -> RouteGuard:
         """The guard of a route that brings files there."""
@@ -164,7 +171,13 @@ class RemoteGuard(_Learner):
 
     def ready_at(self) -> float:
         """The monotonic time from which on a connection may be asked for; infinity: not before a ring."""
-        return float("inf") if self._halts.of(self.subject) else self._circuit.ready_at()
+        return (
+            float("inf") if self._halts.of(self.subject) else max(self._circuit.ready_at(), self._room_at())
+        )
+
+    def _room_at(self) -> float:
+        """From when on a connection may be asked for besides those that are lent."""
+        return self._crowded_until if self._lent >= self._most else 0.0
 
     def standing(self) -> Standing:
         """How the remote stands."""
@@ -197,12 +210,15 @@ class RemoteGuard(_Learner):
             try:
                 remote = stack.enter_context(remotes.borrow(name))
             except RemoteError as error:
+                if self._is_crowded(error):
+                    raise RemoteAwayError(f"{error}, beside {self._most} in use", tried=True) from error
                 self._missed(error, backoff)
                 raise RemoteAwayError(str(error), tried=True) from error
             except BaseException:
                 self._learn(Circuit.abandoned)
                 raise
             self._learn(Circuit.reached)
+            stack.enter_context(self._in_use())
             try:
                 yield remote
             except (RemoteRefusedError, RemoteFailedError):
@@ -219,7 +235,33 @@ class RemoteGuard(_Learner):
 
     def _begin(self) -> None:
         self.require_free()
+        if self._room_at() > self._clock.monotonic():
+            raise RemoteAwayError(f"it takes no more than {self._most} connections", where=str(self.subject))
         self._require_ready("it is not tried now")
+
+    @contextmanager
+    def _in_use(self) -> Iterator[None]:
+        with self._lock:
+            self._lent += 1
+        try:
+            yield
+        finally:
+            with self._lock:
+                was_crowded = self._room_at() > self._clock.monotonic()
+                self._lent -= 1
+            if was_crowded:
+                self._bell.ring()
+
+    def _is_crowded(self, error: RemoteError) -> bool:
+        """Whether it refuses a login as it may while others of ours are there: the key is the right one."""
+        with self._lock:
+            if not isinstance(error, RemoteRefusedError) or isinstance(error, HostKeyError) or not self._lent:
+                return False
+            self._most = self._lent
+            self._crowded_until = self._clock.monotonic() + _CROWDED
+        self._learn(Circuit.abandoned)
+        _log.warning("remote_takes_no_more_connections", remote=str(self.subject), most=self._most)
+        return True
 
     def _missed(self, error: RemoteError, backoff: Backoff) -> None:
         now, jitter = self._clock.monotonic(), random.random()
@@ -249,6 +291,7 @@ class RemoteGuard(_Learner):
         """Forget what went wrong: whoever has the remote resumed wants it tried at once."""
         self._learn(lambda _: Circuit())
         with self._lock:
+            self._crowded_until = 0.0
             routes = [*self._routes.values()]
         for route in routes:
             route.revive()

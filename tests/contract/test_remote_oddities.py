@@ -8,8 +8,10 @@ import pytest
 from exchange_scene import Scene, claim_one, contents
 from odd_server import odd_server
 from remote_scene import download, login_at
+from waiting import until
 
-from sftpd.errors import NotPlacedError, RemoteError, RemoteFailedError, RemoteRefusedError
+from sftpd.errors import NotPlacedError, RemoteAwayError, RemoteError, RemoteFailedError, RemoteRefusedError
+from sftpd.exchange.due import TOGETHER_SIZE
 from sftpd.exchange.remote import Look
 from sftpd.link.model import PARTS, Handling
 from sftpd.names import RemoteName
@@ -467,3 +469,40 @@ class TestAnswersThatAreNotSo:
         with linked(directory=str(folder)) as scene:
             assert deliver(scene) is None
             assert lies_at(odd) == {"deep/er/report.csv": b"a;b\n"}
+
+
+class TestOneSessionAtATime:
+    """Servers that refuse the login of who is there already."""
+
+    def test_the_remote_is_not_suspended_for_what_it_refuses_beside_a_connection_that_works(
+        self, odd, linked
+    ):
+        odd.most_sessions = 1
+        with linked() as scene:
+
+            def is_due():
+                at = scene.guard.standing().retry_at
+                return at is None or at <= scene.clock.now()
+
+            with scene.remotes.borrow(PEER):
+                for _ in range(4):
+                    with pytest.raises(RemoteAwayError), scene.remotes.borrow(PEER):
+                        pass
+                    until(is_due)
+                assert scene.guard.standing().state == "up"
+                assert odd.logins == 2, "it is asked once for more than it gives"
+            for name in ("a.csv", "b.csv", "c.csv"):
+                scene.queue.offer(scene.senders["remote"], scene.drop(name, b"x" * TOGETHER_SIZE))
+            scene.run_queue()
+            assert scene.events() == {"transfer.delivered": 3}
+            assert odd.logins == 2
+
+    def test_what_others_cannot_log_in_for_is_pulled_by_one(self, odd, pulling):
+        odd.most_sessions = 1
+        with pulling("delete", concurrency=3) as scene:
+            for name in ("d", "e", "f"):
+                (odd.root / "in" / name).write_bytes(name.encode())
+            odd.refuses = lambda step, path: until(lambda: odd.logins >= 2) if step == "read" else None
+            assert scene.collector.collect().fetched == 6
+            assert scene.events() == {"transfer.received": 6}
+            assert contents(odd.root / "in") == {}
