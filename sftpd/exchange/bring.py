@@ -16,6 +16,7 @@ from sftpd.errors import (
     RemoteAwayError,
     RemoteError,
     RemoteFailedError,
+    TakenAwayError,
 )
 from sftpd.exchange.deliver import NameTakenError
 from sftpd.exchange.guard import GuardedRemotes, RouteGuard
@@ -87,6 +88,7 @@ class Bring:
         self.awaits_receipt = way.awaits_receipt
         self._unasked: set[TransferId] = set()
         """Brought since the start, and their rename never asked for: nobody else renames them."""
+        self._removed_once: set[TransferId] = set()
 
     def target(self, path: Parts) -> Parts:
         """As the layout has it."""
@@ -184,6 +186,7 @@ class Bring:
         is left too, for it may not be ours.
         """
         self._unasked.discard(transfer.id)
+        self._removed_once.discard(transfer.id)
         for _ in range(_TRIES if self._is_ours(transfer) else 0):
             with suppress(RemoteError, RefusedError):
                 self._require_open()
@@ -202,6 +205,8 @@ class Bring:
         asked_before: bool,
     ) -> bool | Exception | None:
         if isinstance(told, RemoteError):
+            if isinstance(told, NotPlacedError):  # it was there
+                self._removed_once.discard(transfer.id)
             return told
         try:
             return self._judged(remote, transfer, file, told, asked_before=asked_before)
@@ -222,10 +227,21 @@ class Bring:
             elif not asked_before:
                 # Some servers say that a rename failed, and have done it.
                 if not (is_whole and ours()):
-                    return _removed()
+                    return self._removed(transfer)
             elif told.size is not None and not (is_whole and ours() is not False):
                 return NotPlacedError("another file has its final name, and ours is not there")
+        self._removed_once.discard(transfer.id)
         return is_whole if self._way.look and not told.hidden else None
+
+    def _removed(self, transfer: Transfer) -> NotPlacedError:
+        """Once it may be chance; twice it may be that they take, and use, whatever is written there."""
+        what = "somebody there has removed the file before it had its name"
+        if transfer.id not in self._removed_once:
+            self._removed_once.add(transfer.id)
+            return NotPlacedError(what)
+        return TakenAwayError(
+            f"{what}, twice", remedy='set temporary = "none" if files are taken there once they are written'
+        )
 
     def _begun(self, transfer: Transfer) -> bytes:
         """The temporary path under which the transfer began, whatever is configured since."""
@@ -239,10 +255,6 @@ class Bring:
 
     def _at(self, parts: Parts) -> bytes:
         return self._directory + b"/".join(parts)
-
-
-def _removed() -> NotPlacedError:
-    return NotPlacedError("somebody there has removed the file before it had its name")
 
 
 def _taken() -> NameTakenError:

@@ -140,6 +140,30 @@ class TestLetterBox:
             assert scene.states() == ["failed"]
             assert "before it had its name" in scene.transfers()[0].reason
 
+    def test_one_that_is_taken_away_twice_is_not_sent_to_them_over_and_over(self, odd, linked):
+        """Each may have been used as if it were delivered."""
+        odd.afterwards = lambda step, path: os.unlink(path) if step == "close" else None
+        with linked(attempts=9) as scene:
+            deliver(scene, tries=9)
+            assert odd.steps["write"] == 2
+            assert scene.states() == ["failed"]
+            assert 'set temporary = "none"' in scene.transfers()[0].reason
+            assert scene.events() == {"transfer.failed": 1}
+
+    def test_one_that_is_taken_away_now_and_then_is_delivered(self, odd, linked):
+        """A rename that is refused says that it was not taken away that time."""
+
+        def take(step, path):
+            if step == "close" and odd.steps["write"] in (1, 3):
+                os.unlink(path)
+
+        odd.afterwards = take
+        odd.refuses = lambda step, path: DENIED if step == "rename" and odd.steps["write"] == 2 else None
+        with linked(attempts=9) as scene:
+            assert deliver(scene, tries=9) is None
+            assert scene.states() == ["done"]
+            assert odd.steps["write"] == 4
+
     def test_where_a_hash_is_required_nobody_is_taken_at_his_word(self, odd, linked):
         odd.refuses = refusing("stat", "", DENIED)
         with linked(Handling(confirm="hash-required"), attempts=2) as scene:
