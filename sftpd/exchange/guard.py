@@ -157,7 +157,8 @@ class RemoteGuard(_Learner):
         super().__init__(subject, clock, bell)
         self._halts = halts
         self._routes: dict[str, RouteGuard] = {}
-        self._lent = 0
+        self._asked = self._lent = 0
+        """How many connections are asked for or lent, and how many of them are lent."""
         self._most = 0
         """How many connections it let us have when it refused one more."""
         self._crowded_until = 0.0
@@ -176,8 +177,8 @@ class RemoteGuard(_Learner):
         )
 
     def _room_at(self) -> float:
-        """From when on a connection may be asked for besides those that are lent."""
-        return self._crowded_until if self._lent >= self._most else 0.0
+        """From when on a connection may be asked for besides those that are."""
+        return self._crowded_until if self._asked >= self._most else 0.0
 
     def standing(self) -> Standing:
         """How the remote stands."""
@@ -205,8 +206,7 @@ class RemoteGuard(_Learner):
 
         Raises RemoteAwayError, for whatever reason there is none, and what its use raises.
         """
-        self._begin()
-        with ExitStack() as stack:
+        with self._asking(), ExitStack() as until_given_back, ExitStack() as stack:
             try:
                 remote = stack.enter_context(remotes.borrow(name))
             except RemoteError as error:
@@ -218,7 +218,7 @@ class RemoteGuard(_Learner):
                 self._learn(Circuit.abandoned)
                 raise
             self._learn(Circuit.reached)
-            stack.enter_context(self._in_use())
+            until_given_back.enter_context(self._in_use())
             try:
                 yield remote
             except (RemoteRefusedError, RemoteFailedError):
@@ -233,11 +233,24 @@ class RemoteGuard(_Learner):
                 raise
             self._learn(Circuit.served)
 
-    def _begin(self) -> None:
+    @contextmanager
+    def _asking(self) -> Iterator[None]:
+        """Try, if it is time for one more besides those that are under way. Raises RemoteAwayError."""
         self.require_free()
-        if self._room_at() > self._clock.monotonic():
-            raise RemoteAwayError(f"it takes no more than {self._most} connections", where=str(self.subject))
-        self._require_ready("it is not tried now")
+        with self._lock:
+            if self._room_at() > self._clock.monotonic():
+                what = f"it takes no more than {self._most} connections"
+                raise RemoteAwayError(what, where=str(self.subject))
+            self._asked += 1
+        try:
+            self._require_ready("it is not tried now")
+            yield
+        finally:
+            with self._lock:
+                was_crowded = self._room_at() > self._clock.monotonic()
+                self._asked -= 1
+            if was_crowded:
+                self._bell.ring()
 
     @contextmanager
     def _in_use(self) -> Iterator[None]:
@@ -247,10 +260,7 @@ class RemoteGuard(_Learner):
             yield
         finally:
             with self._lock:
-                was_crowded = self._room_at() > self._clock.monotonic()
                 self._lent -= 1
-            if was_crowded:
-                self._bell.ring()
 
     def _is_crowded(self, error: RemoteError) -> bool:
         """Whether it refuses a login as it may while others of ours are there: the key is the right one."""

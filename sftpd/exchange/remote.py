@@ -196,7 +196,7 @@ class Remotes(Protocol):
     """Where connections come from."""
 
     def borrow(self, name: RemoteName) -> AbstractContextManager[Remote]:
-        """A connection to use for a while; one that failed is not used again, but one that refused is."""
+        """A connection to use for a while; one that failed is not used again, one that refused may be."""
         ...
 
 

@@ -87,6 +87,8 @@ class Connection:
         self._child = child
         self._trusted = Deadline(0)
         self.usable = False
+        self.fresh = True
+        """Whether it failed at nothing lately: some servers do so at everything until one logs in anew."""
         self._hung_up = False
 
     def log_in(self, login: RemoteLogin, idle_seconds: float) -> None:
@@ -242,8 +244,9 @@ class Connection:
             self._error(answer.code, answer.message) if isinstance(answer, m.Fault) else answer
             for answer in answers
         ]
-        if any(isinstance(one, RemoteError) and not isinstance(one, _ANSWERS) for one in told):
-            self.usable = False
+        faults = [one for one in told if isinstance(one, RemoteError)]
+        self.usable &= all(isinstance(fault, _ANSWERS) for fault in faults)
+        self.fresh &= all(isinstance(fault, RemoteRefusedError) for fault in faults)
         return told
 
     def _call(
@@ -261,15 +264,16 @@ class Connection:
         try:
             with self._told():
                 answer = self._child.channel.call(order, expect, fds, timeout=patience, serve=serve)
-        except _ANSWERS:
+        except _ANSWERS as fault:
             self._is_well()
+            self.fresh = isinstance(fault, RemoteRefusedError)
             raise
         self._is_well()
         return answer
 
     def _is_well(self) -> None:
         self._trusted = Deadline(_TRUSTED_SECONDS)
-        self.usable = not self._hung_up
+        self.usable, self.fresh = not self._hung_up, True
 
     def _lend(self, share: Share, asked: Delivery) -> None:
         """Let a courier take from a share. Raises MessageError for whatever else it wants."""

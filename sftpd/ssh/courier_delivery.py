@@ -127,9 +127,8 @@ class Deliveries:
         while fill([buffer], part.size):
             pass
         limit = handling.resume_limit
-        with contextlib.suppress(
-            StatusReply
-        ):  # as of rclone, which gives nothing of a file that it failed at
+        # rclone gives nothing of a file that it failed at.
+        with contextlib.suppress(StatusReply):
             if is_same(self._client, order.path, part, ask=handling.check_file, read_limit=limit):
                 return part
         return Ranges()

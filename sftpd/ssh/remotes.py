@@ -38,7 +38,7 @@ class CourierRemotes:
 
     @contextlib.contextmanager
     def borrow(self, name: RemoteName) -> Iterator[Remote]:
-        """A logged-in connection to use for a while; one that failed, but not at a file, is not used again.
+        """A logged-in connection to use for a while; one that failed at anything is not used again.
 
         Raises NotFoundError for a remote that is not configured, and RemoteError, RemoteRefusedError or
         HostKeyError when there is no login.
@@ -115,7 +115,8 @@ class CourierRemotes:
     def _give_back(self, name: RemoteName, connection: "Connection") -> None:
         with self._lock:
             self._lent.discard(connection)
-            keep = connection.usable and not self._closed and len(self._idle[name]) < _IDLE_LIMIT
+            is_good = connection.usable and connection.fresh
+            keep = is_good and not self._closed and len(self._idle[name]) < _IDLE_LIMIT
             if keep:
                 self._idle[name].append(connection)
         if not keep:

@@ -315,7 +315,13 @@ class TestRefusals:
             odd.refuses = nothing
             scene.collector.collect()
             assert scene.events() == {"transfer.received": 3}
-        assert odd.logins == 1
+        assert odd.logins == (1 if status == DENIED else 2)
+
+    def test_a_session_that_fails_at_everything_is_left_for_another(self, odd, linked):
+        odd.refuses = lambda step, path: FAILURE if odd.logins == 1 else None
+        with linked() as scene:
+            assert deliver(scene, tries=2) is None
+            assert odd.logins == 2
 
     @pytest.mark.parametrize("step", ["open", "write", "rename"])
     def test_nor_does_one_that_is_sent(self, odd, linked, step):
@@ -452,8 +458,6 @@ class TestAnswersThatAreNotSo:
 
     @pytest.mark.parametrize("then", ["delete", "move"])
     def test_a_file_that_stays_though_it_is_told_to_be_gone_is_not_fetched_again(self, odd, pulling, then):
-        odd.afterwards = lambda step, path: None
-
         def stays(step, path):
             if step == "rename":
                 (odd.root / "done" / os.path.basename(path)).write_bytes(b"copied")

@@ -37,6 +37,7 @@ def test_a_fault_of_one_is_an_error_in_its_place_and_ends_the_connection_if_it_i
     assert done == Published("renamed", 1)
     assert type(fault) is kind
     assert connection.usable is (kind is not RemoteError)
+    assert connection.fresh is issubclass(kind, RemoteRefusedError)
 
 
 @pytest.mark.parametrize("answers", [1, 3])
