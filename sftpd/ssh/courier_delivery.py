@@ -58,7 +58,7 @@ class Deliveries:
                 outcome = before
         if outcome == "gone":
             self._require_folder(order.folder)
-            if self._size(file.temporary) is not None:
+            if self._seen(file.temporary) is not None:
                 raise RemoteFailedError("the folder was away for a moment, and the file with it")
         try:
             return m.Placed(outcome, self._client.size(file.final) if order.look else None)
@@ -102,8 +102,8 @@ class Deliveries:
             client.rename(old, new)
         except StatusReply as reply:
             # SFTP 3 has no code for "it exists": look, and only then make room
-            exists = reply.name == EXISTS or (reply.status is Status.FAILURE and self._size(new) is not None)
-            if not exists or self._size(old) is None:
+            exists = reply.name == EXISTS or (reply.status is Status.FAILURE and self._seen(new) is not None)
+            if not exists or self._seen(old) is None:
                 raise
             client.remove(new)
             client.rename(old, new)
@@ -246,10 +246,10 @@ class Deliveries:
         """
         if refusal.status in FINAL:
             return None
-        if self._size(file.temporary) is not None:
-            taken = refusal.name == EXISTS or self._size(file.final) is not None
+        if self._seen(file.temporary) is not None:
+            taken = refusal.name == EXISTS or self._seen(file.final) is not None
             return "taken" if taken and not order.replace else None
-        if refusal.status is Status.NO_SUCH_FILE or (order.look and self._size(file.final) is not None):
+        if refusal.status is Status.NO_SUCH_FILE or (order.look and self._seen(file.final) is not None):
             return "gone"
         return None
 
@@ -258,6 +258,15 @@ class Deliveries:
         try:
             return self._client.size(path)
         except StatusReply as reply:
+            raise told(reply) from reply
+
+    def _seen(self, path: bytes) -> int | None:
+        """The size of what is at `path`, None where there is nothing or nobody may look."""
+        try:
+            return self._client.size(path)
+        except StatusReply as reply:
+            if reply.status in FINAL:
+                return None
             raise told(reply) from reply
 
     def _is_gone(self, path: bytes, refusal: StatusReply) -> bool:
@@ -277,4 +286,6 @@ class Deliveries:
         try:
             self._client.stat(folder)
         except StatusReply as reply:
+            if reply.status in FINAL:
+                return
             raise RemoteFailedError(f"the file is gone and so is its folder: {reply.what}") from reply

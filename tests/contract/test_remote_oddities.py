@@ -133,6 +133,15 @@ class TestLetterBox:
             assert scene.states() == ["done"]
             assert scene.leaves()[0]["data"]["proof"] == "answer"
 
+    @pytest.mark.parametrize("status", [DENIED, FAILURE, paramiko.SFTP_NO_SUCH_FILE])
+    def test_a_rename_that_it_refuses_is_not_asked_for_for_ever(self, odd, linked, status):
+        odd.refuses = lambda step, path: {"stat": DENIED, "rename": status}.get(step)
+        with linked(attempts=3) as scene:
+            deliver(scene, tries=9)
+            assert scene.states() == ["failed"]
+            assert odd.steps["rename"] <= 3
+            assert lies_at(odd) == {}
+
     def test_one_that_is_taken_away_before_it_has_its_name_is_not_delivered(self, odd, linked):
         odd.afterwards = lambda step, path: os.unlink(path) if step == "close" else None
         with linked(attempts=2) as scene:
