@@ -156,6 +156,12 @@ class NotPlacedError(RemoteRefusedError):
     code = "NOT_PLACED"
 
 
+class TakenAwayError(NotPlacedError):
+    """A file is taken away there before it has its final name: to go on is to deliver it on and on."""
+
+    code = "TAKEN_AWAY"
+
+
 class RemoteAwayError(RemoteError):
     """The remote cannot be asked now: it is down or left alone, and no file is to blame.
 

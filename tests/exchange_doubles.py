@@ -139,8 +139,10 @@ class LocalRemote:
     def _moved(self, file, make_folders):
         if make_folders:
             self._at(file.final).parent.mkdir(parents=True, exist_ok=True)
-        self._at(file.temporary).replace(self._at(file.final))
-        self.placed.append(self._at(file.final).name)
+        if self._at(file.temporary).exists():
+            self._at(file.temporary).replace(self._at(file.final))
+            self.placed.append(self._at(file.final).name)
+        return None if self._at(file.temporary).parent.exists() else RemoteError("its folder is gone")
 
     def publish(self, files, *, folder, replace, look):
         self.fuse.step()
@@ -228,9 +230,9 @@ class LocalRemote:
         return answers
 
     def _removed(self, path):
-        if not self._at(path).exists():
-            return RemoteError("no such file")
-        self._at(path).unlink()
+        if not self._at(path).parent.exists():
+            return RemoteError("the file is gone and so is its folder")
+        self._at(path).unlink(missing_ok=True)
         return None
 
     def _call(self, name):

@@ -50,3 +50,23 @@ def ext4(image: Path, mount: Path, *, size: int = 32) -> Iterator[None]:
         yield
     finally:
         assert holds(lambda: subprocess.run(["umount", mount], capture_output=True).returncode == 0)
+
+
+@contextmanager
+def small(folder: Path, size: int) -> Iterator[None]:
+    """Mount a tmpfs of `size` MiB over a folder, with what lies there now."""
+    if os.geteuid() != 0:
+        pytest.skip("only root may mount")
+    kept = folder.with_name(f"{folder.name}-below")
+    subprocess.run(["cp", "-a", folder, kept], check=True)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}m", "small", folder], check=True)
+    try:
+        subprocess.run(["cp", "-a", f"{kept}/.", folder], check=True)
+        yield
+    finally:
+        assert holds(lambda: subprocess.run(["umount", folder], capture_output=True).returncode == 0)
+
+
+def enlarge(folder: Path, size: int) -> None:
+    """Let a file system that `small` mounted have `size` MiB."""
+    subprocess.run(["mount", "-o", f"remount,size={size}m", folder], check=True)

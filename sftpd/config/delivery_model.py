@@ -58,8 +58,9 @@ class HandlingSection(Section):
     offering it, such as ProFTPD."""
     confirm: Literal["hash", "hash-required", "size"] = "hash"
     """How it is made sure that the bytes arrived, before the final name: by `hash`, else by reading the file
-    again up to `confirm_limit`, else by its size; `hash-required` fails where neither of the first two is
-    possible. The event `transfer.delivered` says which it was."""
+    again up to `confirm_limit`, else by its size, or by the server's word alone where the file is taken away
+    at once or nobody may look at it; `hash-required` fails where neither of the first two
+    is possible. The event `transfer.delivered` says which it was."""
     confirm_limit: ByteCount = Field(default=1 << 20, examples=["1 MiB"])
     """The largest file that is read again for that, where the server tells no hash."""
     fsync: Flag = True

@@ -16,6 +16,7 @@ from sftpd.errors import (
     RemoteAwayError,
     RemoteError,
     RemoteFailedError,
+    TakenAwayError,
 )
 from sftpd.exchange.deliver import NameTakenError
 from sftpd.exchange.guard import GuardedRemotes, RouteGuard
@@ -87,6 +88,7 @@ class Bring:
         self.awaits_receipt = way.awaits_receipt
         self._unasked: set[TransferId] = set()
         """Brought since the start, and their rename never asked for: nobody else renames them."""
+        self._removed_once: set[TransferId] = set()
 
     def target(self, path: Parts) -> Parts:
         """As the layout has it."""
@@ -124,7 +126,8 @@ class Bring:
                     continue
                 opened.callback(os.close, fd)
                 unless = None if self._way.replace else self._at(transfer.final)
-                files.append(Upload(fd, self._begun(transfer), transfer.size, transfer.sha256, unless))
+                begun, ours = self._begun(transfer), self._is_ours(transfer)
+                files.append(Upload(fd, begun, transfer.size, transfer.sha256, unless, ours))
             there = [transfer for transfer in transfers if transfer.id not in answers]
             if files:
                 told = self._answers(lambda remote: remote.upload(files, self._way.share), breaks_off=True)
@@ -144,9 +147,7 @@ class Bring:
             self._unasked -= first
             told = remote.publish(files, folder=self._directory, replace=way.replace, look=way.look)
             return [
-                _removed()
-                if transfer.id in first and isinstance(answer, Published) and answer.outcome == "gone"
-                else self._placed(remote, transfer, file, answer)
+                self._placed(remote, transfer, file, answer, asked_before=transfer.id not in first)
                 for transfer, file, answer in zip(transfers, files, told, strict=True)
             ]
 
@@ -181,30 +182,39 @@ class Bring:
     def withdraw(self, transfer: Transfer) -> None:
         """Remove the temporary file, at the second try where the connection fails; then it is left there.
 
-        So it is while the link may not be used: a transfer may be cancelled then too.
+        So it is while the link may not be used: a transfer may be cancelled then too. What has the final name
+        is left too, for it may not be ours.
         """
         self._unasked.discard(transfer.id)
-        for _ in range(_TRIES):
+        self._removed_once.discard(transfer.id)
+        for _ in range(_TRIES if self._is_ours(transfer) else 0):
             with suppress(RemoteError, RefusedError):
                 self._require_open()
                 with self._remotes.borrow(self._remote) as remote:
-                    if remote.size(self._begun(transfer)) is not None:
-                        only(remote.remove([self._begun(transfer)]))
+                    only(remote.remove([self._begun(transfer)]))
                     return
         _log.warning("part_left_at_remote", remote=self._remote, transfer=transfer.id)
 
     def _placed(
-        self, remote: Remote, transfer: Transfer, file: Publication, told: Published | RemoteError
+        self,
+        remote: Remote,
+        transfer: Transfer,
+        file: Publication,
+        told: Published | RemoteError,
+        *,
+        asked_before: bool,
     ) -> bool | Exception | None:
         if isinstance(told, RemoteError):
+            if isinstance(told, NotPlacedError):  # it was there
+                self._removed_once.discard(transfer.id)
             return told
         try:
-            return self._judged(remote, transfer, file, told)
+            return self._judged(remote, transfer, file, told, asked_before=asked_before)
         except RemoteError as error:  # what was answered for the others must not be lost with this
             return error
 
     def _judged(
-        self, remote: Remote, transfer: Transfer, file: Publication, told: Published
+        self, remote: Remote, transfer: Transfer, file: Publication, told: Published, *, asked_before: bool
     ) -> bool | Exception | None:
         is_whole = told.size == transfer.size
         if told.outcome != "renamed":
@@ -214,9 +224,24 @@ class Bring:
                 if not ours():
                     return _taken()
                 only(remote.remove([file.temporary]))
+            elif not asked_before:
+                # Some servers say that a rename failed, and have done it.
+                if not (is_whole and ours()):
+                    return self._removed(transfer)
             elif told.size is not None and not (is_whole and ours() is not False):
                 return NotPlacedError("another file has its final name, and ours is not there")
-        return is_whole if self._way.look else None
+        self._removed_once.discard(transfer.id)
+        return is_whole if self._way.look and not told.hidden else None
+
+    def _removed(self, transfer: Transfer) -> NotPlacedError:
+        """Once it may be chance; twice it may be that they take, and use, whatever is written there."""
+        what = "somebody there has removed the file before it had its name"
+        if transfer.id not in self._removed_once:
+            self._removed_once.add(transfer.id)
+            return NotPlacedError(what)
+        return TakenAwayError(
+            f"{what}, twice", remedy='set temporary = "none" if files are taken there once they are written'
+        )
 
     def _begun(self, transfer: Transfer) -> bytes:
         """The temporary path under which the transfer began, whatever is configured since."""
@@ -224,12 +249,12 @@ class Bring:
             return transfer.temporary
         return self._at((*transfer.path[:-1], temporary_name(PARTS["prefix"], transfer.id, b"")))
 
+    def _is_ours(self, transfer: Transfer) -> bool:
+        """Whether it is brought under a name that nobody else uses."""
+        return not self._begun(transfer).endswith(b"/" + transfer.final[-1])
+
     def _at(self, parts: Parts) -> bytes:
         return self._directory + b"/".join(parts)
-
-
-def _removed() -> NotPlacedError:
-    return NotPlacedError("somebody there has removed the file before it had its name")
 
 
 def _taken() -> NameTakenError:

@@ -100,7 +100,7 @@ class Crew:
             raise
 
     def _does(self, remote: Remote, files: tuple[RemoteFile, ...]) -> bool:
-        """Work on some files; False where the connection is of no more use."""
+        """Work on some files; False where the connection may be of no more use."""
         try:
             answers = self._work(remote, files)
         except RemoteError as fault:
@@ -118,7 +118,7 @@ class Crew:
         with self._lock:
             self.left += [file for file, answer in zip(files, answers, strict=True) if answer is not True]
             self.done += sum(answer is True for answer in answers)
-        return not faults
+        return all(isinstance(each, RemoteRefusedError) for each in faults)
 
 
 def _grouped(files: Iterable[RemoteFile], most: int) -> Iterator[tuple[RemoteFile, ...]]:

@@ -11,9 +11,11 @@ from sftpd.names import RemoteName
 
 T = TypeVar("T")
 
-Proof = Literal["rename", "sha256", "size"]
-"""How it is known that the bytes arrived: they never moved, their hash is right, or only their size is."""
+Proof = Literal["rename", "sha256", "size", "answer"]
+"""How it is known that the bytes arrived: they never moved, their hash is right, or only their size is.
 
+`answer`: the server answered that it wrote them, and then had nothing to look at or let nobody look.
+"""
 
 Arrival = Proof | Literal["taken"]
 """What becomes of a file that is uploaded; `taken`: it was not, for a file is where none was to be."""
@@ -27,6 +29,8 @@ class Published(NamedTuple):
 
     outcome: Outcome
     size: int | None
+    hidden: bool = False
+    """The server let nobody look at the final name, and answered that the file has it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +43,8 @@ class Upload:
     sha256: str
     unless: bytes | None = None
     """It is not sent if a file is there."""
+    ours: bool = False
+    """Whether nobody else uses `path`: a part with which no later try could go on is removed there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +144,7 @@ class Remote(Protocol):
     def place(self, files: Sequence[Publication], *, make_folders: bool = False) -> list[RemoteError | None]:
         """Rename in one step where the server can, replacing what is at `final`.
 
+        One that is gone, but not its folder, is done with.
         `make_folders`: create the directories above `final` that are missing.
         """
         ...
@@ -177,7 +184,7 @@ class Remote(Protocol):
         ...
 
     def remove(self, paths: Sequence[bytes]) -> list[RemoteError | None]:
-        """Delete files, at most TOGETHER."""
+        """Delete files, at most TOGETHER. One that is gone, but not its folder, is done with."""
         ...
 
     def hang_up(self) -> None:
@@ -189,7 +196,7 @@ class Remotes(Protocol):
     """Where connections come from."""
 
     def borrow(self, name: RemoteName) -> AbstractContextManager[Remote]:
-        """A connection to use for a while; one that raised RemoteError is not used again."""
+        """A connection to use for a while; one that failed is not used again, one that refused may be."""
         ...
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import structlog
 
-from sftpd.errors import NotPlacedError, RemoteAwayError, RemoteError
+from sftpd.errors import NotPlacedError, RemoteAwayError, RemoteError, TakenAwayError
 from sftpd.exchange import records, return_records
 from sftpd.exchange.apart import RewrittenError
 from sftpd.exchange.archive import Sealed
@@ -100,7 +100,7 @@ class Sender:
         """Record a failed try; returns the seconds until the next one, or None when there is none."""
         (transfer,) = records.look_up(self._ledger, [transfer_id])
         backoff, attempts = self.route.backoff, transfer.attempts + 1
-        is_last = backoff.attempts is not None and attempts >= backoff.attempts
+        is_last = isinstance(error, TakenAwayError) or attempts >= (backoff.attempts or float("inf"))
         refused = (Outcome.REFUSED,) if isinstance(error, NotPlacedError) else ()
         # In PLACING nothing else is given up: the rename may have happened, and only asking again can tell.
         if is_last and (refused or transfer.state is not TransferState.PLACING):

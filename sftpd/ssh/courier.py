@@ -148,7 +148,7 @@ class Work:
                 with self._paced(message.rate, sum(sizes) if len(sizes) == len(fetched) else None):
                     return m.Downloaded(self._each(self._download, fetched, fds))
             case m.Remove(paths=paths):
-                return m.Dealt(self._each(self._remove, paths, paths))
+                return m.Dealt(self._each(lambda path, _: self._deliveries.remove(path), paths, paths))
             case m.Probe():
                 self._client.probe()
             case m.Examine():
@@ -196,9 +196,6 @@ class Work:
     def _rest(self, seconds: float) -> None:
         if seconds > 0 and self._client.rest(self._monitor.fileno(), seconds):
             raise EOFError("sftpd has hung up")
-
-    def _remove(self, path: bytes, _: bytes) -> None:
-        self._client.remove(path)
 
     def _list(self, order: m.ListDirectory) -> None:
         found = find(self._client, order)

@@ -66,6 +66,10 @@ _ERRORS = {
 }
 
 
+_ANSWERS = (RemoteRefusedError, RemoteFailedError)
+"""What says nothing of the connection."""
+
+
 @dataclass(frozen=True, slots=True)
 class RemoteLogin:
     """A remote and how to log in there: a private key, a password, or both; only the monitor has the key."""
@@ -76,13 +80,15 @@ class RemoteLogin:
 
 
 class Connection:
-    """A Remote: each method is one call to the courier, which may fail once and is then of no more use."""
+    """A Remote: each method is one call to the courier, of no more use once its connection failed."""
 
     def __init__(self, name: RemoteName, child: Child) -> None:
         self._name = name
         self._child = child
         self._trusted = Deadline(0)
         self.usable = False
+        self.fresh = True
+        """Whether it failed at nothing lately: some servers do so at everything until one logs in anew."""
         self._hung_up = False
 
     def log_in(self, login: RemoteLogin, idle_seconds: float) -> None:
@@ -154,7 +160,7 @@ class Connection:
 
     def upload(self, files: Sequence[Upload], share: Share | None = None) -> list[Arrival | RemoteError]:
         """As Remote says."""
-        wanted = tuple(m.Sending(file.path, file.size, file.sha256, file.unless) for file in files)
+        wanted = tuple(m.Sending(file.path, file.size, file.sha256, file.unless, file.ours) for file in files)
         order = m.Upload(wanted, share.rate if share else None)
         patience = _patience(sum(file.size for file in files), share)
         fds = [file.fd for file in files]
@@ -184,7 +190,7 @@ class Connection:
                 what = f"it refuses to give the file its final name: {said}"
                 return NotPlacedError(what, where=self._name)
         assert isinstance(told, m.Placed)
-        return Published(told.outcome, told.size)
+        return Published(told.outcome, told.size, told.hidden)
 
     def holds(self, path: bytes, *, size: int, sha256: str) -> bool | None:
         """As Remote says."""
@@ -234,12 +240,14 @@ class Connection:
         if len(answers) != len(files):
             self.usable = False
             raise RemoteError("courier answers for more or fewer files", where=self._name)
-        if any(isinstance(answer, m.Fault) for answer in answers):
-            self.usable = False
-        return [
+        told = [
             self._error(answer.code, answer.message) if isinstance(answer, m.Fault) else answer
             for answer in answers
         ]
+        faults = [one for one in told if isinstance(one, RemoteError)]
+        self.usable &= all(isinstance(fault, _ANSWERS) for fault in faults)
+        self.fresh &= all(isinstance(fault, RemoteRefusedError) for fault in faults)
+        return told
 
     def _call(
         self,
@@ -253,11 +261,19 @@ class Connection:
             raise RemoteError("connection has failed before", where=self._name)
         self.usable = False
         serve = None if share is None else partial(self._lend, share)
-        with self._told():
-            answer = self._child.channel.call(order, expect, fds, timeout=patience, serve=serve)
-        self._trusted = Deadline(_TRUSTED_SECONDS)
-        self.usable = not self._hung_up
+        try:
+            with self._told():
+                answer = self._child.channel.call(order, expect, fds, timeout=patience, serve=serve)
+        except _ANSWERS as fault:
+            self._is_well()
+            self.fresh = isinstance(fault, RemoteRefusedError)
+            raise
+        self._is_well()
         return answer
+
+    def _is_well(self) -> None:
+        self._trusted = Deadline(_TRUSTED_SECONDS)
+        self.usable, self.fresh = not self._hung_up, True
 
     def _lend(self, share: Share, asked: Delivery) -> None:
         """Let a courier take from a share. Raises MessageError for whatever else it wants."""

@@ -105,12 +105,13 @@ class Fault(msgspec.Struct, frozen=True, array_like=True, tag="fault"):
 
 
 class Sending(msgspec.Struct, frozen=True, array_like=True):
-    """A file to be uploaded to `path`, unless one is at `unless`."""
+    """A file to be uploaded to `path`, which may be `ours` alone, unless one is at `unless`."""
 
     path: Path
     size: Size
     sha256: Sha256
     unless: Path | None = None
+    ours: bool = False
 
 
 class Upload(Message, frozen=True):
@@ -165,6 +166,7 @@ class Placed(msgspec.Struct, frozen=True, array_like=True, tag="placed"):
 
     outcome: Outcome
     size: Size | None
+    hidden: bool = False
 
 
 class Refused(msgspec.Struct, frozen=True, array_like=True, tag="refused"):

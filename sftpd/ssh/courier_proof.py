@@ -68,6 +68,11 @@ class Known(NamedTuple):
     sha256: str
 
 
+def can_tell(client: Client, size: int, *, ask: Ask, read_limit: int) -> bool:
+    """Whether `is_same` may tell something of `size` bytes."""
+    return size <= read_limit or ask == "always" or (ask == "offered" and client.hashes)
+
+
 def is_same(client: Client, path: bytes, seen: Ranges | Known, *, ask: Ask, read_limit: int) -> bool | None:
     """Whether the remote's copy, whose size is as it should be, has the bytes that were seen.
 
@@ -80,15 +85,18 @@ def is_same(client: Client, path: bytes, seen: Ranges | Known, *, ask: Ask, read
     return hashed
 
 
-def prove(client: Client, path: bytes, sent: Ranges, handling: Handling) -> Proof:
-    """What is known of the remote's copy, whose size is as it should be.
+def prove(client: Client, path: bytes, sent: Ranges, handling: Handling, *, seen: bool = True) -> Proof:
+    """What is known of the remote's copy, whose size is as it should be, or was not `seen`.
 
     Raises RemoteFailedError where it has other bytes, RemoteRefusedError where it must be hashed and cannot
     be, and what Client raises.
     """
+    least: Proof = "size" if seen else "answer"
     if handling.confirm == "size":
-        return "size"
-    same = is_same(client, path, sent, ask=handling.check_file, read_limit=handling.confirm_limit)
+        return least
+    same = None
+    if seen:
+        same = is_same(client, path, sent, ask=handling.check_file, read_limit=handling.confirm_limit)
     if same is False:
         raise RemoteFailedError("the server has other bytes than were sent")
     if same is None and handling.confirm == "hash-required":
@@ -96,7 +104,7 @@ def prove(client: Client, path: bytes, sent: Ranges, handling: Handling) -> Proo
             "the server tells no hash, and the file is longer than confirm_limit or may not be read",
             remedy='raise confirm_limit, or set confirm to "hash" or "size"',
         )
-    return "sha256" if same else "size"
+    return "sha256" if same else least
 
 
 def require_read(client: Client, path: bytes, read: Known, ask: Ask) -> None:

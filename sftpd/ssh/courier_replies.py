@@ -9,12 +9,42 @@ import paramiko
 from sftpd.errors import RemoteError, RemoteFailedError, RemoteRefusedError
 from sftpd.sftp import attributes
 from sftpd.sftp.attributes import Attributes
+from sftpd.sftp.extensions import CHECK_FILE
 from sftpd.sftp.status import Status
 from sftpd.sftp.wire import ProtocolError, Reader
 from sftpd.ssh.courier_answers import Answer
 
 _TEXT_LIMIT = 200
 _STATUSES = {status.value: status for status in Status}
+_LATER = {
+    9: (Status.FAILURE, "INVALID_HANDLE"),
+    10: (Status.NO_SUCH_FILE, "NO_SUCH_PATH"),
+    11: (Status.FAILURE, "FILE_ALREADY_EXISTS"),
+    12: (Status.PERMISSION_DENIED, "WRITE_PROTECT"),
+    13: (Status.FAILURE, "NO_MEDIA"),
+    14: (Status.FAILURE, "NO_SPACE_ON_FILESYSTEM"),
+    15: (Status.FAILURE, "QUOTA_EXCEEDED"),
+    16: (Status.FAILURE, "UNKNOWN_PRINCIPAL"),
+    17: (Status.FAILURE, "LOCK_CONFLICT"),
+    18: (Status.FAILURE, "DIR_NOT_EMPTY"),
+    19: (Status.NO_SUCH_FILE, "NOT_A_DIRECTORY"),
+    20: (Status.OP_UNSUPPORTED, "INVALID_FILENAME"),
+    21: (Status.FAILURE, "LINK_LOOP"),
+    22: (Status.PERMISSION_DENIED, "CANNOT_DELETE"),
+    23: (Status.FAILURE, "INVALID_PARAMETER"),
+    24: (Status.FAILURE, "FILE_IS_A_DIRECTORY"),
+    25: (Status.FAILURE, "BYTE_RANGE_LOCK_CONFLICT"),
+    26: (Status.FAILURE, "BYTE_RANGE_LOCK_REFUSED"),
+    27: (Status.FAILURE, "DELETE_PENDING"),
+    28: (Status.FAILURE, "FILE_CORRUPT"),
+    29: (Status.FAILURE, "OWNER_INVALID"),
+    30: (Status.FAILURE, "GROUP_INVALID"),
+    31: (Status.FAILURE, "NO_MATCHING_BYTE_RANGE_LOCK"),
+}
+"""The codes of later drafts (draft-ietf-secsh-filexfer-13 §9.1), which some servers answer nevertheless."""
+
+EXISTS, FULL = "FILE_ALREADY_EXISTS", ("NO_SPACE_ON_FILESYSTEM", "QUOTA_EXCEEDED")
+
 FINAL = (Status.PERMISSION_DENIED, Status.OP_UNSUPPORTED)
 """What a server does not answer because something is not there, and will answer again."""
 
@@ -34,11 +64,15 @@ class Reply(IntEnum):
 
 
 class StatusReply(RemoteError):  # noqa: N818  (a reply first, and an error only where it was not expected)
-    """The server answered a request with this status; `text` is what it said, fit to be shown."""
+    """The server answered a request with this status; `text` is what it said, fit to be shown.
 
-    def __init__(self, status: Status, text: str) -> None:
-        super().__init__(f"it answers {status.name}" + (f": {text}" if text else ""))
+    `name`: what it called the status, where version 3 has no such one.
+    """
+
+    def __init__(self, status: Status, text: str, name: str | None = None) -> None:
         self.status = status
+        self.name = name or status.name
+        super().__init__(f"it answers {self.name}" + (f": {text}" if text else ""))
 
 
 @contextmanager
@@ -91,6 +125,35 @@ def marks_told(answer: Answer) -> tuple[int | None, int | None] | None:
     return told.size, told.times and told.times[1]
 
 
+def hash_told(answer: Answer, algorithm: bytes) -> bytes | None:
+    """The hash by this algorithm that an answer tells; None where it is refused.
+
+    Some servers put the name of the extension before that of the algorithm.
+    """
+    if answer.kind == Reply.STATUS:
+        return None
+    body = expect(answer, Reply.EXTENDED_REPLY)
+    used = body.string()
+    if used == CHECK_FILE:
+        used = body.string()
+    return bytes(body.rest()) if used == algorithm else None
+
+
+def limits_told(answer: Answer) -> tuple[int, int, int, int] | None:
+    """The limits that an answer tells; None where it is refused."""
+    if answer.kind == Reply.STATUS:
+        return None
+    body = expect(answer, Reply.EXTENDED_REPLY)
+    return body.uint64(), body.uint64(), body.uint64(), body.uint64()
+
+
+def extension_names(greeting: Reader) -> Iterator[bytes]:
+    """The names of the extensions that a server offers in its first packet."""
+    while not greeting.at_end:
+        yield greeting.string()
+        greeting.view()
+
+
 def unless_end(answer: Answer, expected: Reply) -> Reader | None:
     """The body of an answer; None for the status EOF."""
     if answer.kind != Reply.STATUS:
@@ -116,7 +179,10 @@ def status_of(answer: Answer) -> StatusReply:
         raise ProtocolError(f"answer of type {answer.kind}", expected="a status")
     code = answer.body.uint32()
     text = b"" if answer.body.at_end else answer.body.string()
-    return StatusReply(_STATUSES.get(code, Status.FAILURE), printable(text))
+    if code in _STATUSES:
+        return StatusReply(_STATUSES[code], printable(text))
+    status, name = _LATER.get(code, (Status.FAILURE, f"status {code}"))
+    return StatusReply(status, printable(text), name)
 
 
 def printable(text: bytes) -> str:

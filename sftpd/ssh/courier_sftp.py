@@ -17,7 +17,7 @@ from sftpd.sftp.extensions import CHECK_FILE
 from sftpd.sftp.replies import PROTOCOL_VERSION
 from sftpd.sftp.requests import EXTENDED, INIT, OpenFlag
 from sftpd.sftp.status import Status
-from sftpd.sftp.wire import MAX_DATA, MAX_PACKET, ProtocolError, Reader, frame, string, uint32, uint64
+from sftpd.sftp.wire import MAX_DATA, MAX_PACKET, ProtocolError, frame, string, uint32, uint64
 from sftpd.ssh.courier_answers import Answer, Reading, Sink, Streamed
 from sftpd.ssh.courier_channel import CourierChannel, Fill
 from sftpd.ssh.courier_replies import (
@@ -25,7 +25,10 @@ from sftpd.ssh.courier_replies import (
     StatusReply,
     described,
     expect,
+    extension_names,
+    hash_told,
     known_size,
+    limits_told,
     marks_told,
     printable,
     size_told,
@@ -88,7 +91,7 @@ class Client:
         greeting = channel.greet(frame(INIT, uint32(PROTOCOL_VERSION)))
         if greeting.kind != Reply.VERSION or greeting.body.uint32() < PROTOCOL_VERSION:
             raise ProtocolError("server does not begin with SFTP version 3")
-        self.extensions = frozenset(_extension_names(greeting.body))
+        self.extensions = frozenset(extension_names(greeting.body))
         """The names of the extensions that the server offers."""
         self.limits = self._limits()
         """The most bytes of a packet, a read and a write, and open handles; None where it tells none."""
@@ -165,18 +168,25 @@ class Client:
     def names(self, path: bytes) -> Iterator[tuple[bytes, Attributes]]:
         """The entries of a directory as the server gives them, `.` and `..` too."""
         handle = self._opened(self._send(_Ask.OPENDIR, string(path)))
-        while (body := unless_end(self._ask(_Ask.READDIR, string(handle)), Reply.NAME)) is not None:
-            for _ in range(body.uint32()):
-                name = body.string()
-                body.view()
-                yield name, attributes.decode(body)
+        try:
+            while (body := unless_end(self._ask(_Ask.READDIR, string(handle)), Reply.NAME)) is not None:
+                count = body.uint32()
+                for _ in range(count):
+                    name = body.string()
+                    body.view()
+                    yield name, attributes.decode(body)
+                if not count:  # some servers say the end so
+                    break
+        except StatusReply:
+            self._close(handle)
+            raise
         self._do(_Ask.CLOSE, string(handle))
 
     def write_file(self, path: bytes, fill: Fill, *, start: int = 0, sync: bool = True) -> int | None:
         """Write a file from `start` on, keeping what it held before that, and nothing if that is 0.
 
         `sync`: have it made durable where the server can. Returns the size that it has there then, None when
-        it is gone already. After a StatusReply the conversation can go on.
+        it is gone already or nobody may look. After a StatusReply the conversation can go on.
         """
         flags = _WRITING & ~OpenFlag.TRUNCATE if start else _WRITING
         handle = self._opened(self._send(_Ask.OPEN, string(path), uint32(flags), _NOTHING_SAID))
@@ -194,11 +204,12 @@ class Client:
             for number, _ in under_way:
                 self._channel.drop(number)
             if handle:
-                self._channel.ask(_Ask.CLOSE, string(handle), wanted=False)
+                self._close(handle)
             else:
                 self._channel.drop(told)
             raise
-        return size_told(self._await(told))
+        seen = self._await(told)  # a refusal is none of the writing, all of which was answered
+        return None if seen.kind == Reply.STATUS else known_size(described(seen))
 
     def _write(self, handle: bytes, position: int, fill: Fill, under_way: deque[tuple[int, int]]) -> None:
         """Ask for what `fill` has to be written; `under_way` gets what is not answered yet, and sizes."""
@@ -233,29 +244,42 @@ class Client:
 
         The server is asked for its size unless that is given. Raises ChangedThereError for a file that grows;
         not `to_the_end`: what is behind that size is left alone. `steady`: for any that changes meanwhile.
+        After a StatusReply or that the conversation can go on.
         """
         asked = self._send(_Ask.STAT, string(path)) if size is None else None
         opening = self._send(_Ask.OPEN, string(path), uint32(OpenFlag.READ), _NOTHING_SAID)
         told = None if asked is None else self._await(asked)
         handle = self._opened(opening)
-        if told is not None:
-            size = self._size_of(handle, told)
-        assert size is not None
-        before = self._send(_Ask.FSTAT, string(handle)) if steady else None
-        reading = Reading(sink)
-        streamed = self._channel.stream(reading)
+        marks = []
         try:
-            position = self._read(handle, size, reading, behind=1 if to_the_end else 0)
+            if told is not None:
+                size = self._size_of(handle, told)
+            assert size is not None
+            if steady:
+                marks.append(self._send(_Ask.FSTAT, string(handle)))
+            position = self._streamed(handle, size, Reading(sink), behind=1 if to_the_end else 0)
+            if steady:
+                marks.append(self._send(_Ask.FSTAT, string(handle)))
+        except (StatusReply, ChangedThereError):
+            for number in marks:
+                self._channel.drop(number)
+            self._close(handle)
+            raise
+        self._close(handle)
+        told_of_it = [marks_told(self._await(number)) for number in marks]
+        if None not in told_of_it and len({*told_of_it}) > 1:
+            raise ChangedThereError("the file changed while it was read")
+        return position
+
+    def _streamed(self, handle: bytes, size: int, reading: Reading, *, behind: int) -> int:
+        streamed = self._channel.stream(reading)
+        under_way: deque[tuple[int, int]] = deque()
+        try:
+            return self._read(handle, size, reading, under_way, behind=behind)
         finally:
+            self._drop(under_way, reading)
             if streamed:
                 self._channel.stream_no_more()
-        after = None if before is None else self._send(_Ask.FSTAT, string(handle))
-        self._channel.ask(_Ask.CLOSE, string(handle), wanted=False)
-        if before is not None and after is not None:
-            marks = marks_told(self._await(before)), marks_told(self._await(after))
-            if None not in marks and marks[0] != marks[1]:
-                raise ChangedThereError("the file changed while it was read")
-        return position
 
     def _size_of(self, handle: bytes, told: Answer) -> int:
         """The size that an answer tells; some servers describe what is open and nothing else."""
@@ -263,12 +287,14 @@ class Client:
             told = self._ask(_Ask.FSTAT, string(handle))
         return known_size(described(told))
 
-    def _read(self, handle: bytes, size: int, reading: Reading, *, behind: int) -> int:
+    def _read(
+        self, handle: bytes, size: int, reading: Reading, under_way: deque[tuple[int, int]], *, behind: int
+    ) -> int:
         """Read a file of which `size` bytes are expected; returns how many there were.
 
-        It is at its end where a read of `behind` bytes behind them says so; 0: there is none.
+        It is at its end where a read of `behind` bytes behind them says so; 0: there is none. `under_way`
+        gets what is not answered yet.
         """
-        under_way: deque[tuple[int, int]] = deque()
         most = self._most_ahead
         window, length = min(_FIRST_WINDOW, most), min(self._most_read, most)
         position = asked = 0
@@ -291,7 +317,6 @@ class Client:
             if count < wanted:  # what was asked for behind it does not join on
                 self._drop(under_way, reading)
                 asked, length = position, count
-        self._drop(under_way, reading)
         return position
 
     def _data(self, number: int, length: int, reading: Reading) -> int:
@@ -320,28 +345,14 @@ class Client:
     ) -> bytes | None:
         """The server's hash of `length` bytes of a file, 0 for all up to its end; None if it tells none.
 
-        It may take `patience` seconds more than other answers. Some servers put the name of the extension
-        before that of the algorithm.
+        It may take `patience` seconds more than other answers.
         """
         range_ = uint64(start) + uint64(length) + uint32(0)
         number = self._send(EXTENDED, string(_CHECK_FILE_NAME), string(path), string(algorithm), range_)
-        answer = self._await(number, patience)
-        if answer.kind == Reply.STATUS:
-            return None
-        body = expect(answer, Reply.EXTENDED_REPLY)
-        used = body.string()
-        if used == CHECK_FILE:
-            used = body.string()
-        return bytes(body.rest()) if used == algorithm else None
+        return hash_told(self._await(number, patience), algorithm)
 
     def _limits(self) -> tuple[int, int, int, int] | None:
-        if _LIMITS not in self.extensions:
-            return None
-        answer = self._ask(EXTENDED, string(_LIMITS))
-        if answer.kind == Reply.STATUS:
-            return None
-        body = expect(answer, Reply.EXTENDED_REPLY)
-        return body.uint64(), body.uint64(), body.uint64(), body.uint64()
+        return limits_told(self._ask(EXTENDED, string(_LIMITS))) if _LIMITS in self.extensions else None
 
     def _opened(self, number: int) -> bytes:
         """The handle that the answer to an OPEN or OPENDIR gives."""
@@ -349,6 +360,9 @@ class Client:
         if len(handle) > _HANDLE_LIMIT:
             raise ProtocolError(f"handle of {len(handle)} bytes", expected=f"at most {_HANDLE_LIMIT}")
         return handle
+
+    def _close(self, handle: bytes) -> None:
+        self._channel.ask(_Ask.CLOSE, string(handle), wanted=False)
 
     def _do(self, kind: int, *fields: bytes) -> None:
         self._done(self._send(kind, *fields))
@@ -382,9 +396,3 @@ def _has_room(under_way: deque[tuple[int, int]], ahead: int, window: int) -> boo
 def _within(most: int, packet: int) -> int:
     """What is asked of a server at a time that says it takes `most` bytes, 0 if it says nothing."""
     return max(CHUNK, min(most, packet - (MAX_PACKET - MAX_DATA), MAX_DATA))
-
-
-def _extension_names(body: Reader) -> Iterator[bytes]:
-    while not body.at_end:
-        yield body.string()
-        body.view()

@@ -115,7 +115,8 @@ class CourierRemotes:
     def _give_back(self, name: RemoteName, connection: "Connection") -> None:
         with self._lock:
             self._lent.discard(connection)
-            keep = connection.usable and not self._closed and len(self._idle[name]) < _IDLE_LIMIT
+            is_good = connection.usable and connection.fresh
+            keep = is_good and not self._closed and len(self._idle[name]) < _IDLE_LIMIT
             if keep:
                 self._idle[name].append(connection)
         if not keep:

@@ -53,10 +53,10 @@ class LocalFile:
         self.size = len(content)
         self.sha256 = hashlib.sha256(content).hexdigest()
 
-    def upload(self, remote, path: bytes) -> str:
+    def upload(self, remote, path: bytes, *, ours: bool = False) -> str:
         fd = os.open(self.path, os.O_RDONLY)
         try:
-            return only(remote.upload([Upload(fd, path, self.size, self.sha256)]))
+            return only(remote.upload([Upload(fd, path, self.size, self.sha256, ours=ours)]))
         finally:
             os.close(fd)
 

@@ -190,6 +190,18 @@ def test_a_file_that_the_remote_does_not_give_keeps_no_other_waiting(scene):
     assert scene.collector.collect().fetched == 1
 
 
+def test_files_that_the_remote_does_not_give_however_many_keep_no_other_waiting(leaving):
+    for number in range(5 * TOGETHER):
+        offered(leaving, f"{number:03}")
+    leaving.remote.faults["download"] = [
+        RemoteRefusedError("permission denied"),
+        *[None] * (TOGETHER - 1),
+    ] * 5
+    pulled = leaving.collects("leave", concurrency=1, batch=5 * TOGETHER).collect()
+    assert (pulled.fetched, pulled.failed) == (5 * TOGETHER - 5, 5)
+    assert leaving.remote.calls["borrow"] == 2, "for the look, and for all the files"
+
+
 def test_a_file_at_which_the_connection_breaks_keeps_no_other_waiting(scene):
     offered(scene, "a")
     offered(scene, "b")

@@ -353,4 +353,4 @@ def test_the_double_behaves_as_the_port_says(tmp_path):
     remote = LocalRemote(tmp_path)
     assert remote.size(b"/x") is None
     with pytest.raises(RemoteError):
-        only(remote.remove([b"/x"]))
+        only(remote.remove([b"/no/x"]))

@@ -7,11 +7,12 @@ import stat
 
 import pytest
 from exchange_doubles import LocalRemote
+from mounts import enlarge, small
 from remote_scene import NAME, LocalFile, login_at, remotes_for
 from remote_servers import SERVERS, Relay, Server
 
 from sftpd.errors import NotPlacedError, RemoteError
-from sftpd.exchange.remote import Publication, Upload, only
+from sftpd.exchange.remote import Publication, Published, Upload, only
 from sftpd.link.model import Handling
 
 CHILDREN = ["sftpd.ssh.courier"]
@@ -90,7 +91,7 @@ def test_what_is_published_is_whole_and_under_its_name_alone(remote, tmp_path):
     server, connection = remote
     content = os.urandom(70_000)
     assert LocalFile(tmp_path / "file", content).upload(connection, server.at(PART)) == "sha256"
-    assert publish(server, connection, "final.csv") == ("renamed", 70_000)
+    assert publish(server, connection, "final.csv") == Published("renamed", 70_000)
     assert (server.content("final.csv"), server.names()) == (content, ["final.csv"])
 
 
@@ -99,7 +100,7 @@ def test_what_is_there_is_replaced(remote, tmp_path):
     server, connection = remote
     server.put("final.csv", b"theirs, and longer")
     uploaded(server, connection, tmp_path)
-    assert publish(server, connection, "final.csv") == ("renamed", 4)
+    assert publish(server, connection, "final.csv") == Published("renamed", 4)
     assert (server.content("final.csv"), server.content(PART)) == (b"ours", None)
 
 
@@ -117,8 +118,8 @@ def test_what_must_not_be_replaced_stays(remote, tmp_path):
 def test_to_publish_again_does_nothing_and_says_so(remote, tmp_path, replace):
     server, connection = remote
     uploaded(server, connection, tmp_path)
-    assert publish(server, connection, "final.csv", replace=replace) == ("renamed", 4)
-    assert publish(server, connection, "final.csv", replace=replace) == ("gone", 4)
+    assert publish(server, connection, "final.csv", replace=replace) == Published("renamed", 4)
+    assert publish(server, connection, "final.csv", replace=replace) == Published("gone", 4)
     assert server.content("final.csv") == b"ours"
 
 
@@ -128,7 +129,7 @@ def test_a_file_that_was_taken_away_is_gone_and_not_seen(remote, tmp_path):
     uploaded(server, connection, tmp_path)
     publish(server, connection, "final.csv")
     only(connection.remove([server.at("final.csv")]))
-    assert publish(server, connection, "final.csv") == ("gone", None)
+    assert publish(server, connection, "final.csv") == Published("gone", None)
 
 
 @REAL
@@ -330,6 +331,29 @@ def test_of_many_that_go_together_each_has_an_answer_of_its_own(server, borrow, 
             Publication(server.at(f"deep/{number}.part"), server.at(f"deep/{number}")) for number in range(7)
         ]
         done = connection.publish(names, folder=server.directory, replace=True, look=True)
-    assert done == [*(("renamed", len(content)) for content in contents[:6]), ("gone", None)]
+    assert done == [
+        *(Published("renamed", len(content)) for content in contents[:6]),
+        Published("gone", None),
+    ]
     for number, content in enumerate(contents[:6]):
         assert server.content(f"deep/{number}") == content
+
+
+@REAL
+def test_what_a_full_server_took_is_not_sent_again_and_goes_on_once_there_is_room(counted, borrow, tmp_path):
+    relay, server = counted
+    content = os.urandom(BIG)
+    file = LocalFile(tmp_path / "file", content)
+    with small(server.places[0], BIG // 2 >> 20):
+        tries = []
+        for _ in range(3):
+            before = relay.sent
+            with borrow(server) as connection, pytest.raises(RemoteError):
+                file.upload(connection, server.at(PART), ours=True)
+            tries.append(relay.sent - before)
+        if server.name in WRITES_ANYWHERE:
+            assert max(tries[1:]) < 1_500_000, "what is sent ahead of the answers"
+        enlarge(server.places[0], 2 * BIG >> 20)
+        sent = sent_by(relay, server, borrow, tmp_path, content)
+        if server.name in WRITES_ANYWHERE:
+            assert sent < BIG - 2_000_000

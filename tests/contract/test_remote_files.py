@@ -10,7 +10,7 @@ import pytest
 from remote_scene import NAME, LocalFile, download, listed, login_at, place, remotes_for, remove
 from sshd import sshd
 
-from sftpd.errors import RemoteError, RemoteRefusedError
+from sftpd.errors import RemoteError, RemoteFailedError, RemoteRefusedError
 from sftpd.exchange.remote import Download, Look, RemoteFile, Upload, only
 
 CHILDREN = ["sftpd.ssh.courier"]
@@ -70,12 +70,15 @@ def test_upload_replaces_a_longer_file(remote, root, tmp_path):
     assert content(root + b"/there") == b"y"
 
 
-def test_upload_of_a_file_that_is_not_what_was_announced_is_an_error(remote, root, tmp_path):
+def other_than_announced(tmp_path):
     file = LocalFile(tmp_path / "file", b"announced")
     file.path.write_bytes(b"different")
+    return file
 
+
+def test_upload_of_a_file_that_is_not_what_was_announced_is_an_error(remote, root, tmp_path):
     with pytest.raises(RemoteError, match="changed while it was sent"):
-        file.upload(remote, root + b"/there")
+        other_than_announced(tmp_path).upload(remote, root + b"/there")
 
 
 def test_upload_ignores_the_offset_of_the_descriptor(remote, root, tmp_path):
@@ -133,8 +136,6 @@ def test_list_of_an_empty_directory_is_empty(remote, root):
     "act",
     [
         lambda remote, path, target: listed(remote, path),
-        lambda remote, path, target: remove(remote, path),
-        lambda remote, path, target: place(remote, path, path + b"2"),
         download,
     ],
 )
@@ -144,9 +145,20 @@ def test_what_is_not_there_is_an_error_that_says_so(remote, root, tmp_path, act)
     assert not isinstance(caught.value, RemoteRefusedError)
 
 
-def test_a_connection_that_failed_is_refused_to_its_borrower(remote, root):
+def test_what_is_gone_need_not_be_removed_or_placed_unless_its_folder_is_gone_too(remote, root):
+    remove(remote, root + b"/nothing")
+    place(remote, root + b"/nothing", root + b"/other")
+    for act in (remove, lambda remote, path: place(remote, path, root + b"/other")):
+        with pytest.raises(RemoteFailedError, match="and so is its folder"):
+            act(remote, root + b"/no/nothing")
+
+
+def test_a_connection_that_refused_is_of_use_and_one_that_failed_is_not(remote, root, tmp_path):
     with pytest.raises(RemoteError):
-        remove(remote, root + b"/nothing")
+        listed(remote, root + b"/nothing")
+    assert listed(remote, root) == []
+    with pytest.raises(RemoteError, match="changed while it was sent"):
+        other_than_announced(tmp_path).upload(remote, root + b"/there")
     with pytest.raises(RemoteError, match="failed before"):
         listed(remote, root)
 
@@ -260,7 +272,6 @@ def test_a_file_moves_into_folders_that_are_made_if_so_asked(remote, root):
     with pytest.raises(RemoteError):
         place(remote, root + b"/a", root + b"/done/deep/a")
     remotes_place = root + b"/done/deep/a"
-    remote.usable = True  # the courier is well: it was refused a rename
     place(remote, root + b"/a", remotes_place, make_folders=True)
     assert content(remotes_place) == b"a"
 

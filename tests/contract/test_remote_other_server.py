@@ -13,7 +13,7 @@ from sshd import make_key
 from structlog.testing import capture_logs
 
 from sftpd.errors import NotPlacedError, RemoteError, RemoteRefusedError
-from sftpd.exchange.remote import Look, Publication, RemoteFile
+from sftpd.exchange.remote import Look, Publication, Published, RemoteFile
 from sftpd.process.pool import Children
 from sftpd.ssh import courier
 from sftpd.ssh.courier_connection import RemoteLogin
@@ -86,9 +86,9 @@ def published(remote, *files, **options):
 @pytest.mark.parametrize(
     ("temporary", "final", "known"),
     [
-        (b"/unknown", b"/nothing", ("gone", None)),
-        (b"/unknown", b"/content", ("gone", len(CONTENT))),
-        (b"/failing", b"/content", ("gone", len(CONTENT))),
+        (b"/unknown", b"/nothing", Published("gone", None)),
+        (b"/unknown", b"/content", Published("gone", len(CONTENT))),
+        (b"/failing", b"/content", Published("gone", len(CONTENT))),
         (b"/failing", b"/nothing", None),
         (b"/denied", b"/content", None),
         (b"/denied", b"/nothing", None),
@@ -119,7 +119,7 @@ def test_where_nobody_may_look_a_failure_does_not_show_a_rename(borrow):
     with borrow() as remote:
         failing, unknown = published(remote, (b"/failing", b"/content"), (b"/unknown", b"/x"), look=False)
     assert isinstance(failing, NotPlacedError)
-    assert unknown == ("gone", None)
+    assert unknown == Published("gone", None)
 
 
 def test_a_refusal_is_told_even_if_the_connection_is_lost_with_the_next_answer(borrow):

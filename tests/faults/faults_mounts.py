@@ -1,31 +1,14 @@
 """File systems of a test: a small one in memory, and one that fails as it is told to."""
 
 import contextlib
-import os
 import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
 from waiting import holds
 
 _MIB = 1 << 20
-
-
-@contextlib.contextmanager
-def small(folder: Path, size: int) -> Iterator[None]:
-    """Mount a tmpfs of `size` MiB over a folder, with what lies there now."""
-    if os.geteuid() != 0:
-        pytest.skip("only root may mount")
-    kept = folder.with_name(f"{folder.name}-below")
-    subprocess.run(["cp", "-a", folder, kept], check=True)
-    subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}m", "faults", folder], check=True)
-    try:
-        subprocess.run(["cp", "-a", f"{kept}/.", folder], check=True)
-        yield
-    finally:
-        assert holds(lambda: subprocess.run(["umount", folder], capture_output=True).returncode == 0)
 
 
 @contextlib.contextmanager

@@ -13,10 +13,10 @@ from pathlib import Path
 
 from faults_crossing import CROSSINGS, Crossing, Upload
 from faults_fuse import Layer
-from faults_mounts import small
 from faults_power import Case, Disk, mounted
 from faults_reckoning import Reckoning, reckon
 from faults_shore import Shore, sha256_of, visible
+from mounts import small
 from waiting import holds
 
 from sftpd.cli import main

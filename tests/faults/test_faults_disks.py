@@ -5,7 +5,8 @@ import contextlib
 import pytest
 from faults_crossing import CROSSINGS, Upload
 from faults_disorder import STILL, endure, files, with_and_without_restart
-from faults_mounts import full, linger, read_only, small
+from faults_mounts import full, linger, read_only
+from mounts import small
 
 LINKS, STATE = 32, 24
 """MiB of the file systems."""

@@ -5,8 +5,9 @@ import contextlib
 import pytest
 from faults_crossing import Pull, ToRemote
 from faults_disorder import STILL, endure, files, with_and_without_restart
-from faults_liar import lying_server
-from faults_mounts import full, linger, small
+from faults_mounts import full, linger
+from mounts import small
+from odd_server import odd_server
 
 BIG = 8 << 20
 ROOM = 24
@@ -88,7 +89,7 @@ def test_files_cross_once_though_the_remote_was_full(restart, tmp_path, tally):
 def test_files_cross_once_though_the_remote_lied_about_sizes(
     flow, told, difference, restart, tmp_path, tally
 ):
-    with lying_server(tmp_path / "liar") as (server, liar):
+    with odd_server(tmp_path / "liar") as (server, odd):
 
         class Lied(flow):
             def _own_server(self):
@@ -97,11 +98,11 @@ def test_files_cross_once_though_the_remote_lied_about_sizes(
 
         @contextlib.contextmanager
         def lies(crossing):
-            liar.lie = lambda size: max(0, size + difference)
+            odd.lie = lambda size: max(0, size + difference)
             try:
                 yield
             finally:
-                liar.lie = int
+                odd.lie = int
 
         with Lied(tmp_path) as crossing:
             content = files(crossing, "lie")

@@ -25,7 +25,7 @@ from sftpd.ssh.outgoing import ROOM
 from sftpd.ssh.sftp_channel import MAX_DATA, WINDOW
 
 PATH = b"/upload/file"
-OK, HANDLE, ATTRS, DATA, STATUS = 0, 102, 105, 103, 101
+OK, HANDLE, ATTRS, DATA, STATUS, NAME = 0, 102, 105, 103, 101, 104
 BIG = 3 * 1024 * 1024 + 17
 
 
@@ -231,6 +231,23 @@ def test_nonsense_is_an_error(nonsense: Callable[[list[bytes]], list[bytes]], to
     server = Scripted(os.urandom(3 * CHUNK), lambda offset, length, right: nonsense(right))
     with pytest.raises(ProtocolError, match=told):
         read_all(server)
+
+
+def test_a_part_of_a_listing_that_names_nothing_is_its_end() -> None:
+    one, asked = uint32(1) + string(b"a") + string(b"-rw a") + uint32(0), []
+    server = Scripted(b"x", lambda offset, length, right: right)
+
+    def serve(packet: bytes) -> list[bytes]:
+        number = int.from_bytes(packet[5:9], "big")
+        if packet[4] == 11:
+            return [answer(number, HANDLE, string(b"h"))]
+        if packet[4] == 12:
+            asked.append(number)
+            assert len(asked) < 9, "it is asked for ever"
+            return [answer(number, NAME, one if len(asked) == 1 else uint32(0))]
+        return server(packet)
+
+    assert [name for name, _ in Client(channel_to(Carrier(serve))).names(PATH)] == [b"a"]
 
 
 def test_a_handle_that_is_over_long_is_an_error() -> None:

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from sftpd.errors import RemoteError, RemoteRefusedError
+from sftpd.errors import ChangedThereError, RemoteError, RemoteFailedError, RemoteRefusedError
 from sftpd.exchange.remote import Publication, Published
 from sftpd.ssh import courier_messages as m
 from sftpd.ssh.courier_connection import Connection
@@ -26,12 +26,18 @@ def test_each_file_has_its_answer():
     assert connection.usable
 
 
-def test_a_fault_of_one_is_an_error_in_its_place_and_the_connection_is_used_no_more():
-    connection, ask = publish(m.Placed("renamed", 1), m.Fault("REMOTE_REFUSED", "no"))
-    done, refused = ask()
+@pytest.mark.parametrize(
+    "kind",
+    [RemoteRefusedError, RemoteFailedError, ChangedThereError, RemoteError],
+    ids=lambda kind: kind.code,
+)
+def test_a_fault_of_one_is_an_error_in_its_place_and_ends_the_connection_if_it_is_about_that(kind):
+    connection, ask = publish(m.Placed("renamed", 1), m.Fault(kind.code, "no"))
+    done, fault = ask()
     assert done == Published("renamed", 1)
-    assert isinstance(refused, RemoteRefusedError)
-    assert not connection.usable
+    assert type(fault) is kind
+    assert connection.usable is (kind is not RemoteError)
+    assert connection.fresh is issubclass(kind, RemoteRefusedError)
 
 
 @pytest.mark.parametrize("answers", [1, 3])
