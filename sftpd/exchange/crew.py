@@ -8,7 +8,7 @@ from math import ceil
 
 import structlog
 
-from sftpd.errors import RemoteError, RemoteRefusedError
+from sftpd.errors import RemoteAwayError, RemoteError, RemoteRefusedError
 from sftpd.exchange.due import TOGETHER, TOGETHER_SIZE
 from sftpd.exchange.guard import GuardedRemotes
 from sftpd.exchange.remote import Remote, RemoteFile
@@ -58,6 +58,8 @@ class Crew:
         """Those of which it was tried and is not done."""
         self.fault: RemoteError | None = None
         """What went wrong last that is not the fault of a single file."""
+        self._away: RemoteAwayError | None = None
+        """Why somebody had no connection."""
 
     def run(self, files: Sequence[RemoteFile]) -> None:
         """Work until no file is left, or no connection, or the remote is halted.
@@ -69,10 +71,12 @@ class Crew:
         count = min(self._size, len(self._ahead))
         if count <= 1:
             self._take()
-            return
-        with ThreadPoolExecutor(count, thread_name_prefix="sftpd-pull") as pool:
-            for member in [pool.submit(self._take) for _ in range(count)]:
-                member.result()
+        else:
+            with ThreadPoolExecutor(count, thread_name_prefix="sftpd-pull") as pool:
+                for member in [pool.submit(self._take) for _ in range(count)]:
+                    member.result()
+        if self._ahead:  # else those that had a connection have done it all
+            self.fault = self.fault or self._away
 
     def _next(self) -> tuple[RemoteFile, ...]:
         with self._lock:
@@ -85,14 +89,22 @@ class Crew:
     def _take(self) -> None:
         """One member: works with one connection for as long as that lasts, then with another."""
         faults = 0
+        waiting: tuple[RemoteFile, ...] = ()
         try:
             files = self._next()
             while files and faults < _PATIENCE:
+                waiting = files
                 with self._remotes.borrow(self._name, self._require_all_along) as remote:
+                    waiting = ()
                     while files and self._does(remote, files):
                         files, faults = self._next(), 0
                     if files:
                         files, faults = self._next(), faults + 1
+        except RemoteAwayError as away:
+            with self._lock:
+                self._away = away
+                if waiting:
+                    self._ahead.appendleft(waiting)
         except RemoteError as fault:
             self.fault = fault
         except BaseException:

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from math import inf
 
 import structlog
 
 from sftpd.clock import Clock
 from sftpd.errors import (
     HostKeyError,
+    OwnFaultError,
     RefusedError,
     RemoteAwayError,
     RemoteError,
@@ -19,7 +21,7 @@ from sftpd.errors import (
     RemoteRefusedError,
 )
 from sftpd.exchange.bell import Bell
-from sftpd.exchange.circuit import REFUSALS, Circuit, Phase
+from sftpd.exchange.circuit import REFUSALS, Circuit, Phase, Room
 from sftpd.exchange.halts import Cause, Halts, Subject
 from sftpd.exchange.remote import Remote, Remotes
 from sftpd.link.model import Backoff
@@ -38,7 +40,7 @@ class _Learner:
         self.subject = subject
         self._clock = clock
         self._bell = bell
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._circuit = Circuit()
         self._reason: str | None = None
 
@@ -143,6 +145,8 @@ class Standing:
     """While it is down: when it is tried again, once something is to be sent."""
     waiting: Mapping[str, str]
     """The routes of which it takes nothing for a while, and why."""
+    at_once: int | None = None
+    """How many connections it was found to take at once; None: as many as there were."""
 
 
 class RemoteGuard(_Learner):
@@ -154,6 +158,12 @@ class RemoteGuard(_Learner):
         super().__init__(subject, clock, bell)
         self._halts = halts
         self._routes: dict[str, RouteGuard] = {}
+        self._room = Room()
+        self._begun = 0
+        """Connections that are lent, or being made."""
+        self._lent = 0
+        self._used_at = -inf
+        """When one was lent last."""
 
     def of_route(self, route: str) -> RouteGuard:
         """The guard of a route that brings files there."""
@@ -164,17 +174,21 @@ class RemoteGuard(_Learner):
 
     def ready_at(self) -> float:
         """The monotonic time from which on a connection may be asked for; infinity: not before a ring."""
-        return float("inf") if self._halts.of(self.subject) else self._circuit.ready_at()
+        if self._halts.of(self.subject):
+            return inf
+        return max(self._circuit.ready_at(), self._room.ready_at(self._begun))
 
     def standing(self) -> Standing:
         """How the remote stands."""
         with self._lock:
             circuit, reason, routes = self._circuit, self._reason, sorted(self._routes.items())
+            at_once = None if self._room.most == inf else int(self._room.most)
         waiting = {route: why for route, guard in routes if (why := guard.waits()) is not None}
         halt = self._halts.of(self.subject)
         if halt is not None:
-            return Standing(halt.cause, halt.reason, halt.since, circuit.failures, None, waiting)
-        return Standing(circuit.phase, reason, None, circuit.failures, self._retry_at(circuit), waiting)
+            return Standing(halt.cause, halt.reason, halt.since, circuit.failures, None, waiting, at_once)
+        retry_at = self._retry_at(circuit)
+        return Standing(circuit.phase, reason, None, circuit.failures, retry_at, waiting, at_once)
 
     def require_free(self) -> None:
         """Pass unless the remote is halted. Raises RemoteAwayError."""
@@ -192,23 +206,25 @@ class RemoteGuard(_Learner):
 
         Raises RemoteAwayError, for whatever reason there is none, and what its use raises.
         """
-        self._begin()
-        with ExitStack() as stack:
+        with self._counted() as began, ExitStack() as stack:
             try:
                 remote = stack.enter_context(remotes.borrow(name))
-            except RemoteError as error:
+            except BaseException as error:
+                if not isinstance(error, RemoteError) or isinstance(error, OwnFaultError):
+                    self._abandon()
+                    raise
+                if self._is_full(error, began, backoff):
+                    raise self._too_many() from error
                 self._missed(error, backoff)
                 raise RemoteAwayError(str(error), tried=True) from error
-            except BaseException:
-                self._learn(Circuit.abandoned)
-                raise
-            self._learn(Circuit.reached)
+            stack.callback(self._used)
+            self._reach()
             try:
                 yield remote
             except (RemoteRefusedError, RemoteFailedError):
                 self._learn(Circuit.served)
                 raise
-            except RemoteAwayError:
+            except (RemoteAwayError, OwnFaultError):
                 raise
             except RemoteError as error:
                 reason = str(error)
@@ -217,9 +233,66 @@ class RemoteGuard(_Learner):
                 raise
             self._learn(Circuit.served)
 
-    def _begin(self) -> None:
+    @contextmanager
+    def _counted(self) -> Iterator[float]:
+        """Begin a try, if it is time, and count it until it is over; gives the time of its begin."""
         self.require_free()
-        self._require_ready("it is not tried now")
+        with self._lock:
+            now = self._clock.monotonic()
+            if self._room.ready_at(self._begun) > now:
+                raise self._too_many()
+            self._require_ready("it is not tried now")
+            self._room = self._room.begin(self._begun)
+            self._begun += 1
+        try:
+            yield now
+        finally:
+            with self._lock:
+                self._begun -= 1
+                has_room_again = self._begun < self._room.most <= self._begun + 1
+            if has_room_again:
+                self._bell.ring()
+
+    def _too_many(self) -> RemoteAwayError:
+        return RemoteAwayError(
+            f"it takes no more than {self._room.most:g} connections at once", where=str(self.subject)
+        )
+
+    def _abandon(self) -> None:
+        with self._lock:
+            self._room = self._room.abandoned()
+        self._learn(Circuit.abandoned)
+
+    def _reach(self) -> None:
+        with self._lock:
+            self._lent += 1
+            self._used_at = self._clock.monotonic()
+            self._room = self._room.reached(self._lent)
+        self._learn(Circuit.reached)
+
+    def _used(self) -> None:
+        with self._lock:
+            self._lent -= 1
+            self._used_at = self._clock.monotonic()
+
+    def _is_full(self, error: RemoteError, began: float, backoff: Backoff) -> bool:
+        """Whether a connection failed because of others that we have there, as many servers limit them.
+
+        One does not tell that from a login that it refuses for ever; but it has let the others in.
+        """
+        with self._lock:
+            before = self._room
+            if isinstance(error, HostKeyError) or not (self._lent or self._used_at >= began):
+                self._room = Room()
+                return False
+            self._room = before.full(self._lent, self._clock.monotonic(), backoff, random.random())
+            most = self._room.most
+        self._learn(Circuit.abandoned)
+        if most != before.most:
+            _log.warning(
+                "remote_limits_connections", remote=str(self.subject), at_once=most, reason=str(error)
+            )
+        return True
 
     def _missed(self, error: RemoteError, backoff: Backoff) -> None:
         now, jitter = self._clock.monotonic(), random.random()

@@ -14,7 +14,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TypeVar
 
-from sftpd.errors import RemoteError
+from sftpd.errors import OwnFaultError, RemoteError
 from sftpd.link.model import Handling
 from sftpd.process.channel import Channel, ChannelClosedError
 from sftpd.process.descriptors import close_all
@@ -234,4 +234,4 @@ def _write(fd: int, rest: memoryview, position: int) -> None:
             written = os.pwrite(fd, rest, position)
             rest, position = rest[written:], position + written
     except OSError as fault:
-        raise RemoteError(f"the local file cannot be written: {fault.strerror}") from fault
+        raise OwnFaultError(f"the local file cannot be written: {fault.strerror}") from fault

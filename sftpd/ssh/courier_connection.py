@@ -17,6 +17,7 @@ from sftpd.errors import (
     HostKeyError,
     MessageError,
     NotPlacedError,
+    OwnFaultError,
     ProcessError,
     RefusedError,
     RemoteError,
@@ -62,7 +63,14 @@ A = TypeVar("A")
 
 _ERRORS = {
     kind.code: kind
-    for kind in (RemoteError, RemoteRefusedError, RemoteFailedError, ChangedThereError, HostKeyError)
+    for kind in (
+        RemoteError,
+        RemoteRefusedError,
+        RemoteFailedError,
+        OwnFaultError,
+        ChangedThereError,
+        HostKeyError,
+    )
 }
 
 
@@ -142,13 +150,13 @@ class Connection:
         return True
 
     def close(self) -> None:
-        """End the courier, and the connection with it."""
-        self._child.kill()
+        """End the courier, and the connection with it; whoever uses it gets OwnFaultError."""
+        self.hang_up()
         self._child.wait()
         self._child.channel.close()
 
     def hang_up(self) -> None:
-        """As Remote says; whoever has borrowed it closes it."""
+        """As Remote says, with OwnFaultError; whoever has borrowed it closes it."""
         self._hung_up, self.usable = True, False
         self._child.kill()
 
@@ -250,7 +258,8 @@ class Connection:
         share: Share | None = None,
     ) -> M:
         if not self.usable:
-            raise RemoteError("connection has failed before", where=self._name)
+            kind = OwnFaultError if self._hung_up else RemoteError
+            raise kind("connection has failed before", where=self._name)
         self.usable = False
         serve = None if share is None else partial(self._lend, share)
         with self._told():
@@ -290,7 +299,8 @@ class Connection:
         except TimeoutError as fault:
             raise RemoteError("courier did not get done in time", where=self._name) from fault
         except ProcessError as fault:
-            raise RemoteError(f"courier has ended: {fault}", where=self._name) from fault
+            kind = OwnFaultError if self._hung_up else RemoteError
+            raise kind(f"courier has ended: {fault}", where=self._name) from fault
 
     def _error(self, code: str, message: str) -> RemoteError:
         return _ERRORS.get(code, RemoteError)(message[: m.TEXT_LIMIT], where=self._name)

@@ -19,6 +19,8 @@ from waiting import until
 from sftpd.errors import (
     HostKeyError,
     NotPlacedError,
+    OwnFaultError,
+    ProcessError,
     RefusedError,
     RemoteAwayError,
     RemoteError,
@@ -730,3 +732,32 @@ def test_a_fault_of_one_file_leaves_the_others_alone(tmp_path):
         assert sorted(at_remote(scene)) == [name for name in numbered(12) if name != "00001.csv"]
         pass_time(scene, 30)
         assert sorted(at_remote(scene)) == numbered(12)
+
+
+def test_faults_of_our_own_keep_no_other_file_from_a_remote_that_is_well(tmp_path):
+    with Scene(tmp_path, remote_backoff=AN_HOUR, attempts=8) as scene:
+        scene.remote.refused = {
+            name.encode(): OwnFaultError("the local file cannot be read") for name in numbered(12)
+        }
+        offer_all(scene, numbered(12))
+        scene.run_queue()
+        offer_all(scene, ["well.csv"])
+        scene.run_queue()
+        assert at_remote(scene) == {"well.csv": b"well.csv"}
+        assert scene.events() == {"transfer.failed": 12, "transfer.delivered": 1}
+        assert (scene.guard.standing().state, scene.guard.standing().failures) == (Phase.UP, 0)
+        assert b"the local file cannot be read" in contents(scene.folders.failed)["00001.csv.reason.txt"]
+
+
+@pytest.mark.parametrize("fault", [ProcessError("no process"), OwnFaultError("sftpd is stopping")])
+def test_that_we_could_not_even_try_a_remote_does_not_count_as_its_fault(tmp_path, fault):
+    with Scene(tmp_path, clock=FakeClock(), remote_backoff=AN_HOUR) as scene, capture_logs():
+        scene.remote.down = fault
+        scene.queue.start()
+        offer_all(scene, numbered(3))
+        settle(scene)
+        assert scene.remote.calls["borrow"] > 0
+        assert scene.guard.standing().state is Phase.UNTRIED
+        scene.remote.down = None
+        pass_time(scene, 31)
+        assert sorted(at_remote(scene)) == numbered(3)

@@ -64,3 +64,27 @@ def test_files_that_find_no_room_keep_no_others_waiting_and_arrive_once_there_is
     assert {name: (partner.inbound / name).read_bytes() for name in large} == large
     assert remote(ours)["waiting"] == {}
     assert len(list(partner.inbound.iterdir())) == len(large) + 1
+
+
+def test_a_partner_that_takes_few_sessions_is_used_with_as_many_and_never_suspended(
+    ours: Daemon, partner: Daemon
+) -> None:
+    ours.stop()
+    partner.stop()
+    partner.configure("server", "max_sessions_per_account = 2")
+    partner.configure_link("link", 'storage = "100 MiB"')
+    ours.link_config.write_text(
+        ours.link_config.read_text().replace('name = "out"\n', 'name = "out"\nconcurrency = 6\n', 1)
+    )
+    files = {f"file-{number}": os.urandom(2 << 20) for number in range(24)}
+    for name, content in files.items():
+        (ours.outbound / name).write_bytes(content)
+    partner.start()
+    (partner.outbound / "theirs").write_bytes(b"theirs")
+    ours.start()
+    eventually(lambda: states(ours)["done"] == len(files) + 1, ours)
+    assert {name: (partner.inbound / name).read_bytes() for name in files} == files
+    assert partner.events_of("session.refused")  # else this shows nothing
+    assert ours.events_of("remote.suspended") == []
+    assert "remote_limits_connections" in ours.log
+    assert {each["attempts"] for each in json.loads(ours.cli("transfer", "list", "--json").stdout)} == {0}

@@ -97,6 +97,7 @@ def _remote(instance: Instance, remote: Remote) -> dict[str, Any]:
         "failures": standing.failures,
         "retry_at": None if standing.retry_at is None else standing.retry_at.isoformat(),
         "waiting": dict(standing.waiting),
+        "at_once": standing.at_once,
     }
 
 
