@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from math import inf
 
 import structlog
@@ -23,6 +23,7 @@ from sftpd.errors import (
 from sftpd.exchange.bell import Bell
 from sftpd.exchange.circuit import REFUSALS, Circuit, Phase, Room
 from sftpd.exchange.halts import Cause, Halts, Subject
+from sftpd.exchange.learner import Learner, Stopped
 from sftpd.exchange.remote import Remote, Remotes
 from sftpd.link.model import Backoff
 from sftpd.names import RemoteName
@@ -30,65 +31,14 @@ from sftpd.names import RemoteName
 _log = structlog.get_logger()
 
 
-class _Learner:
-    """Learns from tries whether another is worth it; for any thread."""
-
-    says = ""
-    """What the log says when it is not for a while."""
-
-    def __init__(self, subject: Subject, clock: Clock, bell: Bell) -> None:
-        self.subject = subject
-        self._clock = clock
-        self._bell = bell
-        self._lock = threading.RLock()
-        self._circuit = Circuit()
-        self._reason: str | None = None
-
-    def _require_ready(self, why: str) -> None:
-        """Begin a try. Raises RemoteAwayError while it is not time."""
-        with self._lock:
-            if self._circuit.ready_at() > self._clock.monotonic():
-                raise RemoteAwayError(
-                    f"{why}: {self._reason or 'a first try is being made'}", where=str(self.subject)
-                )
-            self._circuit = self._circuit.begin()
-
-    def _retry_at(self, circuit: Circuit) -> datetime | None:
-        if circuit.phase is not Phase.DOWN:
-            return None
-        return self._clock.now() + timedelta(seconds=circuit.retry_at - self._clock.monotonic())
-
-    def _learn(self, lesson: Callable[[Circuit], Circuit], reason: str | None = None) -> None:
-        with self._lock:
-            before, self._circuit = self._circuit, lesson(self._circuit)
-            after = self._circuit
-            if reason is not None:
-                self._reason = reason
-            elif after.failures == 0:
-                self._reason = None
-        if after.phase is not before.phase:
-            if after.phase is Phase.DOWN:
-                _log.warning(
-                    self.says,
-                    remote=str(self.subject),
-                    reason=reason,
-                    failures=after.failures,
-                    **self._about(),
-                )
-            self._bell.ring()
-
-    def _about(self) -> dict[str, str]:
-        return {}
-
-
 _TAKES = Circuit(Phase.UP)
 """What is thought of a remote at first: else a first file would go alone, however long it is."""
 
 
-class RouteGuard(_Learner):
+class RouteGuard(Learner):
     """Says whether a route's files may be brought to a remote: not while it takes none, as if full."""
 
-    says = "remote_takes_nothing"
+    says, takes_back = "remote_takes_nothing", "remote_takes_again"
 
     def __init__(self, remote: "RemoteGuard", route: str, clock: Clock, bell: Bell) -> None:
         super().__init__(remote.subject, clock, bell)
@@ -118,17 +68,17 @@ class RouteGuard(_Learner):
             raise
         self._learn(Circuit.served)
 
-    def waits(self) -> str | None:
+    def waits(self) -> Stopped | None:
         """Why nothing is brought for a while; None where something may be."""
         with self._lock:
-            return self._reason if self._circuit.phase is Phase.DOWN else None
+            return self._stopped()
 
     def revive(self) -> None:
         """Forget what went wrong."""
-        self._learn(lambda _: _TAKES)
+        self._forget(_TAKES)
 
     def _about(self) -> dict[str, str]:
-        return {"route": self._route}
+        return super()._about() | {"route": self._route}
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,21 +88,21 @@ class Standing:
     state: Phase | Cause
     reason: str | None
     since: datetime | None
-    """Since when it is halted."""
+    """Since when it is halted, or down."""
     failures: int
     """In a row."""
     retry_at: datetime | None
     """While it is down: when it is tried again, once something is to be sent."""
-    waiting: Mapping[str, str]
-    """The routes of which it takes nothing for a while, and why."""
+    waiting: Mapping[str, Stopped]
+    """The routes of which it takes nothing for a while."""
     at_once: int | None = None
     """How many connections it was found to take at once; None: as many as there were."""
 
 
-class RemoteGuard(_Learner):
+class RemoteGuard(Learner):
     """Says whether a remote may be connected to."""
 
-    says = "remote_down"
+    says, takes_back = "remote_down", "remote_up"
 
     def __init__(self, subject: Subject, halts: Halts, clock: Clock, bell: Bell) -> None:
         super().__init__(subject, clock, bell)
@@ -182,13 +132,14 @@ class RemoteGuard(_Learner):
         """How the remote stands."""
         with self._lock:
             circuit, reason, routes = self._circuit, self._reason, sorted(self._routes.items())
+            stopped, retry_at = self._stopped(), self._retry_at(self._circuit)
             at_once = None if self._room.most == inf else int(self._room.most)
         waiting = {route: why for route, guard in routes if (why := guard.waits()) is not None}
         halt = self._halts.of(self.subject)
         if halt is not None:
             return Standing(halt.cause, halt.reason, halt.since, circuit.failures, None, waiting, at_once)
-        retry_at = self._retry_at(circuit)
-        return Standing(circuit.phase, reason, None, circuit.failures, retry_at, waiting, at_once)
+        since = None if stopped is None else stopped.since
+        return Standing(circuit.phase, reason, since, circuit.failures, retry_at, waiting, at_once)
 
     def require_free(self) -> None:
         """Pass unless the remote is halted. Raises RemoteAwayError."""
@@ -320,8 +271,9 @@ class RemoteGuard(_Learner):
 
     def revive(self) -> None:
         """Forget what went wrong: whoever has the remote resumed wants it tried at once."""
-        self._learn(lambda _: Circuit())
+        self._forget(Circuit())
         with self._lock:
+            self._room = Room()
             routes = [*self._routes.values()]
         for route in routes:
             route.revive()

@@ -170,7 +170,7 @@ def test_a_remote_without_room_for_three_days_is_asked_now_and_then_while_others
         assert 443 <= tries <= (875 + 5) * TOGETHER, tries
         standing = scene.guard.standing()
         assert (standing.state, standing.failures) == (Phase.UP, 0)
-        said = standing.waiting["remote"]
+        said = standing.waiting["remote"].reason
         assert said == "peer:/out/: it has no room"
         assert {transfer.reason for transfer in scene.transfers() if transfer.attempts} == {said}
 
@@ -761,3 +761,29 @@ def test_that_we_could_not_even_try_a_remote_does_not_count_as_its_fault(tmp_pat
         scene.remote.down = None
         pass_time(scene, 31)
         assert sorted(at_remote(scene)) == numbered(3)
+
+
+def test_that_a_remote_is_down_is_told_once_for_each_reason_and_that_it_is_up_again(tmp_path):
+    with Scene(tmp_path, clock=FakeClock(), remote_backoff=AN_HOUR) as scene, capture_logs() as logs:
+        scene.remote.down = RemoteError("connection refused")
+        scene.queue.start()
+        offer_all(scene, ["report.csv"])
+        settle(scene)
+        since = scene.guard.standing().since
+        for _ in range(3):
+            pass_time(scene, 3600)
+        assert scene.guard.standing().since == since
+        scene.remote.down = RemoteError("no route")
+        pass_time(scene, 3600)
+        scene.remote.down = None
+        pass_time(scene, 3600)
+        assert scene.states() == ["done"]
+        assert scene.guard.standing().since is None
+        told = [(log["event"], log.get("reason")) for log in logs if log["event"].startswith("remote_")]
+        assert told == [
+            ("remote_down", "connection refused"),
+            ("remote_down", "no route"),
+            ("remote_up", None),
+        ]
+        (up,) = [log for log in logs if log["event"] == "remote_up"]
+        assert up["since"] == since.isoformat()
