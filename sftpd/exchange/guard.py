@@ -68,6 +68,10 @@ class RouteGuard(Learner):
             raise
         self._learn(Circuit.served)
 
+    def takes(self) -> None:
+        """It takes what is being tried, however long that is: others need not wait for its end."""
+        self._learn(Circuit.asked)
+
     def waits(self) -> Stopped | None:
         """Why nothing is brought for a while; None where something may be."""
         with self._lock:

@@ -787,3 +787,40 @@ def test_that_a_remote_is_down_is_told_once_for_each_reason_and_that_it_is_up_ag
         ]
         (up,) = [log for log in logs if log["event"] == "remote_up"]
         assert up["since"] == since.isoformat()
+
+
+@pytest.mark.parametrize("moves", [True, False])
+def test_while_a_long_file_finds_out_whether_a_remote_takes_any_others_go_once_it_moves(tmp_path, moves):
+    with Scene(tmp_path, clock=FakeClock(), remote_backoff=AN_HOUR, attempts=None, workers=3) as scene:
+        close_route(scene)
+        go_on, begun = threading.Event(), []
+
+        def hold():
+            begun.append(scene.remote.taken)
+            if len(begun) == 1:
+                go_on.wait(PATIENCE)
+
+        scene.remote.during_upload = hold
+        scene.clock.passed += 3600
+        scene.queue.look()
+        until(lambda: begun)
+        offer_all(scene, ["other.csv"])
+        if moves:
+            begun[0]()
+            until(lambda: "other.csv" in at_remote(scene))
+        until(lambda: len(scene.queue._condition._waiters) == 2)  # all but who sends the long one
+        assert ("other.csv" in at_remote(scene)) == moves
+        assert scene.guard.standing().waiting.keys() == (set() if moves else {"remote"})
+        go_on.set()
+        until(lambda: sorted(at_remote(scene)) == [*numbered(TOGETHER), "other.csv"])
+
+
+def close_route(scene):
+    """Have a route be one of which the remote takes nothing, and files of it wait that it would take."""
+    scene.remote.refused = {name.encode(): RemoteFailedError("no room") for name in numbered(TOGETHER)}
+    scene.queue.start()
+    offer_all(scene, numbered(TOGETHER))
+    settle(scene)
+    while not scene.guard.standing().waiting:
+        pass_time(scene, 1)
+    scene.remote.refused = {}
