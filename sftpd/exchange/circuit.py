@@ -120,7 +120,7 @@ class Room:
 
     def reached(self, lent: int) -> "Room":
         """So many are logged in."""
-        return Room() if lent > self.most else self
+        return Room() if lent > self.most else self.abandoned()
 
     def full(self, lent: int, now: float, backoff: Backoff, jitter: float) -> "Room":
         """There was no other beside those that are logged in."""
