@@ -10,7 +10,7 @@ import structlog
 
 from sftpd.errors import RemoteAwayError, RemoteError, RemoteRefusedError
 from sftpd.exchange.due import TOGETHER, TOGETHER_SIZE
-from sftpd.exchange.guard import GuardedRemotes
+from sftpd.exchange.guard import PATIENCE, GuardedRemotes
 from sftpd.exchange.remote import Remote, RemoteFile
 from sftpd.names import RemoteName
 
@@ -52,14 +52,13 @@ class Crew:
         self._require_all_along = require_open if breaks_off else None
         self._lock = threading.Lock()
         self._stopped = False
+        self._reached = False
         self._ahead: deque[tuple[RemoteFile, ...]] = deque()
         self.done = 0
         self.left: list[RemoteFile] = []
         """Those of which it was tried and is not done."""
         self.fault: RemoteError | None = None
         """What went wrong last that is not the fault of a single file."""
-        self._away: RemoteAwayError | None = None
-        """Why somebody had no connection."""
 
     def run(self, files: Sequence[RemoteFile]) -> None:
         """Work until no file is left, or no connection, or the remote is halted.
@@ -71,12 +70,13 @@ class Crew:
         count = min(self._size, len(self._ahead))
         if count <= 1:
             self._take()
-        else:
-            with ThreadPoolExecutor(count, thread_name_prefix="sftpd-pull") as pool:
-                for member in [pool.submit(self._take) for _ in range(count)]:
-                    member.result()
-        if self._ahead:  # else those that had a connection have done it all
-            self.fault = self.fault or self._away
+            return
+        with ThreadPoolExecutor(count, thread_name_prefix="sftpd-pull") as pool:
+            for member in [pool.submit(self._take) for _ in range(count)]:
+                member.result()
+        if self._reached and isinstance(self.fault, RemoteAwayError):
+            self.fault = None
+            self._take()  # what others had no connection for, as it may let us have but one
 
     def _next(self) -> tuple[RemoteFile, ...]:
         with self._lock:
@@ -89,23 +89,21 @@ class Crew:
     def _take(self) -> None:
         """One member: works with one connection for as long as that lasts, then with another."""
         faults = 0
-        waiting: tuple[RemoteFile, ...] = ()
+        borrowed = True
         try:
             files = self._next()
             while files and faults < _PATIENCE:
-                waiting = files
-                with self._remotes.borrow(self._name, self._require_all_along) as remote:
-                    waiting = ()
+                borrowed = False
+                with self._remotes.borrow(self._name, self._require_all_along, PATIENCE) as remote:
+                    borrowed = self._reached = True
                     while files and self._does(remote, files):
                         files, faults = self._next(), 0
                     if files:
                         files, faults = self._next(), faults + 1
-        except RemoteAwayError as away:
-            with self._lock:
-                self._away = away
-                if waiting:
-                    self._ahead.appendleft(waiting)
         except RemoteError as fault:
+            if not borrowed:
+                with self._lock:
+                    self._ahead.appendleft(files)
             self.fault = fault
         except BaseException:
             self._stopped = True

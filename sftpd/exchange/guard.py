@@ -28,6 +28,9 @@ from sftpd.exchange.remote import Remote, Remotes
 from sftpd.link.model import Backoff
 from sftpd.names import RemoteName
 
+PATIENCE = 30.0
+"""Seconds that who is in no queue waits, before those that are, where no more connections are taken."""
+
 _log = structlog.get_logger()
 
 
@@ -116,6 +119,9 @@ class RemoteGuard(Learner):
         self._begun = 0
         """Connections that are lent, or being made."""
         self._lent = 0
+        self._awaited = 0
+        """How many wait for one that is given back."""
+        self._given_back = threading.Condition(self._lock)
         self._used_at = -inf
         """When one was lent last."""
 
@@ -129,6 +135,8 @@ class RemoteGuard(Learner):
     def ready_at(self) -> float:
         """The monotonic time from which on a connection may be asked for; infinity: not before a ring."""
         if self._halts.of(self.subject):
+            return inf
+        if self._awaited and self._begun + self._awaited >= self._room.most:
             return inf
         return max(self._circuit.ready_at(), self._room.ready_at(self._begun))
 
@@ -156,12 +164,15 @@ class RemoteGuard(Learner):
             )
 
     @contextmanager
-    def lent(self, remotes: Remotes, name: RemoteName, backoff: Backoff) -> Iterator[Remote]:
+    def lent(
+        self, remotes: Remotes, name: RemoteName, backoff: Backoff, patience: float = 0.0
+    ) -> Iterator[Remote]:
         """A connection from `remotes`, if one may be asked for now.
 
+        Where it takes no more at once, one is waited for, with so many seconds of `patience`.
         Raises RemoteAwayError, for whatever reason there is none, and what its use raises.
         """
-        with self._counted() as began, ExitStack() as stack:
+        with self._counted(patience) as began, ExitStack() as stack:
             try:
                 remote = stack.enter_context(remotes.borrow(name))
             except BaseException as error:
@@ -189,24 +200,35 @@ class RemoteGuard(Learner):
             self._learn(Circuit.served)
 
     @contextmanager
-    def _counted(self) -> Iterator[float]:
+    def _counted(self, patience: float) -> Iterator[float]:
         """Begin a try, if it is time, and count it until it is over; gives the time of its begin."""
         self.require_free()
         with self._lock:
-            now = self._clock.monotonic()
-            if self._room.ready_at(self._begun) > now:
-                raise self._too_many()
+            self._await_room(patience)
             self._require_ready("it is not tried now")
             self._room = self._room.begin(self._begun)
             self._begun += 1
+            began = self._clock.monotonic()
         try:
-            yield now
+            yield began
         finally:
             with self._lock:
                 self._begun -= 1
                 has_room_again = self._begun < self._room.most <= self._begun + 1
+                self._given_back.notify()
             if has_room_again:
                 self._bell.ring()
+
+    def _await_room(self, patience: float) -> None:
+        """Wait for one that is given back, else see whether one more may be made. Raises RemoteAwayError."""
+        if patience and self._begun >= self._room.most:
+            self._awaited += 1
+            try:
+                self._given_back.wait_for(lambda: self._begun < self._room.most, patience)
+            finally:
+                self._awaited -= 1
+        if self._room.ready_at(self._begun) > self._clock.monotonic():
+            raise self._too_many()
 
     def _too_many(self) -> RemoteAwayError:
         return RemoteAwayError(
@@ -244,9 +266,7 @@ class RemoteGuard(Learner):
             most = self._room.most
         self._learn(Circuit.abandoned)
         if most != before.most:
-            _log.warning(
-                "remote_limits_connections", remote=str(self.subject), at_once=most, reason=str(error)
-            )
+            _log.warning("remote_limits_connections", at_once=most, reason=str(error), **self._about())
         return True
 
     def _missed(self, error: RemoteError, backoff: Backoff) -> None:
@@ -321,13 +341,16 @@ class GuardedRemotes:
         return self._guards.of(self._link, name)
 
     @contextmanager
-    def borrow(self, name: RemoteName, require_open: Callable[[], None] | None = None) -> Iterator[Remote]:
+    def borrow(
+        self, name: RemoteName, require_open: Callable[[], None] | None = None, patience: float = 0.0
+    ) -> Iterator[Remote]:
         """A connection to use for a while. Raises RemoteAwayError where there is none.
 
+        `patience`: seconds to wait for one where the remote takes no more at once.
         `require_open` raises NotOpenError once it may not be used any more: that is then raised whatever
         becomes of the connection, which `hang_up` ends.
         """
-        with self.guard(name).lent(self._remotes, name, self._backoff(name)) as remote:
+        with self.guard(name).lent(self._remotes, name, self._backoff(name), patience) as remote:
             if require_open is None:
                 yield remote
                 return
@@ -371,4 +394,4 @@ class _WhileOpen:
 
     def borrow(self, name: RemoteName) -> AbstractContextManager[Remote]:
         """As GuardedRemotes says."""
-        return self._remotes.borrow(name, self._require_open)
+        return self._remotes.borrow(name, self._require_open, PATIENCE)

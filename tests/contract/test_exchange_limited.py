@@ -123,3 +123,31 @@ def test_a_wrong_host_key_counts_whatever_is_open(scene):
         scene.queue.start()
         until(lambda: scene.guard.standing().state == "suspended")
     assert limit.refused == 1
+
+
+def test_a_pull_has_its_turn_before_the_files_that_wait_to_be_sent(scene):
+    limit = Limit(scene.remote, 1, REFUSED)
+    (scene.remote.folder / "in" / "theirs.csv").write_bytes(b"theirs")
+    pulled, left, over = [], [], threading.Event()
+
+    def pull():
+        try:
+            pulled.append(scene.collector.collect())
+            left.append(scene.queue.depth())
+        finally:
+            over.set()
+
+    thread = threading.Thread(target=pull)
+    # Each file that is sent waits until the pull has asked for its next connection, or is done.
+    scene.remote.during_upload = lambda: until(
+        lambda: limit.refused and (over.is_set() or scene.guard._awaited)
+    )
+    scene.queue.start()
+    drop_all(scene, 300)
+    until(lambda: scene.guard.standing().at_once == 1)
+    thread.start()
+    thread.join(PATIENCE)
+    assert [each.fetched for each in pulled] == [1]
+    assert left[0] > 0
+    until(scene.is_idle)
+    assert scene.events() == {"transfer.delivered": 300, "transfer.received": 1}
