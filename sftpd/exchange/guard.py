@@ -172,7 +172,7 @@ class RemoteGuard(Learner):
         Where it takes no more at once, one is waited for, with so many seconds of `patience`.
         Raises RemoteAwayError, for whatever reason there is none, and what its use raises.
         """
-        with self._counted(patience) as began, ExitStack() as stack:
+        with self._counted(patience) as began, ExitStack() as given_back, ExitStack() as stack:
             try:
                 remote = stack.enter_context(remotes.borrow(name))
             except BaseException as error:
@@ -183,7 +183,7 @@ class RemoteGuard(Learner):
                     raise self._too_many() from error
                 self._missed(error, backoff)
                 raise RemoteAwayError(str(error), tried=True) from error
-            stack.callback(self._used)
+            given_back.callback(self._used)
             self._reach()
             try:
                 yield remote

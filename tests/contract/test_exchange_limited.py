@@ -24,6 +24,7 @@ class Limit:
         self.refusal = refusal
         self.refused = 0
         self.taken = 0
+        self.giving_back = lambda: None
         self._lock = threading.Lock()
         self._open = 0
         self._borrow = remote.borrow
@@ -41,6 +42,7 @@ class Limit:
             try:
                 yield remote
             finally:
+                self.giving_back()
                 with self._lock:
                     self._open -= 1
 
@@ -114,6 +116,22 @@ def test_a_login_that_is_refused_while_none_is_open_counts_as_refused(scene):
     until(lambda: scene.guard.standing().state == "suspended")
     assert limit.refused == 4
     assert scene.guard.standing().at_once is None
+
+
+def test_one_that_is_being_given_back_is_there_still(scene):
+    limit, told = Limit(scene.remote, 1, REFUSED), []
+
+    def ask():
+        limit.giving_back = lambda: None
+        with pytest.raises(RemoteAwayError) as caught, scene.remotes.borrow("peer"):
+            pass
+        told.append(caught.value.what)
+
+    limit.giving_back = ask
+    with scene.remotes.borrow("peer"):
+        pass
+    assert told == ["it takes no more than 1 connections at once"]
+    assert scene.guard.standing().failures == 0
 
 
 def test_a_wrong_host_key_counts_whatever_is_open(scene):
