@@ -138,6 +138,12 @@ class RemoteFailedError(RemoteError):
     code = "REMOTE_FAILED"
 
 
+class OwnFaultError(RemoteError):
+    """What was under way with a remote failed for a reason of ours, as our disk; no remote is to blame."""
+
+    code = "OWN_FAULT"
+
+
 class ChangedThereError(RemoteRefusedError):
     """A file at the remote changed while it was read: what came may be of two versions.
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from sftpd.app.closing import closings
 from sftpd.app.instance import Instance
 from sftpd.app.reloads import Reloads
+from sftpd.app.stopped import routes, stopped
 from sftpd.app.work import Work
 from sftpd.erasure import notices, reminders
 from sftpd.exchange import expecting, return_records
@@ -61,6 +62,12 @@ class Figures:
             "Whether a remote is left alone: it is down, paused or suspended.",
             dict(self._away()),
             "remote",
+        )
+        yield Figure(
+            "sftpd_route_stopped",
+            "Whether nothing goes to, or comes from, a route's remote now.",
+            dict.fromkeys(routes(self.instance), 0) | dict.fromkeys(stopped(self.instance), 1),
+            "route",
         )
         yield Figure(
             "sftpd_overdue_files",
@@ -131,8 +138,8 @@ class Figures:
     def _away(self) -> Iterator[tuple[str, float]]:
         for link in self.instance.register.links.values():
             for remote in link.remotes:
-                state = self.instance.guards.of(link.name, remote.name).standing().state
-                yield f"{link.name}/{remote.name}", float(state in ("down", "paused", "suspended"))
+                standing = self.instance.guards.of(link.name, remote.name).standing()
+                yield f"{link.name}/{remote.name}", float(standing.since is not None)
 
 
 def _one(name: str, meaning: str, value: int) -> Figure:

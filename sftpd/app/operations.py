@@ -8,6 +8,7 @@ from sftpd import __version__
 from sftpd.app.closing import closings
 from sftpd.app.ending import left_behind
 from sftpd.app.instance import Instance
+from sftpd.app.stopped import stopped
 from sftpd.app.verbs import (
     audit,
     backups,
@@ -128,5 +129,6 @@ def _status(instance: Instance, live: Live | None, _: Arguments) -> dict[str, An
             for _, link in sorted(instance.register.links.items())
             for remote in link.remotes
         },
+        "routes_stopped": stopped(instance),
         **({} if live is None else live()),
     }

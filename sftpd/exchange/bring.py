@@ -130,7 +130,8 @@ class Bring:
                 files.append(Upload(fd, begun, transfer.size, transfer.sha256, unless, ours))
             there = [transfer for transfer in transfers if transfer.id not in answers]
             if files:
-                told = self._answers(lambda remote: remote.upload(files, self._way.share), breaks_off=True)
+                share, taken = self._way.share, self._guard.takes
+                told = self._answers(lambda remote: remote.upload(files, share, taken), breaks_off=True)
                 for transfer, answer in zip(there, told, strict=True):
                     answers[transfer.id] = _taken() if answer == "taken" else answer
                     self._unasked.add(transfer.id)

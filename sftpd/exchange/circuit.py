@@ -6,6 +6,7 @@ A remote that is down costs one connection a step of its back-off, however many 
 import dataclasses
 from dataclasses import dataclass
 from enum import StrEnum
+from math import inf
 
 from sftpd.link.model import Backoff
 
@@ -42,7 +43,7 @@ class Circuit:
         """From when on a connection may be made; infinity while one is being tried."""
         match self.phase:
             case Phase.PROBING:
-                return float("inf")
+                return inf
             case Phase.DOWN:
                 return self.retry_at
             case Phase.UP | Phase.UNTRIED:
@@ -97,3 +98,35 @@ class Circuit:
     def _down(self, failures: int, now: float, backoff: Backoff, jitter: float) -> "Circuit":
         wait = backoff.wait(failures - _TOLERATED, jitter).total_seconds()
         return Circuit(Phase.DOWN, failures, self.refusals, now + wait)
+
+
+@dataclass(frozen=True, slots=True)
+class Room:
+    """How many connections a remote was found to take at once; each method returns what is known then."""
+
+    most: float = inf
+    failures: int = 0
+    """How often in a row one more was in vain."""
+    retry_at: float = 0.0
+    """When one more may be tried; infinity while it is."""
+
+    def ready_at(self, begun: int) -> float:
+        """From when on another may be made beside those that are lent, or being made."""
+        return self.retry_at if begun >= self.most else 0.0
+
+    def begin(self, begun: int) -> "Room":
+        """Somebody makes another, who found it ready."""
+        return dataclasses.replace(self, retry_at=inf) if begun >= self.most else self
+
+    def reached(self, lent: int) -> "Room":
+        """So many are logged in."""
+        return Room() if lent > self.most else self.abandoned()
+
+    def full(self, lent: int, now: float, backoff: Backoff, jitter: float) -> "Room":
+        """There was no other beside those that are logged in."""
+        wait = backoff.wait(self.failures + 1, jitter).total_seconds()
+        return Room(max(lent, 1), self.failures + 1, now + wait)
+
+    def abandoned(self) -> "Room":
+        """A try ended without telling anything."""
+        return dataclasses.replace(self, retry_at=0.0) if self.retry_at == inf else self

@@ -15,7 +15,7 @@ from sftpd.exchange.crew import Crew, Work
 from sftpd.exchange.due import TOGETHER
 from sftpd.exchange.fetch import Fetcher
 from sftpd.exchange.fetched import Fetched
-from sftpd.exchange.guard import GuardedRemotes
+from sftpd.exchange.guard import PATIENCE, GuardedRemotes
 from sftpd.exchange.offered import Selection, Settling
 from sftpd.exchange.overdue import RouteWaits
 from sftpd.exchange.places import Places
@@ -98,7 +98,7 @@ class Collector:
         what is being fetched is cut off, unless the remote gives it only once.
         """
         self._require_open()
-        with self._remotes.borrow(self.route.remote) as remote:
+        with self._remotes.borrow(self.route.remote, patience=PATIENCE) as remote:
             listing = remote.look(self._directory, self._look())
         meant = [file for file in listing.files if self._is_meant(file)]
         if self._attempts is not None:
@@ -201,7 +201,7 @@ class Collector:
         What fails stays there until the next run. Returns what went wrong with the connection.
         """
         self._require_open()
-        with self._remotes.borrow(self.route.remote) as remote:
+        with self._remotes.borrow(self.route.remote, patience=PATIENCE) as remote:
             files = remote.look(self._directory, self._look()).files
         here = self._fetched.among(self.route, [file for file in files if self._is_meant(file)])
         dismissing = self._crew(self._dismiss)

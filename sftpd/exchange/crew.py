@@ -8,9 +8,9 @@ from math import ceil
 
 import structlog
 
-from sftpd.errors import RemoteError, RemoteRefusedError
+from sftpd.errors import RemoteAwayError, RemoteError, RemoteRefusedError
 from sftpd.exchange.due import TOGETHER, TOGETHER_SIZE
-from sftpd.exchange.guard import GuardedRemotes
+from sftpd.exchange.guard import PATIENCE, GuardedRemotes
 from sftpd.exchange.remote import Remote, RemoteFile
 from sftpd.names import RemoteName
 
@@ -52,6 +52,7 @@ class Crew:
         self._require_all_along = require_open if breaks_off else None
         self._lock = threading.Lock()
         self._stopped = False
+        self._reached = False
         self._ahead: deque[tuple[RemoteFile, ...]] = deque()
         self.done = 0
         self.left: list[RemoteFile] = []
@@ -73,6 +74,9 @@ class Crew:
         with ThreadPoolExecutor(count, thread_name_prefix="sftpd-pull") as pool:
             for member in [pool.submit(self._take) for _ in range(count)]:
                 member.result()
+        if self._reached and isinstance(self.fault, RemoteAwayError):
+            self.fault = None
+            self._take()  # what others had no connection for, as it may let us have but one
 
     def _next(self) -> tuple[RemoteFile, ...]:
         with self._lock:
@@ -85,15 +89,21 @@ class Crew:
     def _take(self) -> None:
         """One member: works with one connection for as long as that lasts, then with another."""
         faults = 0
+        borrowed = True
         try:
             files = self._next()
             while files and faults < _PATIENCE:
-                with self._remotes.borrow(self._name, self._require_all_along) as remote:
+                borrowed = False
+                with self._remotes.borrow(self._name, self._require_all_along, PATIENCE) as remote:
+                    borrowed = self._reached = True
                     while files and self._does(remote, files):
                         files, faults = self._next(), 0
                     if files:
                         files, faults = self._next(), faults + 1
         except RemoteError as fault:
+            if not borrowed:
+                with self._lock:
+                    self._ahead.appendleft(files)
             self.fault = fault
         except BaseException:
             self._stopped = True

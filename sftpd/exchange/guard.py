@@ -5,13 +5,15 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
+from math import inf
 
 import structlog
 
 from sftpd.clock import Clock
 from sftpd.errors import (
     HostKeyError,
+    OwnFaultError,
     RefusedError,
     RemoteAwayError,
     RemoteError,
@@ -19,74 +21,27 @@ from sftpd.errors import (
     RemoteRefusedError,
 )
 from sftpd.exchange.bell import Bell
-from sftpd.exchange.circuit import REFUSALS, Circuit, Phase
+from sftpd.exchange.circuit import REFUSALS, Circuit, Phase, Room
 from sftpd.exchange.halts import Cause, Halts, Subject
+from sftpd.exchange.learner import Learner, Stopped
 from sftpd.exchange.remote import Remote, Remotes
 from sftpd.link.model import Backoff
 from sftpd.names import RemoteName
 
+PATIENCE = 30.0
+"""Seconds that who is in no queue waits, before those that are, where no more connections are taken."""
+
 _log = structlog.get_logger()
-
-
-class _Learner:
-    """Learns from tries whether another is worth it; for any thread."""
-
-    says = ""
-    """What the log says when it is not for a while."""
-
-    def __init__(self, subject: Subject, clock: Clock, bell: Bell) -> None:
-        self.subject = subject
-        self._clock = clock
-        self._bell = bell
-        self._lock = threading.Lock()
-        self._circuit = Circuit()
-        self._reason: str | None = None
-
-    def _require_ready(self, why: str) -> None:
-        """Begin a try. Raises RemoteAwayError while it is not time."""
-        with self._lock:
-            if self._circuit.ready_at() > self._clock.monotonic():
-                raise RemoteAwayError(
-                    f"{why}: {self._reason or 'a first try is being made'}", where=str(self.subject)
-                )
-            self._circuit = self._circuit.begin()
-
-    def _retry_at(self, circuit: Circuit) -> datetime | None:
-        if circuit.phase is not Phase.DOWN:
-            return None
-        return self._clock.now() + timedelta(seconds=circuit.retry_at - self._clock.monotonic())
-
-    def _learn(self, lesson: Callable[[Circuit], Circuit], reason: str | None = None) -> None:
-        with self._lock:
-            before, self._circuit = self._circuit, lesson(self._circuit)
-            after = self._circuit
-            if reason is not None:
-                self._reason = reason
-            elif after.failures == 0:
-                self._reason = None
-        if after.phase is not before.phase:
-            if after.phase is Phase.DOWN:
-                _log.warning(
-                    self.says,
-                    remote=str(self.subject),
-                    reason=reason,
-                    failures=after.failures,
-                    **self._about(),
-                )
-            self._bell.ring()
-
-    def _about(self) -> dict[str, str]:
-        return {}
 
 
 _TAKES = Circuit(Phase.UP)
 """What is thought of a remote at first: else a first file would go alone, however long it is."""
 
 
-class RouteGuard(_Learner):
+class RouteGuard(Learner):
     """Says whether a route's files may be brought to a remote: not while it takes none, as if full."""
 
-    says = "remote_takes_nothing"
+    says, takes_back = "remote_takes_nothing", "remote_takes_again"
 
     def __init__(self, remote: "RemoteGuard", route: str, clock: Clock, bell: Bell) -> None:
         super().__init__(remote.subject, clock, bell)
@@ -116,17 +71,21 @@ class RouteGuard(_Learner):
             raise
         self._learn(Circuit.served)
 
-    def waits(self) -> str | None:
+    def takes(self) -> None:
+        """It takes what is being tried, however long that is: others need not wait for its end."""
+        self._learn(Circuit.asked)
+
+    def waits(self) -> Stopped | None:
         """Why nothing is brought for a while; None where something may be."""
         with self._lock:
-            return self._reason if self._circuit.phase is Phase.DOWN else None
+            return self._stopped()
 
     def revive(self) -> None:
         """Forget what went wrong."""
-        self._learn(lambda _: _TAKES)
+        self._forget(_TAKES)
 
     def _about(self) -> dict[str, str]:
-        return {"route": self._route}
+        return super()._about() | {"route": self._route}
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,24 +95,35 @@ class Standing:
     state: Phase | Cause
     reason: str | None
     since: datetime | None
-    """Since when it is halted."""
+    """Since when it is halted, or down."""
     failures: int
     """In a row."""
     retry_at: datetime | None
     """While it is down: when it is tried again, once something is to be sent."""
-    waiting: Mapping[str, str]
-    """The routes of which it takes nothing for a while, and why."""
+    waiting: Mapping[str, Stopped]
+    """The routes of which it takes nothing for a while."""
+    at_once: int | None = None
+    """How many connections it was found to take at once; None: as many as there were."""
 
 
-class RemoteGuard(_Learner):
+class RemoteGuard(Learner):
     """Says whether a remote may be connected to."""
 
-    says = "remote_down"
+    says, takes_back = "remote_down", "remote_up"
 
     def __init__(self, subject: Subject, halts: Halts, clock: Clock, bell: Bell) -> None:
         super().__init__(subject, clock, bell)
         self._halts = halts
         self._routes: dict[str, RouteGuard] = {}
+        self._room = Room()
+        self._begun = 0
+        """Connections that are lent, or being made."""
+        self._lent = 0
+        self._awaited = 0
+        """How many wait for one that is given back."""
+        self._given_back = threading.Condition(self._lock)
+        self._used_at = -inf
+        """When one was lent last."""
 
     def of_route(self, route: str) -> RouteGuard:
         """The guard of a route that brings files there."""
@@ -164,17 +134,24 @@ class RemoteGuard(_Learner):
 
     def ready_at(self) -> float:
         """The monotonic time from which on a connection may be asked for; infinity: not before a ring."""
-        return float("inf") if self._halts.of(self.subject) else self._circuit.ready_at()
+        if self._halts.of(self.subject):
+            return inf
+        if self._awaited and self._begun + self._awaited >= self._room.most:
+            return inf
+        return max(self._circuit.ready_at(), self._room.ready_at(self._begun))
 
     def standing(self) -> Standing:
         """How the remote stands."""
         with self._lock:
             circuit, reason, routes = self._circuit, self._reason, sorted(self._routes.items())
+            stopped, retry_at = self._stopped(), self._retry_at(self._circuit)
+            at_once = None if self._room.most == inf else int(self._room.most)
         waiting = {route: why for route, guard in routes if (why := guard.waits()) is not None}
         halt = self._halts.of(self.subject)
         if halt is not None:
-            return Standing(halt.cause, halt.reason, halt.since, circuit.failures, None, waiting)
-        return Standing(circuit.phase, reason, None, circuit.failures, self._retry_at(circuit), waiting)
+            return Standing(halt.cause, halt.reason, halt.since, circuit.failures, None, waiting, at_once)
+        since = None if stopped is None else stopped.since
+        return Standing(circuit.phase, reason, since, circuit.failures, retry_at, waiting, at_once)
 
     def require_free(self) -> None:
         """Pass unless the remote is halted. Raises RemoteAwayError."""
@@ -187,28 +164,33 @@ class RemoteGuard(_Learner):
             )
 
     @contextmanager
-    def lent(self, remotes: Remotes, name: RemoteName, backoff: Backoff) -> Iterator[Remote]:
+    def lent(
+        self, remotes: Remotes, name: RemoteName, backoff: Backoff, patience: float = 0.0
+    ) -> Iterator[Remote]:
         """A connection from `remotes`, if one may be asked for now.
 
+        Where it takes no more at once, one is waited for, with so many seconds of `patience`.
         Raises RemoteAwayError, for whatever reason there is none, and what its use raises.
         """
-        self._begin()
-        with ExitStack() as stack:
+        with self._counted(patience) as began, ExitStack() as given_back, ExitStack() as stack:
             try:
                 remote = stack.enter_context(remotes.borrow(name))
-            except RemoteError as error:
+            except BaseException as error:
+                if not isinstance(error, RemoteError) or isinstance(error, OwnFaultError):
+                    self._abandon()
+                    raise
+                if self._is_full(error, began, backoff):
+                    raise self._too_many() from error
                 self._missed(error, backoff)
                 raise RemoteAwayError(str(error), tried=True) from error
-            except BaseException:
-                self._learn(Circuit.abandoned)
-                raise
-            self._learn(Circuit.reached)
+            given_back.callback(self._used)
+            self._reach()
             try:
                 yield remote
             except (RemoteRefusedError, RemoteFailedError):
                 self._learn(Circuit.served)
                 raise
-            except RemoteAwayError:
+            except (RemoteAwayError, OwnFaultError):
                 raise
             except RemoteError as error:
                 reason = str(error)
@@ -217,9 +199,75 @@ class RemoteGuard(_Learner):
                 raise
             self._learn(Circuit.served)
 
-    def _begin(self) -> None:
+    @contextmanager
+    def _counted(self, patience: float) -> Iterator[float]:
+        """Begin a try, if it is time, and count it until it is over; gives the time of its begin."""
         self.require_free()
-        self._require_ready("it is not tried now")
+        with self._lock:
+            self._await_room(patience)
+            self._require_ready("it is not tried now")
+            self._room = self._room.begin(self._begun)
+            self._begun += 1
+            began = self._clock.monotonic()
+        try:
+            yield began
+        finally:
+            with self._lock:
+                self._begun -= 1
+                has_room_again = self._begun < self._room.most <= self._begun + 1
+                self._given_back.notify()
+            if has_room_again:
+                self._bell.ring()
+
+    def _await_room(self, patience: float) -> None:
+        """Wait for one that is given back, else see whether one more may be made. Raises RemoteAwayError."""
+        if patience and self._begun >= self._room.most:
+            self._awaited += 1
+            try:
+                self._given_back.wait_for(lambda: self._begun < self._room.most, patience)
+            finally:
+                self._awaited -= 1
+        if self._room.ready_at(self._begun) > self._clock.monotonic():
+            raise self._too_many()
+
+    def _too_many(self) -> RemoteAwayError:
+        return RemoteAwayError(
+            f"it takes no more than {self._room.most:g} connections at once", where=str(self.subject)
+        )
+
+    def _abandon(self) -> None:
+        with self._lock:
+            self._room = self._room.abandoned()
+        self._learn(Circuit.abandoned)
+
+    def _reach(self) -> None:
+        with self._lock:
+            self._lent += 1
+            self._used_at = self._clock.monotonic()
+            self._room = self._room.reached(self._lent)
+        self._learn(Circuit.reached)
+
+    def _used(self) -> None:
+        with self._lock:
+            self._lent -= 1
+            self._used_at = self._clock.monotonic()
+
+    def _is_full(self, error: RemoteError, began: float, backoff: Backoff) -> bool:
+        """Whether a connection failed because of others that we have there, as many servers limit them.
+
+        One does not tell that from a login that it refuses for ever; but it has let the others in.
+        """
+        with self._lock:
+            before = self._room
+            if isinstance(error, HostKeyError) or not (self._lent or self._used_at >= began):
+                self._room = Room()
+                return False
+            self._room = before.full(self._lent, self._clock.monotonic(), backoff, random.random())
+            most = self._room.most
+        self._learn(Circuit.abandoned)
+        if most != before.most:
+            _log.warning("remote_limits_connections", at_once=most, reason=str(error), **self._about())
+        return True
 
     def _missed(self, error: RemoteError, backoff: Backoff) -> None:
         now, jitter = self._clock.monotonic(), random.random()
@@ -247,8 +295,9 @@ class RemoteGuard(_Learner):
 
     def revive(self) -> None:
         """Forget what went wrong: whoever has the remote resumed wants it tried at once."""
-        self._learn(lambda _: Circuit())
+        self._forget(Circuit())
         with self._lock:
+            self._room = Room()
             routes = [*self._routes.values()]
         for route in routes:
             route.revive()
@@ -292,13 +341,16 @@ class GuardedRemotes:
         return self._guards.of(self._link, name)
 
     @contextmanager
-    def borrow(self, name: RemoteName, require_open: Callable[[], None] | None = None) -> Iterator[Remote]:
+    def borrow(
+        self, name: RemoteName, require_open: Callable[[], None] | None = None, patience: float = 0.0
+    ) -> Iterator[Remote]:
         """A connection to use for a while. Raises RemoteAwayError where there is none.
 
+        `patience`: seconds to wait for one where the remote takes no more at once.
         `require_open` raises NotOpenError once it may not be used any more: that is then raised whatever
         becomes of the connection, which `hang_up` ends.
         """
-        with self.guard(name).lent(self._remotes, name, self._backoff(name)) as remote:
+        with self.guard(name).lent(self._remotes, name, self._backoff(name), patience) as remote:
             if require_open is None:
                 yield remote
                 return
@@ -342,4 +394,4 @@ class _WhileOpen:
 
     def borrow(self, name: RemoteName) -> AbstractContextManager[Remote]:
         """As GuardedRemotes says."""
-        return self._remotes.borrow(name, self._require_open)
+        return self._remotes.borrow(name, self._require_open, PATIENCE)

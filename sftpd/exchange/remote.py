@@ -133,11 +133,14 @@ class Remote(Protocol):
     Paths are the remote's own.
     """
 
-    def upload(self, files: Sequence[Upload], share: Share | None = None) -> list[Arrival | RemoteError]:
+    def upload(
+        self, files: Sequence[Upload], share: Share | None = None, taken: Callable[[], None] | None = None
+    ) -> list[Arrival | RemoteError]:
         """Write files, at most TOGETHER, each replacing what is at its path, and prove that they arrived.
 
         What lies there already is kept if it is proven to be the file's beginning. Creates the directories
-        above it. No more is sent than the share lets; None: as it comes.
+        above it. No more is sent than the share lets; None: as it comes. `taken` is called once the remote
+        has written a part of those that are not small.
         """
         ...
 

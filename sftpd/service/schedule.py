@@ -16,7 +16,14 @@ from apscheduler.triggers.base import BaseTrigger
 
 from sftpd.civil import Cron, instant
 from sftpd.clock import Clock, Steps
-from sftpd.errors import NotFoundError, NotOpenError, RefusedError, SftpdError
+from sftpd.errors import (
+    NotFoundError,
+    NotOpenError,
+    RefusedError,
+    RemoteAwayError,
+    RemoteError,
+    SftpdError,
+)
 from sftpd.ledger import leases, tables
 from sftpd.ledger.ledger import Ledger
 from sftpd.ledger.writer import Unit
@@ -73,6 +80,15 @@ class Job:
         return max(self.next(min(last, now)), now)
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What keeps a job from being done, and how often and since when something has."""
+
+    why: str
+    times: int
+    since: datetime
+
+
 class Schedule:
     """Runs jobs on a few threads; a job that is still running, here or elsewhere, is not started again."""
 
@@ -83,8 +99,8 @@ class Schedule:
         self._clock = clock
         self._jobs = {job.name: job for job in jobs}
         self._turns = {job.name: threading.Lock() for job in jobs}
-        self._held: dict[str, str] = {}
-        """The jobs whose links may not be used, each with why, as it was told."""
+        self._kept: dict[str, _Kept] = {}
+        """The jobs that wait for their links or remotes, as it was told."""
         executors = {name: ThreadPoolExecutor(threads) for name, threads in _THREADS.items()}
         self._scheduler = BackgroundScheduler(timezone="UTC", executors=executors)
         self._steps = Steps(clock)
@@ -194,8 +210,8 @@ class Schedule:
         began = self._clock.now()
         try:
             again = job.work()
-        except NotOpenError as refusal:
-            self._tell_held(job, refusal)
+        except (NotOpenError, RemoteError) as error:
+            self._tell_kept(job, error, began)
             return None
         except SftpdError as error:
             _log.warning("job_failed", job=job.name, error=str(error))
@@ -203,16 +219,23 @@ class Schedule:
         except Exception:
             _log.exception("job_failed", job=job.name)
             return None
-        self._held.pop(job.name, None)
+        if (kept := self._kept.pop(job.name, None)) is not None:
+            _log.info("job_goes_on", job=job.name, failed=kept.times, since=kept.since.isoformat())
         self._ledger.defer(lambda unit: _mark(unit, job.name, began))
         return again
 
-    def _tell_held(self, job: Job, refusal: NotOpenError) -> None:
-        """Tell of a link that may not be used once, until it may again or for another reason may not."""
-        text = str(refusal)
-        if self._held.get(job.name) != text:
-            self._held[job.name] = text
-            _log.info("job_held", job=job.name, reason=refusal.reason, text=text)
+    def _tell_kept(self, job: Job, error: NotOpenError | RemoteError, now: datetime) -> None:
+        """Tell once why a job waits for its link or remote, until it is done or waits for another reason."""
+        # What is said of a remote that is left alone differs with whether it was just tried.
+        why = error.code if isinstance(error, RemoteAwayError) else str(error)
+        before = self._kept.get(job.name, _Kept("", 0, now))
+        self._kept[job.name] = _Kept(why, before.times + 1, before.since)
+        if before.why == why:
+            return
+        if isinstance(error, NotOpenError):
+            _log.info("job_held", job=job.name, reason=error.reason, text=str(error))
+        else:
+            _log.warning("job_failed", job=job.name, error=str(error))
 
 
 class _Times(BaseTrigger):  # type: ignore[misc]  # APScheduler has no types

@@ -14,7 +14,7 @@ from pathlib import Path
 from time import monotonic
 from typing import TypeVar
 
-from sftpd.errors import RemoteError
+from sftpd.errors import OwnFaultError, RemoteError
 from sftpd.link.model import Handling
 from sftpd.process.channel import Channel, ChannelClosedError
 from sftpd.process.descriptors import close_all
@@ -27,7 +27,7 @@ from sftpd.ssh.courier_login import log_in
 from sftpd.ssh.courier_probe import Examination
 from sftpd.ssh.courier_proof import Known, require_read
 from sftpd.ssh.courier_replies import errors_told, told
-from sftpd.ssh.courier_sftp import Client
+from sftpd.ssh.courier_sftp import Client, at_will
 from sftpd.ssh.messages import Leased
 from sftpd.ssh.pace import Pace
 
@@ -40,6 +40,8 @@ R = TypeVar("R")
 _MEMORY_LIMIT = 1 << 30
 _AHEAD = 8
 """What part of a second's worth is under way where the rate is limited."""
+_TAKEN = 1 << 20
+"""Bytes of which a server has to say that it wrote them until it counts as one that takes files."""
 _RESOLVER = ("/etc/resolv.conf", "/etc/hosts", "/etc/nsswitch.conf", "/etc/host.conf", "/etc/gai.conf")
 
 
@@ -128,7 +130,7 @@ class Work:
         """Do what a message asks and return its answer."""
         match message:
             case m.Upload(files=files):
-                with self._paced(message.rate, sum(file.size for file in files)):
+                with self._paced(message.rate, sum(file.size for file in files)), self._followed(message):
                     return m.Uploaded(self._each(self._deliveries.upload, files, fds))
             case m.Publish():
                 return m.Published(self._published(message))
@@ -190,6 +192,23 @@ class Work:
         with self._client.paced(lambda count: self._rest(pace.spend(count, monotonic())), rate // _AHEAD):
             yield
 
+    @contextlib.contextmanager
+    def _followed(self, order: m.Upload) -> Iterator[None]:
+        """Tell the monitor, if it wants to know, once the server has written a part of the files."""
+        left = _TAKEN
+
+        def taken(count: int) -> None:
+            nonlocal left
+            before, left = left, left - count
+            if left <= 0 < before:
+                self._monitor.call(m.Taken(), Done)
+
+        self._client.taken = taken if order.follow else at_will
+        try:
+            yield
+        finally:
+            self._client.taken = at_will
+
     def _lease(self, size: int) -> float:
         return self._monitor.call(m.Lease(size), Leased).wait
 
@@ -231,4 +250,4 @@ def _write(fd: int, rest: memoryview, position: int) -> None:
             written = os.pwrite(fd, rest, position)
             rest, position = rest[written:], position + written
     except OSError as fault:
-        raise RemoteError(f"the local file cannot be written: {fault.strerror}") from fault
+        raise OwnFaultError(f"the local file cannot be written: {fault.strerror}") from fault

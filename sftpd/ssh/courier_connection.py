@@ -17,6 +17,7 @@ from sftpd.errors import (
     HostKeyError,
     MessageError,
     NotPlacedError,
+    OwnFaultError,
     ProcessError,
     RefusedError,
     RemoteError,
@@ -62,7 +63,14 @@ A = TypeVar("A")
 
 _ERRORS = {
     kind.code: kind
-    for kind in (RemoteError, RemoteRefusedError, RemoteFailedError, ChangedThereError, HostKeyError)
+    for kind in (
+        RemoteError,
+        RemoteRefusedError,
+        RemoteFailedError,
+        OwnFaultError,
+        ChangedThereError,
+        HostKeyError,
+    )
 }
 
 
@@ -148,23 +156,25 @@ class Connection:
         return True
 
     def close(self) -> None:
-        """End the courier, and the connection with it."""
-        self._child.kill()
+        """End the courier, and the connection with it; whoever uses it gets OwnFaultError."""
+        self.hang_up()
         self._child.wait()
         self._child.channel.close()
 
     def hang_up(self) -> None:
-        """As Remote says; whoever has borrowed it closes it."""
+        """As Remote says, with OwnFaultError; whoever has borrowed it closes it."""
         self._hung_up, self.usable = True, False
         self._child.kill()
 
-    def upload(self, files: Sequence[Upload], share: Share | None = None) -> list[Arrival | RemoteError]:
+    def upload(
+        self, files: Sequence[Upload], share: Share | None = None, taken: Callable[[], None] | None = None
+    ) -> list[Arrival | RemoteError]:
         """As Remote says."""
         wanted = tuple(m.Sending(file.path, file.size, file.sha256, file.unless, file.ours) for file in files)
-        order = m.Upload(wanted, share.rate if share else None)
+        order = m.Upload(wanted, share.rate if share else None, taken is not None)
         patience = _patience(sum(file.size for file in files), share)
         fds = [file.fd for file in files]
-        told = self._call(order, m.Uploaded, fds, patience=patience, share=share)
+        told = self._call(order, m.Uploaded, fds, patience=patience, share=share, taken=taken)
         arrived = self._each(files, told.answers)
         return [one if isinstance(one, RemoteError) else one.proof for one in arrived]
 
@@ -256,11 +266,13 @@ class Connection:
         fds: Sequence[int] = (),
         patience: float = _STEP_PATIENCE,
         share: Share | None = None,
+        taken: Callable[[], None] | None = None,
     ) -> M:
         if not self.usable:
-            raise RemoteError("connection has failed before", where=self._name)
+            kind = OwnFaultError if self._hung_up else RemoteError
+            raise kind("connection has failed before", where=self._name)
         self.usable = False
-        serve = None if share is None else partial(self._lend, share)
+        serve = partial(self._serve, share, taken)
         try:
             with self._told():
                 answer = self._child.channel.call(order, expect, fds, timeout=patience, serve=serve)
@@ -275,12 +287,15 @@ class Connection:
         self._trusted = Deadline(_TRUSTED_SECONDS)
         self.usable, self.fresh = not self._hung_up, True
 
-    def _lend(self, share: Share, asked: Delivery) -> None:
-        """Let a courier take from a share. Raises MessageError for whatever else it wants."""
+    def _serve(self, share: Share | None, taken: Callable[[], None] | None, asked: Delivery) -> None:
+        """Let a courier take from a share, and say that files are taken. Raises MessageError for all else."""
         close_all(asked.fds)
         match asked.envelope:
-            case Request(body=m.Lease(size=size)):
+            case Request(body=m.Lease(size=size)) if share is not None:
                 self._child.channel.reply(asked.envelope, Leased(share.take(size)))
+            case Request(body=m.Taken()) if taken is not None:
+                taken()
+                self._child.channel.reply(asked.envelope, Done())
             case _:
                 raise MessageError("courier asks for what it may not")
 
@@ -306,7 +321,8 @@ class Connection:
         except TimeoutError as fault:
             raise RemoteError("courier did not get done in time", where=self._name) from fault
         except ProcessError as fault:
-            raise RemoteError(f"courier has ended: {fault}", where=self._name) from fault
+            kind = OwnFaultError if self._hung_up else RemoteError
+            raise kind(f"courier has ended: {fault}", where=self._name) from fault
 
     def _error(self, code: str, message: str) -> RemoteError:
         return _ERRORS.get(code, RemoteError)(message[: m.TEXT_LIMIT], where=self._name)

@@ -3,7 +3,7 @@
 import contextlib
 import os
 
-from sftpd.errors import RemoteError, RemoteFailedError
+from sftpd.errors import OwnFaultError, RemoteFailedError
 from sftpd.exchange.remote import Outcome
 from sftpd.link.model import Handling
 from sftpd.sftp.attributes import Attributes, clamped
@@ -39,7 +39,7 @@ class Deliveries:
             self._tidy(order)
             raise
         if sent.sha256 != order.sha256:
-            raise RemoteError("the file changed while it was sent")
+            raise OwnFaultError("the file changed while it was sent")
         self._set_attributes(order.path, fd)
         if size not in (order.size, None):
             raise RemoteFailedError(f"{order.size} bytes were sent, the server has {size}")

@@ -4,21 +4,21 @@ import io
 import os
 from collections.abc import Callable, Sequence
 
-from sftpd.errors import RemoteError
+from sftpd.errors import OwnFaultError
 from sftpd.ssh.courier_channel import Fill
 
 
 def filling(fd: int, size: int, see: Callable[[memoryview], object]) -> Fill:
     """Fills buffers with the first `size` bytes of an open file, whose offset does not move; `see` sees them.
 
-    It raises RemoteError when the file cannot be read.
+    It raises OwnFaultError when the file cannot be read.
     """
 
     def fill(buffers: Sequence[memoryview], position: int) -> int:
         try:
             left = count = min(os.preadv(fd, buffers, position), size - position)
         except OSError as fault:
-            raise RemoteError(f"the local file cannot be read: {fault.strerror}") from fault
+            raise OwnFaultError(f"the local file cannot be read: {fault.strerror}") from fault
         for buffer in buffers:
             if left <= 0:
                 break

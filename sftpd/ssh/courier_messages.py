@@ -120,6 +120,8 @@ class Upload(Message, frozen=True):
     files: Annotated[tuple[Sending, ...], Some]
     rate: int | None = None
     """Bytes a second that may be sent, as Lease lets them; None: any number."""
+    follow: bool = False
+    """Whether to say Taken."""
 
 
 class Arrived(msgspec.Struct, frozen=True, array_like=True, tag="arrived"):
@@ -275,6 +277,10 @@ class Lease(Message, frozen=True):
     size: Annotated[int, Meta(ge=1, le=LEASE_MAX)]
 
 
+class Taken(Message, frozen=True):
+    """The server has written a part of the files that are being uploaded; answered with Done."""
+
+
 class Remove(Message, frozen=True):
     """Delete files; answered with Dealt."""
 
@@ -325,6 +331,7 @@ FromCourier = (
     | LoggedIn
     | LoginFailed
     | Lease
+    | Taken
     | Uploaded
     | Published
     | FileSize

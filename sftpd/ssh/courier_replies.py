@@ -125,6 +125,16 @@ def marks_told(answer: Answer) -> tuple[int | None, int | None] | None:
     return told.size, told.times and told.times[1]
 
 
+def entries_told(names: Reader) -> list[tuple[bytes, Attributes]]:
+    """The entries of a directory that an answer names."""
+    found = []
+    for _ in range(names.uint32()):
+        name = names.string()
+        names.view()
+        found.append((name, attributes.decode(names)))
+    return found
+
+
 def hash_told(answer: Answer, algorithm: bytes) -> bytes | None:
     """The hash by this algorithm that an answer tells; None where it is refused.
 

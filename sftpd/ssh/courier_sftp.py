@@ -24,6 +24,7 @@ from sftpd.ssh.courier_replies import (
     Reply,
     StatusReply,
     described,
+    entries_told,
     expect,
     extension_names,
     hash_told,
@@ -86,7 +87,9 @@ class Client:
     def __init__(self, channel: CourierChannel) -> None:
         """Begin the conversation on a channel that has the subsystem."""
         self._channel = channel
-        self._moved: Callable[[int], object] = _at_will
+        self._moved: Callable[[int], object] = at_will
+        self.taken: Callable[[int], object] = at_will
+        """Called, while a file is written, with the bytes that the server has answered for."""
         self._most_ahead = _WINDOW
         greeting = channel.greet(frame(INIT, uint32(PROTOCOL_VERSION)))
         if greeting.kind != Reply.VERSION or greeting.body.uint32() < PROTOCOL_VERSION:
@@ -163,20 +166,16 @@ class Client:
         try:
             yield
         finally:
-            self._moved, self._most_ahead = _at_will, _WINDOW
+            self._moved, self._most_ahead = at_will, _WINDOW
 
     def names(self, path: bytes) -> Iterator[tuple[bytes, Attributes]]:
         """The entries of a directory as the server gives them, `.` and `..` too."""
         handle = self._opened(self._send(_Ask.OPENDIR, string(path)))
         try:
             while (body := unless_end(self._ask(_Ask.READDIR, string(handle)), Reply.NAME)) is not None:
-                count = body.uint32()
-                for _ in range(count):
-                    name = body.string()
-                    body.view()
-                    yield name, attributes.decode(body)
-                if not count:  # some servers say the end so
+                if not (entries := entries_told(body)):  # some servers say the end so
                     break
+                yield from entries
         except StatusReply:
             self._close(handle)
             raise
@@ -221,6 +220,7 @@ class Client:
                 while ahead > window // 2:
                     number, count = under_way.popleft()
                     self._done(number)
+                    self.taken(count)
                     ahead -= count
                 window = min(2 * window, most)
             number, count = self._channel.write(handle, position, length, fill)
@@ -384,7 +384,8 @@ class Client:
         return answer
 
 
-def _at_will(count: int) -> None:
+def at_will(count: int) -> None:
+    """Let a file move."""
     del count
 
 

@@ -5,7 +5,7 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterator, Mapping
 
-from sftpd.errors import NotFoundError, ProcessError, RemoteError
+from sftpd.errors import NotFoundError, OwnFaultError, RemoteError
 from sftpd.exchange.remote import Remote, only
 from sftpd.names import RemoteName
 from sftpd.process.pool import Children
@@ -40,8 +40,8 @@ class CourierRemotes:
     def borrow(self, name: RemoteName) -> Iterator[Remote]:
         """A logged-in connection to use for a while; one that failed at anything is not used again.
 
-        Raises NotFoundError for a remote that is not configured, and RemoteError, RemoteRefusedError or
-        HostKeyError when there is no login.
+        Raises NotFoundError for a remote that is not configured, ProcessError where no courier can be
+        started, and RemoteError, RemoteRefusedError or HostKeyError when there is no login.
         """
         if name not in self._remotes:
             raise NotFoundError("no such remote", where=name)
@@ -68,7 +68,7 @@ class CourierRemotes:
                 raise
 
     def close(self) -> None:
-        """End all couriers; those who use one get RemoteError."""
+        """End all couriers; those who use one get OwnFaultError."""
         with self._lock:
             self._closed = True
             connections = [*self._lent, *(one for idle in self._idle.values() for one in idle)]
@@ -90,22 +90,19 @@ class CourierRemotes:
 
     def _connect(self, login: RemoteLogin) -> "Connection":
         name = login.remote.name
-        try:
-            child = self._children.spawn(
-                courier.ENTRY,
-                kind="courier",
-                sandbox=courier.sandbox(login.remote.port, binds=login.remote.source_address is not None),
-                accepts=m.FromCourier,
-            )
-        except ProcessError as fault:
-            raise RemoteError(str(fault), where=name) from fault
+        child = self._children.spawn(
+            courier.ENTRY,
+            kind="courier",
+            sandbox=courier.sandbox(login.remote.port, binds=login.remote.source_address is not None),
+            accepts=m.FromCourier,
+        )
         connection = Connection(name, child)
         with self._lock:
             self._lent.add(connection)
             closed = self._closed
         try:
             if closed:
-                raise RemoteError("sftpd is stopping", where=name)
+                raise OwnFaultError("sftpd is stopping", where=name)
             connection.log_in(login, self._idle_seconds)
         except BaseException:
             self._give_back(name, connection)

@@ -19,6 +19,8 @@ from waiting import until
 from sftpd.errors import (
     HostKeyError,
     NotPlacedError,
+    OwnFaultError,
+    ProcessError,
     RefusedError,
     RemoteAwayError,
     RemoteError,
@@ -168,7 +170,7 @@ def test_a_remote_without_room_for_three_days_is_asked_now_and_then_while_others
         assert 443 <= tries <= (875 + 5) * TOGETHER, tries
         standing = scene.guard.standing()
         assert (standing.state, standing.failures) == (Phase.UP, 0)
-        said = standing.waiting["remote"]
+        said = standing.waiting["remote"].reason
         assert said == "peer:/out/: it has no room"
         assert {transfer.reason for transfer in scene.transfers() if transfer.attempts} == {said}
 
@@ -730,3 +732,95 @@ def test_a_fault_of_one_file_leaves_the_others_alone(tmp_path):
         assert sorted(at_remote(scene)) == [name for name in numbered(12) if name != "00001.csv"]
         pass_time(scene, 30)
         assert sorted(at_remote(scene)) == numbered(12)
+
+
+def test_faults_of_our_own_keep_no_other_file_from_a_remote_that_is_well(tmp_path):
+    with Scene(tmp_path, remote_backoff=AN_HOUR, attempts=8) as scene:
+        scene.remote.refused = {
+            name.encode(): OwnFaultError("the local file cannot be read") for name in numbered(12)
+        }
+        offer_all(scene, numbered(12))
+        scene.run_queue()
+        offer_all(scene, ["well.csv"])
+        scene.run_queue()
+        assert at_remote(scene) == {"well.csv": b"well.csv"}
+        assert scene.events() == {"transfer.failed": 12, "transfer.delivered": 1}
+        assert (scene.guard.standing().state, scene.guard.standing().failures) == (Phase.UP, 0)
+        assert b"the local file cannot be read" in contents(scene.folders.failed)["00001.csv.reason.txt"]
+
+
+@pytest.mark.parametrize("fault", [ProcessError("no process"), OwnFaultError("sftpd is stopping")])
+def test_that_we_could_not_even_try_a_remote_does_not_count_as_its_fault(tmp_path, fault):
+    with Scene(tmp_path, clock=FakeClock(), remote_backoff=AN_HOUR) as scene, capture_logs():
+        scene.remote.down = fault
+        scene.queue.start()
+        offer_all(scene, numbered(3))
+        settle(scene)
+        assert scene.remote.calls["borrow"] > 0
+        assert scene.guard.standing().state is Phase.UNTRIED
+        scene.remote.down = None
+        pass_time(scene, 31)
+        assert sorted(at_remote(scene)) == numbered(3)
+
+
+def test_that_a_remote_is_down_is_told_once_for_each_reason_and_that_it_is_up_again(tmp_path):
+    with Scene(tmp_path, clock=FakeClock(), remote_backoff=AN_HOUR) as scene, capture_logs() as logs:
+        scene.remote.down = RemoteError("connection refused")
+        scene.queue.start()
+        offer_all(scene, ["report.csv"])
+        settle(scene)
+        since = scene.guard.standing().since
+        for _ in range(3):
+            pass_time(scene, 3600)
+        assert scene.guard.standing().since == since
+        scene.remote.down = RemoteError("no route")
+        pass_time(scene, 3600)
+        scene.remote.down = None
+        pass_time(scene, 3600)
+        assert scene.states() == ["done"]
+        assert scene.guard.standing().since is None
+        told = [(log["event"], log.get("reason")) for log in logs if log["event"].startswith("remote_")]
+        assert told == [
+            ("remote_down", "connection refused"),
+            ("remote_down", "no route"),
+            ("remote_up", None),
+        ]
+        (up,) = [log for log in logs if log["event"] == "remote_up"]
+        assert up["since"] == since.isoformat()
+
+
+@pytest.mark.parametrize("moves", [True, False])
+def test_while_a_long_file_finds_out_whether_a_remote_takes_any_others_go_once_it_moves(tmp_path, moves):
+    with Scene(tmp_path, clock=FakeClock(), remote_backoff=AN_HOUR, attempts=None, workers=3) as scene:
+        close_route(scene)
+        go_on, begun = threading.Event(), []
+
+        def hold():
+            begun.append(scene.remote.taken)
+            if len(begun) == 1:
+                go_on.wait(PATIENCE)
+
+        scene.remote.during_upload = hold
+        scene.clock.passed += 3600
+        scene.queue.look()
+        until(lambda: begun)
+        offer_all(scene, ["other.csv"])
+        if moves:
+            begun[0]()
+            until(lambda: "other.csv" in at_remote(scene))
+        until(lambda: len(scene.queue._condition._waiters) == 2)  # all but who sends the long one
+        assert ("other.csv" in at_remote(scene)) == moves
+        assert scene.guard.standing().waiting.keys() == (set() if moves else {"remote"})
+        go_on.set()
+        until(lambda: sorted(at_remote(scene)) == [*numbered(TOGETHER), "other.csv"])
+
+
+def close_route(scene):
+    """Have a route be one of which the remote takes nothing, and files of it wait that it would take."""
+    scene.remote.refused = {name.encode(): RemoteFailedError("no room") for name in numbered(TOGETHER)}
+    scene.queue.start()
+    offer_all(scene, numbered(TOGETHER))
+    settle(scene)
+    while not scene.guard.standing().waiting:
+        pass_time(scene, 1)
+    scene.remote.refused = {}

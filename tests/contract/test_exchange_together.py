@@ -129,10 +129,10 @@ def test_where_the_answer_for_all_is_lost_each_is_asked_about_alone(scene, step)
 def test_one_that_breaks_every_connection_costs_no_other_a_try(scene):
     upload = scene.remote.upload
 
-    def breaking(files, share=None):
+    def breaking(files, share=None, taken=None):
         if any(file.size == len(b"poison") for file in files):
             raise RemoteError("connection lost")
-        return upload(files, share)
+        return upload(files, share, taken)
 
     scene.remote.upload = breaking
     parts = drop(scene, 8)
@@ -147,7 +147,7 @@ def test_one_that_breaks_every_connection_costs_no_other_a_try(scene):
 
 @pytest.mark.parametrize("breaks", [False, True], ids=["each fails", "the connection breaks"])
 def test_those_that_can_never_arrive_are_given_up_though_the_remote_counts_as_down(scene, breaks):
-    def upload(files, share=None):
+    def upload(files, share=None, taken=None):
         faults = [RemoteError(f"no folder for {os.pread(file.fd, 99, 0).decode()}") for file in files]
         if breaks:
             raise faults[0]

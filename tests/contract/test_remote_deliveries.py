@@ -95,6 +95,17 @@ def test_what_is_published_is_whole_and_under_its_name_alone(remote, tmp_path):
     assert (server.content("final.csv"), server.names()) == (content, ["final.csv"])
 
 
+@REAL
+def test_that_a_file_moves_is_known_once_before_it_is_all_there(server, borrow, tmp_path):
+    file, sizes = LocalFile(tmp_path / "file", os.urandom(16 << 20)), []
+    with file.path.open("rb") as source, borrow(server) as connection:
+        order = Upload(source.fileno(), server.at(PART), file.size, file.sha256)
+        (proof,) = connection.upload([order], None, lambda: sizes.append(server.local(PART).stat().st_size))
+    assert proof in ("sha256", "size")
+    assert len(sizes) == 1
+    assert sizes[0] < file.size
+
+
 @EVERY
 def test_what_is_there_is_replaced(remote, tmp_path):
     server, connection = remote

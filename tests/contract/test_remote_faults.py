@@ -13,7 +13,16 @@ from sshd import free_port, make_key, public_blob, sshd
 from waiting import until
 
 from sftpd import __version__
-from sftpd.errors import HostKeyError, NotFoundError, RemoteError, RemoteRefusedError
+from sftpd.errors import (
+    HostKeyError,
+    NotFoundError,
+    OwnFaultError,
+    ProcessError,
+    RemoteError,
+    RemoteRefusedError,
+)
+from sftpd.exchange.remote import Download, Upload, only
+from sftpd.process.pool import Children
 from sftpd.ssh.remotes import _IDLE_LIMIT
 from sftpd.ssh.signing import fingerprint
 
@@ -195,8 +204,41 @@ def test_close_ends_an_upload_that_runs(children, server, tmp_path):
 
     (fault,) = killed_mid_upload(children, remotes, tmp_path, server.root / "big-3", remotes.close)
 
-    assert isinstance(fault, RemoteError)
-    with pytest.raises(RemoteError, match="stopping"), remotes.borrow(NAME):
+    assert isinstance(fault, OwnFaultError)
+    with pytest.raises(OwnFaultError, match="stopping"), remotes.borrow(NAME):
+        pass
+
+
+def test_a_file_of_ours_that_cannot_be_read_or_written_is_our_fault_and_not_the_remote_s(
+    children, server, tmp_path
+):
+    file = LocalFile(tmp_path / "ours", b"content")
+    unreadable = os.open(file.path, os.O_WRONLY)
+    full = os.open("/dev/full", os.O_RDWR)
+    changed = os.open(file.path, os.O_RDONLY)
+    (server.root / "theirs").write_bytes(b"theirs")
+    path = os.fsencode(server.root / "theirs")
+    asked = (
+        (lambda remote: remote.upload([Upload(unreadable, path, 7, file.sha256)]), "cannot be read"),
+        (lambda remote: remote.upload([Upload(changed, path, 7, "0" * 64)]), "changed while it was sent"),
+        (lambda remote: remote.download([Download(path, full)]), "cannot be written"),
+    )
+    with contextlib.closing(remotes_for(children, login_at(server))) as remotes:
+        for ask, said in asked:
+            with remotes.borrow(NAME) as remote, pytest.raises(OwnFaultError, match=said):
+                only(ask(remote))
+    for fd in (unreadable, full, changed):
+        os.close(fd)
+
+
+def test_that_no_courier_can_be_started_says_nothing_of_the_remote(server):
+    with Children.start(CHILDREN) as ended:
+        pass
+    with (
+        contextlib.closing(remotes_for(ended, login_at(server))) as remotes,
+        pytest.raises(ProcessError),
+        remotes.borrow(NAME),
+    ):
         pass
 
 

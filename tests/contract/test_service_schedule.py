@@ -17,7 +17,7 @@ from waiting import holds, until
 
 from sftpd.civil import Cron
 from sftpd.clock import SystemClock
-from sftpd.errors import NotFoundError, NotOpenError, RefusedError, RemoteError
+from sftpd.errors import NotFoundError, NotOpenError, RefusedError, RemoteAwayError, RemoteError
 from sftpd.exchange.expectation import next_look
 from sftpd.exchange.expecting import Expecting
 from sftpd.ledger import tables
@@ -393,10 +393,13 @@ class _AskedLock:
         self._lock.release()
 
 
-def test_that_a_link_may_not_be_used_is_told_once_until_it_may_again(ledger):
+def test_what_a_job_waits_for_is_told_once_until_it_is_done_again(ledger):
     suspended = NotOpenError("the link is suspended", reason="LINK_NOT_ACTIVE", where="link demo")
     closing = NotOpenError("the link is closing", reason="LINK_NOT_ACTIVE", where="link demo")
-    turns = [suspended, suspended, suspended, closing, closing, None, closing, RemoteError("away"), closing]
+    down, alone = RemoteAwayError("no route", tried=True), RemoteAwayError("it is not tried now: no route")
+    full = RemoteError("no room")
+    turns = [suspended, suspended, closing, closing, None, closing, None]
+    turns += [down, alone, down, full, full, None]
     done = threading.Event()
 
     def work():
@@ -413,10 +416,14 @@ def test_that_a_link_may_not_be_used_is_told_once_until_it_may_again(ledger):
         schedule.start()
         until(done.is_set)
         schedule.stop()
-    told = [(log["event"], log["text"] if log["event"] == "job_held" else log["error"]) for log in logs]
-    assert told == [
+    shown = {"job_held": "text", "job_failed": "error", "job_goes_on": "failed"}
+    assert [(log["event"], log[shown[log["event"]]]) for log in logs] == [
         ("job_held", str(suspended)),
         ("job_held", str(closing)),
+        ("job_goes_on", 4),
         ("job_held", str(closing)),
-        ("job_failed", "away"),
+        ("job_goes_on", 1),
+        ("job_failed", "no route"),
+        ("job_failed", "no room"),
+        ("job_goes_on", 5),
     ]

@@ -53,6 +53,9 @@ def test_a_remote_that_refuses_our_login_is_left_alone_until_it_is_resumed(daemo
     daemon.start()
     assert ask(daemon, "status")["remotes"] == {"demo/partner": "suspended"}
     assert "refuses the login" in ask(daemon, "remote", "show", "partner")["reason"]
+    stopped = ask(daemon, "status")["routes_stopped"]["demo/out"]
+    assert "suspended: 3 logins in a row failed" in stopped["reason"]
+    assert stopped["remedy"].endswith("sftpd remote resume partner --link demo")
     assert logins_refused(server) == 3
     with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=PATIENCE) as answer:
         assert 'sftpd_remote_away{remote="demo/partner"} 1.0' in answer.read().decode()

@@ -96,7 +96,8 @@ def _remote(instance: Instance, remote: Remote) -> dict[str, Any]:
         "since": None if standing.since is None else standing.since.isoformat(),
         "failures": standing.failures,
         "retry_at": None if standing.retry_at is None else standing.retry_at.isoformat(),
-        "waiting": dict(standing.waiting),
+        "waiting": {route: stopped.reason for route, stopped in standing.waiting.items()},
+        "at_once": standing.at_once,
     }
 
 

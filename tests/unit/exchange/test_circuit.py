@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sftpd.exchange.circuit import Circuit, Phase
+from sftpd.exchange.circuit import Circuit, Phase, Room
 from sftpd.link.model import Backoff
 
 BACKOFF = Backoff(timedelta(seconds=1), timedelta(minutes=10))
@@ -102,3 +102,43 @@ def test_whatever_happens_somebody_can_try_again_in_time(steps):
         now += passed
         circuit = STEPS[name](circuit, now)
         assert circuit.phase is Phase.PROBING or circuit.ready_at() <= now + 600
+
+
+def test_one_more_is_tried_ever_less_while_there_is_no_room():
+    room, now, waits = Room(), 0.0, []
+    for _ in range(3):
+        room = room.begin(2).full(2, now, BACKOFF, 1.0)
+        assert room.ready_at(1) == 0
+        waits.append(room.ready_at(2) - now)
+        now = room.ready_at(2)
+    assert waits == [1, 2, 4]
+    assert room.begin(2).ready_at(2) == float("inf")
+    assert room.begin(2).reached(3) == Room()
+
+
+IN_ROOM = {
+    "begin": lambda room, lent, now: room.begin(lent) if room.ready_at(lent) <= now else room,
+    "reached": lambda room, lent, now: room.reached(lent),
+    "full": lambda room, lent, now: room.full(lent, now, BACKOFF, 0.5),
+    "abandoned": lambda room, lent, now: room.abandoned(),
+}
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(sorted(IN_ROOM)), st.integers(0, 4), st.floats(0, 1000))),
+    st.integers(0, 4),
+)
+def test_whatever_happens_one_more_can_be_tried_in_time_once_a_try_has_ended(steps, lent):
+    room, now = Room(), 0.0
+    for name, before, passed in steps:
+        now += passed
+        room = IN_ROOM[name](room, before, now)
+        assert room.most >= 1
+        if name != "begin":
+            assert room.ready_at(lent) <= now + 600
+
+
+def test_one_more_that_was_made_while_others_were_given_back_is_tried_again():
+    probing = Room().full(2, 0.0, BACKOFF, 1.0).begin(2)
+    assert probing.ready_at(2) == float("inf")
+    assert probing.reached(1).ready_at(2) == 0
