@@ -31,7 +31,8 @@ from sftpd.exchange.changes import Changes
 from sftpd.exchange.collect import Collector
 from sftpd.exchange.deliver import Offer
 from sftpd.exchange.fetched import Fetched
-from sftpd.exchange.guard import GuardedRemotes, Guards
+from sftpd.exchange.guard import Guards
+from sftpd.exchange.guarded import GuardedRemotes
 from sftpd.exchange.halts import Halts
 from sftpd.exchange.keeping import Keeping
 from sftpd.exchange.partner import InForce, Partner, Ports

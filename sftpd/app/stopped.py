@@ -6,7 +6,8 @@ from typing import Any
 from sftpd.app.instance import Instance
 from sftpd.link.model import Inbound, Link, Outbound
 
-_ROUTE = "it is tried again by itself; ask the partner what is in the way there, as a full disk"
+_DOWN = "it is tried again by itself, or now by {resume}; what it says to a login: {probe}"
+_TAKES_NOTHING = "ask the partner what is in the way; it is tried again by itself, or now by {resume}"
 
 
 def stopped(instance: Instance) -> dict[str, dict[str, Any]]:
@@ -39,9 +40,9 @@ def _stopped(instance: Instance, route: Outbound | Inbound) -> dict[str, Any] | 
         halted = standing.state in ("paused", "suspended")
         since, retry_at = standing.since, standing.retry_at
         reason = f"the remote is {standing.state if halted else 'down'}: {standing.reason}"
-        remedy = _remote_remedy(route, halted=halted)
+        remedy = "once that is settled: {resume}" if halted else _DOWN
     elif waits is not None:
-        since, reason, retry_at, remedy = waits.since, waits.reason, waits.retry_at, _ROUTE
+        since, reason, retry_at, remedy = waits.since, waits.reason, waits.retry_at, _TAKES_NOTHING
     else:
         return None
     return {
@@ -49,12 +50,9 @@ def _stopped(instance: Instance, route: Outbound | Inbound) -> dict[str, Any] | 
         "remote": route.remote,
         "reason": reason,
         "retry_at": None if retry_at is None else retry_at.isoformat(),
-        "remedy": remedy,
+        "remedy": remedy.format(resume=_command("resume", route), probe=_command("probe", route)),
     }
 
 
-def _remote_remedy(route: Outbound | Inbound, *, halted: bool) -> str:
-    named = f"{route.remote} --link {route.link}"
-    if halted:
-        return f"once that is settled: sftpd remote resume {named}"
-    return f"it is tried again by itself; what it says to a try now: sftpd remote probe {named}"
+def _command(verb: str, route: Outbound | Inbound) -> str:
+    return f"sftpd remote {verb} {route.remote} --link {route.link}"

@@ -23,7 +23,7 @@ from sftpd.exchange.changes import Changes, Published
 from sftpd.exchange.collect import Collector, Pulled
 from sftpd.exchange.deliver import Offer
 from sftpd.exchange.fetched import Fetched
-from sftpd.exchange.guard import GuardedRemotes
+from sftpd.exchange.guarded import GuardedRemotes
 from sftpd.exchange.keeping import Keeping
 from sftpd.exchange.orders import Signed
 from sftpd.exchange.overdue import LinkWaits, RouteWaits

@@ -105,6 +105,8 @@ class Work:
 
     def start(self, take_up: Callable[[Traffic], int]) -> None:
         """Begin, with each link's traffic taken up by `take_up`."""
+        links = self._instance.register.links.values()
+        self._instance.guards.adopt(remote for link in links for remote in link.remotes)
         return_records.enrol(self._instance.ledger, _with_return_receipts(self._instance))
         _tell_of_links_gone(self._instance)
         for fault in folders_apart(self._instance.config):

@@ -19,7 +19,8 @@ from sftpd.errors import (
     TakenAwayError,
 )
 from sftpd.exchange.deliver import NameTakenError
-from sftpd.exchange.guard import GuardedRemotes, RouteGuard
+from sftpd.exchange.guard import RouteGuard
+from sftpd.exchange.guarded import GuardedRemotes
 from sftpd.exchange.layout import LAYOUTS, Layout, returned, temporary_name
 from sftpd.exchange.records import Parts, Transfer
 from sftpd.exchange.remote import (

@@ -15,7 +15,7 @@ from sftpd.exchange.crew import Crew, Work
 from sftpd.exchange.due import TOGETHER
 from sftpd.exchange.fetch import Fetcher
 from sftpd.exchange.fetched import Fetched
-from sftpd.exchange.guard import PATIENCE, GuardedRemotes
+from sftpd.exchange.guarded import PATIENCE, GuardedRemotes
 from sftpd.exchange.offered import Selection, Settling
 from sftpd.exchange.overdue import RouteWaits
 from sftpd.exchange.places import Places

@@ -10,7 +10,7 @@ import structlog
 
 from sftpd.errors import RemoteAwayError, RemoteError, RemoteRefusedError
 from sftpd.exchange.due import TOGETHER, TOGETHER_SIZE
-from sftpd.exchange.guard import PATIENCE, GuardedRemotes
+from sftpd.exchange.guarded import PATIENCE, GuardedRemotes
 from sftpd.exchange.remote import Remote, RemoteFile
 from sftpd.names import RemoteName
 

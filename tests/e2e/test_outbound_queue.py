@@ -68,6 +68,37 @@ def test_a_remote_that_refuses_our_login_is_left_alone_until_it_is_resumed(daemo
     assert set(consumer.taken.values()) == {1}
 
 
+@pytest.mark.parametrize("by", ["resume", "reload"])
+def test_a_remote_that_is_down_is_tried_at_once_on_an_operator_s_word_or_when_it_is_another(
+    daemon, server, by
+):
+    with_remote(daemon, server, outbound(server.root))
+    rewrite(daemon, "{ base = 0.2, cap = 0.4 }", "{ base = 3600, cap = 3600 }")
+    port = server.port
+    if by == "reload":
+        rewrite(daemon, f"port = {port}", f"port = {free_port()}")
+    else:
+        server.kill()
+    (daemon.outbound / "report.csv").write_bytes(b"as soon as it can be")
+    daemon.start()
+    eventually(lambda: ask(daemon, "remote", "show", "partner")["state"] == "down", daemon)
+    (stopped,) = ask(daemon, "status")["routes_stopped"].values()
+    assert "or now by sftpd remote resume partner --link demo" in stopped["remedy"]
+    if by == "reload":
+        daemon.reload()
+        assert ask(daemon, "remote", "show", "partner")["state"] == "down", "nothing is new"
+        (told,) = [line for line in daemon.link_config.read_text().splitlines() if line.startswith("port")]
+        rewrite(daemon, told, f"port = {port}")
+        daemon.reload()
+    else:
+        server.start()
+        ask(daemon, "remote", "resume", "partner")
+    eventually(lambda: states(daemon) == {"done": 1}, daemon)
+    assert (server.root / "report.csv").read_bytes() == b"as soon as it can be"
+    refused = daemon.cli("remote", "resume", "partner")
+    assert (refused.returncode, "it is not paused" in refused.stderr) == (1, True)
+
+
 def test_a_failed_file_is_sent_again_on_an_operator_s_word(daemon, server):
     in_the_way = server.root / "their"
     in_the_way.write_bytes(b"a file where a folder should be")

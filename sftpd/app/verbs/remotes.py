@@ -34,7 +34,10 @@ def _remote_pause(instance: Instance, arguments: Arguments) -> dict[str, Any]:
 def _remote_resume(instance: Instance, arguments: Arguments) -> dict[str, Any]:
     remote = _named(instance, arguments)
     guard = instance.guards.of(remote.link, remote.name)
-    instance.halts.lift(guard.subject, by=arguments["by"], reason=arguments.get("reason"))
+    standing = guard.standing()
+    is_tried_later = standing.since is not None or standing.waiting
+    if instance.halts.of(guard.subject) is not None or not is_tried_later:
+        instance.halts.lift(guard.subject, by=arguments["by"], reason=arguments.get("reason"))
     guard.revive()
     return _remote(instance, remote)
 
