@@ -56,6 +56,26 @@ class Figures:
             bool(self.reloads.faults),
         )
         yield _one("sftpd_penalties", "Sources that offended of late.", self.reception.penalties())
+        yield from self._exchanged()
+        yield from self._counted_by_link()
+        yield Figure(
+            "sftpd_erasure_index_pending",
+            "Received files that wait to be indexed, at most 10,000.",
+            self.unindexed(),
+            "link",
+        )
+        frozen = Counter(freeze.reason.code for freeze in self.instance.retention.frozen())
+        yield Figure(
+            "sftpd_retention_frozen",
+            "What keeps retention from disposing of files: links and folders, or 1 for the whole instance.",
+            {code: frozen[code] for code in sorted(CODES)},
+            "reason",
+        )
+        yield _one("sftpd_outbox_events", "Events not yet in their log, at most 10,000.", waiting)
+        yield Figure("sftpd_audit_log_leaves", "Events in the log.", self.instance.sequencer.sizes(), "log")
+
+    def _exchanged(self) -> Iterator[Figure]:
+        """How files fare on their way to and from remotes, and before."""
         yield _one("sftpd_outbound_queue_files", "Outbound files that wait.", self.work().queue.depth())
         yield Figure(
             "sftpd_remote_away",
@@ -79,22 +99,6 @@ class Figures:
             },
             "route reason",
         )
-        yield from self._counted_by_link()
-        yield Figure(
-            "sftpd_erasure_index_pending",
-            "Received files that wait to be indexed, at most 10,000.",
-            self.unindexed(),
-            "link",
-        )
-        frozen = Counter(freeze.reason.code for freeze in self.instance.retention.frozen())
-        yield Figure(
-            "sftpd_retention_frozen",
-            "What keeps retention from disposing of files: links and folders, or 1 for the whole instance.",
-            {code: frozen[code] for code in sorted(CODES)},
-            "reason",
-        )
-        yield _one("sftpd_outbox_events", "Events not yet in their log, at most 10,000.", waiting)
-        yield Figure("sftpd_audit_log_leaves", "Events in the log.", self.instance.sequencer.sizes(), "log")
 
     def _counted_by_link(self) -> Iterator[Figure]:
         """What the ledger counts for each link."""
