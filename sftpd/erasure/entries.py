@@ -20,7 +20,9 @@ from sftpd.erasure.number_words import (
     NUMBER_GAP,
     NUMBER_WORD,
     NUMBER_WORDS,
+    SHORT_WORD_END,
     SHORT_WORDS,
+    TERM_BEGINS,
     has_short_words,
     names_numbers,
     number_key,
@@ -62,7 +64,7 @@ _IBAN_DIGITS = str.maketrans({chr(letter): str(letter - 87) for letter in range(
 
 _LABEL_END = re.compile(
     rf"(?:(?<![^\W_])(?:{'|'.join(chain.from_iterable(NUMBER_WORDS.values()))}){NUMBER_WORD}"
-    rf"|{'|'.join(SHORT_WORDS.values())}){NUMBER_GAP}\Z"
+    rf"|{'|'.join(SHORT_WORDS.values())}){NUMBER_GAP}\Z|{SHORT_WORD_END}\Z"
 )
 _NUMBER = rf"{NUMBER_GAP}(\w[\w./-]{{0,{LONGEST - 1}}}+)?"
 _MENTIONS = tuple(
@@ -72,8 +74,11 @@ _MENTIONS = tuple(
 )
 """The words that tell of numbers: what stands behind each, and behind a further word there."""
 _SHORT_MENTIONS = tuple((kind, re.compile(f"{words}{_NUMBER}")) for kind, words in SHORT_WORDS.items())
-_PLAIN_NUMBERS = re.compile(r"(?m)^(?=[^\d\n]*+\d)\w++(?:-\w++)*+$")
+_PLAIN_NUMBER = r"(?=[^\d\n]*+\d)\w++(?:-\w++)*+$"
+_PLAIN_NUMBERS = re.compile(rf"(?m)^{_PLAIN_NUMBER}")
 """Lines that can be read in one way."""
+_PLAIN_VALUES = re.compile(rf"(?m)^(?!{TERM_BEGINS}){_PLAIN_NUMBER}")
+"""The same under a label, of which a term for a number may be the end."""
 _NUMBER_END = re.compile(r"(?!-?\w)")
 
 
@@ -124,7 +129,7 @@ def _enter_numbers(entries: set[str], kind: str, runs: set[str]) -> None:
 def labelled_entries(texts: Set[str], label: str) -> set[str]:
     """The same of many folded texts under one label."""
     together = "\n".join(texts)
-    plain = set() if names_numbers(together) else set(_PLAIN_NUMBERS.findall(together))
+    plain = set() if names_numbers(together) else set(_PLAIN_VALUES.findall(together))
     kinds = {entry.partition("\0")[0] for entry in number_entries("1", label) if entry.endswith("\0" + "1")}
     keys = number_keys(plain)
     entries = {f"{kind}\0{key}" for kind in kinds for key in keys}
@@ -132,7 +137,7 @@ def labelled_entries(texts: Set[str], label: str) -> set[str]:
 
 
 def labels_numbers(label: str) -> bool:
-    """Whether a folded label makes a number of what stands under it."""
+    """Whether a folded label, or one with what stands under it, makes a number of that."""
     return _LABEL_END.search(label) is not None
 
 

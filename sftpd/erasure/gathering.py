@@ -45,7 +45,7 @@ class Numbers:
             if len(self._telling) >= _REMEMBERED:
                 self._telling.clear()
             folded = fold(label)
-            tells = self._telling[label] = self._taker.tells(folded)
+            tells = self._telling[label] = self._taker.tells(folded) or bool(self._taker.labels_of(folded))
         return tells
 
     def are_told_in(self, text: str) -> bool:

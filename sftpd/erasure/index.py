@@ -28,7 +28,7 @@ from sftpd.erasure.plan import Parts
 from sftpd.erasure.tokens import SIZE, token, wanted
 from sftpd.errors import SftpdError
 
-_VERSION = b"9"
+_VERSION = b"10"
 """Another one begins every index anew: it changes with the tables, and with the tokens that a file has."""
 _SCHEMA = """
 BEGIN;

@@ -34,6 +34,8 @@ _VALUE = r"(?:\.(?:(?:value|waarde|val|#?text)(?![^\W_])|[$_](?!\w))|\.?+)"
 _TERM = rf"(?:(?>nummer|number|num|nbr|code|id|nr)s?+|key|no|n°|#){_VALUE}"
 _NUMBER_TERM = rf"(?:en|['’]?s)?+[{_SIGNS}]*+(?:(?:met|with)\s++(?:(?:het|the)\s++)?+)?+{_TERM}"
 NUMBER_WORD = f"(?:{_NUMBER_TERM})?"
+TERM_BEGINS = "num|nbr|nr|no|code|id|key"
+"""How terms begin of which a number may be part of the same word, as in `nr12`."""
 FRACTION = r"[.,](?!0(?![0-9]))"
 """What makes an amount of a number before a digit; programs that keep whole numbers as others write `.0`."""
 _GAP = r"[\s:#=\"']*+"
@@ -47,6 +49,8 @@ SHORT_WORDS: Mapping[str, str] = {
     for kind in NUMBER_WORDS
 }
 """How short words are written with the terms behind them, as expressions."""
+SHORT_WORD_END = rf"(?<![^\W_])(?:{'|'.join(chain(*_SHORT.values(), *_LONGER.values()))})[{_SIGNS}]?+"
+"""The end of a label of which the term may stand in the field."""
 
 APART = "\0apart"
 """The label of what `numbers_apart` tells: no column or member is called so."""
@@ -62,7 +66,8 @@ _AROUND = "().,:'\"<>[]"
 _LEAST = 4
 """Characters of a number that stands by itself: shorter ones are all sorts of things."""
 
-_PARTING = " \t\r\n_.:(-"
+_PARTING = " \t\r\n_.:(-\"'=[{"
+"""What may stand between a short word and its term, one of which may be the name of a member."""
 _BEFORE, _TERMS = tuple(chain.from_iterable(_SHORT.values())), ("nr", "num", "no.")
 _AHEAD = tuple(word for word in chain.from_iterable(_LONGER.values()) if word not in _HINTS)
 _STEMS = {

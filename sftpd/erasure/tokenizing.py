@@ -165,4 +165,4 @@ def _tells(text: str) -> bool:
 @lru_cache(1000)
 def _labels(label: str, *, digits: bool) -> bool:
     """Whether a label may make a number of what it stands over, which has digits, or has one itself."""
-    return names_numbers(label) and (digits or _tells(label))
+    return (names_numbers(label) or labels_numbers(label)) and (digits or _tells(label))

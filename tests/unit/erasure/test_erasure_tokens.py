@@ -210,6 +210,18 @@ def test_who_is_found_in_a_file_of_any_format_has_a_token_of_it(told, labels):
                 assert any(each in packed for each in wanted(person, KEY) or ()), (name, person.plain())
 
 
+@pytest.mark.parametrize("label", ["klant", "cust", "deb", "kl", "rel.", "medewerker", "emp", "pers"])
+def test_the_end_of_a_label_may_stand_in_the_field_with_the_number(label):
+    kind = "employee" if label in ("medewerker", "emp", "pers") else "customer"
+    for term in ("nr", "nrs", "nummer", "num", "nbr", "code", "id", "key", "no.", "nr. "):
+        for number in ("12", "k12"):
+            person = known(kind, number)
+            for name, data in _files([label, "naam"], [[f"{term}{number}", "x"], ["7", "y"]]).items():
+                if _is_found(person, name.encode(), data):
+                    _, packed = _collected(name.encode(), data)
+                    assert any(each in packed for each in wanted(person, KEY) or ()), (name, term)
+
+
 def test_a_number_is_beside_no_word_of_another_field():
     fields = {"klantnr", "medewerkernummer", "kl.nr.", *(f"k{number}" for number in range(50))}
     assert entries_of(fields) == set()
