@@ -12,6 +12,7 @@ from daemon_stage import stage
 
 # A busy machine must not fail a test: none asserts on wall time, hypothesis included.
 hypothesis.settings.register_profile("sftpd", deadline=None)
+hypothesis.settings.register_profile("repeatable", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("sftpd")
 
 
