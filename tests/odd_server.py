@@ -2,15 +2,14 @@
 
 import contextlib
 import os
-import socket
-import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import paramiko
-from sshd import Sshd, free_port, make_key
+from paramiko_server import serving
+from sshd import Sshd, make_key
 
 
 class Login(paramiko.ServerInterface):
@@ -131,33 +130,14 @@ def odd_server(folder: Path) -> Iterator[tuple[Sshd, Oddities]]:
     make_key(folder / "user_key", "ed25519")
     (folder / "root").mkdir()
     host_key = paramiko.PKey.from_path(folder / "host_key")
-    odd, transports = Oddities(folder / "root"), []
-
-    def is_full():
-        return sum(one.is_active() and one.is_authenticated() for one in transports) >= odd.most_sessions
-
-    def serve():
-        with contextlib.suppress(OSError):
-            while True:
-                connection, _ = listener.accept()
-                odd.logins += 1
-                transports.append(transport := paramiko.Transport(connection))
-                transport.add_server_key(host_key)
-                transport.set_subsystem_handler("sftp", paramiko.SFTPServer, odd.files())
-                with contextlib.suppress(paramiko.SSHException, EOFError, OSError):  # the client was killed
-                    transport.start_server(server=Login(is_full))
-
-    listener = socket.create_server(("127.0.0.1", free_port()))
-    thread = threading.Thread(target=serve)
-    thread.start()
     public = (folder / "host_key.pub").read_text()
-    try:
-        port = listener.getsockname()[1]
+    odd = Oddities(folder / "root")
+
+    def login(_, transports):
+        odd.logins += 1
+        return Login(
+            lambda: sum(one.is_active() and one.is_authenticated() for one in transports) >= odd.most_sessions
+        )
+
+    with serving(host_key, odd.files(), login) as port:
         yield Sshd(port, public, "me", folder / "user_key", folder / "root", folder / "none"), odd
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        thread.join()
-        for transport in transports:
-            transport.close()
-            transport.join()

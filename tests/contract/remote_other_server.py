@@ -1,12 +1,11 @@
 """An SFTP server that is not OpenSSH: passwords, no extensions, short reads, and names that no file has."""
 
 import contextlib
-import socket
 import stat
-import threading
 
 import paramiko
-from sshd import Sshd, free_port
+from paramiko_server import serving
+from sshd import Sshd
 
 USER, PASSWORD = "me", "canary-password"
 CONTENT = bytes(range(256)) * 1000
@@ -88,27 +87,10 @@ class RawName(paramiko.SFTPAttributes):
 @contextlib.contextmanager
 def other_server(tmp_path, host_key, *, interactive=False):
     """Run it for one connection; yields what a login needs to know."""
-    transports = []
-
-    def serve():
-        with contextlib.suppress(OSError):
-            connection, _ = listener.accept()
-            transports.append(transport := paramiko.Transport(connection))
-            transport.add_server_key(host_key)
-            transport.set_subsystem_handler("sftp", paramiko.SFTPServer, Files)
-            with contextlib.suppress(paramiko.SSHException, EOFError):
-                transport.start_server(server=Login(interactive, transport))
-
-    listener = socket.create_server(("127.0.0.1", free_port()))
-    thread = threading.Thread(target=serve)
-    thread.start()
     public = f"{host_key.get_name()} {host_key.get_base64()}"
-    try:
-        yield Sshd(listener.getsockname()[1], public, USER, tmp_path, tmp_path, tmp_path)
-    finally:
-        listener.shutdown(socket.SHUT_RDWR)
-        listener.close()
-        thread.join()
-        for transport in transports:
-            transport.close()
-            transport.join()
+
+    def login(transport, _):
+        return Login(interactive, transport)
+
+    with serving(host_key, Files, login, connections=1) as port:
+        yield Sshd(port, public, USER, tmp_path, tmp_path, tmp_path)
