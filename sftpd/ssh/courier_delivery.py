@@ -119,7 +119,7 @@ class Deliveries:
     def _proven_part(self, order: m.Sending, fd: int) -> Ranges:
         """What of the file is at the remote already and is proven to be its beginning."""
         handling = self._handling
-        there = self._client.size(order.path) if handling.resume and order.size >= RESUMED_FROM else None
+        there = self._client.size(order.path) if self._may_resume(order) else None
         if there is None or not self._resumable(order, there):
             return Ranges()
         part = Ranges()
@@ -156,9 +156,12 @@ class Deliveries:
     def _resumable(self, order: m.Sending, there: int) -> bool:
         """Whether a part of so many bytes may be proven to be the file's beginning."""
         handling = self._handling
-        if not handling.resume or order.size < RESUMED_FROM or not 0 < there <= order.size:
+        if not self._may_resume(order) or not 0 < there <= order.size:
             return False
         return can_tell(self._client, there, ask=handling.check_file, read_limit=handling.resume_limit)
+
+    def _may_resume(self, order: m.Sending) -> bool:
+        return self._handling.resume and order.size >= RESUMED_FROM
 
     def _tidy(self, order: m.Sending) -> None:
         """Remove what no later try could go on with."""
@@ -194,7 +197,7 @@ class Deliveries:
         """Whether a file was not opened as there is no folder for it."""
         if refusal.status is Status.FAILURE:
             try:
-                self._client.stat(path.rpartition(b"/")[0] or b"/")
+                self._client.stat(_folder_of(path))
             except StatusReply as reply:
                 return reply.status is Status.NO_SUCH_FILE
         return refusal.status is Status.NO_SUCH_FILE
@@ -273,7 +276,7 @@ class Deliveries:
         """Whether a refusal says but that a file is gone. Raises RemoteFailedError if its folder is too."""
         if refusal.status in FINAL or self._size(path) is not None:
             return False
-        self._require_folder(path.rpartition(b"/")[0] or b"/")
+        self._require_folder(_folder_of(path))
         return self._size(path) is None
 
     def _require_gone(self, path: bytes) -> None:
@@ -289,3 +292,7 @@ class Deliveries:
             if reply.status in FINAL:
                 return
             raise RemoteFailedError(f"the file is gone and so is its folder: {reply.what}") from reply
+
+
+def _folder_of(path: bytes) -> bytes:
+    return path.rpartition(b"/")[0] or b"/"
